@@ -1,0 +1,78 @@
+/**
+ * Errors: THE table of what can go wrong, and what is done about it.
+ *
+ * Every error that Millrace raises on purpose is a `MillraceError` with a code from this table. The code decides the
+ * fate, so that nobody has to recognise an error by its text:
+ * - `retry`   it passes: the caller tries again with backoff
+ * - `poison`  the record is at fault: it becomes a dead letter and the rest flows
+ * - `fence`   somebody else owns the task: drop it quietly
+ * - `stop`    the task or pipeline cannot go on without a person: it stops and says why
+ * - `fatal`   a broken invariant: the process ends; a restart is safe by design
+ * - `reject`  the caller asked for something that cannot be: told to them, nothing changed
+ */
+export type Fate = 'retry' | 'poison' | 'fence' | 'stop' | 'fatal' | 'reject';
+
+export const ERRORS = {
+  // broker
+  BROKER_UNAVAILABLE: { fate: 'retry', means: 'the broker did not answer in time or refused for the moment' },
+  BROKER_REFUSED: {
+    fate: 'stop',
+    means: 'the broker refused for good: permissions, limits, or a setting that must change',
+  },
+  STREAM_MISSING: { fate: 'stop', means: 'a stream that must exist does not' },
+  STREAM_CHANGED: { fate: 'stop', means: 'a stream was purged past our position, recreated, or went back' },
+  MESSAGE_TOO_LARGE: { fate: 'poison', means: 'one message is larger than the broker takes' },
+  // ownership and durability
+  FENCED: { fate: 'fence', means: 'a newer owner has this task' },
+  CHAIN_BROKEN: { fate: 'stop', means: 'a chain is shorter than we remember, or holds what nobody of us wrote' },
+  JOURNAL_CORRUPT: { fate: 'stop', means: 'a commit cannot be read or its checksum is wrong' },
+  STORE_CORRUPT: { fate: 'retry', means: 'the local store cannot be trusted; it is discarded and rebuilt' },
+  STORE_IN_USE: { fate: 'stop', means: 'the data folder is used by another process' },
+  // records
+  RECORD_UNREADABLE: { fate: 'poison', means: 'the bytes are not of the declared format' },
+  RECORD_INVALID: { fate: 'poison', means: 'the value fits no schema of its source' },
+  RECORD_TIME: { fate: 'poison', means: 'the event time is missing, not a number, or too far in the future' },
+  RECORD_KEY: { fate: 'poison', means: 'the key is missing or of a type that cannot be a key' },
+  RECORD_SUBJECT: { fate: 'poison', means: 'the output subject cannot be made from the record' },
+  RECORD_UNWRITABLE: { fate: 'poison', means: 'the output value cannot be encoded' },
+  USER_CODE: { fate: 'poison', means: "the pipeline's own function threw or returned a promise" },
+  // limits
+  LIMIT_REACHED: { fate: 'stop', means: 'a named limit was reached' },
+  // what users ask for
+  PLAN_INVALID: { fate: 'reject', means: 'the pipeline has mistakes; each is listed with its place' },
+  PLAN_INCOMPATIBLE: { fate: 'reject', means: "the new pipeline cannot read the running one's state" },
+  NOT_FOUND: { fate: 'reject', means: 'there is nothing of that name' },
+  INVALID_ARGUMENT: { fate: 'reject', means: 'an argument is missing or wrong' },
+  CONFLICT: { fate: 'retry', means: 'somebody else changed it at the same time' },
+  SERVER_NOT_FOUND: { fate: 'reject', means: 'no nats-server could be found or fetched' },
+  // ourselves
+  INVARIANT: { fate: 'fatal', means: 'something that cannot be has happened' },
+} as const satisfies Record<string, { fate: Fate; means: string }>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+export class MillraceError extends Error {
+  readonly code: ErrorCode;
+  readonly fate: Fate;
+  /** @param message what happened and what to do next. */
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'MillraceError';
+    this.code = code;
+    this.fate = ERRORS[code].fate;
+  }
+}
+
+export function isMillraceError(error: unknown, code?: ErrorCode): error is MillraceError {
+  return error instanceof MillraceError && (code === undefined || error.code === code);
+}
+
+/** A statement that must hold for the process to be worth keeping. */
+export function invariant(holds: boolean, what: string): asserts holds {
+  if (!holds) throw new MillraceError('INVARIANT', what);
+}
+
+/** The text of whatever was thrown; user code may throw anything. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

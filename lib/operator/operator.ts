@@ -1,0 +1,45 @@
+/**
+ * The contract of a stateful operator: synchronous, one record at a time, no clock, no randomness, no I/O. A stage
+ * feeds it the records of a batch, then the watermark; the engine journals what it changed in its tables and what it
+ * emitted, together. Each operator is a file of its own; stateless ones live in `stateless.ts`.
+ *
+ * Rule for user code: call it *before* changing state, inside try/catch, and hand what it throws to `poison`; then a
+ * poisoned record leaves nothing half done.
+ */
+import type { Tables, Wants } from '../state/tables.ts';
+
+/** Why a record ended without a result; counted per operator and reason. */
+export type DropReason = 'duplicate' | 'null-value' | 'null-key' | 'filtered';
+
+export interface OperatorContext {
+  /** The operator's stable name within its pipeline, e.g. `join-2`. */
+  readonly name: string;
+  readonly tables: Tables;
+  /** Passes a result downstream. `key` is encoded (`record/key.ts`); null: no key. `timeMs` is event time. */
+  emit(key: string | null, value: unknown, timeMs: number): void;
+  /** The record came after what it belongs to had closed: goes to the late output, counted, never lost. */
+  late(record: { key: string | null; value: unknown; timeMs: number; watermarkMs: number; lateByMs: number }): void;
+  drop(reason: DropReason): void;
+  /** The record in hand made user code fail: it becomes a dead letter with the batch. */
+  poison(cause: unknown, record: { key: string | null; value: unknown; timeMs: number }): void;
+  /** The dedupe id that the reader computed for the record in hand, or null. */
+  carriedId(): string | null;
+}
+
+export interface Operator {
+  /**
+   * How far, in ms, the event time of what it emits may trail the watermark it was told: the watermark downstream is
+   * `watermark − lagMs`. Constant.
+   */
+  readonly lagMs: number;
+  /** A record on input `port` (0 for the only or left one). `key` null: the record has none. */
+  receive(port: number, key: string | null, value: unknown, timeMs: number): void;
+  /** The watermark is now `watermarkMs`, after the batch's records. Never goes back. Fires what is due. */
+  advance(watermarkMs: number): void;
+  /** After a restart: the watermark that the restored state reflects. Fires nothing. */
+  resume(watermarkMs: number): void;
+  /** Names the entries that `receive` will touch for this record. */
+  want(wants: Wants, port: number, key: string | null, value: unknown, timeMs: number): void;
+  /** Names the entries that `advance` will touch. Called again until nothing new is wanted (timers, then their keys). */
+  wantAdvance(wants: Wants, watermarkMs: number): void;
+}

@@ -1,0 +1,13 @@
+/**
+ * The blob port: immutable named bytes, for snapshots and pipeline bundles. Implemented on a NATS object store, on a
+ * folder and in memory; all pass `test/contract/blob.ts`. A name is written once; its content never changes.
+ */
+export interface Blobs {
+  /** Resolves when the content is durable. A name that exists already is left as it is. */
+  put(name: string, content: Uint8Array): Promise<void>;
+  /** Null: there is none. Throws JOURNAL_CORRUPT when the content does not match its checksum. */
+  get(name: string): Promise<Uint8Array | null>;
+  delete(name: string): Promise<void>;
+  /** Names that start with `prefix`, sorted. */
+  list(prefix: string): Promise<string[]>;
+}

@@ -1,0 +1,123 @@
+/**
+ * The log port: all that Millrace asks of a broker's streams. Implemented by `nats/` for real and by `memory/` for
+ * the simulator; both pass `test/contract/log.ts`.
+ *
+ * A stream is an ordered, durable list of messages; sequences start at 1 and never repeat. A *chain* is a subject whose
+ * every message names the sequence of the one before it (`expect`); `chain.ts` is built on this port alone.
+ */
+export type Headers = Readonly<Record<string, string>>;
+
+/** A message as the stream keeps it. `timeMs` is the broker's clock, ms since 1970. */
+export interface StoredMessage {
+  readonly subject: string;
+  readonly seq: number;
+  readonly timeMs: number;
+  readonly headers: Headers | null;
+  readonly data: Uint8Array;
+}
+
+export interface NewMessage {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers?: Headers;
+  /** Sequence of the last message of this subject (0: there is none), or absent for an append without a fence. */
+  readonly expect?: number;
+}
+
+/**
+ * What is known after one try to append:
+ * - `landed`  it is in the stream, at `seq` (of a batch: the last message's)
+ * - `moved`   refused: the subject's last sequence is not `expect` (JetStream error 10071)
+ * - `unsure`  nobody knows: a timeout, a lost connection, a busy check. Only retrying the identical message, or a
+ *             later append to the chain, decides; a read never does.
+ */
+export type Append =
+  | { readonly kind: 'landed'; readonly seq: number }
+  | { readonly kind: 'moved' }
+  | { readonly kind: 'unsure'; readonly cause: unknown };
+
+export interface StreamSettings {
+  readonly name: string;
+  readonly subjects: readonly string[];
+  readonly description?: string;
+  /** Allow atomic batches (`appendBatch`). */
+  readonly atomic?: boolean;
+  /** Reads may be answered by a stale replica. Never for journals and markers. */
+  readonly allowDirect?: boolean;
+  /** `new`: a full stream refuses; `old` (default): it forgets its oldest. */
+  readonly discard?: 'new' | 'old';
+  readonly denyDelete?: boolean;
+  readonly maxBytes?: number;
+  readonly maxAgeMs?: number;
+  readonly maxMessagesPerSubject?: number;
+  readonly storage?: 'file' | 'memory';
+  readonly replicas?: number;
+}
+
+export interface StreamInfo {
+  readonly name: string;
+  readonly subjects: readonly string[];
+  readonly atomic: boolean;
+  /** ISO time of creation: a stream of the same name but another birth is another stream. */
+  readonly created: string;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+export interface ReadOptions {
+  readonly stream: string;
+  /** Subjects to deliver; absent: all. Wildcards on a stream of many subjects are slow (30 µs a message). */
+  readonly subjects?: readonly string[];
+  /** First sequence to deliver, inclusive. */
+  readonly from: number;
+  /** How much may wait, untaken, in memory. Default 8 MiB. */
+  readonly bufferBytesMax?: number;
+}
+
+/**
+ * A cursor over a stream. Delivers every matching message from `from` on, in order, none missing, none doubled,
+ * across reconnects. Nothing is acknowledged: the position lives with the reader's owner.
+ */
+export interface LogReader {
+  /** Takes what has arrived, oldest first, at most so many messages or about so many bytes; empty if nothing has. */
+  take(limits: { messagesMax: number; bytesMax: number }): StoredMessage[];
+  /** Called whenever `take` may return something again, `caughtUp` turned true, or `error` was set. */
+  onReady: (() => void) | null;
+  /** Nothing that matches was left in the stream, beyond what was taken, when the broker last said something. */
+  readonly caughtUp: boolean;
+  /** Why the reader has ended: STREAM_MISSING, STREAM_CHANGED (purged past our position, recreated). */
+  readonly error: Error | null;
+  stop(): Promise<void>;
+}
+
+export interface Log {
+  /** The largest message in bytes (headers included) that the broker takes. */
+  readonly messageBytesMax: number;
+  /** One try. Throws MillraceError for what retrying cannot mend (STREAM_MISSING, BROKER_REFUSED, MESSAGE_TOO_LARGE). */
+  append(message: NewMessage): Promise<Append>;
+  /**
+   * One try at an atomic batch: all or none. At most 1,000 messages, all to one stream that allows it. `expect` may be
+   * given on the first message of a subject only; a `moved` does not say which.
+   */
+  appendBatch(messages: readonly NewMessage[]): Promise<Append>;
+  /**
+   * Appends without fences, pipelined, in order. Resolves when each is in the stream; retries by itself, so what was
+   * in doubt may land twice unless `Nats-Msg-Id` headers let the broker drop the repeat.
+   */
+  appendAll(messages: readonly NewMessage[]): Promise<void>;
+  /** The last message of a subject, from the leader. Null: there is none. */
+  last(options: { stream: string; subject: string }): Promise<StoredMessage | null>;
+  /** One message by sequence. Null: it is gone. */
+  get(options: { stream: string; seq: number }): Promise<StoredMessage | null>;
+  read(options: ReadOptions): LogReader;
+  /** Deletes messages of `subject` with a sequence below `before`. */
+  trim(options: { stream: string; subject: string; before: number }): Promise<void>;
+  /** Name of the stream that keeps `subject` (may have wildcards), or null. */
+  streamOf(subject: string): Promise<string | null>;
+  info(stream: string): Promise<StreamInfo | null>;
+  /** Makes the stream if there is none of that name; an existing one is left as it is. True: it was made. */
+  ensureStream(settings: StreamSettings): Promise<boolean>;
+  deleteStream(stream: string): Promise<void>;
+}

@@ -1,0 +1,50 @@
+/**
+ * What operators see of state: tables of entries addressed by (bucket, key).
+ *
+ * A *bucket* is an integer, by convention event time divided by the operator's bucket width (or 0 where time plays no
+ * part). It exists so that expiry is `drop(bucket)`: one step, no scan, and most entries never touch the disk. Keys
+ * are encoded keys (`record/key.ts`) or any string. Values are whatever msgpack carries.
+ *
+ * Everything here is synchronous: what a batch needs was brought into memory before it runs (`Wants`). An access to
+ * an entry that is on disk only and was not wanted is a broken invariant and throws.
+ */
+export interface ValueTable<V> {
+  get(bucket: number, key: string): V | undefined;
+  /** Also after changing a value in place: marks the entry as changed. */
+  set(bucket: number, key: string, value: V): void;
+  delete(bucket: number, key: string): void;
+  /** Deletes every entry of the bucket. */
+  drop(bucket: number): void;
+  /** Buckets < `limit` that have entries, ascending. Cheap when there are none. */
+  bucketsBelow(limit: number): readonly number[];
+  /** Entries of a bucket; the table may be changed while iterating only by deleting the entry in hand. */
+  entries(bucket: number): IterableIterator<[string, V]>;
+}
+
+/** Like a value table, but an entry is a list that mostly grows: only what was appended is journaled. */
+export interface ListTable<T> {
+  get(bucket: number, key: string): readonly T[] | undefined;
+  append(bucket: number, key: string, item: T): void;
+  /** Replaces one item (say, to flag it). */
+  replace(bucket: number, key: string, index: number, item: T): void;
+  delete(bucket: number, key: string): void;
+  drop(bucket: number): void;
+  bucketsBelow(limit: number): readonly number[];
+  entries(bucket: number): IterableIterator<[string, readonly T[]]>;
+}
+
+/** Opens the tables of one operator. A name is unique within the operator and part of the disk's schema. */
+export interface Tables {
+  values<V>(name: string): ValueTable<V>;
+  lists<T>(name: string): ListTable<T>;
+}
+
+/** Collects what a batch will touch, before it runs; asked for only while some entries are on disk alone. */
+export interface Wants {
+  key(
+    table: ValueTable<never> | ListTable<never> | ValueTable<unknown> | ListTable<unknown>,
+    bucket: number,
+    key: string,
+  ): void;
+  bucket(table: ValueTable<never> | ListTable<never> | ValueTable<unknown> | ListTable<unknown>, bucket: number): void;
+}

@@ -1,0 +1,35 @@
+/** What a source is told: where records come from, how they are read, and what event time they have. */
+import type { Decoder } from '../record/format.ts';
+
+/** What the broker knows of a message, for user functions at the source. */
+export interface MessageMeta {
+  readonly subject: string;
+  readonly headers: Readonly<Record<string, string>> | null;
+  /** Broker's clock, ms since 1970. */
+  readonly timeMs: number;
+  readonly seq: number;
+}
+
+export interface SourceSpec {
+  readonly name: string;
+  readonly kind: 'stream' | 'kv';
+  /** Subject filter, with wildcards; for kv the bucket's subjects (`$KV.<bucket>.>`). */
+  readonly subject: string;
+  /** The stream that keeps it, resolved by the planner. */
+  readonly stream: string;
+  /** Make the capture stream if no stream keeps the subject. */
+  readonly capture: { readonly maxAgeMs: number; readonly maxBytes: number } | null;
+  /** Where a pipeline deployed for the first time starts. */
+  readonly start: 'first' | 'new';
+  readonly decoder: Decoder;
+  /** Looks at the message beside the decoded value (headers, subject tokens); before the schema. */
+  readonly attach: ((value: unknown, message: MessageMeta) => unknown) | null;
+  /** Validates and evolves; throws MillraceError RECORD_INVALID with the reasons. Null: any value. */
+  readonly validate: ((value: unknown) => unknown) | null;
+  /** Event time in ms; null: the broker's timestamp. May throw. */
+  readonly time: ((value: unknown, message: MessageMeta) => number) | null;
+  readonly maxOutOfOrderMs: number;
+  readonly idleAfterMs: number;
+  readonly maxFutureMs: number;
+  readonly onPoison: 'deadLetter' | 'skip' | 'stop';
+}
