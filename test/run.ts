@@ -30,7 +30,7 @@ stream.on('test:pass', event => {
 stream.on('test:fail', event => {
   if (event.details.type !== 'suite') failed++;
 });
-stream.compose(spec).pipe(process.stdout);
+stream.compose(new spec()).pipe(process.stdout);
 stream.on('end', () => {
   if (passed === 0) console.error('no test ran');
   process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

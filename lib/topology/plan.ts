@@ -5,30 +5,9 @@
  * A *reader* runs a source's stateless prefix and routes to channels. A *stage* is a chain of operators that share
  * one key, in `partitions` tasks. A *keyless stage* (`direct`) is one task that reads its source itself.
  */
-import type { OperatorSpec } from '../operator/spec.ts';
-import type { SourceSpec } from './source-spec.ts';
-
-/** Where a record goes next: to input `port` of a node of the same program, or out through one of its exits. */
-export type Target = { readonly node: number; readonly port: number } | { readonly exit: number };
-
-export interface ProgramNode {
-  /** Stable name within the pipeline: names state tables, metrics, dead letters. */
-  readonly name: string;
-  readonly spec: OperatorSpec;
-  readonly targets: readonly Target[];
-}
-
-/** A record leaves its program to an input of a stage (it must carry a key), or to a sink. */
-export type Exit =
-  | { readonly kind: 'channel'; readonly stage: string; readonly input: string }
-  | { readonly kind: 'sink'; readonly sink: string };
-
-/** Operators fused into one run: nodes in topological order; `entries[i]` are the targets of input i. */
-export interface Program {
-  readonly entries: readonly (readonly Target[])[];
-  readonly nodes: readonly ProgramNode[];
-  readonly exits: readonly Exit[];
-}
+import type { SinkSpec } from '../commit/sink-spec.ts';
+import type { Program } from '../operator/program.ts';
+import type { SourceSpec } from '../source/spec.ts';
 
 /** One input of a stage: everything that arrives from one writer side (a reader, or all tasks of a stage). */
 export interface InputPlan {
@@ -57,24 +36,11 @@ export interface StagePlan {
   readonly program: Program;
 }
 
-export type SinkMode = 'owned' | 'shared' | 'at-least-once';
-
-export interface SinkPlan {
-  readonly name: string;
-  readonly mode: SinkMode;
-  /** Subject template: literal tokens and `{field}`s; an owned one ends in `{partition}`. */
-  readonly template: string;
-  readonly stream: { readonly name: string; readonly create: boolean; readonly subjects: readonly string[] };
-  /** One record a message, or all of a commit's rows for a subject in one. */
-  readonly frame: 'none' | 'ndjson' | 'msgpack';
-  readonly format: 'json' | 'msgpack';
-}
-
 export interface Plan {
   readonly pipeline: string;
   readonly readers: readonly ReaderPlan[];
   readonly stages: readonly StagePlan[];
-  readonly sinks: readonly SinkPlan[];
+  readonly sinks: readonly SinkSpec[];
   /** Hash over everything that decides whether state and positions can be read on: 32 hex digits. */
   readonly fingerprint: string;
 }

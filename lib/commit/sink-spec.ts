@@ -1,0 +1,13 @@
+/** What a sink is told: where results go, and in which of three ways they get there exactly once. */
+export type SinkMode = 'owned' | 'shared' | 'at-least-once';
+
+export interface SinkSpec {
+  readonly name: string;
+  readonly mode: SinkMode;
+  /** Subject template: literal tokens and `{field}`s; an owned one ends in `{partition}`. */
+  readonly template: string;
+  readonly stream: { readonly name: string; readonly create: boolean; readonly subjects: readonly string[] };
+  /** One record a message, or all of a commit's rows for a subject in one. */
+  readonly frame: 'none' | 'ndjson' | 'msgpack';
+  readonly format: 'json' | 'msgpack';
+}
