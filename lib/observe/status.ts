@@ -1,0 +1,56 @@
+/**
+ * What a running pipeline says about itself: one plain snapshot, made by the engine, passed on unchanged by the worker
+ * and the API, drawn by the CLI. Counters grow from 0 since the pipeline was started in this process; whoever wants a
+ * rate subtracts two snapshots.
+ */
+export type PipelineState = 'starting' | 'restoring' | 'running' | 'waiting' | 'stopping' | 'stopped' | 'failed';
+
+export interface ReaderStatus {
+  readonly name: string;
+  /** Sequence of the last message that was read, 0: none yet. */
+  readonly position: number;
+  /** Messages left to read, or null when that is not known yet. */
+  readonly lag: number | null;
+  /** Event time, ms since 1970; null before the first record. */
+  readonly watermarkMs: number | null;
+  readonly recordsIn: number;
+  readonly idle: boolean;
+}
+
+export interface TaskStatus {
+  readonly stage: string;
+  readonly partition: number;
+  /** The phase of the task's actor, e.g. `restoring`. */
+  readonly state: string;
+  readonly epoch: number;
+  readonly commits: number;
+  readonly recordsIn: number;
+  readonly recordsOut: number;
+  readonly watermarkMs: number | null;
+  readonly stateBytes: number;
+  readonly stateEntries: number;
+}
+
+export interface PipelineCounts {
+  readonly in: number;
+  readonly out: number;
+  readonly late: number;
+  /** Records that became dead letters. */
+  readonly dead: number;
+  /** Records that ended without a result, by reason (`duplicate`, `filtered`, …). */
+  readonly dropped: Readonly<Record<string, number>>;
+}
+
+export interface PipelineStatus {
+  readonly state: PipelineState;
+  /** Why it is in this state, for a person: what it waits for, why it failed. Null: nothing to say. */
+  readonly reason: string | null;
+  readonly readers: readonly ReaderStatus[];
+  readonly tasks: readonly TaskStatus[];
+  readonly counts: PipelineCounts;
+}
+
+/** The status of a pipeline that has nothing running. */
+export function emptyStatus(state: PipelineState, reason: string | null): PipelineStatus {
+  return { state, reason, readers: [], tasks: [], counts: { in: 0, out: 0, late: 0, dead: 0, dropped: {} } };
+}

@@ -1,0 +1,53 @@
+/**
+ * The seam between a worker and the engine that runs a pipeline's tasks. The worker decides *whether* a pipeline runs
+ * here; the engine decides *how*. The worker sees nothing of the engine but these types, so tests put a fake behind
+ * them, and `cmd/wiring.ts` is the only place that names the real one.
+ *
+ * Ports (log, stores, blobs, clock) are bound when the engine is made; a start is told only what differs from one
+ * pipeline to the next.
+ */
+import type { MillraceError } from '../base/errors.ts';
+import type { Observer } from '../observe/events.ts';
+import type { PipelineStatus } from '../observe/status.ts';
+import type { Plan } from '../topology/plan.ts';
+
+export type { PipelineStatus } from '../observe/status.ts';
+
+export interface RunningPipeline {
+  /** A fresh snapshot; cheap enough to be asked for several times a second. */
+  status(): PipelineStatus;
+  /**
+   * Resolves when everything is stopped and state is handed over (tasks released, so that the next owner need not
+   * wait). What cannot be done in `deadlineMs` is abandoned: the next owner recovers from the journals. Never rejects;
+   * calling it twice waits for the same end.
+   */
+  stop(options: { deadlineMs: number }): Promise<void>;
+  /** Resolves if the pipeline stops by itself, after everything of it has ended; never otherwise, never rejects. */
+  readonly failed: Promise<MillraceError>;
+}
+
+export interface StartOptions {
+  /** The pipeline's revision, for logs and journals; grows with every deploy. */
+  readonly revision: number;
+  /** This worker's name, a subject token. */
+  readonly worker: string;
+  readonly observer: Observer;
+}
+
+/**
+ * Starts a pipeline. Resolves as soon as it is on its way (restoring is a state, not a wait); rejects with a
+ * MillraceError when it cannot start at all, and then nothing of it is left running.
+ */
+export type StartPipeline = (plan: Plan, options: StartOptions) => Promise<RunningPipeline>;
+
+/** What deleting a pipeline left behind, or with a purge took away; each a line for a person. */
+export interface Remains {
+  readonly kept: readonly string[];
+  readonly deleted: readonly string[];
+}
+
+/**
+ * Says what a pipeline that no longer runs has left (journals, channels, snapshots, output streams), and with `purge`
+ * deletes all that is Millrace's own; streams that users read are kept always. May be repeated after a failure.
+ */
+export type ClearPipeline = (plan: Plan, options: { purge: boolean }) => Promise<Remains>;
