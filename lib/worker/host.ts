@@ -48,6 +48,7 @@ export interface Remains {
 
 /**
  * Says what a pipeline that no longer runs has left (journals, channels, snapshots, output streams), and with `purge`
- * deletes all that is Millrace's own; streams that users read are kept always. May be repeated after a failure.
+ * deletes all that is Millrace's own; streams that users read are kept always. `plan` is null when the pipeline can no
+ * longer be loaded; then what is derived from its name alone is found. May be repeated after a failure.
  */
-export type ClearPipeline = (plan: Plan, options: { purge: boolean }) => Promise<Remains>;
+export type ClearPipeline = (pipeline: string, options: { plan: Plan | null; purge: boolean }) => Promise<Remains>;
