@@ -1,0 +1,201 @@
+/**
+ * Keys: what records are grouped, joined and partitioned by, and their one text form. FROZEN FOR EVER, as the hash over
+ * it is: partitions and state are laid out by encoded keys.
+ *
+ * A plain string encodes as itself, which is the whole cost for most pipelines. Everything else starts with a control
+ * character below U+0010 that names its type:
+ *
+ *   U+0001 text      a string that starts with such a character itself, or is not well-formed (then as a JSON string)
+ *   U+0002 decimal   a number            U+0003 decimal   a bigint
+ *   U+0004 1 or 0    a boolean           U+0005           null, inside a tuple only
+ *   U+0006 (n : e)*  a tuple: each element e, encoded, after its length n in UTF-16 units
+ *
+ * The form is injective (two keys share a text only if they are the same key) and well-formed Unicode, so it survives
+ * UTF-8. Keys are the same as in a Map: 0 and −0 are one key, 1, 1n and '1' are three. `undefined` is `null`.
+ */
+import { MillraceError } from '../base/errors.ts';
+
+export type KeyPart = string | number | bigint | boolean | null | undefined | readonly KeyPart[];
+
+/** What a user's key function may return; null or undefined: the record has no key. */
+export type Key = KeyPart;
+
+/** What `decodeKey` gives back. */
+export type DecodedKey = string | number | bigint | boolean | null | readonly DecodedKey[];
+
+/** The longest encoded key, in UTF-16 units. Keys are held in memory by the million and written with every change. */
+export const KEY_LENGTH_MAX = 4096;
+/** How deep tuples may nest. */
+export const KEY_DEPTH_MAX = 8;
+
+const TEXT = '\u0001';
+const NUMBER = '\u0002';
+const BIGINT = '\u0003';
+const BOOLEAN = '\u0004';
+const NULL = '\u0005';
+const TUPLE = '\u0006';
+/** First characters below this one name a type; those not used yet are kept for types to come. */
+const FIRST_PLAIN = 0x10;
+
+/** In Unicode mode a surrogate class matches only what is not part of a pair. */
+const LONE_SURROGATE = /[\ud800-\udfff]/u;
+
+/**
+ * The key's text, or null where there is no key.
+ * @throws MillraceError RECORD_KEY for NaN, infinities, objects, functions, and keys beyond the limits above.
+ */
+export function encodeKey(value: unknown): string | null {
+  if (value === null || value === undefined) return null;
+  const text = typeof value === 'string' ? encodeText(value) : encodePart(value, 0);
+  if (text.length > KEY_LENGTH_MAX) {
+    throw new MillraceError(
+      'RECORD_KEY',
+      `a key of ${text.length} characters is longer than KEY_LENGTH_MAX (${KEY_LENGTH_MAX}): ${text.slice(0, 40)}…`,
+    );
+  }
+  return text;
+}
+
+/**
+ * The key that `encodeKey` made the text from (`-0` as `0`, `undefined` in a tuple as `null`).
+ * @throws MillraceError RECORD_KEY when no key has this text.
+ */
+export function decodeKey(text: string | null): DecodedKey {
+  return text === null ? null : decodePart(text, 0);
+}
+
+/** The key as people read it in messages and listings: `user-7`, `42`, `["shop", 42]`, `(none)`. Not a key again. */
+export function keyText(encoded: string | null): string {
+  if (encoded === null) return '(none)';
+  if (isPlain(encoded)) return encoded;
+  const key = decodeKey(encoded);
+  return typeof key === 'object' ? shownTuple(key) : String(key);
+}
+
+/** Whether an encoded key is a string that stands for itself. */
+export function isPlain(encoded: string): boolean {
+  return encoded.length === 0 || encoded.charCodeAt(0) >= FIRST_PLAIN;
+}
+
+function encodeText(value: string): string {
+  let wellFormed = true;
+  for (let i = 0; i < value.length; i++) {
+    if (value.charCodeAt(i) >= 0xd800) {
+      wellFormed = !LONE_SURROGATE.test(value);
+      break;
+    }
+  }
+  if (wellFormed) return isPlain(value) ? value : TEXT + value;
+  // After TEXT, a plain text starts with a type character and this one with a quotation mark.
+  return TEXT + JSON.stringify(value);
+}
+
+function encodePart(value: unknown, depth: number): string {
+  switch (typeof value) {
+    case 'string':
+      return encodeText(value);
+    case 'number':
+      // -0 becomes "0" here; every other finite number reads back from its shortest decimal.
+      if (Number.isFinite(value)) return NUMBER + value;
+      break;
+    case 'bigint':
+      return BIGINT + value;
+    case 'boolean':
+      return value ? BOOLEAN + '1' : BOOLEAN + '0';
+    case 'undefined':
+      return NULL;
+    case 'object':
+      if (value === null) return NULL;
+      if (Array.isArray(value)) return encodeTuple(value, depth);
+      break;
+  }
+  throw new MillraceError(
+    'RECORD_KEY',
+    `${describe(value)} cannot be ${depth === 0 ? 'a key' : 'part of a key'}: ` +
+      'return a string, a finite number, a bigint, a boolean, an array of these, or null for no key',
+  );
+}
+
+function encodeTuple(parts: readonly unknown[], depth: number): string {
+  if (depth === KEY_DEPTH_MAX) {
+    throw new MillraceError('RECORD_KEY', `a key nests deeper than KEY_DEPTH_MAX (${KEY_DEPTH_MAX})`);
+  }
+  let text = TUPLE;
+  for (let i = 0; i < parts.length; i++) {
+    const part = encodePart(parts[i], depth + 1);
+    text += part.length + ':' + part;
+    // Stops a huge array at the limit rather than after building a huge text.
+    if (text.length > KEY_LENGTH_MAX) break;
+  }
+  return text;
+}
+
+function decodePart(text: string, depth: number): DecodedKey {
+  if (isPlain(text)) return text;
+  const rest = text.slice(1);
+  switch (text[0]) {
+    case TEXT:
+      if (rest.startsWith('"')) return decodeJsonText(text, rest);
+      if (!isPlain(rest)) return rest;
+      break;
+    case NUMBER: {
+      const number = Number(rest);
+      if (Number.isFinite(number) && String(number) === rest) return number;
+      break;
+    }
+    case BIGINT:
+      if (/^(0|-?[1-9]\d*)$/.test(rest)) return BigInt(rest);
+      break;
+    case BOOLEAN:
+      if (rest === '1' || rest === '0') return rest === '1';
+      break;
+    case NULL:
+      if (rest === '' && depth > 0) return null;
+      break;
+    case TUPLE:
+      if (depth < KEY_DEPTH_MAX) return decodeTuple(text, depth);
+      break;
+  }
+  throw notAKey(text);
+}
+
+function decodeJsonText(text: string, json: string): string {
+  try {
+    const value: unknown = JSON.parse(json);
+    if (typeof value === 'string') return value;
+  } catch (cause) {
+    throw notAKey(text, cause);
+  }
+  throw notAKey(text);
+}
+
+function decodeTuple(text: string, depth: number): readonly DecodedKey[] {
+  const parts: DecodedKey[] = [];
+  let position = 1;
+  while (position < text.length) {
+    const colon = text.indexOf(':', position);
+    const digits = text.slice(position, colon);
+    const end = colon + 1 + Number(digits);
+    if (colon < 0 || !/^(0|[1-9]\d*)$/.test(digits) || end > text.length) throw notAKey(text);
+    parts.push(decodePart(text.slice(colon + 1, end), depth + 1));
+    position = end;
+  }
+  return parts;
+}
+
+function notAKey(text: string, cause?: unknown): MillraceError {
+  return new MillraceError('RECORD_KEY', `${JSON.stringify(text.slice(0, 80))} is not the text of a key`, { cause });
+}
+
+function shownTuple(key: readonly DecodedKey[] | null): string {
+  return JSON.stringify(key, (_, part: unknown) => (typeof part === 'bigint' ? `${part}n` : part));
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'number') return String(value);
+  if (typeof value === 'object' && value !== null) {
+    const name: unknown = value.constructor?.name;
+    return name === 'Object' || typeof name !== 'string' ? 'an object' : `an object of class ${name}`;
+  }
+  return `a ${typeof value}`;
+}
