@@ -6,6 +6,8 @@ export interface Clock {
   monotonic(): number;
   /** Calls `callback` once after `delayMs`. Returns a function that cancels it. */
   after(delayMs: number, callback: () => void): () => void;
+  /** Calls `callback` once, after whatever I/O is ready has had its turn. */
+  soon(callback: () => void): void;
 }
 
 export function sleep(clock: Clock, delayMs: number): Promise<void> {
@@ -19,4 +21,5 @@ export const systemClock: Clock = {
     const timer = setTimeout(callback, delayMs);
     return () => clearTimeout(timer);
   },
+  soon: callback => void setImmediate(callback),
 };

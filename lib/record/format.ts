@@ -18,4 +18,6 @@ export interface Decoder {
     out: unknown[],
     unreadable: (part: { index: number; bytes: Uint8Array; cause: Error }) => void,
   ): void;
+  /** The bytes of one record within a message that carries many; absent: a message is one record. */
+  part?(message: { readonly data: Uint8Array }, index: number): Uint8Array | null;
 }

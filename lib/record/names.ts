@@ -4,7 +4,7 @@
  *
  *   stream                    subjects                                              who writes
  *   MR_<pipeline>_journal     _mr.<pipeline>.j.<stage>.<partition>                  the task: its journal
- *   MR_<pipeline>_channels    _mr.<pipeline>.x.<stage>.<partition>.<input>.<writer> one writer to one task
+ *   MR_<pipeline>_x_<stage>   _mr.<pipeline>.x.<stage>.<partition>.<input>.<writer> one writer to one task
  *                             _mr.<pipeline>.w.<stage>.<input>.<writer>             one writer to all tasks of a stage
  *   a sink's stream           the user's own, and for a shared sink its markers:
  *                             _mr.<pipeline>.m.<sink>.<stage>.<partition>           the task: what of it is in
@@ -46,13 +46,17 @@ export function journalSubject(pipeline: string, task: { stage: string; partitio
   return `_mr.${pipeline}.j.${task.stage}.${task.partition}`;
 }
 
-export function channelsStream(pipeline: string): string {
-  return `MR_${pipeline}_channels`;
+/**
+ * A stream for each stage that is sent to: it is bounded, and when it is full its writers wait. Were it shared between
+ * stages, a stage could wait for room that only its own waiting would make.
+ */
+export function channelsStream(pipeline: string, stage: string): string {
+  return `MR_${pipeline}_x_${stage}`;
 }
 
-/** All channels, then all broadcasts. */
-export function channelsSubjects(pipeline: string): readonly string[] {
-  return [`_mr.${pipeline}.x.>`, `_mr.${pipeline}.w.>`];
+/** All channels into the stage, then all broadcasts. */
+export function channelsSubjects(pipeline: string, stage: string): readonly string[] {
+  return [`_mr.${pipeline}.x.${stage}.>`, `_mr.${pipeline}.w.${stage}.>`];
 }
 
 export function channelSubject(
@@ -127,28 +131,4 @@ export function nameFor(subject: string): string {
 
 function toName(text: string): string {
   return text.replace(/[^A-Za-z0-9_-]/g, '_');
-}
-
-/** Whether every subject of `inner` is one of `outer`; both may have wildcards. */
-export function subjectCovers(outer: string, inner: string): boolean {
-  const outers = outer.split('.');
-  const inners = inner.split('.');
-  for (let i = 0; i < outers.length; i++) {
-    if (outers[i] === '>') return inners.length > i;
-    if (i >= inners.length || inners[i] === '>') return false;
-    if (outers[i] !== '*' && outers[i] !== inners[i]) return false;
-  }
-  return outers.length === inners.length;
-}
-
-/** Whether some subject belongs to both; both may have wildcards. */
-export function subjectsOverlap(a: string, b: string): boolean {
-  const left = a.split('.');
-  const right = b.split('.');
-  for (let i = 0; i < Math.max(left.length, right.length); i++) {
-    if (i >= left.length || i >= right.length) return false;
-    if (left[i] === '>' || right[i] === '>') return true;
-    if (left[i] !== '*' && right[i] !== '*' && left[i] !== right[i]) return false;
-  }
-  return true;
 }
