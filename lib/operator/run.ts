@@ -1,0 +1,290 @@
+/**
+ * A run: a program brought to life in one place, a reader or a stage's task.
+ *
+ * Stateless nodes call each other directly, a record at a time. A stateful node has an input buffer; `steps` are those
+ * nodes in topological order. A batch is: `receive` every record (which fills the first buffers), then execute each
+ * step with the watermark. Buffers are what makes prefetch possible: before a step executes, all that it will receive
+ * is known, and so are the keys that it will touch.
+ *
+ * Event time: `watermark downstream = watermark − lag`, lags summed along the longest path to each node and exit.
+ */
+import { invariant, isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { NO_ORIGIN } from '../record/origin.ts';
+import type { Tables, Wants } from '../state/tables.ts';
+import { buildOperator } from './build.ts';
+import type { DropReason, Operator } from './operator.ts';
+import type { Program, ProgramNode, Target } from './program.ts';
+import type { StatefulSpec, StatelessSpec } from './spec.ts';
+
+/** Takes records one by one. `cursor` has the rest of the record in hand. */
+export interface Receiver {
+  receive(key: string | null, value: unknown, timeMs: number): void;
+}
+
+/** What travels beside the record in hand without being passed from call to call. */
+export interface Cursor {
+  origin: number;
+  /** The dedupe id that a `carryId` node computed, or that came with the frame. */
+  id: string | null;
+}
+
+/** A late record, on its way to the late output. */
+export interface LateRecord {
+  readonly operator: string;
+  readonly key: string | null;
+  readonly value: unknown;
+  readonly timeMs: number;
+  readonly watermarkMs: number;
+  readonly lateByMs: number;
+}
+
+export interface PoisonedRecord {
+  readonly operator: string;
+  readonly cause: MillraceError;
+  readonly value: unknown;
+}
+
+/** What a run's surroundings take from it. Each call is about the record in hand (`cursor`). */
+export interface RunPorts {
+  readonly exits: readonly Receiver[];
+  /** Opens the tables of an operator; null where there is no state (a reader). */
+  readonly tables: ((operator: string) => Tables) | null;
+  late(record: LateRecord): void;
+  poison(record: PoisonedRecord): void;
+  drop(operator: string, reason: DropReason): void;
+}
+
+/** One stateful node: its operator and what waits for it. */
+export class Step {
+  readonly operator: Operator;
+  /** How far this node's watermark stays behind the stage's. */
+  lagMs = 0;
+  #cursor: Cursor;
+  #ports: number[] = [];
+  #keys: (string | null)[] = [];
+  #values: unknown[] = [];
+  #timesMs: number[] = [];
+  #origins: number[] = [];
+  #ids: (string | null)[] = [];
+
+  constructor(options: { operator: Operator; cursor: Cursor }) {
+    this.operator = options.operator;
+    this.#cursor = options.cursor;
+  }
+
+  push(port: number, key: string | null, value: unknown, timeMs: number): void {
+    this.#ports.push(port);
+    this.#keys.push(key);
+    this.#values.push(value);
+    this.#timesMs.push(timeMs);
+    this.#origins.push(this.#cursor.origin);
+    this.#ids.push(this.#cursor.id);
+  }
+
+  want(wants: Wants): void {
+    for (let i = 0; i < this.#ports.length; i++) {
+      this.#cursor.id = this.#ids[i]!;
+      this.operator.want(wants, this.#ports[i]!, this.#keys[i]!, this.#values[i], this.#timesMs[i]!);
+    }
+    this.#cursor.id = null;
+  }
+
+  wantAdvance(wants: Wants, watermarkMs: number): void {
+    this.operator.wantAdvance(wants, watermarkMs - this.lagMs);
+  }
+
+  execute(watermarkMs: number): void {
+    const cursor = this.#cursor;
+    const count = this.#ports.length;
+    for (let i = 0; i < count; i++) {
+      cursor.origin = this.#origins[i]!;
+      cursor.id = this.#ids[i]!;
+      this.operator.receive(this.#ports[i]!, this.#keys[i]!, this.#values[i], this.#timesMs[i]!);
+    }
+    cursor.origin = NO_ORIGIN;
+    cursor.id = null;
+    if (count > 0) {
+      this.#ports = [];
+      this.#keys = [];
+      this.#values = [];
+      this.#timesMs = [];
+      this.#origins = [];
+      this.#ids = [];
+    }
+    this.operator.advance(watermarkMs - this.lagMs);
+  }
+
+  resume(watermarkMs: number): void {
+    this.operator.resume(watermarkMs - this.lagMs);
+  }
+}
+
+export class Run {
+  readonly cursor: Cursor = { origin: NO_ORIGIN, id: null };
+  /** One for each input of the program. */
+  readonly entries: readonly Receiver[];
+  readonly steps: readonly Step[];
+  /** By exit: how far the event times of what leaves may trail the stage's watermark. */
+  readonly exitLagsMs: readonly number[];
+
+  constructor(program: Program, ports: RunPorts) {
+    const nodes: (Receiver | Step)[] = [];
+    const toward = (targets: readonly Target[]): Receiver =>
+      fan(
+        targets.map(target => {
+          if ('exit' in target) return ports.exits[target.exit]!;
+          const node = nodes[target.node]!;
+          return node instanceof Step ? portOf(node, target.port) : node;
+        }),
+      );
+    // The last node first, so that what a node sends to is there already.
+    for (let i = program.nodes.length - 1; i >= 0; i--) {
+      const node = program.nodes[i]!;
+      const forward = node.targets.every(target => 'exit' in target || target.node > i);
+      invariant(forward, `the nodes of a program are in topological order, but ${node.name} sends back`);
+      const next = toward(node.targets);
+      nodes[i] = isStateful(node.spec)
+        ? new Step({ operator: this.#operator(node.name, node.spec, next, ports), cursor: this.cursor })
+        : new StatelessNode({ name: node.name, spec: node.spec, next, cursor: this.cursor, ports });
+    }
+    this.entries = program.entries.map(toward);
+    this.steps = nodes.filter(node => node instanceof Step);
+    this.exitLagsMs = spreadLags(program, nodes);
+  }
+
+  #operator(name: string, spec: StatefulSpec, next: Receiver, ports: RunPorts): Operator {
+    invariant(ports.tables !== null, `${name} keeps state and so cannot run in a reader`);
+    const cursor = this.cursor;
+    return buildOperator(spec, {
+      name,
+      tables: ports.tables(name),
+      emit: (key, value, timeMs) => next.receive(key, value, timeMs),
+      late: record => ports.late({ operator: name, ...record }),
+      drop: reason => ports.drop(name, reason),
+      poison: (cause, record) => ports.poison({ operator: name, cause: blame(cause), value: record.value }),
+      carriedId: () => cursor.id,
+    });
+  }
+}
+
+/** Sums lags along the longest path to each step, and returns those of the exits. */
+function spreadLags(program: Program, nodes: readonly (Receiver | Step)[]): number[] {
+  const nodeLags = new Array<number>(nodes.length).fill(0);
+  const exitLags = new Array<number>(program.exits.length).fill(0);
+  nodes.forEach((node, i) => {
+    let lagMs = nodeLags[i]!;
+    if (node instanceof Step) {
+      node.lagMs = lagMs;
+      lagMs += node.operator.lagMs;
+    }
+    for (const target of program.nodes[i]!.targets) {
+      if ('exit' in target) exitLags[target.exit] = Math.max(exitLags[target.exit]!, lagMs);
+      else nodeLags[target.node] = Math.max(nodeLags[target.node]!, lagMs);
+    }
+  });
+  return exitLags;
+}
+
+function isStateful(spec: ProgramNode['spec']): spec is StatefulSpec {
+  return !['map', 'filter', 'flatMap', 'keyBy', 'carryId'].includes(spec.kind);
+}
+
+/** Whatever user code threw, as an error with a code. */
+function blame(cause: unknown): MillraceError {
+  return isMillraceError(cause) ? cause : new MillraceError('USER_CODE', messageOf(cause), { cause });
+}
+
+function portOf(step: Step, port: number): Receiver {
+  return { receive: (key, value, timeMs) => step.push(port, key, value, timeMs) };
+}
+
+function fan(receivers: readonly Receiver[]): Receiver {
+  if (receivers.length === 1) return receivers[0]!;
+  return {
+    receive(key, value, timeMs) {
+      for (let i = 0; i < receivers.length; i++) receivers[i]!.receive(key, value, timeMs);
+    },
+  };
+}
+
+/**
+ * A stateless operator in its place. User code runs inside try; what follows downstream runs outside it, so that an
+ * operator is never blamed for what another one did.
+ */
+class StatelessNode implements Receiver {
+  readonly receive: Receiver['receive'];
+
+  constructor(options: { name: string; spec: StatelessSpec; next: Receiver; cursor: Cursor; ports: RunPorts }) {
+    const { name, spec, next, cursor, ports } = options;
+    const poison = (cause: unknown, value: unknown) => ports.poison({ operator: name, cause: blame(cause), value });
+    switch (spec.kind) {
+      case 'map':
+        this.receive = (key, value, timeMs) => {
+          let mapped: unknown;
+          try {
+            mapped = spec.fn(value);
+            refusePromise(mapped);
+          } catch (cause) {
+            return poison(cause, value);
+          }
+          next.receive(key, mapped, timeMs);
+        };
+        break;
+      case 'filter':
+        this.receive = (key, value, timeMs) => {
+          let kept: unknown;
+          try {
+            kept = spec.fn(value);
+            refusePromise(kept);
+          } catch (cause) {
+            return poison(cause, value);
+          }
+          if (kept) next.receive(key, value, timeMs);
+          else ports.drop(name, 'filtered');
+        };
+        break;
+      case 'flatMap':
+        this.receive = (key, value, timeMs) => {
+          let mapped: unknown[];
+          try {
+            mapped = Array.from(spec.fn(value));
+          } catch (cause) {
+            return poison(cause, value);
+          }
+          for (const one of mapped) next.receive(key, one, timeMs);
+        };
+        break;
+      case 'keyBy':
+        this.receive = (_key, value, timeMs) => {
+          let key: string | null;
+          try {
+            key = spec.fn(value);
+          } catch (cause) {
+            return poison(cause, value);
+          }
+          next.receive(key, value, timeMs);
+        };
+        break;
+      case 'carryId':
+        this.receive = (key, value, timeMs) => {
+          let id: string;
+          try {
+            id = spec.fn(value);
+          } catch (cause) {
+            return poison(cause, value);
+          }
+          const outer = cursor.id;
+          cursor.id = id;
+          next.receive(key, value, timeMs);
+          cursor.id = outer;
+        };
+        break;
+    }
+  }
+}
+
+function refusePromise(value: unknown): void {
+  if (value instanceof Promise) {
+    throw new MillraceError('USER_CODE', 'the function returned a promise; operators are synchronous');
+  }
+}

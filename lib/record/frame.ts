@@ -1,0 +1,158 @@
+/**
+ * The frame: many records in one message of a channel, from one writer to one task. This page is its format.
+ *
+ * A frame says up to where it is complete, so that whoever writes next on the channel knows where to go on and no
+ * record is sent twice or left out:
+ * - a reader's frame: all records of source messages ≤ `position`, and the first `row` records of message `position`+1
+ * - a stage task's frame: all records of commits < `position`, and the first `row` of commit `position`
+ * `row` counts this channel's records only. `ends` (stage frames) says that commit `position` has no more for this
+ * channel; it saves a comparison with what follows.
+ *
+ * Layout: a version byte, then one msgpack array. Times and origins are a first value and differences, since msgpack
+ * writes small integers in a byte; values are columns of `rows.ts`.
+ */
+import { MillraceError } from '../base/errors.ts';
+import { decodeRows, encodeRows, pack, unpack } from './rows.ts';
+
+const VERSION = 1;
+
+/** A record that cannot be processed, on its way to the dead-letter subject. */
+export interface Letter {
+  readonly operator: string;
+  readonly code: string;
+  readonly message: string;
+  /** The original bytes, or the record's value as JSON where they are gone. */
+  readonly bytes: Uint8Array;
+  /** Where it came from (`origin.ts`); -1: unknown. */
+  readonly origin: number;
+  /** Index of the record within its source message. */
+  readonly index: number;
+  readonly subject: string;
+}
+
+/** Columns of records; all arrays are of one length. `ids` is null when no record carries a dedupe id. */
+export interface Columns {
+  readonly keys: (string | null)[];
+  readonly timesMs: number[];
+  readonly origins: number[];
+  readonly ids: (string | null)[] | null;
+  readonly values: unknown[];
+}
+
+/** Up to where a channel is complete. */
+export interface Progress {
+  readonly position: number;
+  readonly row: number;
+}
+
+export interface FrameHead extends Progress {
+  /** Event time up to which the writer is complete, ms; -Infinity: unknown. */
+  readonly watermarkMs: number;
+  /** The source had nothing to read for its `idleAfter`. */
+  readonly idle: boolean;
+  /** The source has been read to the end it had when the pipeline was first deployed. */
+  readonly bootstrapped: boolean;
+}
+
+export interface Frame extends FrameHead {
+  readonly columns: Columns;
+  readonly letters: readonly Letter[];
+}
+
+const IDLE = 1;
+const BOOTSTRAPPED = 2;
+
+function headOf(head: FrameHead): number[] {
+  return [head.position, head.row, head.watermarkMs, (head.idle ? IDLE : 0) | (head.bootstrapped ? BOOTSTRAPPED : 0)];
+}
+
+function differences(numbers: readonly number[]): number[] {
+  const out = new Array<number>(numbers.length);
+  let before = 0;
+  for (let i = 0; i < numbers.length; i++) {
+    const number = numbers[i]!;
+    out[i] = number - before;
+    before = number;
+  }
+  return out;
+}
+
+function restore(numbers: number[]): number[] {
+  let sum = 0;
+  for (let i = 0; i < numbers.length; i++) numbers[i] = sum += numbers[i]!;
+  return numbers;
+}
+
+function withVersion(body: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(body.length + 1);
+  bytes[0] = VERSION;
+  bytes.set(body, 1);
+  return bytes;
+}
+
+export function encodeFrame(frame: Frame): Uint8Array {
+  const { columns } = frame;
+  return withVersion(
+    pack([
+      headOf(frame),
+      columns.keys,
+      differences(columns.timesMs),
+      differences(columns.origins),
+      columns.ids?.some(id => id !== null) === true ? columns.ids : null,
+      encodeRows(columns.values),
+      frame.letters.map(l => [l.operator, l.code, l.message, l.bytes, l.origin, l.index, l.subject]),
+    ]),
+  );
+}
+
+function body(bytes: Uint8Array): unknown[] {
+  if (bytes[0] !== VERSION) {
+    throw new MillraceError('JOURNAL_CORRUPT', `a frame of format ${bytes[0]} was read; this version knows ${VERSION}`);
+  }
+  const parts = unpack(bytes.subarray(1));
+  if (!Array.isArray(parts) || !Array.isArray(parts[0])) {
+    throw new MillraceError('JOURNAL_CORRUPT', 'a frame does not have the form of one');
+  }
+  return parts;
+}
+
+function toHead(numbers: readonly number[]): FrameHead {
+  const [position, row, watermarkMs, flags] = numbers as [number, number, number, number];
+  return { position, row, watermarkMs, idle: (flags & IDLE) !== 0, bootstrapped: (flags & BOOTSTRAPPED) !== 0 };
+}
+
+export function decodeFrame(bytes: Uint8Array): Frame {
+  const [head, keys, times, origins, ids, values, letters] = body(bytes) as [
+    number[],
+    (string | null)[],
+    number[],
+    number[],
+    (string | null)[] | null,
+    Uint8Array,
+    [string, string, string, Uint8Array, number, number, string][],
+  ];
+  return {
+    ...toHead(head),
+    columns: { keys, timesMs: restore(times), origins: restore(origins), ids, values: decodeRows(values) },
+    letters: letters.map(([operator, code, message, letterBytes, origin, index, subject]) => {
+      return { operator, code, message, bytes: letterBytes, origin, index, subject };
+    }),
+  };
+}
+
+/** Only the head: what a writer that takes over needs of a channel's tail. */
+export function decodeFrameHead(bytes: Uint8Array): FrameHead {
+  return toHead(body(bytes)[0] as number[]);
+}
+
+/** A broadcast: a head without records, that tells every task of a stage what no frame carried to it. */
+export function encodeBroadcast(head: FrameHead): Uint8Array {
+  return withVersion(pack([headOf(head)]));
+}
+
+export const decodeBroadcast = decodeFrameHead;
+
+/** Is `a` further than `b`? */
+export function isBeyond(a: Progress, b: Progress): boolean {
+  return a.position > b.position || (a.position === b.position && a.row > b.row);
+}

@@ -1,0 +1,197 @@
+/**
+ * A channel as its writer sees it: records wait here until the frame before theirs has landed, so frames are as large
+ * as the backlog and as small as what has arrived.
+ *
+ * Invariant R (resume): a frame's progress covers exactly the records that this channel has been sent so far. It holds
+ * because a frame is cut from the front of what waits, because its progress is that of its last record, and because
+ * appends are fenced: nobody else can have put a frame in between without our append being beaten. When it is beaten,
+ * the tail says what the other writer sent, and what it covers is dropped here.
+ */
+import type { StoredMessage } from '../port/log.ts';
+import type { Chain } from '../commit/chain.ts';
+import { type Columns, decodeFrameHead, encodeFrame, type FrameHead, type Letter, type Progress } from '../record/frame.ts';
+import { seqOfOrigin } from '../record/origin.ts';
+
+const FRAME_ROWS_MAX = 16_384;
+
+/** The writer's state at the moment a frame is cut. */
+export type WriterState = Omit<FrameHead, 'row'>;
+
+export class Channel {
+  #chain: Chain;
+  #frameBytesMax: number;
+  /** All that has landed. */
+  #progress: Progress = { position: 0, row: 0 };
+  #landedWatermarkMs = Number.NEGATIVE_INFINITY;
+  #columns: Columns = emptyColumns();
+  #letters: Letter[] = [];
+  /** Rows of the front record's source message that this channel has had before it. */
+  #rowsOfFront = 0;
+  #skipping = false;
+  #skipped = 0;
+  #sending = false;
+  /** First source sequence of the frame that is on its way. */
+  #inFlightFrom = Number.POSITIVE_INFINITY;
+  framesSent = 0;
+
+  constructor(options: { chain: Chain; frameBytesMax: number }) {
+    this.#chain = options.chain;
+    this.#frameBytesMax = options.frameBytesMax;
+  }
+
+  /** Learns from the channel's tail, or from a broadcast that is further, where to go on. */
+  async open(broadcast: FrameHead | null): Promise<FrameHead | null> {
+    const tail = await this.#chain.open();
+    const head = tail === null ? null : decodeFrameHead(tail.data);
+    const later = head === null || (broadcast !== null && broadcast.position > head.position) ? broadcast : head;
+    if (later !== null) this.#goOnAfter(later);
+    return later;
+  }
+
+  #goOnAfter(head: FrameHead): void {
+    this.#progress = { position: head.position, row: head.row };
+    this.#landedWatermarkMs = head.watermarkMs;
+    this.#skipping = true;
+    this.#skipped = 0;
+  }
+
+  get waiting(): number {
+    return this.#columns.keys.length + this.#letters.length;
+  }
+
+  get sending(): boolean {
+    return this.#sending;
+  }
+
+  /** Every record of source messages up to this sequence has landed, if the writer has passed them on. */
+  get landedTo(): number {
+    let from = this.#inFlightFrom;
+    if (this.#columns.origins.length > 0) from = Math.min(from, seqOfOrigin(this.#columns.origins[0]!));
+    if (this.#letters.length > 0) from = Math.min(from, seqOfOrigin(this.#letters[0]!.origin));
+    return from - 1;
+  }
+
+  push(key: string | null, value: unknown, timeMs: number, origin: number, id: string | null): void {
+    if (this.#skipping && this.#isCovered(origin)) return;
+    const columns = this.#columns;
+    columns.keys.push(key);
+    columns.values.push(value);
+    columns.timesMs.push(timeMs);
+    columns.origins.push(origin);
+    columns.ids!.push(id);
+  }
+
+  pushLetter(letter: Letter): void {
+    if (seqOfOrigin(letter.origin) > this.#progress.position) this.#letters.push(letter);
+  }
+
+  /** Only just after opening: is this record one that the tail says is sent? */
+  #isCovered(origin: number): boolean {
+    const seq = seqOfOrigin(origin);
+    if (seq <= this.#progress.position) return true;
+    if (seq === this.#progress.position + 1 && this.#skipped < this.#progress.row) {
+      this.#skipped++;
+      return true;
+    }
+    this.#skipping = false;
+    this.#rowsOfFront = seq === this.#progress.position + 1 ? this.#progress.row : 0;
+    return false;
+  }
+
+  /** Sends one frame of what waits, if the one before has landed. True: a frame landed or the tail was adopted. */
+  async send(writer: WriterState): Promise<boolean> {
+    if (this.#sending || this.waiting === 0) return false;
+    this.#sending = true;
+    try {
+      const cut = this.#cut(writer);
+      this.#inFlightFrom = cut.fromSeq;
+      const outcome = await this.#chain.append(cut.bytes);
+      this.#inFlightFrom = Number.POSITIVE_INFINITY;
+      if (outcome.kind === 'landed') {
+        this.#progress = { position: cut.head.position, row: cut.head.row };
+        this.#landedWatermarkMs = cut.head.watermarkMs;
+        this.framesSent++;
+      } else {
+        this.#putBack(cut.columns, cut.letters);
+        this.#adopt(outcome.tail);
+      }
+      return true;
+    } finally {
+      this.#sending = false;
+    }
+  }
+
+  /** Takes rows off the front that make one frame, halving it until it is small enough for the broker. */
+  #cut(writer: WriterState) {
+    let count = Math.min(this.#columns.keys.length, FRAME_ROWS_MAX);
+    for (;;) {
+      const head = this.#headFor(count, writer);
+      const columns = sliceColumns(this.#columns, 0, count);
+      const letters = this.#letters.filter(letter => seqOfOrigin(letter.origin) <= head.position);
+      const bytes = encodeFrame({ ...head, columns, letters });
+      if (bytes.length <= this.#frameBytesMax || count <= 1) {
+        const fromSeq = Math.min(...columns.origins.slice(0, 1).map(seqOfOrigin), ...letters.slice(0, 1).map(letter => seqOfOrigin(letter.origin)));
+        this.#columns = count === this.#columns.keys.length ? emptyColumns() : sliceColumns(this.#columns, count);
+        this.#letters = this.#letters.filter(letter => seqOfOrigin(letter.origin) > head.position);
+        this.#rowsOfFront = head.row;
+        return { head, columns, letters, bytes, fromSeq };
+      }
+      count = Math.floor(count / 2);
+    }
+  }
+
+  #headFor(count: number, writer: WriterState): FrameHead {
+    const { origins } = this.#columns;
+    if (count === origins.length) return { ...writer, row: 0 };
+    const partial = { watermarkMs: this.#landedWatermarkMs, idle: false, bootstrapped: false };
+    const next = seqOfOrigin(origins[count]!);
+    let row = 0;
+    for (let i = count - 1; i >= 0 && seqOfOrigin(origins[i]!) === next; i--) row++;
+    if (row === count) row += this.#rowsOfFront;
+    return { ...partial, position: next - 1, row };
+  }
+
+  #putBack(columns: Columns, letters: readonly Letter[]): void {
+    this.#columns = joinColumns(columns, this.#columns);
+    this.#letters = [...letters, ...this.#letters];
+  }
+
+  /** Somebody else wrote: go on after what the tail covers. */
+  #adopt(tail: StoredMessage | null): void {
+    if (tail === null) return;
+    this.#chain.adopt(tail);
+    this.#goOnAfter(decodeFrameHead(tail.data));
+    const waiting = this.#columns;
+    this.#columns = emptyColumns();
+    const letters = this.#letters;
+    this.#letters = [];
+    for (let i = 0; i < waiting.keys.length; i++) {
+      this.push(waiting.keys[i]!, waiting.values[i], waiting.timesMs[i]!, waiting.origins[i]!, waiting.ids![i]!);
+    }
+    for (const letter of letters) this.pushLetter(letter);
+  }
+}
+
+function emptyColumns(): Columns {
+  return { keys: [], timesMs: [], origins: [], ids: [], values: [] };
+}
+
+function sliceColumns(columns: Columns, from: number, to?: number): Columns {
+  return {
+    keys: columns.keys.slice(from, to),
+    timesMs: columns.timesMs.slice(from, to),
+    origins: columns.origins.slice(from, to),
+    ids: columns.ids!.slice(from, to),
+    values: columns.values.slice(from, to),
+  };
+}
+
+function joinColumns(a: Columns, b: Columns): Columns {
+  return {
+    keys: a.keys.concat(b.keys),
+    timesMs: a.timesMs.concat(b.timesMs),
+    origins: a.origins.concat(b.origins),
+    ids: a.ids!.concat(b.ids!),
+    values: a.values.concat(b.values),
+  };
+}

@@ -1,0 +1,229 @@
+/**
+ * The source: from messages of a stream to records with key, value and event time. Synchronous: `poll` takes what has
+ * arrived, decodes it and passes it on; whoever owns the source decides when.
+ *
+ * Its watermark is the largest event time seen minus `maxOutOfOrderMs`, so it is a function of the stream's messages
+ * up to `position` and of nothing else: a source that is resumed at a position with the watermark of that position
+ * goes on as if it had never stopped.
+ *
+ * A record that cannot be read, is invalid, or has no usable time becomes a letter; the rest of its message goes on.
+ */
+import type { Clock } from '../base/clock.ts';
+import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import type { Cursor, Receiver } from '../operator/run.ts';
+import type { Log, LogReader, StoredMessage } from '../port/log.ts';
+import type { Letter } from '../record/frame.ts';
+import { encodeKey } from '../record/key.ts';
+import { NO_ORIGIN, originOf } from '../record/origin.ts';
+import { covers, hasWildcard, matches } from '../record/subject.ts';
+import type { SourceSpec } from './spec.ts';
+
+/** Where a source's records go. `entry` is told each record, with the rest of it in `cursor`. */
+export interface SourceOutlet {
+  readonly entry: Receiver;
+  readonly cursor: Cursor;
+  letter(letter: Letter): void;
+  /** The policy of the source is to drop what it cannot use. */
+  skip(): void;
+}
+
+export interface SourcePlace {
+  /** All messages up to this sequence have been passed on. */
+  readonly position: number;
+  /** The watermark at that position. */
+  readonly watermarkMs: number;
+}
+
+export class Source {
+  readonly spec: SourceSpec;
+  #index: number;
+  #log: Log;
+  #clock: Clock;
+  #outlet: SourceOutlet;
+  #reader: LogReader | null = null;
+  /** Drops messages of other subjects here, since the server does it at thirty times the cost. */
+  #matches: ((subject: string) => boolean) | null = null;
+  #position = 0;
+  #maxTimeMs = Number.NEGATIVE_INFINITY;
+  #lastArrivalMs = 0;
+  #bootstrapped = false;
+  #values: unknown[] = [];
+  #message: StoredMessage | null = null;
+  #part = 0;
+  recordsIn = 0;
+  bytesIn = 0;
+
+  /** @param index of this source in its pipeline's plan, for origins */
+  constructor(options: { spec: SourceSpec; index: number; log: Log; clock: Clock; outlet: SourceOutlet }) {
+    this.spec = options.spec;
+    this.#index = options.index;
+    this.#log = options.log;
+    this.#clock = options.clock;
+    this.#outlet = options.outlet;
+  }
+
+  /** Where a source that has never run starts. */
+  async firstPlace(): Promise<SourcePlace> {
+    const watermarkMs = Number.NEGATIVE_INFINITY;
+    if (this.spec.start === 'first') return { position: 0, watermarkMs };
+    return { position: (await this.#info()).lastSeq, watermarkMs };
+  }
+
+  async open(place: SourcePlace, onReady: () => void): Promise<void> {
+    const { stream, subject } = this.spec;
+    const info = await this.#info();
+    if (info.lastSeq < place.position) {
+      throw new MillraceError(
+        'STREAM_CHANGED',
+        `source ${this.spec.name} has read stream ${stream} up to ${place.position}, but it ends at ${info.lastSeq}: it was recreated or lost data. Delete and deploy the pipeline again to start over.`,
+      );
+    }
+    const alone = info.subjects.every(own => covers(subject, own));
+    const byServer = !alone && !hasWildcard(subject);
+    this.#matches = alone || byServer ? null : candidate => matches(subject, candidate);
+    this.#position = place.position;
+    this.#maxTimeMs = place.watermarkMs + this.spec.maxOutOfOrderMs;
+    this.#lastArrivalMs = this.#clock.monotonic();
+    this.#reader = this.#log.read({ stream, from: place.position + 1, ...(byServer ? { subjects: [subject] } : {}) });
+    this.#reader.onReady = onReady;
+  }
+
+  async #info() {
+    const info = await this.#log.info(this.spec.stream);
+    if (info !== null) return info;
+    throw new MillraceError(
+      'STREAM_MISSING',
+      `source ${this.spec.name}: stream ${this.spec.stream} is gone. Make it again, or delete the pipeline.`,
+    );
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  get watermarkMs(): number {
+    return this.#maxTimeMs - this.spec.maxOutOfOrderMs;
+  }
+
+  /** Nothing has come for `idleAfterMs` though everything there was has been read. */
+  get idle(): boolean {
+    if (this.#reader === null || !this.#reader.caughtUp) return false;
+    return this.#clock.monotonic() - this.#lastArrivalMs >= this.spec.idleAfterMs;
+  }
+
+  /** The end of the stream has been reached once. */
+  get bootstrapped(): boolean {
+    if (!this.#bootstrapped && this.#reader?.caughtUp === true) this.#bootstrapped = true;
+    return this.#bootstrapped;
+  }
+
+  /** Passes on what has arrived. Returns the number of messages; 0: nothing was there. Throws what ended the reader. */
+  poll(limits: { messagesMax: number; bytesMax: number }): number {
+    const reader = this.#reader;
+    if (reader === null) return 0;
+    const messages = reader.take(limits);
+    if (messages.length === 0) {
+      if (reader.error !== null) throw reader.error;
+      return 0;
+    }
+    this.#lastArrivalMs = this.#clock.monotonic();
+    for (const message of messages) {
+      if (this.#matches === null || this.#matches(message.subject)) this.#pass(message);
+      this.#position = message.seq;
+    }
+    this.#outlet.cursor.origin = NO_ORIGIN;
+    this.#message = null;
+    return messages.length;
+  }
+
+  #pass(message: StoredMessage): void {
+    this.#message = message;
+    this.bytesIn += message.data.length;
+    this.#outlet.cursor.origin = originOf(this.#index, message.seq);
+    if (this.spec.kind === 'kv') return this.#passRow(message);
+    const values = this.#values;
+    values.length = 0;
+    this.spec.decoder.decode(message, values, part => {
+      this.#part = part.index;
+      this.#reject('RECORD_UNREADABLE', part.cause, part.bytes);
+    });
+    for (let i = 0; i < values.length; i++) {
+      this.#part = i;
+      this.#accept(message, null, values[i]);
+    }
+  }
+
+  /** A key-value bucket's message: the subject's end is the key; a delete or purge is a tombstone. */
+  #passRow(message: StoredMessage): void {
+    const key = encodeKey(message.subject.slice(this.spec.subject.length - 1));
+    const operation = message.headers?.['KV-Operation'];
+    this.#part = 0;
+    if (operation === 'DEL' || operation === 'PURGE') {
+      this.recordsIn++;
+      this.#outlet.entry.receive(key, null, message.timeMs);
+      return;
+    }
+    const values = this.#values;
+    values.length = 0;
+    this.spec.decoder.decode(message, values, part => this.#reject('RECORD_UNREADABLE', part.cause, part.bytes));
+    if (values.length > 0) this.#accept(message, key, values[values.length - 1]);
+  }
+
+  #accept(message: StoredMessage, key: string | null, decoded: unknown): void {
+    const { attach, validate, time } = this.spec;
+    let value = decoded;
+    let timeMs = message.timeMs;
+    try {
+      if (attach !== null) value = attach(value, message);
+      if (validate !== null) value = validate(value);
+      if (time !== null) timeMs = time(value, message);
+    } catch (cause) {
+      return this.#reject(isMillraceError(cause) ? cause.code : 'USER_CODE', cause, null);
+    }
+    if (!Number.isFinite(timeMs)) {
+      return this.#reject('RECORD_TIME', new Error(`the event time is ${timeMs}, not a number of ms`), null);
+    }
+    if (timeMs > message.timeMs + this.spec.maxFutureMs) {
+      const aheadMs = Math.round(timeMs - message.timeMs);
+      const text = `the event time is ${aheadMs} ms ahead of the broker's clock; maxFuture allows ${this.spec.maxFutureMs}`;
+      return this.#reject('RECORD_TIME', new Error(text), null);
+    }
+    if (timeMs > this.#maxTimeMs) this.#maxTimeMs = timeMs;
+    this.recordsIn++;
+    this.#outlet.entry.receive(key, value, timeMs);
+  }
+
+  #reject(code: string, cause: unknown, bytes: Uint8Array | null): void {
+    const { onPoison, name } = this.spec;
+    if (onPoison === 'skip') return this.#outlet.skip();
+    const letter = this.letter({ operator: name, code, message: messageOf(cause), bytes });
+    if (onPoison === 'deadLetter') return this.#outlet.letter(letter);
+    throw new MillraceError(
+      'LIMIT_REACHED',
+      `source ${name} stops at its first bad record, as its onPoison says: message ${this.#message?.seq} of ${this.spec.stream}: ${letter.message}`,
+      { cause },
+    );
+  }
+
+  /** A letter about the record in hand. `bytes` null: the message's own, or the part of it that held the record. */
+  letter(options: { operator: string; code: string; message: string; bytes: Uint8Array | null }): Letter {
+    const message = this.#message;
+    const { operator, code, message: text } = options;
+    const bytes = options.bytes ?? (message === null ? new Uint8Array() : this.#bytesOfPart(message));
+    const subject = message?.subject ?? '';
+    return { operator, code, message: text, bytes, origin: this.#outlet.cursor.origin, index: this.#part, subject };
+  }
+
+  #bytesOfPart(message: StoredMessage): Uint8Array {
+    return this.spec.decoder.part?.(message, this.#part) ?? message.data;
+  }
+
+  async stop(): Promise<void> {
+    const reader = this.#reader;
+    this.#reader = null;
+    if (reader !== null) {
+      reader.onReady = null;
+      await reader.stop();
+    }
+  }
+}
