@@ -1,0 +1,210 @@
+/**
+ * The lease: which worker should be active. One registry entry names its holder; the holder rewrites it (a beat) every
+ * third of the lease, the others watch whether it still changes.
+ *
+ * A. Only a hint. Exactly-once rests on the fences of the journals: two workers that both believe they hold the lease
+ *    cost time, never a record. So a holder that cannot reach the registry goes on working; it steps down when it *reads*
+ *    that somebody else holds the lease, not when a clock says so.
+ * B. No two clocks are compared. A standby measures with its own monotonic clock how long the entry has not changed,
+ *    and claims it after a whole lease of silence.
+ * C. Every write names the revision it replaces; of two claimants one wins.
+ * D. A worker that finds its own name in the entry takes it up at once: names belong to data folders, and a folder to
+ *    one process, so the former holder is its own dead predecessor.
+ */
+import type { Clock } from '../base/clock.ts';
+import { MillraceError } from '../base/errors.ts';
+import { errorFields, type Observer } from '../observe/events.ts';
+import type { Registry } from '../port/registry.ts';
+
+/** What the registry keeps. `holder` null: released, free for anybody at once. */
+export interface LeaseRecord {
+  readonly holder: string | null;
+  /** Address of the holder's API, `host:port`. */
+  readonly address: string | null;
+  /** Grows with each change of the holder and each restart of it. */
+  readonly term: number;
+  /** Grows with each renewal, so that every renewal changes the entry. */
+  readonly beat: number;
+}
+
+/** The entry as a worker last read it. */
+export interface LeaseView {
+  readonly record: LeaseRecord | null;
+  /** Registry revision, 0: there is no entry. */
+  readonly revision: number;
+  /** When this worker first saw this revision, own monotonic clock, ms. */
+  readonly seenAtMs: number;
+}
+
+export type LeaseStep =
+  | { readonly do: 'claim'; readonly record: LeaseRecord }
+  | { readonly do: 'renew'; readonly record: LeaseRecord }
+  | { readonly do: 'wait' };
+
+/** What a worker should do now. `holding`: it has claimed the lease since it was started. */
+export function decideLease(
+  view: LeaseView,
+  me: {
+    readonly name: string;
+    readonly address: string | null;
+    readonly holding: boolean;
+    readonly nowMs: number;
+    readonly leaseMs: number;
+  },
+): LeaseStep {
+  const { record } = view;
+  const mine: LeaseRecord = { holder: me.name, address: me.address, term: (record?.term ?? 0) + 1, beat: 0 };
+  if (record === null || record.holder === null) return { do: 'claim', record: mine };
+  if (record.holder === me.name) {
+    if (!me.holding) return { do: 'claim', record: mine };
+    return { do: 'renew', record: { ...record, address: me.address, beat: record.beat + 1 } };
+  }
+  return me.nowMs - view.seenAtMs >= me.leaseMs ? { do: 'claim', record: mine } : { do: 'wait' };
+}
+
+export interface LeaseOptions {
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  /** This worker's name, unique in the cluster. */
+  readonly name: string;
+  readonly address: string | null;
+  /** How long a silent holder is waited for. Default 5,000. */
+  readonly leaseMs?: number;
+  /** Called after `holding` has changed. */
+  readonly changed: (holding: boolean) => void;
+}
+
+const KEY = 'leases.active';
+
+export class Lease {
+  readonly #options: LeaseOptions;
+  readonly #leaseMs: number;
+  #view: LeaseView;
+  #holding = false;
+  #stopped = false;
+  #running: Promise<void> | null = null;
+  /** Asked for while a turn was under way: the turn may have read before what changed. */
+  #again = false;
+  #cancelTimer: (() => void) | null = null;
+  #watch: { stop(): Promise<void> } | null = null;
+
+  constructor(options: LeaseOptions) {
+    this.#options = options;
+    this.#leaseMs = options.leaseMs ?? 5_000;
+    this.#view = { record: null, revision: 0, seenAtMs: options.clock.monotonic() };
+  }
+
+  get holding(): boolean {
+    return this.#holding;
+  }
+
+  /** Who holds it, as far as this worker knows; null: nobody. */
+  get holder(): { readonly name: string; readonly address: string | null } | null {
+    const record = this.#view.record;
+    return record === null || record.holder === null ? null : { name: record.holder, address: record.address };
+  }
+
+  async start(): Promise<void> {
+    await this.#turn();
+    // Beats arrive here too; only a change of holder is worth a turn of its own.
+    this.#watch = await this.#options.registry.watch(KEY, (_key, entry) => {
+      const record = entry === null ? null : readRecord(entry.value);
+      if (record?.holder !== this.#view.record?.holder) void this.#turn();
+    });
+  }
+
+  /** Stops, and releases the lease if it is held, so that the next need not wait. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelTimer?.();
+    await this.#watch?.stop();
+    await this.#running;
+    if (!this.#holding) return;
+    this.#holding = false;
+    const record = this.#view.record;
+    if (record === null) return;
+    try {
+      await this.#options.registry.put(KEY, writeRecord({ ...record, holder: null, address: null }), {
+        expect: this.#view.revision,
+      });
+    } catch (error) {
+      // The next one waits a lease instead.
+      this.#options.observer.emit({ event: 'lease.unreleased', level: 'warn', ...errorFields(error) });
+    }
+  }
+
+  #turn(): Promise<void> {
+    if (this.#running !== null) {
+      this.#again = true;
+      return this.#running;
+    }
+    this.#running = this.#take().finally(() => {
+      this.#running = null;
+      if (this.#stopped) return;
+      this.#cancelTimer?.();
+      const delayMs = this.#again ? 0 : this.#leaseMs / 3;
+      this.#again = false;
+      this.#cancelTimer = this.#options.clock.after(delayMs, () => void this.#turn());
+    });
+    return this.#running;
+  }
+
+  async #take(): Promise<void> {
+    const { registry, clock, observer, name, address } = this.#options;
+    try {
+      const entry = await registry.get(KEY);
+      const revision = entry?.revision ?? 0;
+      if (revision !== this.#view.revision) {
+        const record = entry === null ? null : readRecord(entry.value);
+        this.#view = { record, revision, seenAtMs: clock.monotonic() };
+      }
+      const step = decideLease(this.#view, {
+        name,
+        address,
+        holding: this.#holding,
+        nowMs: clock.monotonic(),
+        leaseMs: this.#leaseMs,
+      });
+      if (step.do !== 'wait' && !this.#stopped) {
+        const written = await registry.put(KEY, writeRecord(step.record), { expect: revision });
+        if (written === null) {
+          this.#again = true;
+          return;
+        }
+        this.#view = { record: step.record, revision: written, seenAtMs: clock.monotonic() };
+      }
+      this.#hold(this.#view.record?.holder === name);
+    } catch (error) {
+      observer.emit({ event: 'lease.unreachable', level: 'warn', ...errorFields(error) });
+    }
+  }
+
+  #hold(holding: boolean): void {
+    if (holding === this.#holding) return;
+    this.#holding = holding;
+    this.#options.observer.emit({
+      event: holding ? 'lease.taken' : 'lease.lost',
+      level: holding ? 'info' : 'warn',
+      worker: this.#options.name,
+      holder: this.#view.record?.holder,
+      term: this.#view.record?.term,
+    });
+    this.#options.changed(holding);
+  }
+}
+
+function writeRecord(record: LeaseRecord): Uint8Array {
+  return Buffer.from(JSON.stringify(record));
+}
+
+function readRecord(value: Uint8Array): LeaseRecord {
+  try {
+    const { holder, address, term, beat } = JSON.parse(Buffer.from(value).toString()) as Partial<LeaseRecord>;
+    return { holder: holder ?? null, address: address ?? null, term: term ?? 0, beat: beat ?? 0 };
+  } catch (cause) {
+    throw new MillraceError('JOURNAL_CORRUPT', `registry entry ${KEY} is not JSON; delete it, it is written anew`, {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Pipeline specs: what should run, as the cluster's registry keeps it. One entry a pipeline, `pipelines.<name>`, changed
+ * only by compare-and-set; deploys write the desired state here, the active worker brings it about.
+ *
+ * An entry is never deleted. What is left after a delete is a tombstone: it keeps the revision growing for ever, and as
+ * long as state was kept, what that state can be read by.
+ */
+import { MillraceError } from '../base/errors.ts';
+import type { Registry } from '../port/registry.ts';
+import type { Remains } from './host.ts';
+
+export interface PipelineSpec {
+  readonly name: string;
+  /** From 1; grows by one with every change of what is desired. */
+  readonly revision: number;
+  /** SHA-256 of the bundle in the blobs, 64 hex digits. */
+  readonly bundle: string;
+  /** The user's file that the bundle was made from. */
+  readonly file: string;
+  readonly desired: 'running' | 'deleted';
+  /** With `deleted`: state goes too. */
+  readonly purge: boolean;
+  /** Set when a delete has been carried out: what is left. */
+  readonly remains: Remains | null;
+  readonly fingerprint: string;
+  /** The plan as JSON, to judge the next deploy by. */
+  readonly summary: unknown;
+  /** The plan as text, for people. */
+  readonly text: string;
+  /** Wall clock of the worker that took the deploy, ms since 1970. */
+  readonly deployedAtMs: number;
+}
+
+/** A spec and the registry revision it was read at. */
+export interface HeldSpec {
+  readonly spec: PipelineSpec;
+  readonly at: number;
+}
+
+const PREFIX = 'pipelines.';
+
+export class Specs {
+  readonly #registry: Registry;
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  async get(name: string): Promise<HeldSpec | null> {
+    if (!isPipelineName(name)) return null;
+    const entry = await this.#registry.get(PREFIX + name);
+    return entry === null ? null : { spec: decodeSpec(entry.key, entry.value), at: entry.revision };
+  }
+
+  /** All but those whose delete is done, sorted by name. */
+  async list(): Promise<PipelineSpec[]> {
+    const entries = await this.#registry.list(PREFIX);
+    return entries
+      .map(entry => decodeSpec(entry.key, entry.value))
+      .filter(spec => !isGone(spec))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Replaces what was read at `at` (0: nothing was there). False: somebody else was first. */
+  async put(spec: PipelineSpec, at: number): Promise<boolean> {
+    const value = Buffer.from(JSON.stringify(spec));
+    return (await this.#registry.put(PREFIX + spec.name, value, { expect: at })) !== null;
+  }
+
+  /** Calls `changed` with every spec there is and then with each change; `unreadable` for an entry that is damaged. */
+  watch(
+    changed: (spec: PipelineSpec) => void,
+    unreadable: (error: MillraceError) => void,
+  ): Promise<{ stop(): Promise<void> }> {
+    return this.#registry.watch(PREFIX, (key, entry) => {
+      if (entry === null) {
+        const name = key.slice(PREFIX.length);
+        unreadable(
+          new MillraceError('NOT_FOUND', `the spec of pipeline ${name} was deleted from the registry by hand`),
+        );
+        return;
+      }
+      let spec: PipelineSpec;
+      try {
+        spec = decodeSpec(key, entry.value);
+      } catch (error) {
+        unreadable(error as MillraceError);
+        return;
+      }
+      changed(spec);
+    });
+  }
+}
+
+/** Deleted, and nothing is left to do. */
+export function isGone(spec: PipelineSpec): boolean {
+  return spec.desired === 'deleted' && spec.remains !== null;
+}
+
+export function isPipelineName(name: string): boolean {
+  return /^[a-z0-9-]{1,40}$/.test(name);
+}
+
+function decodeSpec(key: string, value: Uint8Array): PipelineSpec {
+  const name = key.slice(PREFIX.length);
+  let spec: PipelineSpec;
+  try {
+    spec = JSON.parse(Buffer.from(value).toString()) as PipelineSpec;
+  } catch (cause) {
+    throw new MillraceError('JOURNAL_CORRUPT', `the spec of pipeline ${name} is not JSON; deploy it again`, { cause });
+  }
+  if (spec.name !== name || !Number.isSafeInteger(spec.revision)) {
+    throw new MillraceError('JOURNAL_CORRUPT', `the spec of pipeline ${name} is damaged; deploy it again`);
+  }
+  return spec;
+}
