@@ -52,3 +52,32 @@ export interface Remains {
  * longer be loaded; then what is derived from its name alone is found. May be repeated after a failure.
  */
 export type ClearPipeline = (pipeline: string, options: { plan: Plan | null; purge: boolean }) => Promise<Remains>;
+
+/** A pipeline as code: one ES module that brings everything but Millrace itself. */
+export interface Bundle {
+  /** UTF-8 text of the module. */
+  readonly code: Uint8Array;
+  /** SHA-256 of the code, 64 hex digits. */
+  readonly hash: string;
+  /** Name of the user's file, for messages. */
+  readonly file: string;
+}
+
+/** A bundle that was loaded and planned. */
+export interface Planned {
+  readonly plan: Plan;
+  /** The plan as plain JSON: stored with the spec, and what the next deploy is judged by. */
+  readonly summary: unknown;
+  /** The plan as text, for people. */
+  readonly text: string;
+}
+
+/** All that a worker can ask of what lies below it. */
+export interface Engine {
+  /** Throws PLAN_INVALID with all mistakes and their places. */
+  plan(bundle: Bundle): Promise<Planned>;
+  /** Why state of `before` cannot be read by `after`, both summaries; empty: it can. */
+  incompatibilities(before: unknown, after: unknown): readonly string[];
+  readonly start: StartPipeline;
+  readonly clear: ClearPipeline;
+}

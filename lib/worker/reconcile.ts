@@ -35,7 +35,8 @@ export type Phase =
     };
 
 export type Step =
-  | { readonly do: 'start' | 'clear'; readonly revision: number }
+  | { readonly do: 'start'; readonly revision: number }
+  | { readonly do: 'clear'; readonly revision: number }
   | { readonly do: 'stop' }
   | { readonly do: 'rest' }
   /** Null: until something changes. */
@@ -47,7 +48,8 @@ export function nextStep(phase: Phase, wanted: Wanted, nowMs: number): Step {
     return right ? { do: 'wait', untilMs: null } : { do: 'stop' };
   }
   if (wanted === null) return phase.kind === 'idle' ? { do: 'wait', untilMs: null } : { do: 'rest' };
-  const begin: Step = { do: wanted.do === 'run' ? 'start' : 'clear', revision: wanted.revision };
+  const { revision } = wanted;
+  const begin: Step = wanted.do === 'run' ? { do: 'start', revision } : { do: 'clear', revision };
   if (phase.kind === 'cleared' && phase.revision === wanted.revision) return { do: 'wait', untilMs: null };
   if (phase.kind === 'failed' && phase.revision === wanted.revision) {
     if (phase.retryAtMs === null || nowMs < phase.retryAtMs) return { do: 'wait', untilMs: phase.retryAtMs };

@@ -1,0 +1,202 @@
+/**
+ * What can be asked of a cluster: plan, deploy, list, look, restart, delete. Each writes or reads the desired state in the
+ * registry, so any worker can answer; none works only once, and all may be repeated.
+ */
+import { createHash } from 'node:crypto';
+import { type Clock, sleep } from '../base/clock.ts';
+import { MillraceError } from '../base/errors.ts';
+import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
+import type { Blobs } from '../port/blob.ts';
+import type { Registry } from '../port/registry.ts';
+import type { Bundle, Engine, Planned, Remains } from './host.ts';
+import { isGone, type PipelineSpec, Specs } from './specs.ts';
+import { bundleBlob, type Worker } from './worker.ts';
+
+export type DeployOutcome = 'created' | 'updated' | 'unchanged' | 'resumed' | 'incompatible';
+
+export interface PlanAnswer {
+  readonly name: string;
+  readonly text: string;
+  readonly summary: unknown;
+  readonly fingerprint: string;
+  /** What a deploy would do. */
+  readonly outcome: DeployOutcome;
+  readonly incompatibilities: readonly string[];
+}
+
+export interface DeployAnswer {
+  readonly name: string;
+  readonly revision: number;
+  readonly outcome: Exclude<DeployOutcome, 'incompatible'>;
+}
+
+export interface PipelineView {
+  readonly spec: PipelineSpec;
+  readonly status: PipelineStatus;
+  /** The worker that runs it; null: none does, or it is not known here. */
+  readonly worker: string | null;
+  /** Wall clock of the snapshot, ms since 1970. */
+  readonly atMs: number;
+}
+
+export interface DeleteAnswer extends Remains {
+  /** False: desired, and done as soon as a worker is active. */
+  readonly done: boolean;
+}
+
+/** What a deploy of `planned` over `before` comes to; pure. */
+export function judgeDeploy(
+  before: PipelineSpec | null,
+  next: { bundle: string; summary: unknown },
+  incompatibilities: Engine['incompatibilities'],
+): { outcome: DeployOutcome; reasons: readonly string[] } {
+  if (before === null || (isGone(before) && before.purge)) return { outcome: 'created', reasons: [] };
+  if (before.desired === 'running' && before.bundle === next.bundle) return { outcome: 'unchanged', reasons: [] };
+  const reasons = incompatibilities(before.summary, next.summary);
+  if (reasons.length > 0) return { outcome: 'incompatible', reasons };
+  return { outcome: before.desired === 'running' ? 'updated' : 'resumed', reasons: [] };
+}
+
+/** How long a delete waits for the active worker before it says that it is only desired. */
+const DELETE_WAIT_MS = 15_000;
+const CAS_TRIES_MAX = 8;
+
+export class Commands {
+  readonly #specs: Specs;
+  readonly #blobs: Blobs;
+  readonly #engine: Engine;
+  readonly #clock: Clock;
+  readonly #worker: Worker;
+
+  constructor(options: { registry: Registry; blobs: Blobs; engine: Engine; clock: Clock; worker: Worker }) {
+    this.#specs = new Specs(options.registry);
+    this.#blobs = options.blobs;
+    this.#engine = options.engine;
+    this.#clock = options.clock;
+    this.#worker = options.worker;
+  }
+
+  async plan(bundle: Bundle): Promise<PlanAnswer> {
+    const planned = await this.#planned(bundle);
+    const { pipeline: name, fingerprint } = planned.plan;
+    const held = await this.#specs.get(name);
+    const { outcome, reasons } = this.#judge(held?.spec ?? null, bundle, planned);
+    const { text, summary } = planned;
+    return { name, text, summary, fingerprint, outcome, incompatibilities: reasons };
+  }
+
+  /** Throws PLAN_INVALID (its mistakes), PLAN_INCOMPATIBLE (the reasons), CONFLICT (being deleted; lost every race). */
+  async deploy(bundle: Bundle, options: { dryRun: boolean }): Promise<DeployAnswer> {
+    const planned = await this.#planned(bundle);
+    const name = planned.plan.pipeline;
+    for (let tries = 0; tries < CAS_TRIES_MAX; tries++) {
+      const held = await this.#specs.get(name);
+      const before = held?.spec ?? null;
+      if (before !== null && before.desired === 'deleted' && !isGone(before)) {
+        throw new MillraceError('CONFLICT', `pipeline ${name} is being deleted; try again in a moment`);
+      }
+      const { outcome, reasons } = this.#judge(before, bundle, planned);
+      if (outcome === 'incompatible') throw incompatible(name, reasons);
+      const revision = (before?.revision ?? 0) + (outcome === 'unchanged' ? 0 : 1);
+      if (outcome === 'unchanged' || options.dryRun) return { name, revision, outcome };
+      await this.#blobs.put(bundleBlob(bundle.hash), bundle.code);
+      const spec: PipelineSpec = {
+        name,
+        revision,
+        bundle: bundle.hash,
+        file: bundle.file,
+        desired: 'running',
+        purge: false,
+        remains: null,
+        fingerprint: planned.plan.fingerprint,
+        summary: planned.summary,
+        text: planned.text,
+        deployedAtMs: this.#clock.now(),
+      };
+      if (await this.#specs.put(spec, held?.at ?? 0)) return { name, revision, outcome };
+    }
+    throw new MillraceError('CONFLICT', `pipeline ${name} keeps changing; try again when the other deploys are done`);
+  }
+
+  /** The same bundle under a new revision: a failed pipeline starts again. */
+  async restart(name: string): Promise<number> {
+    const changed = await this.#change(name, spec => (isGone(spec) ? null : { ...spec, revision: spec.revision + 1 }));
+    return changed.revision;
+  }
+
+  async delete(name: string, options: { purge: boolean }): Promise<DeleteAnswer> {
+    const { revision } = await this.#change(name, spec => {
+      // A purge of what was deleted before and left its state is a delete like any other.
+      if (isGone(spec) && (spec.purge || !options.purge)) return null;
+      if (spec.desired === 'deleted' && (spec.purge || !options.purge)) return spec;
+      return { ...spec, revision: spec.revision + 1, desired: 'deleted', purge: options.purge, remains: null };
+    });
+    const untilMs = this.#clock.monotonic() + DELETE_WAIT_MS;
+    while (this.#worker.holder !== null && this.#clock.monotonic() < untilMs) {
+      const spec = (await this.#specs.get(name))?.spec;
+      if (spec === undefined || spec.revision !== revision) break;
+      if (spec.remains !== null) return { done: true, ...spec.remains };
+      if (this.#worker.active && this.#worker.status(name).state === 'failed') break;
+      await sleep(this.#clock, 100);
+    }
+    return { done: false, kept: [], deleted: [] };
+  }
+
+  async list(): Promise<PipelineView[]> {
+    return (await this.#specs.list()).map(spec => this.#view(spec));
+  }
+
+  async get(name: string): Promise<PipelineView> {
+    const held = await this.#specs.get(name);
+    if (held === null || isGone(held.spec)) throw await this.#missing(name);
+    return this.#view(held.spec);
+  }
+
+  #view(spec: PipelineSpec): PipelineView {
+    const { active, name } = this.#worker;
+    const status = active
+      ? this.#worker.status(spec.name)
+      : emptyStatus('stopped', 'no worker is active; start one, or wait for a standby to take over');
+    return { spec, status, worker: active ? name : null, atMs: this.#clock.now() };
+  }
+
+  async #planned(bundle: Bundle): Promise<Planned> {
+    const hash = createHash('sha256').update(bundle.code).digest('hex');
+    if (hash !== bundle.hash) {
+      throw new MillraceError(
+        'INVALID_ARGUMENT',
+        `the bundle does not match its hash; it was damaged on the way, send it again`,
+      );
+    }
+    return this.#engine.plan(bundle);
+  }
+
+  #judge(before: PipelineSpec | null, bundle: Bundle, planned: Planned) {
+    return judgeDeploy(before, { bundle: bundle.hash, summary: planned.summary }, this.#engine.incompatibilities);
+  }
+
+  /** `change` returns null for a pipeline that is not there for it, and the spec itself when nothing is to do. */
+  async #change(name: string, change: (spec: PipelineSpec) => PipelineSpec | null): Promise<PipelineSpec> {
+    for (let tries = 0; tries < CAS_TRIES_MAX; tries++) {
+      const held = await this.#specs.get(name);
+      const next = held === null ? null : change(held.spec);
+      if (held === null || next === null) throw await this.#missing(name);
+      if (next === held.spec || (await this.#specs.put(next, held.at))) return next;
+    }
+    throw new MillraceError('CONFLICT', `pipeline ${name} keeps changing; try again when the other changes are done`);
+  }
+
+  async #missing(name: string): Promise<MillraceError> {
+    const names = (await this.#specs.list()).map(spec => spec.name);
+    const there = names.length === 0 ? 'nothing is deployed yet' : `there are: ${names.join(', ')}`;
+    return new MillraceError('NOT_FOUND', `no pipeline is named ${name}; ${there}`);
+  }
+}
+
+function incompatible(name: string, reasons: readonly string[]): MillraceError {
+  return new MillraceError(
+    'PLAN_INCOMPATIBLE',
+    `pipeline ${name} has state that the new version cannot read on:\n${reasons.map(reason => `  - ${reason}`).join('\n')}\n` +
+      'deploy it under another name, or delete the old one with --purge first',
+  );
+}

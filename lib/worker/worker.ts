@@ -1,0 +1,202 @@
+/**
+ * The worker: watches what should run and brings it about. One worker of a cluster is active at a time (`cluster/lease`);
+ * the others wait as standbys, know the specs, and take over when the lease is released or falls silent.
+ *
+ * Start order: lease, then specs. Stop order: pipelines, specs, then the lease is released, so that whoever takes over
+ * finds every task handed over already.
+ */
+import { type Clock, sleep } from '../base/clock.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { Lease } from '../cluster/lease.ts';
+import { errorFields, type Observer } from '../observe/events.ts';
+import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
+import type { Blobs } from '../port/blob.ts';
+import type { Registry } from '../port/registry.ts';
+import type { Bundle, Engine, Planned, RunningPipeline } from './host.ts';
+import { Hosted } from './hosted.ts';
+import type { Wanted } from './reconcile.ts';
+import { isGone, type PipelineSpec, Specs } from './specs.ts';
+
+export interface WorkerOptions {
+  /** Unique in the cluster and the same after a restart: it belongs to the data folder. */
+  readonly name: string;
+  /** Where other workers reach this one's API, `host:port`; null: nowhere. */
+  readonly address: string | null;
+  readonly registry: Registry;
+  readonly blobs: Blobs;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly engine: Engine;
+  /** How long a silent active worker is waited for. Default 5,000. */
+  readonly leaseMs?: number;
+  /** How long a pipeline may take to stop for its next revision. Default 10,000. */
+  readonly stopMs?: number;
+}
+
+/** Where a bundle lies in the blobs. */
+export function bundleBlob(hash: string): string {
+  return `bundles/${hash}`;
+}
+
+export class Worker {
+  readonly name: string;
+  /** Resolves when an invariant broke: the process should end, a restart is safe. */
+  readonly fatal: Promise<MillraceError>;
+  readonly #options: WorkerOptions;
+  readonly #specs: Specs;
+  readonly #lease: Lease;
+  readonly #hosted = new Map<string, Hosted>();
+  readonly #desired = new Map<string, PipelineSpec>();
+  #watch: { stop(): Promise<void> } | null = null;
+  #stopping: Promise<void> | null = null;
+  readonly #fail: (error: MillraceError) => void;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.#specs = new Specs(options.registry);
+    let fail: (error: MillraceError) => void = () => {};
+    this.fatal = new Promise(resolve => {
+      fail = resolve;
+    });
+    this.#fail = fail;
+    this.#lease = new Lease({
+      registry: options.registry,
+      clock: options.clock,
+      observer: options.observer,
+      name: options.name,
+      address: options.address,
+      ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
+      changed: () => this.#reconcile(),
+    });
+  }
+
+  async start(): Promise<void> {
+    const { observer } = this.#options;
+    await this.#lease.start();
+    this.#watch = await this.#specs.watch(
+      spec => {
+        const known = this.#desired.get(spec.name);
+        if (known !== undefined && known.revision === spec.revision && isGone(known) === isGone(spec)) return;
+        this.#desired.set(spec.name, spec);
+        this.#reconcile();
+      },
+      error => observer.emit({ event: 'spec.unreadable', level: 'error', ...errorFields(error) }),
+    );
+    observer.emit({ event: 'worker.started', level: 'info', worker: this.name, active: this.active });
+  }
+
+  /** Stops everything, hands over state and the lease. What is not done after `deadlineMs` is left to recovery. */
+  stop(options: { deadlineMs: number }): Promise<void> {
+    this.#stopping ??= this.#stop(options.deadlineMs);
+    return this.#stopping;
+  }
+
+  /** This worker is the one that runs pipelines. */
+  get active(): boolean {
+    return this.#lease.holding;
+  }
+
+  /** The active worker, as far as this one knows; null: none. */
+  get holder(): { readonly name: string; readonly address: string | null } | null {
+    return this.#lease.holder;
+  }
+
+  /** Status of a pipeline on this worker; `stopped` when nothing of it is here. */
+  status(name: string): PipelineStatus {
+    return this.#hosted.get(name)?.status() ?? emptyStatus(this.active ? 'starting' : 'stopped', null);
+  }
+
+  async #stop(deadlineMs: number): Promise<void> {
+    const { clock, observer } = this.#options;
+    const hosted = [...this.#hosted.values()].map(one => one.close({ deadlineMs }));
+    let late = false;
+    // The engine keeps the deadline by itself; half a second more lets it say so.
+    await Promise.race([
+      Promise.all(hosted),
+      sleep(clock, deadlineMs + 500).then(() => {
+        late = true;
+      }),
+    ]);
+    await this.#watch?.stop();
+    await this.#lease.stop();
+    observer.emit({ event: 'worker.stopped', level: late ? 'warn' : 'info', worker: this.name, inTime: !late });
+  }
+
+  #reconcile(): void {
+    if (this.#stopping !== null) return;
+    for (const spec of this.#desired.values()) {
+      const wanted = wantedOf(spec, this.active);
+      const hosted = this.#hosted.get(spec.name);
+      if (hosted !== undefined) hosted.want(wanted);
+      else if (wanted !== null) this.#host(spec.name).want(wanted);
+    }
+  }
+
+  #host(name: string): Hosted {
+    const { clock, observer, stopMs } = this.#options;
+    const hosted = new Hosted({
+      name,
+      clock,
+      observer,
+      stopMs: stopMs ?? 10_000,
+      start: revision => this.#start(name, revision),
+      clear: revision => this.#clear(name, revision),
+      fatal: this.#fail,
+    });
+    this.#hosted.set(name, hosted);
+    return hosted;
+  }
+
+  async #start(name: string, revision: number): Promise<RunningPipeline> {
+    const { engine, observer } = this.#options;
+    const spec = this.#specOf(name, revision);
+    const planned = await engine.plan(await this.#bundleOf(spec));
+    return engine.start(planned.plan, { revision, worker: this.name, observer });
+  }
+
+  /** Carries out a delete and leaves the tombstone. */
+  async #clear(name: string, revision: number): Promise<void> {
+    const { engine, observer } = this.#options;
+    const spec = this.#specOf(name, revision);
+    let planned: Planned | null = null;
+    try {
+      planned = await engine.plan(await this.#bundleOf(spec));
+    } catch (error) {
+      // What cannot be loaded any more must still be possible to delete.
+      if (!isMillraceError(error) || error.fate === 'retry') throw error;
+      observer.emit({ event: 'pipeline.unplanned', level: 'warn', pipeline: name, ...errorFields(error) });
+    }
+    const remains = await engine.clear(name, { plan: planned?.plan ?? null, purge: spec.purge });
+    const held = await this.#specs.get(name);
+    if (held === null || held.spec.revision !== revision) return;
+    if (!(await this.#specs.put({ ...held.spec, remains }, held.at))) {
+      throw new MillraceError('CONFLICT', `the spec of pipeline ${name} changed while it was deleted`);
+    }
+    observer.emit({ event: 'pipeline.deleted', level: 'info', pipeline: name, revision, purge: spec.purge });
+  }
+
+  #specOf(name: string, revision: number): PipelineSpec {
+    const spec = this.#desired.get(name);
+    if (spec === undefined || spec.revision !== revision) {
+      throw new MillraceError('CONFLICT', `pipeline ${name} has a newer revision than ${revision}`);
+    }
+    return spec;
+  }
+
+  async #bundleOf(spec: PipelineSpec): Promise<Bundle> {
+    const code = await this.#options.blobs.get(bundleBlob(spec.bundle));
+    if (code === null) {
+      throw new MillraceError(
+        'NOT_FOUND',
+        `the bundle ${spec.bundle.slice(0, 12)} of pipeline ${spec.name} is gone from the cluster's blobs; deploy it again`,
+      );
+    }
+    return { code, hash: spec.bundle, file: spec.file };
+  }
+}
+
+function wantedOf(spec: PipelineSpec, active: boolean): Wanted {
+  if (!active || isGone(spec)) return null;
+  return { do: spec.desired === 'running' ? 'run' : 'clear', revision: spec.revision };
+}
