@@ -5,12 +5,18 @@
  */
 export type StoreWrite =
   | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
-  | { readonly type: 'del'; readonly key: Uint8Array };
+  | { readonly type: 'del'; readonly key: Uint8Array }
+  /**
+   * Deletes all keys with gte ≤ key < lt: those in the store and those put earlier in the same batch. It is part of the
+   * batch (an adapter without ranged deletes lists the keys and deletes each), because a bucket must not be gone
+   * while the pointer to the commit that dropped it is not yet there, nor the other way round.
+   */
+  | { readonly type: 'clear'; readonly gte: Uint8Array; readonly lt: Uint8Array };
 
 export interface Store {
   /** Values in the order of `keys`; undefined where there is none. */
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
-  /** All or none. */
+  /** All or none; writes take effect in the order of the batch. */
   write(batch: readonly StoreWrite[]): Promise<void>;
   /** Entries with gte ≤ key < lt in order, in slices of at most `sliceMax`, as of the moment of the call. */
   range(options: { gte: Uint8Array; lt: Uint8Array; sliceMax?: number }): AsyncIterable<[Uint8Array, Uint8Array][]>;
