@@ -1,0 +1,16 @@
+/**
+ * What a header survives: the rules that every log adapter keeps, in one place, so that a header read back can be
+ * compared with the one that was sent.
+ *
+ * A value is one line: CR and LF become a blank, and outer blanks are not part of it. (An error text of a user's
+ * function may hold anything; refusing it would lose the message that it explains.) Names are as given, case included.
+ */
+const BREAKS = /[\r\n]+/g;
+
+/** The value as it will be read back. */
+export function headerValue(value: string): string {
+  return value.replace(BREAKS, ' ').trim();
+}
+
+/** The header in which a message names its predecessor in a chain; stored with the message. */
+export const EXPECT_HEADER = 'Nats-Expected-Last-Subject-Sequence';
