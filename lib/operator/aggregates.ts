@@ -1,0 +1,396 @@
+/**
+ * Aggregates: how the records of a window become one result.
+ *
+ * Lettered rules that the window operators rely on:
+ * A. `extract` runs the user's function and checks what it gave; it throws before anything has changed.
+ * B. `add` and `merge` of the aggregates here never throw, except for the user's own in `reduce` and `aggregate`
+ *    (`addMayThrow`). Limits are told by `result`.
+ * C. `merge` may change its left side, never its right one, and shares nothing with it afterwards.
+ * D. The result does not depend on the order of the records, ties of event time included (`compareValues`), beyond the
+ *    error that `sum`, `avg` and the sketches state. `reduce` and `aggregate` are as orderly as the user's functions.
+ *
+ * Types: a caller that knows the record's type T asks for an `AggregateSpec<T>`, and that is where V comes from, so that
+ * `sum(e => e.pay)` needs no annotation. `NoInfer` keeps V from being read off anything else.
+ */
+import { MillraceError } from '../base/errors.ts';
+import { encodeKey } from '../record/key.ts';
+import { addDistinct, type DistinctSketch, distinctResult, mergeDistinct } from './distinct.ts';
+import { compareValues, refusePromise, shown } from './order.ts';
+import {
+  ACCURACY_MIN,
+  addQuantile,
+  logGamma,
+  mergeQuantiles,
+  newQuantiles,
+  type QuantileSketch,
+  quantileResult,
+} from './quantiles.ts';
+import type { AggregateSpec } from './spec.ts';
+import {
+  addCompensated,
+  addExact,
+  type CompensatedSum,
+  compensatedResult,
+  type ExactSum,
+  exactResult,
+  mergeCompensated,
+  mergeExact,
+  SCALE_MAX,
+  unitsOf,
+} from './sums.ts';
+
+/** Values that `collect` keeps for one key and window when told no other limit. */
+export const COLLECT_MAX = 1_000;
+/** Different values that an exact `countDistinct` keeps for one key and window when told no other limit. */
+export const DISTINCT_MAX = 10_000;
+
+/** A merging aggregate: for every window shape. */
+export type MergingAggregate<V, X, A, R> = AggregateSpec<V, X, A, R> & { merge(left: A, right: A): A };
+
+/** Whether `add` runs user code (rule B). */
+export function addMayThrow(spec: AggregateSpec): boolean {
+  return spec.kind === 'reduce' || spec.kind === 'aggregate';
+}
+
+/** How many records. */
+export function count(): MergingAggregate<unknown, null, number, number> {
+  return {
+    kind: 'count',
+    extract: () => null,
+    init: () => 0,
+    add: total => total + 1,
+    merge: (left, right) => left + right,
+    result: total => total,
+  };
+}
+
+/**
+ * The sum of a number of each record. Without `scale`: doubles with compensated summation, correct to about the last
+ * digit in any order. With it: exact to that many decimals, e.g. `{ scale: 2 }` for cents; a number with more is poison.
+ */
+export function sum<V>(
+  of: (value: V) => number,
+  options?: { readonly scale?: number },
+): MergingAggregate<V, number, [number, number], number> {
+  const scale = options?.scale;
+  if (scale === undefined) {
+    return {
+      kind: 'sum',
+      extract: value => numberOf(of(value), 'sum'),
+      init: (): CompensatedSum => [0, 0],
+      add: addCompensated,
+      merge: mergeCompensated,
+      result: compensatedResult,
+    };
+  }
+  if (!Number.isInteger(scale) || scale < 0 || scale > SCALE_MAX) {
+    throw new MillraceError('INVALID_ARGUMENT', `sum: scale is a whole number from 0 to ${SCALE_MAX}, not ${scale}`);
+  }
+  return {
+    kind: 'sum-exact-' + scale,
+    extract: value => unitsOf(numberOf(of(value), 'sum'), scale),
+    init: (): ExactSum => [0, 0],
+    add: addExact,
+    merge: mergeExact,
+    result: total => exactResult(total, scale),
+  };
+}
+
+export function min<V>(of: (value: V) => number): MergingAggregate<V, number, number, number> {
+  return {
+    kind: 'min',
+    extract: value => numberOf(of(value), 'min'),
+    init: () => Number.POSITIVE_INFINITY,
+    add: Math.min,
+    merge: Math.min,
+    result: least => least,
+  };
+}
+
+export function max<V>(of: (value: V) => number): MergingAggregate<V, number, number, number> {
+  return {
+    kind: 'max',
+    extract: value => numberOf(of(value), 'max'),
+    init: () => Number.NEGATIVE_INFINITY,
+    add: Math.max,
+    merge: Math.max,
+    result: most => most,
+  };
+}
+
+/** The mean, by the same compensated sum as `sum`. */
+export function avg<V>(of: (value: V) => number): MergingAggregate<V, number, [CompensatedSum, number], number> {
+  return {
+    kind: 'avg',
+    extract: value => numberOf(of(value), 'avg'),
+    init: () => [[0, 0], 0],
+    add(total, value) {
+      addCompensated(total[0], value);
+      total[1]++;
+      return total;
+    },
+    merge(left, right) {
+      mergeCompensated(left[0], right[0]);
+      left[1] += right[1];
+      return left;
+    },
+    result: total => compensatedResult(total[0]) / total[1],
+  };
+}
+
+/** Empty, or event time and value of the record in front. */
+type Front<X> = [] | [timeMs: number, value: X];
+
+/** Of the earliest record by event time; of several, the least by `compareValues`. */
+export function first<V, X>(of: (value: V) => X): MergingAggregate<V, X, Front<X>, X> {
+  return frontmost('first', of, 1);
+}
+
+/** Of the latest record by event time; of several, the greatest by `compareValues`. */
+export function last<V, X>(of: (value: V) => X): MergingAggregate<V, X, Front<X>, X> {
+  return frontmost('last', of, -1);
+}
+
+function frontmost<V, X>(kind: string, of: (value: V) => X, direction: 1 | -1): MergingAggregate<V, X, Front<X>, X> {
+  const add = (front: Front<X>, value: X, timeMs: number): Front<X> => {
+    if (front.length === 0) return [timeMs, value];
+    const order = (timeMs - front[0]) * direction;
+    if (order > 0 || (order === 0 && compareValues(value, front[1]) * direction >= 0)) return front;
+    front[0] = timeMs;
+    front[1] = value;
+    return front;
+  };
+  return {
+    kind,
+    extract: value => synchronous(of(value), kind),
+    init: () => [],
+    add,
+    merge: (left, right) => (right.length === 0 ? left : add(left, right[1], right[0])),
+    result: front => front[1] as X,
+  };
+}
+
+/**
+ * All values in the order of event time, at most `max` (default 1,000): a window with more gives an error instead of a
+ * part of the truth.
+ */
+export function collect<V, X>(
+  of: (value: V) => X,
+  options?: { readonly max?: number },
+): MergingAggregate<V, X, [number, X][], X[]> {
+  const limit = options?.max ?? COLLECT_MAX;
+  return {
+    kind: 'collect',
+    extract: value => synchronous(of(value), 'collect'),
+    init: () => [],
+    add(items, value, timeMs) {
+      // One more than allowed stays, as the sign of having had too many.
+      if (items.length <= limit) items.push([timeMs, value]);
+      return items;
+    },
+    merge(left, right) {
+      for (let i = 0; i < right.length && left.length <= limit; i++) left.push(right[i]!);
+      return left;
+    },
+    result(items) {
+      if (items.length > limit) throw tooMany('collect', limit);
+      return items.toSorted((a, b) => a[0] - b[0] || compareValues(a[1], b[1])).map(item => item[1]);
+    },
+  };
+}
+
+/**
+ * How many different values (strings, numbers, booleans, bigints, lists of these). Exact up to `max` of them (default
+ * 10,000), beyond which the window gives an error. `{ approximate: true }` has no limit, takes at most 4 KB a key and
+ * window, and has a standard error of 1.6 %.
+ */
+export function countDistinct<V>(
+  of: (value: V) => unknown,
+  options?: { readonly max?: number; readonly approximate?: false },
+): MergingAggregate<V, string, string[], number>;
+export function countDistinct<V>(
+  of: (value: V) => unknown,
+  options: { readonly approximate: true },
+): MergingAggregate<V, string, DistinctSketch, number>;
+export function countDistinct<V>(
+  of: (value: V) => unknown,
+  options: { readonly max?: number; readonly approximate?: boolean } = {},
+): MergingAggregate<V, string, string[], number> | MergingAggregate<V, string, DistinctSketch, number> {
+  const extract = (value: V): string => {
+    const text = encodeKey(of(value));
+    if (text === null) throw new MillraceError('RECORD_INVALID', 'countDistinct: the value to count is missing');
+    return text;
+  };
+  if (options.approximate === true) {
+    return {
+      kind: 'countDistinct-approximate',
+      extract,
+      init: () => [],
+      add: addDistinct,
+      merge: mergeDistinct,
+      result: distinctResult,
+    };
+  }
+  const limit = options.max ?? DISTINCT_MAX;
+  const exact: MergingAggregate<V, string, string[], number> = {
+    kind: 'countDistinct',
+    extract,
+    init: () => [],
+    add: (texts, text) => insertText(texts, text, limit),
+    merge(left, right) {
+      for (const text of right) insertText(left, text, limit);
+      return left;
+    },
+    result(texts) {
+      if (texts.length > limit) throw tooMany('countDistinct', limit, ', or count with { approximate: true }');
+      return texts.length;
+    },
+  };
+  return exact;
+}
+
+/**
+ * The value below which a share `q` (0…1) of the values lies, with a relative error of at most `accuracy` (default
+ * 0.01); the smallest and the largest value are exact.
+ */
+export function quantile<V>(
+  of: (value: V) => number,
+  q: number,
+  options?: { readonly accuracy?: number },
+): MergingAggregate<V, number, QuantileSketch, number> {
+  const accuracy = options?.accuracy ?? 0.01;
+  if (!(q >= 0 && q <= 1)) throw new MillraceError('INVALID_ARGUMENT', `quantile: q is from 0 to 1, not ${q}`);
+  if (!(accuracy >= ACCURACY_MIN && accuracy < 1)) {
+    throw new MillraceError(
+      'INVALID_ARGUMENT',
+      `quantile: accuracy is from ${ACCURACY_MIN} to below 1, not ${accuracy}`,
+    );
+  }
+  const logBase = logGamma(accuracy);
+  return {
+    kind: 'quantile-' + accuracy,
+    extract: value => numberOf(of(value), 'quantile'),
+    init: newQuantiles,
+    add: (sketch, value) => addQuantile(sketch, value, logBase),
+    merge: mergeQuantiles,
+    result: sketch => quantileResult(sketch, q, logBase),
+  };
+}
+
+/** The `n` values with the largest `by`, largest first; of equals, the least by `compareValues` comes first. */
+export function topN<V, X>(
+  of: (value: V) => X,
+  options: { readonly n: number; readonly by: (value: V) => number },
+): MergingAggregate<V, [number, X], [number, X][], X[]> {
+  const { n, by } = options;
+  if (!Number.isInteger(n) || n < 1) throw new MillraceError('INVALID_ARGUMENT', `topN: n is at least 1, not ${n}`);
+  const add = (best: [number, X][], entry: [number, X]): [number, X][] => {
+    let place = best.length;
+    while (place > 0 && ranks(entry, best[place - 1]!)) place--;
+    if (place < n) best.splice(place, 0, entry);
+    if (best.length > n) best.pop();
+    return best;
+  };
+  return {
+    kind: 'topN-' + n,
+    extract: value => [numberOf(by(value), 'topN'), synchronous(of(value), 'topN')],
+    init: () => [],
+    add,
+    merge: (left, right) => right.reduce(add, left),
+    result: best => best.map(entry => entry[1]),
+  };
+}
+
+function ranks(left: [number, unknown], right: [number, unknown]): boolean {
+  return left[0] > right[0] || (left[0] === right[0] && compareValues(left[1], right[1]) < 0);
+}
+
+/**
+ * Folds records into one value. Without `initial` the first record is where it starts, and `by` must be associative
+ * (windows may fold parts and then the parts) and should not care for order. With it, the fold goes in the order of
+ * arrival and cannot be used for sessions.
+ */
+export function reduce<V>(by: (left: V, right: V) => V): MergingAggregate<V, NoInfer<V>, [] | [NoInfer<V>], NoInfer<V>>;
+export function reduce<V, A>(by: (accumulator: A, value: V) => A, initial: A): AggregateSpec<V, NoInfer<V>, A, A>;
+export function reduce<V, A>(
+  by: ((left: V, right: V) => V) & ((accumulator: A, value: V) => A),
+  ...rest: [] | [A]
+): MergingAggregate<V, V, [] | [V], V> | AggregateSpec<V, V, A, A> {
+  return rest.length === 0 ? foldPairs<V>(by) : foldFrom<V, A>(by, rest[0]);
+}
+
+function foldFrom<V, A>(by: (accumulator: A, value: V) => A, initial: A): AggregateSpec<V, V, A, A> {
+  return aggregate<V, A, A>({ kind: 'reduce', init: () => structuredClone(initial), add: by });
+}
+
+function foldPairs<V>(by: (left: V, right: V) => V): MergingAggregate<V, V, [] | [V], V> {
+  const add = (folded: [] | [V], value: V): [V] =>
+    folded.length === 0 ? [value] : [synchronous(by(folded[0], value), 'reduce')];
+  return {
+    kind: 'reduce',
+    extract: value => value,
+    init: () => [],
+    add,
+    merge: (left, right) => (right.length === 0 ? left : add(left, right[0])),
+    result: folded => folded[0] as V,
+  };
+}
+
+/**
+ * An aggregate of the user's own. `add` and `merge` return the new accumulator; they may change the old one (`merge`:
+ * the left), but not if they throw. Without `merge` it cannot be used for sessions.
+ */
+export function aggregate<V, A, R = A>(parts: {
+  readonly kind?: 'reduce';
+  init(): A;
+  add(accumulator: A, value: V, timeMs: number): A;
+  merge?(left: A, right: A): A;
+  result?(accumulator: A): R;
+}): AggregateSpec<V, NoInfer<V>, A, R> {
+  const { merge, result } = parts;
+  return {
+    kind: parts.kind ?? 'aggregate',
+    extract: value => value,
+    init: () => parts.init(),
+    add: (accumulator, value, timeMs) => synchronous(parts.add(accumulator, value, timeMs), 'aggregate: add'),
+    ...(merge === undefined
+      ? {}
+      : { merge: (left: A, right: A) => synchronous(merge.call(parts, left, right), 'aggregate: merge') }),
+    result: accumulator =>
+      synchronous(
+        result === undefined ? (accumulator as unknown as R) : result.call(parts, accumulator),
+        'aggregate: result',
+      ),
+  };
+}
+
+function numberOf(value: unknown, what: string): number {
+  if (typeof value === 'number' && Number.isFinite(value)) return value;
+  refusePromise(value, what);
+  throw new MillraceError('RECORD_INVALID', `${what} takes a finite number, not ${shown(value)}`);
+}
+
+function synchronous<T>(value: T, what: string): T {
+  if (value instanceof Promise) refusePromise(value, what);
+  return value;
+}
+
+/** Keeps `texts` sorted and without repeats; one more than `limit` stays, as the sign of having had too many. */
+function insertText(texts: string[], text: string, limit: number): string[] {
+  let low = 0;
+  let high = texts.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (texts[middle]! < text) low = middle + 1;
+    else high = middle;
+  }
+  if (texts[low] !== text && texts.length <= limit) texts.splice(low, 0, text);
+  return texts;
+}
+
+function tooMany(kind: string, limit: number, remedy = ''): MillraceError {
+  return new MillraceError(
+    'LIMIT_REACHED',
+    `${kind}: one key and window has more than ${kind}.max (${limit}) values; raise it${remedy}`,
+  );
+}
