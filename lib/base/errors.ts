@@ -28,6 +28,7 @@ export const ERRORS = {
   JOURNAL_CORRUPT: { fate: 'stop', means: 'a commit cannot be read or its checksum is wrong' },
   STORE_CORRUPT: { fate: 'retry', means: 'the local store cannot be trusted; it is discarded and rebuilt' },
   STORE_IN_USE: { fate: 'stop', means: 'the data folder is used by another process' },
+  STORE_UNAVAILABLE: { fate: 'stop', means: 'the data folder cannot be read or written: full, read-only, or closed' },
   // records
   RECORD_UNREADABLE: { fate: 'poison', means: 'the bytes are not of the declared format' },
   RECORD_INVALID: { fate: 'poison', means: 'the value fits no schema of its source' },
@@ -44,6 +45,7 @@ export const ERRORS = {
   NOT_FOUND: { fate: 'reject', means: 'there is nothing of that name' },
   INVALID_ARGUMENT: { fate: 'reject', means: 'an argument is missing or wrong' },
   CONFLICT: { fate: 'retry', means: 'somebody else changed it at the same time' },
+  WORKER_UNAVAILABLE: { fate: 'retry', means: 'no worker answers at the address given' },
   SERVER_NOT_FOUND: { fate: 'reject', means: 'no nats-server could be found or fetched' },
   // ourselves
   INVARIANT: { fate: 'fatal', means: 'something that cannot be has happened' },

@@ -3,7 +3,16 @@
  * and the API, drawn by the CLI. Counters grow from 0 since the pipeline was started in this process; whoever wants a
  * rate subtracts two snapshots.
  */
-export type PipelineState = 'starting' | 'restoring' | 'running' | 'waiting' | 'stopping' | 'stopped' | 'failed';
+/** `unknown` is never the engine's: nobody could be asked. */
+export type PipelineState =
+  | 'starting'
+  | 'restoring'
+  | 'running'
+  | 'waiting'
+  | 'stopping'
+  | 'stopped'
+  | 'failed'
+  | 'unknown';
 
 export interface ReaderStatus {
   readonly name: string;

@@ -153,10 +153,15 @@ export class Commands {
   }
 
   #view(spec: PipelineSpec): PipelineView {
-    const { active, name } = this.#worker;
-    const status = active
-      ? this.#worker.status(spec.name)
-      : emptyStatus('stopped', 'no worker is active; start one, or wait for a standby to take over');
+    const { active, holder, name } = this.#worker;
+    const nobody =
+      holder === null
+        ? emptyStatus('stopped', 'no worker is active; start one, or wait for a standby to take over')
+        : emptyStatus(
+            'unknown',
+            `worker ${holder.name} is active but cannot be asked at ${holder.address ?? 'any address'}`,
+          );
+    const status = active ? this.#worker.status(spec.name) : nobody;
     return { spec, status, worker: active ? name : null, atMs: this.#clock.now() };
   }
 

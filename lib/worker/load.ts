@@ -1,0 +1,83 @@
+/**
+ * Loading: from a bundle's bytes to the pipeline in it. The module is written under its content hash and imported; what
+ * it takes from `millrace` is bound to this process's library.
+ *
+ * Errors name the user's file and line: the bundle carries a source map, and what the runtime maps to a path below the
+ * bundle folder is a path of the user's project.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { join, relative, resolve, sep } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { MillraceError, messageOf } from '../base/errors.ts';
+import { expectedExport, hashOf, LIBRARY } from './bundle.ts';
+import type { Bundle } from './host.ts';
+
+/**
+ * Loads the bundle's default export, if `isPipeline` takes it for one.
+ * @param dir folder for loaded bundles; kept, since a module cannot be unloaded and stack traces read its source map.
+ * Throws PLAN_INVALID, or INVALID_ARGUMENT when the code is not what its hash says.
+ */
+export async function loadBundle<P>(
+  bundle: Bundle,
+  options: { dir: string; isPipeline: (value: unknown) => value is P },
+): Promise<P> {
+  const { code, hash, file } = bundle;
+  if (hashOf(code) !== hash) {
+    throw new MillraceError('INVALID_ARGUMENT', `the bundle of ${file} does not match its hash; send it again`);
+  }
+  await bindLibrary();
+  const dir = resolve(options.dir);
+  const path = join(dir, `${hash}.mjs`);
+  if (!existsSync(path)) {
+    await mkdir(dir, { recursive: true });
+    const partial = `${path}.${process.pid}`;
+    await writeFile(partial, code);
+    await rename(partial, path);
+  }
+  let module: { default?: unknown };
+  try {
+    module = (await import(pathToFileURL(path).href)) as { default?: unknown };
+  } catch (error) {
+    const place = placeOf(error, dir);
+    const text = place === null ? `${file} failed` : `${place}: failed`;
+    throw new MillraceError('PLAN_INVALID', `${text} while it was loaded: ${userText(messageOf(error), dir)}`, {
+      cause: error,
+    });
+  }
+  if (!('default' in module)) {
+    throw new MillraceError('PLAN_INVALID', expectedExport(file, 'has no default export'));
+  }
+  const value = module.default;
+  if (value instanceof Promise) {
+    throw new MillraceError('PLAN_INVALID', expectedExport(file, 'exports a promise, not a pipeline'));
+  }
+  if (!options.isPipeline(value)) {
+    const found = `exports ${value === null ? 'null' : Array.isArray(value) ? 'an array' : `a value of type ${typeof value}`}`;
+    throw new MillraceError('PLAN_INVALID', expectedExport(file, `${found}, not a pipeline`));
+  }
+  return value;
+}
+
+/** Turns paths below the bundle folder, absolute or seen from the working directory, into the user's own. */
+export function userText(text: string, dir: string): string {
+  const absolute = resolve(dir) + sep;
+  const near = relative(process.cwd(), absolute) + sep;
+  return text.replaceAll(`file://${absolute}`, '').replaceAll(absolute, '').replaceAll(near, '');
+}
+
+async function bindLibrary(): Promise<void> {
+  const key = Symbol.for(LIBRARY);
+  const shared = globalThis as unknown as Record<symbol, unknown>;
+  shared[key] ??= await import('../index.ts');
+}
+
+/** `file:line:column` of the first frame in the user's code, or null. */
+function placeOf(error: unknown, dir: string): string | null {
+  const stack = error instanceof Error ? (error.stack ?? '') : '';
+  for (const line of stack.split('\n')) {
+    const at = /(?:\(|at (?:async )?)((?:file:\/\/)?[^()]*:\d+:\d+)\)?$/.exec(line);
+    if (at !== null && at[1]!.includes(resolve(dir) + sep)) return userText(at[1]!, dir);
+  }
+  return null;
+}
