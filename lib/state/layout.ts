@@ -1,0 +1,146 @@
+/**
+ * The schema of a task's disk, on one page. Everything in the store is under one of three kinds of key:
+ *
+ *   entry     table 00 bucket key     → the packed value, or the packed list of items (`record/rows.ts`)
+ *   count     !count 00 table 00 bucket → how many entries the bucket has, u32 little-endian; none: no such bucket
+ *   meta      !meta 00 name           → the owner's own: the pointer to the commit that all of this reflects
+ *
+ * - `table` is UTF-8 without NUL and does not start with `!`.
+ * - `bucket` is a signed 64-bit integer, big-endian, sign bit flipped: bytes order as numbers do, oldest first.
+ * - `key` is UTF-8. A key that is not well-formed Unicode, which UTF-8 cannot carry, is FF and its UTF-16 units,
+ *   big-endian; FF never occurs in UTF-8, so the two cannot meet.
+ *
+ * A bucket is a contiguous range, so that dropping one is one `clear`. Counts are there because a partly loaded bucket
+ * must know whether anything of it is left on disk; without them, that would be a scan.
+ */
+import { invariant, MillraceError } from '../base/errors.ts';
+
+const COUNT = '!count\0';
+const META = '!meta\0';
+const BUCKET_BYTES = 8;
+const NOT_UTF8 = 0xff;
+const TWO_32 = 2 ** 32;
+
+export interface KeyRange {
+  readonly gte: Uint8Array;
+  readonly lt: Uint8Array;
+}
+
+/** Throws INVARIANT for a table name that the schema cannot hold. */
+export function checkTableName(name: string): void {
+  invariant(/^[^!\0][^\0]*$/.test(name) && isWellFormed(name), `'${name}' cannot be the name of a state table`);
+}
+
+/** The key of the owner's own record of that name. */
+export function metaKey(name: string): Uint8Array {
+  return Buffer.from(META + name);
+}
+
+/** What all entries of a bucket start with. */
+export function bucketPrefix(table: string, bucket: number): Buffer {
+  return prefixOf(table + '\0', bucket);
+}
+
+/** The key of the bucket's count. */
+export function countKey(table: string, bucket: number): Uint8Array {
+  return prefixOf(COUNT + table + '\0', bucket);
+}
+
+/** All counts of a table, oldest bucket first. */
+export function countRange(table: string): KeyRange {
+  return rangeOf(Buffer.from(COUNT + table + '\0'));
+}
+
+/** All entries of the buckets `first` to `last`, both included. */
+export function bucketRange(table: string, first: number, last = first): KeyRange {
+  return { gte: bucketPrefix(table, first), lt: rangeOf(bucketPrefix(table, last)).lt };
+}
+
+/** The key as the disk writes it behind its bucket's prefix. */
+export function keyBytes(key: string): Buffer {
+  if (isWellFormed(key)) return Buffer.from(key);
+  const bytes = Buffer.allocUnsafe(1 + key.length * 2);
+  bytes[0] = NOT_UTF8;
+  for (let i = 0; i < key.length; i++) bytes.writeUInt16BE(key.charCodeAt(i), 1 + i * 2);
+  return bytes;
+}
+
+/** What `keyBytes` wrote. */
+export function keyOf(bytes: Buffer): string {
+  if (bytes[0] !== NOT_UTF8) return bytes.toString();
+  let key = '';
+  for (let at = 1; at + 1 < bytes.length; at += 2) key += String.fromCharCode(bytes.readUInt16BE(at));
+  return key;
+}
+
+/** The whole key of an entry. */
+export function entryKey(prefix: Buffer, key: string): Buffer {
+  return Buffer.concat([prefix, keyBytes(key)]);
+}
+
+/** Takes an entry's prefix apart. Throws STORE_CORRUPT. */
+export function parsePrefix(prefix: Buffer): { table: string; bucket: number } {
+  const end = prefix.length - BUCKET_BYTES;
+  if (end < 2 || prefix[end - 1] !== 0) throw damaged(prefix);
+  return { table: prefix.toString('utf8', 0, end - 1), bucket: bucketAt(prefix, end) };
+}
+
+/** Takes an entry's key apart, given the bytes of its table's name. Throws STORE_CORRUPT. */
+export function parseEntry(entry: Buffer, table: string): { bucket: number; key: string } {
+  const at = Buffer.byteLength(table) + 1;
+  if (entry.length < at + BUCKET_BYTES) throw damaged(entry);
+  return { bucket: bucketAt(entry, at), key: keyOf(entry.subarray(at + BUCKET_BYTES)) };
+}
+
+/** The bucket that a count is about. */
+export function parseCountKey(key: Buffer): number {
+  return bucketAt(key, key.length - BUCKET_BYTES);
+}
+
+export function encodeCount(count: number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32LE(count);
+  return bytes;
+}
+
+/** Throws STORE_CORRUPT. */
+export function decodeCount(bytes: Buffer): number {
+  if (bytes.length !== 4) throw damaged(bytes);
+  return bytes.readUInt32LE();
+}
+
+function prefixOf(name: string, bucket: number): Buffer {
+  const bytes = Buffer.allocUnsafe(Buffer.byteLength(name) + BUCKET_BYTES);
+  const at = bytes.write(name);
+  bytes.writeUInt32BE((Math.floor(bucket / TWO_32) ^ 0x80000000) >>> 0, at);
+  bytes.writeUInt32BE(bucket >>> 0, at + 4);
+  return bytes;
+}
+
+function bucketAt(bytes: Buffer, at: number): number {
+  return (bytes.readUInt32BE(at) ^ 0x80000000) * TWO_32 + bytes.readUInt32BE(at + 4);
+}
+
+/** Everything that starts with `prefix`. */
+function rangeOf(prefix: Buffer): KeyRange {
+  const after = Buffer.from(prefix);
+  for (let i = after.length - 1; i >= 0; i--) {
+    if (after[i]! < 0xff) {
+      after[i]!++;
+      return { gte: prefix, lt: after.subarray(0, i + 1) };
+    }
+  }
+  throw new MillraceError('INVARIANT', 'a prefix of FF only has no end');
+}
+
+/** In the engine since V8 11.3 (Node 20), in TypeScript's library only with ES2024. */
+function isWellFormed(text: string): boolean {
+  return (text as string & { isWellFormed(): boolean }).isWellFormed();
+}
+
+function damaged(bytes: Buffer): MillraceError {
+  return new MillraceError(
+    'STORE_CORRUPT',
+    `the local store holds a key or count of no known form: ${bytes.toString('hex').slice(0, 80)}`,
+  );
+}
