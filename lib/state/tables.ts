@@ -39,12 +39,19 @@ export interface Tables {
   lists<T>(name: string): ListTable<T>;
 }
 
-/** Collects what a batch will touch, before it runs; asked for only while some entries are on disk alone. */
+/**
+ * Collects what a batch will touch, before it runs; asked for only while some entries are on disk alone. True: it is in
+ * memory, or known not to exist, and may be looked at at once, so that what it points to can be wanted too. False: it is
+ * being brought in, and whoever collects will be asked again when it is there.
+ */
 export interface Wants {
   key(
     table: ValueTable<never> | ListTable<never> | ValueTable<unknown> | ListTable<unknown>,
     bucket: number,
     key: string,
-  ): void;
-  bucket(table: ValueTable<never> | ListTable<never> | ValueTable<unknown> | ListTable<unknown>, bucket: number): void;
+  ): boolean;
+  bucket(
+    table: ValueTable<never> | ListTable<never> | ValueTable<unknown> | ListTable<unknown>,
+    bucket: number,
+  ): boolean;
 }
