@@ -28,6 +28,10 @@ export interface Cursor {
   id: string | null;
 }
 
+export function newCursor(): Cursor {
+  return { origin: NO_ORIGIN, id: null };
+}
+
 /** A late record, on its way to the late output. */
 export interface LateRecord {
   readonly operator: string;
@@ -46,6 +50,8 @@ export interface PoisonedRecord {
 
 /** What a run's surroundings take from it. Each call is about the record in hand (`cursor`). */
 export interface RunPorts {
+  /** The record in hand; exits read it, and whoever feeds the run sets it. */
+  readonly cursor: Cursor;
   readonly exits: readonly Receiver[];
   /** Opens the tables of an operator; null where there is no state (a reader). */
   readonly tables: ((operator: string) => Tables) | null;
@@ -120,7 +126,6 @@ export class Step {
 }
 
 export class Run {
-  readonly cursor: Cursor = { origin: NO_ORIGIN, id: null };
   /** One for each input of the program. */
   readonly entries: readonly Receiver[];
   readonly steps: readonly Step[];
@@ -144,27 +149,27 @@ export class Run {
       invariant(forward, `the nodes of a program are in topological order, but ${node.name} sends back`);
       const next = toward(node.targets);
       nodes[i] = isStateful(node.spec)
-        ? new Step({ operator: this.#operator(node.name, node.spec, next, ports), cursor: this.cursor })
-        : new StatelessNode({ name: node.name, spec: node.spec, next, cursor: this.cursor, ports });
+        ? new Step({ operator: operatorOf(node.name, node.spec, next, ports), cursor: ports.cursor })
+        : new StatelessNode({ name: node.name, spec: node.spec, next, ports });
     }
     this.entries = program.entries.map(toward);
     this.steps = nodes.filter(node => node instanceof Step);
     this.exitLagsMs = spreadLags(program, nodes);
   }
+}
 
-  #operator(name: string, spec: StatefulSpec, next: Receiver, ports: RunPorts): Operator {
-    invariant(ports.tables !== null, `${name} keeps state and so cannot run in a reader`);
-    const cursor = this.cursor;
-    return buildOperator(spec, {
-      name,
-      tables: ports.tables(name),
-      emit: (key, value, timeMs) => next.receive(key, value, timeMs),
-      late: record => ports.late({ operator: name, ...record }),
-      drop: reason => ports.drop(name, reason),
-      poison: (cause, record) => ports.poison({ operator: name, cause: blame(cause), value: record.value }),
-      carriedId: () => cursor.id,
-    });
-  }
+function operatorOf(name: string, spec: StatefulSpec, next: Receiver, ports: RunPorts): Operator {
+  const { tables, cursor } = ports;
+  invariant(tables !== null, `${name} keeps state and so cannot run in a reader`);
+  return buildOperator(spec, {
+    name,
+    tables: tables(name),
+    emit: (key, value, timeMs) => next.receive(key, value, timeMs),
+    late: record => ports.late({ operator: name, ...record }),
+    drop: reason => ports.drop(name, reason),
+    poison: (cause, record) => ports.poison({ operator: name, cause: blame(cause), value: record.value }),
+    carriedId: () => cursor.id,
+  });
 }
 
 /** Sums lags along the longest path to each step, and returns those of the exits. */
@@ -214,8 +219,9 @@ function fan(receivers: readonly Receiver[]): Receiver {
 class StatelessNode implements Receiver {
   readonly receive: Receiver['receive'];
 
-  constructor(options: { name: string; spec: StatelessSpec; next: Receiver; cursor: Cursor; ports: RunPorts }) {
-    const { name, spec, next, cursor, ports } = options;
+  constructor(options: { name: string; spec: StatelessSpec; next: Receiver; ports: RunPorts }) {
+    const { name, spec, next, ports } = options;
+    const { cursor } = ports;
     const poison = (cause: unknown, value: unknown) => ports.poison({ operator: name, cause: blame(cause), value });
     switch (spec.kind) {
       case 'map':

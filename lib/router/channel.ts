@@ -121,6 +121,10 @@ export class Channel {
     }
   }
 
+  stop(): void {
+    this.#chain.stop();
+  }
+
   /** Takes rows off the front that make one frame, halving it until it is small enough for the broker. */
   #cut(writer: WriterState) {
     let count = Math.min(this.#columns.keys.length, FRAME_ROWS_MAX);
@@ -157,8 +161,7 @@ export class Channel {
   }
 
   /** Somebody else wrote: go on after what the tail covers. */
-  #adopt(tail: StoredMessage | null): void {
-    if (tail === null) return;
+  #adopt(tail: StoredMessage): void {
     this.#chain.adopt(tail);
     this.#goOnAfter(decodeFrameHead(tail.data));
     const waiting = this.#columns;

@@ -1,0 +1,120 @@
+/**
+ * The journal's entries, and how they are laid into messages. READ WITH `journal.ts`.
+ *
+ * A commit is one entry. An entry larger than a message is laid into several *parts*; it has happened when its last
+ * part is in. Each message starts with a fixed head:
+ *
+ *   version u8 · kind u8 · part u16 · parts u16 · epoch u32 · commit f64 · crc of the message before u32 · body …
+ *
+ * The crc makes the journal one unbroken thread: a message that was lost or changed below us is noticed by the next.
+ */
+import { crc32 } from 'node:zlib';
+import { MillraceError } from '../base/errors.ts';
+import { pack, unpack } from '../record/rows.ts';
+import { fromParts, type Outbox, toParts } from './outbox.ts';
+
+const VERSION = 1;
+export const HEAD_BYTES = 22;
+
+/** `claim`: an owner's first word, the bump. `commit`: a batch. `release`: an owner's last word. */
+export type EntryKind = 'claim' | 'commit' | 'release';
+const KINDS: readonly EntryKind[] = ['claim', 'commit', 'release'];
+
+export interface EntryHead {
+  readonly kind: EntryKind;
+  readonly part: number;
+  readonly parts: number;
+  readonly epoch: number;
+  /** Number of the commit; of a claim or release: of the last commit before it. */
+  readonly commit: number;
+  readonly crcBefore: number;
+}
+
+/** What a commit carries. */
+export interface Commit {
+  readonly epoch: number;
+  readonly commit: number;
+  /** By input: the last sequence of its stream that is reflected. */
+  readonly positions: Readonly<Record<string, number>>;
+  /** The stage's watermark, ms. */
+  readonly watermarkMs: number;
+  /** What changed in state (`TaskState.takeDelta`), or null. */
+  readonly delta: Uint8Array | null;
+  readonly outbox: Outbox;
+  /** Every commit up to this one has been sent whole. */
+  readonly relayedThrough: number;
+  /** By destination: the sequence of the last message that is known to be sent, where it changed. */
+  readonly tails: Readonly<Record<string, number>>;
+  /** Number of the commit whose snapshot is whole and durable, or 0; once this entry is in, the journal may be cut to it. */
+  readonly snapshot: number;
+}
+
+export function encodeCommit(commit: Commit): Uint8Array {
+  return pack([
+    commit.positions,
+    commit.watermarkMs,
+    commit.delta,
+    toParts(commit.outbox),
+    commit.relayedThrough,
+    commit.tails,
+    commit.snapshot,
+  ]);
+}
+
+export function decodeCommit(head: EntryHead, body: Uint8Array): Commit {
+  const [positions, watermarkMs, delta, outbox, relayedThrough, tails, snapshot] = unpack(body) as [
+    Record<string, number>,
+    number,
+    Uint8Array | null,
+    unknown,
+    number,
+    Record<string, number>,
+    number,
+  ];
+  return {
+    epoch: head.epoch,
+    commit: head.commit,
+    positions,
+    watermarkMs,
+    delta,
+    outbox: fromParts(outbox),
+    relayedThrough,
+    tails,
+    snapshot,
+  };
+}
+
+export function encodeMessage(head: EntryHead, body: Uint8Array): Uint8Array {
+  const bytes = Buffer.allocUnsafe(HEAD_BYTES + body.length);
+  bytes.writeUInt8(VERSION, 0);
+  bytes.writeUInt8(KINDS.indexOf(head.kind), 1);
+  bytes.writeUInt16BE(head.part, 2);
+  bytes.writeUInt16BE(head.parts, 4);
+  bytes.writeUInt32BE(head.epoch, 6);
+  bytes.writeDoubleBE(head.commit, 10);
+  bytes.writeUInt32BE(head.crcBefore, 18);
+  bytes.set(body, HEAD_BYTES);
+  return bytes;
+}
+
+export function decodeHead(message: Uint8Array): EntryHead {
+  if (message.length < HEAD_BYTES) throw new MillraceError('JOURNAL_CORRUPT', 'a journal message is cut short');
+  const bytes = Buffer.from(message.buffer, message.byteOffset, message.length);
+  const version = bytes.readUInt8(0);
+  const kind = KINDS[bytes.readUInt8(1)];
+  if (version !== VERSION || kind === undefined) {
+    throw new MillraceError('JOURNAL_CORRUPT', `a journal message has format ${version}; this version knows ${VERSION}`);
+  }
+  return {
+    kind,
+    part: bytes.readUInt16BE(2),
+    parts: bytes.readUInt16BE(4),
+    epoch: bytes.readUInt32BE(6),
+    commit: bytes.readDoubleBE(10),
+    crcBefore: bytes.readUInt32BE(18),
+  };
+}
+
+export function checksum(message: Uint8Array): number {
+  return crc32(message);
+}

@@ -1,0 +1,224 @@
+/**
+ * A task's journal: the chain of its commits, and the one place that says who owns the task. READ FIRST.
+ *
+ * The durable steps of a task, in order:
+ *   1. claim    append {epoch + 1}: every older owner's append fails from here on          (invariant A)
+ *   2. restore  read all commits back, each checked against the one before it              (invariant B)
+ *   3. commit   append the batch: positions, state, results to send, in one entry          (invariant C)
+ *   4. relay    send what the commit says, in order, each destination fenced               (relay.ts)
+ *   5. cut      drop commits that a durable snapshot holds and that are relayed            (invariant D)
+ *
+ * Invariant A (one owner): a commit of epoch e can land only while no claim of a later epoch has. The chain refuses an
+ *   append whose predecessor is not the last message, and a claim becomes the last message.
+ * Invariant B (nothing missing): entries are read back without gaps. Each message has the crc of the one before it, and
+ *   commit numbers grow by one; anything else stops the task with JOURNAL_CORRUPT.
+ * Invariant C (all or none): an entry counts only when its last part is in. Parts of an owner that died between them
+ *   are passed over, and their commit number is given again.
+ * Invariant D (cutting is safe): the journal is cut only after a commit that names the snapshot has landed, so it was
+ *   the owner's right, and never past a commit that is not wholly relayed.
+ */
+import type { Clock } from '../base/clock.ts';
+import { invariant, MillraceError } from '../base/errors.ts';
+import type { Random } from '../base/random.ts';
+import type { Log, LogReader, StoredMessage } from '../port/log.ts';
+import { Chain } from './chain.ts';
+import {
+  type Commit,
+  checksum,
+  decodeCommit,
+  decodeHead,
+  type EntryHead,
+  type EntryKind,
+  encodeCommit,
+  encodeMessage,
+  HEAD_BYTES,
+} from './entry.ts';
+
+const HEADROOM_BYTES = 2048;
+const PARTS_MAX = 65_535;
+
+/** A commit read back, with where it stands. */
+export interface StoredCommit extends Commit {
+  /** Sequence of its first part: what a cut must keep. */
+  readonly firstSeq: number;
+  /** Sequence and checksum of its last part: what a store or snapshot names to say "up to here". */
+  readonly lastSeq: number;
+  readonly crc: number;
+}
+
+export interface JournalOptions {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly stream: string;
+  readonly subject: string;
+}
+
+export class Journal {
+  readonly subject: string;
+  #options: JournalOptions;
+  #chain: Chain;
+  #epoch = 0;
+  #commit = 0;
+  #lastCrc = 0;
+  #claimSeq = 0;
+  /** Bytes appended since this owner began; for deciding when to take a snapshot. */
+  bytesAppended = 0;
+
+  constructor(options: JournalOptions) {
+    this.#options = options;
+    this.subject = options.subject;
+    this.#chain = new Chain(options);
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** The last commit that has landed. */
+  get commit(): number {
+    return this.#commit;
+  }
+
+  /** Takes the task over: returns when our claim is the journal's last message. */
+  async claim(): Promise<void> {
+    let tail = await this.#chain.open();
+    for (;;) {
+      const head = tail === null ? null : decodeHead(tail.data);
+      this.#epoch = (head?.epoch ?? 0) + 1;
+      this.#commit = head === null ? 0 : lastWholeCommit(head);
+      this.#lastCrc = tail === null ? 0 : checksum(tail.data);
+      // The nonce tells our claim from that of another worker that claims the same epoch at the same moment.
+      const nonce = Buffer.from(`${this.#options.random.next()} ${this.#options.random.next()}`);
+      const outcome = await this.#append('claim', this.#commit, nonce);
+      if (outcome === 'landed') {
+        this.#claimSeq = this.#chain.seq;
+        return;
+      }
+      tail = outcome.tail;
+    }
+  }
+
+  /**
+   * All commits that the journal still holds, oldest first, up to our claim. A reader that ends early (a cut is under
+   * way) throws STREAM_CHANGED; claim again and start over.
+   */
+  async *read(): AsyncGenerator<StoredCommit> {
+    const { log, stream } = this.#options;
+    const reader = log.read({ stream, subjects: [this.subject], from: 1 });
+    try {
+      let before: { head: EntryHead; crc: number } | null = null;
+      let parts: StoredMessage[] = [];
+      let lastCommit = -1;
+      for await (const message of messagesOf(reader, this.#claimSeq)) {
+        const head = decodeHead(message.data);
+        if (before !== null && head.crcBefore !== before.crc) throw this.#corrupt(message, 'does not follow the one before');
+        before = { head, crc: checksum(message.data) };
+        if (head.kind !== 'commit' || head.part === 0) parts = [];
+        if (head.kind !== 'commit') continue;
+        // The journal may begin, after a cut, in the middle of an entry that nobody needs any more.
+        if (head.part !== parts.length) continue;
+        parts.push(message);
+        if (head.part < head.parts - 1) continue;
+        if (lastCommit >= 0 && head.commit !== lastCommit + 1) throw this.#corrupt(message, `follows commit ${lastCommit}`);
+        lastCommit = head.commit;
+        const body = Buffer.concat(parts.map(part => part.data.subarray(HEAD_BYTES)));
+        yield { ...decodeCommit(head, body), firstSeq: parts[0]!.seq, lastSeq: message.seq, crc: before.crc };
+      }
+    } finally {
+      await reader.stop();
+    }
+  }
+
+  #corrupt(message: StoredMessage, why: string): MillraceError {
+    return new MillraceError(
+      'JOURNAL_CORRUPT',
+      `journal ${this.subject}: the message at ${message.seq} ${why}. The stream lost or changed data; restore it from a backup, or delete the pipeline with its state.`,
+    );
+  }
+
+  /** Appends the next commit. Throws FENCED when a later owner has claimed the task. */
+  async append(commit: Commit): Promise<{ firstSeq: number; lastSeq: number; crc: number; bytes: number }> {
+    invariant(commit.commit === this.#commit + 1, `commit ${commit.commit} follows ${this.#commit}`);
+    invariant(commit.epoch === this.#epoch, 'a commit is of its owner’s epoch');
+    const body = encodeCommit(commit);
+    const partBytesMax = this.#options.log.messageBytesMax - HEADROOM_BYTES;
+    const parts = Math.max(1, Math.ceil(body.length / partBytesMax));
+    if (parts > PARTS_MAX) {
+      throw new MillraceError('LIMIT_REACHED', `a commit of ${body.length} bytes has more than ${PARTS_MAX} parts`);
+    }
+    let firstSeq = 0;
+    for (let part = 0; part < parts; part++) {
+      const slice = body.subarray(part * partBytesMax, (part + 1) * partBytesMax);
+      const outcome = await this.#append('commit', commit.commit, slice, { part, parts });
+      if (outcome !== 'landed') throw this.#fenced(outcome.tail);
+      if (part === 0) firstSeq = this.#chain.seq;
+    }
+    this.#commit = commit.commit;
+    this.bytesAppended += body.length;
+    return { firstSeq, lastSeq: this.#chain.seq, crc: this.#lastCrc, bytes: body.length };
+  }
+
+  /** The owner's last word: the next one need not wait for a lease to run out. Being fenced here is no loss. */
+  async release(): Promise<void> {
+    await this.#append('release', this.#commit, new Uint8Array());
+  }
+
+  async #append(
+    kind: EntryKind,
+    commit: number,
+    body: Uint8Array,
+    { part, parts }: { part: number; parts: number } = { part: 0, parts: 1 },
+  ): Promise<'landed' | { tail: StoredMessage }> {
+    const head = { kind, part, parts, epoch: this.#epoch, commit, crcBefore: this.#lastCrc };
+    const message = encodeMessage(head, body);
+    const outcome = await this.#chain.append(message);
+    if (outcome.kind === 'moved') {
+      this.#chain.adopt(outcome.tail);
+      return { tail: outcome.tail };
+    }
+    this.#lastCrc = checksum(message);
+    return 'landed';
+  }
+
+  #fenced(tail: StoredMessage): MillraceError {
+    const { epoch } = decodeHead(tail.data);
+    if (epoch > this.#epoch) {
+      return new MillraceError('FENCED', `journal ${this.subject}: epoch ${epoch} has taken over from ${this.#epoch}`);
+    }
+    return new MillraceError(
+      'CHAIN_BROKEN',
+      `journal ${this.subject}: epoch ${this.#epoch} is the newest, yet somebody else appended. Nothing but Millrace may publish to _mr.>; restore the stream from a backup, or delete the pipeline with its state.`,
+    );
+  }
+
+  /** Drops messages before `seq`. Only for commits that are snapshotted and relayed (invariant D). */
+  async cut(seq: number): Promise<void> {
+    await this.#options.log.trim({ stream: this.#options.stream, subject: this.subject, before: seq });
+  }
+
+  stop(): void {
+    this.#chain.stop();
+  }
+}
+
+/** A tail in the middle of a commit means that the commit has not happened. */
+function lastWholeCommit(tail: EntryHead): number {
+  return tail.kind === 'commit' && tail.part < tail.parts - 1 ? tail.commit - 1 : tail.commit;
+}
+
+/** Messages up to and including `lastSeq`. */
+async function* messagesOf(reader: LogReader, lastSeq: number): AsyncGenerator<StoredMessage> {
+  for (;;) {
+    const messages = reader.take({ messagesMax: 1000, bytesMax: 16 << 20 });
+    for (const message of messages) {
+      yield message;
+      if (message.seq >= lastSeq) return;
+    }
+    if (messages.length > 0) continue;
+    if (reader.error !== null) throw reader.error;
+    await new Promise<void>(resolve => {
+      reader.onReady = resolve;
+    });
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * The way out to a stream that may not be touched: at least once, each message with a `Nats-Msg-Id` made of task,
+ * commit and row, so that within the stream's duplicate window a repeat is dropped by the broker.
+ */
+import type { Log, NewMessage } from '../port/log.ts';
+import type { Outlet } from './chain-outlet.ts';
+import { OutgoingQueue } from './queue.ts';
+import { HEADER_TASK, type RowsItem, contentType, joinRows, originText, HEADER_ORIGIN, type Sender } from './rows-item.ts';
+import type { SinkSpec } from './sink-spec.ts';
+
+export interface LooseOptions {
+  readonly log: Log;
+  readonly sink: SinkSpec;
+  readonly sender: Sender;
+  onSent(item: RowsItem, seq: number): void;
+  onFailed(error: unknown): void;
+}
+
+export class LooseOutlet implements Outlet<RowsItem> {
+  #options: LooseOptions;
+  #queue = new OutgoingQueue<RowsItem>();
+  #running = false;
+  #stopped = false;
+
+  constructor(options: LooseOptions) {
+    this.#options = options;
+  }
+
+  get backlogBytes(): number {
+    return this.#queue.bytes;
+  }
+
+  push(item: RowsItem): void {
+    this.#queue.push(item);
+    if (this.#running) return;
+    this.#running = true;
+    this.#send().then(
+      () => {
+        this.#running = false;
+      },
+      error => this.#options.onFailed(error),
+    );
+  }
+
+  async #send(): Promise<void> {
+    for (let item = this.#queue.at(0); item !== undefined && !this.#stopped; item = this.#queue.at(0)) {
+      await this.#options.log.appendAll(this.#messagesOf(item));
+      this.#queue.shift();
+      this.#options.onSent(item, 0);
+    }
+  }
+
+  #messagesOf(item: RowsItem): NewMessage[] {
+    const { rows, rowTo, commit } = item;
+    const { sink, sender } = this.#options;
+    const messages: NewMessage[] = [];
+    for (let row = 0; row < rowTo; row++) {
+      const origin = originText(sender, rows.origins[row]!);
+      messages.push({
+        subject: rows.subjects[rows.subjectOf[row]!]!,
+        data: joinRows([{ item, from: row, to: row + 1 }], sink.format),
+        headers: {
+          'Content-Type': contentType(sink, 1),
+          'Nats-Msg-Id': `${sender.task}/${sink.name}/${commit}.${row}`,
+          [HEADER_TASK]: sender.task,
+          ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }),
+        },
+      });
+    }
+    return messages;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+}

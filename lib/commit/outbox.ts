@@ -1,0 +1,80 @@
+/**
+ * The outbox: what a commit says must be sent, as bytes ready to go. It is journaled with the commit, so what is sent
+ * never depends on running user code again.
+ */
+
+/** Records for one task of a next stage: a frame of `frame.ts`. `row`: the channel's rows of this commit up to here. */
+export interface OutFrame {
+  /** Index of the exit in the stage's program. */
+  readonly exit: number;
+  readonly partition: number;
+  readonly row: number;
+  readonly bytes: Uint8Array;
+}
+
+export type RowHeaders = Readonly<Record<string, string>>;
+
+/** Rows for one sink, in order. */
+export interface OutRows {
+  /** A sink's name, or `LETTERS`. */
+  readonly sink: string;
+  /** Distinct subjects, and for each row the index of its own; empty for an owned sink, whose subject is fixed. */
+  readonly subjects: readonly string[];
+  readonly subjectOf: readonly number[];
+  /** The rows one after the other; each is `lengths[i]` bytes. */
+  readonly bytes: Uint8Array;
+  readonly lengths: readonly number[];
+  /** Origin of each row (`origin.ts`); of a join's or window's row: of the record that caused it, or -1. */
+  readonly origins: readonly number[];
+  /** Per row, or null: none has headers of its own. */
+  readonly headers: readonly RowHeaders[] | null;
+}
+
+/** The name that dead letters and late records travel under; not a sink's, since those have no `!`. */
+export const LETTERS = '!letters';
+
+export interface Outbox {
+  readonly frames: readonly OutFrame[];
+  readonly rows: readonly OutRows[];
+}
+
+export const EMPTY_OUTBOX: Outbox = { frames: [], rows: [] };
+
+export function isEmpty(outbox: Outbox): boolean {
+  return outbox.frames.length === 0 && outbox.rows.length === 0;
+}
+
+export function bytesOf(outbox: Outbox): number {
+  let bytes = 0;
+  for (const frame of outbox.frames) bytes += frame.bytes.length;
+  for (const rows of outbox.rows) bytes += rows.bytes.length + rows.lengths.length * 8;
+  return bytes;
+}
+
+export function toParts(outbox: Outbox): unknown[] {
+  return [
+    outbox.frames.map(frame => [frame.exit, frame.partition, frame.row, frame.bytes]),
+    outbox.rows.map(rows => [
+      rows.sink,
+      rows.subjects,
+      rows.subjectOf,
+      rows.bytes,
+      rows.lengths,
+      rows.origins,
+      rows.headers,
+    ]),
+  ];
+}
+
+export function fromParts(parts: unknown): Outbox {
+  const [frames, rows] = parts as [
+    [number, number, number, Uint8Array][],
+    [string, string[], number[], Uint8Array, number[], number[], RowHeaders[] | null][],
+  ];
+  return {
+    frames: frames.map(([exit, partition, row, bytes]) => ({ exit, partition, row, bytes })),
+    rows: rows.map(([sink, subjects, subjectOf, bytes, lengths, origins, headers]) => {
+      return { sink, subjects, subjectOf, bytes, lengths, origins, headers };
+    }),
+  };
+}

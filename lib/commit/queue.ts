@@ -1,0 +1,70 @@
+/**
+ * What waits for one destination, in the order of commits: rows or frames, each with the progress that the destination
+ * has made once it is in. Shared by all ways out.
+ */
+import { isBeyond, type Progress } from '../record/frame.ts';
+
+export interface Outgoing {
+  readonly commit: number;
+  /** Rows of this commit for this destination before this item, and with it. */
+  readonly rowFrom: number;
+  readonly rowTo: number;
+  readonly bytes: number;
+}
+
+export class OutgoingQueue<T extends Outgoing> {
+  #items: T[] = [];
+  #first = 0;
+  bytes = 0;
+
+  get length(): number {
+    return this.#items.length - this.#first;
+  }
+
+  push(item: T): void {
+    this.#items.push(item);
+    this.bytes += item.bytes;
+  }
+
+  at(index: number): T | undefined {
+    return this.#items[this.#first + index];
+  }
+
+  /** Replaces the front item by what is left of it. */
+  replaceFront(item: T): void {
+    this.bytes += item.bytes - this.#items[this.#first]!.bytes;
+    this.#items[this.#first] = item;
+  }
+
+  shift(): T | undefined {
+    const item = this.#items[this.#first];
+    if (item === undefined) return undefined;
+    this.bytes -= item.bytes;
+    this.#first++;
+    if (this.#first > 256 && this.#first * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#first);
+      this.#first = 0;
+    }
+    return item;
+  }
+
+  /** Takes off what the destination already holds. Returns the items that are wholly in. */
+  dropThrough(progress: Progress): T[] {
+    const done: T[] = [];
+    for (;;) {
+      const front = this.at(0);
+      if (front === undefined || isBeyond({ position: front.commit, row: front.rowTo }, progress)) return done;
+      done.push(this.shift()!);
+    }
+  }
+}
+
+/** Text form of a progress in a header: `commit.row`. */
+export function progressText(progress: Progress): string {
+  return `${progress.position}.${progress.row}`;
+}
+
+export function parseProgress(text: string | undefined): Progress | null {
+  const match = text === undefined ? null : /^(\d+)\.(\d+)$/.exec(text);
+  return match === null ? null : { position: Number(match[1]), row: Number(match[2]) };
+}

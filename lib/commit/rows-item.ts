@@ -1,0 +1,109 @@
+/**
+ * A commit's rows for one sink as they wait to be sent, and how some of them become a message.
+ */
+import type { Headers } from '../port/log.ts';
+import { NO_ORIGIN, seqOfOrigin, sourceOfOrigin } from '../record/origin.ts';
+import type { OutRows } from './outbox.ts';
+import { type Outgoing, progressText } from './queue.ts';
+import type { SinkSpec } from './sink-spec.ts';
+
+export interface RowsItem extends Outgoing {
+  readonly rows: OutRows;
+  /** Where each row begins in `rows.bytes`, and where the last one ends. */
+  readonly starts: readonly number[];
+}
+
+/** What identifies the sender in the headers of every result. */
+export interface Sender {
+  /** `<pipeline>/<stage>/<partition>` */
+  readonly task: string;
+  /** Stream names by source index, for origins. */
+  readonly sourceStreams: readonly string[];
+}
+
+export const HEADER_TASK = 'Millrace-Task';
+/** All rows of earlier commits for this subject, and this many of this commit, are in. */
+export const HEADER_COMMIT = 'Millrace-Commit';
+/** The source message a row comes from: `<stream>:<sequence>`; of many rows the first's and the last's. */
+export const HEADER_ORIGIN = 'Millrace-Origin';
+
+export function itemOf(commit: number, rows: OutRows): RowsItem {
+  const starts = [0];
+  for (const length of rows.lengths) starts.push(starts.at(-1)! + length);
+  const rowTo = rows.lengths.length;
+  return { commit, rowFrom: 0, rowTo, bytes: rows.bytes.length + 64 * rowTo, rows, starts };
+}
+
+export function originText(sender: Sender, origin: number): string | null {
+  if (origin === NO_ORIGIN) return null;
+  return `${sender.sourceStreams[sourceOfOrigin(origin)] ?? '?'}:${seqOfOrigin(origin)}`;
+}
+
+function originHeader(sender: Sender, first: number, last: number): string | null {
+  const from = originText(sender, first);
+  const to = originText(sender, last);
+  if (from === null || to === null || from === to) return from ?? to;
+  return `${from} ${to}`;
+}
+
+export function contentType(sink: Pick<SinkSpec, 'format'>, rows: number): string {
+  if (sink.format === 'msgpack') return rows === 1 ? 'application/msgpack' : 'application/x-msgpack-stream';
+  return rows === 1 ? 'application/json' : 'application/x-ndjson';
+}
+
+export function headersFor(options: {
+  sender: Sender;
+  sink: Pick<SinkSpec, 'format'>;
+  rows: number;
+  commit: number;
+  row: number;
+  firstOrigin: number;
+  lastOrigin: number;
+}): Headers {
+  const headers: Record<string, string> = {
+    'Content-Type': contentType(options.sink, options.rows),
+    [HEADER_TASK]: options.sender.task,
+    [HEADER_COMMIT]: progressText({ position: options.commit, row: options.row }),
+  };
+  const origin = originHeader(options.sender, options.firstOrigin, options.lastOrigin);
+  if (origin !== null) headers[HEADER_ORIGIN] = origin;
+  return headers;
+}
+
+const NEWLINE = 10;
+
+/** Some rows of an item. */
+export interface Block {
+  readonly item: RowsItem;
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * Joins blocks of rows into one payload: msgpack rows follow each other, JSON rows end in a newline unless there is just
+ * one.
+ */
+export function joinRows(blocks: readonly Block[], format: 'json' | 'msgpack'): Uint8Array {
+  let count = 0;
+  let size = 0;
+  for (const { item, from, to } of blocks) {
+    count += to - from;
+    size += item.starts[to]! - item.starts[from]!;
+  }
+  if (count === 1) {
+    const { item, from, to } = blocks[0]!;
+    return item.rows.bytes.subarray(item.starts[from], item.starts[to]);
+  }
+  const lines = format === 'json';
+  const out = new Uint8Array(size + (lines ? count : 0));
+  let at = 0;
+  for (const { item, from, to } of blocks) {
+    for (let i = from; i < to; i++) {
+      const row = item.rows.bytes.subarray(item.starts[i], item.starts[i + 1]);
+      out.set(row, at);
+      at += row.length;
+      if (lines) out[at++] = NEWLINE;
+    }
+  }
+  return out;
+}

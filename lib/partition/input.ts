@@ -1,0 +1,274 @@
+/**
+ * What a task reads: one input of its stage. Either channels (`ChannelInput`: frames from a reader, or from all tasks of
+ * another stage), or, for a keyless stage, the source itself (`DirectInput`). An input passes records on, and knows up
+ * to where it has read, how far event time is on it, and whether it has fallen quiet.
+ *
+ * Event time is kept per writer, and an input's watermark is the least of those that are not idle: then it does not
+ * matter which of two writers runs ahead, in catch-up least of all.
+ */
+import type { Clock } from '../base/clock.ts';
+import { MillraceError } from '../base/errors.ts';
+import type { Cursor, Receiver } from '../operator/run.ts';
+import { EXPECT_HEADER } from '../port/headers.ts';
+import type { Log, LogReader, StoredMessage } from '../port/log.ts';
+import { decodeBroadcast, decodeFrame, type FrameHead, type Letter } from '../record/frame.ts';
+import { broadcastSubject, channelSubject, channelsStream } from '../record/names.ts';
+import { Source, type SourceOutlet } from '../source/source.ts';
+import type { SourceSpec } from '../source/spec.ts';
+
+export interface Fed {
+  readonly records: number;
+  readonly bytes: number;
+}
+
+const NOTHING: Fed = { records: 0, bytes: 0 };
+
+export interface TaskInput {
+  readonly name: string;
+  /** A table, which is read to its end before anything else is taken. */
+  readonly bootstrap: boolean;
+  /** `position`: up to where commits reflect it, 0 at first. `watermarkMs`: the stage's, as journaled. */
+  open(place: { position: number; watermarkMs: number }, onReady: () => void): Promise<void>;
+  /** Passes on some of what has arrived. Throws what ended the reader. */
+  feed(limits: { recordsMax: number; bytesMax: number }): Fed;
+  readonly position: number;
+  /** -Infinity: some writer has not spoken yet. Infinity: all are idle, so this input holds nothing back. */
+  readonly watermarkMs: number;
+  readonly bootstrapped: boolean;
+  /** Commits reflect the input up to `position`: older messages may go. */
+  committed(position: number): void;
+  stop(): Promise<void>;
+}
+
+interface Writer {
+  watermarkMs: number;
+  idle: boolean;
+  bootstrapped: boolean;
+  /** Sequence of its last frame that was read; 0: none yet by this reader. */
+  seq: number;
+  committedSeq: number;
+  trimmedSeq: number;
+}
+
+/** Bytes read between two trims of a channel's past. */
+const TRIM_BYTES = 8 << 20;
+/** Frames are taken a few at a time, so that a task can turn to the input that is behind. */
+const TAKE_BYTES_MAX = 256 << 10;
+
+export interface ChannelInputOptions {
+  readonly name: string;
+  readonly bootstrap: boolean;
+  readonly pipeline: string;
+  readonly stage: string;
+  readonly partition: number;
+  readonly writers: readonly string[];
+  readonly log: Log;
+  readonly entry: Receiver;
+  readonly cursor: Cursor;
+  letter(letter: Letter): void;
+  onFailed(error: unknown): void;
+}
+
+export class ChannelInput implements TaskInput {
+  readonly name: string;
+  readonly bootstrap: boolean;
+  #options: ChannelInputOptions;
+  #stream: string;
+  #writers = new Map<string, Writer>();
+  #reader: LogReader | null = null;
+  #position = 0;
+  #bytesSinceTrim = 0;
+  #trimming = false;
+
+  constructor(options: ChannelInputOptions) {
+    this.name = options.name;
+    this.bootstrap = options.bootstrap;
+    this.#options = options;
+    this.#stream = channelsStream(options.pipeline, options.stage);
+    for (const writer of options.writers) this.#writers.set(writer, newWriter());
+  }
+
+  async open(place: { position: number }, onReady: () => void): Promise<void> {
+    const { pipeline, stage, partition, log, name } = this.#options;
+    this.#position = place.position;
+    // A writer that has said its last word before our position would never be heard again: ask for it.
+    await Promise.all(
+      Array.from(this.#writers, async ([writer, state]) => {
+        const subject = broadcastSubject(pipeline, { stage, input: name, writer });
+        const last = await log.last({ stream: this.#stream, subject });
+        if (last !== null && last.seq <= place.position) hear(state, decodeBroadcast(last.data));
+      }),
+    );
+    const subjects = [
+      channelSubject(pipeline, { stage, partition, input: name, writer: '*' }),
+      broadcastSubject(pipeline, { stage, input: name, writer: '*' }),
+    ];
+    this.#reader = log.read({ stream: this.#stream, subjects, from: place.position + 1 });
+    this.#reader.onReady = onReady;
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  get watermarkMs(): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const writer of this.#writers.values()) {
+      if (!writer.idle && writer.watermarkMs < least) least = writer.watermarkMs;
+    }
+    return least;
+  }
+
+  get bootstrapped(): boolean {
+    for (const writer of this.#writers.values()) if (!writer.bootstrapped) return false;
+    return true;
+  }
+
+  feed(limits: { recordsMax: number; bytesMax: number }): Fed {
+    const reader = this.#reader;
+    if (reader === null) return NOTHING;
+    const messages = reader.take({
+      messagesMax: Math.max(1, limits.recordsMax >> 6),
+      bytesMax: Math.min(limits.bytesMax, TAKE_BYTES_MAX),
+    });
+    if (messages.length === 0) {
+      if (reader.error !== null) throw reader.error;
+      return NOTHING;
+    }
+    let records = 0;
+    let bytes = 0;
+    for (const message of messages) {
+      bytes += message.data.length;
+      records += this.#read(message);
+      this.#position = message.seq;
+    }
+    this.#bytesSinceTrim += bytes;
+    return { records, bytes };
+  }
+
+  #read(message: StoredMessage): number {
+    const tokens = message.subject.split('.');
+    const writer = this.#writers.get(tokens.at(-1)!);
+    if (writer === undefined) return 0;
+    if (tokens[2] === 'w') {
+      hear(writer, decodeBroadcast(message.data));
+      return 0;
+    }
+    this.#checkChain(message, writer);
+    const frame = decodeFrame(message.data);
+    const { entry, cursor, letter } = this.#options;
+    const { keys, timesMs, origins, ids, values } = frame.columns;
+    for (let i = 0; i < keys.length; i++) {
+      cursor.origin = origins[i]!;
+      cursor.id = ids === null ? null : ids[i]!;
+      entry.receive(keys[i]!, values[i], timesMs[i]!);
+    }
+    cursor.id = null;
+    for (const one of frame.letters) letter(one);
+    hear(writer, frame);
+    return keys.length + frame.letters.length;
+  }
+
+  /** A channel is a chain: a frame names the one before it, so a missing one is noticed here at the latest. */
+  #checkChain(message: StoredMessage, writer: Writer): void {
+    const before = Number(message.headers?.[EXPECT_HEADER] ?? 0);
+    if (writer.seq !== 0 && before !== writer.seq) {
+      throw new MillraceError(
+        'CHAIN_BROKEN',
+        `channel ${message.subject}: message ${message.seq} follows ${before}, but ${writer.seq} was read last. Stream ${this.#stream} lost messages; restore it from a backup, or delete the pipeline with its state.`,
+      );
+    }
+    writer.seq = message.seq;
+  }
+
+  committed(position: number): void {
+    for (const writer of this.#writers.values()) if (writer.seq <= position) writer.committedSeq = writer.seq;
+    if (this.#bytesSinceTrim < TRIM_BYTES || this.#trimming) return;
+    this.#bytesSinceTrim = 0;
+    this.#trimming = true;
+    this.#trim().then(
+      () => {
+        this.#trimming = false;
+      },
+      error => this.#options.onFailed(error),
+    );
+  }
+
+  /** Drops what commits reflect, and keeps each channel's last message: it says to its writer where to go on. */
+  async #trim(): Promise<void> {
+    const { pipeline, stage, partition, log, name } = this.#options;
+    for (const [writer, state] of this.#writers) {
+      if (state.committedSeq <= state.trimmedSeq) continue;
+      state.trimmedSeq = state.committedSeq;
+      const subject = channelSubject(pipeline, { stage, partition, input: name, writer });
+      await log.trim({ stream: this.#stream, subject, before: state.committedSeq });
+    }
+  }
+
+  async stop(): Promise<void> {
+    const reader = this.#reader;
+    this.#reader = null;
+    if (reader === null) return;
+    reader.onReady = null;
+    await reader.stop();
+  }
+}
+
+function newWriter(): Writer {
+  return {
+    watermarkMs: Number.NEGATIVE_INFINITY,
+    idle: false,
+    bootstrapped: false,
+    seq: 0,
+    committedSeq: 0,
+    trimmedSeq: 0,
+  };
+}
+
+function hear(writer: Writer, head: FrameHead): void {
+  if (head.watermarkMs > writer.watermarkMs) writer.watermarkMs = head.watermarkMs;
+  writer.idle = head.idle;
+  writer.bootstrapped ||= head.bootstrapped;
+}
+
+/** A keyless stage's input: the source, read by the task itself; its position and watermark are the task's. */
+export class DirectInput implements TaskInput {
+  readonly name: string;
+  readonly bootstrap = false;
+  readonly bootstrapped = true;
+  #source: Source;
+
+  constructor(options: { spec: SourceSpec; index: number; log: Log; clock: Clock; outlet: SourceOutlet }) {
+    this.name = options.spec.name;
+    this.#source = new Source(options);
+  }
+
+  get source(): Source {
+    return this.#source;
+  }
+
+  async open(place: { position: number; watermarkMs: number }, onReady: () => void): Promise<void> {
+    await this.#source.open(place.position > 0 ? place : await this.#source.firstPlace(), onReady);
+  }
+
+  get position(): number {
+    return this.#source.position;
+  }
+
+  get watermarkMs(): number {
+    return this.#source.idle ? Number.POSITIVE_INFINITY : this.#source.watermarkMs;
+  }
+
+  feed(limits: { recordsMax: number; bytesMax: number }): Fed {
+    const before = { records: this.#source.recordsIn, bytes: this.#source.bytesIn };
+    const messages = this.#source.poll({ messagesMax: limits.recordsMax, bytesMax: Math.min(limits.bytesMax, TAKE_BYTES_MAX) });
+    if (messages === 0) return NOTHING;
+    return { records: Math.max(1, this.#source.recordsIn - before.records), bytes: this.#source.bytesIn - before.bytes };
+  }
+
+  committed(): void {}
+
+  stop(): Promise<void> {
+    return this.#source.stop();
+  }
+}

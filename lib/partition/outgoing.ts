@@ -1,0 +1,255 @@
+/**
+ * What a batch sends, while it runs: the exits of a task's program write here, and at its end `take` makes of it the
+ * commit's outbox, in bytes. Rows that cannot be sent become letters.
+ */
+import { MillraceError, messageOf } from '../base/errors.ts';
+import { partitionOf } from '../base/hash.ts';
+import { LETTERS, type Outbox, type OutFrame, type OutRows, type RowHeaders } from '../commit/outbox.ts';
+import type { SinkSpec } from '../commit/sink-spec.ts';
+import type { Cursor, Receiver } from '../operator/run.ts';
+import { type Columns, encodeFrame, type Letter } from '../record/frame.ts';
+import { decodeKey } from '../record/key.ts';
+import { packOutput } from '../record/output.ts';
+import { parseTemplate, type Template } from '../record/template.ts';
+
+/** A row that is poisoned on its way out, with the sink's name as its operator. */
+export type Refuse = (sink: string, cause: MillraceError, value: unknown) => void;
+
+export class RowBlock {
+  readonly sink: string;
+  #texts: string[] = [];
+  #blobs: Uint8Array[] = [];
+  #subjects = new Map<string, number>();
+  #subjectOf: number[] = [];
+  #origins: number[] = [];
+  #headers: RowHeaders[] | null = null;
+
+  constructor(sink: string) {
+    this.sink = sink;
+  }
+
+  get rows(): number {
+    return this.#origins.length;
+  }
+
+  addText(text: string, subject: string | null, origin: number): void {
+    this.#texts.push(text);
+    this.#add(subject, origin);
+  }
+
+  addBytes(bytes: Uint8Array, subject: string | null, origin: number, headers?: RowHeaders): void {
+    this.#blobs.push(bytes);
+    this.#add(subject, origin);
+    if (headers !== undefined) (this.#headers ??= []).push(headers);
+  }
+
+  #add(subject: string | null, origin: number): void {
+    this.#origins.push(origin);
+    if (subject === null) return;
+    let index = this.#subjects.get(subject);
+    if (index === undefined) this.#subjects.set(subject, (index = this.#subjects.size));
+    this.#subjectOf.push(index);
+  }
+
+  take(): OutRows {
+    const { bytes, lengths } = this.#blobs.length > 0 ? joinBlobs(this.#blobs) : joinTexts(this.#texts);
+    const rows = {
+      sink: this.sink,
+      subjects: [...this.#subjects.keys()],
+      subjectOf: this.#subjectOf,
+      bytes,
+      lengths,
+      origins: this.#origins,
+      headers: this.#headers,
+    };
+    this.#texts = [];
+    this.#blobs = [];
+    this.#subjects = new Map();
+    this.#subjectOf = [];
+    this.#origins = [];
+    this.#headers = null;
+    return rows;
+  }
+}
+
+function joinBlobs(blobs: readonly Uint8Array[]): { bytes: Uint8Array; lengths: number[] } {
+  return { bytes: Buffer.concat(blobs), lengths: blobs.map(blob => blob.length) };
+}
+
+/** One conversion for all rows; only where they are not ASCII is each measured. */
+function joinTexts(texts: readonly string[]): { bytes: Uint8Array; lengths: number[] } {
+  const all = texts.join('');
+  const bytes = Buffer.from(all, 'utf8');
+  const ascii = bytes.length === all.length;
+  return { bytes, lengths: texts.map(text => (ascii ? text.length : Buffer.byteLength(text))) };
+}
+
+/** Rows for a sink, each encoded once, here. */
+export class SinkExit implements Receiver {
+  readonly block: RowBlock;
+  #sink: SinkSpec;
+  #template: Template | null;
+  #place: { partition: number; key: unknown };
+  #cursor: Cursor;
+  #refuse: Refuse;
+  #rowBytesMax: number;
+
+  constructor(options: { sink: SinkSpec; partition: number; cursor: Cursor; rowBytesMax: number; refuse: Refuse }) {
+    this.#sink = options.sink;
+    this.block = new RowBlock(options.sink.name);
+    this.#template = options.sink.mode === 'owned' ? null : parseTemplate(options.sink.template);
+    this.#place = { partition: options.partition, key: null };
+    this.#cursor = options.cursor;
+    this.#refuse = options.refuse;
+    this.#rowBytesMax = options.rowBytesMax;
+  }
+
+  receive(key: string | null, value: unknown, _timeMs: number): void {
+    try {
+      let subject: string | null = null;
+      if (this.#template !== null) {
+        this.#place.key = key === null ? null : decodeKey(key);
+        subject = this.#template.render(value, this.#place);
+      }
+      if (this.#sink.format === 'json') {
+        const text = JSON.stringify(value);
+        if (text === undefined) throw new MillraceError('RECORD_UNWRITABLE', `a ${typeof value} is no JSON value`);
+        this.#checkSize(text.length);
+        this.block.addText(text, subject, this.#cursor.origin);
+      } else {
+        const bytes = packOutput(value);
+        this.#checkSize(bytes.length);
+        this.block.addBytes(bytes, subject, this.#cursor.origin);
+      }
+    } catch (cause) {
+      const error = cause instanceof MillraceError ? cause : new MillraceError('RECORD_UNWRITABLE', messageOf(cause), { cause });
+      this.#refuse(this.#sink.name, error, value);
+    }
+  }
+
+  #checkSize(bytes: number): void {
+    if (bytes > this.#rowBytesMax) {
+      throw new MillraceError('MESSAGE_TOO_LARGE', `a result of ${bytes} bytes is larger than the broker's max_payload allows`);
+    }
+  }
+}
+
+/** Records for the tasks of a next stage. */
+export class StageExit implements Receiver {
+  readonly exit: number;
+  #lanes: Columns[];
+  #used: number[] = [];
+  #cursor: Cursor;
+
+  constructor(options: { exit: number; partitions: number; cursor: Cursor }) {
+    this.exit = options.exit;
+    this.#lanes = Array.from({ length: options.partitions }, emptyColumns);
+    this.#cursor = options.cursor;
+  }
+
+  receive(key: string | null, value: unknown, timeMs: number): void {
+    const partition = key === null ? 0 : partitionOf(key, this.#lanes.length);
+    const lane = this.#lanes[partition]!;
+    if (lane.keys.length === 0) this.#used.push(partition);
+    lane.keys.push(key);
+    lane.values.push(value);
+    lane.timesMs.push(timeMs);
+    lane.origins.push(this.#cursor.origin);
+    lane.ids!.push(this.#cursor.id);
+  }
+
+  /** Frames of at most `bytesMax`. A record too large for any is refused. */
+  take(
+    options: { commit: number; watermarkMs: number; bytesMax: number; refuse: (cause: MillraceError, value: unknown, origin: number) => void },
+    frames: OutFrame[],
+  ): void {
+    for (const partition of this.#used) {
+      const columns = this.#lanes[partition]!;
+      this.#lanes[partition] = emptyColumns();
+      let row = 0;
+      for (let from = 0; from < columns.keys.length; ) {
+        let to = columns.keys.length;
+        for (;;) {
+          row += to - from;
+          const last = to === columns.keys.length;
+          const bytes = encodeFrame({
+            position: options.commit,
+            row,
+            // Only the commit's last frame on a channel may say how far event time is.
+            watermarkMs: last ? options.watermarkMs : Number.NEGATIVE_INFINITY,
+            idle: false,
+            bootstrapped: true,
+            columns: slice(columns, from, to),
+            letters: [],
+          });
+          if (bytes.length <= options.bytesMax) {
+            frames.push({ exit: this.exit, partition, row, bytes });
+            break;
+          }
+          row -= to - from;
+          if (to - from === 1) {
+            const cause = new MillraceError('MESSAGE_TOO_LARGE', `a record of ${bytes.length} bytes does not fit a message`);
+            options.refuse(cause, columns.values[from], columns.origins[from]!);
+            break;
+          }
+          to = from + ((to - from) >> 1);
+        }
+        from = to;
+      }
+    }
+    this.#used = [];
+  }
+}
+
+function emptyColumns(): Columns {
+  return { keys: [], timesMs: [], origins: [], ids: [], values: [] };
+}
+
+function slice(columns: Columns, from: number, to: number): Columns {
+  if (from === 0 && to === columns.keys.length) return columns;
+  return {
+    keys: columns.keys.slice(from, to),
+    timesMs: columns.timesMs.slice(from, to),
+    origins: columns.origins.slice(from, to),
+    ids: columns.ids!.slice(from, to),
+    values: columns.values.slice(from, to),
+  };
+}
+
+/** All that a batch sends. */
+export class Outgoing {
+  readonly exits: readonly (SinkExit | StageExit)[];
+  readonly letters = new RowBlock(LETTERS);
+  #frameBytesMax: number;
+  #refuseRecord: (exit: StageExit, cause: MillraceError, value: unknown, origin: number) => void;
+
+  constructor(options: {
+    exits: readonly (SinkExit | StageExit)[];
+    frameBytesMax: number;
+    refuseRecord(exit: StageExit, cause: MillraceError, value: unknown, origin: number): void;
+  }) {
+    this.exits = options.exits;
+    this.#frameBytesMax = options.frameBytesMax;
+    this.#refuseRecord = options.refuseRecord;
+  }
+
+  addLetter(subject: string, bytes: Uint8Array, headers: RowHeaders, letter: Pick<Letter, 'origin'>): void {
+    this.letters.addBytes(bytes, subject, letter.origin, headers);
+  }
+
+  /** The outbox of commit number `commit`; `watermarkMs` by exit. */
+  take(commit: number, watermarkMs: (exit: number) => number): Outbox {
+    const frames: OutFrame[] = [];
+    const rows: OutRows[] = [];
+    this.exits.forEach((exit, index) => {
+      if (exit instanceof SinkExit) {
+        if (exit.block.rows > 0) rows.push(exit.block.take());
+        return;
+      }
+      const refuse = (cause: MillraceError, value: unknown, origin: number) => this.#refuseRecord(exit, cause, value, origin);
+      exit.take({ commit, watermarkMs: watermarkMs(index), bytesMax: this.#frameBytesMax, refuse }, frames);
+    });
+    if (this.letters.rows > 0) rows.push(this.letters.take());
+    return { frames, rows };
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * The processor: the synchronous middle of a task. Records in; a batch's state delta and outbox out. No clock, no
+ * broker, no await but to bring back state that is on disk. Everything it does is a function of what it is fed, so it is
+ * also what the test driver runs.
+ */
+import { MillraceError } from '../base/errors.ts';
+import type { Outbox } from '../commit/outbox.ts';
+import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
+import type { Store } from '../port/store.ts';
+import type { Letter } from '../record/frame.ts';
+import { TaskState } from '../state/state.ts';
+import type { Plan, StagePlan } from '../topology/plan.ts';
+import { deadLetter, lateLetter, readable } from './letters.ts';
+import { Outgoing, SinkExit, StageExit } from './outgoing.ts';
+
+const HEADROOM_BYTES = 4096;
+
+export interface ProcessorOptions {
+  readonly plan: Plan;
+  readonly stage: StagePlan;
+  readonly partition: number;
+  readonly messageBytesMax: number;
+  /** A letter about the record in hand with its original bytes, where the surroundings have them at hand. */
+  original?(options: { operator: string; code: string; message: string }): Letter;
+}
+
+/** A poisoned record whose original bytes are in its source stream. */
+export interface PendingLetter extends Letter {
+  readonly value: unknown;
+}
+
+export class Processor {
+  readonly state = new TaskState();
+  readonly cursor: Cursor = newCursor();
+  readonly dropped = new Map<string, number>();
+  late = 0;
+  dead = 0;
+  rowsOut = 0;
+  #run: Run;
+  #outgoing: Outgoing;
+  #pipeline: string;
+  #letterBytesMax: number;
+  #pending: PendingLetter[] = [];
+
+  constructor(options: ProcessorOptions) {
+    const { plan, stage, partition, messageBytesMax, original } = options;
+    const { cursor } = this;
+    this.#pipeline = plan.pipeline;
+    this.#letterBytesMax = messageBytesMax - HEADROOM_BYTES;
+    const poison = ({ operator, cause, value }: PoisonedRecord) => {
+      const about = { operator, code: cause.code, message: cause.message };
+      if (original !== undefined) this.letter(original(about));
+      else this.#pending.push({ ...about, bytes: readable(value), origin: cursor.origin, index: 0, subject: '', value });
+    };
+    const exits = stage.program.exits.map((exit, index) => {
+      if (exit.kind === 'channel') {
+        const { partitions } = plan.stages.find(candidate => candidate.name === exit.stage)!;
+        return new StageExit({ exit: index, partitions, cursor });
+      }
+      const sink = plan.sinks.find(candidate => candidate.name === exit.sink)!;
+      const refuse = (name: string, cause: MillraceError, value: unknown) => poison({ operator: name, cause, value });
+      return new SinkExit({ sink, partition, cursor, rowBytesMax: messageBytesMax - HEADROOM_BYTES, refuse });
+    });
+    this.#outgoing = new Outgoing({
+      exits,
+      frameBytesMax: messageBytesMax - HEADROOM_BYTES,
+      refuseRecord: (exit, cause, value, origin) => {
+        cursor.origin = origin;
+        poison({ operator: `exit-${exit.exit}`, cause, value });
+      },
+    });
+    this.#run = new Run(stage.program, {
+      cursor,
+      exits,
+      tables: operator => this.state.tables(operator),
+      late: record => this.#late(record),
+      poison,
+      drop: (operator, reason) => this.#drop(operator, reason),
+    });
+  }
+
+  /** By input of the stage. */
+  get entries(): readonly Receiver[] {
+    return this.#run.entries;
+  }
+
+  /** By exit: how far the event times of what leaves trail the stage's watermark. */
+  get exitLagsMs(): readonly number[] {
+    return this.#run.exitLagsMs;
+  }
+
+  letter(letter: Letter): void {
+    this.dead++;
+    const { subject, bytes, headers } = deadLetter(this.#pipeline, letter, this.#letterBytesMax);
+    this.#outgoing.addLetter(subject, bytes, headers, letter);
+  }
+
+  #late(record: LateRecord): void {
+    this.late++;
+    const { subject, bytes, headers } = lateLetter(this.#pipeline, record);
+    this.#outgoing.addLetter(subject, bytes, headers, this.cursor);
+  }
+
+  #drop(operator: string, reason: string): void {
+    this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + 1);
+  }
+
+  skip(): void {
+    this.#drop('', 'skipped');
+  }
+
+  /** After a restart: the watermark that the restored state reflects. */
+  resume(watermarkMs: number): void {
+    for (const step of this.#run.steps) step.resume(watermarkMs);
+  }
+
+  /** Runs what was fed, then moves event time on. Waits only where state has to be read back from the store. */
+  execute(watermarkMs: number, store: Store | null): void | Promise<void> {
+    if (store !== null && !this.state.resident) return this.#executeFromStore(watermarkMs, store);
+    for (const step of this.#run.steps) step.execute(watermarkMs);
+  }
+
+  /**
+   * Step by step: what a step will touch is known when the one before it has run. What a prefetch brought in stays
+   * until the batch is done, so nothing that a step was promised can be evicted before it runs (invariant G).
+   */
+  async #executeFromStore(watermarkMs: number, store: Store): Promise<void> {
+    for (const step of this.#run.steps) {
+      do {
+        step.want(this.state);
+        step.wantAdvance(this.state, watermarkMs);
+      } while (await this.state.prefetch(store));
+      step.execute(watermarkMs);
+    }
+    this.state.endBatch();
+  }
+
+  /** Poisoned records whose originals are to be fetched; each must come back by `letter`. */
+  takePending(): PendingLetter[] {
+    const pending = this.#pending;
+    this.#pending = [];
+    return pending;
+  }
+
+  /** About how large the commit would be now. */
+  get pendingBytes(): number {
+    return this.state.deltaBytes;
+  }
+
+  /** What the batch changed and sends, as commit number `commit`. */
+  take(commit: number, watermarkMs: number): { delta: Uint8Array | null; outbox: Outbox } {
+    const outbox = this.#outgoing.take(commit, exit => watermarkMs - this.exitLagsMs[exit]!);
+    for (const rows of outbox.rows) this.rowsOut += rows.lengths.length;
+    try {
+      return { delta: this.state.takeDelta(), outbox };
+    } catch (cause) {
+      if (!(cause instanceof MillraceError) || cause.code !== 'RECORD_UNWRITABLE') throw cause;
+      throw new MillraceError(
+        'LIMIT_REACHED',
+        `a value that the pipeline's own functions made cannot be kept as state: ${cause.message}. Return plain data from map, combine, reduce and process functions.`,
+        { cause },
+      );
+    }
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * The router: takes a reader's records, each with its key, and sends them in frames to the channels of the stages that
+ * the reader feeds. It keeps nothing of its own: after a crash the tails of its channels say where to go on.
+ *
+ * What no frame carries, a channel without traffic, is told on one broadcast subject a stage input: "all that I have
+ * read up to `position` has landed, and my watermark there was …". It is written after the frames it speaks of, in the
+ * same stream, so whoever reads the stream in order has seen them.
+ */
+import type { Clock } from '../base/clock.ts';
+import { partitionOf } from '../base/hash.ts';
+import type { Random } from '../base/random.ts';
+import { Chain } from '../commit/chain.ts';
+import type { Cursor, Receiver } from '../operator/run.ts';
+import type { Log } from '../port/log.ts';
+import { decodeBroadcast, encodeBroadcast, type FrameHead, type Letter } from '../record/frame.ts';
+import { broadcastSubject, channelSubject, channelsStream } from '../record/names.ts';
+import { seqOfOrigin } from '../record/origin.ts';
+import { Channel, type WriterState } from './channel.ts';
+
+/** Room for the frame's head and the message's headers beside the rows. */
+const HEADROOM_BYTES = 4096;
+const SAMPLES_MAX = 256;
+
+/** One input of one stage, which this writer feeds. */
+export interface Route {
+  readonly stage: string;
+  readonly input: string;
+  readonly partitions: number;
+}
+
+interface Lane {
+  readonly route: Route;
+  readonly channels: readonly Channel[];
+  readonly broadcast: Chain;
+  told: FrameHead | null;
+}
+
+export interface RouterOptions {
+  readonly pipeline: string;
+  readonly writer: string;
+  readonly routes: readonly Route[];
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly cursor: Cursor;
+  /** Called when something has landed, so that there may be room again. */
+  onLanded(): void;
+  onFailed(error: unknown): void;
+}
+
+export class Router {
+  /** In the order of `routes`. */
+  readonly exits: readonly Receiver[];
+  #options: RouterOptions;
+  #lanes: readonly Lane[];
+  /** Watermarks at past positions, oldest first: a broadcast speaks of a position that has passed. */
+  #samples: WriterState[] = [];
+  #telling = false;
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+    const { pipeline, writer, log, clock, random, cursor } = options;
+    const frameBytesMax = log.messageBytesMax - HEADROOM_BYTES;
+    this.#lanes = options.routes.map(route => {
+      const stream = channelsStream(pipeline, route.stage);
+      const channels = Array.from({ length: route.partitions }, (_, partition) => {
+        const subject = channelSubject(pipeline, { ...route, partition, writer });
+        return new Channel({ chain: new Chain({ log, clock, random, stream, subject }), frameBytesMax });
+      });
+      const subject = broadcastSubject(pipeline, { ...route, writer });
+      return { route, channels, broadcast: new Chain({ log, clock, random, stream, subject }), told: null };
+    });
+    this.exits = this.#lanes.map(({ route, channels }) => ({
+      receive(key, value, timeMs) {
+        const partition = key === null ? 0 : partitionOf(key, route.partitions);
+        channels[partition]!.push(key, value, timeMs, cursor.origin, cursor.id);
+      },
+    }));
+  }
+
+  /** Reads all tails. Returns where the source goes on: at the channel that is furthest behind. Null: nothing is sent yet. */
+  async open(): Promise<FrameHead | null> {
+    let behind: FrameHead | null = null;
+    let started = true;
+    for (const lane of this.#lanes) {
+      const tail = await lane.broadcast.open();
+      lane.told = tail === null ? null : decodeBroadcast(tail.data);
+      const heads = await Promise.all(lane.channels.map(channel => channel.open(lane.told)));
+      for (const head of heads) {
+        if (head === null) started = false;
+        else if (behind === null || head.position < behind.position) behind = head;
+      }
+    }
+    return started ? behind : null;
+  }
+
+  /** A letter goes the way of its message's records, to a task that commits it. */
+  letter(letter: Letter): void {
+    const lane = this.#lanes[0]!;
+    lane.channels[seqOfOrigin(letter.origin) % lane.channels.length]!.pushLetter(letter);
+  }
+
+  get waiting(): number {
+    let waiting = 0;
+    for (const lane of this.#lanes) for (const channel of lane.channels) waiting += channel.waiting;
+    return waiting;
+  }
+
+  get framesSent(): number {
+    let sent = 0;
+    for (const lane of this.#lanes) for (const channel of lane.channels) sent += channel.framesSent;
+    return sent;
+  }
+
+  /** Sends on every channel that is free what waits for it; goes on by itself while anything waits. */
+  flush(state: () => WriterState): void {
+    for (const lane of this.#lanes) {
+      for (const channel of lane.channels) if (!channel.sending && channel.waiting > 0) this.#drain(channel, state);
+    }
+  }
+
+  #drain(channel: Channel, state: () => WriterState): void {
+    channel.send(state()).then(
+      () => {
+        if (channel.waiting > 0 && !channel.sending) this.#drain(channel, state);
+        this.#options.onLanded();
+      },
+      error => this.#options.onFailed(error),
+    );
+  }
+
+  /** Remembers the watermark of a position, to be told when all before it has landed. */
+  sample(state: WriterState): void {
+    const last = this.#samples.at(-1);
+    if (last !== undefined && last.position === state.position) this.#samples.pop();
+    // When there are too many, every other one goes: what is told becomes coarser, never wrong.
+    else if (this.#samples.length >= SAMPLES_MAX) this.#samples = this.#samples.filter((_, i) => i % 2 === 1);
+    this.#samples.push(state);
+  }
+
+  /** Tells every stage how far this writer is, if that has changed since it was last told. */
+  async broadcast(): Promise<void> {
+    if (this.#telling) return;
+    this.#telling = true;
+    try {
+      await Promise.all(this.#lanes.map(lane => this.#tell(lane)));
+    } finally {
+      this.#telling = false;
+    }
+  }
+
+  async #tell(lane: Lane): Promise<void> {
+    const landedTo = Math.min(...lane.channels.map(channel => channel.landedTo));
+    const sample = this.#samples.findLast(({ position }) => position <= landedTo);
+    if (sample === undefined) return;
+    const head = { ...sample, row: 0 };
+    if (lane.told !== null && !isNews(head, lane.told)) return;
+    const outcome = await lane.broadcast.append(encodeBroadcast(head));
+    if (outcome.kind === 'landed') lane.told = head;
+    else {
+      lane.broadcast.adopt(outcome.tail);
+      lane.told = decodeBroadcast(outcome.tail.data);
+    }
+  }
+
+  stop(): void {
+    for (const lane of this.#lanes) {
+      lane.broadcast.stop();
+      for (const channel of lane.channels) channel.stop();
+    }
+  }
+}
+
+/** Another writer may have told more than we know; never tell less. */
+function isNews(head: FrameHead, told: FrameHead): boolean {
+  if (head.position < told.position) return false;
+  return (
+    head.position > told.position ||
+    head.watermarkMs > told.watermarkMs ||
+    head.idle !== told.idle ||
+    (head.bootstrapped && !told.bootstrapped)
+  );
+}
