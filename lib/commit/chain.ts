@@ -83,7 +83,7 @@ export class Chain {
   }
 
   /** Sequence of the last message as far as this writer knows; 0: the chain is empty. */
-  get lastSeq(): number {
+  get seq(): number {
     return this.#seq;
   }
 

@@ -5,6 +5,7 @@
  * A stream is an ordered, durable list of messages; sequences start at 1 and never repeat. A *chain* is a subject whose
  * every message names the sequence of the one before it (`expect`); `chain.ts` is built on this port alone.
  */
+/** Names are as given, case included; values are one line each (`headers.ts` says what becomes of others). */
 export type Headers = Readonly<Record<string, string>>;
 
 /** A message as the stream keeps it. `timeMs` is the broker's clock, ms since 1970. */
@@ -60,6 +61,7 @@ export interface StreamInfo {
   readonly atomic: boolean;
   /** ISO time of creation: a stream of the same name but another birth is another stream. */
   readonly created: string;
+  /** Of the oldest message there is; one more than `lastSeq` when there is none. */
   readonly firstSeq: number;
   readonly lastSeq: number;
   readonly messages: number;
@@ -72,6 +74,15 @@ export interface ReadOptions {
   readonly subjects?: readonly string[];
   /** First sequence to deliver, inclusive. */
   readonly from: number;
+  /**
+   * What it means when messages that were never read are gone from the front of the stream:
+   * - `refuse`  they are lost: STREAM_CHANGED. For what others write and keep for us. It cannot be told which subjects
+   *             they had, so with `subjects` this may stop for a loss that did not matter, and sees one only when opening
+   * - `allow`   that is how this stream is kept: trimmed chains, or the last few values of each subject
+   * Default: `refuse` for a whole stream (unless it keeps a number of messages per subject), `allow` with `subjects`. A
+   * `from` of 1 or less means the beginning, wherever that is now.
+   */
+  readonly gaps?: 'refuse' | 'allow';
   /** How much may wait, untaken, in memory. Default 8 MiB. */
   readonly bufferBytesMax?: number;
 }

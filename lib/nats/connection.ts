@@ -1,0 +1,164 @@
+/**
+ * The connection to NATS: dials, reconnects for ever, and says when it came and went. Owns the client and its shared
+ * reply inbox; what is asked over it belongs to the adapters (`log.ts` and its neighbours).
+ */
+import { readFileSync } from 'node:fs';
+import {
+  type Authenticator,
+  type ConnectionOptions,
+  connect,
+  credsAuthenticator,
+  Events,
+  type NatsConnection,
+  nkeyAuthenticator,
+  type TlsOptions,
+} from 'nats';
+import { MillraceError, messageOf } from '../base/errors.ts';
+import { Inbox } from './inbox.ts';
+
+export interface NatsOptions {
+  readonly servers: string | readonly string[];
+  /** Shown by the server's monitoring. */
+  readonly name?: string;
+  readonly user?: string;
+  readonly password?: string;
+  readonly token?: string;
+  /** Path of a `.creds` file. */
+  readonly credentialsFile?: string;
+  /** Seed of an nkey (`SU…`). */
+  readonly nkeySeed?: string;
+  /** Paths of PEM files. */
+  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
+  /** Default `_INBOX`. */
+  readonly inboxPrefix?: string;
+  /** How long an append may stay unanswered until it counts as in doubt. Default 5,000. */
+  readonly answerMs?: number;
+  /** Keep dialling when the first attempt fails, instead of throwing. */
+  readonly waitForServer?: boolean;
+}
+
+/** `refused`: the server denied a permission; the message names the subject. */
+export type LinkStatus =
+  | { readonly kind: 'connected'; readonly server: string }
+  | { readonly kind: 'disconnected' }
+  | { readonly kind: 'refused'; readonly message: string }
+  | { readonly kind: 'closed'; readonly cause: unknown };
+
+const RECONNECT_WAIT_MS = 250;
+const PING_MS = 10_000;
+const CONNECT_MS = 5_000;
+const ANSWER_MS = 5_000;
+
+/** Throws BROKER_UNAVAILABLE when no server can be reached, BROKER_REFUSED when it does not let us in. */
+export async function connectNats(options: NatsOptions): Promise<NatsLink> {
+  let client: NatsConnection;
+  try {
+    client = await connect(clientOptions(options));
+  } catch (error) {
+    const servers = [options.servers].flat().join(', ');
+    const refused = (error as { isAuthError?: () => boolean }).isAuthError?.() === true;
+    throw new MillraceError(
+      refused ? 'BROKER_REFUSED' : 'BROKER_UNAVAILABLE',
+      `cannot connect to NATS at ${servers}: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+  return new NatsLink(client, options);
+}
+
+export class NatsLink {
+  /** For adapters in this folder; nobody else may see the client. */
+  readonly client: NatsConnection;
+  readonly inbox: Inbox;
+  #connected = true;
+  #payloadBytesMax: number;
+  readonly #listeners = new Set<(status: LinkStatus) => void>();
+
+  constructor(client: NatsConnection, options: Pick<NatsOptions, 'answerMs' | 'inboxPrefix'> = {}) {
+    this.client = client;
+    this.#payloadBytesMax = client.info?.max_payload ?? 1024 * 1024;
+    this.inbox = new Inbox(client, {
+      answerMs: options.answerMs ?? ANSWER_MS,
+      prefix: options.inboxPrefix ?? '_INBOX',
+    });
+    void this.#follow();
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** What the server takes in one message, headers included. */
+  get payloadBytesMax(): number {
+    return this.#payloadBytesMax;
+  }
+
+  /** Returns a function that ends it. */
+  onStatus(listener: (status: LinkStatus) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.inbox.stop();
+    await this.client.close();
+  }
+
+  async #follow(): Promise<void> {
+    void this.client.closed().then(cause => {
+      this.#connected = false;
+      this.inbox.stop();
+      this.#tell({ kind: 'closed', cause });
+    });
+    for await (const status of this.client.status()) {
+      if (status.type === Events.Disconnect) {
+        this.#connected = false;
+        this.inbox.disconnected();
+        this.#tell({ kind: 'disconnected' });
+      } else if (status.type === Events.Reconnect) {
+        this.#connected = true;
+        this.inbox.connected();
+        this.#payloadBytesMax = this.client.info?.max_payload ?? this.#payloadBytesMax;
+        this.#tell({ kind: 'connected', server: String(status.data) });
+      } else if (status.type === Events.Error && status.permissionContext !== undefined) {
+        const { operation, subject } = status.permissionContext;
+        if (operation === 'publish') this.inbox.refused(subject);
+        this.#tell({ kind: 'refused', message: `the server does not permit ${operation} to ${subject}` });
+      }
+    }
+  }
+
+  #tell(status: LinkStatus): void {
+    for (const listener of [...this.#listeners]) listener(status);
+  }
+}
+
+function clientOptions(options: NatsOptions): ConnectionOptions {
+  const dial: ConnectionOptions = {
+    servers: [options.servers].flat(),
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: RECONNECT_WAIT_MS,
+    reconnectJitter: RECONNECT_WAIT_MS,
+    pingInterval: PING_MS,
+    timeout: CONNECT_MS,
+    waitOnFirstConnect: options.waitForServer ?? false,
+    // An account server may be a moment behind: an authentication error ends nothing while we have been in before.
+    ignoreAuthErrorAbort: true,
+    noAsyncTraces: true,
+  };
+  if (options.name !== undefined) dial.name = options.name;
+  if (options.inboxPrefix !== undefined) dial.inboxPrefix = options.inboxPrefix;
+  if (options.user !== undefined) dial.user = options.user;
+  if (options.password !== undefined) dial.pass = options.password;
+  if (options.token !== undefined) dial.token = options.token;
+  const authenticator = authenticatorOf(options);
+  if (authenticator !== null) dial.authenticator = authenticator;
+  if (options.tls !== undefined) dial.tls = { ...options.tls } satisfies TlsOptions;
+  return dial;
+}
+
+function authenticatorOf(options: NatsOptions): Authenticator | null {
+  if (options.credentialsFile !== undefined) return credsAuthenticator(readFileSync(options.credentialsFile));
+  if (options.nkeySeed !== undefined) return nkeyAuthenticator(Buffer.from(options.nkeySeed));
+  return null;
+}

@@ -1,0 +1,191 @@
+/**
+ * One ephemeral pull consumer and what it delivers: the raw feed under a reader. Owns its subscription and its one
+ * open request; knows when it is broken (a gap in its count, silence, deleted) and says so once; never repairs itself.
+ *
+ * One request at a time: its end is a message of the server's own, so the wait between two is a round trip every ten
+ * thousand messages or half a buffer, and credit never has to be guessed from several overlapping requests.
+ */
+import { createInbox, type Msg, nuid, type Subscription } from 'nats';
+import { messageOf } from '../base/errors.ts';
+import { ask } from './api.ts';
+import type { NatsLink } from './connection.ts';
+import { decodeHeaders, statusOf } from './headers.ts';
+import { Delivery, NatsMessage, partsOf, SubjectText } from './message.ts';
+import type { ApiFailure } from './refusal.ts';
+
+export interface FeedEvents {
+  /** `pending`: matching messages in the stream beyond this one. */
+  message(message: NatsMessage, pending: number): void;
+  /** The request has ended; another may be made. `bytesShort`: a message did not fit its byte limit. */
+  pullEnded(outcome: { bytesShort: boolean }): void;
+  /** The broker has nothing to deliver at the moment. */
+  quiet(): void;
+  /** It will deliver nothing any more. */
+  broken(reason: string): void;
+}
+
+export interface FeedOptions {
+  readonly stream: string;
+  readonly subjects: readonly string[] | null;
+  readonly from: number;
+  readonly events: FeedEvents;
+}
+
+const NANOS_PER_MS = 1_000_000;
+const INACTIVE_MS = 30_000;
+const PULL_MS = 30_000;
+const HEARTBEAT_MS = 2_500;
+/** Two heartbeats and some. */
+const SILENCE_MS = 6_000;
+const PULL_MESSAGES = 10_000;
+
+const HEARTBEAT = 100;
+const NO_MESSAGES = 404;
+const EXPIRED = 408;
+const CONFLICT = 409;
+
+/** Makes the consumer. Resolves to the broker's refusal, if that it is; throws BROKER_UNAVAILABLE. */
+export async function openFeed(
+  link: NatsLink,
+  options: FeedOptions,
+): Promise<{ readonly feed: Feed; readonly pending: number } | { readonly error: ApiFailure }> {
+  const consumer = `mr_${nuid.next()}`;
+  const { stream, subjects, from } = options;
+  const answer = await ask<{ num_pending?: number }>(link, `CONSUMER.CREATE.${stream}.${consumer}`, {
+    stream_name: stream,
+    action: 'create',
+    config: {
+      name: consumer,
+      ack_policy: 'none',
+      deliver_policy: 'by_start_sequence',
+      opt_start_seq: from,
+      replay_policy: 'instant',
+      mem_storage: true,
+      num_replicas: 1,
+      inactive_threshold: INACTIVE_MS * NANOS_PER_MS,
+      ...(subjects === null ? null : { filter_subjects: subjects }),
+    },
+  });
+  if (answer.error !== undefined) return { error: answer.error };
+  return { feed: new Feed(link, consumer, options), pending: answer.num_pending ?? 0 };
+}
+
+export class Feed {
+  readonly #link: NatsLink;
+  readonly #consumer: string;
+  readonly #stream: string;
+  readonly #events: FeedEvents;
+  readonly #inbox: string;
+  readonly #subscription: Subscription;
+  readonly #delivery = new Delivery();
+  readonly #subject = new SubjectText();
+  #lastConsumerSeq = 0;
+  #pulling = false;
+  #pulls = 0;
+  #delivered = 0;
+  #heardAt = performance.now();
+  #ended = false;
+
+  constructor(link: NatsLink, consumer: string, { stream, events }: FeedOptions) {
+    this.#link = link;
+    this.#consumer = consumer;
+    this.#stream = stream;
+    this.#events = events;
+    this.#inbox = createInbox(link.inbox.root);
+    this.#subscription = link.client.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => {
+        if (error === null) this.#receive(message);
+        else this.#break(messageOf(error));
+      },
+    });
+  }
+
+  get pulling(): boolean {
+    return this.#pulling;
+  }
+
+  /** Asks for messages of about `bytes` in all. */
+  pull(bytes: number): void {
+    if (this.#ended || this.#pulling) return;
+    this.#pulling = true;
+    this.#delivered = 0;
+    this.#heardAt = performance.now();
+    const request = JSON.stringify({
+      batch: PULL_MESSAGES,
+      max_bytes: bytes,
+      expires: PULL_MS * NANOS_PER_MS,
+      idle_heartbeat: HEARTBEAT_MS * NANOS_PER_MS,
+    });
+    const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${this.#consumer}`;
+    if (this.#link.client.isClosed()) return;
+    this.#link.client.publish(subject, request, { reply: `${this.#inbox}.${++this.#pulls}` });
+  }
+
+  /** Called about once a second: notices silence. */
+  check(): void {
+    if (this.#pulling && performance.now() - this.#heardAt > SILENCE_MS) this.#break('no heartbeat');
+  }
+
+  stop(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#link.client.isClosed()) return;
+    this.#subscription.unsubscribe();
+    // Not waited for: an abandoned consumer goes by itself after a while.
+    if (this.#link.connected) this.#link.client.publish(`$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#consumer}`);
+  }
+
+  #receive(message: Msg): void {
+    if (this.#ended) return;
+    const { subject, reply, head, data } = partsOf(message);
+    this.#heardAt = performance.now();
+    if (reply.length === 0) {
+      if (head !== null) this.#control(head);
+      return;
+    }
+    const delivery = this.#delivery;
+    delivery.read(reply);
+    if (delivery.consumerSeq !== this.#lastConsumerSeq + 1) {
+      this.#break(`delivery ${delivery.consumerSeq} came after ${this.#lastConsumerSeq}`);
+      return;
+    }
+    this.#lastConsumerSeq = delivery.consumerSeq;
+    this.#delivered++;
+    this.#events.message(
+      new NatsMessage({
+        subject: this.#subject.of(subject),
+        seq: delivery.streamSeq,
+        timeMs: delivery.timeMs,
+        head,
+        data,
+      }),
+      delivery.pending,
+    );
+  }
+
+  /** A message of the server's own about the open request. */
+  #control(head: Uint8Array): void {
+    const { code, text } = statusOf(head);
+    const headers = decodeHeaders(head);
+    if (code === HEARTBEAT) {
+      const last = Number(headers?.['Nats-Last-Consumer'] ?? this.#lastConsumerSeq);
+      if (last > this.#lastConsumerSeq) this.#break(`delivery ${last} never came`);
+      else this.#events.quiet();
+      return;
+    }
+    // A request that ended says what it left over; a conflict that does not is about the consumer itself.
+    const over = code === NO_MESSAGES || code === EXPIRED || headers?.['Nats-Pending-Messages'] !== undefined;
+    if (!over) {
+      this.#break(text);
+      return;
+    }
+    this.#pulling = false;
+    this.#events.pullEnded({ bytesShort: code === CONFLICT && this.#delivered === 0 });
+  }
+
+  #break(reason: string): void {
+    if (this.#ended) return;
+    this.stop();
+    this.#events.broken(reason);
+  }
+}

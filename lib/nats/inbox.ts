@@ -1,0 +1,167 @@
+/**
+ * The shared reply inbox: one subscription and a map of who waits for which answer. Owns deadlines and what becomes of
+ * waiters when the connection goes. A request of its own per publish (as the client makes) costs ten times as much.
+ *
+ * All waiters have the same patience, so the map's own order is the order of their deadlines and one slow timer serves
+ * them all.
+ */
+import { createInbox, type Msg, type NatsConnection, type Subscription } from 'nats';
+import { MillraceError, messageOf } from '../base/errors.ts';
+import { asClientHeaders, statusOf } from './headers.ts';
+import { partsOf } from './message.ts';
+
+/**
+ * Why there was no answer. `no-responders`: nobody listens on the subject at the moment, so it was not received;
+ * `refused`: a missing permission; all others: nobody knows.
+ */
+export interface NoAnswer {
+  readonly kind: 'timeout' | 'no-responders' | 'disconnected' | 'refused';
+  readonly cause: Error;
+}
+
+export interface Waiter {
+  /** Called once for each `send`, with the `tag` given there. */
+  answer(tag: number, data: Uint8Array): void;
+  noAnswer(tag: number, why: NoAnswer): void;
+}
+
+interface Waiting {
+  readonly waiter: Waiter;
+  readonly tag: number;
+  readonly subject: string;
+  readonly deadline: number;
+}
+
+const SWEEP_MS = 250;
+const ZERO = 48;
+const NO_RESPONDERS = 503;
+
+export class Inbox {
+  /** The prefix that inboxes of this connection are made with. */
+  readonly root: string;
+  readonly #client: NatsConnection;
+  readonly #answerMs: number;
+  readonly #prefix: string;
+  readonly #subscription: Subscription;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #sweep: NodeJS.Timeout;
+  #lastToken = 0;
+  #up = true;
+  #stopped = false;
+
+  constructor(client: NatsConnection, options: { answerMs: number; prefix: string }) {
+    this.#client = client;
+    this.#answerMs = options.answerMs;
+    this.root = options.prefix;
+    this.#prefix = `${createInbox(options.prefix)}.`;
+    this.#subscription = client.subscribe(`${this.#prefix}*`, {
+      callback: (error, message) => {
+        if (error === null) this.#receive(message);
+        else this.#fail('refused', `the server does not let us receive answers: ${messageOf(error)}`);
+      },
+    });
+    this.#sweep = setInterval(() => this.#expire(), SWEEP_MS).unref();
+  }
+
+  /**
+   * Publishes and waits for the answer, whichever way it ends. `headers` are encoded. Never throws for the state of the
+   * connection: what cannot be sent has no answer, and the waiter may hear so before this returns.
+   */
+  send(message: {
+    readonly subject: string;
+    readonly data: Uint8Array;
+    readonly headers: Uint8Array | null;
+    readonly waiter: Waiter;
+    readonly tag: number;
+  }): void {
+    const { subject, data, waiter, tag } = message;
+    if (!this.#up) {
+      // The client would keep it for later; whoever asks again would then find both sent.
+      waiter.noAnswer(tag, { kind: 'disconnected', cause: new Error('there is no connection to NATS') });
+      return;
+    }
+    const token = ++this.#lastToken;
+    this.#waiting.set(token, { waiter, tag, subject, deadline: performance.now() + this.#answerMs });
+    try {
+      const reply = this.#prefix + token;
+      this.#client.publish(
+        subject,
+        data,
+        message.headers === null ? { reply } : { reply, headers: asClientHeaders(message.headers) },
+      );
+    } catch (error) {
+      this.#waiting.delete(token);
+      waiter.noAnswer(tag, { kind: 'disconnected', cause: error as Error });
+    }
+  }
+
+  /** Sends without waiting for an answer. */
+  post(message: { readonly subject: string; readonly data: Uint8Array; readonly headers: Uint8Array | null }): void {
+    if (!this.#up || this.#client.isClosed()) return;
+    this.#client.publish(
+      message.subject,
+      message.data,
+      message.headers === null ? undefined : { headers: asClientHeaders(message.headers) },
+    );
+  }
+
+  connected(): void {
+    this.#up = !this.#stopped;
+  }
+
+  disconnected(): void {
+    this.#up = false;
+    this.#fail('disconnected', 'the connection to NATS was lost');
+  }
+
+  /** The server has refused a publish to this subject; it says so outside of any answer. */
+  refused(subject: string): void {
+    const cause = new MillraceError('BROKER_REFUSED', `the server does not permit publishing to ${subject}`);
+    for (const [token, { waiter, tag, subject: sentTo }] of this.#waiting) {
+      if (sentTo !== subject) continue;
+      this.#waiting.delete(token);
+      waiter.noAnswer(tag, { kind: 'refused', cause });
+    }
+  }
+
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#up = false;
+    clearInterval(this.#sweep);
+    if (!this.#client.isClosed()) this.#subscription.unsubscribe();
+    this.#fail('disconnected', 'the connection to NATS was closed');
+  }
+
+  #receive(message: Msg): void {
+    const { subject, head, data } = partsOf(message);
+    let token = 0;
+    for (let i = this.#prefix.length; i < subject.length; i++) token = token * 10 + subject[i]! - ZERO;
+    const waiting = this.#waiting.get(token);
+    if (waiting === undefined) return; // came after its deadline, or twice
+    this.#waiting.delete(token);
+    if (head !== null && data.length === 0 && statusOf(head).code === NO_RESPONDERS) {
+      const cause = new Error(`no responders for ${waiting.subject}`);
+      waiting.waiter.noAnswer(waiting.tag, { kind: 'no-responders', cause });
+    } else {
+      waiting.waiter.answer(waiting.tag, data);
+    }
+  }
+
+  #expire(): void {
+    const now = performance.now();
+    for (const [token, { waiter, tag, subject, deadline }] of this.#waiting) {
+      if (deadline > now) return;
+      this.#waiting.delete(token);
+      const cause = new Error(`no answer for ${subject} within ${this.#answerMs} ms`);
+      waiter.noAnswer(tag, { kind: 'timeout', cause });
+    }
+  }
+
+  #fail(kind: NoAnswer['kind'], message: string): void {
+    const cause = new Error(message);
+    const all = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const { waiter, tag } of all) waiter.noAnswer(tag, { kind, cause });
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * The log port over JetStream. Owns how a message is published and what its answer means; reading is `reader.ts`, the
+ * pipelined appends' window `append-all.ts`, the meaning of error codes `refusal.ts`.
+ */
+import { nuid } from 'nats';
+import { invariant, MillraceError } from '../base/errors.ts';
+import { EXPECT_HEADER } from '../port/headers.ts';
+import type {
+  Append,
+  Log,
+  LogReader,
+  NewMessage,
+  ReadOptions,
+  StoredMessage,
+  StreamInfo,
+  StreamSettings,
+} from '../port/log.ts';
+import { ask, askOrThrow } from './api.ts';
+import { appendAll } from './append-all.ts';
+import type { NatsLink } from './connection.ts';
+import { encodeHeaders, headerLines, textOf } from './headers.ts';
+import type { NoAnswer, Waiter } from './inbox.ts';
+import { NatsReader } from './reader.ts';
+import { type ApiFailure, errorOf, judgeRefusal, NO_MESSAGE, STREAM_NAME_IN_USE, STREAM_NOT_FOUND } from './refusal.ts';
+import { storedMessageOf, streamConfigOf, streamInfoOf, type WireMessage, type WireStreamInfo } from './streams.ts';
+
+const BATCH_MESSAGES_MAX = 1_000;
+
+/** The answer to a publish. */
+interface Ack {
+  readonly error?: ApiFailure;
+  readonly seq: number;
+}
+
+/** A message as it goes out. */
+interface Outgoing {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers: Uint8Array | null;
+}
+
+export class NatsLog implements Log {
+  readonly #link: NatsLink;
+
+  constructor(link: NatsLink) {
+    this.#link = link;
+  }
+
+  get messageBytesMax(): number {
+    return this.#link.payloadBytesMax;
+  }
+
+  async append(message: NewMessage): Promise<Append> {
+    const outgoing = this.#outgoing(message, '');
+    const outcome = await new Promise<Uint8Array | NoAnswer>(resolve => {
+      const waiter: Waiter = { answer: (_, data) => resolve(data), noAnswer: (_, why) => resolve(why) };
+      this.#link.inbox.send({ ...outgoing, waiter, tag: 0 });
+    });
+    return this.#judge(outcome, message.subject);
+  }
+
+  /**
+   * A new batch id for every call, so a try that was cut off can never mix with the next. Answers are asked for twice:
+   * to the first message (which tells at once that the stream allows no batches, or has no room for one), and to the
+   * last, which decides.
+   */
+  async appendBatch(messages: readonly NewMessage[]): Promise<Append> {
+    checkBatch(messages);
+    const id = nuid.next();
+    const last = messages.length - 1;
+    const outgoing = messages.map((message, i) =>
+      this.#outgoing(
+        message,
+        `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${i + 1}\r\n${i === last ? 'Nats-Batch-Commit: 1\r\n' : ''}`,
+      ),
+    );
+    const outcome = await new Promise<Uint8Array | NoAnswer>(resolve => {
+      const waiter: Waiter = {
+        answer: (i, data) => {
+          if (i === last || data.length > 0) resolve(data);
+        },
+        noAnswer: (i, why) => {
+          if (i === last || why.kind === 'refused') resolve(why);
+        },
+      };
+      for (let i = 0; i <= last; i++) {
+        if (i === 0 || i === last) this.#link.inbox.send({ ...outgoing[i]!, waiter, tag: i });
+        else this.#link.inbox.post(outgoing[i]!);
+      }
+    });
+    return this.#judge(outcome, messages[0]!.subject);
+  }
+
+  appendAll(messages: readonly NewMessage[]): Promise<void> {
+    if (messages.length === 0) return Promise.resolve();
+    return appendAll({
+      messages,
+      send: (index, waiter) => {
+        const outgoing = this.#outgoing(messages[index]!, '');
+        this.#link.inbox.send({ ...outgoing, waiter, tag: index });
+        return outgoing.data.length + (outgoing.headers?.length ?? 0);
+      },
+      landed: (index, answer) => {
+        const { kind } = judgeAck(answer, messages[index]!.subject);
+        invariant(kind !== 'moved', `appendAll: a message for ${messages[index]!.subject} has a fence`);
+        return kind === 'landed';
+      },
+      checkStream: subject => this.#checkStream(subject),
+    });
+  }
+
+  async last({ stream, subject }: { stream: string; subject: string }): Promise<StoredMessage | null> {
+    return this.#message(stream, { last_by_subj: subject });
+  }
+
+  async get({ stream, seq }: { stream: string; seq: number }): Promise<StoredMessage | null> {
+    // Sequence 0 would mean "no sequence given" to the server.
+    return seq < 1 ? null : this.#message(stream, { seq });
+  }
+
+  read(options: ReadOptions): LogReader {
+    return new NatsReader(this.#link, options);
+  }
+
+  async trim({ stream, subject, before }: { stream: string; subject: string; before: number }): Promise<void> {
+    // `seq` 0 or 1 reads as "none given" and would delete the whole subject.
+    if (before <= 1) return;
+    await askOrThrow(this.#link, `STREAM.PURGE.${stream}`, { filter: subject, seq: before });
+  }
+
+  async streamOf(subject: string): Promise<string | null> {
+    const answer = await askOrThrow<{ streams: string[] | null }>(this.#link, 'STREAM.NAMES', { subject });
+    return answer.streams?.[0] ?? null;
+  }
+
+  async info(stream: string): Promise<StreamInfo | null> {
+    const topic = `STREAM.INFO.${stream}`;
+    const answer = await ask<WireStreamInfo>(this.#link, topic);
+    if (answer.error === undefined) return streamInfoOf(answer);
+    if (answer.error.err_code === STREAM_NOT_FOUND) return null;
+    throw errorOf(answer.error, topic);
+  }
+
+  async ensureStream(settings: StreamSettings): Promise<boolean> {
+    if ((await this.info(settings.name)) !== null) return false;
+    const topic = `STREAM.CREATE.${settings.name}`;
+    const answer = await ask<{ did_create?: boolean }>(this.#link, topic, streamConfigOf(settings));
+    if (answer.error === undefined) return answer.did_create === true;
+    if (answer.error.err_code === STREAM_NAME_IN_USE) return false;
+    throw errorOf(answer.error, topic);
+  }
+
+  async deleteStream(stream: string): Promise<void> {
+    const topic = `STREAM.DELETE.${stream}`;
+    const answer = await ask(this.#link, topic);
+    if (answer.error !== undefined && answer.error.err_code !== STREAM_NOT_FOUND) throw errorOf(answer.error, topic);
+  }
+
+  async #message(stream: string, question: { seq: number } | { last_by_subj: string }): Promise<StoredMessage | null> {
+    const topic = `STREAM.MSG.GET.${stream}`;
+    const answer = await ask<WireMessage>(this.#link, topic, question);
+    if (answer.error === undefined) return storedMessageOf(answer);
+    if (answer.error.err_code === NO_MESSAGE) return null;
+    throw errorOf(answer.error, topic);
+  }
+
+  /** Throws MESSAGE_TOO_LARGE. */
+  #outgoing({ subject, data, headers, expect }: NewMessage, extraLines: string): Outgoing {
+    const lines =
+      headers === undefined && expect === undefined
+        ? extraLines
+        : extraLines + (expect === undefined ? '' : `${EXPECT_HEADER}: ${expect}\r\n`) + headerLines(headers);
+    const encoded = lines === '' ? null : encodeHeaders(lines);
+    const bytes = data.length + (encoded?.length ?? 0);
+    if (bytes > this.messageBytesMax) {
+      throw new MillraceError(
+        'MESSAGE_TOO_LARGE',
+        `a message of ${bytes} bytes for ${subject}, but the server takes ${this.messageBytesMax}: raise max_payload`,
+      );
+    }
+    return { subject, data, headers: encoded };
+  }
+
+  async #judge(outcome: Uint8Array | NoAnswer, subject: string): Promise<Append> {
+    if (outcome instanceof Uint8Array) return judgeAck(outcome, subject);
+    if (outcome.kind === 'refused') throw outcome.cause;
+    if (outcome.kind === 'no-responders') await this.#checkStream(subject);
+    return { kind: 'unsure', cause: outcome.cause };
+  }
+
+  /**
+   * Nobody received a publish: either no stream keeps the subject, or its leader is being elected. The list of streams
+   * tells which; when it does not answer either, the broker is in trouble and the subject may well have a stream.
+   */
+  async #checkStream(subject: string): Promise<void> {
+    let streams: readonly string[] | null;
+    try {
+      const answer = await ask<{ streams: string[] | null }>(
+        this.#link,
+        'STREAM.NAMES',
+        { subject },
+        { patienceMs: 0 },
+      );
+      if (answer.error !== undefined) return;
+      streams = answer.streams;
+    } catch (error) {
+      if (error instanceof MillraceError && error.code === 'BROKER_UNAVAILABLE') return;
+      throw error;
+    }
+    if (streams === null || streams.length === 0) {
+      throw new MillraceError('STREAM_MISSING', `no stream keeps the subject ${subject}`);
+    }
+  }
+}
+
+function judgeAck(data: Uint8Array, subject: string): Append {
+  const ack = JSON.parse(textOf(data)) as Ack;
+  return ack.error === undefined ? { kind: 'landed', seq: ack.seq } : judgeRefusal(ack.error, subject);
+}
+
+/** What the server would refuse in words that look as if they passed. */
+function checkBatch(messages: readonly NewMessage[]): void {
+  invariant(messages.length > 0, 'an atomic batch without messages');
+  invariant(
+    messages.length <= BATCH_MESSAGES_MAX,
+    `an atomic batch of ${messages.length}; ${BATCH_MESSAGES_MAX} is most`,
+  );
+  const seen = new Set<string>();
+  for (const { subject, expect } of messages) {
+    invariant(expect === undefined || !seen.has(subject), `the fence of ${subject} is not on its first message`);
+    seen.add(subject);
+  }
+}

@@ -1,0 +1,294 @@
+/**
+ * A cursor over a stream, on a feed that may break at any time: owns the position, what has arrived and was not taken,
+ * and the question whether something is missing. When the feed breaks, another is opened after the last message that
+ * came; what was under way in the old one is never looked at, so nothing is doubled.
+ *
+ * **What counts as changed.** At every (re)opening: another time of birth, or a last sequence below our position. With
+ * `gaps: 'refuse'` also a first sequence above our position: messages that we never saw are gone. The same is asked
+ * whenever sequences are skipped while reading (a purge that overtakes us), and until it is answered nothing beyond the
+ * skip is given out. The broker does not tell which subjects the lost messages had, and single deletions look like
+ * nothing at all; so chains, which are trimmed and check their own links, are read with `gaps: 'allow'`.
+ */
+import { backoffMs } from '../base/backoff.ts';
+import { sleep, systemClock } from '../base/clock.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
+import type { LogReader, ReadOptions, StoredMessage } from '../port/log.ts';
+import { ask } from './api.ts';
+import type { NatsLink } from './connection.ts';
+import { type Feed, type FeedEvents, openFeed } from './feed.ts';
+import { errorOf, STREAM_NOT_FOUND } from './refusal.ts';
+import type { WireStreamInfo } from './streams.ts';
+
+const BUFFER_BYTES_MAX = 8 * 1024 * 1024;
+/** What a message weighs beyond its data, in the buffer and in a request's limit: subject, reply, headers, object. */
+const OVERHEAD_BYTES = 200;
+const HEAD_ROOM_BYTES = 64 * 1024;
+const CHECK_MS = 1_000;
+const RETRY_BASE_MS = 50;
+const RETRY_MAX_MS = 2_000;
+
+export class NatsReader implements LogReader, FeedEvents {
+  onReady: (() => void) | null = null;
+  readonly #link: NatsLink;
+  readonly #stream: string;
+  readonly #subjects: readonly string[] | null;
+  readonly #bufferBytesMax: number;
+  #refusesGaps: boolean;
+  #error: Error | null = null;
+  /** No more work: failed or stopped. */
+  #ended = false;
+  /** The owner has gone. */
+  #stopped = false;
+  #feed: Feed | null = null;
+  #opening = false;
+  /** Birth of the stream, once known. */
+  #created: string | null = null;
+  /** The next sequence that has not arrived. */
+  #position: number;
+  #waiting: StoredMessage[] = [];
+  /** Index in `#waiting` of the oldest message. */
+  #head = 0;
+  #waitingBytes = 0;
+  #drained = false;
+  #wakePending = false;
+  #pullBytesMin: number;
+  /** Nothing from this sequence on may be taken: it is not known whether something before it is missing. */
+  #heldFrom = Number.POSITIVE_INFINITY;
+  readonly #timer: NodeJS.Timeout;
+  readonly #endStatus: () => void;
+
+  constructor(link: NatsLink, { stream, subjects, from, bufferBytesMax, gaps }: ReadOptions) {
+    this.#link = link;
+    this.#stream = stream;
+    this.#subjects = subjects === undefined ? null : subjects;
+    this.#refusesGaps = (gaps ?? (subjects === undefined ? 'refuse' : 'allow')) === 'refuse';
+    this.#position = Math.max(1, from);
+    this.#bufferBytesMax = bufferBytesMax ?? BUFFER_BYTES_MAX;
+    this.#pullBytesMin = link.payloadBytesMax + HEAD_ROOM_BYTES;
+    this.#timer = setInterval(() => this.#feed?.check(), CHECK_MS).unref();
+    this.#endStatus = link.onStatus(status => {
+      if (status.kind === 'disconnected') this.#reopen();
+    });
+    void this.#open();
+  }
+
+  get caughtUp(): boolean {
+    return this.#drained && this.#head === this.#waiting.length;
+  }
+
+  get error(): Error | null {
+    return this.#error;
+  }
+
+  take({ messagesMax, bytesMax }: { messagesMax: number; bytesMax: number }): StoredMessage[] {
+    const waiting = this.#waiting;
+    if (this.#head === waiting.length) return [];
+    let taken: StoredMessage[];
+    if (
+      this.#head === 0 &&
+      waiting.length <= messagesMax &&
+      this.#waitingBytes <= bytesMax &&
+      this.#heldFrom === Number.POSITIVE_INFINITY
+    ) {
+      taken = waiting;
+      this.#waiting = [];
+      this.#waitingBytes = 0;
+    } else {
+      taken = this.#takeSome({ messagesMax, bytesMax });
+    }
+    this.#pull();
+    return taken;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#end();
+  }
+
+  message(message: StoredMessage, pending: number): void {
+    if (message.seq > this.#position && this.#refusesGaps && this.#subjects === null) this.#doubt(message.seq);
+    this.#position = message.seq + 1;
+    this.#waiting.push(message);
+    this.#waitingBytes += message.data.length + OVERHEAD_BYTES;
+    this.#drained = pending === 0;
+    this.#wake();
+  }
+
+  pullEnded({ bytesShort }: { bytesShort: boolean }): void {
+    if (bytesShort) this.#pullBytesMin *= 2;
+    this.#pull();
+  }
+
+  quiet(): void {
+    if (this.#drained) return;
+    this.#drained = true;
+    this.#wake();
+  }
+
+  broken(_reason: string): void {
+    this.#reopen();
+  }
+
+  #takeSome({ messagesMax, bytesMax }: { messagesMax: number; bytesMax: number }): StoredMessage[] {
+    const waiting = this.#waiting;
+    let end = this.#head;
+    let bytes = 0;
+    while (end < waiting.length && end - this.#head < messagesMax) {
+      const message = waiting[end]!;
+      if (message.seq >= this.#heldFrom || (bytes >= bytesMax && end > this.#head)) break;
+      bytes += message.data.length + OVERHEAD_BYTES;
+      end++;
+    }
+    const taken = waiting.slice(this.#head, end);
+    this.#head = end;
+    this.#waitingBytes -= bytes;
+    if (this.#head * 2 >= waiting.length) {
+      this.#waiting = waiting.slice(this.#head);
+      this.#head = 0;
+    }
+    return taken;
+  }
+
+  #pull(): void {
+    const feed = this.#feed;
+    if (feed === null || feed.pulling || this.#waitingBytes * 2 > this.#bufferBytesMax) return;
+    feed.pull(Math.max(this.#bufferBytesMax - this.#waitingBytes, this.#pullBytesMin));
+  }
+
+  /** Tells the owner once for everything that arrives in one turn. */
+  #wake(): void {
+    if (this.#wakePending) return;
+    this.#wakePending = true;
+    queueMicrotask(() => {
+      this.#wakePending = false;
+      if (!this.#stopped) this.onReady?.();
+    });
+  }
+
+  #reopen(): void {
+    this.#feed?.stop();
+    this.#feed = null;
+    this.#drained = false;
+    void this.#open();
+  }
+
+  async #open(): Promise<void> {
+    if (this.#opening) return;
+    this.#opening = true;
+    for (let attempt = 0; !this.#ended && this.#feed === null; attempt++) {
+      try {
+        if (attempt > 0) {
+          await sleep(systemClock, backoffMs(attempt - 1, { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS }));
+        }
+        await this.#tryOpen();
+      } catch (error) {
+        if (!isMillraceError(error) || error.fate !== 'retry' || this.#link.client.isClosed())
+          this.#fail(error as Error);
+      }
+    }
+    this.#opening = false;
+  }
+
+  async #tryOpen(): Promise<void> {
+    await this.#checkStream(this.#position);
+    if (this.#ended) return;
+    const opened = await openFeed(this.#link, {
+      stream: this.#stream,
+      subjects: this.#subjects,
+      from: this.#position,
+      events: this,
+    });
+    if ('error' in opened) {
+      if (opened.error.err_code === STREAM_NOT_FOUND) return; // gone since the check, which will say so
+      throw errorOf(opened.error, `read ${this.#stream}`);
+    }
+    if (this.#ended) {
+      opened.feed.stop();
+      return;
+    }
+    this.#feed = opened.feed;
+    this.#drained = opened.pending === 0;
+    if (this.#drained) this.#wake();
+    this.#pull();
+  }
+
+  /** Throws STREAM_MISSING, STREAM_CHANGED, BROKER_UNAVAILABLE. `wanted`: the first sequence not yet seen. */
+  async #checkStream(wanted: number): Promise<void> {
+    const topic = `STREAM.INFO.${this.#stream}`;
+    const answer = await ask<WireStreamInfo>(this.#link, topic);
+    if (answer.error !== undefined) throw errorOf(answer.error, topic);
+    const { created, config, state } = answer;
+    this.#created ??= created;
+    if (created !== this.#created) throw this.#changed(`was made anew at ${created}`);
+    if (state.last_seq < wanted - 1) {
+      throw this.#changed(`ends at sequence ${state.last_seq}, but we have read up to ${wanted - 1}`);
+    }
+    // A stream that keeps a few messages a subject forgets old ones all the time: that is what it is for.
+    if ((config.max_msgs_per_subject ?? -1) > 0) this.#refusesGaps = false;
+    if (this.#refusesGaps && wanted > 1 && state.first_seq > wanted) {
+      throw this.#changed(`now starts at sequence ${state.first_seq}, but we have read only up to ${wanted - 1}`);
+    }
+  }
+
+  #changed(what: string): MillraceError {
+    return new MillraceError(
+      'STREAM_CHANGED',
+      `stream ${this.#stream} ${what}: reset the pipeline's position to go on without what is lost`,
+    );
+  }
+
+  /** Sequences were skipped before `seq`: holds everything from there back until it is known why. */
+  #doubt(seq: number): void {
+    if (this.#position === 1) return; // reading from the beginning, wherever that is
+    if (this.#heldFrom !== Number.POSITIVE_INFINITY) return;
+    this.#heldFrom = seq;
+    void this.#explain(this.#position);
+  }
+
+  async #explain(wanted: number): Promise<void> {
+    for (let attempt = 0; !this.#ended; attempt++) {
+      const askedAt = this.#position;
+      try {
+        await this.#checkStream(wanted);
+        this.#release(askedAt);
+        return;
+      } catch (error) {
+        if (!isMillraceError(error) || error.fate !== 'retry') {
+          this.#fail(error as Error);
+          return;
+        }
+      }
+      await sleep(systemClock, backoffMs(attempt, { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS }));
+    }
+  }
+
+  /** Everything that had arrived below `arrived` is in order; a skip after that is a question of its own. */
+  #release(arrived: number): void {
+    this.#heldFrom = Number.POSITIVE_INFINITY;
+    for (let i = this.#head; i < this.#waiting.length; i++) {
+      const { seq } = this.#waiting[i]!;
+      const before = i > this.#head ? this.#waiting[i - 1]!.seq : seq - 1;
+      if (seq < arrived || seq === before + 1) continue;
+      this.#heldFrom = seq;
+      void this.#explain(before + 1);
+      break;
+    }
+    this.#wake();
+  }
+
+  #fail(error: Error): void {
+    if (this.#ended) return;
+    this.#error = error;
+    this.#end();
+    this.#wake();
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearInterval(this.#timer);
+    this.#endStatus();
+    this.#feed?.stop();
+    this.#feed = null;
+  }
+}
