@@ -1,23 +1,96 @@
 /**
- * Formats: from a message's bytes to the values in it. A decoder is made once per source (schemas compiled, tables
- * built) and called once per message; a message may carry many records (NDJSON, CloudEvents batches).
+ * Formats: from a message's bytes to the values in it. Owns the contract and what every format needs: text from bytes,
+ * headers, the limit on records in a message. Each format is a file of its own.
+ */
+import { isAscii, isUtf8 } from 'node:buffer';
+import { MillraceError, messageOf } from '../base/errors.ts';
+
+/** What a decoder sees of a message. */
+export interface EncodedMessage {
+  readonly data: Uint8Array;
+  readonly headers: Readonly<Record<string, string>> | null;
+  readonly subject: string;
+}
+
+/** A part of a message that is not of its format. `index` counts the message's parts, readable or not. */
+export interface UnreadablePart {
+  readonly index: number;
+  readonly bytes: Uint8Array;
+  readonly cause: Error;
+}
+
+/**
+ * A decoder is made once per source (schemas compiled, tables built) and called once per message; a message may carry
+ * many records (NDJSON, CloudEvents batches).
  */
 export interface Decoder {
   /** The format's name as plans show it, e.g. `ndjson`. */
   readonly name: string;
   /**
    * Appends the message's values to `out`. A part that cannot be read is reported to `unreadable` with its own bytes and
-   * its index within the message, and the rest goes on; nothing is thrown.
+   * its index within the message, and the rest goes on; nothing is thrown. Values share no memory with the message.
    */
-  decode(
-    message: {
-      readonly data: Uint8Array;
-      readonly headers: Readonly<Record<string, string>> | null;
-      readonly subject: string;
-    },
-    out: unknown[],
-    unreadable: (part: { index: number; bytes: Uint8Array; cause: Error }) => void,
-  ): void;
-  /** The bytes of one record within a message that carries many; absent: a message is one record. */
-  part?(message: { readonly data: Uint8Array }, index: number): Uint8Array | null;
+  decode(message: EncodedMessage, out: unknown[], unreadable: (part: UnreadablePart) => void): void;
+  /**
+   * The bytes of the record that `decode` put out `index`-th, of a message that carries many; null: the message is that
+   * record. Absent: a message always is one record. For dead letters: slow, and only of messages decoded before.
+   */
+  part?(message: EncodedMessage, index: number): Uint8Array | null;
+}
+
+/** Records in one message. A larger message is unreadable as a whole: half of it would be worse. */
+export const RECORDS_PER_MESSAGE_MAX = 65_535;
+
+/**
+ * The text of UTF-8 bytes. ASCII, which most events are, is taken as latin1: a plain copy.
+ * @throws MillraceError RECORD_UNREADABLE for bytes that are not UTF-8.
+ */
+export function textOf(data: Uint8Array): string {
+  const buffer = data instanceof Buffer ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  if (isAscii(buffer)) return buffer.toString('latin1');
+  if (!isUtf8(buffer)) throw unreadable('the text is not UTF-8');
+  // A byte order mark belongs to the encoding, not to the text.
+  const start = buffer[0] === 0xef && buffer[1] === 0xbb && buffer[2] === 0xbf ? 3 : 0;
+  return buffer.toString('utf8', start);
+}
+
+/**
+ * The value of JSON bytes. Of a repeated name the last value counts; `__proto__` is a field like any other.
+ * @throws MillraceError RECORD_UNREADABLE
+ */
+export function jsonOf(data: Uint8Array): unknown {
+  if (data.length === 0) throw unreadable('the message is empty, not JSON');
+  const text = textOf(data);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw unreadable(`not JSON: ${messageOf(cause)}`, cause);
+  }
+}
+
+/** A header whatever the case of its name, which NATS keeps as it was sent. `name` is in lower case. */
+export function headerOf(headers: Readonly<Record<string, string>> | null, name: string): string | null {
+  if (headers === null) return null;
+  const exact = headers[name];
+  if (exact !== undefined) return exact;
+  for (const key in headers) {
+    if (key.length === name.length && key.toLowerCase() === name) return headers[key] ?? null;
+  }
+  return null;
+}
+
+/** The content type without its parameters, in lower case; `''` where none is given. */
+export function mediaTypeOf(contentType: string | null): string {
+  if (contentType === null) return '';
+  const semicolon = contentType.indexOf(';');
+  return (semicolon < 0 ? contentType : contentType.slice(0, semicolon)).trim().toLowerCase();
+}
+
+export function unreadable(what: string, cause?: unknown): MillraceError {
+  return new MillraceError('RECORD_UNREADABLE', what, { cause });
+}
+
+/** What a format's reading threw, as the cause of an unreadable part. */
+export function unreadableCause(what: string, thrown: unknown): MillraceError {
+  return thrown instanceof MillraceError ? thrown : unreadable(`${what}: ${messageOf(thrown)}`, thrown);
 }

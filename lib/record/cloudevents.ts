@@ -1,0 +1,188 @@
+/**
+ * CloudEvents 1.0 (JSON format, NATS protocol binding): an event in binary mode (attributes in `ce-` headers, the
+ * message is the data), in structured mode (a JSON object that holds all) or a batch (a JSON list of these). The mode is
+ * the content type's; without one, what the message looks like.
+ */
+
+import { messageOf } from '../base/errors.ts';
+import {
+  type Decoder,
+  type EncodedMessage,
+  headerOf,
+  jsonOf,
+  mediaTypeOf,
+  RECORDS_PER_MESSAGE_MAX,
+  unreadable,
+  unreadableCause,
+} from './format.ts';
+import { json } from './json.ts';
+import { bytes, text } from './text.ts';
+
+/** An event as records carry it. Extension attributes stand beside the others. */
+export interface CloudEvent<D = unknown> {
+  readonly id: string;
+  readonly source: string;
+  readonly type: string;
+  /** RFC 3339, as it was sent. */
+  readonly time: string | undefined;
+  readonly subject: string | undefined;
+  readonly data: D;
+  readonly [extension: string]: unknown;
+}
+
+type Attributes = Record<string, unknown>;
+
+const PREFIX = 'ce-';
+/** Attributes that say how to read the event and have no meaning once it is read. */
+const READING = new Set(['specversion', 'datacontenttype', 'data', 'data_base64', '__proto__']);
+
+/**
+ * @param options `data`: the format of the data; by default what `datacontenttype` says: JSON (also where it is
+ * missing), text, else bytes. Data that a structured event holds as JSON is taken as it is.
+ */
+export function cloudEvents(options: { data?: Decoder } = {}): Decoder {
+  const dataDecoder = options.data ?? null;
+
+  function structured(value: unknown, message: EncodedMessage): CloudEvent {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw unreadable('not a CloudEvent: not a JSON object');
+    }
+    const attributes = value as Attributes;
+    const base64 = attributes.data_base64;
+    if (base64 === undefined) return eventOf(attributes, attributes.data);
+    if (typeof base64 !== 'string') throw unreadable('not a CloudEvent: data_base64 is not text');
+    const contentType = String(attributes.datacontenttype ?? '');
+    return eventOf(attributes, dataOf({ ...message, data: Buffer.from(base64, 'base64') }, contentType, dataDecoder));
+  }
+
+  return {
+    name: dataDecoder === null ? 'cloudevents' : `cloudevents(${dataDecoder.name})`,
+    decode(message, out, report) {
+      let values: unknown[];
+      try {
+        if (modeOf(message) === 'binary') {
+          out.push(binary(message, dataDecoder));
+          return;
+        }
+        const value = jsonOf(message.data);
+        values = Array.isArray(value) ? value : [value];
+        if (values.length > RECORDS_PER_MESSAGE_MAX) {
+          throw unreadable(
+            `a batch of ${values.length} is beyond RECORDS_PER_MESSAGE_MAX (${RECORDS_PER_MESSAGE_MAX})`,
+          );
+        }
+      } catch (error) {
+        report({ index: 0, bytes: message.data, cause: unreadableCause('not a CloudEvent', error) });
+        return;
+      }
+      for (let index = 0; index < values.length; index++) {
+        try {
+          out.push(structured(values[index], message));
+        } catch (error) {
+          const cause = unreadableCause('not a CloudEvent', error);
+          report({ index, bytes: values.length === 1 ? message.data : jsonBytes(values[index]), cause });
+        }
+      }
+    },
+    /** An event of a batch is given as the JSON of what was read: where it stood in the message is not known. */
+    part(message, index) {
+      if (modeOf(message) === 'binary') return null;
+      const value = jsonOf(message.data);
+      if (!Array.isArray(value)) return null;
+      let readable = -1;
+      for (const event of value) {
+        try {
+          structured(event, message);
+        } catch {
+          // Reported when the message was decoded; here it only does not count.
+          continue;
+        }
+        if (++readable === index) return jsonBytes(event);
+      }
+      return null;
+    },
+  };
+}
+
+function modeOf(message: EncodedMessage): 'binary' | 'json' {
+  const contentType = mediaTypeOf(headerOf(message.headers, 'content-type'));
+  if (contentType.startsWith('application/cloudevents')) {
+    const format = contentType.slice('application/cloudevents'.length).replace(/^-batch/, '');
+    if (format !== '' && format !== '+json')
+      throw unreadable(`CloudEvents as ${contentType} cannot be read, only JSON`);
+    return 'json';
+  }
+  return headerOf(message.headers, 'ce-specversion') === null ? 'json' : 'binary';
+}
+
+function binary(message: EncodedMessage, dataDecoder: Decoder | null): CloudEvent {
+  const attributes: Attributes = {};
+  for (const header in message.headers) {
+    const name = header.toLowerCase();
+    if (name.startsWith(PREFIX) && name !== 'ce-__proto__') {
+      attributes[name.slice(PREFIX.length)] = headerText(message.headers[header]!);
+    }
+  }
+  const contentType = headerOf(message.headers, 'content-type') ?? String(attributes.datacontenttype ?? '');
+  const data = message.data.length === 0 ? undefined : dataOf(message, contentType, dataDecoder);
+  return eventOf(attributes, data);
+}
+
+/** The binding percent-encodes what is not printable ASCII; a text that is not so encoded is taken as it is. */
+function headerText(value: string): string {
+  if (!value.includes('%')) return value;
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}
+
+function eventOf(attributes: Attributes, data: unknown): CloudEvent {
+  const { id, source, type, time, subject, specversion } = attributes;
+  if (typeof specversion !== 'string' || !specversion.startsWith('1.')) {
+    throw unreadable(`not a CloudEvent: specversion is ${JSON.stringify(specversion) ?? 'missing'}, not 1.0`);
+  }
+  const event: Record<string, unknown> & CloudEvent = {
+    id: required('id', id),
+    source: required('source', source),
+    type: required('type', type),
+    time: optional('time', time),
+    subject: optional('subject', subject),
+    data,
+  };
+  for (const name in attributes) if (!(name in event) && !READING.has(name)) event[name] = attributes[name];
+  return event;
+}
+
+function required(name: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value;
+  throw unreadable(`not a CloudEvent: ${name} is ${JSON.stringify(value) ?? 'missing'}, not a text`);
+}
+
+function optional(name: string, value: unknown): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  return required(name, value);
+}
+
+const readers = { json: json(), text: text(), bytes: bytes() };
+
+function dataOf(message: EncodedMessage, contentType: string, decoder: Decoder | null): unknown {
+  const values: unknown[] = [];
+  let cause: Error | null = null;
+  (decoder ?? readerOf(mediaTypeOf(contentType))).decode(message, values, part => {
+    cause ??= part.cause;
+  });
+  if (cause !== null) throw unreadable(`the data of a CloudEvent cannot be read: ${messageOf(cause)}`, cause);
+  if (values.length !== 1) throw unreadable(`the data of a CloudEvent is ${values.length} values, not one`);
+  return values[0];
+}
+
+function readerOf(mediaType: string): Decoder {
+  if (mediaType === '' || mediaType.endsWith('/json') || mediaType.endsWith('+json')) return readers.json;
+  return mediaType.startsWith('text/') ? readers.text : readers.bytes;
+}
+
+function jsonBytes(value: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(value));
+}
