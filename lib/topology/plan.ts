@@ -44,3 +44,11 @@ export interface Plan {
   /** Hash over everything that decides whether state and positions can be read on: 32 hex digits. */
   readonly fingerprint: string;
 }
+
+/** Every source of the pipeline once, by name: a record's origin names one by its index here. */
+export function sourcesOf(plan: Pick<Plan, 'readers' | 'stages'>): SourceSpec[] {
+  const byName = new Map<string, SourceSpec>();
+  for (const reader of plan.readers) byName.set(reader.source.name, reader.source);
+  for (const stage of plan.stages) if (stage.direct !== null) byName.set(stage.direct.name, stage.direct);
+  return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}

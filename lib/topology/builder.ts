@@ -1,0 +1,72 @@
+/**
+ * The builder: `pipeline(name, build)` runs the author's function once and keeps the graph that it described.
+ */
+import { bucketSubjects, nameFor } from '../record/names.ts';
+import { Graph } from './graph.ts';
+import { type FromOptions, streamDraft, type TableOptions, tableDraft } from './sources.ts';
+import { Stream, Table } from './stream.ts';
+
+export const PARTITIONS_DEFAULT = 16;
+
+export interface PipelineOptions {
+  /**
+   * Into how many slots each stage's keys are cut: the most tasks that can ever share its work. Fixed at the first
+   * deploy; 1 to 1024. Default 16.
+   */
+  readonly partitions?: number;
+}
+
+/** What a pipeline begins with. */
+export interface Beginnings {
+  /** The records of a subject (wildcards allowed) that a JetStream stream keeps. */
+  from<T = unknown>(subject: string, options?: FromOptions<T>): Stream<T>;
+  /** The rows of a NATS KV bucket, by their keys. */
+  table<V = unknown>(bucket: string, options?: TableOptions<V>): Table<string, V>;
+}
+
+const BRAND = Symbol.for('millrace.pipeline');
+
+/** A pipeline as its author described it: what a pipeline file exports by default. */
+export class Pipeline {
+  readonly [BRAND] = true;
+  readonly name: string;
+  readonly partitions: number;
+  readonly graph: Graph;
+
+  constructor(name: string, options: { partitions: number; graph: Graph }) {
+    this.name = name;
+    this.partitions = options.partitions;
+    this.graph = options.graph;
+  }
+}
+
+/**
+ * Describes a pipeline. `build` is called once, now; mistakes in it are reported together when the pipeline is planned.
+ * @param name 1 to 40 lower-case letters, digits and '-'; names all that the pipeline keeps in the broker.
+ */
+export function pipeline(
+  name: string,
+  build: (beginnings: Beginnings) => void,
+  options: PipelineOptions = {},
+): Pipeline {
+  const graph = new Graph();
+  build({
+    from<T>(subject: string, from: FromOptions<T> = {}) {
+      const source = streamDraft(graph, subject, from);
+      const named = from.name === undefined ? {} : { name: from.name };
+      const id = graph.add(nameFor(subject), { kind: 'source', source }, { inputs: [], keyed: false, ...named });
+      return new Stream<T>({ graph, id, keyed: false });
+    },
+    table<V>(bucket: string, table: TableOptions<V> = {}) {
+      const source = tableDraft(graph, bucketSubjects(bucket), table);
+      const named = table.name === undefined ? {} : { name: table.name };
+      const id = graph.add(nameFor(bucket), { kind: 'table', source }, { inputs: [], keyed: true, ...named });
+      return new Table<string, V>({ graph, id, keyed: true });
+    },
+  });
+  return new Pipeline(name, { partitions: options.partitions ?? PARTITIONS_DEFAULT, graph });
+}
+
+export function isPipeline(value: unknown): value is Pipeline {
+  return typeof value === 'object' && value !== null && (value as Partial<Pipeline>)[BRAND] === true;
+}

@@ -1,0 +1,126 @@
+/**
+ * Sources as authors describe them, turned into what a reader is told, but for the stream: only the broker knows it.
+ */
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import type { Duration } from '../base/duration.ts';
+import { MillraceError } from '../base/errors.ts';
+import type { Decoder } from '../record/format.ts';
+import { auto } from '../record/formats.ts';
+import { validator } from '../record/schema.ts';
+import type { MessageMeta, SourceSpec } from '../source/spec.ts';
+import type { Graph, SourceDraft } from './graph.ts';
+import type { Named } from './types.ts';
+
+/** How long the stream that Millrace makes for `capture: true` keeps messages, and how many bytes of them. */
+export const CAPTURE_AGE_MS = 7 * 86_400_000;
+export const CAPTURE_BYTES_MAX = 10 * 2 ** 30;
+const IDLE_AFTER_MS = 10_000;
+const FUTURE_MAX_MS = 3_600_000;
+
+type TimeField<T> = unknown extends T
+  ? string
+  : { [F in keyof T & string]-?: NonNullable<T[F]> extends number | string | Date ? F : never }[keyof T & string];
+
+export interface FromOptions<T> extends Named {
+  /** Any Standard Schema (zod, valibot, arktype, …), or `versions(…)`. Without one, values are taken as they come. */
+  readonly schema?: StandardSchemaV1<unknown, T>;
+  /** How to read a message's bytes. Default: by its content type, else JSON. */
+  readonly format?: Decoder;
+  /** Event time: a field, or a function; ms since 1970, a Date or ISO text. Default: when the broker got it. */
+  readonly time?: TimeField<T> | ((value: T, message: MessageMeta) => number | Date | string);
+  /** How far, in event time, a record may lie behind the latest one before it. Default 0. */
+  readonly maxOutOfOrder?: Duration;
+  /** After so long without a message this source no longer holds others back. Default 10s. */
+  readonly idleAfter?: Duration;
+  /** An event time further ahead of the broker's clock is a dead letter. Default 1h. */
+  readonly maxFuture?: Duration;
+  /** Keep the subject in a stream of our making if no stream keeps it yet. */
+  readonly capture?: true | { readonly maxAge?: Duration; readonly maxBytes?: number };
+  /** Where a pipeline deployed for the first time begins. Default `first`. */
+  readonly start?: 'first' | 'new';
+  /** Makes the value from the decoded one and its message (subject, headers), before the schema sees it. */
+  readonly with?: (value: unknown, message: MessageMeta) => unknown;
+  /** What becomes of a record that cannot be used. Default `deadLetter`. */
+  readonly onPoison?: SourceSpec['onPoison'];
+}
+
+export interface TableOptions<V> extends Named {
+  readonly schema?: StandardSchemaV1<unknown, V>;
+  readonly format?: Decoder;
+  readonly onPoison?: SourceSpec['onPoison'];
+}
+
+export function streamDraft<T>(graph: Graph, subject: string, options: FromOptions<T>): SourceDraft {
+  const { schema, capture, time } = options;
+  return {
+    kind: 'stream',
+    subject,
+    capture: capture === undefined ? null : captureDraft(graph, capture === true ? {} : capture),
+    start: options.start ?? 'first',
+    decoder: options.format ?? auto(),
+    attach: options.with ?? null,
+    validate: validateDraft(graph, schema),
+    time: time === undefined ? null : timeFunction(time as string | AnyTime),
+    maxOutOfOrderMs: graph.duration(options.maxOutOfOrder ?? 0, 'maxOutOfOrder'),
+    idleAfterMs: graph.length(options.idleAfter ?? IDLE_AFTER_MS, 'idleAfter'),
+    maxFutureMs: graph.duration(options.maxFuture ?? FUTURE_MAX_MS, 'maxFuture'),
+    onPoison: options.onPoison ?? 'deadLetter',
+  };
+}
+
+export function tableDraft<V>(graph: Graph, subject: string, options: TableOptions<V>): SourceDraft {
+  return {
+    kind: 'kv',
+    subject,
+    capture: null,
+    start: 'first',
+    decoder: options.format ?? auto(),
+    attach: null,
+    validate: validateDraft(graph, options.schema),
+    time: null,
+    maxOutOfOrderMs: 0,
+    idleAfterMs: IDLE_AFTER_MS,
+    maxFutureMs: FUTURE_MAX_MS,
+    onPoison: options.onPoison ?? 'deadLetter',
+  };
+}
+
+function captureDraft(
+  graph: Graph,
+  capture: { readonly maxAge?: Duration; readonly maxBytes?: number },
+): SourceSpec['capture'] {
+  const maxBytes = capture.maxBytes ?? CAPTURE_BYTES_MAX;
+  if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) graph.note(`capture.maxBytes ${maxBytes} is no number of bytes`);
+  return { maxAgeMs: graph.length(capture.maxAge ?? CAPTURE_AGE_MS, 'capture.maxAge'), maxBytes };
+}
+
+function validateDraft(graph: Graph, schema: StandardSchemaV1 | undefined): SourceSpec['validate'] {
+  return schema === undefined ? null : graph.attempt(() => validator(schema), null);
+}
+
+type AnyTime = (value: unknown, message: MessageMeta) => unknown;
+
+function timeFunction(time: string | AnyTime): NonNullable<SourceSpec['time']> {
+  if (typeof time === 'function') return (value, message) => toMs(time(value, message));
+  return value => toMs((value as Readonly<Record<string, unknown>>)[time]);
+}
+
+const ISO_TIME = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/;
+
+/**
+ * Event time in ms. ISO text without a zone is UTC: a result must not depend on where a worker stands.
+ * Throws RECORD_TIME for anything else.
+ */
+export function toMs(time: unknown): number {
+  if (typeof time === 'number') return time;
+  if (time instanceof Date) return time.getTime();
+  if (typeof time === 'string') {
+    const match = ISO_TIME.exec(time);
+    if (match !== null) {
+      const ms = Date.parse(match[1] === undefined && time.length > 10 ? `${time}Z` : time);
+      if (!Number.isNaN(ms)) return ms;
+    }
+  }
+  const shown = typeof time === 'string' ? JSON.stringify(time.slice(0, 40)) : String(time);
+  throw new MillraceError('RECORD_TIME', `the event time ${shown} is neither ms since 1970, nor a Date, nor ISO text`);
+}

@@ -1,0 +1,325 @@
+/**
+ * Streams as authors hold them: each method adds a node to the pipeline's graph and returns what comes out of it.
+ * `Stream` has no key; `KeyedStream` has one and adds what needs it; both are here since each returns the other.
+ * Nothing runs, and mistakes are noted in the graph instead of thrown.
+ */
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import type { JoinKind, StatelessSpec } from '../operator/spec.ts';
+import { type GraphPlace, grow } from './graph.ts';
+import { aggregateSpec, branchArms, dedupeBody, joinSpec, keyFunction, keyTitle, schemaSpec } from './specs.ts';
+import type {
+  AggregateRow,
+  Aggregates,
+  DedupeOptions,
+  JoinOptions,
+  KeyBy,
+  KeyedContext,
+  KeyField,
+  KeyFields,
+  KeyOf,
+  Named,
+  Predicates,
+  ProcessOptions,
+  SinkOptions,
+  SubjectTemplate,
+  Taken,
+  WindowOptions,
+} from './types.ts';
+import type { WindowShape } from './windows.ts';
+
+/** A stream's node; a symbol, since it is no business of authors. */
+export const NODE: unique symbol = Symbol('node');
+declare const VALUE: unique symbol;
+declare const KEY: unique symbol;
+
+/** Any stream of T, as an argument. */
+export interface StreamOf<T> {
+  readonly [NODE]: GraphPlace;
+  readonly [VALUE]: T;
+}
+
+/** Any stream of T keyed by K, as an argument. */
+export interface KeyedOf<K, T> extends StreamOf<T> {
+  readonly [KEY]: K;
+}
+
+type ValueOf<S> = S extends StreamOf<infer T> ? T : never;
+
+export type Branches<T, B> = { readonly [A in keyof B]: Stream<Taken<B[A], T>> } & { readonly rest: Stream<T> };
+export type KeyedBranches<K, T, N, B> = { readonly [A in keyof B]: KeyedStream<K, Taken<B[A], T>, N> } & {
+  readonly rest: KeyedStream<K, T, N>;
+};
+
+/** What streams with and without a key have in common. */
+abstract class Flow<T> {
+  readonly [NODE]: GraphPlace;
+  declare readonly [VALUE]: T;
+
+  constructor(place: GraphPlace) {
+    this[NODE] = place;
+  }
+
+  /** Groups by a field, by several (a tuple), or by what a function returns. Null: the record has no key. */
+  keyBy<const B extends KeyBy<T>, const M extends readonly KeyField<T>[]>(
+    by: B,
+    ...more: M
+  ): KeyedStream<KeyOf<T, B, M>, T, KeyFields<T, B, M>> {
+    const keyed: GraphPlace = { ...this[NODE], keyed: true };
+    const fields = typeof by === 'function' ? null : [by as string, ...more];
+    const fn = keyFunction(fields ?? (by as (value: unknown) => unknown));
+    return new KeyedStream(grow(keyed, keyTitle(fields), { kind: 'keyBy', fn }, {}), fields);
+  }
+
+  /**
+   * Publishes each record, exactly once, on the subject that the template makes of it: literal tokens, `{field}`,
+   * `{a.field}`, `{key}`, `{partition}`. Subjects that end in `{partition}` have one writer each and are by far the
+   * fastest; all others are shared between the pipeline's tasks.
+   */
+  to<const S extends string>(template: SubjectTemplate<S, T>, options: SinkOptions = {}): void {
+    const { mode = null, frame = null, format = null, stream = null } = options;
+    grow(this[NODE], 'to', { kind: 'sink', sink: { template, mode, frame, format, stream } }, options);
+  }
+
+  protected stateless(kind: 'map' | 'filter' | 'flatMap', fn: unknown, options: Named): GraphPlace {
+    const spec = { kind, fn } as StatelessSpec;
+    return grow(this[NODE], kind, { kind: 'stateless', spec, arm: false }, options);
+  }
+
+  protected evolved(schema: StandardSchemaV1, options: Named): GraphPlace {
+    const spec = schemaSpec(this[NODE].graph, schema);
+    return grow(this[NODE], 'evolve', { kind: 'stateless', spec, arm: false }, options);
+  }
+
+  protected deduped(options: DedupeOptions<T>): GraphPlace {
+    return grow(this[NODE], 'dedupe', dedupeBody(this[NODE].graph, options), options);
+  }
+}
+
+export class Stream<T> extends Flow<T> {
+  /** Each record as another one. */
+  map<U>(fn: (value: T) => U, options: Named = {}): Stream<U> {
+    return new Stream(this.stateless('map', fn, options));
+  }
+
+  /** Only the records for which `fn` is true. */
+  filter<U extends T>(fn: (value: T) => value is U, options?: Named): Stream<U>;
+  filter(fn: (value: T) => boolean, options?: Named): Stream<T>;
+  filter(fn: (value: T) => boolean, options: Named = {}): Stream<T> {
+    return new Stream(this.stateless('filter', fn, options));
+  }
+
+  /** Each record as any number of others. */
+  flatMap<U>(fn: (value: T) => Iterable<U>, options: Named = {}): Stream<U> {
+    return new Stream(this.stateless('flatMap', fn, options));
+  }
+
+  /** Validates by a schema, or brings older shapes to the latest (`versions`); what fits none is a dead letter. */
+  evolve<U>(schema: StandardSchemaV1<unknown, U>, options: Named = {}): Stream<U> {
+    return new Stream(this.evolved(schema, options));
+  }
+
+  /**
+   * Drops copies of one event. Copies must share the key of whatever comes next; say `across: 'keys'` if they may not,
+   * which costs a stage of its own.
+   */
+  dedupe(options: DedupeOptions<T> & { readonly across?: 'keys' }): Stream<T> {
+    return new Stream(this.deduped(options));
+  }
+
+  /** All records of these streams as one stream. */
+  merge<const O extends readonly StreamOf<unknown>[]>(...others: O): Stream<T | ValueOf<O[number]>> {
+    const unkeyed: GraphPlace = { ...this[NODE], keyed: false };
+    return new Stream(grow(unkeyed, 'merge', { kind: 'merge' }, {}, placesOf(others)));
+  }
+
+  /** Sends each record into the first branch whose predicate is true; `rest` takes what is left. */
+  branch<const B extends Predicates<T>>(branches: B, options: Named = {}): Branches<T, B> {
+    const places = branchArms(this[NODE], branches as Predicates<never>, options);
+    return mapValues(places, place => new Stream(place)) as unknown as Branches<T, B>;
+  }
+}
+
+/** A stream whose records have a key of type K. N: the key's fields, as they show in aggregate rows. */
+export class KeyedStream<K, T, N> extends Flow<T> {
+  declare readonly [KEY]: K;
+  readonly #fields: readonly string[] | null;
+
+  constructor(place: GraphPlace, fields: readonly string[] | null) {
+    super(place);
+    this.#fields = fields;
+  }
+
+  #at<U>(place: GraphPlace): KeyedStream<K, U, N> {
+    return new KeyedStream(place, this.#fields);
+  }
+
+  map<U>(fn: (value: T) => U, options: Named = {}): KeyedStream<K, U, N> {
+    return this.#at(this.stateless('map', fn, options));
+  }
+
+  filter<U extends T>(fn: (value: T) => value is U, options?: Named): KeyedStream<K, U, N>;
+  filter(fn: (value: T) => boolean, options?: Named): KeyedStream<K, T, N>;
+  filter(fn: (value: T) => boolean, options: Named = {}): KeyedStream<K, T, N> {
+    return this.#at(this.stateless('filter', fn, options));
+  }
+
+  flatMap<U>(fn: (value: T) => Iterable<U>, options: Named = {}): KeyedStream<K, U, N> {
+    return this.#at(this.stateless('flatMap', fn, options));
+  }
+
+  evolve<U>(schema: StandardSchemaV1<unknown, U>, options: Named = {}): KeyedStream<K, U, N> {
+    return this.#at(this.evolved(schema, options));
+  }
+
+  /** Drops copies of one event among the records of a key. */
+  dedupe(options: DedupeOptions<T>): KeyedStream<K, T, N> {
+    return this.#at(this.deduped(options));
+  }
+
+  branch<const B extends Predicates<T>>(branches: B, options: Named = {}): KeyedBranches<K, T, N, B> {
+    const places = branchArms(this[NODE], branches as Predicates<never>, options);
+    return mapValues(places, place => this.#at(place)) as unknown as KeyedBranches<K, T, N, B>;
+  }
+
+  /** All records of these streams, which share their key, as one keyed stream. */
+  merge<const O extends readonly KeyedOf<K, unknown>[]>(...others: O): KeyedStream<K, T | ValueOf<O[number]>, N> {
+    return this.#at(grow(this[NODE], 'merge', { kind: 'merge' }, {}, placesOf(others)));
+  }
+
+  /** Every pair of records of the same key whose event times lie within reach of each other. */
+  join<U, R>(other: KeyedOf<K, U>, options: JoinOptions, combine: (left: T, right: U) => R): KeyedStream<K, R, N>;
+  /** Each record with the table's row of the same key; records without one are dropped. */
+  join<U, R>(table: Table<K, U>, combine: (value: T, row: U) => R, options?: Named): KeyedStream<K, R, N>;
+  join<U, R>(other: KeyedOf<K, U>, ...rest: JoinArguments): KeyedStream<K, R, N> {
+    return this.#join('inner', other, rest);
+  }
+
+  /** As `join`; a left record without a partner comes out once with null, when none can come any more. */
+  leftJoin<U, R>(
+    other: KeyedOf<K, U>,
+    options: JoinOptions,
+    combine: (left: T, right: U | null) => R,
+  ): KeyedStream<K, R, N>;
+  /** Each record with the table's row of the same key, or null. */
+  leftJoin<U, R>(table: Table<K, U>, combine: (value: T, row: U | null) => R, options?: Named): KeyedStream<K, R, N>;
+  leftJoin<U, R>(other: KeyedOf<K, U>, ...rest: JoinArguments): KeyedStream<K, R, N> {
+    return this.#join('left', other, rest);
+  }
+
+  /** As `join`; a right record without a partner comes out once with null. */
+  rightJoin<U, R>(
+    other: KeyedOf<K, U>,
+    options: JoinOptions,
+    combine: (left: T | null, right: U) => R,
+  ): KeyedStream<K, R, N> {
+    return this.#join('right', other, [options, combine as Combine]);
+  }
+
+  /** As `join`; any record without a partner comes out once with null. */
+  outerJoin<U, R>(
+    other: KeyedOf<K, U>,
+    options: JoinOptions,
+    combine: (left: T | null, right: U | null) => R,
+  ): KeyedStream<K, R, N> {
+    return this.#join('outer', other, [options, combine as Combine]);
+  }
+
+  /** Each left record that has a partner, once. */
+  semiJoin<U>(other: KeyedOf<K, U>, options: JoinOptions): KeyedStream<K, T, N> {
+    return this.#join('semi', other, [options, left]);
+  }
+
+  /** Each left record that has no partner, once, when none can come any more. */
+  antiJoin<U>(other: KeyedOf<K, U>, options: JoinOptions): KeyedStream<K, T, N> {
+    return this.#join('anti', other, [options, left]);
+  }
+
+  #join<R>(kind: JoinKind, other: KeyedOf<K, unknown>, rest: JoinArguments): KeyedStream<K, R, N> {
+    const { title, body, options } = joinSpec(this[NODE].graph, kind, other instanceof Table, rest);
+    return this.#at(grow(this[NODE], title, body, options, placesOf([other])));
+  }
+
+  /** Cuts event time into windows, for each key. */
+  window<const E extends 'final' | 'updates' = 'final'>(
+    shape: WindowShape,
+    options: WindowOptions<E> = {},
+  ): WindowedStream<K, T, N, E> {
+    return new WindowedStream<K, T, N, E>(this[NODE], { shape, options, fields: this.#fields });
+  }
+
+  /** Code of your own with state and timers for each key. `process<State, Output>({ onRecord, onTimer })`. */
+  process<S, O>(options: ProcessOptions<K, T, S, O>): KeyedStream<K, O, N> {
+    type Context = KeyedContext<K, S, O>;
+    const spec = {
+      kind: 'process',
+      process: {
+        onRecord: (value: unknown, context: unknown, timeMs: number) =>
+          options.onRecord(value as T, context as Context, timeMs),
+        ...(options.onTimer === undefined
+          ? {}
+          : {
+              onTimer: (name: string, context: unknown, timeMs: number) =>
+                options.onTimer?.(name, context as Context, timeMs),
+            }),
+      },
+    } as const;
+    return this.#at(grow(this[NODE], 'process', { kind: 'stateful', spec }, options));
+  }
+}
+
+type Combine = (left: unknown, right: unknown) => unknown;
+/** Options and function of a stream join, or function and options of a table join. */
+export type JoinArguments = readonly unknown[];
+
+/** A keyed stream cut into windows; say what to compute in each. */
+export class WindowedStream<K, T, N, E> {
+  readonly [NODE]: GraphPlace;
+  readonly #window: {
+    readonly shape: WindowShape;
+    readonly options: WindowOptions<'final' | 'updates'>;
+    readonly fields: readonly string[] | null;
+  };
+
+  constructor(
+    place: GraphPlace,
+    window: {
+      shape: WindowShape;
+      options: WindowOptions<'final' | 'updates'>;
+      fields: readonly string[] | null;
+    },
+  ) {
+    this[NODE] = place;
+    this.#window = window;
+  }
+
+  /** One row for each key and window that had a record: the key's fields, `start`, `end`, and these results. */
+  aggregate<const A extends Aggregates<T>>(aggregates: A): KeyedStream<K, AggregateRow<N, A, E>, N> {
+    const { shape, options, fields } = this.#window;
+    const spec = aggregateSpec(this[NODE].graph, { shape, options, fields, aggregates });
+    const place = grow(this[NODE], 'window', { kind: 'stateful', spec }, options);
+    return new KeyedStream(place, fields);
+  }
+}
+
+/** The latest row for each key of a NATS KV bucket. */
+export class Table<K, V> implements KeyedOf<K, V> {
+  readonly [NODE]: GraphPlace;
+  declare readonly [VALUE]: V;
+  declare readonly [KEY]: K;
+
+  constructor(place: GraphPlace) {
+    this[NODE] = place;
+  }
+}
+
+function left(value: unknown): unknown {
+  return value;
+}
+
+function placesOf(streams: readonly StreamOf<unknown>[]): (GraphPlace | undefined)[] {
+  return streams.map(stream => stream?.[NODE]);
+}
+
+function mapValues<V, W>(record: Readonly<Record<string, V>>, fn: (value: V) => W): Record<string, W> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, fn(value)]));
+}

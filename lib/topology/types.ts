@@ -1,0 +1,161 @@
+/**
+ * Types for authors: what can be a key, what a template may name, what an aggregate row looks like. Kept shallow, so
+ * that what the compiler says about a mistake can be read.
+ */
+import type { Duration } from '../base/duration.ts';
+import type { SinkMode, SinkSpec } from '../commit/sink-spec.ts';
+import type { AggregateSpec, ProcessContext } from '../operator/spec.ts';
+import type { Key } from '../record/key.ts';
+
+/** Shows `A & B & …` as one object in editors and errors. */
+export type Flat<T> = { [F in keyof T]: T[F] } & unknown;
+
+/** Every operator can be given a name. Without one it is numbered; a name lets its state outlive a reordering. */
+export interface Named {
+  readonly name?: string;
+}
+
+/** The type of a key without its particular values, so that `'a' | 'b'` and `string` agree. */
+export type KeyType<V> = V extends null | undefined
+  ? never
+  : V extends string
+    ? string
+    : V extends number
+      ? number
+      : V extends bigint
+        ? bigint
+        : V extends boolean
+          ? boolean
+          : V extends readonly unknown[]
+            ? number extends V['length']
+              ? readonly Key[]
+              : { readonly [I in keyof V]: KeyType<V[I]> }
+            : never;
+
+/** Names of the fields of T that can be a key. */
+export type KeyField<T> = {
+  [F in keyof T & string]-?: NonNullable<T[F]> extends Key ? ([NonNullable<T[F]>] extends [never] ? never : F) : never;
+}[keyof T & string];
+
+/** Function or first field, then further fields: what `keyBy` was called with. */
+export type KeyBy<T> = KeyField<T> | ((value: T) => Key | readonly []);
+
+/** The key's type. */
+export type KeyOf<T, B, M extends readonly unknown[]> = B extends (value: never) => infer K
+  ? KeyType<K>
+  : B extends keyof T
+    ? M extends readonly []
+      ? KeyType<T[B]>
+      : readonly [KeyType<T[B]>, ...KeyTypes<T, M>]
+    : never;
+
+type KeyTypes<T, M extends readonly unknown[]> = {
+  readonly [I in keyof M]: M[I] extends keyof T ? KeyType<T[M[I]]> : never;
+};
+
+/** The key's fields as they appear in an aggregate row. */
+export type KeyFields<T, B, M extends readonly unknown[]> = B extends (value: never) => infer K
+  ? { key: KeyType<K> }
+  : { [F in Extract<B | M[number], keyof T>]: NonNullable<T[F]> };
+
+/** Aggregates by the name of their result. */
+export type Aggregates<T> = { readonly [name: string]: AggregateSpec<T, unknown, unknown, unknown> };
+
+/** One row of a window: the key's fields, the window in ms since 1970 (`end` excluded), the results. */
+export type AggregateRow<N, A, E> = Flat<
+  N & { start: number; end: number } & { -readonly [R in keyof A]: ResultOf<A[R]> } & (E extends 'updates'
+      ? { final: boolean }
+      : unknown)
+>;
+
+type ResultOf<S> = S extends { result(accumulator: never): infer R } ? R : never;
+
+/** A duration for both sides, or one for each; a side that is left out is 0. */
+export type Within = Duration | { readonly before?: Duration; readonly after?: Duration };
+
+export interface JoinOptions extends Named {
+  /** How far the right record's event time may lie from the left one's, both ends included. */
+  readonly within: Within;
+  /** How long to wait, in event time, for records that come out of order. Default 0. */
+  readonly grace?: Duration;
+}
+
+export interface WindowOptions<E extends 'final' | 'updates'> extends Named {
+  /** How long after its end a window still takes records, in event time. Default 0. */
+  readonly grace?: Duration;
+  /** `final` (default): one row at close. `updates`: a row at every change, the last one marked `final`. */
+  readonly emit?: E;
+}
+
+export interface DedupeOptions<T> {
+  /** What copies of one event have in common. */
+  readonly id: (value: T) => string | number | bigint;
+  /** A record is a copy if one of the same id lies this close to it in event time. */
+  readonly within: Duration;
+  readonly grace?: Duration;
+  /** `last`: later copies pass too, as updates. Default `first`. */
+  readonly keep?: 'first' | 'last';
+  readonly name?: string;
+}
+
+/** What a `process` operator's functions get: this key's state and timers. */
+export interface KeyedContext<K, S, O> extends ProcessContext<S, O> {
+  readonly key: K;
+}
+
+export interface ProcessOptions<K, T, S, O> extends Named {
+  onRecord(value: T, context: KeyedContext<K, S, O>, timeMs: number): void;
+  onTimer?(name: string, context: KeyedContext<K, S, O>, timeMs: number): void;
+}
+
+export interface SinkOptions extends Named {
+  /** Default: `owned` if the template ends in `{partition}`, else `shared`. */
+  readonly mode?: SinkMode;
+  /** Many records in one message? Default: `ndjson` for owned subjects, else `none`. */
+  readonly frame?: SinkSpec['frame'];
+  /** Default: `json`, or `msgpack` in a msgpack frame. */
+  readonly format?: SinkSpec['format'];
+  /** The stream that keeps the subjects. Default: the one that does; if none does, one is made. */
+  readonly stream?: string;
+}
+
+export type Predicates<T> = { readonly [name: string]: (value: T) => boolean };
+
+/** What passes a predicate: narrowed, if it is a type guard. */
+export type Taken<P, T> = P extends Guard<T, infer U> ? U : T;
+type Guard<T, U extends T> = (value: T) => value is U;
+
+/** The names in a template's braces. */
+type Placeholders<S extends string> = S extends `${string}{${infer F}}${infer Rest}` ? F | Placeholders<Rest> : never;
+
+/** The value at a path like `site.city`; `undefined` where there is none. */
+type At<T, P extends string> = unknown extends T
+  ? unknown
+  : P extends keyof T
+    ? T[P]
+    : P extends `${infer F}.${infer Rest}`
+      ? F extends keyof T
+        ? At<NonNullable<T[F]>, Rest>
+        : undefined
+      : undefined;
+
+type IsToken<V> = unknown extends V
+  ? true
+  : [Extract<NonNullable<V>, string | number | boolean | bigint>] extends [never]
+    ? false
+    : true;
+
+type Unfit<T, F> = F extends 'partition' | 'key'
+  ? never
+  : F extends string
+    ? IsToken<At<T, F>> extends true
+      ? never
+      : F
+    : never;
+
+/** The template itself, or, where it names what the records lack, a text that says so in its place. */
+export type SubjectTemplate<S extends string, T> = string extends S
+  ? S
+  : [Unfit<T, Placeholders<S>>] extends [never]
+    ? S
+    : `the records have no text or number '${Unfit<T, Placeholders<S>>}' to put into the subject`;
