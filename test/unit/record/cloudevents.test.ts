@@ -1,0 +1,110 @@
+/** CloudEvents in its three modes: what is read, and what is no event. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { cloudEvents } from '../../../lib/record/cloudevents.ts';
+import { msgpack } from '../../../lib/record/msgpack.ts';
+import { decode, message, parts } from './decoding.ts';
+
+const event = { specversion: '1.0', id: 'e1', source: '/shop', type: 'order.made', data: { total: 5 } };
+const read = { id: 'e1', source: '/shop', type: 'order.made', time: undefined, subject: undefined, data: { total: 5 } };
+
+describe('cloudevents', () => {
+  test('structured: a JSON object holds everything, with or without its content type', () => {
+    const full = {
+      ...event,
+      time: '2024-01-01T00:00:00Z',
+      subject: 's',
+      traceparent: '00-1',
+      datacontenttype: 'application/json',
+    };
+    const expected = { ...read, time: '2024-01-01T00:00:00Z', subject: 's', traceparent: '00-1' };
+    assert.deepStrictEqual(decode(cloudEvents(), JSON.stringify(full)).values, [expected]);
+    const headers = { 'content-type': 'application/cloudevents+json; charset=utf-8' };
+    assert.deepStrictEqual(decode(cloudEvents(), JSON.stringify(full), headers).values, [expected]);
+  });
+
+  test('structured: data in base64 is read by its content type', () => {
+    const data_base64 = Buffer.from('{"total":5}').toString('base64');
+    const of = (datacontenttype?: string) =>
+      decode(cloudEvents(), JSON.stringify({ ...event, data: undefined, data_base64, datacontenttype })).values[0] as {
+        data: unknown;
+      };
+    assert.deepStrictEqual(of('application/vnd.shop+json').data, { total: 5 });
+    assert.deepStrictEqual(of(undefined).data, { total: 5 });
+    assert.equal(of('text/plain').data, '{"total":5}');
+    assert.deepStrictEqual(of('image/png').data, new Uint8Array(Buffer.from('{"total":5}')));
+  });
+
+  test('binary: attributes are headers in any case, percent-encoded, and the message is the data', () => {
+    const headers = {
+      'ce-specversion': '1.0',
+      'ce-id': 'e1',
+      'Ce-Source': '/shop',
+      'ce-type': 'order.made',
+      'ce-subject': 'caf%C3%A9 100%',
+      'ce-tenant': 'caf%C3%A9',
+      'Content-Type': 'application/json',
+    };
+    assert.deepStrictEqual(decode(cloudEvents(), '{"total":5}', headers).values, [
+      { ...read, subject: 'caf%C3%A9 100%', tenant: 'café' },
+    ]);
+    const nothing = decode(cloudEvents(), '', headers).values[0] as { data: unknown };
+    assert.equal(nothing.data, undefined);
+  });
+
+  test('binary: the data is in the format that was named', () => {
+    const headers = { 'ce-specversion': '1.0', 'ce-id': 'e1', 'ce-source': '/shop', 'ce-type': 'order.made' };
+    const decoder = cloudEvents({ data: msgpack() });
+    assert.equal(decoder.name, 'cloudevents(msgpack)');
+    assert.deepStrictEqual(decode(decoder, Buffer.from('81a5746f74616c05', 'hex'), headers).values, [read]);
+    assert.match(
+      decode(decoder, Buffer.from('c1', 'hex'), headers).unreadable[0]!.cause.message,
+      /^the data of a CloudEvent/,
+    );
+  });
+
+  test('batch: each event is a record, and a bad one poisons itself alone', () => {
+    const bad = { ...event, id: '' };
+    const batch = JSON.stringify([event, bad, 7, { ...event, id: 'e2' }]);
+    for (const headers of [null, { 'content-type': 'application/cloudevents-batch+json' }]) {
+      const decoded = decode(cloudEvents(), batch, headers);
+      assert.deepStrictEqual(decoded.values, [read, { ...read, id: 'e2' }]);
+      assert.deepStrictEqual(parts(decoded), [
+        [1, JSON.stringify(bad)],
+        [2, '7'],
+      ]);
+    }
+    assert.equal(
+      Buffer.from(cloudEvents().part!(message(batch), 1)!).toString(),
+      JSON.stringify({ ...event, id: 'e2' }),
+    );
+    assert.deepStrictEqual(decode(cloudEvents(), '[]').values, []);
+  });
+
+  test('what lacks a required attribute is no event, and it is said which', () => {
+    const cases: [object, RegExp][] = [
+      [{ ...event, specversion: undefined }, /specversion is missing, not 1\.0/],
+      [{ ...event, specversion: '0.3' }, /specversion is "0\.3"/],
+      [{ ...event, id: undefined }, /id is missing, not a text/],
+      [{ ...event, source: '' }, /source is ""/],
+      [{ ...event, type: 5 }, /type is 5/],
+      [{ ...event, time: 5 }, /time is 5/],
+      [{ ...event, data_base64: 5 }, /data_base64 is not text/],
+    ];
+    for (const [it, reason] of cases) {
+      const decoded = decode(cloudEvents(), JSON.stringify(it));
+      assert.deepStrictEqual(decoded.values, []);
+      assert.match(decoded.unreadable[0]!.cause.message, reason);
+    }
+    assert.match(decode(cloudEvents(), '{', null).unreadable[0]!.cause.message, /^not JSON/);
+    const avro = { 'content-type': 'application/cloudevents+avro' };
+    assert.match(decode(cloudEvents(), 'x', avro).unreadable[0]!.cause.message, /cannot be read, only JSON/);
+  });
+
+  test('an extension called __proto__ pollutes nothing', () => {
+    const text = JSON.stringify(event).replace('{', '{"__proto__":{"polluted":1},');
+    const [value] = decode(cloudEvents(), text).values;
+    assert.deepStrictEqual(value, read);
+    assert.equal(Object.getPrototypeOf(value), Object.prototype);
+  });
+});

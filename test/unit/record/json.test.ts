@@ -1,0 +1,156 @@
+/** JSON, NDJSON, text and bytes: what is read, what is unreadable, and that a bad part poisons itself alone. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { RECORDS_PER_MESSAGE_MAX } from '../../../lib/record/format.ts';
+import { json, ndjson } from '../../../lib/record/json.ts';
+import { bytes, text } from '../../../lib/record/text.ts';
+import { decode, message, parts } from './decoding.ts';
+
+const INVALID_UTF8 = Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]);
+
+describe('json', () => {
+  test('any JSON value is read, ASCII or not, with a byte order mark or without', () => {
+    for (const value of [{ a: 1 }, [1, 2], 'text', 4, null, { name: 'Zoë 🚀', nested: { deep: [true] } }]) {
+      assert.deepStrictEqual(decode(json(), JSON.stringify(value)).values, [value]);
+    }
+    assert.deepStrictEqual(decode(json(), '\ufeff{"a":1}').values, [{ a: 1 }]);
+  });
+
+  test('what is not JSON is unreadable with its bytes and the reason', () => {
+    for (const bad of ['', '{', 'undefined', '{"a":1}{', "{'a':1}"]) {
+      const decoded = decode(json(), bad);
+      assert.deepStrictEqual(decoded.values, []);
+      assert.deepStrictEqual(parts(decoded), [[0, bad]]);
+      assert.equal((decoded.unreadable[0]!.cause as { code?: string }).code, 'RECORD_UNREADABLE');
+    }
+    assert.match(decode(json(), '{"a":x}').unreadable[0]!.cause.message, /^not JSON: Unexpected token/);
+    assert.match(decode(json(), '').unreadable[0]!.cause.message, /empty/);
+  });
+
+  test('bytes that are not UTF-8 are unreadable rather than repaired', () => {
+    const decoded = decode(json(), INVALID_UTF8);
+    assert.deepStrictEqual(decoded.values, []);
+    assert.match(decoded.unreadable[0]!.cause.message, /not UTF-8/);
+  });
+
+  test('of a repeated name the last value counts', () => {
+    assert.deepStrictEqual(decode(json(), '{"a":1,"a":2}').values, [{ a: 2 }]);
+  });
+
+  test('__proto__ is an own field and pollutes nothing', () => {
+    const { values } = decode(ndjson(), '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}\n');
+    const value = values[0] as Record<string, unknown>;
+    assert.ok(Object.hasOwn(value, '__proto__'));
+    assert.equal(Object.getPrototypeOf(value), Object.prototype);
+    assert.equal(({} as Record<string, unknown>).polluted, undefined);
+  });
+
+  test('a nesting bomb does not end the process', () => {
+    const bomb = '['.repeat(200_000);
+    assert.equal(decode(json(), bomb).unreadable.length, 1);
+    decode(json(), bomb + ']'.repeat(200_000));
+    decode(ndjson(), `{"a":1}\n${'{"a":'.repeat(100_000)}\n`);
+  });
+});
+
+describe('ndjson', () => {
+  test('a value a line, whatever the line ends', () => {
+    for (const whole of [
+      '{"a":1}\n[2]\n"x"',
+      '{"a":1}\n[2]\n"x"\n',
+      '{"a":1}\r\n[2]\r\n"x"\r\n',
+      '\n{"a":1}\n\n \t[2] \n"x"\n\n',
+    ]) {
+      assert.deepStrictEqual(decode(ndjson(), whole), { values: [{ a: 1 }, [2], 'x'], unreadable: [] });
+    }
+    for (const none of ['', '\n', '\r\n\r\n', '  ']) {
+      assert.deepStrictEqual(decode(ndjson(), none), { values: [], unreadable: [] });
+    }
+    assert.deepStrictEqual(decode(ndjson(), '{"a":1}').values, [{ a: 1 }]);
+  });
+
+  test('a bad line poisons itself alone', () => {
+    const decoded = decode(
+      ndjson(),
+      Buffer.concat([Buffer.from('{"n":1}\nbad\n{"n":"é"}\n\n'), INVALID_UTF8, Buffer.from('\n{"n":3}')]),
+    );
+    assert.deepStrictEqual(decoded.values, [{ n: 1 }, { n: 'é' }, { n: 3 }]);
+    assert.deepStrictEqual(parts(decoded), [
+      [1, 'bad'],
+      [3, INVALID_UTF8.toString('latin1')],
+    ]);
+  });
+
+  test('two broken lines that would make one good value together are two bad lines', () => {
+    const decoded = decode(ndjson(), '{"a":1\n"b":2}\n{"c":3}\n');
+    assert.deepStrictEqual(decoded.values, [{ c: 3 }]);
+    assert.deepStrictEqual(parts(decoded), [
+      [0, '{"a":1'],
+      [1, '"b":2}'],
+    ]);
+    assert.equal(decode(ndjson(), '1,2\n3\n').unreadable.length, 1);
+    assert.equal(decode(ndjson(), '1],[2\n').unreadable.length, 1);
+  });
+
+  test('it reads as line by line does, whatever the lines', () => {
+    const line = fc.oneof(
+      fc.json({ maxDepth: 2 }),
+      fc.constantFrom('', ' ', '{', '}', '{"a":1', '"b":2}', '[', ']', ',', 'nul', '"\\n"'),
+      fc.string({ unit: 'binary', maxLength: 5 }).filter(it => !it.includes('\n')),
+    );
+    fc.assert(
+      fc.property(fc.array(line, { maxLength: 8 }), fc.constantFrom('', '\n'), (lines, end) => {
+        const expected: unknown[] = [];
+        const bad: string[] = [];
+        for (const it of lines) {
+          if (/^[ \t\r]*$/.test(it)) continue;
+          try {
+            expected.push(JSON.parse(it.replace(/^\ufeff/, '')));
+          } catch {
+            bad.push(it);
+          }
+        }
+        const decoded = decode(ndjson(), lines.join('\n') + end);
+        assert.deepStrictEqual(decoded.values, expected);
+        assert.deepStrictEqual(
+          decoded.unreadable.map(part => Buffer.from(part.bytes).toString()),
+          bad,
+        );
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('the bytes of one record are found again, past bad lines', () => {
+    const whole = message('{"n":1}\nbad\n\n{"n":2}\r\n{"n":3}');
+    const texts = [0, 1, 2].map(index => Buffer.from(ndjson().part!(whole, index)!).toString().trim());
+    assert.deepStrictEqual(texts, ['{"n":1}', '{"n":2}', '{"n":3}']);
+    assert.equal(ndjson().part!(whole, 3), null);
+  });
+
+  test('more lines than the limit are unreadable as a whole', () => {
+    const limit = '1\n'.repeat(RECORDS_PER_MESSAGE_MAX);
+    assert.equal(decode(ndjson(), limit).values.length, RECORDS_PER_MESSAGE_MAX);
+    const decoded = decode(ndjson(), `${limit}1`);
+    assert.deepStrictEqual(decoded.values, []);
+    assert.equal(decoded.unreadable.length, 1);
+    assert.match(decoded.unreadable[0]!.cause.message, /65536 lines .* RECORDS_PER_MESSAGE_MAX/);
+  });
+});
+
+describe('text and bytes', () => {
+  test('text is the text, and unreadable when it is not UTF-8', () => {
+    assert.deepStrictEqual(decode(text(), 'héllo').values, ['héllo']);
+    assert.deepStrictEqual(decode(text(), '').values, ['']);
+    assert.equal(decode(text(), INVALID_UTF8).unreadable.length, 1);
+  });
+
+  test('bytes are a copy', () => {
+    const values: unknown[] = [];
+    const from = message(INVALID_UTF8);
+    bytes().decode(from, values, () => assert.fail());
+    from.data.fill(0);
+    assert.deepStrictEqual(values, [new Uint8Array(INVALID_UTF8)]);
+  });
+});

@@ -1,0 +1,136 @@
+/** MessagePack in, and the choice of a format by content type. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { Packr } from 'msgpackr';
+import { RECORDS_PER_MESSAGE_MAX } from '../../../lib/record/format.ts';
+import { auto } from '../../../lib/record/formats.ts';
+import { msgpack } from '../../../lib/record/msgpack.ts';
+import { decode, message, parts } from './decoding.ts';
+
+const plain = new Packr({ useRecords: false });
+const hex = (text: string) => Buffer.from(text, 'hex');
+
+describe('msgpack', () => {
+  test('what any library writes is read', () => {
+    const value = {
+      id: 'é',
+      n: -1,
+      f: 1.5,
+      list: [true, null],
+      at: new Date(1_700_000_000_123),
+      raw: Uint8Array.of(1, 2),
+    };
+    assert.deepEqual(decode(msgpack(), plain.pack(value)).values, [value]);
+    assert.deepStrictEqual(decode(msgpack(), hex('82a16101a162c3')).values, [{ a: 1, b: true }]);
+  });
+
+  test('integers of 64 bits are numbers where that is exact and else bigints', () => {
+    const values = ['cf0000000000000001', 'd3ffffffffffffffff', 'cf001fffffffffffff', 'cfffffffffffffffff'].map(
+      it => decode(msgpack(), hex(it)).values[0],
+    );
+    assert.deepStrictEqual(values, [1, -1, Number.MAX_SAFE_INTEGER, 2n ** 64n - 1n]);
+  });
+
+  test('msgpackr records are read, and one message leaves nothing behind for the next', () => {
+    const decoder = msgpack();
+    for (const rows of [
+      [{ a: 1 }, { a: 2 }],
+      [{ z: 1 }, { z: 2 }],
+    ]) {
+      assert.deepStrictEqual(decode(decoder, new Packr().pack(rows)).values, [rows]);
+    }
+  });
+
+  test('__proto__ pollutes nothing', () => {
+    const { values } = decode(msgpack(), hex('81a95f5f70726f746f5f5f81a8706f6c6c75746564c3'));
+    assert.equal(Object.getPrototypeOf(values[0]), Object.prototype);
+    assert.equal((values[0] as Record<string, unknown>).polluted, undefined);
+    assert.equal(({} as Record<string, unknown>).polluted, undefined);
+  });
+
+  test('what is not MessagePack is unreadable, whatever it claims and however deep', () => {
+    const deep = Buffer.alloc(300_000, 0x91);
+    for (const bad of [
+      hex(''),
+      hex('c1'),
+      hex('92'),
+      hex('ddffffffff'),
+      hex('dfffffffff'),
+      hex('c6ffffffff'),
+      hex('0101'),
+      deep,
+    ]) {
+      const decoded = decode(msgpack(), bad);
+      assert.deepStrictEqual(
+        [decoded.values.length, decoded.unreadable.length],
+        [0, 1],
+        bad.subarray(0, 9).toString('hex'),
+      );
+      assert.equal((decoded.unreadable[0]!.cause as { code?: string }).code, 'RECORD_UNREADABLE');
+    }
+    fc.assert(
+      fc.property(fc.uint8Array(), it => {
+        const decoded = decode(msgpack(), it);
+        assert.equal(decoded.values.length + decoded.unreadable.length, 1);
+      }),
+    );
+  });
+});
+
+describe('msgpack, many', () => {
+  const three = Buffer.concat([plain.pack({ n: 1 }), plain.pack([2]), plain.pack('three')]);
+
+  test('values one after the other are read, and each is found again', () => {
+    const decoder = msgpack({ many: true });
+    assert.deepStrictEqual(decode(decoder, three), { values: [{ n: 1 }, [2], 'three'], unreadable: [] });
+    assert.deepStrictEqual(decode(decoder, ''), { values: [], unreadable: [] });
+    const found = decoder.part!(message(three), 1)!;
+    assert.deepStrictEqual(decode(msgpack(), found).values, [[2]]);
+    assert.equal(decoder.part!(message(three), 3), null);
+  });
+
+  test('what follows a broken value is one unreadable part', () => {
+    const decoder = msgpack({ many: true });
+    const decoded = decode(decoder, Buffer.concat([three, hex('92a16101')]).subarray(0, three.length + 2));
+    assert.deepStrictEqual(decoded.values, [{ n: 1 }, [2], 'three']);
+    assert.deepStrictEqual(parts(decoded), [[3, '\x92\xa1']]);
+    assert.deepStrictEqual(decode(decoder, three).values.length, 3, 'and the decoder goes on');
+  });
+
+  test('more values than the limit are unreadable as a whole', () => {
+    const decoder = msgpack({ many: true });
+    assert.equal(decode(decoder, new Uint8Array(RECORDS_PER_MESSAGE_MAX)).values.length, RECORDS_PER_MESSAGE_MAX);
+    const decoded = decode(decoder, new Uint8Array(RECORDS_PER_MESSAGE_MAX + 1));
+    assert.deepStrictEqual([decoded.values.length, decoded.unreadable.length], [0, 1]);
+    assert.equal(decoded.unreadable[0]!.bytes.length, RECORDS_PER_MESSAGE_MAX + 1);
+  });
+});
+
+describe('the format of a source that names none', () => {
+  test('is JSON unless the content type says otherwise, whatever the case of the header', () => {
+    const event = '{"specversion":"1.0","id":"1","source":"/s","type":"t","data":7}';
+    assert.deepStrictEqual(decode(auto(), '{"a":1}').values, [{ a: 1 }]);
+    assert.deepStrictEqual(decode(auto(), '{"a":1}', { 'Content-Type': 'text/plain' }).values, [{ a: 1 }]);
+    assert.deepStrictEqual(
+      decode(auto(), '1\n2', { 'Content-Type': 'application/x-ndjson; charset=utf-8' }).values,
+      [1, 2],
+    );
+    assert.deepStrictEqual(decode(auto(), hex('81a16101'), { 'content-type': 'application/msgpack' }).values, [
+      { a: 1 },
+    ]);
+    assert.deepStrictEqual(
+      decode(auto(), hex('0102'), { 'CONTENT-TYPE': 'application/x-msgpack-stream' }).values,
+      [1, 2],
+    );
+    const [structured] = decode(auto(), event, { 'Content-Type': 'application/cloudevents+json' }).values;
+    assert.equal((structured as { data: unknown }).data, 7);
+    assert.equal((decode(auto(), event).values[0] as { specversion: string }).specversion, '1.0');
+  });
+
+  test('finds the bytes of a record by the same choice', () => {
+    const lines = message('1\n22', { 'Content-Type': 'application/x-ndjson' });
+    assert.equal(Buffer.from(auto().part!(lines, 1)!).toString(), '22');
+    assert.equal(auto().part!(message('1'), 0), null);
+  });
+});

@@ -1,0 +1,99 @@
+/** Protocol Buffers: how values of the format become values of JavaScript. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import protobufjs from 'protobufjs';
+import { protobuf } from '../../../lib/record/protobuf.ts';
+import { decode, message } from './decoding.ts';
+
+const PROTO = `
+  syntax = "proto3";
+  package shop.v1;
+  enum Kind { UNKNOWN = 0; SALE = 1; }
+  message Line { string sku = 1; uint64 units = 2; }
+  message Order {
+    int64 id = 1; Kind kind = 2; repeated Line lines = 3; map<string, int64> totals = 4;
+    optional int32 discount = 5; Line gift = 6; bytes raw = 7; oneof pay { string card = 8; int32 cash = 9; }
+    repeated sint64 marks = 10; Order parent = 11;
+  }
+  message Plain { string name = 1; Plain next = 2; }
+`;
+const root = protobufjs.parse(PROTO).root;
+const encode = (type: string, value: object) =>
+  root.lookupType(type).encode(root.lookupType(type).fromObject(value)).finish();
+const order = protobuf({ proto: PROTO, type: 'shop.v1.Order' });
+
+describe('protobuf', () => {
+  test('64-bit integers are numbers where that is exact and else texts, at any depth', () => {
+    const value = {
+      id: '9007199254740993',
+      lines: [{ sku: 'a', units: 7 }],
+      totals: { a: '-9007199254740993', b: 2 },
+      marks: [-1, '9223372036854775807'],
+    };
+    const [read] = decode(order, encode('shop.v1.Order', value)).values as Record<string, unknown>[];
+    assert.equal(read!.id, '9007199254740993');
+    assert.deepStrictEqual(read!.lines, [{ sku: 'a', units: 7 }]);
+    assert.deepStrictEqual(read!.totals, { a: '-9007199254740993', b: 2 });
+    assert.deepStrictEqual(read!.marks, [-1, '9223372036854775807']);
+  });
+
+  test('enums are names, and fields that are not set have defaults, except optional ones and oneofs', () => {
+    assert.deepStrictEqual(decode(order, encode('shop.v1.Order', { kind: 1 })).values, [
+      { id: 0, kind: 'SALE', lines: [], totals: {}, gift: null, raw: new Uint8Array(), marks: [], parent: null },
+    ]);
+    const [read] = decode(order, encode('shop.v1.Order', { discount: 0, cash: 5 })).values as Record<string, unknown>[];
+    assert.equal(read!.kind, 'UNKNOWN');
+    assert.equal(read!.discount, 0);
+    assert.equal(read!.cash, 5);
+  });
+
+  test('bytes are a copy of the message', () => {
+    const from = message(encode('shop.v1.Order', { raw: Buffer.from('abc') }));
+    const values: unknown[] = [];
+    order.decode(from, values, () => assert.fail());
+    from.data.fill(0);
+    const { raw } = values[0] as { raw: Uint8Array };
+    assert.deepStrictEqual(raw, new Uint8Array(Buffer.from('abc')));
+  });
+
+  test('the type may come from a text, a file or a root', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-proto-'));
+    try {
+      const file = join(folder, 'shop.proto');
+      writeFileSync(file, PROTO);
+      const bytes = encode('shop.v1.Plain', { name: 'é', next: { name: 'b' } });
+      for (const from of [{ proto: PROTO }, { file }, { root }]) {
+        const { values } = decode(protobuf({ ...from, type: 'shop.v1.Plain' }), bytes);
+        assert.deepStrictEqual(values, [{ name: 'é', next: { name: 'b', next: null } }]);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('a type or definition that is not there is refused when it is named', () => {
+    const refused = { code: 'INVALID_ARGUMENT', message: /^protobuf type / };
+    assert.throws(() => protobuf({ proto: PROTO, type: 'shop.v1.Nothing' }), refused);
+    assert.throws(() => protobuf({ proto: 'message {', type: 'A' }), refused);
+    assert.throws(() => protobuf({ file: '/does/not/exist.proto', type: 'A' }), refused);
+    assert.throws(() => protobuf({ proto: 'message A { Missing m = 1; }', type: 'A' }), refused);
+  });
+
+  test('what is not of the type is unreadable, however deep it nests', () => {
+    assert.match(decode(order, Buffer.from([0x0a, 0x05])).unreadable[0]!.cause.message, /^not a shop\.v1\.Order: /);
+    let nested: Uint8Array = new Uint8Array();
+    const writer = (inner: Uint8Array) => protobufjs.Writer.create().uint32(0x5a).bytes(inner).finish();
+    for (let i = 0; i < 3000; i++) nested = writer(nested);
+    assert.equal(decode(order, nested).unreadable.length, 1);
+    fc.assert(
+      fc.property(fc.uint8Array(), bytes => {
+        const decoded = decode(order, bytes);
+        assert.equal(decoded.values.length + decoded.unreadable.length, 1);
+      }),
+    );
+  });
+});
