@@ -39,6 +39,12 @@ export interface ChainOptions {
   readonly subject: string;
   /** Jitter between tries; without one the delays are exact. */
   readonly random?: Random;
+  /**
+   * The stream is a user's, and its retention may take the chain's last message. Then an empty chain is one that has
+   * expired, and we go on at its beginning. Sound because our own message in doubt cannot have expired in the seconds
+   * since, and a copy of it that is still under way names a predecessor that is gone. Never for journals or channels.
+   */
+  readonly mayExpire?: boolean;
   /** Told before each retry (not for the first try). For health and logs: a chain that cannot write must be seen. */
   readonly onRetry?: (retry: { attempt: number; cause: unknown }) => void;
 }
@@ -68,6 +74,7 @@ export class Chain {
   readonly #clock: Clock;
   readonly #random: Random | undefined;
   readonly #onRetry: ChainOptions['onRetry'];
+  readonly #mayExpire: boolean;
   #phase: Phase = 'closed';
   #seq = 0;
   /** Ends the one wait that is under way. */
@@ -80,6 +87,7 @@ export class Chain {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#onRetry = options.onRetry;
+    this.#mayExpire = options.mayExpire ?? false;
   }
 
   /** Sequence of the last message as far as this writer knows; 0: the chain is empty. */
@@ -119,7 +127,7 @@ export class Chain {
   async append(data: Uint8Array, headers?: Headers): Promise<ChainAppend> {
     invariant(this.#phase !== 'closed', `chain ${this.subject}: appended to before it was opened`);
     this.#begin('appended to');
-    const message: NewMessage =
+    let message: NewMessage =
       headers === undefined
         ? { subject: this.subject, data, expect: this.#seq }
         : { subject: this.subject, data, headers, expect: this.#seq };
@@ -138,6 +146,11 @@ export class Chain {
             return this.#settle(
               isSameWrite(message, tail) ? { kind: 'landed', seq: tail.seq } : { kind: 'moved', tail },
             );
+          }
+          if (tail === null && this.#mayExpire && this.#seq > 0) {
+            this.#seq = 0;
+            message = { ...message, expect: 0 };
+            continue;
           }
           const seen = tail?.seq ?? 0;
           shorter = seen < this.#seq ? shorter + 1 : 0;

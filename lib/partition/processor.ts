@@ -65,8 +65,9 @@ export class Processor {
       exits,
       frameBytesMax: messageBytesMax - HEADROOM_BYTES,
       refuseRecord: (exit, cause, value, origin) => {
-        cursor.origin = origin;
-        poison({ operator: `exit-${exit.exit}`, cause, value });
+        // The commit is being made: there is no more time to fetch the original.
+        const about = { operator: `exit-${exit.exit}`, code: cause.code, message: cause.message };
+        this.letter({ ...about, bytes: readable(value), origin, index: 0, subject: '' });
       },
     });
     this.#run = new Run(stage.program, {
@@ -126,10 +127,11 @@ export class Processor {
    */
   async #executeFromStore(watermarkMs: number, store: Store): Promise<void> {
     for (const step of this.#run.steps) {
-      do {
-        step.want(this.state);
-        step.wantAdvance(this.state, watermarkMs);
-      } while (await this.state.prefetch(store));
+      const wants = this.state.wants();
+      step.want(wants);
+      // Timers lead to their keys, so what is wanted is asked for until nothing new comes up.
+      do step.wantAdvance(wants, watermarkMs);
+      while ((await this.state.prefetch(store)) > 0);
       step.execute(watermarkMs);
     }
     this.state.endBatch();

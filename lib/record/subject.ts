@@ -16,7 +16,8 @@ export function matches(filter: string, subject: string): boolean {
     const subjectEnd = endOfToken(subject, s);
     if (s >= subject.length) return false;
     const wild = filterEnd === f + 1 && filter[f] === '*';
-    if (!wild && (filterEnd - f !== subjectEnd - s || !filter.startsWith(subject.slice(s, subjectEnd), f))) return false;
+    if (!wild && (filterEnd - f !== subjectEnd - s || !filter.startsWith(subject.slice(s, subjectEnd), f)))
+      return false;
     f = filterEnd + 1;
     s = subjectEnd + 1;
   }

@@ -105,6 +105,11 @@ export class Source {
     return this.#maxTimeMs - this.spec.maxOutOfOrderMs;
   }
 
+  /** Messages left to read: 0 at the end of the stream, null while that is not known. */
+  get lag(): number | null {
+    return this.#reader?.caughtUp === true ? 0 : null;
+  }
+
   /** Nothing has come for `idleAfterMs` though everything there was has been read. */
   get idle(): boolean {
     if (this.#reader === null || !this.#reader.caughtUp) return false;

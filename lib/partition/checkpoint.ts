@@ -1,0 +1,259 @@
+/**
+ * Checkpoints of one task: what state has changed since the last, written in the background to the snapshot and then to
+ * the local store, so that the journal may be cut.
+ *
+ * The order of the durable steps (invariant D, with `journal.ts`):
+ *   1. the commit that the checkpoint was taken at has landed
+ *   2. the new segments are in the blobs
+ *   3. the manifest that names them is in the blobs: the snapshot exists
+ *   4. the local store has the same changes and a pointer to the commit. Never before 3, so that what is not in the
+ *      store is never missing from the next snapshot
+ *   5. a later commit names the snapshot; when it has landed we were still the owner, so
+ *   6. the journal is cut to it, and blobs that no manifest names any more are deleted
+ * A crash between any two leaves an older snapshot with a longer journal, or a newer one with a journal that begins
+ * before it. Both are restored from.
+ */
+import { backoffMs } from '../base/backoff.ts';
+import { type Clock, sleep } from '../base/clock.ts';
+import { isMillraceError } from '../base/errors.ts';
+import type { Random } from '../base/random.ts';
+import type { Journal } from '../commit/journal.ts';
+import type { Blobs } from '../port/blob.ts';
+import type { Store } from '../port/store.ts';
+import { pack, unpack } from '../record/rows.ts';
+import type { Checkpoint } from '../state/checkpoint.ts';
+import { metaKey } from '../state/layout.ts';
+import { decodeManifest, encodeManifest, type Manifest, mergeFrom, mergeSegments, type SegmentRef } from '../state/snapshot.ts';
+import type { TaskState } from '../state/state.ts';
+
+/** A snapshot: which segments, and what the journal no longer needs to say. */
+export interface Snapshot {
+  /** Name of the manifest's blob. */
+  readonly name: string;
+  readonly manifest: Manifest;
+  /** Checksum of the commit's last message, so that a store of the same commit is known as such. */
+  readonly crc: number;
+  /** Last sequences of the task's destinations, as of that commit. */
+  readonly tails: Readonly<Record<string, number>>;
+}
+
+/** Which commit the local store reflects. */
+export interface Pointer {
+  readonly epoch: number;
+  readonly commit: number;
+  readonly seq: number;
+  readonly crc: number;
+}
+
+const POINTER_KEY = metaKey('commit');
+
+export function encodePointer(pointer: Pointer): Uint8Array {
+  return pack([pointer.epoch, pointer.commit, pointer.seq, pointer.crc]);
+}
+
+export async function readPointer(store: Store): Promise<Pointer | null> {
+  const [bytes] = await store.getMany([POINTER_KEY]);
+  if (bytes === undefined) return null;
+  const [epoch, commit, seq, crc] = unpack(bytes) as [number, number, number, number];
+  return { epoch, commit, seq, crc };
+}
+
+const RETRY_BASE_MS = 100;
+const RETRY_MAX_MS = 5000;
+
+export class Checkpoints {
+  #blobs: Blobs;
+  #clock: Clock;
+  #random: Random;
+  #prefix: string;
+  #onFailed: (error: unknown) => void;
+  #latest: Snapshot | null = null;
+  #tails = new Map<string, number>();
+  #bytesAtLast = 0;
+  #working: Promise<void> | null = null;
+  /** Written, and no commit has named it yet. */
+  #unannounced: Snapshot | null = null;
+  #stopped = false;
+
+  constructor(options: {
+    blobs: Blobs;
+    clock: Clock;
+    random: Random;
+    prefix: string;
+    onFailed(error: unknown): void;
+  }) {
+    this.#blobs = options.blobs;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.#prefix = options.prefix;
+    this.#onFailed = options.onFailed;
+  }
+
+  /** The newest snapshot there is, or null. */
+  async latest(): Promise<Snapshot | null> {
+    const names = await this.#blobs.list(`${this.#prefix}/manifest/`);
+    const newest = names.at(-1);
+    const bytes = newest === undefined ? null : await this.#blobs.get(newest);
+    if (newest === undefined || bytes === null) return null;
+    const [manifest, crc, tails] = unpack(bytes) as [Uint8Array, number, Record<string, number>];
+    return { name: newest, manifest: decodeManifest(manifest), crc, tails };
+  }
+
+  async *segments(snapshot: Snapshot): AsyncGenerator<Uint8Array> {
+    for (const ref of snapshot.manifest.segments) yield await this.#segment(ref);
+  }
+
+  async #segment(ref: SegmentRef): Promise<Uint8Array> {
+    const bytes = await this.#blobs.get(ref.name);
+    if (bytes === null) throw new SnapshotMoved(ref.name);
+    return bytes;
+  }
+
+  /** What restoring found, to go on from. */
+  resume(options: { snapshot: Snapshot | null; tails: Readonly<Record<string, number>> }): void {
+    this.#latest = options.snapshot;
+    for (const [name, seq] of Object.entries(options.tails)) this.#tails.set(name, seq);
+  }
+
+  /** Remembers all tails that commits carry, for the next snapshot. */
+  noteTails(changed: Record<string, number>): Record<string, number> {
+    for (const [name, seq] of Object.entries(changed)) this.#tails.set(name, seq);
+    return changed;
+  }
+
+  /** Takes a checkpoint at this boundary, if it is time for one and the last is done. */
+  begin(options: {
+    state: TaskState;
+    journalBytes: number;
+    checkpointBytes: number;
+    stateBytesMax: number;
+  }): Checkpoint | null {
+    if (this.#working !== null || this.#stopped) return null;
+    const grownBytes = options.journalBytes - this.#bytesAtLast;
+    const crowded = options.state.bytes > options.stateBytesMax && grownBytes > options.checkpointBytes / 8;
+    if (grownBytes < options.checkpointBytes && !crowded) return null;
+    this.#bytesAtLast = options.journalBytes;
+    return options.state.checkpoint();
+  }
+
+  /** The checkpoint's commit has landed: write it, in the background. */
+  finish(checkpoint: Checkpoint, commit: Pointer, options: { state: TaskState; store: Store }): void {
+    const tails = Object.fromEntries(this.#tails);
+    this.#working = this.#write(checkpoint, commit, { ...options, tails }).then(
+      () => {
+        this.#working = null;
+      },
+      error => {
+        if (!this.#stopped) this.#onFailed(error);
+      },
+    );
+  }
+
+  async #write(
+    checkpoint: Checkpoint,
+    commit: Pointer,
+    options: { state: TaskState; store: Store; tails: Record<string, number> },
+  ): Promise<void> {
+    const segments = await this.#persistently(() => this.#putSegments(checkpoint.segments, commit));
+    const manifest = { commitSeq: commit.commit, journalSeq: commit.seq, segments };
+    const name = `${this.#prefix}/${blobName('manifest', commit, '')}`;
+    const snapshot = { name, manifest, crc: commit.crc, tails: options.tails };
+    const bytes = pack([encodeManifest(manifest), commit.crc, options.tails]);
+    await this.#persistently(() => this.#blobs.put(name, bytes));
+    await options.store.write([
+      ...checkpoint.writes,
+      { type: 'put', key: POINTER_KEY, value: encodePointer(commit) },
+    ]);
+    options.state.checkpointLanded();
+    this.#latest = snapshot;
+    this.#unannounced = snapshot;
+  }
+
+  /** Adds the new segments to the latest snapshot's, merging those that no longer pay for themselves. */
+  async #putSegments(fresh: readonly Uint8Array[], commit: Pointer): Promise<SegmentRef[]> {
+    const refs = [...(this.#latest?.manifest.segments ?? []), ...(await this.#put(fresh, commit))];
+    const from = mergeFrom(refs);
+    if (from === null) return refs;
+    const newestFirst = this.#newestFirst(refs.slice(from));
+    const merged: SegmentRef[] = [];
+    let part = 0;
+    for await (const bytes of mergeSegments(newestFirst, { isWhole: from === 0 })) {
+      const name = `${this.#prefix}/${blobName('segment', commit, `-m${part++}`)}`;
+      await this.#blobs.put(name, bytes);
+      merged.unshift({ name, bytes: bytes.length, run: commit.commit });
+    }
+    return [...refs.slice(0, from), ...merged];
+  }
+
+  async *#newestFirst(refs: readonly SegmentRef[]): AsyncGenerator<Uint8Array> {
+    for (let i = refs.length - 1; i >= 0; i--) yield await this.#segment(refs[i]!);
+  }
+
+  async #put(segments: readonly Uint8Array[], commit: Pointer): Promise<SegmentRef[]> {
+    const refs: SegmentRef[] = [];
+    for (const [part, bytes] of segments.entries()) {
+      const name = `${this.#prefix}/${blobName('segment', commit, `-${part}`)}`;
+      await this.#blobs.put(name, bytes);
+      refs.push({ name, bytes: bytes.length, run: commit.commit });
+    }
+    return refs;
+  }
+
+  /** Tries again what passes: a checkpoint that was taken must be written, since its changes are marked as told. */
+  async #persistently<T>(work: () => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (this.#stopped || !isMillraceError(error) || error.fate !== 'retry') throw error;
+        await sleep(this.#clock, backoffMs(attempt, { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS, random: this.#random }));
+      }
+    }
+  }
+
+  /** The snapshot that the next commit should name: one that is whole, and whose commits are all relayed. */
+  announce(relayedThrough: number): Snapshot | null {
+    const snapshot = this.#unannounced;
+    if (snapshot === null || snapshot.manifest.commitSeq > relayedThrough) return null;
+    this.#unannounced = null;
+    return snapshot;
+  }
+
+  /** The commit that names the snapshot has landed. */
+  async cut(snapshot: Snapshot, journal: Journal): Promise<void> {
+    await journal.cut(snapshot.manifest.journalSeq + 1);
+    const keep = new Set(snapshot.manifest.segments.map(ref => ref.name));
+    const { commitSeq } = snapshot.manifest;
+    for (const name of await this.#blobs.list(`${this.#prefix}/`)) {
+      const isNewer = commitOf(name) > commitSeq;
+      if (!isNewer && !keep.has(name) && name !== snapshot.name) await this.#blobs.delete(name);
+    }
+  }
+
+  /** Waits for what is under way. */
+  async settle(): Promise<void> {
+    await this.#working;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#working;
+  }
+}
+
+/** Names sort by commit; the epoch keeps two owners from ever meaning two things by one name. */
+function blobName(kind: 'manifest' | 'segment', commit: Pointer, part: string): string {
+  return `${kind}/${String(commit.commit).padStart(16, '0')}-${commit.epoch}${part}`;
+}
+
+function commitOf(name: string): number {
+  return Number(/\/(?:manifest|segment)\/(\d+)-/.exec(name)?.[1] ?? Number.POSITIVE_INFINITY);
+}
+
+/** A segment is gone: a newer snapshot has taken the place of the one that was being read. */
+export class SnapshotMoved extends Error {
+  constructor(name: string) {
+    super(`segment ${name} is gone; a newer snapshot has taken its place`);
+    this.name = 'SnapshotMoved';
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * A running pipeline in one worker: its readers and tasks, and what becomes of each that ends. `startPipeline` is what a
+ * worker calls.
+ *
+ * Errors have a fate: what passes (`retry`) is started again after a while; a fenced task is left to its new owner, and
+ * claimed again later in case there is none; anything else stops the whole pipeline with the reason.
+ */
+import { backoffMs } from '../base/backoff.ts';
+import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { SharedStream } from '../commit/shared-outlet.ts';
+import { errorFields, type Observer } from '../observe/events.ts';
+import type { PipelineState, PipelineStatus } from '../observe/status.ts';
+import type { Plan } from '../topology/plan.ts';
+import { Reader } from './reader.ts';
+import { ensureStreams } from './streams.ts';
+import { DEFAULT_LIMITS, type Surroundings, Task, type TaskLimits } from './task.ts';
+
+const RESTART_BASE_MS = 250;
+const RESTART_MAX_MS = 10_000;
+/** A fenced task waits at least so long, since somebody else is at work on it. */
+const RECLAIM_MS = 3000;
+
+export interface PipelineOptions {
+  readonly plan: Plan;
+  readonly around: Omit<Surroundings, 'shared'>;
+  readonly limits?: Partial<TaskLimits>;
+  /** Which tasks run here; all by default. */
+  readonly hosts?: (task: { stage: string; partition: number }) => boolean;
+}
+
+type Part = Reader | Task;
+
+/** A place for one reader or task, whoever is in it at the moment. */
+interface Slot {
+  readonly make: (onEnded: (error: unknown) => void) => Part;
+  part: Part;
+  restarts: number;
+  cancelRestart: (() => void) | null;
+  lastError: string | null;
+}
+
+export class Pipeline {
+  readonly failed: Promise<MillraceError>;
+  #options: PipelineOptions;
+  #around: Surroundings;
+  #slots: Slot[] = [];
+  #resolveFailed!: (error: MillraceError) => void;
+  #phase: 'starting' | 'running' | 'stopping' | 'stopped' | 'failed' = 'starting';
+  #reason: string | null = null;
+  #stopped: Promise<void> | null = null;
+  /** Counts of parts that have ended, so that totals only grow. */
+  #past = { in: 0, out: 0, late: 0, dead: 0, dropped: new Map<string, number>() };
+
+  constructor(options: PipelineOptions) {
+    this.#options = options;
+    this.failed = new Promise(resolve => {
+      this.#resolveFailed = resolve;
+    });
+    const { log, clock, random } = options.around;
+    const streams = new Map<string, SharedStream>();
+    this.#around = {
+      ...options.around,
+      shared(stream) {
+        let shared = streams.get(stream);
+        if (shared === undefined) streams.set(stream, (shared = new SharedStream({ stream, log, clock, random })));
+        return shared;
+      },
+    };
+  }
+
+  async start(): Promise<void> {
+    const { plan, hosts } = this.#options;
+    const around = this.#around;
+    await ensureStreams(plan, around.log);
+    const limits = { ...DEFAULT_LIMITS, ...this.#options.limits };
+    for (const stage of plan.stages) {
+      for (let partition = 0; partition < stage.partitions; partition++) {
+        if (hosts !== undefined && !hosts({ stage: stage.name, partition })) continue;
+        this.#open(onEnded => new Task({ plan, stage, partition, around, limits, onEnded }));
+      }
+    }
+    for (const reader of plan.readers) this.#open(onEnded => new Reader({ plan, reader, around, onEnded }));
+    this.#phase = 'running';
+  }
+
+  #open(make: Slot['make']): void {
+    const slot: Slot = { make, part: null as never, restarts: 0, cancelRestart: null, lastError: null };
+    this.#slots.push(slot);
+    this.#fill(slot);
+  }
+
+  #fill(slot: Slot): void {
+    slot.cancelRestart = null;
+    slot.part = slot.make(error => this.#ended(slot, error));
+    slot.part.start();
+  }
+
+  #ended(slot: Slot, error: unknown): void {
+    this.#remember(slot.part);
+    if (this.#phase !== 'running') return;
+    const fate = isMillraceError(error) ? error.fate : 'fatal';
+    if (fate !== 'retry' && fate !== 'fence') return this.#fail(error);
+    slot.lastError = messageOf(error);
+    const { clock, random } = this.#around;
+    const delayMs =
+      (fate === 'fence' ? RECLAIM_MS : 0) +
+      backoffMs(slot.restarts++, { baseMs: RESTART_BASE_MS, maxMs: RESTART_MAX_MS, random });
+    slot.cancelRestart = clock.after(delayMs, () => this.#fill(slot));
+  }
+
+  #fail(error: unknown): void {
+    const { observer } = this.#around;
+    this.#reason = messageOf(error);
+    observer.emit({ event: 'pipeline.failed', level: 'error', pipeline: this.#options.plan.pipeline, ...errorFields(error) });
+    const known = isMillraceError(error) ? error : new MillraceError('INVARIANT', messageOf(error), { cause: error });
+    this.stop({ deadlineMs: 5000 }).then(() => {
+      this.#phase = 'failed';
+      this.#resolveFailed(known);
+    });
+  }
+
+  #remember(part: Part): void {
+    const past = this.#past;
+    const counts = countsOf(part);
+    past.in += counts.in;
+    past.out += counts.out;
+    past.late += counts.late;
+    past.dead += counts.dead;
+    addTo(past.dropped, counts.dropped);
+  }
+
+  status(): PipelineStatus {
+    const tasks = this.#slots.map(slot => slot.part).filter(part => part instanceof Task);
+    const readers = this.#slots.map(slot => slot.part).filter(part => part instanceof Reader);
+    const waiting = this.#slots.find(slot => slot.cancelRestart !== null);
+    const past = this.#past;
+    const counts = { in: past.in, out: past.out, late: past.late, dead: past.dead };
+    const dropped = new Map(past.dropped);
+    for (const { part, cancelRestart } of this.#slots) {
+      if (cancelRestart !== null) continue;
+      const own = countsOf(part);
+      counts.in += own.in;
+      counts.out += own.out;
+      counts.late += own.late;
+      counts.dead += own.dead;
+      addTo(dropped, own.dropped);
+    }
+    return {
+      state: this.#state(tasks, readers, waiting !== undefined),
+      reason: this.#reason ?? waiting?.lastError ?? null,
+      readers: readers.map(({ name, source }) => ({
+        name,
+        position: source.position,
+        lag: source.lag,
+        watermarkMs: finiteOrNull(source.watermarkMs),
+        recordsIn: source.recordsIn,
+        idle: source.idle,
+      })),
+      tasks: tasks.map(task => ({
+        stage: task.stage,
+        partition: task.partition,
+        state: task.phase,
+        epoch: task.journal.epoch,
+        commits: task.journal.commit,
+        recordsIn: task.recordsIn,
+        recordsOut: task.relayedRows,
+        watermarkMs: finiteOrNull(task.watermarkMs),
+        stateBytes: task.processor.state.bytes,
+        stateEntries: task.processor.state.entries,
+      })),
+      counts: { ...counts, dropped: Object.fromEntries(dropped) },
+    };
+  }
+
+  #state(tasks: readonly Task[], readers: readonly Reader[], waiting: boolean): PipelineState {
+    if (this.#phase !== 'running') return this.#phase;
+    if (waiting) return 'waiting';
+    const ready = tasks.every(task => task.phase === 'running') && readers.every(reader => reader.phase === 'running');
+    return ready ? 'running' : 'restoring';
+  }
+
+  /** Readers first, so that tasks are not sent more while they finish what they have. */
+  stop(options: { deadlineMs: number }): Promise<void> {
+    this.#stopped ??= this.#stopAll(options);
+    return this.#stopped;
+  }
+
+  async #stopAll({ deadlineMs }: { deadlineMs: number }): Promise<void> {
+    this.#phase = 'stopping';
+    for (const slot of this.#slots) slot.cancelRestart?.();
+    const parts = this.#slots.map(slot => slot.part);
+    await Promise.all(parts.filter(part => part instanceof Reader).map(reader => reader.stop()));
+    await Promise.all(parts.filter(part => part instanceof Task).map(task => task.stop({ deadlineMs })));
+    this.#phase = 'stopped';
+  }
+}
+
+function countsOf(part: Part) {
+  if (part instanceof Reader) {
+    return { in: part.source.recordsIn, out: 0, late: 0, dead: 0, dropped: part.dropped };
+  }
+  const { late, dead, dropped } = part.processor;
+  return { in: part.directRecordsIn, out: part.relayedRows, late, dead, dropped };
+}
+
+function addTo(sums: Map<string, number>, more: ReadonlyMap<string, number>): void {
+  for (const [name, count] of more) sums.set(name, (sums.get(name) ?? 0) + count);
+}
+
+function finiteOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}
+
+export type { Observer };
+
+/** Starts a plan here. Resolves when its readers and tasks are on their way. */
+export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
+  const pipeline = new Pipeline(options);
+  await pipeline.start();
+  return pipeline;
+}

@@ -1,0 +1,182 @@
+/**
+ * The reader: a source, its stateless operators and a router, as one actor. It keeps nothing: where it goes on after a
+ * restart is in the tails of its channels. It stops reading while too much waits to be sent.
+ */
+import { MillraceError } from '../base/errors.ts';
+import { errorFields } from '../observe/events.ts';
+import { newCursor, type PoisonedRecord, Run } from '../operator/run.ts';
+import { readerWriter } from '../record/names.ts';
+import { Router } from '../router/router.ts';
+import { Source } from '../source/source.ts';
+import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
+import type { Surroundings } from './task.ts';
+
+/** Records and letters that may wait to be sent. */
+const WAITING_MAX = 65_536;
+/** What is read before the event loop has its turn. */
+const POLL_BYTES_MAX = 1 << 20;
+const POLL_MESSAGES_MAX = 8192;
+const TICK_MS = 100;
+
+export interface ReaderOptions {
+  readonly plan: Plan;
+  readonly reader: ReaderPlan;
+  readonly around: Surroundings;
+  onEnded(error: unknown): void;
+}
+
+export type ReaderPhase = 'opening' | 'running' | 'stopped' | 'failed';
+
+export class Reader {
+  readonly name: string;
+  phase: ReaderPhase = 'opening';
+  readonly dropped = new Map<string, number>();
+  #options: ReaderOptions;
+  #source: Source;
+  #router: Router;
+  #scheduled = false;
+  #cancelTick: (() => void) | null = null;
+
+  constructor(options: ReaderOptions) {
+    const { plan, reader, around } = options;
+    const { log, clock, random } = around;
+    this.name = reader.name;
+    this.#options = options;
+    const cursor = newCursor();
+    const routes = reader.program.exits.map(exit => {
+      if (exit.kind === 'sink') throw new MillraceError('INVARIANT', `reader ${reader.name} leads to a sink`);
+      const { partitions } = plan.stages.find(stage => stage.name === exit.stage)!;
+      return { stage: exit.stage, input: exit.input, partitions };
+    });
+    this.#router = new Router({
+      pipeline: plan.pipeline,
+      writer: readerWriter(reader.name),
+      routes,
+      log,
+      clock,
+      random,
+      cursor,
+      onLanded: () => this.#schedule(),
+      onFailed: error => this.#fail(error),
+    });
+    const run = new Run(reader.program, {
+      cursor,
+      exits: this.#router.exits,
+      tables: null,
+      late: () => {},
+      poison: record => this.#poison(record),
+      drop: (_, reason) => this.#drop(reason),
+    });
+    this.#source = new Source({
+      spec: reader.source,
+      index: sourcesOf(plan).findIndex(source => source.name === reader.source.name),
+      log,
+      clock,
+      outlet: {
+        entry: run.entries[0]!,
+        cursor,
+        letter: letter => this.#router.letter(letter),
+        skip: () => this.#drop('skipped'),
+      },
+    });
+  }
+
+  #poison({ operator, cause }: PoisonedRecord): void {
+    this.#router.letter(this.#source.letter({ operator, code: cause.code, message: cause.message, bytes: null }));
+  }
+
+  #drop(reason: string): void {
+    this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + 1);
+  }
+
+  get source(): Source {
+    return this.#source;
+  }
+
+  start(): void {
+    this.#open().catch(error => this.#fail(error));
+  }
+
+  async #open(): Promise<void> {
+    const { plan, around } = this.#options;
+    const head = await this.#router.open();
+    const place = head ?? (await this.#source.firstPlace());
+    if (this.phase !== 'opening') return;
+    await this.#source.open(place, () => this.#schedule());
+    this.#sample();
+    // From here on the place is on record, so that a source that starts at the stream's end does so once.
+    await this.#router.broadcast();
+    if (this.phase !== 'opening') return;
+    this.phase = 'running';
+    const { position } = place;
+    around.observer.emit({ event: 'reader.opened', level: 'info', pipeline: plan.pipeline, reader: this.name, position });
+    this.#tick();
+    this.#schedule();
+  }
+
+  #state() {
+    const { position, watermarkMs, idle, bootstrapped } = this.#source;
+    return { position, watermarkMs, idle, bootstrapped };
+  }
+
+  #sample(): void {
+    this.#router.sample(this.#state());
+  }
+
+  #tick(): void {
+    this.#cancelTick = this.#options.around.clock.after(TICK_MS, () => {
+      if (this.phase !== 'running') return;
+      this.#sample();
+      this.#router.broadcast().catch(error => this.#fail(error));
+      this.#schedule();
+      this.#tick();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.phase !== 'running') return;
+    this.#scheduled = true;
+    this.#options.around.clock.soon(() => {
+      this.#scheduled = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    if (this.phase !== 'running' || this.#router.waiting > WAITING_MAX) return;
+    try {
+      const messages = this.#source.poll({ messagesMax: POLL_MESSAGES_MAX, bytesMax: POLL_BYTES_MAX });
+      if (messages === 0) return;
+      this.#sample();
+      this.#router.flush(() => this.#state());
+      this.#schedule();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.phase === 'stopped' || this.phase === 'failed') return;
+    this.phase = 'failed';
+    const { plan, around, onEnded } = this.#options;
+    const fields = { pipeline: plan.pipeline, reader: this.name, ...errorFields(error) };
+    around.observer.emit({ event: 'reader.failed', level: 'error', ...fields });
+    this.#close().then(
+      () => onEnded(error),
+      () => onEnded(error),
+    );
+  }
+
+  async #close(): Promise<void> {
+    this.#cancelTick?.();
+    this.#router.stop();
+    await this.#source.stop();
+  }
+
+  /** What has been read and not sent is read again by whoever goes on. */
+  async stop(): Promise<void> {
+    if (this.phase === 'stopped' || this.phase === 'failed') return;
+    this.phase = 'stopped';
+    await this.#close();
+  }
+}

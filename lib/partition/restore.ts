@@ -1,0 +1,120 @@
+/**
+ * Restoring a task that was just claimed: state as of the last commit, what is not sent yet, and where to read on.
+ *
+ * The base is the local store if it can be trusted, else the snapshot, else nothing; then the journal's commits after
+ * it. The store is trusted only if the commit it points to is the very one that the journal or the snapshot has at that
+ * place (invariant H): a folder of another cluster, or of a history that the broker has lost, is discarded.
+ *
+ * The journal is held in memory while this runs. It is bounded: checkpoints cut it.
+ */
+import { MillraceError } from '../base/errors.ts';
+import type { Journal, StoredCommit } from '../commit/journal.ts';
+import type { Outbox } from '../commit/outbox.ts';
+import type { Store, Stores } from '../port/store.ts';
+import type { TaskState } from '../state/state.ts';
+import { type Checkpoints, type Pointer, readPointer, type Snapshot } from './checkpoint.ts';
+
+export interface Restored {
+  readonly store: Store;
+  readonly from: 'nothing' | 'store' | 'snapshot';
+  /** Commits done again after the base. */
+  readonly replayed: number;
+  readonly positions: Readonly<Record<string, number>>;
+  readonly watermarkMs: number;
+  readonly tails: Readonly<Record<string, number>>;
+  readonly relayedThrough: number;
+  /** Commits after `relayedThrough`, oldest first. */
+  readonly unsent: readonly { commit: number; outbox: Outbox; watermarkMs: number }[];
+}
+
+export interface RestoreOptions {
+  readonly journal: Journal;
+  /** Empty, with all tables open. */
+  readonly state: TaskState;
+  readonly stores: Stores;
+  readonly location: string;
+  readonly checkpoints: Checkpoints;
+  readonly stateBytesMax: number;
+}
+
+export async function restore(options: RestoreOptions): Promise<Restored> {
+  const { journal, state, stores, location, checkpoints, stateBytesMax } = options;
+  const snapshot = await checkpoints.latest();
+  const commits: StoredCommit[] = [];
+  for await (const commit of journal.read()) commits.push(commit);
+  const { store, pointer } = await openStore({ stores, location, journal, commits, snapshot });
+  let from: Restored['from'] = 'nothing';
+  let base = 0;
+  if (pointer !== null) {
+    from = 'store';
+    base = pointer.commit;
+    await state.loadAll(store, { bytesMax: stateBytesMax });
+  } else if (snapshot !== null) {
+    from = 'snapshot';
+    base = snapshot.manifest.commitSeq;
+    await state.loadSegments(checkpoints.segments(snapshot), { store, bytesMax: stateBytesMax });
+  }
+  const first = commits[0]?.commit ?? journal.commit + 1;
+  if (first > base + 1) {
+    throw new MillraceError(
+      'JOURNAL_CORRUPT',
+      `journal ${journal.subject} begins at commit ${first}, and state is known up to ${base}: the commits between are lost. Restore the stream or the snapshots from a backup, or delete the pipeline with its state.`,
+    );
+  }
+  let replayed = 0;
+  const tails: Record<string, number> = { ...snapshot?.tails };
+  let relayedThrough = 0;
+  for (const commit of commits) {
+    Object.assign(tails, commit.tails);
+    relayedThrough = Math.max(relayedThrough, commit.relayedThrough);
+    if (commit.commit <= base || commit.delta === null) continue;
+    if (state.resident) state.applyDelta(commit.delta);
+    else await state.replay(commit.delta, store);
+    replayed++;
+  }
+  const last = commits.at(-1);
+  checkpoints.resume({ snapshot, tails });
+  return {
+    store,
+    from,
+    replayed,
+    positions: last?.positions ?? {},
+    watermarkMs: last?.watermarkMs ?? Number.NEGATIVE_INFINITY,
+    tails,
+    relayedThrough: last === undefined ? journal.commit : Math.max(relayedThrough, commits[0]!.commit - 1),
+    unsent: commits.filter(({ commit }) => commit > relayedThrough),
+  };
+}
+
+/** The local store with the commit it reflects, or a fresh one where it cannot be trusted. */
+async function openStore(options: {
+  stores: Stores;
+  location: string;
+  journal: Journal;
+  commits: readonly StoredCommit[];
+  snapshot: Snapshot | null;
+}): Promise<{ store: Store; pointer: Pointer | null }> {
+  const { stores, location, journal, commits, snapshot } = options;
+  const store = await stores.open(location, { fresh: false });
+  if (store !== null) {
+    const pointer = await readPointer(store);
+    if (pointer !== null && isKnown(pointer, { commits, snapshot })) return { store, pointer };
+    await store.close();
+    if (pointer !== null && pointer.commit > journal.commit) {
+      throw new MillraceError(
+        'CHAIN_BROKEN',
+        `the local store of ${location} reflects commit ${pointer.commit}, but journal ${journal.subject} ends at ${journal.commit}: the broker lost acknowledged data. Restore the stream from a backup; or, to go on with what is left, delete the local store first.`,
+      );
+    }
+  }
+  const fresh = await stores.open(location, { fresh: true });
+  if (fresh === null) throw new MillraceError('STORE_CORRUPT', `a fresh store at ${location} could not be opened`);
+  return { store: fresh, pointer: null };
+}
+
+function isKnown(pointer: Pointer, history: { commits: readonly StoredCommit[]; snapshot: Snapshot | null }): boolean {
+  const commit = history.commits.find(candidate => candidate.commit === pointer.commit);
+  if (commit !== undefined) return commit.lastSeq === pointer.seq && commit.crc === pointer.crc;
+  const { snapshot } = history;
+  return snapshot !== null && snapshot.manifest.commitSeq === pointer.commit && snapshot.crc === pointer.crc;
+}

@@ -1,0 +1,486 @@
+/**
+ * The task: one partition of one stage, an actor with one batch in hand. READ `commit/journal.ts` FIRST.
+ *
+ *   claim ─► restore ─► send what is not out ─► ┌─ feed ─► execute ─► commit ─► relay ─┐ ─► release
+ *                                               └──────────────────────────────────────┘
+ *
+ * A batch is as large as what waits and as small as what has arrived. While commit N is on its way to the journal, batch
+ * N+1 executes; its own append waits for N. Nothing that a batch did is visible before its commit has landed, and if a
+ * commit is refused the task is dropped with all its memory, so state is changed in place and never undone.
+ *
+ * The loop sleeps until `#wake`, and on waking looks at everything again: a wake-up cannot be lost, whichever of the
+ * gates (input, room in the relay, the clock, stop) it came from.
+ */
+import type { Clock } from '../base/clock.ts';
+import { isMillraceError } from '../base/errors.ts';
+import type { Random } from '../base/random.ts';
+import { Journal } from '../commit/journal.ts';
+import { isEmpty, type Outbox } from '../commit/outbox.ts';
+import { Relay, type RelayRoute } from '../commit/relay.ts';
+import type { SharedStream } from '../commit/shared-outlet.ts';
+import { errorFields, type Observer } from '../observe/events.ts';
+import type { Blobs } from '../port/blob.ts';
+import type { Log } from '../port/log.ts';
+import type { Store, Stores } from '../port/store.ts';
+import { journalStream, journalSubject, readerWriter, taskWriter } from '../record/names.ts';
+import { sourceOfOrigin } from '../record/origin.ts';
+import type { SourceSpec } from '../source/spec.ts';
+import { sourcesOf, type Plan, type StagePlan } from '../topology/plan.ts';
+import { Checkpoints, type Pointer } from './checkpoint.ts';
+import { ChannelInput, DirectInput, type TaskInput } from './input.ts';
+import { fetchOriginal } from './original.ts';
+import { Processor } from './processor.ts';
+import { restore } from './restore.ts';
+
+/** Every bound of a task, by name. */
+export interface TaskLimits {
+  /** A batch ends at so many records or bytes of input. */
+  readonly batchRecordsMax: number;
+  readonly batchBytesMax: number;
+  /** A batch that has changed so much state takes no more input. */
+  readonly commitBytesMax: number;
+  /** Results that wait to be sent before the task stops reading. */
+  readonly relayBytesMax: number;
+  /** About how much state stays in memory. */
+  readonly stateBytesMax: number;
+  /** Journal written since the last checkpoint before the next is taken. */
+  readonly checkpointBytes: number;
+}
+
+export const DEFAULT_LIMITS: TaskLimits = {
+  batchRecordsMax: 8192,
+  batchBytesMax: 2 << 20,
+  commitBytesMax: 4 << 20,
+  relayBytesMax: 16 << 20,
+  stateBytesMax: 64 << 20,
+  checkpointBytes: 16 << 20,
+};
+
+/** What tasks and readers of a worker share. */
+export interface Surroundings {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer: Observer;
+  readonly stores: Stores;
+  readonly blobs: Blobs;
+  shared(stream: string): SharedStream;
+}
+
+export interface TaskOptions {
+  readonly plan: Plan;
+  readonly stage: StagePlan;
+  readonly partition: number;
+  readonly around: Surroundings;
+  readonly limits: TaskLimits;
+  /** The task has ended by itself; the error's fate says what next. */
+  onEnded(error: unknown): void;
+}
+
+/** `fenced`: a newer owner has it. `failed`: it ended with an error that its owner judges. */
+export type TaskPhase = 'claiming' | 'restoring' | 'relaying' | 'running' | 'stopping' | 'stopped' | 'fenced' | 'failed';
+
+const TICK_MS = 100;
+/** A task without traffic journals how far event time and its reading are, so often. */
+const QUIET_COMMIT_MS = 1000;
+/** … so often where tasks of a next stage wait to hear of it. */
+const ROUTED_COMMIT_MS = 200;
+/** … and so often when event time only follows the clock. */
+const IDLE_COMMIT_MS = 2000;
+
+export class Task {
+  readonly stage: string;
+  readonly partition: number;
+  readonly journal: Journal;
+  readonly processor: Processor;
+  phase: TaskPhase = 'claiming';
+  recordsIn = 0;
+  #options: TaskOptions;
+  #around: Surroundings;
+  #sources: readonly SourceSpec[];
+  #inputs: readonly TaskInput[];
+  #routes: readonly RelayRoute[];
+  #checkpoints: Checkpoints;
+  #relay: Relay | null = null;
+  #store: Store | null = null;
+  #watermarkMs = Number.NEGATIVE_INFINITY;
+  /** All inputs are idle since then: event time follows the wall clock from where it stood. */
+  #allIdle: { sinceMs: number; watermarkMs: number } | null = null;
+  #inFlight: Promise<void> = Promise.resolve();
+  /** Commits handed to the journal; the last may be in flight. */
+  #commits = 0;
+  #journaled = { watermarkMs: Number.NEGATIVE_INFINITY, relayedThrough: 0, positions: '', atMs: 0 };
+  #lastSending = 0;
+  #signal = false;
+  #resolveWake: (() => void) | null = null;
+  #stopping = false;
+  #failure: { error: unknown } | null = null;
+  #cancelTick: (() => void) | null = null;
+  #ended: Promise<void> | null = null;
+
+  constructor(options: TaskOptions) {
+    const { plan, stage, partition, around } = options;
+    const { log, clock, random } = around;
+    this.stage = stage.name;
+    this.partition = partition;
+    this.#options = options;
+    this.#around = around;
+    this.#sources = sourcesOf(plan);
+    const place = { stage: stage.name, partition };
+    const subject = journalSubject(plan.pipeline, place);
+    this.journal = new Journal({ log, clock, random, stream: journalStream(plan.pipeline), subject });
+    this.processor = new Processor({
+      plan,
+      stage,
+      partition,
+      messageBytesMax: log.messageBytesMax,
+      ...(stage.direct === null ? {} : { original: about => this.#direct.source.letter({ ...about, bytes: null }) }),
+    });
+    this.#inputs = this.#makeInputs();
+    this.#routes = stage.program.exits.flatMap((exit, index) => {
+      const lagMs = this.processor.exitLagsMs[index]!;
+      return exit.kind === 'channel' ? [{ exit: index, stage: exit.stage, input: exit.input, lagMs }] : [];
+    });
+    this.#checkpoints = new Checkpoints({
+      blobs: around.blobs,
+      clock,
+      random,
+      prefix: `${plan.pipeline}/${stage.name}/${partition}`,
+      onFailed: error => this.#fail(error),
+    });
+  }
+
+  #makeInputs(): TaskInput[] {
+    const { plan, stage, partition, around } = this.#options;
+    const { log, clock } = around;
+    const { cursor, entries } = this.processor;
+    const letter = this.processor.letter.bind(this.processor);
+    if (stage.direct !== null) {
+      const index = this.#sources.findIndex(source => source.name === stage.direct!.name);
+      const skip = () => this.processor.skip();
+      return [new DirectInput({ spec: stage.direct, index, log, clock, outlet: { entry: entries[0]!, cursor, letter, skip } })];
+    }
+    return stage.inputs.map(({ name, from, bootstrap }, i) => {
+      const writers =
+        from.kind === 'reader'
+          ? [readerWriter(from.reader)]
+          : Array.from({ length: plan.stages.find(one => one.name === from.stage)!.partitions }, (_, p) =>
+              taskWriter({ stage: from.stage, partition: p }),
+            );
+      const onFailed = (error: unknown) => this.#fail(error);
+      const place = { name, bootstrap, pipeline: plan.pipeline, stage: stage.name, partition, writers };
+      return new ChannelInput({ ...place, log, entry: entries[i]!, cursor, letter, onFailed });
+    });
+  }
+
+  get #direct(): DirectInput {
+    return this.#inputs[0] as DirectInput;
+  }
+
+  get name(): string {
+    return `${this.#options.plan.pipeline}/${this.stage}/${this.partition}`;
+  }
+
+  get watermarkMs(): number {
+    return this.#watermarkMs;
+  }
+
+  /** Records that this task read from its source itself, rather than from a reader. */
+  get directRecordsIn(): number {
+    return this.#options.stage.direct === null ? 0 : this.#direct.source.recordsIn;
+  }
+
+  get relayedRows(): number {
+    return this.#relay?.rowsSent ?? 0;
+  }
+
+  /** Runs the task until it is stopped or ends by itself. */
+  start(): void {
+    this.#ended = this.#live().catch(error => this.#end(error));
+  }
+
+  async #live(): Promise<void> {
+    await this.#take();
+    this.phase = 'running';
+    this.#tick();
+    await this.#loop();
+    await this.#handOver();
+  }
+
+  /** Claim, restore, and send what a former owner has left: then there is nothing of the past to think of. */
+  async #take(): Promise<void> {
+    const { plan, stage, partition, around, limits } = this.#options;
+    const { log, clock, random, stores, observer } = around;
+    const sinceMs = clock.monotonic();
+    await this.journal.claim();
+    this.phase = 'restoring';
+    const restored = await restore({
+      journal: this.journal,
+      state: this.processor.state,
+      stores,
+      location: this.name,
+      checkpoints: this.#checkpoints,
+      stateBytesMax: limits.stateBytesMax,
+    });
+    this.#store = restored.store;
+    this.#watermarkMs = restored.watermarkMs;
+    this.#commits = this.journal.commit;
+    this.processor.resume(restored.watermarkMs);
+    this.phase = 'relaying';
+    this.#relay = new Relay({
+      pipeline: plan.pipeline,
+      stage: stage.name,
+      partition,
+      routes: this.#routes,
+      sinks: new Map(plan.sinks.map(sink => [sink.name, sink])),
+      sender: { task: this.name, sourceStreams: this.#sources.map(source => source.stream) },
+      log,
+      clock,
+      random,
+      shared: stream => around.shared(stream),
+      tails: restored.tails,
+      relayedThrough: restored.relayedThrough,
+      onProgress: () => this.#wake(),
+      onFailed: error => this.#fail(error),
+    });
+    for (const { commit, outbox, watermarkMs } of restored.unsent) this.#send(commit, outbox, watermarkMs);
+    while (this.#relay.relayedThrough < this.#commits && !this.#stopping) await this.#woken();
+    for (const input of this.#inputs) {
+      const place = { position: restored.positions[input.name] ?? 0, watermarkMs: restored.watermarkMs };
+      await input.open(place, () => this.#wake());
+    }
+    this.#journaled.atMs = clock.monotonic();
+    observer.emit({
+      event: 'task.restored',
+      level: 'info',
+      pipeline: plan.pipeline,
+      stage: stage.name,
+      partition,
+      epoch: this.journal.epoch,
+      commits: this.journal.commit,
+      commitsReplayed: restored.replayed,
+      entries: this.processor.state.entries,
+      from: restored.from,
+      tookMs: Math.round(clock.monotonic() - sinceMs),
+    });
+  }
+
+  #send(commit: number, outbox: Outbox, watermarkMs: number): void {
+    if (!isEmpty(outbox)) this.#lastSending = commit;
+    this.#relay!.send(commit, outbox, watermarkMs);
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#stopping) {
+      const fed = this.#relay!.backlogBytes < this.#options.limits.relayBytesMax ? this.#feed() : 0;
+      const moved = this.#moveWatermark();
+      if (fed > 0 || moved) {
+        await this.processor.execute(this.#watermarkMs, this.#store);
+        await this.#settleLetters();
+      }
+      if (fed > 0 || moved || this.#isQuietCommitDue()) await this.#commitIfNeeded();
+      if (fed === 0) await this.#woken();
+    }
+    await this.#inFlight;
+    this.#checkFailure();
+  }
+
+  /** Passes on what has arrived, always from the input whose event time is behind. Returns the number of records. */
+  #feed(): number {
+    const { batchRecordsMax, batchBytesMax, commitBytesMax } = this.#options.limits;
+    const booting = this.#inputs.filter(input => input.bootstrap && !input.bootstrapped);
+    const open = [...(booting.length > 0 ? booting : this.#inputs)];
+    let records = 0;
+    let fedAnything = 0;
+    let bytes = 0;
+    while (open.length > 0 && records < batchRecordsMax && bytes < batchBytesMax) {
+      let behind = 0;
+      for (let i = 1; i < open.length; i++) if (open[i]!.watermarkMs < open[behind]!.watermarkMs) behind = i;
+      const fed = open[behind]!.feed({ recordsMax: batchRecordsMax - records, bytesMax: batchBytesMax - bytes });
+      if (fed.bytes === 0 && fed.records === 0) open.splice(behind, 1);
+      records += fed.records;
+      bytes += fed.bytes;
+      fedAnything++;
+      if (this.processor.pendingBytes > commitBytesMax) break;
+    }
+    this.recordsIn += records;
+    return bytes > 0 || records > 0 ? fedAnything : 0;
+  }
+
+  /** The least watermark of the inputs; when all are idle, it goes on with the wall clock. True: it moved. */
+  #moveWatermark(): boolean {
+    let leastMs = Number.POSITIVE_INFINITY;
+    for (const input of this.#inputs) if (!input.bootstrap) leastMs = Math.min(leastMs, input.watermarkMs);
+    if (leastMs === Number.POSITIVE_INFINITY) {
+      const nowMs = this.#around.clock.monotonic();
+      this.#allIdle ??= { sinceMs: nowMs, watermarkMs: this.#watermarkMs };
+      leastMs = this.#allIdle.watermarkMs + Math.floor(nowMs - this.#allIdle.sinceMs);
+    } else {
+      this.#allIdle = null;
+    }
+    if (!(leastMs > this.#watermarkMs)) return false;
+    this.#watermarkMs = leastMs;
+    return true;
+  }
+
+  /** Letters of records that failed here are given the bytes of the source message, while it still exists. */
+  async #settleLetters(): Promise<void> {
+    for (const pending of this.processor.takePending()) {
+      const source = this.#sources[sourceOfOrigin(pending.origin)];
+      this.processor.letter(await fetchOriginal(pending, source ?? null, this.#around.log));
+    }
+  }
+
+  #positions(): Record<string, number> {
+    return Object.fromEntries(this.#inputs.map(input => [input.name, input.position]));
+  }
+
+  #isQuietCommitDue(): boolean {
+    const quietMs = this.#allIdle !== null ? IDLE_COMMIT_MS : this.#routes.length > 0 ? ROUTED_COMMIT_MS : QUIET_COMMIT_MS;
+    if (this.#around.clock.monotonic() - this.#journaled.atMs < quietMs) return false;
+    const relayed = this.#relay!.relayedThrough;
+    return (
+      this.#watermarkMs > this.#journaled.watermarkMs ||
+      (relayed >= this.#lastSending && this.#journaled.relayedThrough < this.#lastSending) ||
+      JSON.stringify(this.#positions()) !== this.#journaled.positions
+    );
+  }
+
+  /** Makes a commit of what has happened since the last, if it changed or sends anything, or it is time to. */
+  async #commitIfNeeded(): Promise<void> {
+    const number = this.#commits + 1;
+    const watermarkMs = this.#watermarkMs;
+    const { delta, outbox } = this.processor.take(number, watermarkMs);
+    if (delta === null && isEmpty(outbox) && !this.#isQuietCommitDue()) return;
+    this.#commits = number;
+    const positions = this.#positions();
+    // Taken at this boundary, before the next batch changes anything.
+    const { state } = this.processor;
+    const { checkpointBytes, stateBytesMax } = this.#options.limits;
+    const journalBytes = this.journal.bytesAppended + (delta?.length ?? 0);
+    const checkpoint = this.#checkpoints.begin({ state, journalBytes, checkpointBytes, stateBytesMax });
+    await this.#inFlight;
+    this.#checkFailure();
+    const append = this.#append(number, { positions, watermarkMs, delta, outbox }).then(async landed => {
+      if (checkpoint !== null) this.#checkpoints.finish(checkpoint, landed, { state, store: this.#store! });
+    });
+    this.#inFlight = append.catch(error => this.#fail(error));
+    if (state.bytes > stateBytesMax) state.evict(stateBytesMax);
+  }
+
+  async #append(
+    number: number,
+    content: { positions: Record<string, number>; watermarkMs: number; delta: Uint8Array | null; outbox: Outbox },
+  ): Promise<Pointer> {
+    const relay = this.#relay!;
+    const relayedThrough = relay.relayedThrough;
+    const snapshot = this.#checkpoints.announce(relayedThrough);
+    const landed = await this.journal.append({
+      ...content,
+      epoch: this.journal.epoch,
+      commit: number,
+      relayedThrough,
+      tails: this.#checkpoints.noteTails(relay.takeTails()),
+      snapshot: snapshot?.manifest.commitSeq ?? 0,
+    });
+    this.#journaled = {
+      watermarkMs: content.watermarkMs,
+      relayedThrough,
+      positions: JSON.stringify(content.positions),
+      atMs: this.#around.clock.monotonic(),
+    };
+    this.#send(number, content.outbox, content.watermarkMs);
+    for (const input of this.#inputs) input.committed(content.positions[input.name] ?? 0);
+    if (snapshot !== null) await this.#checkpoints.cut(snapshot, this.journal);
+    return { epoch: this.journal.epoch, commit: number, seq: landed.lastSeq, crc: landed.crc };
+  }
+
+  #tick(): void {
+    this.#cancelTick = this.#around.clock.after(TICK_MS, () => {
+      if (this.#stopping) return;
+      this.#wake();
+      this.#relay?.tell().catch(error => this.#fail(error));
+      this.#tick();
+    });
+  }
+
+  #wake(): void {
+    this.#signal = true;
+    this.#resolveWake?.();
+    this.#resolveWake = null;
+  }
+
+  async #woken(): Promise<void> {
+    if (!this.#signal) {
+      await new Promise<void>(resolve => {
+        this.#resolveWake = resolve;
+      });
+    }
+    this.#signal = false;
+    this.#checkFailure();
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake();
+  }
+
+  #checkFailure(): void {
+    if (this.#failure !== null) throw this.#failure.error;
+  }
+
+  /** Nothing is left half done: what is committed is sent, and the journal says so. */
+  async #handOver(): Promise<void> {
+    this.phase = 'stopping';
+    const relay = this.#relay!;
+    this.#stopping = false;
+    while (relay.relayedThrough < this.#commits) await this.#woken();
+    const { delta, outbox } = this.processor.take(this.#commits + 1, this.#watermarkMs);
+    this.#commits++;
+    await this.#append(this.#commits, { positions: this.#positions(), watermarkMs: this.#watermarkMs, delta, outbox });
+    while (relay.relayedThrough < this.#commits) await this.#woken();
+    await this.#checkpoints.settle();
+    await this.journal.release();
+    await this.#close();
+    this.phase = 'stopped';
+  }
+
+  async #end(error: unknown): Promise<void> {
+    const stopped = this.phase === 'stopped';
+    this.phase = isMillraceError(error, 'FENCED') ? 'fenced' : 'failed';
+    const { plan, stage, partition, around, onEnded } = this.#options;
+    const level = this.phase === 'fenced' ? 'warn' : 'error';
+    const fields = { pipeline: plan.pipeline, stage: stage.name, partition, ...errorFields(error) };
+    around.observer.emit({ event: `task.${this.phase}`, level, ...fields });
+    await this.#close();
+    if (!stopped) onEnded(error);
+  }
+
+  async #close(): Promise<void> {
+    this.#cancelTick?.();
+    this.#relay?.stop();
+    this.journal.stop();
+    await this.#checkpoints.stop();
+    await Promise.all(this.#inputs.map(input => input.stop()));
+    const store = this.#store;
+    this.#store = null;
+    await store?.close();
+  }
+
+  /** Stops softly; after `deadlineMs` hard, and then the next owner recovers from the journal. */
+  async stop({ deadlineMs }: { deadlineMs: number }): Promise<void> {
+    if (this.#ended === null) return;
+    this.#stopping = true;
+    this.#wake();
+    const cancel = this.#around.clock.after(deadlineMs, () => this.abandon());
+    await this.#ended;
+    cancel();
+  }
+
+  /** Ends at once, whatever is under way. */
+  abandon(): void {
+    this.#relay?.stop();
+    this.journal.stop();
+    this.#fail(new Error(`task ${this.name} was stopped before it was done`));
+  }
+}
