@@ -40,6 +40,6 @@ export interface Operator {
   resume(watermarkMs: number): void;
   /** Names the entries that `receive` will touch for this record. */
   want(wants: Wants, port: number, key: string | null, value: unknown, timeMs: number): void;
-  /** Names the entries that `advance` will touch. Called again until all it names is in memory (timers, then their keys). */
+  /** Names the entries that `advance` will touch. Called again until nothing new is wanted (timers, then their keys). */
   wantAdvance(wants: Wants, watermarkMs: number): void;
 }

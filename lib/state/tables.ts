@@ -35,23 +35,17 @@ export interface ListTable<T> {
 
 /** Opens the tables of one operator. A name is unique within the operator and part of the disk's schema. */
 export interface Tables {
-  values<V>(name: string): ValueTable<V>;
+  /** `inMemory`: entries are never evicted, for small ones that nobody can name in advance (timers). */
+  values<V>(name: string, options?: { readonly inMemory?: boolean }): ValueTable<V>;
   lists<T>(name: string): ListTable<T>;
 }
 
-/**
- * Collects what a batch will touch, before it runs; asked for only while some entries are on disk alone. True: it is in
- * memory, or known not to exist, and may be looked at at once, so that what it points to can be wanted too. False: it is
- * being brought in, and whoever collects will be asked again when it is there.
- */
+/** Collects what a batch will touch, before it runs; asked for only while some entries are on disk alone. */
 export interface Wants {
   key(
     table: ValueTable<never> | ListTable<never> | ValueTable<unknown> | ListTable<unknown>,
     bucket: number,
     key: string,
-  ): boolean;
-  bucket(
-    table: ValueTable<never> | ListTable<never> | ValueTable<unknown> | ListTable<unknown>,
-    bucket: number,
-  ): boolean;
+  ): void;
+  bucket(table: ValueTable<never> | ListTable<never> | ValueTable<unknown> | ListTable<unknown>, bucket: number): void;
 }
