@@ -104,6 +104,8 @@ class MemoryStore implements Store {
   readonly #disk: Disk;
   readonly #release: () => void;
   #closed = false;
+  /** Writes happen one after the other in the order of the calls. */
+  #lastWrite: Promise<void> = Promise.resolve();
   /** All keys in order, made when a range is asked for and dropped when the set of keys changes. */
   #sorted: string[] | null = null;
 
@@ -122,14 +124,18 @@ class MemoryStore implements Store {
 
   async write(batch: readonly StoreWrite[]): Promise<void> {
     this.#check();
-    // Copied at once: the caller's buffers are the caller's again as soon as the call returns.
     const copy = batch.map(copyOf);
-    // A crash meets a write either before or after it reached the disk.
-    if (this.#disk.random.chance(0.5)) await pause(this.#disk);
-    this.#check();
-    for (const one of copy) this.#apply(one);
-    await pause(this.#disk);
-    this.#check();
+    const done = this.#lastWrite.then(async () => {
+      // A crash meets a write either before or after it reached the disk.
+      if (this.#disk.random.chance(0.5)) await pause(this.#disk);
+      this.#check();
+      for (const one of copy) this.#apply(one);
+      await pause(this.#disk);
+      this.#check();
+    });
+    // Whoever called hears of a failure; the queue behind it goes on.
+    this.#lastWrite = done.catch(() => undefined);
+    return done;
   }
 
   range({ gte, lt, sliceMax = 1_000 }: { gte: Uint8Array; lt: Uint8Array; sliceMax?: number }) {
@@ -139,13 +145,11 @@ class MemoryStore implements Store {
   }
 
   async clear({ gte, lt }: { gte: Uint8Array; lt: Uint8Array }): Promise<void> {
-    this.#check();
-    this.#apply({ type: 'clear', gte, lt });
-    await pause(this.#disk);
-    this.#check();
+    return this.write([{ type: 'clear', gte, lt }]);
   }
 
   async close(): Promise<void> {
+    await this.#lastWrite;
     if (this.#closed) return;
     this.#closed = true;
     this.#content.clean = true;
