@@ -25,6 +25,13 @@ export interface Waiter {
   noAnswer(tag: number, why: NoAnswer): void;
 }
 
+/** A message as it goes out; headers are encoded. */
+export interface Outgoing {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers: Uint8Array | null;
+}
+
 interface Waiting {
   readonly waiter: Waiter;
   readonly tag: number;
@@ -64,17 +71,11 @@ export class Inbox {
   }
 
   /**
-   * Publishes and waits for the answer, whichever way it ends. `headers` are encoded. Never throws for the state of the
+   * Publishes and waits for the answer, whichever way it ends. Never throws for the state of the
    * connection: what cannot be sent has no answer, and the waiter may hear so before this returns.
    */
-  send(message: {
-    readonly subject: string;
-    readonly data: Uint8Array;
-    readonly headers: Uint8Array | null;
-    readonly waiter: Waiter;
-    readonly tag: number;
-  }): void {
-    const { subject, data, waiter, tag } = message;
+  send(message: Outgoing, waiter: Waiter, tag: number): void {
+    const { subject, data, headers } = message;
     if (!this.#up) {
       // The client would keep it for later; whoever asks again would then find both sent.
       waiter.noAnswer(tag, { kind: 'disconnected', cause: new Error('there is no connection to NATS') });
@@ -84,11 +85,7 @@ export class Inbox {
     this.#waiting.set(token, { waiter, tag, subject, deadline: performance.now() + this.#answerMs });
     try {
       const reply = this.#prefix + token;
-      this.#client.publish(
-        subject,
-        data,
-        message.headers === null ? { reply } : { reply, headers: asClientHeaders(message.headers) },
-      );
+      this.#client.publish(subject, data, headers === null ? { reply } : { reply, headers: asClientHeaders(headers) });
     } catch (error) {
       this.#waiting.delete(token);
       waiter.noAnswer(tag, { kind: 'disconnected', cause: error as Error });
@@ -96,13 +93,9 @@ export class Inbox {
   }
 
   /** Sends without waiting for an answer. */
-  post(message: { readonly subject: string; readonly data: Uint8Array; readonly headers: Uint8Array | null }): void {
+  post({ subject, data, headers }: Outgoing): void {
     if (!this.#up || this.#client.isClosed()) return;
-    this.#client.publish(
-      message.subject,
-      message.data,
-      message.headers === null ? undefined : { headers: asClientHeaders(message.headers) },
-    );
+    this.#client.publish(subject, data, headers === null ? undefined : { headers: asClientHeaders(headers) });
   }
 
   connected(): void {

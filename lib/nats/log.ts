@@ -19,7 +19,7 @@ import { ask, askOrThrow } from './api.ts';
 import { appendAll } from './append-all.ts';
 import type { NatsLink } from './connection.ts';
 import { encodeHeaders, headerLines, textOf } from './headers.ts';
-import type { NoAnswer, Waiter } from './inbox.ts';
+import type { NoAnswer, Outgoing, Waiter } from './inbox.ts';
 import { NatsReader } from './reader.ts';
 import { type ApiFailure, errorOf, judgeRefusal, NO_MESSAGE, STREAM_NAME_IN_USE, STREAM_NOT_FOUND } from './refusal.ts';
 import { storedMessageOf, streamConfigOf, streamInfoOf, type WireMessage, type WireStreamInfo } from './streams.ts';
@@ -30,13 +30,6 @@ const BATCH_MESSAGES_MAX = 1_000;
 interface Ack {
   readonly error?: ApiFailure;
   readonly seq: number;
-}
-
-/** A message as it goes out. */
-interface Outgoing {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  readonly headers: Uint8Array | null;
 }
 
 export class NatsLog implements Log {
@@ -54,7 +47,7 @@ export class NatsLog implements Log {
     const outgoing = this.#outgoing(message, '');
     const outcome = await new Promise<Uint8Array | NoAnswer>(resolve => {
       const waiter: Waiter = { answer: (_, data) => resolve(data), noAnswer: (_, why) => resolve(why) };
-      this.#link.inbox.send({ ...outgoing, waiter, tag: 0 });
+      this.#link.inbox.send(outgoing, waiter, 0);
     });
     return this.#judge(outcome, message.subject);
   }
@@ -84,7 +77,7 @@ export class NatsLog implements Log {
         },
       };
       for (let i = 0; i <= last; i++) {
-        if (i === 0 || i === last) this.#link.inbox.send({ ...outgoing[i]!, waiter, tag: i });
+        if (i === 0 || i === last) this.#link.inbox.send(outgoing[i]!, waiter, i);
         else this.#link.inbox.post(outgoing[i]!);
       }
     });
@@ -97,7 +90,7 @@ export class NatsLog implements Log {
       messages,
       send: (index, waiter) => {
         const outgoing = this.#outgoing(messages[index]!, '');
-        this.#link.inbox.send({ ...outgoing, waiter, tag: index });
+        this.#link.inbox.send(outgoing, waiter, index);
         return outgoing.data.length + (outgoing.headers?.length ?? 0);
       },
       landed: (index, answer) => {
