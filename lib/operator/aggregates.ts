@@ -15,7 +15,7 @@
 import { MillraceError } from '../base/errors.ts';
 import { encodeKey } from '../record/key.ts';
 import { addDistinct, type DistinctSketch, distinctResult, mergeDistinct } from './distinct.ts';
-import { compareValues, refusePromise, shown } from './order.ts';
+import { compareValues } from './order.ts';
 import {
   ACCURACY_MIN,
   addQuantile,
@@ -38,6 +38,7 @@ import {
   SCALE_MAX,
   unitsOf,
 } from './sums.ts';
+import { refusePromise, shown } from './user-code.ts';
 
 /** Values that `collect` keeps for one key and window when told no other limit. */
 export const COLLECT_MAX = 1_000;

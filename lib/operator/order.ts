@@ -1,11 +1,9 @@
 /**
- * A total order on values, and the guards around user code that several operators share.
+ * A total order on values.
  *
- * The order settles ties. Two records of one key with the same event time arrive in either order after a restart or a
+ * It settles ties. Two records of one key with the same event time arrive in either order after a restart or a
  * move; a result that must not depend on that asks `compareValues` who is first.
  */
-import { MillraceError } from '../base/errors.ts';
-
 /** Numbers before bigints before texts before everything else; the last by its JSON. 0: no result can tell them apart. */
 export function compareValues(left: unknown, right: unknown): number {
   if (left === right) return 0;
@@ -26,26 +24,4 @@ function rankOf(value: unknown): number {
 
 function textOf(value: unknown): string {
   return JSON.stringify(value, (_name, part) => (typeof part === 'bigint' ? `${part}n` : part)) ?? 'undefined';
-}
-
-/**
- * Ends a user function that answered with a promise: an operator cannot wait.
- * @throws MillraceError USER_CODE
- */
-export function refusePromise(value: unknown, where: string): void {
-  if (!(value instanceof Promise)) return;
-  // Its own failure, if it has one, is nobody's news any more.
-  value.catch(() => {});
-  throw new MillraceError(
-    'USER_CODE',
-    `${where} returned a promise; operators are synchronous: look data up with a table join`,
-  );
-}
-
-/** A value as an error message shows it: short, and never throwing itself. */
-export function shown(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? value.slice(0, 40) + '…' : value);
-  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
-  if (value === null || value === undefined) return String(value);
-  return Array.isArray(value) ? 'a list' : `a value of type ${typeof value}`;
 }

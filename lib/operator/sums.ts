@@ -8,7 +8,7 @@
  * `sum(f, { scale })` is exact: it counts in units of 10^−scale, as integers, and refuses what is not one.
  */
 import { MillraceError } from '../base/errors.ts';
-import { shown } from './order.ts';
+import { shown } from './user-code.ts';
 
 /** The running sum and what rounding took from it. */
 export type CompensatedSum = [sum: number, lost: number];

@@ -1,0 +1,90 @@
+/**
+ * The fold: a window's aggregates as one. A *row* is their accumulators, in order; it is what windows keep per key.
+ *
+ * A record enters in two steps. `extract` runs the user's functions; `add` puts what they gave into rows. Aggregates
+ * whose `add` or `merge` is the user's own (`risky`) go first and on copies where more than one of them runs, so that
+ * one that throws leaves every row as it was.
+ */
+import { addMayThrow } from './aggregates.ts';
+import { copyValue } from './copy.ts';
+import type { AggregateSpec } from './spec.ts';
+
+export type Row = unknown[];
+
+export class Fold {
+  #aggregates: readonly AggregateSpec[];
+  #risky: readonly number[];
+  #safe: readonly number[];
+  #extracted: unknown[];
+  readonly merges: boolean;
+
+  constructor(aggregates: readonly AggregateSpec[]) {
+    const places = aggregates.map((_aggregate, i) => i);
+    this.#aggregates = aggregates;
+    this.#risky = places.filter(i => addMayThrow(aggregates[i]!));
+    this.#safe = places.filter(i => !addMayThrow(aggregates[i]!));
+    this.#extracted = aggregates.map(() => undefined);
+    this.merges = aggregates.every(aggregate => aggregate.merge !== undefined);
+  }
+
+  /** Takes from a record what the aggregates want. Throws what user code throws. */
+  extract(value: unknown): void {
+    const aggregates = this.#aggregates;
+    for (let i = 0; i < aggregates.length; i++) this.#extracted[i] = aggregates[i]!.extract(value);
+  }
+
+  start(): Row {
+    return this.#aggregates.map(aggregate => aggregate.init());
+  }
+
+  /** Adds what was extracted last to one row. Throws what user code throws, and has then changed nothing. */
+  add(row: Row, timeMs: number): void {
+    if (this.#risky.length > 0) this.#addRisky([row], timeMs);
+    this.#addSafe(row, timeMs);
+  }
+
+  /** `add` for several rows: all or none. */
+  addAll(rows: readonly Row[], timeMs: number): void {
+    if (this.#risky.length > 0) this.#addRisky(rows, timeMs);
+    for (let i = 0; i < rows.length; i++) this.#addSafe(rows[i]!, timeMs);
+  }
+
+  #addSafe(row: Row, timeMs: number): void {
+    const safe = this.#safe;
+    for (let s = 0; s < safe.length; s++) {
+      const i = safe[s]!;
+      row[i] = this.#aggregates[i]!.add(row[i], this.#extracted[i], timeMs);
+    }
+  }
+
+  #addRisky(rows: readonly Row[], timeMs: number): void {
+    const isAlone = rows.length * this.#risky.length === 1;
+    const added: unknown[] = [];
+    for (const row of rows) {
+      for (const i of this.#risky) {
+        const accumulator = isAlone ? row[i] : copyValue(row[i]);
+        added.push(this.#aggregates[i]!.add(accumulator, this.#extracted[i], timeMs));
+      }
+    }
+    let at = 0;
+    for (const row of rows) for (const i of this.#risky) row[i] = added[at++];
+  }
+
+  /** Merges rows into `into`, which is thrown away if user code throws; the rows stay as they are. */
+  mergeInto(into: Row, rows: readonly Row[]): void {
+    for (const i of this.#risky) {
+      for (const row of rows) into[i] = this.#aggregates[i]!.merge!(into[i], copyValue(row[i]));
+    }
+    for (const i of this.#safe) {
+      for (const row of rows) into[i] = this.#aggregates[i]!.merge!(into[i], row[i]);
+    }
+  }
+
+  /** A row's results. Throws what user code throws, and LIMIT_REACHED. */
+  results(row: Row): unknown[] {
+    // What the user gets back may be the accumulator itself, and the next record may change that in place.
+    return this.#aggregates.map((aggregate, i) =>
+      aggregate.result(this.#risky.includes(i) ? copyValue(row[i]) : row[i]),
+    );
+  }
+}

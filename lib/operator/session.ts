@@ -1,0 +1,219 @@
+/**
+ * Session windows: records of a key that are at most `gapMs` apart share a session, whatever the order they come in; a
+ * record between two sessions makes them one.
+ *
+ * State: table `sessions`, one entry a key with its sessions in the order of time; table `timers`, the moment when the
+ * first of them must be looked at.
+ *
+ * A record at exactly `last + gap` still joins, so a session ends after that moment, and closes when
+ * `W − grace > last + gap`, strictly. What is late follows from "a record is late for a window that has closed":
+ * - one that would join a closed session is late. So that this is known, a closed session leaves its two ends behind
+ *   until no acceptable record can come near: until `W − grace > last + 2·gap`.
+ * - one whose own window `[time, time + gap]` has closed is late, unless it falls inside an open session: nothing closed
+ *   can be near it there, while before the first record of one something closed and forgotten could be.
+ * Therefore what went out is exactly the sessions of the accepted records.
+ *
+ * A result has `startMs` = time of the first record, `endMs` and event time = time of the last one. `emit: 'updates'`
+ * sends each session that a batch changed, once per batch; when sessions become one the result takes the earliest
+ * start, and rows sent before under the later starts are void (they are never sent as final).
+ *
+ * `lagMs` is gap + grace: a session that was open at W has last ≥ W − grace − gap.
+ */
+import { MillraceError } from '../base/errors.ts';
+import type { ValueTable, Wants } from '../state/tables.ts';
+import { NO_WATERMARK } from '../window/watermark.ts';
+import { Fold, type Row } from './fold.ts';
+import type { Operator, OperatorContext } from './operator.ts';
+import { Timers } from './timers.ts';
+import { refusePromise } from './user-code.ts';
+import type { WindowOperatorSpec } from './window.ts';
+
+/** First and last event time, and the accumulators; null: it has closed. */
+interface Session {
+  s: number;
+  e: number;
+  a: Row | null;
+}
+
+/** A key's sessions, more than the gap apart, and the time of the timer that is armed for them. */
+interface KeySessions {
+  due: number;
+  list: Session[];
+}
+
+/** Slots of the timer table that a gap and grace are cut into: few enough to be cheap, small enough to load at once. */
+const SLOTS = 16;
+
+export class SessionAggregate implements Operator {
+  readonly lagMs: number;
+  #spec: WindowOperatorSpec;
+  #context: OperatorContext;
+  #fold: Fold;
+  #gapMs: number;
+  #sessions: ValueTable<KeySessions>;
+  #timers: Timers;
+  #watermarkMs = NO_WATERMARK;
+  #horizonMs = NO_WATERMARK;
+  /** For 'updates': the sessions that the batch has changed, and their keys. */
+  #changed = new Map<Session, string>();
+
+  constructor(spec: WindowOperatorSpec, gapMs: number, context: OperatorContext) {
+    this.#spec = spec;
+    this.#context = context;
+    this.#gapMs = gapMs;
+    this.#fold = new Fold(spec.aggregates);
+    if (!this.#fold.merges) {
+      throw new MillraceError('INVALID_ARGUMENT', `${context.name}: sessions need aggregates that have 'merge'`);
+    }
+    this.#sessions = context.tables.values<KeySessions>('sessions');
+    this.#timers = new Timers({
+      tables: context.tables,
+      slotMs: Math.max(1, Math.ceil((gapMs + spec.graceMs) / SLOTS)),
+    });
+    this.lagMs = gapMs + spec.graceMs;
+  }
+
+  receive(_port: number, key: string | null, value: unknown, timeMs: number): void {
+    const context = this.#context;
+    if (value === null || value === undefined) {
+      context.drop('null-value');
+      return;
+    }
+    const known = key === null ? undefined : this.#sessions.get(0, key);
+    const list = known?.list ?? NONE;
+    // The sessions that the record would join: from `from` on, before `to`.
+    let from = 0;
+    while (from < list.length && list[from]!.e < timeMs - this.#gapMs) from++;
+    let to = from;
+    while (to < list.length && list[to]!.s <= timeMs + this.#gapMs) to++;
+    const lateByMs = this.#latenessOf(list, { from, to }, timeMs);
+    if (lateByMs > 0) {
+      context.late({ key, value, timeMs, watermarkMs: this.#watermarkMs, lateByMs });
+      return;
+    }
+    try {
+      if (key === null) throw new MillraceError('RECORD_KEY', 'a record without a key cannot be put in a session');
+      this.#fold.extract(value);
+      if (to - from === 1) this.#extend(key, known!, list[from]!, timeMs);
+      else this.#join(key, known, { from, to }, timeMs);
+    } catch (cause) {
+      context.poison(cause, { key, value, timeMs });
+    }
+  }
+
+  /** How much more grace would have let the record in; 0: it is not late. */
+  #latenessOf(list: readonly Session[], joins: { from: number; to: number }, timeMs: number): number {
+    for (let i = joins.from; i < joins.to; i++) {
+      const session = list[i]!;
+      if (session.a === null) return Math.max(1, this.#horizonMs - session.e - this.#gapMs);
+    }
+    const isInside = joins.from < joins.to && list[joins.from]!.s <= timeMs;
+    return isInside ? 0 : Math.max(0, this.#horizonMs - timeMs - this.#gapMs);
+  }
+
+  /** The record joins one session, by far the most common case. */
+  #extend(key: string, known: KeySessions, session: Session, timeMs: number): void {
+    this.#fold.add(session.a!, timeMs);
+    if (timeMs < session.s) session.s = timeMs;
+    if (timeMs > session.e) session.e = timeMs;
+    this.#sessions.set(0, key, known);
+    if (this.#spec.emit === 'updates') this.#changed.set(session, key);
+  }
+
+  /** The record begins a session, or makes several one. */
+  #join(key: string, known: KeySessions | undefined, joins: { from: number; to: number }, timeMs: number): void {
+    const joined = known === undefined ? NONE : known.list.slice(joins.from, joins.to);
+    const row = this.#fold.start();
+    this.#fold.add(row, timeMs);
+    this.#fold.mergeInto(
+      row,
+      joined.map(session => session.a!),
+    );
+    const session: Session = {
+      s: Math.min(timeMs, joined[0]?.s ?? timeMs),
+      e: Math.max(timeMs, joined.at(-1)?.e ?? timeMs),
+      a: row,
+    };
+    const due = this.#closingTime(session);
+    const entry: KeySessions = known ?? { due: Number.POSITIVE_INFINITY, list: [] };
+    entry.list.splice(joins.from, joined.length, session);
+    // A session that grows is due later than its timer says: it is armed anew when that fires.
+    if (due < entry.due) {
+      entry.due = due;
+      this.#timers.set(key, due);
+    }
+    this.#sessions.set(0, key, entry);
+    if (this.#spec.emit === 'final') return;
+    for (const gone of joined) this.#changed.delete(gone);
+    this.#changed.set(session, key);
+  }
+
+  /** The first watermark, in whole ms, at which the session is closed, or forgotten. */
+  #closingTime(session: Session): number {
+    return session.e + this.#gapMs * (session.a === null ? 2 : 1) + this.#spec.graceMs + 1;
+  }
+
+  advance(watermarkMs: number): void {
+    this.#setWatermark(watermarkMs);
+    this.#timers.fire(watermarkMs, this.#look);
+    for (const [session, key] of this.#changed) if (session.a !== null) this.#send(key, session, session.a, false);
+    this.#changed.clear();
+  }
+
+  /** A key's timer has fired: closes and forgets what is due, and arms the next. */
+  #look = (key: string, dueMs: number): void => {
+    const known = this.#sessions.get(0, key);
+    if (known === undefined || known.due !== dueMs) return;
+    const kept: Session[] = [];
+    let due = Number.POSITIVE_INFINITY;
+    for (const session of known.list) {
+      if (session.a !== null && this.#closingTime(session) <= this.#watermarkMs) {
+        this.#send(key, session, session.a, true);
+        session.a = null;
+      }
+      const next = this.#closingTime(session);
+      if (next <= this.#watermarkMs) continue;
+      kept.push(session);
+      due = Math.min(due, next);
+    }
+    if (kept.length === 0) {
+      this.#sessions.delete(0, key);
+      return;
+    }
+    this.#sessions.set(0, key, { due, list: kept });
+    this.#timers.set(key, due);
+  };
+
+  #send(key: string, session: Session, row: Row, final: boolean): void {
+    const { s: startMs, e: endMs } = session;
+    let shaped: unknown;
+    try {
+      shaped = this.#spec.shape({ key, startMs, endMs, results: this.#fold.results(row), final });
+      refusePromise(shaped, 'the function that shapes a window');
+    } catch (cause) {
+      this.#context.poison(cause, { key, value: { startMs, endMs }, timeMs: endMs });
+      return;
+    }
+    this.#context.emit(key, shaped, endMs);
+  }
+
+  resume(watermarkMs: number): void {
+    this.#setWatermark(watermarkMs);
+    this.#timers.resume();
+  }
+
+  #setWatermark(watermarkMs: number): void {
+    this.#watermarkMs = watermarkMs;
+    this.#horizonMs = watermarkMs - this.#spec.graceMs;
+  }
+
+  want(wants: Wants, _port: number, key: string | null): void {
+    if (key !== null) wants.key(this.#sessions, 0, key);
+  }
+
+  wantAdvance(wants: Wants, watermarkMs: number): void {
+    this.#timers.forEachDue(watermarkMs, key => wants.key(this.#sessions, 0, key));
+  }
+}
+
+const NONE: readonly Session[] = [];

@@ -1,0 +1,82 @@
+/**
+ * Timers in event time, one due time per id, fired in the order of time when the watermark reaches them.
+ *
+ * State: a value table of due times, key = id, bucket (*slot*) = ⌊due / slotMs⌋. It stays in memory whole, since a timer
+ * may be set for any moment. A heap holds the timers of the slots that the watermark has reached; it is derived, and
+ * filled a slot at a time.
+ *
+ * The owner knows what is armed: setting an id again leaves the former entry behind if it is in another slot, so the
+ * owner clears it first or ignores it when it fires.
+ */
+import type { Tables, ValueTable } from '../state/tables.ts';
+import { type Due, DueQueue } from './due.ts';
+
+export class Timers {
+  #table: ValueTable<number>;
+  #slotMs: number;
+  #queue = new DueQueue();
+  /** Timers of the slots before this one are in the heap. */
+  #queuedTo = Number.NEGATIVE_INFINITY;
+  /** While firing: timers set for a moment that has passed; they wait for the next advance. */
+  #waiting: Due[] | null = null;
+  #firingTo = Number.NEGATIVE_INFINITY;
+
+  constructor(options: { tables: Tables; slotMs: number }) {
+    this.#table = options.tables.values<number>('timers', { inMemory: true });
+    this.#slotMs = options.slotMs;
+  }
+
+  set(id: string, dueMs: number): void {
+    const slot = Math.floor(dueMs / this.#slotMs);
+    this.#table.set(slot, id, dueMs);
+    const due = { timeMs: dueMs, bucket: slot, key: id, index: 0 };
+    if (this.#waiting !== null && dueMs <= this.#firingTo) this.#waiting.push(due);
+    else if (slot < this.#queuedTo) this.#queue.push(due);
+  }
+
+  /** @param dueMs what it was set to */
+  clear(id: string, dueMs: number): void {
+    const slot = Math.floor(dueMs / this.#slotMs);
+    if (this.#table.get(slot, id) === dueMs) this.#table.delete(slot, id);
+  }
+
+  /** Fires, once each, what is due at `watermarkMs`. A timer that `fire` sets for the past waits for the next call. */
+  fire(watermarkMs: number, fire: (id: string, dueMs: number) => void): void {
+    this.#load(watermarkMs);
+    this.#waiting = [];
+    this.#firingTo = watermarkMs;
+    for (let due = this.#queue.peek(); due !== undefined && due.timeMs <= watermarkMs; due = this.#queue.peek()) {
+      this.#queue.pop();
+      if (this.#table.get(due.bucket, due.key) !== due.timeMs) continue;
+      this.#table.delete(due.bucket, due.key);
+      fire(due.key, due.timeMs);
+    }
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    for (const due of waiting) this.#queue.push(due);
+  }
+
+  /** Visits the ids that `fire` would fire, some perhaps in vain. */
+  forEachDue(watermarkMs: number, visit: (id: string) => void): void {
+    this.#load(watermarkMs);
+    this.#queue.forEachUpTo(watermarkMs, due => visit(due.key));
+  }
+
+  #load(watermarkMs: number): void {
+    const reached = Math.floor(watermarkMs / this.#slotMs) + 1;
+    if (!(reached > this.#queuedTo)) return;
+    for (const slot of this.#table.bucketsBelow(reached)) {
+      if (slot < this.#queuedTo) continue;
+      for (const [id, dueMs] of this.#table.entries(slot)) {
+        this.#queue.push({ timeMs: dueMs, bucket: slot, key: id, index: 0 });
+      }
+    }
+    this.#queuedTo = reached;
+  }
+
+  /** After a restart: the heap is made again when it is next asked for. */
+  resume(): void {
+    this.#queue.clear();
+    this.#queuedTo = Number.NEGATIVE_INFINITY;
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * Windows of one size, tumbling and hopping: one result per key and window. Sessions are in `session.ts`.
+ *
+ * State: one row of accumulators (`fold.ts`) per key and *slice*, in a value table, bucket = number of the slice.
+ * A slice is a window, or, where windows overlap and every aggregate merges, a pane (`windows.ts`): then a record
+ * enters one row instead of one for each window, and windows are put together from panes when they are asked for.
+ *
+ * A window closes when W ≥ end + grace: its buckets are gone through once, and dropped when no open window needs them.
+ * A record is late for a window that has closed and counts in those still open; late for all of them, it is late.
+ *
+ * Results have the event time `end − 1` and go out in the order of windows. `emit: 'updates'` sends, once per batch, each
+ * key and window that the batch changed, and each window once more at close, as final.
+ *
+ * `lagMs` is grace: a window that was open at W has W < end + grace, in whole ms end − 1 ≥ W − grace.
+ */
+import { MillraceError } from '../base/errors.ts';
+import type { ValueTable, Wants } from '../state/tables.ts';
+import { NO_WATERMARK } from '../window/watermark.ts';
+import { endOf, firstWindowAt, lastEndedBy, lastWindowAt, panesOf, startOf, type Windows } from '../window/windows.ts';
+import { Fold, type Row } from './fold.ts';
+import type { Operator, OperatorContext } from './operator.ts';
+import type { StatefulSpec, WindowSpec } from './spec.ts';
+import { refusePromise } from './user-code.ts';
+
+export type WindowOperatorSpec = Extract<StatefulSpec, { kind: 'window' }>;
+type FixedSpec = Exclude<WindowSpec, { kind: 'session' }>;
+
+export class WindowAggregate implements Operator {
+  readonly lagMs: number;
+  #spec: WindowOperatorSpec;
+  #context: OperatorContext;
+  #fold: Fold;
+  #windows: Windows;
+  /** Null: slices are windows. */
+  #panes: Windows | null;
+  #rows: ValueTable<Row>;
+  #watermarkMs = NO_WATERMARK;
+  /** Windows up to this one have closed. */
+  #closedTo = Number.NEGATIVE_INFINITY;
+  /** For 'updates': keys by slice that the batch has changed. */
+  #changed = new Map<number, Set<string>>();
+  #touched: Row[] = [];
+
+  constructor(spec: WindowOperatorSpec, window: FixedSpec, context: OperatorContext) {
+    this.#spec = spec;
+    this.#context = context;
+    this.#fold = new Fold(spec.aggregates);
+    this.#windows = {
+      sizeMs: window.sizeMs,
+      advanceMs: window.kind === 'tumbling' ? window.sizeMs : window.advanceMs,
+      offsetMs: window.offsetMs,
+    };
+    const overlap = this.#windows.advanceMs < this.#windows.sizeMs;
+    this.#panes = overlap && this.#fold.merges ? panesOf(this.#windows) : null;
+    this.#rows = context.tables.values<Row>(this.#panes === null ? 'windows' : 'panes');
+    this.lagMs = spec.graceMs;
+  }
+
+  receive(_port: number, key: string | null, value: unknown, timeMs: number): void {
+    const context = this.#context;
+    if (value === null || value === undefined) {
+      context.drop('null-value');
+      return;
+    }
+    const first = firstWindowAt(this.#windows, timeMs);
+    const last = lastWindowAt(this.#windows, timeMs);
+    if (first > last) {
+      // Windows that do not touch leave gaps: nothing asks for what falls there.
+      context.drop('filtered');
+      return;
+    }
+    if (last <= this.#closedTo) {
+      const lateByMs = this.#watermarkMs - this.#spec.graceMs - endOf(this.#windows, last) + 1;
+      context.late({ key, value, timeMs, watermarkMs: this.#watermarkMs, lateByMs });
+      return;
+    }
+    try {
+      if (key === null) throw new MillraceError('RECORD_KEY', 'a record without a key cannot be put in a window');
+      this.#fold.extract(value);
+      if (this.#panes !== null) this.#addToSlice(lastWindowAt(this.#panes, timeMs), key, timeMs);
+      else if (first === last) this.#addToSlice(last, key, timeMs);
+      else this.#addToWindows(Math.max(first, this.#closedTo + 1), last, key, timeMs);
+    } catch (cause) {
+      context.poison(cause, { key, value, timeMs });
+    }
+  }
+
+  #addToSlice(slice: number, key: string, timeMs: number): void {
+    const row = this.#rows.get(slice, key) ?? this.#fold.start();
+    this.#fold.add(row, timeMs);
+    this.#keep(slice, key, row);
+  }
+
+  #addToWindows(first: number, last: number, key: string, timeMs: number): void {
+    const rows = this.#touched;
+    rows.length = 0;
+    for (let window = first; window <= last; window++) rows.push(this.#rows.get(window, key) ?? this.#fold.start());
+    this.#fold.addAll(rows, timeMs);
+    for (let window = first; window <= last; window++) this.#keep(window, key, rows[window - first]!);
+  }
+
+  #keep(slice: number, key: string, row: Row): void {
+    this.#rows.set(slice, key, row);
+    if (this.#spec.emit === 'final') return;
+    const keys = this.#changed.get(slice);
+    if (keys === undefined) this.#changed.set(slice, new Set([key]));
+    else keys.add(key);
+  }
+
+  advance(watermarkMs: number): void {
+    const closedBefore = this.#closedTo;
+    this.#setWatermark(watermarkMs);
+    if (this.#closedTo > closedBefore) {
+      if (this.#panes === null) this.#closeWindows();
+      else this.#closePanes(this.#panes, closedBefore);
+    }
+    if (this.#changed.size > 0) this.#sendUpdates();
+  }
+
+  #closeWindows(): void {
+    for (const window of this.#rows.bucketsBelow(this.#closedTo + 1)) {
+      for (const [key, row] of this.#rows.entries(window)) this.#send(window, key, row, true);
+      this.#rows.drop(window);
+    }
+  }
+
+  #closePanes(panes: Windows, closedBefore: number): void {
+    const windows = this.#windows;
+    const closedTo = this.#closedTo;
+    // Only windows that some pane is part of: the watermark may have leapt over years.
+    let next = closedBefore + 1;
+    for (const pane of this.#rows.bucketsBelow(lastWindowAt(panes, endOf(windows, closedTo)))) {
+      const paneMs = startOf(panes, pane);
+      const last = Math.min(closedTo, lastWindowAt(windows, paneMs));
+      next = Math.max(next, firstWindowAt(windows, paneMs));
+      for (; next <= last; next++) this.#closeFromPanes(panes, next);
+    }
+    for (const pane of this.#rows.bucketsBelow(lastWindowAt(panes, startOf(windows, closedTo + 1)))) {
+      this.#rows.drop(pane);
+    }
+  }
+
+  #closeFromPanes(panes: Windows, window: number): void {
+    const keys = new Map<string, Row[]>();
+    const end = lastWindowAt(panes, endOf(this.#windows, window));
+    for (let pane = lastWindowAt(panes, startOf(this.#windows, window)); pane < end; pane++) {
+      for (const [key, row] of this.#rows.entries(pane)) {
+        const rows = keys.get(key);
+        if (rows === undefined) keys.set(key, [row]);
+        else rows.push(row);
+      }
+    }
+    for (const [key, rows] of keys) this.#sendMerged(window, key, rows, true);
+  }
+
+  #sendUpdates(): void {
+    const windows = new Map<number, Set<string>>();
+    for (const [slice, keys] of this.#changed) {
+      const sliceMs = startOf(this.#panes ?? this.#windows, slice);
+      const last = this.#panes === null ? slice : lastWindowAt(this.#windows, sliceMs);
+      const first = this.#panes === null ? slice : firstWindowAt(this.#windows, sliceMs);
+      for (let window = Math.max(first, this.#closedTo + 1); window <= last; window++) {
+        const known = windows.get(window);
+        if (known === undefined) windows.set(window, this.#panes === null ? keys : new Set(keys));
+        else for (const key of keys) known.add(key);
+      }
+    }
+    this.#changed.clear();
+    for (const window of [...windows.keys()].sort((a, b) => a - b)) {
+      for (const key of windows.get(window)!) {
+        if (this.#panes === null) this.#send(window, key, this.#rows.get(window, key)!, false);
+        else this.#sendMerged(window, key, this.#rowsOf(this.#panes, window, key), false);
+      }
+    }
+  }
+
+  #rowsOf(panes: Windows, window: number, key: string): Row[] {
+    const rows: Row[] = [];
+    const end = lastWindowAt(panes, endOf(this.#windows, window));
+    for (let pane = lastWindowAt(panes, startOf(this.#windows, window)); pane < end; pane++) {
+      const row = this.#rows.get(pane, key);
+      if (row !== undefined) rows.push(row);
+    }
+    return rows;
+  }
+
+  #sendMerged(window: number, key: string, rows: readonly Row[], final: boolean): void {
+    if (rows.length === 1) {
+      this.#send(window, key, rows[0]!, final);
+      return;
+    }
+    let merged: Row;
+    try {
+      merged = this.#fold.start();
+      this.#fold.mergeInto(merged, rows);
+    } catch (cause) {
+      this.#refuse(cause, window, key);
+      return;
+    }
+    this.#send(window, key, merged, final);
+  }
+
+  #send(window: number, key: string, row: Row, final: boolean): void {
+    const startMs = startOf(this.#windows, window);
+    const endMs = endOf(this.#windows, window);
+    let shaped: unknown;
+    try {
+      shaped = this.#spec.shape({ key, startMs, endMs, results: this.#fold.results(row), final });
+      refusePromise(shaped, 'the function that shapes a window');
+    } catch (cause) {
+      this.#refuse(cause, window, key);
+      return;
+    }
+    this.#context.emit(key, shaped, endMs - 1);
+  }
+
+  /** No record is at fault: the letter tells which window has no result. */
+  #refuse(cause: unknown, window: number, key: string): void {
+    const startMs = startOf(this.#windows, window);
+    const endMs = endOf(this.#windows, window);
+    this.#context.poison(cause, { key, value: { startMs, endMs }, timeMs: endMs - 1 });
+  }
+
+  resume(watermarkMs: number): void {
+    this.#setWatermark(watermarkMs);
+  }
+
+  #setWatermark(watermarkMs: number): void {
+    this.#watermarkMs = watermarkMs;
+    this.#closedTo = lastEndedBy(this.#windows, watermarkMs - this.#spec.graceMs);
+  }
+
+  want(wants: Wants, _port: number, key: string | null, value: unknown, timeMs: number): void {
+    if (key === null || value === null || value === undefined) return;
+    const first = Math.max(firstWindowAt(this.#windows, timeMs), this.#closedTo + 1);
+    const last = lastWindowAt(this.#windows, timeMs);
+    if (first > last) return;
+    if (this.#panes === null) {
+      for (let window = first; window <= last; window++) wants.key(this.#rows, window, key);
+    } else if (this.#spec.emit === 'final') {
+      wants.key(this.#rows, lastWindowAt(this.#panes, timeMs), key);
+    } else {
+      // Its windows are put together again at the end of the batch.
+      const end = lastWindowAt(this.#panes, endOf(this.#windows, last));
+      for (let pane = lastWindowAt(this.#panes, startOf(this.#windows, first)); pane < end; pane++) {
+        wants.key(this.#rows, pane, key);
+      }
+    }
+  }
+
+  wantAdvance(wants: Wants, watermarkMs: number): void {
+    const closedTo = lastEndedBy(this.#windows, watermarkMs - this.#spec.graceMs);
+    if (closedTo <= this.#closedTo) return;
+    const panes = this.#panes;
+    const end = panes === null ? closedTo + 1 : lastWindowAt(panes, endOf(this.#windows, closedTo));
+    for (const slice of this.#rows.bucketsBelow(end)) wants.bucket(this.#rows, slice);
+  }
+}
