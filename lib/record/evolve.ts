@@ -9,7 +9,7 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { MillraceError, messageOf } from '../base/errors.ts';
-import { type Checked, checker } from './schema.ts';
+import { type Checked, checker, isPromise } from './schema.ts';
 
 /** A schema that takes every version and gives the latest's output. */
 export interface Versions<Latest extends StandardSchemaV1>
@@ -92,8 +92,7 @@ function bringUp<Output>(
   } catch (cause) {
     throw new MillraceError('USER_CODE', `bringing ${step.name} up threw: ${messageOf(cause)}`, { cause });
   }
-  if (brought instanceof Promise) {
-    brought.catch(() => undefined);
+  if (isPromise(brought)) {
     throw new MillraceError('USER_CODE', `bringing ${step.name} up returned a promise: it must be synchronous`);
   }
   const checked = checkLatest(brought);

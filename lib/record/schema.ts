@@ -1,6 +1,6 @@
 /** Schemas: any Standard Schema (zod, valibot, arktype, …) as a function that returns the value as the schema gives it. */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import { MillraceError, messageOf } from '../base/errors.ts';
+import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 
 /** A value as a schema left it, or why the schema does not fit. */
 export type Checked<T> =
@@ -52,17 +52,24 @@ function run<T>(standard: StandardSchemaV1.Props<unknown, T>, value: unknown): S
   try {
     result = standard.validate(value);
   } catch (cause) {
+    if (isMillraceError(cause)) throw cause;
     throw new MillraceError('USER_CODE', `the schema threw: ${messageOf(cause)}`, { cause });
   }
-  if (result instanceof Promise) {
-    // Nobody will wait for it; a later rejection must not end the process.
-    result.catch(() => undefined);
+  if (isPromise(result)) {
     throw new MillraceError(
       'USER_CODE',
       'the schema is asynchronous: records are validated synchronously, so move what it waits for out of the schema',
     );
   }
   return result;
+}
+
+/** Whether user code went asynchronous where it may not. A later rejection, which nobody waits for, then ends nothing. */
+export function isPromise(value: unknown): value is Promise<unknown> {
+  if (typeof value !== 'object' || value === null || !('then' in value) || typeof value.then !== 'function')
+    return false;
+  value.then(undefined, () => undefined);
+  return true;
 }
 
 function reasonsOf(issues: readonly StandardSchemaV1.Issue[]): string[] {
