@@ -52,12 +52,14 @@ export class Tally {
     this.lastMs = options.lastMs;
   }
 
-  add(row: Row): void {
-    if (this.inTail(row)) return;
+  /** False: the row's window is in the tail and does not count. */
+  add(row: Row): boolean {
+    if (this.inTail(row)) return false;
     const text = COLUMNS[this.query].map(column => row[column]).join(' ');
     this.rows++;
     this.low = (this.low + fnv(text, 0x811c9dc5)) >>> 0;
     this.high = (this.high + fnv(text, 0x5bd1e995)) >>> 0;
+    return true;
   }
 
   answer(): Answer {

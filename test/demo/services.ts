@@ -12,6 +12,7 @@
  * Faults, all decided by the flight's row alone: 2 % of flights and those more than six hours late never leave;
  * one of 997 leaves without ever having been planned; 5 % of the events are sent twice; one of 10,000 cannot be read.
  */
+import { chance } from '../rig/chance.ts';
 import type { Flight } from './flights.ts';
 
 const MINUTE_MS = 60_000;
@@ -154,12 +155,4 @@ function tellHeartbeats(told: Told[], fromMs: number, timeLastMs: number): void 
     told.push({ subject: 'planning.heartbeat', body, sentMs: timeMs, timeMs, fault: 'none' });
     told.push({ subject: 'operations.heartbeat', body, sentMs: timeMs, timeMs, fault: 'none' });
   }
-}
-
-/** A number in [0, 1) that depends on the two integers alone (Chris Wellons' lowbias32 as the mixer). */
-function chance(seed: number, salt: number): number {
-  let x = (Math.imul(seed, 0x9e3779b1) + Math.imul(salt, 0x85ebca77)) | 0;
-  x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
-  x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
-  return ((x ^ (x >>> 16)) >>> 0) / 2 ** 32;
 }

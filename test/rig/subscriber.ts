@@ -2,7 +2,7 @@
  * A plain downstream subscriber: reads an output through an ordered JetStream consumer, as any service would, and takes
  * frames apart into rows.
  */
-import { type ConsumerMessages, DeliverPolicy, type NatsConnection } from 'nats';
+import { AckPolicy, DeliverPolicy, type JsMsg, type NatsConnection } from 'nats';
 
 export interface Arrival {
   readonly subject: string;
@@ -16,24 +16,37 @@ export interface Subscription {
   stop(): Promise<void>;
 }
 
+/** Name of the stream that keeps the subject, or null while none does. */
+export async function streamOf(connection: NatsConnection, subject: string): Promise<string | null> {
+  const manager = await connection.jetstreamManager();
+  for await (const name of manager.streams.names(subject)) return name;
+  return null;
+}
+
+/** Sequence of the stream's last message; 0 while there is none. */
+export async function lastSequenceOf(connection: NatsConnection, stream: string): Promise<number> {
+  const manager = await connection.jetstreamManager();
+  return (await manager.streams.info(stream)).state.last_seq;
+}
+
 /**
- * Delivers every row of `stream` whose subject matches, oldest first. Calls `failed` when the consumer is lost.
+ * Delivers every row of `stream` whose subject matches, oldest first, from sequence `from` on.
  * Throws when the stream does not exist.
  */
 export async function subscribe(
   connection: NatsConnection,
-  options: { stream: string; subjects: readonly string[]; arrived: (arrival: Arrival) => void },
+  options: { stream: string; subject: string; from?: number; arrived: (arrival: Arrival) => void },
 ): Promise<Subscription> {
-  const consumer = await connection.jetstream().consumers.get(options.stream, {
-    filterSubjects: [...options.subjects],
-    deliver_policy: DeliverPolicy.All,
+  const { stream, subject, from = 1, arrived } = options;
+  const consumer = await connection.jetstream().consumers.get(stream, {
+    filterSubjects: subject,
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: from,
   });
-  const messages: ConsumerMessages = await consumer.consume({
+  const messages = await consumer.consume({
     max_messages: 2_000,
     callback: message => {
-      const storedMs = message.info.timestampNanos / 1e6;
-      const text = Buffer.from(message.data.buffer, message.data.byteOffset, message.data.length).toString();
-      for (const row of text.split('\n')) if (row !== '') options.arrived({ subject: message.subject, row, storedMs });
+      takeApart(message, arrived);
     },
   });
   return {
@@ -43,14 +56,39 @@ export async function subscribe(
   };
 }
 
-/** Sequence and number of messages of a stream; null while there is no such stream. */
-export async function sizeOf(connection: NatsConnection, stream: string): Promise<{ lastSeq: number } | null> {
+/** Reads what the stream holds of a subject at this moment, and resolves with the sequence it was read to. */
+export async function readAll(
+  connection: NatsConnection,
+  options: { stream: string; subject: string; from?: number; arrived: (arrival: Arrival) => void },
+): Promise<number> {
+  const { stream, subject, from = 1, arrived } = options;
+  const lastSeq = await lastSequenceOf(connection, stream);
+  if (lastSeq < from) return lastSeq;
   const manager = await connection.jetstreamManager();
-  try {
-    const { state } = await manager.streams.info(stream);
-    return { lastSeq: state.last_seq };
-  } catch (error) {
-    if (error instanceof Error && error.message.includes('stream not found')) return null;
-    throw error;
+  const { name, num_pending } = await manager.consumers.add(stream, {
+    filter_subject: subject,
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: from,
+    ack_policy: AckPolicy.None,
+    mem_storage: true,
+    inactive_threshold: 60e9,
+  });
+  const consumer = await connection.jetstream().consumers.get(stream, name);
+  let left = num_pending;
+  while (left > 0) {
+    const messages = await consumer.fetch({ max_messages: Math.min(left, 500), expires: 10_000 });
+    for await (const message of messages) {
+      takeApart(message, arrived);
+      left = message.info.pending;
+    }
   }
+  await consumer.delete();
+  return lastSeq;
+}
+
+/** A message is one record, or a frame of records a line each. */
+function takeApart(message: JsMsg, arrived: (arrival: Arrival) => void): void {
+  const storedMs = message.info.timestampNanos / 1e6;
+  const { subject } = message;
+  for (const row of message.string().split('\n')) if (row !== '') arrived({ subject, row, storedMs });
 }

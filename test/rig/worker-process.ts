@@ -1,0 +1,117 @@
+/**
+ * A Millrace worker as a process of its own, started through the command that users run, and ended as gently or as
+ * rudely as asked. It dies with this process.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { AdminClient } from '../../lib/control/client.ts';
+
+const LAUNCHER = fileURLToPath(new URL('../../cmd/millrace.mjs', import.meta.url));
+const START_MS = 30_000;
+const STOP_MS = 15_000;
+const POLL_MS = 50;
+const OUTPUT_CHARS_MAX = 16_384;
+
+export class WorkerProcess {
+  /** Where its API listens, `host:port`; known from the first start on and the same across restarts. */
+  address = '';
+  private readonly natsUrl: string;
+  private readonly dataDir: string;
+  private child: ChildProcess | null = null;
+  private output = '';
+  /** Called when it ends though nobody asked it to, with the end of what it said. */
+  onDeath: ((reason: string) => void) | null = null;
+
+  constructor(options: { natsUrl: string; dataDir: string }) {
+    this.natsUrl = options.natsUrl;
+    this.dataDir = options.dataDir;
+  }
+
+  /** Throws when it does not run. */
+  get pid(): number {
+    if (this.child?.pid === undefined) throw new Error('the worker does not run');
+    return this.child.pid;
+  }
+
+  /** Resolves when the process runs and its API answers. Throws with what it said when it ends before. */
+  async start(): Promise<void> {
+    if (this.address === '') this.address = `127.0.0.1:${await freePort()}`;
+    const flags = ['worker', '--nats', this.natsUrl, '--data', this.dataDir, '--listen', this.address];
+    const child = spawn(process.execPath, [LAUNCHER, ...flags], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8');
+      stream.on('data', (text: string) => (this.output = (this.output + text).slice(-OUTPUT_CHARS_MAX)));
+    }
+    const endWithUs = () => child.kill('SIGKILL');
+    process.once('exit', endWithUs);
+    child.once('exit', (code, signal) => {
+      process.removeListener('exit', endWithUs);
+      if (this.child !== child) return;
+      this.child = null;
+      this.onDeath?.(`the worker ended with ${signal ?? `code ${code}`}: ${this.said()}`);
+    });
+    await this.untilItAnswers(child);
+  }
+
+  /** SIGKILL: no goodbye. Resolves when the process is gone. */
+  kill(): Promise<void> {
+    return this.end('SIGKILL');
+  }
+
+  /** SIGTERM, and by force when that takes too long. */
+  stop(): Promise<void> {
+    return this.end('SIGTERM');
+  }
+
+  /** The last lines that it wrote. */
+  said(): string {
+    return this.output.trimEnd().split('\n').slice(-8).join('\n');
+  }
+
+  private async untilItAnswers(child: ChildProcess): Promise<void> {
+    const client = new AdminClient(this.address, { timeoutMs: 1_000 });
+    const deadlineMs = Date.now() + START_MS;
+    try {
+      for (;;) {
+        try {
+          await client.info();
+          return;
+        } catch (error) {
+          // Ended on purpose while it was starting: whoever did that does not wait for it.
+          if (this.child !== child && child.signalCode !== null) return;
+          if (this.child !== child) throw new Error(`the worker did not start: ${this.said()}`, { cause: error });
+          if (Date.now() > deadlineMs) throw new Error(`the worker does not answer: ${this.said()}`, { cause: error });
+        }
+        await new Promise(resolve => setTimeout(resolve, POLL_MS));
+      }
+    } finally {
+      client.close();
+    }
+  }
+
+  private async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const child = this.child;
+    if (child === null) return;
+    this.child = null;
+    const gone = new Promise(resolve => child.once('exit', resolve));
+    child.kill(signal);
+    const force = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+    await gone;
+    clearTimeout(force);
+  }
+}
+
+/** A port of this machine that nobody uses at the moment. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
