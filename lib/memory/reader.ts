@@ -1,0 +1,141 @@
+/**
+ * A cursor over a stream in memory. It sees the stream as of its last wake-up, which faults may delay, cut short or
+ * repeat; what it has seen it delivers in order, none missing, none doubled.
+ */
+import { MillraceError } from '../base/errors.ts';
+import type { LogReader, ReadOptions, StoredMessage } from '../port/log.ts';
+import { matches } from '../record/subject.ts';
+import type { MemoryStream } from './stream.ts';
+
+/** How a reader comes to see: given by the broker, which knows delays and outages. */
+export interface Sight {
+  stream(name: string): MemoryStream | null;
+  /** Calls `look` once the reader may look again. */
+  soon(look: () => void): void;
+  /** How far of `available` new messages it may see this time, at least 1. */
+  cut(available: number): number;
+  /** Whether to wake it once more for nothing. */
+  again(): boolean;
+}
+
+/** Allowed for each message beside its data, as the real reader counts. */
+const OVERHEAD_BYTES = 200;
+
+export class MemoryReader implements LogReader {
+  onReady: (() => void) | null = null;
+  readonly #sight: Sight;
+  readonly #name: string;
+  readonly #filters: readonly string[] | null;
+  readonly #refusesGaps: boolean;
+  #stream: MemoryStream | null = null;
+  #error: Error | null = null;
+  #position: number;
+  /** Last sequence that may be delivered. */
+  #visible = 0;
+  /** The reader has seen the stream's end. */
+  #drained = false;
+  #lookPending = false;
+  #stopped = false;
+  readonly #watcher = () => this.#lookSoon();
+
+  constructor(sight: Sight, { stream, subjects, from, gaps }: ReadOptions) {
+    this.#sight = sight;
+    this.#name = stream;
+    this.#filters = subjects ?? null;
+    this.#refusesGaps = (gaps ?? (subjects === undefined ? 'refuse' : 'allow')) === 'refuse';
+    this.#position = Math.max(1, from);
+    this.#lookSoon();
+  }
+
+  get caughtUp(): boolean {
+    if (!this.#drained || this.#error !== null) return false;
+    this.#skip();
+    return this.#position > this.#visible;
+  }
+
+  get error(): Error | null {
+    return this.#error;
+  }
+
+  take({ messagesMax, bytesMax }: { messagesMax: number; bytesMax: number }): StoredMessage[] {
+    const taken: StoredMessage[] = [];
+    const stream = this.#stream;
+    if (stream === null || this.#error !== null) return taken;
+    for (let bytes = 0; taken.length < messagesMax && (bytes < bytesMax || taken.length === 0); ) {
+      this.#skip();
+      if (this.#position > this.#visible) break;
+      const message = stream.at(this.#position)!;
+      this.#position++;
+      taken.push(message);
+      bytes += message.data.length + OVERHEAD_BYTES;
+    }
+    return taken;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#stream?.watchers.delete(this.#watcher);
+  }
+
+  #lookSoon(): void {
+    if (this.#lookPending || this.#stopped) return;
+    this.#lookPending = true;
+    this.#sight.soon(() => {
+      this.#lookPending = false;
+      if (!this.#stopped && this.#error === null) this.#look();
+    });
+  }
+
+  #look(): void {
+    const stream = this.#open();
+    if (stream !== null) {
+      const available = stream.lastSeq - this.#visible;
+      if (available > 0) this.#visible += this.#sight.cut(available);
+      this.#drained = this.#visible >= stream.lastSeq;
+      if (!this.#drained || this.#sight.again()) this.#lookSoon();
+    }
+    this.onReady?.();
+  }
+
+  /** The stream, if it still is what we read. */
+  #open(): MemoryStream | null {
+    const stream = this.#sight.stream(this.#name);
+    const before = this.#stream;
+    if (stream === null) return this.#fail('STREAM_MISSING', 'does not exist');
+    if (before !== null && before !== stream) return this.#fail('STREAM_CHANGED', 'was made anew');
+    if (before === null) {
+      if (stream.lastSeq < this.#position - 1) return this.#fail('STREAM_CHANGED', 'ends before our position');
+      this.#stream = stream;
+      this.#visible = this.#position - 1;
+      stream.watchers.add(this.#watcher);
+    }
+    const refuses = this.#refusesGaps && (stream.settings.maxMessagesPerSubject ?? 0) <= 0;
+    const judged = before === null || this.#filters === null;
+    if (refuses && judged && this.#position > 1 && stream.firstSeq > this.#position) {
+      return this.#fail('STREAM_CHANGED', 'was purged past our position');
+    }
+    return stream;
+  }
+
+  #fail(code: 'STREAM_MISSING' | 'STREAM_CHANGED', what: string): null {
+    this.#error = new MillraceError(code, `stream ${this.#name} ${what}`);
+    this.#stream?.watchers.delete(this.#watcher);
+    return null;
+  }
+
+  /** Moves to the next message that is there and wanted. */
+  #skip(): void {
+    const stream = this.#stream!;
+    if (this.#position < stream.firstSeq) this.#position = Math.min(stream.firstSeq, this.#visible + 1);
+    while (this.#position <= this.#visible) {
+      const message = stream.at(this.#position);
+      if (message !== null && (this.#filters === null || this.#wants(message.subject))) return;
+      this.#position++;
+    }
+  }
+
+  #wants(subject: string): boolean {
+    for (const filter of this.#filters!) if (filter === subject || matches(filter, subject)) return true;
+    return false;
+  }
+}
