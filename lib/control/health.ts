@@ -5,35 +5,20 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { fromJSON } from '@grpc/proto-loader';
 
-const SCHEMA = {
-  nested: {
-    grpc: {
-      nested: {
-        health: {
-          nested: {
-            v1: {
-              nested: {
-                HealthCheckRequest: { fields: { service: { type: 'string', id: 1 } } },
-                HealthCheckResponse: {
-                  fields: { status: { type: 'ServingStatus', id: 1 } },
-                  nested: {
-                    ServingStatus: { values: { UNKNOWN: 0, SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } },
-                  },
-                },
-                Health: {
-                  methods: { Check: { requestType: 'HealthCheckRequest', responseType: 'HealthCheckResponse' } },
-                },
-              },
-            },
-          },
-        },
-      },
-    },
+const V1 = {
+  HealthCheckRequest: { fields: { service: { type: 'string', id: 1 } } },
+  HealthCheckResponse: {
+    fields: { status: { type: 'ServingStatus', id: 1 } },
+    nested: { ServingStatus: { values: { UNKNOWN: 0, SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } } },
   },
+  Health: { methods: { Check: { requestType: 'HealthCheckRequest', responseType: 'HealthCheckResponse' } } },
 };
 
+type Schema = Parameters<typeof fromJSON>[0];
+
 export function healthService(): ServiceDefinition {
-  return fromJSON(SCHEMA, { enums: String, defaults: true })['grpc.health.v1.Health'] as ServiceDefinition;
+  const schema: unknown = { nested: { grpc: { nested: { health: { nested: { v1: { nested: V1 } } } } } } };
+  return fromJSON(schema as Schema, { enums: String, defaults: true })['grpc.health.v1.Health'] as ServiceDefinition;
 }
 
 /** @param healthy whether the worker is connected and not stopping; a standby is healthy. */

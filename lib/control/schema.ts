@@ -2,7 +2,7 @@
  * The control interface's schema at run time, read from `proto/`: paths, encoders and decoders of its methods.
  */
 import { fileURLToPath } from 'node:url';
-import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
+import { logVerbosity, type MethodDefinition, type ServiceDefinition, setLogVerbosity } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { invariant } from '../base/errors.ts';
 
@@ -22,6 +22,9 @@ export type MethodName =
 
 /** Requests and answers up to this size; bundles are the largest. */
 export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
+
+// The library prints what it also returns; errors are told once, by whoever handles them.
+setLogVerbosity(logVerbosity.NONE);
 
 let service: ServiceDefinition | null = null;
 

@@ -173,7 +173,8 @@ export class AdminServer {
       else await this.#sendStatuses(call, { name, intervalMs, left });
       call.end();
     } catch (error) {
-      call.destroy(Object.assign(new Error(), this.#failure(error)));
+      // Not `destroy`: the library turns an `error` event into the call's status, and a destroyed stream sends none.
+      call.emit('error', Object.assign(new Error(), this.#failure(error)));
     } finally {
       this.#watching.delete(call);
     }

@@ -136,7 +136,6 @@ export class Commands {
       const spec = (await this.#specs.get(name))?.spec;
       if (spec === undefined || spec.revision !== revision) break;
       if (spec.remains !== null) return { done: true, ...spec.remains };
-      if (this.#worker.active && this.#worker.status(name).state === 'failed') break;
       await sleep(this.#clock, 100);
     }
     return { done: false, kept: [], deleted: [] };

@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { Client, credentials } from '@grpc/grpc-js';
+import { ERRORS, type ErrorCode, isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
+import { AdminClient } from '../../../lib/control/client.ts';
+import { fromStatus, toStatus } from '../../../lib/control/errors.ts';
+import { healthService } from '../../../lib/control/health.ts';
+import { adminService } from '../../../lib/control/schema.ts';
+import { AdminServer } from '../../../lib/control/server.ts';
+import { FakeCluster, fakeBundle, until } from '../worker/fakes.ts';
+
+let cluster: FakeCluster;
+let stops: (() => Promise<void> | void)[];
+beforeEach(() => {
+  cluster = new FakeCluster();
+  stops = [];
+});
+afterEach(async () => {
+  for (const stop of stops.reverse()) await stop();
+  await cluster.stop();
+});
+
+/** A worker with its API on a real socket, and a client of it. The port is taken before, so that it can be told. */
+async function served(name: string, options: { address?: string; leaseMs?: number } = {}) {
+  const made = cluster.worker(name, options);
+  const server = new AdminServer({
+    listen: options.address ?? '127.0.0.1:0',
+    commands: made.commands,
+    worker: made.worker,
+    observer: made.observer,
+    version: '1.2.3',
+    natsUrl: 'nats://somewhere:4222',
+    startedAtMs: 1_700_000_000_000,
+    healthy: () => true,
+  });
+  const port = await server.start();
+  const client = new AdminClient(`127.0.0.1:${port}`, { timeoutMs: 10_000 });
+  stops.push(() => server.stop({ deadlineMs: 1_000 }));
+  stops.push(() => client.close());
+  return { ...made, server, client, port };
+}
+
+function refused(code: ErrorCode, text: RegExp) {
+  return (error: unknown) => isMillraceError(error) && error.code === code && text.test(error.message);
+}
+
+describe('the API', () => {
+  test('deploys, and says of the second time that nothing changed', async () => {
+    const { client } = await served('a');
+    const bundle = fakeBundle('p');
+    assert.deepEqual(await client.deploy(bundle, { dryRun: true }), { name: 'p', revision: 1, outcome: 'created' });
+    assert.deepEqual(await client.list(), []);
+    assert.deepEqual(await client.deploy(bundle), { name: 'p', revision: 1, outcome: 'created' });
+    assert.deepEqual(await client.deploy(bundle), { name: 'p', revision: 1, outcome: 'unchanged' });
+  });
+
+  test('plans without changing anything', async () => {
+    const { client } = await served('a');
+    assert.deepEqual(await client.plan(fakeBundle('p', { shape: 'q' })), {
+      name: 'p',
+      text: 'pipeline p, shape q',
+      summary: { shape: 'q' },
+      fingerprint: 'fp-q',
+      outcome: 'created',
+      incompatibilities: [],
+    });
+    assert.equal(cluster.bucket.revision, 0);
+  });
+
+  test('passes a status on with every field, and keeps null apart from 0', async () => {
+    const { client, worker, engine } = await served('a');
+    await worker.start();
+    await client.deploy(fakeBundle('p'));
+    await until('it runs', () => engine.running.length === 1);
+    const pipeline = await client.get('p');
+    assert.deepEqual(pipeline.status, engine.running[0]!.status());
+    assert.equal(pipeline.worker, 'a');
+    assert.equal(pipeline.revision, 1);
+    assert.equal(pipeline.deleting, false);
+    assert.equal(pipeline.bundleHash, fakeBundle('p').hash);
+    const [listed] = await client.list();
+    assert.deepEqual(listed!.status.tasks, []);
+    assert.deepEqual(listed!.status.readers, pipeline.status.readers);
+  });
+
+  test('describes with the plan, restarts, deletes', async () => {
+    const { client, worker, engine } = await served('a');
+    await worker.start();
+    await client.deploy(fakeBundle('p'));
+    const described = await client.describe('p');
+    assert.equal(described.text, 'pipeline p, shape a');
+    assert.deepEqual(described.summary, { shape: 'a' });
+    assert.equal(await client.restart('p'), 2);
+    await until('it was restarted', () => engine.running[0]?.revision === 2);
+    assert.deepEqual(await client.delete('p', { purge: true }), {
+      done: true,
+      kept: [],
+      deleted: ['stream MR_p_journal'],
+    });
+    await assert.rejects(client.get('p'), refused('NOT_FOUND', /nothing is deployed yet/));
+  });
+
+  test('refuses what is incompatible, wrong or missing with codes and reasons', async () => {
+    const { client, engine } = await served('a');
+    await client.deploy(fakeBundle('p'));
+    await assert.rejects(
+      client.deploy(fakeBundle('p', { shape: 'größer' })),
+      refused('PLAN_INCOMPATIBLE', /\n {2}- shape was a, now größer\n/),
+    );
+    engine.planError = new MillraceError('PLAN_INVALID', 'p.ts:1:1: a\np.ts:2:1: b');
+    await assert.rejects(client.plan(fakeBundle('p')), refused('PLAN_INVALID', /^p\.ts:1:1: a\np\.ts:2:1: b$/));
+    await assert.rejects(client.get('x'), refused('NOT_FOUND', /there are: p/));
+    await assert.rejects(client.get(''), refused('INVALID_ARGUMENT', /name of the pipeline is missing/));
+    const empty = { code: new Uint8Array(0), hash: '', file: '' };
+    await assert.rejects(client.deploy(empty), refused('INVALID_ARGUMENT', /bundle is missing/));
+    await assert.rejects(client.call('DeployPipeline', {}), refused('INVALID_ARGUMENT', /bundle is missing/));
+  });
+
+  test('watches until the pipeline is deleted', async () => {
+    const { client, worker, engine } = await served('a');
+    await worker.start();
+    await client.deploy(fakeBundle('p'));
+    await until('it runs', () => engine.running.length === 1);
+    const seen: number[] = [];
+    for await (const { status } of client.watch('p', { intervalMs: 100 })) {
+      seen.push(status.counts.in);
+      engine.running[0]!.recordsIn += 10;
+      if (seen.length === 3) void client.delete('p');
+      if (seen.length === 3) await until('it is gone', async () => (await client.list()).length === 0);
+    }
+    assert.deepEqual(seen.slice(0, 3), [0, 10, 20]);
+    await assert.rejects(client.watch('p').next(), refused('NOT_FOUND', /no pipeline is named p/));
+    await assert.rejects(client.watch('p', { intervalMs: 5 }).next(), refused('INVALID_ARGUMENT', /at least 100/));
+  });
+
+  test('a stop of the server ends watches', async () => {
+    const { client, server } = await served('a');
+    await client.deploy(fakeBundle('p'));
+    const watch = client.watch('p', { intervalMs: 100 });
+    await watch.next();
+    const [, end] = await Promise.all([
+      server.stop({ deadlineMs: 2_000 }),
+      (async () => {
+        for await (const _ of watch);
+        return 'ended';
+      })(),
+    ]);
+    assert.equal(end, 'ended');
+  });
+
+  test('a standby passes on what only the active worker knows, and answers by itself when that is gone', async () => {
+    const address = `127.0.0.1:${20_000 + Math.floor(Math.random() * 10_000)}`;
+    const a = await served('a', { address, leaseMs: 60_000 });
+    const b = await served('b', { leaseMs: 60_000 });
+    await a.worker.start();
+    await b.worker.start();
+    await b.client.deploy(fakeBundle('p'));
+    await until('a runs it', () => a.engine.running.length === 1);
+    a.engine.running[0]!.recordsIn = 42;
+    assert.equal((await b.client.get('p')).status.counts.in, 42);
+    assert.equal((await b.client.list())[0]!.worker, 'a');
+    assert.equal((await b.client.watch('p').next()).value!.status.counts.in, 42);
+    const info = await b.client.info();
+    assert.deepEqual([info.worker, info.activeWorker, info.activeAddress], ['b', 'a', address]);
+    await a.server.stop({ deadlineMs: 500 });
+    const left = await b.client.get('p');
+    assert.equal(left.status.state, 'unknown');
+    assert.match(left.status.reason!, /worker a is active but cannot be asked/);
+  });
+
+  test('says who answers', async () => {
+    const { client } = await served('a');
+    assert.deepEqual(await client.info(), {
+      version: '1.2.3',
+      worker: 'a',
+      activeWorker: null,
+      activeAddress: null,
+      natsUrl: 'nats://somewhere:4222',
+      startedAtMs: 1_700_000_000_000,
+    });
+  });
+
+  test('answers health checks', async () => {
+    const { port } = await served('a');
+    const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+    const { path, requestSerialize, responseDeserialize } = healthService().Check!;
+    const answer = await new Promise((resolve, reject) => {
+      client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, (error, value) =>
+        error ? reject(error) : resolve(value),
+      );
+    });
+    client.close();
+    assert.deepEqual(answer, { status: 'SERVING' });
+  });
+
+  test('an address where nobody listens, and one that is taken, are clear errors', async () => {
+    const { port, server } = await served('a');
+    await assert.rejects(
+      new AdminServer(baseOptions(port)).start(),
+      refused('INVALID_ARGUMENT', /cannot listen on .*--listen/),
+    );
+    await server.stop({ deadlineMs: 500 });
+    const client = new AdminClient(`127.0.0.1:${port}`);
+    await assert.rejects(client.list(), refused('WORKER_UNAVAILABLE', /millrace worker/));
+    client.close();
+  });
+});
+
+function baseOptions(port: number) {
+  const { worker, commands, observer } = cluster.worker('z');
+  return {
+    listen: `127.0.0.1:${port}`,
+    commands,
+    worker,
+    observer,
+    version: '',
+    natsUrl: '',
+    startedAtMs: 0,
+    healthy: () => true,
+  };
+}
+
+describe('errors across the wire', () => {
+  test('every code survives the way there and back', () => {
+    for (const code of Object.keys(ERRORS) as ErrorCode[]) {
+      const { details, metadata, code: status } = toStatus(new MillraceError(code, 'what happened'));
+      const back = fromStatus(Object.assign(new Error(), { code: status, details, metadata }), 'here:1');
+      assert.equal(back.code, code);
+      assert.equal(back.message, 'what happened');
+    }
+  });
+
+  test('a long text is cut to what headers can carry', () => {
+    assert.ok(toStatus(new MillraceError('PLAN_INVALID', 'x'.repeat(100_000))).details.length < 5_000);
+  });
+});
+
+test('every method of the schema is served', () => {
+  assert.equal(Object.keys(adminService()).length, 9);
+});

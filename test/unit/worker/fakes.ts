@@ -1,0 +1,159 @@
+/**
+ * A cluster in memory for tests of the worker's room and the API: registry, blobs, and an engine whose pipelines are
+ * started and stopped by the test. Its "bundles" are JSON: `{name, shape}`; pipelines of another shape cannot read on.
+ */
+import { createHash } from 'node:crypto';
+import { type Clock, systemClock } from '../../../lib/base/clock.ts';
+import type { MillraceError } from '../../../lib/base/errors.ts';
+import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
+import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
+import type { Event, Observer } from '../../../lib/observe/events.ts';
+import { emptyStatus } from '../../../lib/observe/status.ts';
+import { Commands } from '../../../lib/worker/commands.ts';
+import type { Bundle, Engine, Planned, RunningPipeline } from '../../../lib/worker/host.ts';
+import { Worker } from '../../../lib/worker/worker.ts';
+
+export class Recorder implements Observer {
+  readonly events: Event[] = [];
+  emit(event: Event): void {
+    this.events.push(event);
+  }
+  names(): string[] {
+    return this.events.map(event => event.event);
+  }
+}
+
+export class FakePipeline implements RunningPipeline {
+  readonly name: string;
+  readonly revision: number;
+  readonly failed: Promise<MillraceError>;
+  fail: (error: MillraceError) => void = () => {};
+  stopped = false;
+  stopDelayMs = 0;
+  recordsIn = 0;
+
+  constructor(name: string, revision: number) {
+    this.name = name;
+    this.revision = revision;
+    this.failed = new Promise(resolve => {
+      this.fail = resolve;
+    });
+  }
+
+  status() {
+    const empty = emptyStatus('running', null);
+    const reader = { name: 'orders', position: 7, lag: null, watermarkMs: 1_000, recordsIn: 7, idle: false };
+    const task = {
+      stage: 'join-1',
+      partition: 3,
+      state: 'running',
+      epoch: 2,
+      commits: 5,
+      recordsIn: 7,
+      recordsOut: 4,
+      watermarkMs: null,
+      stateBytes: 100,
+      stateEntries: 9,
+    };
+    return {
+      ...empty,
+      readers: [reader],
+      tasks: [task],
+      counts: { in: this.recordsIn, out: 4, late: 1, dead: 2, dropped: { duplicate: 3 } },
+    };
+  }
+
+  async stop(): Promise<void> {
+    if (this.stopDelayMs > 0) await new Promise(resolve => setTimeout(resolve, this.stopDelayMs));
+    this.stopped = true;
+  }
+}
+
+export class FakeEngine implements Engine {
+  readonly started: FakePipeline[] = [];
+  readonly cleared: { pipeline: string; purge: boolean; planned: boolean }[] = [];
+  /** Thrown by the next starts, in order. */
+  readonly startErrors: Error[] = [];
+  readonly clearErrors: Error[] = [];
+  planError: Error | null = null;
+
+  readonly plan = async (bundle: Bundle): Promise<Planned> => {
+    if (this.planError !== null) throw this.planError;
+    const { name, shape } = JSON.parse(Buffer.from(bundle.code).toString()) as { name: string; shape: string };
+    return {
+      plan: { pipeline: name, readers: [], stages: [], sinks: [], fingerprint: `fp-${shape}` },
+      summary: { shape },
+      text: `pipeline ${name}, shape ${shape}`,
+    };
+  };
+
+  readonly incompatibilities = (before: unknown, after: unknown): readonly string[] => {
+    const shapes = [before, after].map(summary => (summary as { shape: string }).shape);
+    return shapes[0] === shapes[1] ? [] : [`shape was ${shapes[0]}, now ${shapes[1]}`];
+  };
+
+  readonly start: Engine['start'] = async (plan, { revision }) => {
+    const error = this.startErrors.shift();
+    if (error !== undefined) throw error;
+    const pipeline = new FakePipeline(plan.pipeline, revision);
+    this.started.push(pipeline);
+    return pipeline;
+  };
+
+  readonly clear: Engine['clear'] = async (pipeline, { plan, purge }) => {
+    const error = this.clearErrors.shift();
+    if (error !== undefined) throw error;
+    this.cleared.push({ pipeline, purge, planned: plan !== null });
+    return purge ? { kept: [], deleted: [`stream MR_${pipeline}_journal`] } : { kept: ['state'], deleted: [] };
+  };
+
+  get running(): FakePipeline[] {
+    return this.started.filter(pipeline => !pipeline.stopped);
+  }
+}
+
+export function fakeBundle(name: string, options: { shape?: string; salt?: string } = {}): Bundle {
+  const code = Buffer.from(JSON.stringify({ name, shape: options.shape ?? 'a', salt: options.salt }));
+  return { code, hash: createHash('sha256').update(code).digest('hex'), file: `${name}.ts` };
+}
+
+export class FakeCluster {
+  readonly clock: Clock = systemClock;
+  readonly bucket = new MemoryBucket(systemClock);
+  readonly blobs = new MemoryBlobs({ clock: systemClock });
+  readonly #workers: Worker[] = [];
+
+  /** A worker that is not started yet, everything it is made of, and commands that it answers. */
+  worker(name: string, options: { address?: string; leaseMs?: number } = {}) {
+    const registry = new MemoryRegistry(this.bucket);
+    const engine = new FakeEngine();
+    const observer = new Recorder();
+    const { clock, blobs } = this;
+    const worker = new Worker({
+      name,
+      address: options.address ?? null,
+      registry,
+      blobs,
+      clock,
+      observer,
+      engine,
+      leaseMs: options.leaseMs ?? 150,
+      stopMs: 1_000,
+    });
+    this.#workers.push(worker);
+    return { worker, registry, engine, observer, commands: new Commands({ registry, blobs, engine, clock, worker }) };
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#workers.map(worker => worker.stop({ deadlineMs: 500 })));
+  }
+}
+
+/** Resolves as soon as `holds`; fails, naming `what`, when that takes longer than a hung test should. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 1_000; tries++) {
+    if (await holds()) return;
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
+  throw new Error(`waited in vain until ${what}`);
+}

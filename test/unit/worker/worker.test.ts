@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { MillraceError } from '../../../lib/base/errors.ts';
+import { FakeCluster, fakeBundle, until } from './fakes.ts';
+
+let cluster: FakeCluster;
+beforeEach(() => {
+  cluster = new FakeCluster();
+});
+afterEach(() => cluster.stop());
+
+describe('Worker', () => {
+  test('starts what is deployed, and what was deployed before it was there', async () => {
+    const a = cluster.worker('a');
+    await a.commands.deploy(fakeBundle('early'), { dryRun: false });
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('later'), { dryRun: false });
+    await until('both run', () => a.engine.running.length === 2);
+    assert.equal(a.worker.status('early').state, 'running');
+    assert.equal(a.worker.status('later').readers[0]!.position, 7);
+  });
+
+  test('a new revision replaces the old one, which has stopped before', async () => {
+    const a = cluster.worker('a');
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it runs', () => a.engine.running.length === 1);
+    const first = a.engine.running[0]!;
+    first.stopDelayMs = 50;
+    await a.commands.deploy(fakeBundle('p', { salt: '2' }), { dryRun: false });
+    await until('the second runs', () => a.engine.started.length === 2);
+    assert.equal(first.stopped, true);
+    assert.deepEqual(
+      a.engine.running.map(one => one.revision),
+      [2],
+    );
+  });
+
+  test('a failure that passes is tried again; its reason shows meanwhile', async () => {
+    const a = cluster.worker('a');
+    a.engine.startErrors.push(new MillraceError('BROKER_UNAVAILABLE', 'no answer'));
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it failed', () => a.worker.status('p').state === 'failed');
+    assert.match(a.worker.status('p').reason!, /^BROKER_UNAVAILABLE: no answer \(next try in \d+ s\)$/);
+    await until('it runs', () => a.worker.status('p').state === 'running');
+    assert.deepEqual(
+      a.observer.names().filter(name => name.startsWith('pipeline.')),
+      ['pipeline.failed', 'pipeline.started'],
+    );
+  });
+
+  test('a pipeline that stops by itself for good stays down until a person restarts it', async () => {
+    const a = cluster.worker('a');
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it runs', () => a.engine.running.length === 1);
+    a.engine.started[0]!.fail(new MillraceError('CHAIN_BROKEN', 'the journal is shorter than remembered'));
+    await until('it failed', () => a.worker.status('p').state === 'failed');
+    assert.match(a.worker.status('p').reason!, /CHAIN_BROKEN.*restart or deploy it again/);
+    assert.equal(a.engine.started.length, 1);
+    assert.equal(await a.commands.restart('p'), 2);
+    await until('it runs again', () => a.worker.status('p').state === 'running');
+    assert.equal(a.engine.started[1]!.revision, 2);
+  });
+
+  test('a broken invariant is told to whoever can end the process', async () => {
+    const a = cluster.worker('a');
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it runs', () => a.engine.running.length === 1);
+    a.engine.started[0]!.fail(new MillraceError('INVARIANT', 'cannot be'));
+    assert.equal((await a.worker.fatal).message, 'cannot be');
+  });
+
+  test('one pipeline that cannot be planned does not keep others from running', async () => {
+    const a = cluster.worker('a');
+    await a.commands.deploy(fakeBundle('bad'), { dryRun: false });
+    await a.commands.deploy(fakeBundle('good'), { dryRun: false });
+    const { plan } = a.engine;
+    Object.assign(a.engine, {
+      plan: async (bundle: ReturnType<typeof fakeBundle>) => {
+        if (bundle.file === 'bad.ts') throw new MillraceError('PLAN_INVALID', 'bad.ts:1:1: no');
+        return plan(bundle);
+      },
+    });
+    await a.worker.start();
+    await until('the good one runs', () => a.worker.status('good').state === 'running');
+    await until('the bad one failed', () => a.worker.status('bad').state === 'failed');
+  });
+
+  test('a stop hands everything over, releases the lease, and a standby takes over at once', async () => {
+    const a = cluster.worker('a', { leaseMs: 60_000 });
+    const b = cluster.worker('b', { leaseMs: 60_000 });
+    await a.worker.start();
+    await b.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('a runs it', () => a.engine.running.length === 1);
+    assert.equal(b.engine.started.length, 0);
+    await a.worker.stop({ deadlineMs: 1_000 });
+    assert.equal(a.engine.running.length, 0);
+    await until('b runs it', () => b.engine.running.length === 1);
+    assert.equal(b.worker.active, true);
+  });
+
+  test('a standby takes over from a worker that has fallen silent, which then steps down', async () => {
+    const a = cluster.worker('a');
+    const b = cluster.worker('b');
+    await a.worker.start();
+    await b.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('a runs it', () => a.engine.running.length === 1);
+    a.registry.connected = false;
+    await until('b runs it', () => b.engine.running.length === 1);
+    assert.equal(a.engine.running.length, 1);
+    a.registry.connected = true;
+    await until('a has stopped it', () => a.engine.running.length === 0);
+    assert.equal(a.worker.active, false);
+  });
+
+  test('a stop that hangs is left behind at the deadline', async () => {
+    const a = cluster.worker('a');
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it runs', () => a.engine.running.length === 1);
+    a.engine.running[0]!.stop = () => new Promise(() => {});
+    await a.worker.stop({ deadlineMs: 20 });
+    assert.deepEqual(a.observer.events.at(-1), {
+      event: 'worker.stopped',
+      level: 'warn',
+      worker: 'a',
+      inTime: false,
+    });
+  });
+
+  test('a bundle that is gone is a clear failure', async () => {
+    const a = cluster.worker('a');
+    const bundle = fakeBundle('p');
+    await a.commands.deploy(bundle, { dryRun: false });
+    await cluster.blobs.delete(`bundles/${bundle.hash}`);
+    await a.worker.start();
+    await until('it failed', () => a.worker.status('p').state === 'failed');
+    assert.match(a.worker.status('p').reason!, /NOT_FOUND: the bundle .* is gone.*deploy it again/);
+  });
+});
