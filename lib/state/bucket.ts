@@ -14,14 +14,17 @@
 export const CHANGED = 1;
 /** It, or an earlier one of its key, was there at the last cut: its deletion must be told. */
 export const KNOWN = 2;
-/** Changed since the last checkpoint. */
+/** Changed since the last checkpoint: store and snapshot must hear of it. */
 export const DIRTY = 4;
-/** The store has the key, or will once the checkpoint under way has landed. */
+/** The snapshot has the key, and so has the store, or will once it has been told: its deletion must be told. */
 export const STORED = 8;
 /** The batch in hand has wanted it. */
 export const PINNED = 16;
 /** A batch has wanted it since eviction last came by. */
 export const USED = 32;
+
+/** It came from a snapshot and the store has not been told yet. */
+export const MISSING = 64;
 
 /** One entry. There are millions: few fields. */
 export class Entry {
@@ -60,8 +63,10 @@ export class Bucket<E extends Entry = Entry> {
   dirtyKeys: string[] = [];
   unstored: Map<string, typeof UNTOLD | typeof TELLING> | null = null;
   isCleared = false;
-  /** The store has entries of it, or a count. */
+  /** Snapshot and store have entries of it, as of `STORED`. */
   isStored = false;
+  /** The store has a count of it. */
+  isCounted = false;
 
   // Of the batch in hand.
   isPinned = false;
@@ -78,7 +83,7 @@ export class Bucket<E extends Entry = Entry> {
     return this.entries.size === 0 && this.onDisk === 0;
   }
 
-  /** Whether the store must hear of it at the next checkpoint. */
+  /** Whether the store must hear of it at the next checkpoint, or is hearing of its deletions. */
   get hasNews(): boolean {
     return this.dirtyKeys.length > 0 || this.unstored !== null || this.isCleared;
   }
@@ -89,6 +94,6 @@ export interface BatchNotes {
   pinned: Entry[];
   /** Buckets with `isPinned`, `absent` or `asked` set; may be there twice. */
   touched: Bucket[];
-  /** Keys and buckets wanted and not read yet: until then nothing may be taken for absent. */
+  /** Keys and buckets that were wanted and are not read yet. */
   unread: number;
 }

@@ -46,14 +46,15 @@ export function countKey(table: string, bucket: number): Uint8Array {
   return prefixOf(COUNT + table + '\0', bucket);
 }
 
-/** All counts of a table, oldest bucket first. */
-export function countRange(table: string): KeyRange {
-  return rangeOf(Buffer.from(COUNT + table + '\0'));
+/** All counts of all tables, oldest bucket of a table first. */
+export function countRange(): KeyRange {
+  const prefix = Buffer.from(COUNT);
+  return { gte: prefix, lt: prefixEnd(prefix) };
 }
 
 /** All entries of the buckets `first` to `last`, both included. */
 export function bucketRange(table: string, first: number, last = first): KeyRange {
-  return { gte: bucketPrefix(table, first), lt: rangeOf(bucketPrefix(table, last)).lt };
+  return { gte: bucketPrefix(table, first), lt: prefixEnd(bucketPrefix(table, last)) };
 }
 
 /** The key as the disk writes it behind its bucket's prefix. */
@@ -78,23 +79,22 @@ export function entryKey(prefix: Buffer, key: string): Buffer {
   return Buffer.concat([prefix, keyBytes(key)]);
 }
 
-/** Takes an entry's prefix apart. Throws STORE_CORRUPT. */
+/** How long the bucket's prefix is that the entry's key starts with. Throws STORE_CORRUPT. */
+export function prefixLength(entry: Buffer): number {
+  const length = entry.indexOf(0) + 1 + BUCKET_BYTES;
+  if (length <= BUCKET_BYTES + 1 || length > entry.length) throw damaged(entry);
+  return length;
+}
+
+/** Takes the prefix of a bucket's entries apart. Throws STORE_CORRUPT. */
 export function parsePrefix(prefix: Buffer): { table: string; bucket: number } {
-  const end = prefix.length - BUCKET_BYTES;
-  if (end < 2 || prefix[end - 1] !== 0) throw damaged(prefix);
-  return { table: prefix.toString('utf8', 0, end - 1), bucket: bucketAt(prefix, end) };
+  const at = prefixLength(prefix) - BUCKET_BYTES;
+  return { table: prefix.toString('utf8', 0, at - 1), bucket: bucketAt(prefix, at) };
 }
 
-/** Takes an entry's key apart, given the bytes of its table's name. Throws STORE_CORRUPT. */
-export function parseEntry(entry: Buffer, table: string): { bucket: number; key: string } {
-  const at = Buffer.byteLength(table) + 1;
-  if (entry.length < at + BUCKET_BYTES) throw damaged(entry);
-  return { bucket: bucketAt(entry, at), key: keyOf(entry.subarray(at + BUCKET_BYTES)) };
-}
-
-/** The bucket that a count is about. */
-export function parseCountKey(key: Buffer): number {
-  return bucketAt(key, key.length - BUCKET_BYTES);
+/** Which bucket a count is about. Throws STORE_CORRUPT. */
+export function parseCountKey(key: Buffer): { table: string; bucket: number } {
+  return parsePrefix(key.subarray(COUNT.length));
 }
 
 export function encodeCount(count: number): Uint8Array {
@@ -104,9 +104,27 @@ export function encodeCount(count: number): Uint8Array {
 }
 
 /** Throws STORE_CORRUPT. */
-export function decodeCount(bytes: Buffer): number {
+export function decodeCount(value: Uint8Array): number {
+  const bytes = asBuffer(value);
   if (bytes.length !== 4) throw damaged(bytes);
   return bytes.readUInt32LE();
+}
+
+/** The end of the range of all keys that start with `prefix`. */
+export function prefixEnd(prefix: Uint8Array): Uint8Array {
+  const end = Buffer.from(prefix);
+  for (let i = end.length - 1; i >= 0; i--) {
+    if (end[i]! < 0xff) {
+      end[i]!++;
+      return end.subarray(0, i + 1);
+    }
+  }
+  throw new MillraceError('INVARIANT', 'a prefix of FF only has no end');
+}
+
+/** The same memory as a Buffer. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function prefixOf(name: string, bucket: number): Buffer {
@@ -119,18 +137,6 @@ function prefixOf(name: string, bucket: number): Buffer {
 
 function bucketAt(bytes: Buffer, at: number): number {
   return (bytes.readUInt32BE(at) ^ 0x80000000) * TWO_32 + bytes.readUInt32BE(at + 4);
-}
-
-/** Everything that starts with `prefix`. */
-function rangeOf(prefix: Buffer): KeyRange {
-  const after = Buffer.from(prefix);
-  for (let i = after.length - 1; i >= 0; i--) {
-    if (after[i]! < 0xff) {
-      after[i]!++;
-      return { gte: prefix, lt: after.subarray(0, i + 1) };
-    }
-  }
-  throw new MillraceError('INVARIANT', 'a prefix of FF only has no end');
 }
 
 /** In the engine since V8 11.3 (Node 20), in TypeScript's library only with ES2024. */

@@ -10,10 +10,14 @@
  * Operators open their tables before anything is restored; state of a table that nobody opened is PLAN_INCOMPATIBLE.
  */
 import { invariant } from '../base/errors.ts';
+import type { Store } from '../port/store.ts';
 import type { BatchNotes } from './bucket.ts';
+import { type Checkpoint, WriteBack } from './checkpoint.ts';
 import { applyParts, decodeDelta, encodeDelta } from './delta.ts';
 import { checkTableName } from './layout.ts';
 import { ListStateTable } from './list-table.ts';
+import { Residency, type WantsCollector } from './residency.ts';
+import { loadSegments, loadStore, type Restored, replayDelta, type Spill } from './restore.ts';
 import type { StateTable } from './table.ts';
 import type { ListTable, Tables, ValueTable } from './tables.ts';
 import { ValueStateTable } from './value-table.ts';
@@ -21,6 +25,8 @@ import { ValueStateTable } from './value-table.ts';
 export class TaskState {
   readonly #tables = new Map<string, StateTable>();
   readonly #notes: BatchNotes = { pinned: [], touched: [], unread: 0 };
+  readonly #residency = new Residency(this.#tables, this.#notes);
+  readonly #writeBack = new WriteBack(this.#tables);
 
   /** The face towards an operator. Its table `name` is the table `<operator>.<name>`. Throws INVARIANT if it is open. */
   tables(operator: string): Tables {
@@ -82,6 +88,91 @@ export class TaskState {
     this.#checkTaken();
     applyParts(this.#tables, decodeDelta(bytes));
     this.#cut();
+  }
+
+  /** `applyDelta` for a state that is partly on disk: reads what the delta touches first. */
+  replay(bytes: Uint8Array, store: Store): Promise<void> {
+    this.#checkTaken();
+    return replayDelta(this.#restored(), bytes, store);
+  }
+
+  /** How many entries the next checkpoint would write; one that changed twice may count twice. */
+  get dirtyEntries(): number {
+    return this.#writeBack.dirtyEntries;
+  }
+
+  /**
+   * Encodes up to about `entriesMax` entries of the next checkpoint, between batches, so that `checkpoint` has less to do.
+   * True: there is more.
+   */
+  prepareCheckpoint(entriesMax: number): boolean {
+    return this.#writeBack.prepare(entriesMax);
+  }
+
+  /**
+   * What changed since the last checkpoint, as of the last `takeDelta`. To be written to the store, with the caller's
+   * pointer in the same batch, once the commits up to that delta are durable; then `checkpointLanded`. Throws INVARIANT
+   * if changes are not taken yet or the last checkpoint has not landed.
+   */
+  checkpoint(): Checkpoint {
+    return this.#writeBack.take();
+  }
+
+  /** The store has the last checkpoint: its entries may be evicted from now on. */
+  checkpointLanded(): void {
+    this.#writeBack.landed();
+  }
+
+  /**
+   * Drops entries that the store has, unchanged, until about `bytesMax` are left. Does nothing while a checkpoint is open
+   * (from its first `prepareCheckpoint` to `checkpointLanded`), and spares what the batch in hand has wanted.
+   */
+  evict(bytesMax: number): void {
+    if (!this.#writeBack.isOpen) this.#residency.evict(bytesMax);
+  }
+
+  /** Where the batch in hand says what it will touch; opens it. Ask only when not `resident`. */
+  wants(): WantsCollector {
+    return this.#residency.wants;
+  }
+
+  /**
+   * Reads what is wanted and not in memory. Returns how many keys and buckets were read; 0: nothing new was wanted. What
+   * was wanted cannot be evicted until `endBatch`. Throws STORE_CORRUPT.
+   */
+  prefetch(store: Store): Promise<number> {
+    return this.#residency.prefetch(store);
+  }
+
+  /** The batch has been executed: lets go of what it had wanted. */
+  endBatch(): void {
+    this.#residency.endBatch();
+  }
+
+  /** Fills memory from a store, newest buckets first, up to about `bytesMax`. Throws STORE_CORRUPT, PLAN_INCOMPATIBLE. */
+  loadAll(store: Store, options: { bytesMax: number }): Promise<void> {
+    return loadStore(this.#restored(), store, options.bytesMax);
+  }
+
+  /** Fills memory from a snapshot's segments, oldest first. Throws JOURNAL_CORRUPT, PLAN_INCOMPATIBLE. */
+  loadSegments(segments: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, spill: Spill | null = null): Promise<void> {
+    return loadSegments(this.#restored(), segments, spill);
+  }
+
+  #restored(): Restored {
+    const state = this;
+    return {
+      tables: this.#tables,
+      residency: this.#residency,
+      writeBack: this.#writeBack,
+      get bytes() {
+        return state.bytes;
+      },
+      get resident() {
+        return state.resident;
+      },
+      cut: () => this.#cut(),
+    };
   }
 
   #cut(): void {

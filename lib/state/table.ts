@@ -7,7 +7,18 @@
  * and hands what it finds on to the list of the next checkpoint.
  */
 import { invariant, MillraceError } from '../base/errors.ts';
-import { type BatchNotes, Bucket, CHANGED, DIRTY, type Entry, KNOWN, PINNED, STORED, UNTOLD } from './bucket.ts';
+import {
+  type BatchNotes,
+  Bucket,
+  CHANGED,
+  DIRTY,
+  type Entry,
+  KNOWN,
+  MISSING,
+  PINNED,
+  STORED,
+  UNTOLD,
+} from './bucket.ts';
 import { RunningMean, roughBytes } from './size.ts';
 
 /** One in so many changed entries is looked at to keep the mean size. A power of two. */
@@ -134,7 +145,7 @@ export abstract class StateTable<E extends Entry = Entry> {
         const entry = changed[i]!;
         const flags = entry.flags;
         if ((flags & CHANGED) === 0) continue;
-        if ((flags & DIRTY) === 0) bucket.dirtyKeys.push(changedKeys[i]!);
+        if ((flags & (DIRTY | MISSING)) === 0) bucket.dirtyKeys.push(changedKeys[i]!);
         entry.flags = (flags & ~CHANGED) | KNOWN | DIRTY;
         this.settle(entry);
       }
@@ -152,10 +163,36 @@ export abstract class StateTable<E extends Entry = Entry> {
     }
   }
 
+  /**
+   * What changed came from a snapshot, which needs not be told again. `flags`: MISSING if the store must be, 0 if it has
+   * been. The bucket counts as dirty, so that the next checkpoint counts it.
+   */
+  adopt(flags: typeof MISSING | 0): void {
+    for (const bucket of this.changedBuckets) {
+      const { changed, changedKeys } = bucket;
+      for (let i = 0; i < changed.length; i++) {
+        const entry = changed[i]!;
+        if ((entry.flags & CHANGED) === 0) continue;
+        entry.flags = (entry.flags & PINNED) | KNOWN | STORED | flags;
+        if (flags === MISSING) bucket.dirtyKeys.push(changedKeys[i]!);
+        this.settle(entry);
+      }
+      bucket.changed = [];
+      bucket.changedKeys = [];
+      bucket.removed = bucket.unstored = null;
+      bucket.isChanged = bucket.isDropped = bucket.isCleared = false;
+      bucket.wasKnown = bucket.isStored = !bucket.isEmpty;
+      if (!bucket.isDirty) this.dirtyBuckets.push(bucket);
+      bucket.isDirty = true;
+    }
+    this.changedBuckets = [];
+    this.changedUnits = this.changedChars = 0;
+  }
+
   /** Forgets the bucket if nothing is in it and nobody needs to hear of it. */
   prune(bucket: Bucket<E>): void {
     if (!bucket.isEmpty || bucket.hasNews || bucket.isChanged || bucket.isDirty || bucket.isStored) return;
-    this.buckets.delete(bucket.id);
+    if (this.buckets.get(bucket.id) === bucket) this.buckets.delete(bucket.id);
     if (this.last === bucket) {
       this.last = null;
       this.lastId = Number.NaN;
@@ -182,9 +219,19 @@ export abstract class StateTable<E extends Entry = Entry> {
     return (this.last = bucket);
   }
 
-  /** Brings in an entry as journal and store have it. False: memory knows the key already, and better. */
-  admit(bucket: Bucket<E>, key: string, content: unknown, flags: number): boolean {
-    if (bucket.entries.has(key) || bucket.unstored?.has(key)) return false;
+  /** Tells of a bucket that the store has. */
+  announce(id: number, count: number): void {
+    const bucket = this.open(id);
+    invariant(bucket.isEmpty && !bucket.isStored, `bucket ${id} of ${this.name} is announced to a state that has it`);
+    bucket.wasKnown = bucket.isStored = bucket.isCounted = true;
+    bucket.onDisk = count;
+    this.onDisk += count;
+    if (id < this.#lowest) this.#lowest = id;
+  }
+
+  /** Brings in an entry as journal and store have it. Null: memory knows the key already, and better. */
+  admit(bucket: Bucket<E>, key: string, content: unknown): E | null {
+    if (bucket.entries.has(key) || bucket.unstored?.has(key) || bucket.absent?.has(key)) return null;
     if (bucket.onDisk === 0) {
       throw new MillraceError(
         'STORE_CORRUPT',
@@ -192,13 +239,13 @@ export abstract class StateTable<E extends Entry = Entry> {
       );
     }
     const entry = this.make(content);
-    entry.flags = flags | KNOWN | STORED;
+    entry.flags = KNOWN | STORED;
     this.settle(entry);
     this.#hold(bucket, key, entry);
     bucket.onDisk--;
     this.onDisk--;
     if ((this.entriesHeld & (SAMPLE_EVERY - 1)) === 1) this.#sample(content);
-    return true;
+    return entry;
   }
 
   /** Drops a clean entry from memory. */
@@ -220,7 +267,7 @@ export abstract class StateTable<E extends Entry = Entry> {
 
   /** Throws unless a batch has found out that the key, not in memory, is not on disk either. */
   protected checkAbsent(bucket: Bucket<E>, key: string): void {
-    if (this.notes.unread === 0 && (bucket.absent?.has(key) || bucket.unstored?.has(key))) return;
+    if (bucket.absent?.has(key) || bucket.unstored?.has(key)) return;
     throw new MillraceError(
       'INVARIANT',
       `${this.name}: '${key}' of bucket ${bucket.id} may be on disk and was not wanted`,
@@ -301,6 +348,6 @@ export abstract class StateTable<E extends Entry = Entry> {
 
 function compactDirty(bucket: Bucket): void {
   const keys: string[] = [];
-  for (const [key, entry] of bucket.entries) if (entry.flags & DIRTY) keys.push(key);
+  for (const [key, entry] of bucket.entries) if (entry.flags & (DIRTY | MISSING)) keys.push(key);
   bucket.dirtyKeys = keys;
 }

@@ -1,0 +1,170 @@
+/**
+ * Checkpoints: what changed since the last one, as writes for the store and as segments for a snapshot.
+ *
+ * It may be prepared in slices between batches, so that nobody waits long. What changes again after its slice is simply
+ * written again by a later one, further down in the same batch (as a virtual machine's memory is copied while it runs);
+ * `take` adds what is left, and the whole is exactly the state at that moment.
+ *
+ * From the first slice until the store's write has landed the checkpoint is *open*, and nothing may be evicted: what
+ * memory calls stored the store does not have yet. A deleted key is remembered until then, because a prefetch might still
+ * read it.
+ */
+import { invariant } from '../base/errors.ts';
+import type { StoreWrite } from '../port/store.ts';
+import { pack } from '../record/rows.ts';
+import { type Bucket, DIRTY, MISSING, STORED, TELLING, type UNTOLD } from './bucket.ts';
+import type { StateTables } from './delta.ts';
+import { bucketPrefix, countKey, encodeCount, entryKey, prefixEnd } from './layout.ts';
+import { encodeSegments } from './snapshot.ts';
+import type { StateTable } from './table.ts';
+
+export interface Checkpoint {
+  /** For the store, in order; the caller adds its pointer to the same batch. */
+  readonly writes: StoreWrite[];
+  /**
+   * The same changes for the snapshot, oldest first. They must be part of a durable snapshot before the store is written:
+   * whoever restores from a store goes on with the snapshot of the same commit.
+   */
+  readonly segments: readonly Uint8Array[];
+}
+
+interface Told {
+  /** For the store. */
+  readonly writes: StoreWrite[];
+  /** Those of them that the snapshot does not have. */
+  readonly changes: StoreWrite[];
+}
+
+interface Landing {
+  readonly table: StateTable;
+  readonly bucket: Bucket;
+}
+
+export class WriteBack {
+  readonly #tables: StateTables;
+  /** Of the slices so far. */
+  #prepared: Told = { writes: [], changes: [] };
+  /** Of the checkpoint that is being written. Null: none is. */
+  #landing: Landing[] | null = null;
+
+  constructor(tables: StateTables) {
+    this.#tables = tables;
+  }
+
+  get isOpen(): boolean {
+    return this.#landing !== null || this.#prepared.writes.length > 0;
+  }
+
+  /** Keys of which the store must hear; a key changed twice may count twice. */
+  get dirtyEntries(): number {
+    let entries = 0;
+    for (const table of this.#tables.values()) {
+      for (const bucket of table.dirtyBuckets) entries += bucket.dirtyKeys.length + (bucket.unstored?.size ?? 0);
+    }
+    return entries;
+  }
+
+  /** Does up to about `entriesMax` entries. True: there is more. */
+  prepare(entriesMax: number): boolean {
+    this.#checkReady();
+    let left = entriesMax;
+    for (const table of this.#tables.values()) {
+      for (const bucket of table.dirtyBuckets) {
+        if (!bucket.hasNews) continue;
+        if (left <= 0) return true;
+        left -= tell(table, bucket, this.#prepared, left);
+      }
+    }
+    return false;
+  }
+
+  take(): Checkpoint {
+    this.#checkReady();
+    const told = this.#prepared;
+    const counts: StoreWrite[] = [];
+    const landing: Landing[] = [];
+    for (const table of this.#tables.values()) {
+      for (const bucket of table.dirtyBuckets) {
+        tell(table, bucket, told, Number.POSITIVE_INFINITY);
+        count(table, bucket, counts);
+        bucket.isDirty = false;
+        landing.push({ table, bucket });
+      }
+      table.dirtyBuckets = [];
+    }
+    this.#prepared = { writes: [], changes: [] };
+    this.#landing = landing;
+    for (const write of counts) told.writes.push(write);
+    return { writes: told.writes, segments: encodeSegments(told.changes) };
+  }
+
+  landed(): void {
+    invariant(this.#landing !== null, 'no checkpoint is being written');
+    for (const { table, bucket } of this.#landing) {
+      if (bucket.unstored !== null) {
+        for (const [key, state] of bucket.unstored) {
+          if (state === TELLING) forget(bucket, bucket.unstored, key);
+        }
+        if (bucket.unstored.size === 0) bucket.unstored = null;
+      }
+      table.prune(bucket);
+    }
+    this.#landing = null;
+  }
+
+  #checkReady(): void {
+    invariant(this.#landing === null, 'the last checkpoint has not landed yet');
+    for (const table of this.#tables.values()) {
+      invariant(table.changedBuckets.length === 0, `${table.name} has changes that no delta has taken`);
+    }
+  }
+}
+
+/** Tells of the bucket, at most `entriesMax` puts. Returns how many writes that was. */
+function tell(table: StateTable, bucket: Bucket, { writes, changes }: Told, entriesMax: number): number {
+  const before = writes.length;
+  const prefix = bucketPrefix(table.name, bucket.id);
+  if (bucket.isCleared) {
+    const clear: StoreWrite = { type: 'clear', gte: prefix, lt: prefixEnd(prefix) };
+    writes.push(clear);
+    changes.push(clear);
+    bucket.isCleared = false;
+  }
+  if (bucket.unstored !== null) {
+    for (const [key, state] of bucket.unstored) {
+      if (state === TELLING) continue;
+      const del: StoreWrite = { type: 'del', key: entryKey(prefix, key) };
+      writes.push(del);
+      changes.push(del);
+      bucket.unstored.set(key, TELLING);
+    }
+  }
+  for (let puts = 0; puts < entriesMax; ) {
+    const key = bucket.dirtyKeys.pop();
+    if (key === undefined) break;
+    const entry = bucket.entries.get(key);
+    if (entry === undefined || (entry.flags & (DIRTY | MISSING)) === 0) continue;
+    const put: StoreWrite = { type: 'put', key: entryKey(prefix, key), value: pack(entry.content) };
+    writes.push(put);
+    if (entry.flags & DIRTY) changes.push(put);
+    entry.flags = (entry.flags & ~(DIRTY | MISSING)) | STORED;
+    bucket.isStored = true;
+    puts++;
+  }
+  return writes.length - before;
+}
+
+function count(table: StateTable, bucket: Bucket, writes: StoreWrite[]): void {
+  const entries = bucket.entries.size + bucket.onDisk;
+  const key = countKey(table.name, bucket.id);
+  if (entries > 0) writes.push({ type: 'put', key, value: encodeCount(entries) });
+  else if (bucket.isCounted) writes.push({ type: 'del', key });
+  bucket.isCounted = entries > 0;
+  bucket.isStored = entries > 0;
+}
+
+/** Drops a deletion that the store has carried out. A batch whose reading began before goes on knowing of it. */
+function forget(bucket: Bucket, unstored: Map<string, typeof UNTOLD | typeof TELLING>, key: string): void {
+  unstored.delete(key);
+  if (bucket.isPinned || bucket.asked !== null || bucket.absent !== null) (bucket.absent ??= new Set()).add(key);
+}
