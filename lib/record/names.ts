@@ -97,7 +97,7 @@ export function letterMarkerSubject(pipeline: string, writer: string): string {
   return `_mr.${pipeline}.l.${writer}`;
 }
 
-/** The stream that keeps a KV bucket, its subjects, and the key within one. */
+/** The stream that keeps a KV bucket, and its subjects: the bucket, then the key. */
 export function bucketStream(bucket: string): string {
   return `KV_${bucket}`;
 }
@@ -106,29 +106,27 @@ export function bucketSubjects(bucket: string): string {
   return `$KV.${bucket}.>`;
 }
 
-export function bucketKey(subject: string): string {
-  return subject.slice(subject.indexOf('.', 4) + 1);
+/** The bucket of `bucketSubjects`. */
+export function bucketOf(subjects: string): string {
+  return subjects.slice('$KV.'.length, -'.>'.length);
 }
 
 /**
- * A stream that Millrace makes for a user's subject is called after the subject's literal beginning:
- * `analytics.hires.*` → `analytics_hires`.
+ * A stream that Millrace makes for a user's subject is called after the subject's literal beginning, `analytics.hires.*`
+ * → `analytics_hires`; where that name is taken, after all of it: `analytics_hires_any`.
  */
-export function streamFor(subject: string): string {
-  const literal: string[] = [];
-  for (const token of subject.split('.')) {
-    if (token === '*' || token === '>') break;
-    literal.push(token);
-  }
-  return toName(literal.join('_')) || 'all';
+export function streamNamesFor(subject: string): readonly [short: string, long: string] {
+  const tokens = tokensOf(subject);
+  const literal = tokens.slice(0, subject.split('.').findIndex(token => token === '*' || token === '>') >>> 0);
+  return [literal.join('_').slice(0, 100) || 'all', tokens.join('_').slice(0, 100)];
 }
 
 /** A subject as one token: `hr.employee.*` → `hr-employee-any`. */
 export function nameFor(subject: string): string {
-  const tokens = subject.split('.').map(token => (token === '*' ? 'any' : token === '>' ? 'all' : token));
-  return toName(tokens.join('-')).slice(0, 64);
+  return tokensOf(subject).join('-').slice(0, 60);
 }
 
-function toName(text: string): string {
-  return text.replace(/[^A-Za-z0-9_-]/g, '_');
+function tokensOf(subject: string): string[] {
+  const plain = (token: string) => (token === '*' ? 'any' : token === '>' ? 'all' : token);
+  return subject.split('.').map(token => plain(token).replace(/[^A-Za-z0-9_-]/g, '_'));
 }

@@ -115,7 +115,11 @@ class Draft {
         return home === 'reader' ? [] : [this.#exit({ kind: 'sink', sink: node.name })];
       case 'keyBy':
         if (home === 'direct') return [];
-        return this.#place(node, { spec: node, carried, targets: () => [this.#channel(node, carried)] });
+        return this.#place(node, {
+          spec: { kind: 'keyBy', fn: node.fn },
+          carried,
+          targets: () => [this.#channel(node, carried)],
+        });
       case 'stateless':
         return this.#place(node, { spec: node.spec, carried, targets: () => this.targetsFrom(to, carried) });
       case 'stateful':
@@ -209,14 +213,21 @@ class Draft {
       this.#home.kind === 'stage'
         ? ({ kind: 'stage', stage: this.#home.name } as const)
         : ({ kind: 'reader', reader: this.#home.name } as const);
-    const parts = root.kind === 'table' ? [root.name] : [root.name, this.#home.name];
-    if (carried !== null) parts.push(this.#node(carried).name);
-    const name = parts.join('-');
     const inputs = this.#arrivals.get(stage) as Arrival[];
-    if (!inputs.some(({ plan }) => plan.name === name)) {
-      inputs.push({ plan: { name, from, bootstrap: root.kind === 'table' }, root: root.id, carried });
+    const same = ({ plan, ...other }: Arrival) =>
+      other.root === root.id && other.carried === carried && writerOf(plan) === this.#home.name;
+    let input = inputs.find(same);
+    if (input === undefined) {
+      // Called after what is its own alone, so that its channels outlive changes elsewhere.
+      const parts = [this.#home.name];
+      if (root.name !== stage && root.name !== this.#home.name) parts.push(root.name);
+      if (carried !== null) parts.push(this.#node(carried).name);
+      let name = parts.join('-');
+      while (inputs.some(({ plan }) => plan.name === name)) name += '-again';
+      input = { plan: { name, from, bootstrap: root.kind === 'table' }, root: root.id, carried };
+      inputs.push(input);
     }
-    return this.#exit({ kind: 'channel', stage, input: name });
+    return this.#exit({ kind: 'channel', stage, input: input.plan.name });
   }
 
   #exit(exit: Exit): DraftTarget {
@@ -245,4 +256,8 @@ class Draft {
     const nodes = drafts.map(({ name, spec, targets }): ProgramNode => ({ name, spec, targets: targets.map(bare) }));
     return { entries: entries.map(targets => targets.map(bare)), nodes, exits: this.#exits };
   }
+}
+
+function writerOf({ from }: InputPlan): string {
+  return from.kind === 'reader' ? from.reader : from.stage;
 }

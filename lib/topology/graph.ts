@@ -87,6 +87,9 @@ export class Graph {
     if (!OPERATOR_NAME.test(name)) {
       this.note(`the name ${JSON.stringify(name)} cannot be used: take 1 to 64 letters, digits, '-' or '_'`);
     }
+    const namesake = this.nodes.find(node => node.name === name);
+    if (namesake !== undefined)
+      this.note(`the name '${name}' is taken (${namesake.place}): names are unique in a pipeline`);
     this.#names.add(name);
     for (const message of this.#notes) this.mistakes.push({ operator: name, place, message });
     this.#notes = [];
@@ -139,7 +142,7 @@ export function grow(
   const { graph, keyed } = place;
   const inputs = [place.id];
   for (const other of others) {
-    if (other?.graph !== graph) graph.note('the other side is no stream of this pipeline');
+    if (other === undefined || other.graph !== graph) graph.note('the other side is no stream of this pipeline');
     else if (keyed && !other.keyed) graph.note('the other side has no key: call keyBy on it first');
     else inputs.push(other.id);
   }
@@ -150,4 +153,15 @@ export function grow(
 /** A dedupe before `keyBy`: the planner finds the place where copies are judged. */
 export function isUnkeyedDedupe(node: GraphNode): node is GraphNode & { kind: 'dedupe' } {
   return node.kind === 'dedupe' && !node.keyed;
+}
+
+export type SourceNode = GraphNode & { kind: 'source' | 'table' };
+export type SinkNode = GraphNode & { kind: 'sink' };
+
+export function isSource(node: GraphNode): node is SourceNode {
+  return node.kind === 'source' || node.kind === 'table';
+}
+
+export function isSink(node: GraphNode): node is SinkNode {
+  return node.kind === 'sink';
 }

@@ -59,15 +59,19 @@ abstract class Flow<T> {
     this[NODE] = place;
   }
 
-  /** Groups by a field, by several (a tuple), or by what a function returns. Null: the record has no key. */
-  keyBy<const B extends KeyBy<T>, const M extends readonly KeyField<T>[]>(
+  /**
+   * Groups by a field, by several (a tuple), or by what a function returns. Null: the record has no key. A name may
+   * follow: `keyBy(fn, { name: 'by-hour' })`; fields name themselves.
+   */
+  keyBy<const B extends KeyBy<T>, const M extends readonly (KeyField<T> | Named)[]>(
     by: B,
     ...more: M
   ): KeyedStream<KeyOf<T, B, M>, T, KeyFields<T, B, M>> {
     const keyed: GraphPlace = { ...this[NODE], keyed: true };
-    const fields = typeof by === 'function' ? null : [by as string, ...more];
+    const fields = typeof by === 'function' ? null : [by as string, ...more.filter(field => typeof field === 'string')];
+    const named = more.find((option): option is Named => typeof option === 'object') ?? {};
     const fn = keyFunction(fields ?? (by as (value: unknown) => unknown));
-    return new KeyedStream(grow(keyed, keyTitle(fields), { kind: 'keyBy', fn }, {}), fields);
+    return new KeyedStream(grow(keyed, keyTitle(fields), { kind: 'keyBy', fn }, named), fields);
   }
 
   /**

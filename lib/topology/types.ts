@@ -40,13 +40,20 @@ export type KeyField<T> = {
 /** Function or first field, then further fields: what `keyBy` was called with. */
 export type KeyBy<T> = KeyField<T> | ((value: T) => Key | readonly []);
 
+/** The fields among `keyBy`'s further arguments, which may end with a name. */
+type FieldsOf<M> = M extends readonly [infer F, ...infer R]
+  ? F extends string
+    ? [F, ...FieldsOf<R>]
+    : FieldsOf<R>
+  : [];
+
 /** The key's type. */
-export type KeyOf<T, B, M extends readonly unknown[]> = B extends (value: never) => infer K
+export type KeyOf<T, B, M> = B extends (value: never) => infer K
   ? KeyType<K>
   : B extends keyof T
-    ? M extends readonly []
+    ? FieldsOf<M> extends []
       ? KeyType<T[B]>
-      : readonly [KeyType<T[B]>, ...KeyTypes<T, M>]
+      : readonly [KeyType<T[B]>, ...KeyTypes<T, FieldsOf<M>>]
     : never;
 
 type KeyTypes<T, M extends readonly unknown[]> = {
@@ -54,9 +61,9 @@ type KeyTypes<T, M extends readonly unknown[]> = {
 };
 
 /** The key's fields as they appear in an aggregate row. */
-export type KeyFields<T, B, M extends readonly unknown[]> = B extends (value: never) => infer K
+export type KeyFields<T, B, M> = B extends (value: never) => infer K
   ? { key: KeyType<K> }
-  : { [F in Extract<B | M[number], keyof T>]: NonNullable<T[F]> };
+  : { [F in Extract<B | FieldsOf<M>[number], keyof T>]: NonNullable<T[F]> };
 
 /** Aggregates by the name of their result. */
 export type Aggregates<T> = { readonly [name: string]: AggregateSpec<T, unknown, unknown, unknown> };

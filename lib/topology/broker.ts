@@ -1,0 +1,59 @@
+/**
+ * What the planner asks of the broker, all of it before planning: then the plan is a pure function of the pipeline and
+ * these answers.
+ */
+import { messageOf } from '../base/errors.ts';
+import type { Log, StreamInfo } from '../port/log.ts';
+import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
+import { parseTemplate, type Template } from '../record/template.ts';
+import type { Graph } from './graph.ts';
+
+export type Broker = Pick<Log, 'streamOf' | 'info'>;
+
+/** The answers. */
+export interface BrokerView {
+  /** The stream that keeps a subject (which may have wildcards), if any. */
+  streamOf(subject: string): StreamInfo | null;
+  info(stream: string): StreamInfo | null;
+}
+
+export async function askBroker(broker: Broker, graph: Graph): Promise<BrokerView> {
+  const subjects = new Set<string>();
+  const names = new Set<string>();
+  for (const node of graph.nodes) {
+    if (node.kind === 'source') subjects.add(node.source.subject);
+    if (node.kind === 'table') names.add(bucketStream(bucketOf(node.source.subject)));
+    if (node.kind !== 'sink') continue;
+    if (node.sink.stream !== null) names.add(node.sink.stream);
+    const template = templateOf(node.sink.template);
+    if (typeof template !== 'string') subjects.add(template.covers);
+  }
+  const streams = new Map<string, string>();
+  for (const subject of subjects) {
+    // What is no subject is a mistake, told by validate.ts, and no question for the broker.
+    if (!isFilter(subject)) continue;
+    const stream = await broker.streamOf(subject);
+    if (stream !== null) streams.set(subject, stream);
+    for (const name of stream === null ? streamNamesFor(subject) : [stream]) names.add(name);
+  }
+  const infos = new Map<string, StreamInfo | null>();
+  for (const name of names) infos.set(name, await broker.info(name));
+  const info = (stream: string) => infos.get(stream) ?? null;
+  return { info, streamOf: subject => info(streams.get(subject) ?? '') };
+}
+
+/** The parsed template, or what is wrong with it. */
+export function templateOf(text: string): Template | string {
+  try {
+    return parseTemplate(text);
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+const FILTER = /^(?:[^\s.*>]+|\*)(?:\.(?:[^\s.*>]+|\*))*(?:\.>)?$|^>$/;
+
+/** Whether the text is a subject, with or without wildcards. */
+export function isFilter(subject: string): boolean {
+  return typeof subject === 'string' && FILTER.test(subject);
+}

@@ -1,0 +1,72 @@
+/**
+ * The planner: from a pipeline as its author described it to the plan that everything is built from.
+ *
+ *   1 askBroker       what is known of streams (the only step that waits)
+ *   2 place           which nodes share a stage
+ *   3 validate        the whole; nothing is cut from what has mistakes
+ *   4 resolve         sources and sinks to their streams
+ *   5 cut             into readers and stages
+ */
+import { MillraceError } from '../base/errors.ts';
+import { askBroker, type Broker, type BrokerView } from './broker.ts';
+import type { Pipeline } from './builder.ts';
+import { cut } from './cut.ts';
+import { fingerprintOf } from './fingerprint.ts';
+import { type GraphNode, isSink, isSource, type Mistake } from './graph.ts';
+import { place } from './placement.ts';
+import type { Plan } from './plan.ts';
+import { resolveSinks } from './sink-streams.ts';
+import { resolveSources } from './source-streams.ts';
+import { mistakesText, validateGraph, validatePipeline, validateStages } from './validate.ts';
+
+export type Planned = { readonly plan: Plan } | { readonly mistakes: readonly Mistake[] };
+
+export async function plan(pipeline: Pipeline, broker: Broker): Promise<Planned> {
+  return planWith(pipeline, await askBroker(broker, pipeline.graph));
+}
+
+/** As `plan`, for those who cannot go on with mistakes. Throws PLAN_INVALID that lists them all. */
+export async function planOrThrow(pipeline: Pipeline, broker: Broker): Promise<Plan> {
+  const planned = await plan(pipeline, broker);
+  if ('plan' in planned) return planned.plan;
+  throw new MillraceError('PLAN_INVALID', mistakesText(pipeline.name, planned.mistakes));
+}
+
+/** Pure: the same pipeline and the same answers of the broker make the same plan. */
+export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
+  const { graph, name } = pipeline;
+  const mistakes: Mistake[] = [];
+  const mistake = (node: GraphNode, message: string) =>
+    mistakes.push({ operator: node.name, place: node.place, message });
+  const overall = (message: string) => mistakes.push({ operator: null, place: null, message });
+
+  validatePipeline(pipeline, overall);
+  mistakes.push(...graph.mistakes);
+  const placement = place(graph);
+  validateGraph(placement, { mistake, pipeline: overall });
+  const sources = resolveSources(graph.nodes.filter(isSource), view, mistake);
+  const sinks = resolveSinks(graph.nodes.filter(isSink), { pipeline: name, view, mistake });
+  if (mistakes.length > 0) return { mistakes };
+
+  const { readers, stages } = cut(placement);
+  const owned = new Set(sinks.filter(sink => sink.mode === 'owned').map(sink => sink.name));
+  validateStages(stages, { placement, owned, mistake });
+  if (mistakes.length > 0) return { mistakes };
+
+  const specOf = (node: GraphNode) => {
+    const spec = sources.get(node.id);
+    if (spec === undefined) throw new MillraceError('INVARIANT', `source ${node.name} has no stream`);
+    return spec;
+  };
+  const draft: Omit<Plan, 'fingerprint'> = {
+    pipeline: name,
+    readers: readers.map(({ source, program }) => ({ name: source.name, source: specOf(source), program })),
+    stages: stages.map(({ source, ...stage }) => ({
+      ...stage,
+      partitions: source === null ? pipeline.partitions : 1,
+      direct: source === null ? null : specOf(source),
+    })),
+    sinks,
+  };
+  return { plan: { ...draft, fingerprint: fingerprintOf(draft) } };
+}

@@ -1,0 +1,142 @@
+/**
+ * Validation of what no single call can know: the pipeline as a whole. Pure; all mistakes at once.
+ */
+import type { StatefulSpec } from '../operator/spec.ts';
+import { bucketOf, PIPELINE_NAME } from '../record/names.ts';
+import { SOURCES_MAX } from '../record/origin.ts';
+import { overlaps } from '../record/subject.ts';
+import { isFilter, templateOf } from './broker.ts';
+import type { CutStage } from './cut.ts';
+import { type GraphNode, isSink, isSource, type Mistake } from './graph.ts';
+import type { Placement } from './placement.ts';
+
+export const PARTITIONS_MAX = 1024;
+
+type Tell = (node: GraphNode, message: string) => void;
+
+export function validatePipeline(
+  pipeline: { name: string; partitions: number },
+  mistake: (message: string) => void,
+): void {
+  const { name, partitions } = pipeline;
+  if (!PIPELINE_NAME.test(name)) {
+    mistake(
+      `the pipeline's name ${JSON.stringify(name)} cannot be used: take 1 to 40 lower-case letters, digits or '-'`,
+    );
+  }
+  if (!Number.isInteger(partitions) || partitions < 1 || partitions > PARTITIONS_MAX) {
+    mistake(`partitions is ${partitions}: take a whole number from 1 to ${PARTITIONS_MAX}`);
+  }
+}
+
+export function validateGraph(
+  { graph, alive }: Placement,
+  tell: { mistake: Tell; pipeline(message: string): void },
+): void {
+  const { nodes } = graph;
+  const sources = nodes.filter(isSource);
+  const sinks = nodes.filter(isSink);
+  if (sinks.length === 0) tell.pipeline('nothing leaves the pipeline: send a stream somewhere with .to(subject)');
+  for (const node of sources) {
+    const { subject } = node.source;
+    const bucket = node.kind === 'table' ? bucketOf(subject) : null;
+    if (bucket !== null && !/^[A-Za-z0-9_-]+$/.test(bucket)) {
+      tell.mistake(node, `'${bucket}' cannot be a KV bucket: take letters, digits, '-' and '_'`);
+    } else if (bucket === null && !isFilter(subject)) {
+      tell.mistake(
+        node,
+        `'${subject}' is no subject: write tokens joined by dots, '*' for one of any, a last '>' for all`,
+      );
+    } else if (alive[node.id] === false && sinks.length > 0) {
+      tell.mistake(node, 'it is never used: let it lead to a .to(subject), or leave it out');
+    }
+  }
+  if (sources.length > SOURCES_MAX) {
+    tell.pipeline(`${sources.length} sources are more than a pipeline can have (SOURCES_MAX ${SOURCES_MAX})`);
+  }
+  for (const sink of sinks) {
+    const template = templateOf(sink.sink.template);
+    if (typeof template === 'string') continue;
+    const loop = sources.find(({ source }) => source.kind === 'stream' && overlaps(source.subject, template.covers));
+    if (loop === undefined) continue;
+    const both = `'${sink.sink.template}' is read again by ${loop.name} ('${loop.source.subject}')`;
+    tell.mistake(sink, `${both}: records would go round for ever. Write to another subject`);
+  }
+  for (const node of nodes) {
+    const isTableJoin = node.kind === 'stateful' && node.spec.kind === 'tableJoin';
+    for (const [port, input] of node.inputs.entries()) {
+      const isTable = nodes[input]?.kind === 'table';
+      if (isTable !== (isTableJoin && port === 1))
+        tell.mistake(node, 'a table can only be the right side of join or leftJoin');
+    }
+    const needed = node.kind === 'stateful' ? inputsOf(node.spec) : 1;
+    if (!isSource(node) && node.inputs.length < needed && graph.mistakes.length === 0) {
+      tell.mistake(node, `it needs ${needed} inputs and has ${node.inputs.length}`);
+    }
+    if (node.kind === 'stateful' && nodes[node.inputs[0] ?? -1]?.keyed === false) {
+      tell.mistake(node, 'its records have no key: call keyBy first');
+    }
+  }
+}
+
+function inputsOf(spec: StatefulSpec): number {
+  return spec.kind === 'join' || spec.kind === 'tableJoin' ? 2 : 1;
+}
+
+/** What shows only after the cut: stages that wait for one another, and subjects with two writers. */
+export function validateStages(
+  stages: readonly CutStage[],
+  options: { placement: Placement; owned: ReadonlySet<string>; mistake: Tell },
+): void {
+  const { placement, owned, mistake } = options;
+  const nodeOf = (name: string) => placement.graph.nodes.find(node => node.name === name) as GraphNode;
+  for (const stage of stages) {
+    const way = wayBack(stage.name, stages);
+    if (way === null) continue;
+    const root = placement.roots.get(stage.name)?.[0];
+    mistake(
+      placement.graph.nodes[root ?? 0] as GraphNode,
+      `records would go in a circle between stages (${way.join(' → ')}): a stage cannot wait for what is made of its ` +
+        'own results. Call keyBy again where a stream is used for the second time, so that the two uses are two stages',
+    );
+    break;
+  }
+  for (const sink of owned) {
+    const writers = stages.filter(({ program }) =>
+      program.exits.some(exit => exit.kind === 'sink' && exit.sink === sink),
+    );
+    if (writers.length < 2) continue;
+    const names = writers.map(({ name }) => name).join(' and ');
+    mistake(
+      nodeOf(sink),
+      `it is written by ${names}, and a subject that ends in {partition} has one writer only: give each a .to of its own, or say mode: 'shared'`,
+    );
+  }
+}
+
+/** The way from a stage back to itself along its inputs' writers, or null. */
+function wayBack(start: string, stages: readonly CutStage[]): string[] | null {
+  const ways: string[][] = [[start]];
+  const seen = new Set<string>();
+  for (let way = ways.pop(); way !== undefined; way = ways.pop()) {
+    const inputs = stages.find(stage => stage.name === way?.[0])?.inputs ?? [];
+    for (const { from } of inputs) {
+      if (from.kind !== 'stage') continue;
+      if (from.stage === start) return [start, ...way];
+      if (seen.has(from.stage)) continue;
+      seen.add(from.stage);
+      ways.push([from.stage, ...way]);
+    }
+  }
+  return null;
+}
+
+/** All mistakes as text, each on lines of its own: place, operator, what is wrong. */
+export function mistakesText(pipeline: string, mistakes: readonly Mistake[]): string {
+  const count = mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`;
+  const lines = mistakes.map(({ operator, place, message }) => {
+    const where = [place, operator].filter(part => part !== null).join(' ');
+    return where === '' ? `  ${message}` : `  ${where}: ${message}`;
+  });
+  return [`pipeline '${pipeline}' has ${count}:`, ...lines].join('\n');
+}
