@@ -151,7 +151,7 @@ function eventOf(attributes: Attributes, data: unknown): CloudEvent {
     subject: optional('subject', subject),
     data,
   };
-  for (const name in attributes) if (!(name in event) && !READING.has(name)) event[name] = attributes[name];
+  for (const name in attributes) if (!Object.hasOwn(event, name) && !READING.has(name)) event[name] = attributes[name];
   return event;
 }
 

@@ -21,7 +21,7 @@ describe('msgpack', () => {
       at: new Date(1_700_000_000_123),
       raw: Uint8Array.of(1, 2),
     };
-    assert.deepEqual(decode(msgpack(), plain.pack(value)).values, [value]);
+    assert.deepStrictEqual(decode(msgpack(), plain.pack(value)).values, [value]);
     assert.deepStrictEqual(decode(msgpack(), hex('82a16101a162c3')).values, [{ a: 1, b: true }]);
   });
 
@@ -40,6 +40,14 @@ describe('msgpack', () => {
     ]) {
       assert.deepStrictEqual(decode(decoder, new Packr().pack(rows)).values, [rows]);
     }
+  });
+
+  test('binary is a copy of the message', () => {
+    const from = message(hex('c403010203'));
+    const values: unknown[] = [];
+    msgpack().decode(from, values, () => assert.fail());
+    from.data.fill(0);
+    assert.deepStrictEqual(values, [Uint8Array.of(1, 2, 3)]);
   });
 
   test('__proto__ pollutes nothing', () => {

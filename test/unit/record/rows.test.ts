@@ -196,6 +196,11 @@ describe('packed values', () => {
     );
   });
 
+  test('shapes of one packed value are unknown to the next', () => {
+    pack([{ a: 1 }, { b: 1 }, { a: 1 }]);
+    assert.deepStrictEqual(unpack(pack({ b: 1 })), { b: 1 });
+  });
+
   test('a getter may pack while its object is being packed', () => {
     const outer = {
       before: 'x',
@@ -241,9 +246,28 @@ describe('packed values', () => {
         assert.throws(() => unpack(Buffer.concat([head, Buffer.from(body, 'hex')])), { code: 'JOURNAL_CORRUPT' });
       }
     }
-    const nested = Buffer.alloc(1 << 20, 0x8c);
-    nested.set([1, 1, 0xfa, 0xff, 0x0f, 0]);
-    assert.throws(() => unpack(nested), { code: 'JOURNAL_CORRUPT' });
+    const gigabyte = Buffer.from('0101060000008b8080808004', 'hex');
+    assert.throws(() => unpack(gigabyte), { code: 'JOURNAL_CORRUPT', message: /a count is larger than what follows/ });
+  });
+
+  test('nesting beyond what is written is refused', () => {
+    const nested = Buffer.alloc(6 + 2 * 1000);
+    nested.set([1, 1, 0xd0, 0x07]);
+    for (let at = 6; at < nested.length; at += 2) nested.set([0x8c, 1], at);
+    assert.throws(() => unpack(nested), { code: 'JOURNAL_CORRUPT', message: /nested too deep/ });
+  });
+
+  test('a value or a string too many is refused', () => {
+    assert.deepStrictEqual(unpack(Buffer.from('01010100000005', 'hex')), 5);
+    assert.throws(() => unpack(Buffer.from('0101020000000505', 'hex')), {
+      code: 'JOURNAL_CORRUPT',
+      message: /more than one/,
+    });
+    const strings = (text: string) => Buffer.concat([Buffer.from('01010100000089', 'hex'), Buffer.from(text)]);
+    assert.equal(unpack(strings('["a"]')), 'a');
+    for (const text of ['["a","b"]', '[1]', '{}', '"a"', '[', '[]']) {
+      assert.throws(() => unpack(strings(text)), { code: 'JOURNAL_CORRUPT' }, text);
+    }
   });
 
   test('every cut of packed bytes is refused', () => {
