@@ -15,7 +15,7 @@ import { access, mkdir, readdir, realpath, rm, rmdir, writeFile } from 'node:fs/
 import { dirname, join, relative, sep } from 'node:path';
 import { Level } from 'level';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
-import type { Store, Stores } from '../port/store.ts';
+import { checkLocation, type Store, type Stores } from '../port/store.ts';
 import { storeError } from './errors.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { type Db, LevelStore } from './store.ts';
@@ -50,7 +50,7 @@ export class LevelStores implements Stores {
   }
 
   /** Throws STORE_IN_USE, and STORE_UNAVAILABLE when the folder cannot be read or written. */
-  open(location: string, { fresh }: { fresh: boolean }): Promise<Store | null> {
+  async open(location: string, { fresh }: { fresh: boolean }): Promise<Store | null> {
     return this.#inFolder(location, async (place, lock) => {
       lock.open.add(location);
       let store: Store | null = null;
@@ -63,7 +63,7 @@ export class LevelStores implements Stores {
     });
   }
 
-  discard(location: string): Promise<void> {
+  async discard(location: string): Promise<void> {
     return this.#inFolder(location, async ({ root, folder }) => {
       await removeNote(folder);
       await removeIncarnations(folder, null);
@@ -145,12 +145,7 @@ export class LevelStores implements Stores {
 
   /** Runs `work` with the data folder locked, and says in our words what the file system objects to. */
   async #inFolder<T>(location: string, work: (place: Place, lock: FolderLock) => Promise<T>): Promise<T> {
-    if (!/^[\w-]+(\/[\w-]+)*$/.test(location)) {
-      throw new MillraceError(
-        'INVALID_ARGUMENT',
-        `"${location}" is no store location: [a-zA-Z0-9_-] parts joined by /`,
-      );
-    }
+    checkLocation(location);
     try {
       await mkdir(this.#root, { recursive: true });
       const root = await realpath(this.#root);

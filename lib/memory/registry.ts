@@ -7,11 +7,9 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
-import type { Registry, RegistryEntry } from '../port/registry.ts';
+import { checkRegistryKey, type Registry, type RegistryEntry, ttlSeconds } from '../port/registry.ts';
 
 type Changed = (key: string, entry: RegistryEntry | null) => void;
-
-const ttlMsMin = 1_000;
 
 interface Slot {
   readonly revision: number;
@@ -87,14 +85,9 @@ export class MemoryRegistry implements Registry {
 
   async put(key: string, value: Uint8Array, options: { expect: number; ttlMs?: number }): Promise<number | null> {
     this.#check(key);
-    if (options.ttlMs !== undefined && !(options.ttlMs >= ttlMsMin)) {
-      throw new MillraceError(
-        'INVALID_ARGUMENT',
-        `ttlMs is ${options.ttlMs}: the broker keeps time from ${ttlMsMin} ms on`,
-      );
-    }
+    const ttlMs = options.ttlMs === undefined ? undefined : ttlSeconds(options.ttlMs) * 1_000;
     if ((this.#bucket.entry(key)?.revision ?? 0) !== options.expect) return null;
-    return this.#bucket.set(key, value, options.ttlMs);
+    return this.#bucket.set(key, value, ttlMs);
   }
 
   async delete(key: string): Promise<void> {
@@ -126,12 +119,7 @@ export class MemoryRegistry implements Registry {
   }
 
   #check(key: string): void {
-    if (!/^[\w-]+(\.[\w-]+)*$/.test(key)) {
-      throw new MillraceError(
-        'INVALID_ARGUMENT',
-        `"${key}" is no registry key: tokens of [a-zA-Z0-9_-] joined by dots`,
-      );
-    }
+    checkRegistryKey(key);
     this.#checkConnected();
   }
 

@@ -9,7 +9,7 @@
 import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import { Random } from '../base/random.ts';
-import type { Store, Stores, StoreWrite } from '../port/store.ts';
+import { checkLocation, type Store, type Stores, type StoreWrite } from '../port/store.ts';
 
 /** Accidents; may be changed at any time. All off by default. */
 export interface StoreFaults {
@@ -225,13 +225,4 @@ function textOf(key: Uint8Array): string {
 function pause({ clock, random, faults }: Disk): Promise<void> {
   if (!random.chance(faults.slowChance)) return Promise.resolve();
   return sleep(clock, Math.ceil(random.next() * faults.slowMsMax));
-}
-
-function checkLocation(location: string): void {
-  if (!/^[\w-]+(\/[\w-]+)*$/.test(location)) {
-    throw new MillraceError(
-      'INVALID_ARGUMENT',
-      `"${location}" is no store location: parts of [a-zA-Z0-9_-] joined by /`,
-    );
-  }
 }

@@ -3,6 +3,8 @@
  * snapshot cannot rebuild. Implemented by `level/` and `memory/`; both pass `test/contract/store.ts`.
  * Keys are ordered by their bytes.
  */
+import { MillraceError } from '../base/errors.ts';
+
 export type StoreWrite =
   | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly type: 'del'; readonly key: Uint8Array }
@@ -35,4 +37,11 @@ export interface Stores {
   open(location: string, options: { fresh: boolean }): Promise<Store | null>;
   discard(location: string): Promise<void>;
   list(): Promise<string[]>;
+}
+
+/** Throws INVALID_ARGUMENT. */
+export function checkLocation(location: string): void {
+  if (!/^[\w-]+(\/[\w-]+)*$/.test(location)) {
+    throw new MillraceError('INVALID_ARGUMENT', `"${location}" is no store location: [a-zA-Z0-9_-] parts joined by /`);
+  }
 }

@@ -1,0 +1,235 @@
+/**
+ * The blob port on a stream of our own: a blob is a run of chunks and then a manifest that names each chunk's sequence,
+ * the length and a SHA-256. The manifest goes last and is fenced, so a name either exists whole or not at all, and the
+ * first who writes it wins.
+ *
+ *   _mrb.<bucket>.c.<upload>   the chunks of one upload
+ *   _mrb.<bucket>.m.<name>     the manifest; slashes of the name are dots, so that a prefix is a subject filter
+ *
+ * The client's object store is not used: it answers from replicas, which may not have heard yet of a blob that a
+ * journal already points to, and it publishes message by message. Reading chunks by sequence asks the leader and
+ * needs no consumer.
+ *
+ * Chunks may lie there twice (a lost answer, sent again) and for nothing (a crash before the manifest): the manifest
+ * says which count, and `sweep` removes uploads that no manifest names.
+ */
+import { createHash } from 'node:crypto';
+import { nuid } from 'nats';
+import { systemClock } from '../base/clock.ts';
+import { invariant, MillraceError } from '../base/errors.ts';
+import type { Blobs } from '../port/blob.ts';
+import type { StoredMessage } from '../port/log.ts';
+import { askOrThrow } from './api.ts';
+import type { NatsLink } from './connection.ts';
+import { textOf } from './headers.ts';
+import { land } from './land.ts';
+import { NatsLog } from './log.ts';
+import { subjectsOf } from './subjects.ts';
+
+export interface NatsBlobsOptions {
+  /** `[a-zA-Z0-9_-]+`; its stream is `MRB_<bucket>`, made if there is none. */
+  readonly bucket: string;
+  readonly replicas?: number;
+  readonly storage?: 'file' | 'memory';
+  /** Of a chunk; the broker's `max_payload` may make it less. Default 512 KiB. */
+  readonly chunkBytesMax?: number;
+}
+
+interface Manifest {
+  readonly upload: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  /** Sequences of the chunks, in order. */
+  readonly chunks: readonly number[];
+}
+
+/** Memory in flight: this many chunks. */
+const CHUNKS_AT_ONCE = 8;
+const HEAD_ROOM_BYTES = 1024;
+
+/** Makes the stream if there is none. Throws BROKER_UNAVAILABLE, BROKER_REFUSED. */
+export async function openBlobs(link: NatsLink, options: NatsBlobsOptions): Promise<NatsBlobs> {
+  const { bucket, replicas = 1, storage = 'file' } = options;
+  if (!/^[\w-]+$/.test(bucket)) {
+    throw new MillraceError('INVALID_ARGUMENT', `"${bucket}" is no bucket name: [a-zA-Z0-9_-] only`);
+  }
+  await new NatsLog(link).ensureStream({
+    name: `MRB_${bucket}`,
+    subjects: [`_mrb.${bucket}.>`],
+    description: 'snapshots and pipeline bundles',
+    discard: 'new',
+    replicas,
+    storage,
+  });
+  return new NatsBlobs(link, options);
+}
+
+export class NatsBlobs implements Blobs {
+  readonly #link: NatsLink;
+  readonly #log: NatsLog;
+  readonly #stream: string;
+  readonly #prefix: string;
+  readonly #chunkBytesMax: number;
+
+  /** For a stream that exists: see `openBlobs`. */
+  constructor(link: NatsLink, { bucket, chunkBytesMax = 512 << 10 }: NatsBlobsOptions) {
+    invariant(chunkBytesMax > 0, 'chunkBytesMax is positive');
+    this.#link = link;
+    this.#log = new NatsLog(link);
+    this.#stream = `MRB_${bucket}`;
+    this.#prefix = `_mrb.${bucket}.`;
+    this.#chunkBytesMax = chunkBytesMax;
+  }
+
+  async put(name: string, content: Uint8Array): Promise<void> {
+    const subject = this.#manifestSubject(name);
+    if ((await this.#last(subject)) !== null) return;
+    const upload = nuid.next();
+    const chunks = await this.#upload(`${this.#prefix}c.${upload}`, content);
+    const manifest: Manifest = { upload, bytes: content.length, sha256: digestOf(content), chunks };
+    const data = Buffer.from(JSON.stringify(manifest));
+    const outcome = await land(this.#log, { subject, data, expect: 0 });
+    if (outcome.kind === 'landed') return;
+    const last = await this.#last(subject);
+    if (last === null || manifestOf(last, name).upload !== upload) await this.#purge(`${this.#prefix}c.${upload}`);
+  }
+
+  async get(name: string): Promise<Uint8Array | null> {
+    const subject = this.#manifestSubject(name);
+    const last = await this.#last(subject);
+    if (last === null) return null;
+    const manifest = manifestOf(last, name);
+    const chunks: Uint8Array[] = [];
+    for (let from = 0; from < manifest.chunks.length; from += CHUNKS_AT_ONCE) {
+      const slice = manifest.chunks.slice(from, from + CHUNKS_AT_ONCE);
+      for (const chunk of await Promise.all(slice.map(seq => this.#log.get({ stream: this.#stream, seq })))) {
+        if (chunk !== null) chunks.push(chunk.data);
+        else if ((await this.#last(subject)) === null)
+          return null; // deleted while we read it
+        else throw corrupt(name, 'a part of it is gone');
+      }
+    }
+    const content = Buffer.concat(chunks);
+    if (content.length !== manifest.bytes) throw corrupt(name, `${content.length} bytes of ${manifest.bytes}`);
+    if (digestOf(content) !== manifest.sha256) throw corrupt(name, 'its checksum is wrong');
+    return content;
+  }
+
+  /** The manifest first: what is left after a crash in between belongs to no name. */
+  async delete(name: string): Promise<void> {
+    const subject = this.#manifestSubject(name);
+    const last = await this.#last(subject);
+    if (last === null) return;
+    const { upload } = manifestOf(last, name);
+    await this.#log.trim({ stream: this.#stream, subject, before: last.seq + 1 });
+    await this.#purge(`${this.#prefix}c.${upload}`);
+  }
+
+  async list(prefix: string): Promise<string[]> {
+    const manifests = `${this.#prefix}m.`;
+    const whole = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+    const filter = manifests + (whole === '' ? '' : `${tokensOf(whole.slice(0, -1))}.`) + '>';
+    const subjects = await subjectsOf(this.#link, { stream: this.#stream, filter });
+    return subjects
+      .map(subject => nameOf(subject.slice(manifests.length)))
+      .filter(name => name.startsWith(prefix))
+      .sort();
+  }
+
+  /**
+   * Removes uploads that no manifest names and whose last chunk is older than `olderThanMs`, which must exceed the time
+   * that an upload may take. Returns how many.
+   */
+  async sweep({ olderThanMs }: { readonly olderThanMs: number }): Promise<number> {
+    const filters = { chunks: `${this.#prefix}c.*`, manifests: `${this.#prefix}m.>` };
+    const uploads = await subjectsOf(this.#link, { stream: this.#stream, filter: filters.chunks });
+    const named = new Set<string>();
+    for (const subject of await subjectsOf(this.#link, { stream: this.#stream, filter: filters.manifests })) {
+      const last = await this.#last(subject);
+      if (last !== null) named.add(`${this.#prefix}c.${manifestOf(last, subject).upload}`);
+    }
+    let removed = 0;
+    for (const upload of uploads) {
+      if (named.has(upload)) continue;
+      const last = await this.#last(upload);
+      if (last === null || last.timeMs > systemClock.now() - olderThanMs) continue;
+      await this.#purge(upload);
+      removed++;
+    }
+    return removed;
+  }
+
+  async #upload(subject: string, content: Uint8Array): Promise<number[]> {
+    const step = Math.min(this.#chunkBytesMax, this.#log.messageBytesMax - HEAD_ROOM_BYTES);
+    const sequences: number[] = [];
+    for (let at = 0; at < content.length; at += step * CHUNKS_AT_ONCE) {
+      const landing: Promise<number>[] = [];
+      const end = Math.min(content.length, at + step * CHUNKS_AT_ONCE);
+      for (let from = at; from < end; from += step)
+        landing.push(this.#land(subject, content.subarray(from, from + step)));
+      sequences.push(...(await Promise.all(landing)));
+    }
+    return sequences;
+  }
+
+  async #land(subject: string, data: Uint8Array): Promise<number> {
+    const outcome = await land(this.#log, { subject, data });
+    invariant(outcome.kind === 'landed', 'a chunk has no fence');
+    return outcome.seq;
+  }
+
+  #last(subject: string): Promise<StoredMessage | null> {
+    return this.#log.last({ stream: this.#stream, subject });
+  }
+
+  async #purge(subject: string): Promise<void> {
+    await askOrThrow(this.#link, `STREAM.PURGE.${this.#stream}`, { filter: subject });
+  }
+
+  #manifestSubject(name: string): string {
+    if (name === '') throw new MillraceError('INVALID_ARGUMENT', 'a blob needs a name');
+    return `${this.#prefix}m.${tokensOf(name)}`;
+  }
+}
+
+/** A name as subject tokens: what a subject cannot hold is `=` and two hex digits a byte, an empty part is `=`. */
+function tokensOf(name: string): string {
+  return name.split('/').map(tokenOf).join('.');
+}
+
+function tokenOf(part: string): string {
+  if (part === '') return '=';
+  let token = '';
+  for (const byte of Buffer.from(part)) {
+    const char = String.fromCharCode(byte);
+    token += /[\w-]/.test(char) ? char : `=${byte.toString(16).padStart(2, '0')}`;
+  }
+  return token;
+}
+
+function nameOf(tokens: string): string {
+  return tokens
+    .split('.')
+    .map(token => {
+      if (token === '=') return '';
+      return decodeURIComponent(token.replaceAll('=', '%'));
+    })
+    .join('/');
+}
+
+function manifestOf(message: StoredMessage, name: string): Manifest {
+  const manifest: Partial<Manifest> = JSON.parse(textOf(message.data));
+  const { upload, bytes, sha256, chunks } = manifest;
+  if (upload === undefined || bytes === undefined || sha256 === undefined || !Array.isArray(chunks)) {
+    throw corrupt(name, 'its manifest is not ours');
+  }
+  return { upload, bytes, sha256, chunks };
+}
+
+function digestOf(content: Uint8Array): string {
+  return createHash('sha256').update(content).digest('base64');
+}
+
+function corrupt(name: string, why: string): MillraceError {
+  return new MillraceError('JOURNAL_CORRUPT', `the blob ${name} cannot be read: ${why}; restore it from a backup`);
+}
