@@ -43,6 +43,9 @@ export class AdminClient {
     this.#client = new Client(address, credentials.createInsecure(), {
       'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
       'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
+      // A worker that restarts is back in a second or two; the library's own pauses grow to minutes.
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 1_000,
     });
   }
 

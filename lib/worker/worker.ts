@@ -33,9 +33,9 @@ export interface WorkerOptions {
   readonly stopMs?: number;
 }
 
-/** Where a bundle lies in the blobs. */
+/** Where a bundle lies in the blobs; no pipeline is called `_bundles`, so no purge finds it. */
 export function bundleBlob(hash: string): string {
-  return `bundles/${hash}`;
+  return `_bundles/${hash}`;
 }
 
 export class Worker {

@@ -137,7 +137,7 @@ describe('Worker', () => {
     const a = cluster.worker('a');
     const bundle = fakeBundle('p');
     await a.commands.deploy(bundle, { dryRun: false });
-    await cluster.blobs.delete(`bundles/${bundle.hash}`);
+    await cluster.blobs.delete(`_bundles/${bundle.hash}`);
     await a.worker.start();
     await until('it failed', () => a.worker.status('p').state === 'failed');
     assert.match(a.worker.status('p').reason!, /NOT_FOUND: the bundle .* is gone.*deploy it again/);
