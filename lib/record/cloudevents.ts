@@ -6,17 +6,18 @@
 
 import { messageOf } from '../base/errors.ts';
 import {
+  bytes,
   type Decoder,
   type EncodedMessage,
   headerOf,
   jsonOf,
   mediaTypeOf,
   RECORDS_PER_MESSAGE_MAX,
+  text,
   unreadable,
   unreadableCause,
 } from './format.ts';
 import { json } from './json.ts';
-import { bytes, text } from './text.ts';
 
 /** An event as records carry it. Extension attributes stand beside the others. */
 export interface CloudEvent<D = unknown> {

@@ -1,6 +1,7 @@
 /**
  * Formats: from a message's bytes to the values in it. Owns the contract and what every format needs: text from bytes,
- * headers, the limit on records in a message. Each format is a file of its own.
+ * headers, the limit on records in a message; and the two formats that need nothing else, `text` and `bytes`. Every other
+ * format is a file of its own.
  */
 import { isAscii, isUtf8 } from 'node:buffer';
 import { MillraceError, messageOf } from '../base/errors.ts';
@@ -93,4 +94,29 @@ export function unreadable(what: string, cause?: unknown): MillraceError {
 /** What a format's reading threw, as the cause of an unreadable part. */
 export function unreadableCause(what: string, thrown: unknown): MillraceError {
   return thrown instanceof MillraceError ? thrown : unreadable(`${what}: ${messageOf(thrown)}`, thrown);
+}
+
+/** The message's UTF-8 text (without a byte order mark). */
+export function text(): Decoder {
+  return {
+    name: 'text',
+    decode(message, out, report) {
+      try {
+        out.push(textOf(message.data));
+      } catch (error) {
+        report({ index: 0, bytes: message.data, cause: unreadableCause('not text', error) });
+      }
+    },
+  };
+}
+
+/** The message's bytes, as a Uint8Array. */
+export function bytes(): Decoder {
+  return {
+    name: 'bytes',
+    decode(message, out) {
+      // A copy: the message is a view of what the socket read.
+      out.push(new Uint8Array(message.data));
+    },
+  };
 }

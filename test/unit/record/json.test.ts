@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { RECORDS_PER_MESSAGE_MAX } from '../../../lib/record/format.ts';
+import { bytes, RECORDS_PER_MESSAGE_MAX, text } from '../../../lib/record/format.ts';
 import { json, ndjson } from '../../../lib/record/json.ts';
-import { bytes, text } from '../../../lib/record/text.ts';
 import { decode, message, parts } from './decoding.ts';
 
 const INVALID_UTF8 = Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]);
