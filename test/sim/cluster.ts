@@ -1,0 +1,162 @@
+/**
+ * A whole cluster in one process and on virtual time: a broker that loses answers and lands messages late, hosts that
+ * crash, freeze, lose their disks, and sometimes both run every task. One seed is one history.
+ */
+import { Random } from '../../lib/base/random.ts';
+import { MemoryBlobs } from '../../lib/memory/blobs.ts';
+import { SimClock } from '../../lib/memory/clock.ts';
+import { MemoryBroker, type MemoryLog } from '../../lib/memory/log.ts';
+import { MemoryStores } from '../../lib/memory/store.ts';
+import type { Event } from '../../lib/observe/events.ts';
+import { Pipeline } from '../../lib/partition/pipeline.ts';
+import type { TaskLimits } from '../../lib/partition/task.ts';
+import { HEADER_TASK } from '../../lib/commit/rows-item.ts';
+import type { Plan } from '../../lib/topology/plan.ts';
+import type { Sent } from './story.ts';
+
+export interface Weather {
+  readonly hosts: number;
+  readonly crashes: number;
+  readonly freezes: number;
+  /** Chance that a crashed host comes back without its disk. */
+  readonly diskLoss: number;
+  /** Virtual ms over which all of this happens. */
+  readonly lengthMs: number;
+}
+
+export class Cluster {
+  readonly clock: SimClock;
+  readonly broker: MemoryBroker;
+  readonly events: Event[] = [];
+  readonly limits: Partial<TaskLimits>;
+  failure: Error | null = null;
+  #random: Random;
+  #blobs: MemoryBlobs;
+  #plan: Plan;
+  #hosts: Host[] = [];
+  #clients = 0;
+
+  constructor(options: { seed: number; plan: Plan; limits: Partial<TaskLimits>; messageBytesMax: number }) {
+    this.#random = new Random(options.seed);
+    this.clock = new SimClock({ random: this.#random.fork() });
+    this.broker = new MemoryBroker({
+      clock: this.clock,
+      random: this.#random.fork(),
+      messageBytesMax: options.messageBytesMax,
+    });
+    this.limits = options.limits;
+    this.#plan = options.plan;
+    this.#blobs = new MemoryBlobs({ clock: this.clock, random: this.#random.fork(), faults: { slowChance: 0.2, slowMsMax: 300, failChance: 0.02 } });
+  }
+
+  get hosts(): readonly Host[] {
+    return this.#hosts;
+  }
+
+  addHost(): Host {
+    const host = new Host(this, new MemoryStores({ clock: this.clock, random: this.#random.fork() }));
+    this.#hosts.push(host);
+    return host;
+  }
+
+  client(): MemoryLog {
+    return this.broker.client(`client-${++this.#clients}`);
+  }
+
+  /** A pipeline as one life of a host runs it. */
+  pipeline(log: MemoryLog, stores: MemoryStores): Pipeline {
+    const random = this.#random.fork();
+    const observer = { emit: (event: Event) => this.events.push(event) };
+    const pipeline = new Pipeline({
+      plan: this.#plan,
+      around: { log, clock: log.clock, random, observer, stores, blobs: this.#blobs },
+      limits: this.limits,
+    });
+    pipeline.failed.then(error => {
+      this.failure ??= error;
+    });
+    return pipeline;
+  }
+
+  /** Publishes each event at its time. */
+  publish(sent: readonly Sent[]): void {
+    for (const { subject, value, atMs } of sent) {
+      this.clock.after(atMs, () => {
+        this.broker.land([{ subject, data: Buffer.from(JSON.stringify(value)) }], false);
+      });
+    }
+  }
+
+  /** Crashes, freezes and restarts, spread over the weather's length. */
+  disturb(weather: Weather): void {
+    const random = this.#random.fork();
+    for (let i = 0; i < weather.crashes; i++) {
+      this.clock.after(random.int(weather.lengthMs), () => {
+        const host = random.pick(this.#hosts);
+        host.crash({ losesDisk: random.chance(weather.diskLoss) });
+        this.clock.after(random.int(1500), () => host.start());
+      });
+    }
+    for (let i = 0; i < weather.freezes; i++) {
+      this.clock.after(random.int(weather.lengthMs), () => {
+        const host = random.pick(this.#hosts);
+        host.freeze();
+        this.clock.after(random.int(8000), () => host.thaw());
+      });
+    }
+  }
+
+  /** What subscribers of an output stream have got, in order: rows as JSON texts. */
+  rows(stream: string): string[] {
+    const kept = this.broker.stream(stream);
+    const rows: string[] = [];
+    for (let seq = 1; kept !== null && seq <= kept.info().lastSeq; seq++) {
+      const message = kept.at(seq);
+      if (message?.headers?.[HEADER_TASK] === undefined) continue;
+      for (const line of Buffer.from(message.data).toString().split('\n')) if (line !== '') rows.push(line);
+    }
+    return rows;
+  }
+}
+
+/** A machine: its disk outlives the process that uses it. */
+export class Host {
+  #cluster: Cluster;
+  #stores: MemoryStores;
+  #life: { log: MemoryLog; pipeline: Pipeline } | null = null;
+
+  constructor(cluster: Cluster, stores: MemoryStores) {
+    this.#cluster = cluster;
+    this.#stores = stores;
+  }
+
+  start(): void {
+    if (this.#life !== null) return;
+    const log = this.#cluster.client();
+    const pipeline = this.#cluster.pipeline(log, this.#stores);
+    this.#life = { log, pipeline };
+    pipeline.start().catch(error => {
+      this.#cluster.failure ??= error;
+    });
+  }
+
+  get pipeline(): Pipeline | null {
+    return this.#life?.pipeline ?? null;
+  }
+
+  crash({ losesDisk }: { losesDisk: boolean }): void {
+    if (this.#life === null) return;
+    this.#life.log.kill();
+    this.#life = null;
+    if (losesDisk) this.#stores.loseEverything();
+    else this.#stores.crash();
+  }
+
+  freeze(): void {
+    this.#life?.log.freeze();
+  }
+
+  thaw(): void {
+    this.#life?.log.thaw();
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * One history: a seed decides the events, the weather and every fault; the judge compares what subscribers got with
+ * the batch answer. `node --import tsx test/sim/replay.ts SEED` plays one again and shows what happened in it.
+ */
+import { Random } from '../../lib/base/random.ts';
+import type { MemoryFaults } from '../../lib/memory/faults.ts';
+import { planOrThrow } from '../../lib/topology/planner.ts';
+import { Cluster, type Weather } from './cluster.ts';
+import { type Answer, answer, events, story } from './story.ts';
+
+const REST_MS = 240_000;
+const QUIET_MS = 5_000;
+const CALM: MemoryFaults = { delayMs: [0.1, 1] };
+
+export interface Verdict {
+  readonly seed: number;
+  /** Null: all is as it should be. */
+  readonly wrong: string | null;
+  readonly cluster: Cluster;
+  readonly weather: Weather;
+}
+
+function weatherOf(random: Random): Weather {
+  return {
+    hosts: random.chance(0.5) ? 2 : 1,
+    crashes: random.int(5),
+    freezes: random.chance(0.4) ? random.int(3) : 0,
+    diskLoss: 0.3,
+    lengthMs: 25_000,
+  };
+}
+
+function faultsOf(random: Random): MemoryFaults {
+  const storm = random.next() * 0.1;
+  return {
+    delayMs: [0.1, random.chance(0.3) ? 30 : 3],
+    unsureMs: [50, 500],
+    lostAck: storm * random.next(),
+    notLanded: storm * random.next(),
+    lateLanding: storm * random.next(),
+    lateMs: 4_000,
+    questionFails: storm * 0.3 * random.next(),
+    staleLast: storm * random.next(),
+    readDelayMs: [0, random.chance(0.3) ? 200 : 5],
+    partialRead: random.next() * 0.3,
+    idleWake: random.next() * 0.2,
+  };
+}
+
+export async function play(seed: number): Promise<Verdict> {
+  const random = new Random(seed);
+  const weather = weatherOf(random);
+  const sent = events(random.fork(), 20 + random.int(60));
+  const setup = new Cluster({ seed, plan: null as never, limits: {}, messageBytesMax: 1 });
+  const messageBytesMax = 5_000 + random.int(4_000);
+  const limits = {
+    batchRecordsMax: 1 + random.int(40),
+    batchBytesMax: 4_096,
+    checkpointBytes: random.chance(0.7) ? 500 + random.int(4_000) : 1 << 30,
+    stateBytesMax: random.chance(0.5) ? 2_000 + random.int(10_000) : 1 << 30,
+    relayBytesMax: 1_000 + random.int(20_000),
+  };
+  const broker = setup.client();
+  for (const name of ['in.orders', 'in.payments']) {
+    await broker.ensureStream({ name: name.replace('.', '_'), subjects: [name] });
+  }
+  const plan = await planOrThrow(story, broker);
+  const cluster = new Cluster({ seed, plan, limits, messageBytesMax });
+  cluster.broker.create({ name: 'in_orders', subjects: ['in.orders'] });
+  cluster.broker.create({ name: 'in_payments', subjects: ['in.payments'] });
+  cluster.broker.faults = faultsOf(random);
+  for (let i = 0; i < weather.hosts; i++) cluster.addHost().start();
+  cluster.publish(sent);
+  cluster.disturb(weather);
+  const expected = answer(sent);
+  await cluster.clock.runUntil(() => cluster.failure !== null, { limitMs: weather.lengthMs + 10_000 });
+  // The weather clears: what follows must come to rest with the right answer.
+  cluster.broker.faults = CALM;
+  for (const host of cluster.hosts) {
+    host.thaw();
+    host.start();
+  }
+  const endMs = sent.at(-1)!.atMs;
+  const complete = () => cluster.failure !== null || count(cluster) >= size(expected);
+  await cluster.clock.runUntil(complete, { limitMs: endMs + REST_MS });
+  await cluster.clock.run(cluster.clock.monotonic() + QUIET_MS);
+  return { seed, wrong: judge(cluster, expected), cluster, weather };
+}
+
+const size = (expected: Answer) => expected.pairs.length + expected.counts.length + expected.audit.length;
+
+function count(cluster: Cluster): number {
+  return cluster.rows('pairs').length + cluster.rows('counts').length + cluster.rows('audit').length;
+}
+
+function judge(cluster: Cluster, expected: Answer): string | null {
+  if (cluster.failure !== null) return `failed: ${cluster.failure.stack ?? cluster.failure.message}`;
+  const late = cluster.rows('MR_story_letters');
+  if (late.length > 0) return `letters: ${late.slice(0, 3).join(' ')}`;
+  return (
+    differ('pairs', cluster.rows('pairs').sort(), expected.pairs) ??
+    differ('counts', cluster.rows('counts').sort(), expected.counts) ??
+    differ('audit', cluster.rows('audit'), expected.audit)
+  );
+}
+
+function differ(name: string, got: readonly string[], wanted: readonly string[]): string | null {
+  if (got.length === wanted.length && got.every((row, i) => row === wanted[i])) return null;
+  const lost = minus(wanted, got);
+  const extra = minus(got, wanted);
+  if (lost.length === 0 && extra.length === 0) return `${name}: rows are out of order`;
+  const show = (rows: readonly string[]) => rows.slice(0, 3).join(' ');
+  return `${name}: ${got.length} of ${wanted.length} rows; ${lost.length} lost ${show(lost)}; ${extra.length} too many ${show(extra)}`;
+}
+
+function minus(a: readonly string[], b: readonly string[]): string[] {
+  const counts = new Map<string, number>();
+  for (const row of b) counts.set(row, (counts.get(row) ?? 0) + 1);
+  return a.filter(row => {
+    const left = counts.get(row) ?? 0;
+    counts.set(row, left - 1);
+    return left <= 0;
+  });
+}
