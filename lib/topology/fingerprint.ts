@@ -3,8 +3,9 @@
  * user functions, schemas, formats and sinks may change while a pipeline keeps its state.
  */
 import { createHash } from 'node:crypto';
+import { durationText } from '../base/duration.ts';
 import type { Program } from '../operator/program.ts';
-import type { StatefulSpec } from '../operator/spec.ts';
+import type { OperatorSpec, WindowSpec } from '../operator/spec.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import type { Plan } from './plan.ts';
 
@@ -57,41 +58,53 @@ function readText(source: SourceSpec): string {
 function operatorTexts(program: Program): Record<string, string> {
   const texts: [string, string][] = [];
   for (const { name, spec } of program.nodes) {
-    const text = stateText(spec as StatefulSpec);
-    if (text !== null) texts.push([name, text]);
+    const { text, state } = operatorText(spec);
+    if (state) texts.push([name, text]);
   }
   return sorted(texts);
 }
 
-/** What an operator keeps, as text; null: nothing. */
-export function stateText(spec: Program['nodes'][number]['spec']): string | null {
+/** What an operator does as far as state depends on it, and whether it keeps any. */
+export function operatorText(spec: OperatorSpec): { text: string; state: boolean } {
   switch (spec.kind) {
     case 'dedupe':
-      return `dedupe, keep ${spec.keep}, within ${spec.withinMs} ms`;
-    case 'join':
-      return `${spec.join} join, ${spec.beforeMs} ms before to ${spec.afterMs} ms after`;
+      return { text: `keeps the ${spec.keep} of copies within ${durationText(spec.withinMs)}`, state: true };
+    case 'join': {
+      const reach = `${durationText(spec.beforeMs)} before to ${durationText(spec.afterMs)} after`;
+      return { text: `${spec.join} join, ${reach}`, state: true };
+    }
     case 'tableJoin':
-      return 'join with a table';
+      // Inner or left is told when a record passes, and leaves no trace in the table.
+      return { text: 'join with a table', state: true };
     case 'process':
-      return 'process';
+      return { text: 'code with state and timers', state: true };
     case 'window': {
       const kinds = spec.aggregates.map(({ kind }) => kind).join(', ');
-      return `${windowText(spec.window)}, ${spec.emit}: ${kinds}`;
+      const emits = spec.emit === 'updates' ? ', every change' : '';
+      return { text: `${windowText(spec.window)}${emits}: ${kinds}`, state: true };
     }
+    case 'carryId':
+      return { text: 'computes the id that copies are found by', state: false };
+    case 'keyBy':
+      return { text: 'computes the key', state: false };
     default:
-      return null;
+      return { text: spec.kind, state: false };
   }
 }
 
-function windowText(window: Extract<StatefulSpec, { kind: 'window' }>['window']): string {
+function windowText(window: WindowSpec): string {
   switch (window.kind) {
     case 'tumbling':
-      return `tumbling windows of ${window.sizeMs} ms from ${window.offsetMs} ms`;
+      return `windows of ${durationText(window.sizeMs)}${offsetText(window.offsetMs)}`;
     case 'hopping':
-      return `hopping windows of ${window.sizeMs} ms every ${window.advanceMs} ms from ${window.offsetMs} ms`;
+      return `windows of ${durationText(window.sizeMs)} every ${durationText(window.advanceMs)}${offsetText(window.offsetMs)}`;
     case 'session':
-      return `sessions with gaps of ${window.gapMs} ms`;
+      return `sessions that end with a pause of more than ${durationText(window.gapMs)}`;
   }
+}
+
+function offsetText(offsetMs: number): string {
+  return offsetMs === 0 ? '' : `, moved by ${durationText(offsetMs)}`;
 }
 
 /** 32 hex digits of SHA-256 over the layout. */

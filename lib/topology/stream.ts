@@ -5,6 +5,7 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { JoinKind, StatelessSpec } from '../operator/spec.ts';
+import type { Key } from '../record/key.ts';
 import { type GraphPlace, grow } from './graph.ts';
 import { aggregateSpec, branchArms, dedupeBody, joinSpec, keyFunction, keyTitle, schemaSpec } from './specs.ts';
 import type {
@@ -12,7 +13,6 @@ import type {
   Aggregates,
   DedupeOptions,
   JoinOptions,
-  KeyBy,
   KeyedContext,
   KeyField,
   KeyFields,
@@ -31,6 +31,7 @@ import type { WindowShape } from './windows.ts';
 export const NODE: unique symbol = Symbol('node');
 declare const VALUE: unique symbol;
 declare const KEY: unique symbol;
+declare const ROW: unique symbol;
 
 /** Any stream of T, as an argument. */
 export interface StreamOf<T> {
@@ -63,10 +64,10 @@ abstract class Flow<T> {
    * Groups by a field, by several (a tuple), or by what a function returns. Null: the record has no key. A name may
    * follow: `keyBy(fn, { name: 'by-hour' })`; fields name themselves.
    */
-  keyBy<const B extends KeyBy<T>, const M extends readonly (KeyField<T> | Named)[]>(
-    by: B,
-    ...more: M
-  ): KeyedStream<KeyOf<T, B, M>, T, KeyFields<T, B, M>> {
+  keyBy<
+    const B extends KeyField<T> | ((value: T) => Key | readonly []),
+    const M extends readonly (KeyField<T> | Named)[],
+  >(by: B, ...more: M): KeyedStream<KeyOf<T, B, M>, T, KeyFields<T, B, M>> {
     const keyed: GraphPlace = { ...this[NODE], keyed: true };
     const fields = typeof by === 'function' ? null : [by as string, ...more.filter(field => typeof field === 'string')];
     const named = more.find((option): option is Named => typeof option === 'object') ?? {};
@@ -190,23 +191,23 @@ export class KeyedStream<K, T, N> extends Flow<T> {
     return this.#at(grow(this[NODE], 'merge', { kind: 'merge' }, {}, placesOf(others)));
   }
 
-  /** Every pair of records of the same key whose event times lie within reach of each other. */
-  join<U, R>(other: KeyedOf<K, U>, options: JoinOptions, combine: (left: T, right: U) => R): KeyedStream<K, R, N>;
   /** Each record with the table's row of the same key; records without one are dropped. */
   join<U, R>(table: Table<K, U>, combine: (value: T, row: U) => R, options?: Named): KeyedStream<K, R, N>;
-  join<U, R>(other: KeyedOf<K, U>, ...rest: JoinArguments): KeyedStream<K, R, N> {
+  /** Every pair of records of the same key whose event times lie within reach of each other. */
+  join<U, R>(other: KeyedOf<K, U>, options: JoinOptions, combine: (left: T, right: U) => R): KeyedStream<K, R, N>;
+  join<R>(other: KeyedOf<K, unknown> | Table<K, unknown>, ...rest: JoinArguments): KeyedStream<K, R, N> {
     return this.#join('inner', other, rest);
   }
 
+  /** Each record with the table's row of the same key, or null. */
+  leftJoin<U, R>(table: Table<K, U>, combine: (value: T, row: U | null) => R, options?: Named): KeyedStream<K, R, N>;
   /** As `join`; a left record without a partner comes out once with null, when none can come any more. */
   leftJoin<U, R>(
     other: KeyedOf<K, U>,
     options: JoinOptions,
     combine: (left: T, right: U | null) => R,
   ): KeyedStream<K, R, N>;
-  /** Each record with the table's row of the same key, or null. */
-  leftJoin<U, R>(table: Table<K, U>, combine: (value: T, row: U | null) => R, options?: Named): KeyedStream<K, R, N>;
-  leftJoin<U, R>(other: KeyedOf<K, U>, ...rest: JoinArguments): KeyedStream<K, R, N> {
+  leftJoin<R>(other: KeyedOf<K, unknown> | Table<K, unknown>, ...rest: JoinArguments): KeyedStream<K, R, N> {
     return this.#join('left', other, rest);
   }
 
@@ -238,7 +239,7 @@ export class KeyedStream<K, T, N> extends Flow<T> {
     return this.#join('anti', other, [options, left]);
   }
 
-  #join<R>(kind: JoinKind, other: KeyedOf<K, unknown>, rest: JoinArguments): KeyedStream<K, R, N> {
+  #join<R>(kind: JoinKind, other: KeyedOf<K, unknown> | Table<K, unknown>, rest: JoinArguments): KeyedStream<K, R, N> {
     const { title, body, options } = joinSpec(this[NODE].graph, kind, other instanceof Table, rest);
     return this.#at(grow(this[NODE], title, body, options, placesOf([other])));
   }
@@ -306,9 +307,9 @@ export class WindowedStream<K, T, N, E> {
 }
 
 /** The latest row for each key of a NATS KV bucket. */
-export class Table<K, V> implements KeyedOf<K, V> {
+export class Table<K, V> {
   readonly [NODE]: GraphPlace;
-  declare readonly [VALUE]: V;
+  declare readonly [ROW]: V;
   declare readonly [KEY]: K;
 
   constructor(place: GraphPlace) {
@@ -320,7 +321,7 @@ function left(value: unknown): unknown {
   return value;
 }
 
-function placesOf(streams: readonly StreamOf<unknown>[]): (GraphPlace | undefined)[] {
+function placesOf(streams: readonly { readonly [NODE]: GraphPlace }[]): (GraphPlace | undefined)[] {
   return streams.map(stream => stream?.[NODE]);
 }
 

@@ -32,13 +32,12 @@ export type KeyType<V> = V extends null | undefined
               : { readonly [I in keyof V]: KeyType<V[I]> }
             : never;
 
-/** Names of the fields of T that can be a key. */
-export type KeyField<T> = {
-  [F in keyof T & string]-?: NonNullable<T[F]> extends Key ? ([NonNullable<T[F]>] extends [never] ? never : F) : never;
-}[keyof T & string];
+/** Names of the fields of T that can be a key. (The condition makes compilers list them in errors.) */
+export type KeyField<T> = unknown extends T
+  ? never
+  : { [F in keyof T & string]-?: IsKey<NonNullable<T[F]>> extends true ? F : never }[keyof T & string];
 
-/** Function or first field, then further fields: what `keyBy` was called with. */
-export type KeyBy<T> = KeyField<T> | ((value: T) => Key | readonly []);
+type IsKey<V> = [V] extends [never] ? false : [V] extends [Key] ? true : false;
 
 /** The fields among `keyBy`'s further arguments, which may end with a name. */
 type FieldsOf<M> = M extends readonly [infer F, ...infer R]

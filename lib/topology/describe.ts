@@ -1,0 +1,93 @@
+/**
+ * The plan as text, for people: what runs where, what it keeps, which streams are read, written and made. Made from the
+ * summary, so that a stored plan can be shown like a fresh one.
+ */
+import { durationText } from '../base/duration.ts';
+import type { SinkSpec } from '../commit/sink-spec.ts';
+import type { Exit } from '../operator/program.ts';
+import type { OperatorSummary, PlanSummary, SourceSummary } from './summary.ts';
+
+const WAYS: Readonly<Record<SinkSpec['mode'], string>> = {
+  owned: 'exactly once, a subject for each task',
+  shared: 'exactly once, in atomic batches with markers',
+  'at-least-once': 'at least once; exactly once within the duplicate window of the stream',
+};
+
+export function describe(plan: PlanSummary): string {
+  const lines = [`pipeline ${plan.pipeline}  (fingerprint ${plan.fingerprint})`];
+  if (plan.readers.length > 0)
+    lines.push('', 'readers: read a stream and send each record to the task that has its key');
+  for (const reader of plan.readers) {
+    lines.push(`  ${reader.source.name}`, ...sourceLines(reader.source));
+    lines.push(...operatorLines(reader.operators), ...exitLines(reader.exits));
+  }
+  lines.push('', 'stages: tasks with state');
+  for (const stage of plan.stages) {
+    const tasks = stage.partitions === 1 ? '1 task' : `${stage.partitions} tasks`;
+    lines.push(
+      `  ${stage.name}  ${stage.direct === null ? `${tasks}, one a partition of its key` : `${tasks}, without a key`}`,
+    );
+    if (stage.direct === null) {
+      const inputs = stage.inputs.map(({ name, from, bootstrap }) => [
+        'input',
+        name,
+        `from ${from.kind === 'reader' ? `reader ${from.reader}` : `stage ${from.stage}`}${bootstrap ? ', read to its end before anything else' : ''}`,
+      ]);
+      lines.push(...columns(inputs));
+    } else {
+      lines.push(...sourceLines(stage.direct));
+    }
+    lines.push(...operatorLines(stage.operators), ...exitLines(stage.exits));
+  }
+  lines.push('', 'sinks: what comes out');
+  lines.push(
+    ...columns(
+      plan.sinks.map(({ name, template, mode, frame, format, stream }) => [
+        name,
+        template,
+        frame === 'none' ? format : `${format} in ${frame} frames`,
+        `stream ${stream.name}${stream.create ? ' (made)' : ''}`,
+        WAYS[mode],
+      ]),
+      2,
+    ),
+  );
+  return lines.join('\n');
+}
+
+function sourceLines(source: SourceSummary): string[] {
+  const { subject, stream, create } = source;
+  const traits = [source.format, source.schema ? 'with a schema' : 'without a schema'];
+  if (source.kind === 'stream') {
+    traits.push(source.eventTime ? 'event time of its own' : "the broker's time");
+    if (source.maxOutOfOrderMs > 0) traits.push(`up to ${durationText(source.maxOutOfOrderMs)} out of order`);
+    if (source.start === 'new') traits.push('from now on');
+  }
+  const what = source.kind === 'kv' ? 'bucket' : 'subject';
+  return columns([['reads', `${what} ${subject}`, `stream ${stream}${create ? ' (made)' : ''}`, traits.join(', ')]]);
+}
+
+function operatorLines(operators: readonly OperatorSummary[]): string[] {
+  return columns(operators.map(({ name, text, state }) => [state ? 'state' : 'does', name, text]));
+}
+
+function exitLines(exits: readonly Exit[]): string[] {
+  return columns(
+    exits.map(exit =>
+      exit.kind === 'sink'
+        ? ['sends', `to sink ${exit.sink}`]
+        : ['sends', `to stage ${exit.stage}`, `as its input ${exit.input}`],
+    ),
+  );
+}
+
+/** Rows with their cells aligned; the first ones alike everywhere. */
+function columns(rows: readonly (readonly string[])[], indent = 4): string[] {
+  const widths: number[] = ['reads'.length];
+  for (const row of rows) {
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+  }
+  return rows.map(row =>
+    (' '.repeat(indent) + row.map((cell, i) => cell.padEnd(widths[i] as number)).join('  ')).trimEnd(),
+  );
+}

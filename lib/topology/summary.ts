@@ -1,0 +1,120 @@
+/**
+ * The summary: a plan as plain JSON, without functions. Stored with each deployed revision and shown by the API; what
+ * the next revision is judged by (`incompatibilities`).
+ */
+import type { SinkSpec } from '../commit/sink-spec.ts';
+import type { Exit, Program } from '../operator/program.ts';
+import type { SourceSpec } from '../source/spec.ts';
+import { layoutChanges, layoutOf, operatorText, type StateLayout } from './fingerprint.ts';
+import type { InputPlan, Plan } from './plan.ts';
+
+const VERSION = 1;
+
+export interface SourceSummary {
+  readonly name: string;
+  readonly kind: SourceSpec['kind'];
+  readonly subject: string;
+  readonly stream: string;
+  /** Whether the stream is made if it is missing. */
+  readonly create: boolean;
+  readonly start: SourceSpec['start'];
+  readonly format: string;
+  readonly schema: boolean;
+  readonly eventTime: boolean;
+  readonly maxOutOfOrderMs: number;
+  readonly idleAfterMs: number;
+}
+
+export interface OperatorSummary {
+  readonly name: string;
+  readonly kind: string;
+  /** What it does, for people. */
+  readonly text: string;
+  readonly state: boolean;
+}
+
+export interface ReaderSummary {
+  readonly source: SourceSummary;
+  readonly operators: readonly OperatorSummary[];
+  readonly exits: readonly Exit[];
+}
+
+export interface StageSummary {
+  readonly name: string;
+  readonly partitions: number;
+  readonly direct: SourceSummary | null;
+  readonly inputs: readonly InputPlan[];
+  readonly operators: readonly OperatorSummary[];
+  readonly exits: readonly Exit[];
+}
+
+export interface PlanSummary {
+  readonly version: typeof VERSION;
+  readonly pipeline: string;
+  readonly fingerprint: string;
+  readonly readers: readonly ReaderSummary[];
+  readonly stages: readonly StageSummary[];
+  readonly sinks: readonly SinkSpec[];
+  readonly layout: StateLayout;
+}
+
+export function summarize(plan: Plan): PlanSummary {
+  return {
+    version: VERSION,
+    pipeline: plan.pipeline,
+    fingerprint: plan.fingerprint,
+    readers: plan.readers.map(({ source, program }) => ({
+      source: sourceSummary(source),
+      operators: operators(program),
+      exits: program.exits,
+    })),
+    stages: plan.stages.map(({ name, partitions, direct, inputs, program }) => ({
+      name,
+      partitions,
+      direct: direct === null ? null : sourceSummary(direct),
+      inputs,
+      operators: operators(program),
+      exits: program.exits,
+    })),
+    sinks: plan.sinks,
+    layout: layoutOf(plan),
+  };
+}
+
+function sourceSummary(source: SourceSpec): SourceSummary {
+  const { name, kind, subject, stream, start, maxOutOfOrderMs, idleAfterMs } = source;
+  return {
+    name,
+    kind,
+    subject,
+    stream,
+    create: source.capture !== null,
+    start,
+    format: source.decoder.name,
+    schema: source.validate !== null,
+    eventTime: source.time !== null,
+    maxOutOfOrderMs,
+    idleAfterMs,
+  };
+}
+
+function operators(program: Program): OperatorSummary[] {
+  return program.nodes.map(({ name, spec }) => ({ name, kind: spec.kind, ...operatorText(spec) }));
+}
+
+/**
+ * Why the state of a running plan cannot be read by its next revision, each reason a line for a person; empty: it can.
+ * Both are summaries, as they were stored.
+ */
+export function incompatibilities(before: unknown, after: unknown): readonly string[] {
+  if (!isSummary(before) || !isSummary(after)) {
+    return ['the plan that is running was stored in a form that this version does not know'];
+  }
+  if (before.pipeline !== after.pipeline) return [`this is pipeline ${after.pipeline}, not ${before.pipeline}`];
+  if (before.fingerprint === after.fingerprint) return [];
+  return layoutChanges(before.layout, after.layout);
+}
+
+function isSummary(value: unknown): value is PlanSummary {
+  return typeof value === 'object' && value !== null && (value as Partial<PlanSummary>).version === VERSION;
+}
