@@ -33,13 +33,12 @@ export {
 export type { AggregateSpec, ProcessContext } from './operator/spec.ts';
 export { type CloudEvent, cloudEvents } from './record/cloudevents.ts';
 export { type Versions, versions } from './record/evolve.ts';
-export type { Decoder } from './record/format.ts';
+export { bytes, type Decoder, text } from './record/format.ts';
 export { auto } from './record/formats.ts';
 export { json, ndjson } from './record/json.ts';
 export type { Key } from './record/key.ts';
 export { msgpack } from './record/msgpack.ts';
 export { type ProtobufOptions, protobuf } from './record/protobuf.ts';
-export { bytes, text } from './record/text.ts';
 export type { MessageMeta } from './source/spec.ts';
 export { type Beginnings, isPipeline, Pipeline, type PipelineOptions, pipeline } from './topology/builder.ts';
 export type { FromOptions, TableOptions } from './topology/sources.ts';
