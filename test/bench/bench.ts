@@ -2,6 +2,7 @@
  * `npm run bench`: measures Millrace on Nexmark queries and checks every row on the way.
  */
 import { parseArgs } from 'node:util';
+import { messageOf } from '../../lib/base/errors.ts';
 import { QUERIES, type Query } from './answers.ts';
 import type { Shape } from './input.ts';
 import { type RunResult, runQuery } from './run.ts';
@@ -21,18 +22,7 @@ at a steady rate. Every row is checked against a batch answer; a wrong row makes
   --json                results as JSON, the last line an object (an array of several)
 `;
 
-const { values } = parseArgs({
-  options: {
-    query: { type: 'string', default: 'q0,qj' },
-    shape: { type: 'string', default: 'framed' },
-    events: { type: 'string', default: '1000000' },
-    rate: { type: 'string', default: '10000' },
-    'live-seconds': { type: 'string', default: '10' },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
-
+const values = readFlags();
 if (values.help) {
   process.stdout.write(HELP);
 } else {
@@ -74,6 +64,24 @@ function printTable(results: readonly RunResult[]): void {
   ];
   const widths = columns.map((_, i) => Math.max(...rows.map(row => row[i]!.length)));
   for (const row of rows) console.log(row.map((cell, i) => cell.padStart(widths[i]!)).join('  '));
+}
+
+function readFlags() {
+  try {
+    return parseArgs({
+      options: {
+        query: { type: 'string', default: 'q0,qj' },
+        shape: { type: 'string', default: 'framed' },
+        events: { type: 'string', default: '1000000' },
+        rate: { type: 'string', default: '10000' },
+        'live-seconds': { type: 'string', default: '10' },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    return refuse(messageOf(error));
+  }
 }
 
 function readQuery(text: string): Query {

@@ -44,14 +44,14 @@ function* inputOf(
 /** Fills the input streams. Resolves with the number of events in them and the last event's time. */
 export async function loadInput(
   connection: NatsConnection,
-  options: { query: Query; shape: Shape; events: number },
+  options: { query: Query; shape: Shape; events: number; eventsPerSecond?: number },
 ): Promise<{ eventsRead: number; lastMs: number }> {
-  const { query, shape, events } = options;
+  const { query, shape, events, eventsPerSecond = 10_000 } = options;
   const publisher = new Publisher(connection);
   const frames = new Frames(shape === 'framed' ? FRAME_EVENTS : 1);
   let eventsRead = 0;
   let lastMs = 0;
-  for (const { kind, event } of inputOf(query, nexmark({ events }))) {
+  for (const { kind, event } of inputOf(query, nexmark({ events, eventsPerSecond }))) {
     eventsRead++;
     lastMs = Math.max(lastMs, event.dateTime);
     const frame = frames.add(kind, event);

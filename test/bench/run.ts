@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly shape: Shape;
   /** Nexmark events of all kinds; a query reads some of them. */
   readonly events: number;
+  /** Distance of their event times; default 10,000 a second. */
+  readonly eventsPerSecond?: number;
   /** Afterwards, live: so many events a second for so long, to measure latency. 0 seconds: not at all. */
   readonly live: { readonly eventsPerSecond: number; readonly seconds: number };
   /** Told what is being done. */
@@ -61,17 +63,17 @@ const LIVE_WARM_UP_MS = 2_000;
 
 /** Runs one query. Throws when anything does not start; wrong rows are a result. */
 export async function runQuery(options: RunOptions): Promise<RunResult> {
-  const { query, shape, events, say } = options;
+  const { query, shape, events, eventsPerSecond = 10_000, say } = options;
   const folder = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
   const server = await startServer({ dataDir: join(folder, 'nats') });
   const connection = await connect({ servers: server.url });
   const worker = new WorkerProcess({ natsUrl: server.url, dataDir: join(folder, 'worker') });
   try {
     say('computing the batch answer');
-    const expected = answerOf(query, nexmark({ events }));
+    const expected = answerOf(query, nexmark({ events, eventsPerSecond }));
     say('loading the input');
     await makeInputStreams(connection);
-    const { eventsRead, lastMs } = await loadInput(connection, { query, shape, events });
+    const { eventsRead, lastMs } = await loadInput(connection, { query, shape, events, eventsPerSecond });
     await worker.start();
     const meter = meterCpu([worker.pid, server.pid]);
     say('running');

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { connect } from 'nats';
+import { messageOf } from '../../lib/base/errors.ts';
 import { AdminClient } from '../../lib/control/client.ts';
 import { startServer } from '../../lib/nats/server.ts';
 import { bundlePipeline } from '../../lib/worker/bundle.ts';
@@ -173,24 +174,35 @@ function pause(ms: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, ms));
 }
 
+function readFlags() {
+  try {
+    return parseArgs({
+      options: {
+        flights: { type: 'string', default: '60000' },
+        rate: { type: 'string', default: '4000' },
+        seed: { type: 'string', default: '1' },
+        crash: { type: 'boolean', default: false },
+        keep: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    return refuse(messageOf(error));
+  }
+}
+
 function readCount(name: string, text: string, most: number): number {
   const count = Number(text);
   if (Number.isInteger(count) && count >= 1 && count <= most) return count;
-  process.stderr.write(`error: --${name} ${text}: take a number from 1 to ${most}\n`);
+  return refuse(`--${name} ${text}: take a number from 1 to ${most}`);
+}
+
+function refuse(message: string): never {
+  process.stderr.write(`error: ${message}\n`);
   process.exit(2);
 }
 
-const { values } = parseArgs({
-  options: {
-    flights: { type: 'string', default: '60000' },
-    rate: { type: 'string', default: '4000' },
-    seed: { type: 'string', default: '1' },
-    crash: { type: 'boolean', default: false },
-    keep: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
-
+const values = readFlags();
 if (values.help) {
   process.stdout.write(HELP);
 } else {

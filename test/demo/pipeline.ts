@@ -4,7 +4,7 @@
  * airport and hour. `answer.ts` says the same as a computation over tables.
  */
 import { avg, count, max, pipeline, tumbling, versions } from 'millrace';
-import { z } from 'zod';
+import * as z from 'zod';
 import { OPERATIONS, OPERATIONS_DISORDER_MAX_MS, PLANNING, PLANNING_DISORDER_MAX_MS } from './services.ts';
 
 const Heartbeat = z.object({ type: z.literal('heartbeat'), at: z.iso.datetime() });
