@@ -106,13 +106,16 @@ export class MemoryReader implements LogReader {
     if (before === null) {
       if (stream.lastSeq < this.#position - 1) return this.#fail('STREAM_CHANGED', 'ends before our position');
       this.#stream = stream;
-      this.#visible = this.#position - 1;
       stream.watchers.add(this.#watcher);
     }
     const refuses = this.#refusesGaps && (stream.settings.maxMessagesPerSubject ?? 0) <= 0;
     const judged = before === null || this.#filters === null;
     if (refuses && judged && this.#position > 1 && stream.firstSeq > this.#position) {
       return this.#fail('STREAM_CHANGED', 'was purged past our position');
+    }
+    if (before === null) {
+      this.#position = Math.max(this.#position, stream.firstSeq);
+      this.#visible = this.#position - 1;
     }
     return stream;
   }
