@@ -1,0 +1,75 @@
+/**
+ * Tables in which nothing may be touched that was not wanted first: what a task's state demands of an operator when all
+ * its entries are on disk. Buckets may be listed and dropped at any time, those that the batch itself has begun may be
+ * touched, and tables that stay in memory are as they are.
+ */
+import type { ListTable, Tables, ValueTable, Wants } from '../../../lib/state/tables.ts';
+
+export class WantedTables implements Tables, Wants {
+  #inner: Tables;
+  #tables: (ValueTable<unknown> | ListTable<unknown>)[] = [];
+  #wanted = new Map<unknown, Set<string>>();
+  /** Buckets that were there when the batch began, by table; null: everything may be touched. */
+  #before: Map<unknown, ReadonlySet<number>> | null = null;
+
+  constructor(inner: Tables) {
+    this.#inner = inner;
+  }
+
+  key(table: unknown, bucket: number, key: string): void {
+    this.#note(table, `${bucket}/${key}`);
+  }
+
+  bucket(table: unknown, bucket: number): void {
+    this.#note(table, `${bucket}`);
+  }
+
+  #note(table: unknown, what: string): void {
+    const known = this.#wanted.get(table);
+    if (known === undefined) this.#wanted.set(table, new Set([what]));
+    else known.add(what);
+  }
+
+  /** All is wanted: the batch begins. */
+  begin(): void {
+    const all = Number.POSITIVE_INFINITY;
+    this.#before = new Map(this.#tables.map(table => [table, new Set(table.bucketsBelow(all))]));
+  }
+
+  end(): void {
+    this.#before = null;
+    this.#wanted.clear();
+  }
+
+  #check(table: unknown, bucket: number, key: string | null): void {
+    if (!this.#before?.get(table)?.has(bucket)) return;
+    const wanted = this.#wanted.get(table);
+    if (wanted?.has(`${bucket}`) || (key !== null && wanted?.has(`${bucket}/${key}`))) return;
+    throw new Error(`${key === null ? 'all' : `'${key}'`} of bucket ${bucket} was touched and not wanted`);
+  }
+
+  values<V>(name: string, options?: { readonly inMemory?: boolean }): ValueTable<V> {
+    const inner = this.#inner.values<V>(name, options);
+    if (options?.inMemory === true) return inner;
+    return this.#checked(inner);
+  }
+
+  lists<T>(name: string): ListTable<T> {
+    return this.#checked(this.#inner.lists<T>(name));
+  }
+
+  #checked<T extends object>(inner: T): T {
+    const table: T = new Proxy(inner, {
+      get: (target, name) => {
+        const method = Reflect.get(target, name, target) as (...given: unknown[]) => unknown;
+        const isFree = name === 'drop' || name === 'bucketsBelow';
+        return (bucket: number, ...rest: unknown[]) => {
+          if (!isFree) this.#check(table, bucket, name === 'entries' ? null : (rest[0] as string));
+          return method.call(target, bucket, ...rest);
+        };
+      },
+    });
+    this.#tables.push(table as T & ValueTable<unknown>);
+    return table;
+  }
+}
