@@ -104,7 +104,8 @@ const take = name => {
   };
 }
 
-function projectRoot(path: string): string {
+/** The nearest folder upwards with a `package.json`; without one, the folder of the file. */
+export function projectRoot(path: string): string {
   const start = dirname(path);
   for (let folder = start; ; folder = dirname(folder)) {
     if (existsSync(join(folder, 'package.json'))) return folder;

@@ -7,7 +7,7 @@ import type { Log } from '../port/log.ts';
 import { isPipeline } from '../topology/builder.ts';
 import { describe } from '../topology/describe.ts';
 import { planOrThrow } from '../topology/planner.ts';
-import { incompatibilities, type PlanSummary, summarize } from '../topology/summary.ts';
+import { incompatibilities, summarize } from '../topology/summary.ts';
 import type { Bundle, Engine, Planned } from './host.ts';
 import { loadBundle, userText } from './load.ts';
 
@@ -31,6 +31,6 @@ export function pipelineCompiler({ log, dir }: CompileOptions): Pick<Engine, 'pl
         throw new MillraceError('PLAN_INVALID', userText(error.message, dir), { cause: error });
       }
     },
-    incompatibilities: (before, after) => incompatibilities(before as PlanSummary, after as PlanSummary),
+    incompatibilities,
   };
 }

@@ -1,0 +1,137 @@
+/**
+ * A node: one worker with its API in this process, from the data folder up. Used by `worker` and by `dev`.
+ *
+ * Start order: folder and broker, API, worker. Stop order is the reverse, all within one deadline: pipelines are handed
+ * over while the API still answers, and the broker's connection goes last.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../lib/base/clock.ts';
+import { MillraceError } from '../lib/base/errors.ts';
+import { AdminServer } from '../lib/control/server.ts';
+import type { LinkStatus, NatsOptions } from '../lib/nats/connection.ts';
+import type { Event, Observer } from '../lib/observe/events.ts';
+import { Commands } from '../lib/worker/commands.ts';
+import { Worker } from '../lib/worker/worker.ts';
+import { VERSION } from './version.ts';
+import { type Ground, openGround } from './wiring.ts';
+
+export interface NodeOptions {
+  readonly nats: Omit<NatsOptions, 'name'>;
+  readonly dataDir: string;
+  /** `host:port`; port 0 takes a free one, which other workers are then not told. */
+  readonly listen: string;
+  /** `host:port` that other workers reach it at; null: `listen`. */
+  readonly advertise: string | null;
+  readonly observer: Observer;
+}
+
+export interface Node {
+  readonly name: string;
+  /** Where its API listens. */
+  readonly address: string;
+  readonly ground: Ground;
+  /** Resolves if it cannot go on: a broken invariant, a connection that is closed for good. */
+  readonly failed: Promise<MillraceError>;
+  stop(options: { deadlineMs: number }): Promise<void>;
+}
+
+/** Throws STORE_IN_USE, BROKER_UNAVAILABLE, BROKER_REFUSED, INVALID_ARGUMENT (cannot listen there). */
+export async function startNode(options: NodeOptions): Promise<Node> {
+  const { dataDir, observer } = options;
+  await mkdir(dataDir, { recursive: true });
+  const name = await workerName(dataDir);
+  const ground = await openGround({ nats: { ...options.nats, name: `millrace ${name}` }, dataDir, observer });
+  let stopping = false;
+  let server: AdminServer | null = null;
+  const closed = new Promise<MillraceError>(resolve => {
+    ground.link.onStatus(status => {
+      if (stopping) return;
+      observer.emit(linkEvent(status));
+      if (status.kind === 'closed') {
+        const text = 'the connection to NATS is closed for good; see the server for why, then start the worker again';
+        resolve(new MillraceError('BROKER_REFUSED', text, { cause: status.cause }));
+      }
+    });
+  });
+  try {
+    const { registry, blobs, engine } = ground;
+    const [host, port] = splitAddress(options.listen);
+    const address = options.advertise ?? (port === 0 ? null : `${isWildcard(host) ? hostname() : host}:${port}`);
+    const worker = new Worker({ name, address, registry, blobs, engine, clock: systemClock, observer });
+    const commands = new Commands({ registry, blobs, engine, clock: systemClock, worker });
+    server = new AdminServer({
+      listen: options.listen,
+      commands,
+      worker,
+      observer,
+      version: VERSION,
+      natsUrl: [options.nats.servers].flat().join(','),
+      startedAtMs: Date.now(),
+      healthy: () => ground.link.connected && !stopping,
+    });
+    const api = server;
+    const listening = `${isWildcard(host) ? '127.0.0.1' : host}:${await api.start()}`;
+    await worker.start();
+    return {
+      name,
+      address: listening,
+      ground,
+      failed: Promise.race([closed, worker.fatal]),
+      async stop({ deadlineMs }) {
+        stopping = true;
+        await worker.stop({ deadlineMs });
+        await api.stop({ deadlineMs: 500 });
+        await ground.close();
+      },
+    };
+  } catch (error) {
+    stopping = true;
+    await server?.stop({ deadlineMs: 0 });
+    await ground.close();
+    throw error;
+  }
+}
+
+/** A name for the worker of this data folder, made once: after a restart it is the same worker. */
+async function workerName(dataDir: string): Promise<string> {
+  const path = join(dataDir, 'worker-name');
+  try {
+    const name = (await readFile(path, 'utf8')).trim();
+    if (/^[A-Za-z0-9_-]{1,80}$/.test(name)) return name;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const host = hostname()
+    .replace(/[^A-Za-z0-9_-]/g, '-')
+    .slice(0, 40);
+  const name = `${host}-${randomBytes(3).toString('hex')}`;
+  const partial = `${path}.${process.pid}`;
+  await writeFile(partial, `${name}\n`);
+  await rename(partial, path);
+  return name;
+}
+
+function linkEvent(status: LinkStatus): Event {
+  switch (status.kind) {
+    case 'connected':
+      return { event: 'nats.connected', level: 'info', server: status.server };
+    case 'disconnected':
+      return { event: 'nats.disconnected', level: 'warn' };
+    case 'refused':
+      return { event: 'nats.refused', level: 'error', message: status.message };
+    case 'closed':
+      return { event: 'nats.closed', level: 'error', message: status.cause ? String(status.cause) : null };
+  }
+}
+
+function splitAddress(address: string): [host: string, port: number] {
+  const at = address.lastIndexOf(':');
+  return [address.slice(0, at), Number(address.slice(at + 1))];
+}
+
+function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::' || host === '[::]';
+}

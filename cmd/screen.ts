@@ -1,0 +1,164 @@
+/**
+ * What `dev` shows: at a terminal a block that is drawn anew in place, elsewhere plain lines. Both are made from the same
+ * two kinds of news, status snapshots and result rows.
+ */
+import type { PipelineInfo } from '../lib/control/client.ts';
+import type { Event, Observer } from '../lib/observe/events.ts';
+import { textLine } from '../lib/observe/log.ts';
+import { bytes, count, lagOf, optional, span, time, watermarkOf } from './output.ts';
+import type { OutputRow } from './tail.ts';
+
+export interface Screen extends Observer {
+  status(pipeline: PipelineInfo): void;
+  row(row: OutputRow): void;
+  /** A line for the person. */
+  say(text: string): void;
+  stop(): void;
+}
+
+export interface ScreenOptions {
+  /** Shown on top: what runs where. */
+  readonly title: string;
+  write(text: string): void;
+  now(): number;
+  /** Width of the terminal, in characters. */
+  columns(): number;
+}
+
+/** Records a second between two snapshots. */
+class Rates {
+  #last: PipelineInfo | null = null;
+  in = 0;
+  out = 0;
+
+  take(pipeline: PipelineInfo): void {
+    const last = this.#last;
+    this.#last = pipeline;
+    const seconds = last === null ? 0 : (pipeline.atMs - last.atMs) / 1_000;
+    if (last === null || seconds <= 0) return;
+    this.in = Math.max(0, (pipeline.status.counts.in - last.status.counts.in) / seconds);
+    this.out = Math.max(0, (pipeline.status.counts.out - last.status.counts.out) / seconds);
+  }
+}
+
+const ROWS_MAX = 10;
+const TROUBLES_MAX = 5;
+const DRAW_MS = 200;
+
+/** A block that is drawn anew in place. */
+export function liveScreen(options: ScreenOptions): Screen {
+  const rates = new Rates();
+  const rows: OutputRow[] = [];
+  const troubles: string[] = [];
+  let pipeline: PipelineInfo | null = null;
+  let drawn = 0;
+  let timer: NodeJS.Timeout | null = null;
+
+  const erase = () => (drawn === 0 ? '' : `\x1b[${drawn}A\x1b[J`);
+  const draw = () => {
+    timer = null;
+    const lines = [
+      options.title,
+      '',
+      ...(pipeline === null ? ['starting …'] : statusLines(pipeline, rates, options.now())),
+    ];
+    if (rows.length > 0) lines.push('', 'latest results', ...rows.map(row => `  ${row.subject}  ${row.text}`));
+    if (troubles.length > 0) lines.push('', 'latest warnings', ...troubles.map(line => `  ${line}`));
+    lines.push('', 'Ctrl-C stops; the same command goes on from here');
+    const width = Math.max(20, options.columns() - 1);
+    const fitted = lines.map(line => (line.length > width ? `${line.slice(0, width - 1)}…` : line));
+    options.write(`${erase()}${fitted.join('\n')}\n`);
+    drawn = fitted.length;
+  };
+  const drawSoon = () => {
+    timer ??= setTimeout(draw, DRAW_MS);
+  };
+  return {
+    status(next) {
+      rates.take(next);
+      pipeline = next;
+      drawSoon();
+    },
+    row(row) {
+      rows.push(row);
+      if (rows.length > ROWS_MAX) rows.shift();
+      drawSoon();
+    },
+    emit(event) {
+      if (event.level !== 'warn' && event.level !== 'error') return;
+      troubles.push(oneLine(event, options.now()));
+      if (troubles.length > TROUBLES_MAX) troubles.shift();
+      drawSoon();
+    },
+    say(text) {
+      options.write(`${erase()}${text}\n`);
+      drawn = 0;
+      drawSoon();
+    },
+    stop() {
+      if (timer !== null) clearTimeout(timer);
+      draw();
+      if (timer !== null) clearTimeout(timer);
+    },
+  };
+}
+
+/** Lines that stay: for pipes, logs and dumb terminals. */
+export function plainScreen(options: ScreenOptions): Screen {
+  const rates = new Rates();
+  let last = '';
+  let second = 0;
+  let shown = 0;
+  let hidden = 0;
+  options.write(`${options.title}\n`);
+  const unhide = () => {
+    if (hidden > 0) options.write(`  … and ${count(hidden)} more results\n`);
+    hidden = 0;
+    shown = 0;
+  };
+  return {
+    status(pipeline) {
+      rates.take(pipeline);
+      const line = statusLines(pipeline, rates, options.now())
+        .map(part => part.trim())
+        .join('   ');
+      if (line === last) return;
+      last = line;
+      options.write(`${line}\n`);
+    },
+    row(row) {
+      const now = Math.floor(options.now() / 1_000);
+      if (now !== second) unhide();
+      second = now;
+      if (shown++ < ROWS_MAX) options.write(`  ${row.subject}  ${row.text}\n`);
+      else hidden++;
+    },
+    emit(event) {
+      if (event.level !== 'debug') options.write(`${oneLine(event, options.now())}\n`);
+    },
+    say(text) {
+      options.write(`${text}\n`);
+    },
+    stop: unhide,
+  };
+}
+
+function oneLine(event: Event, nowMs: number): string {
+  return textLine(event, nowMs).replaceAll('\n', ' ');
+}
+
+function statusLines(pipeline: PipelineInfo, rates: Rates, nowMs: number): string[] {
+  const { status } = pipeline;
+  const { counts, tasks } = status;
+  const dropped = Object.entries(counts.dropped).map(([reason, amount]) => `${count(amount)} ${reason}`);
+  const watermarkMs = watermarkOf(pipeline);
+  const behind = watermarkMs === null ? '' : ` (${span(nowMs - watermarkMs)} ago)`;
+  const running = tasks.filter(task => task.state === 'running').length;
+  const entries = tasks.reduce((sum, task) => sum + task.stateEntries, 0);
+  const size = tasks.reduce((sum, task) => sum + task.stateBytes, 0);
+  return [
+    `${pipeline.name}  ${status.state}  revision ${pipeline.revision}${status.reason === null ? '' : `  ${status.reason}`}`,
+    `  in ${count(rates.in)}/s (${count(counts.in)})  out ${count(rates.out)}/s (${count(counts.out)})  late ${count(counts.late)}  dead ${count(counts.dead)}${dropped.length === 0 ? '' : `  dropped ${dropped.join(', ')}`}`,
+    `  lag ${optional(lagOf(pipeline), count)}  watermark ${time(watermarkMs)}${behind}  state ${bytes(size)} in ${count(entries)} entries  tasks ${running}/${tasks.length}`,
+  ];
+}

@@ -1,0 +1,75 @@
+/**
+ * The wiring: the one place that names adapters and engine together. Everything else is handed ports.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemClock } from '../lib/base/clock.ts';
+import { Random } from '../lib/base/random.ts';
+import { lockFolder } from '../lib/level/folder-lock.ts';
+import { LevelStores } from '../lib/level/stores.ts';
+import { openBlobs } from '../lib/nats/blobs.ts';
+import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connection.ts';
+import { NatsLog } from '../lib/nats/log.ts';
+import { openRegistry } from '../lib/nats/registry.ts';
+import { errorFields, type Observer } from '../lib/observe/events.ts';
+import { startPipeline } from '../lib/partition/pipeline.ts';
+import type { Blobs } from '../lib/port/blob.ts';
+import type { Log } from '../lib/port/log.ts';
+import type { Registry } from '../lib/port/registry.ts';
+import { pipelineClearer } from '../lib/worker/clear.ts';
+import { pipelineCompiler } from '../lib/worker/compile.ts';
+import type { Engine } from '../lib/worker/host.ts';
+
+/** The KV bucket and the blobs that a cluster's workers share. */
+const BUCKET = 'millrace';
+
+/** All that a worker is made of but the worker itself. */
+export interface Ground {
+  readonly link: NatsLink;
+  readonly log: Log;
+  readonly registry: Registry;
+  readonly blobs: Blobs;
+  readonly engine: Engine;
+  close(): Promise<void>;
+}
+
+/** @param dataDir made if missing, and locked: it belongs to one process. Throws STORE_IN_USE. */
+export async function openGround(options: { nats: NatsOptions; dataDir: string; observer: Observer }): Promise<Ground> {
+  const { observer } = options;
+  await mkdir(options.dataDir, { recursive: true });
+  const root = await realpath(options.dataDir);
+  const lock = await lockFolder(root);
+  let link: NatsLink | null = null;
+  try {
+    link = await connectNats(options.nats);
+    const registry = await openRegistry(link, { bucket: BUCKET });
+    registry.onTrouble = error => observer.emit({ event: 'registry.troubled', level: 'warn', ...errorFields(error) });
+    const blobs = await openBlobs(link, { bucket: BUCKET });
+    const log = new NatsLog(link);
+    const stores = new LevelStores({ root: join(root, 'state') });
+    await mkdir(join(root, 'state'), { recursive: true });
+    const around = { log, blobs, stores, clock: systemClock, random: new Random(randomBytes(4).readUInt32LE()) };
+    const engine: Engine = {
+      ...pipelineCompiler({ log, dir: join(root, 'bundles') }),
+      start: (plan, { observer }) => startPipeline({ plan, around: { ...around, observer } }),
+      clear: pipelineClearer({ log, blobs, stores }),
+    };
+    const open = link;
+    return {
+      link,
+      log,
+      registry,
+      blobs,
+      engine,
+      async close() {
+        await open.close();
+        await lock.release();
+      },
+    };
+  } catch (error) {
+    await link?.close();
+    await lock.release();
+    throw error;
+  }
+}

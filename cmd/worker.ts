@@ -1,0 +1,66 @@
+/**
+ * `millrace worker`: a node that runs until it is told to stop. The first SIGTERM or SIGINT hands everything over within
+ * the deadline, a second one ends the process at once (safe: whoever takes over recovers from the journals).
+ */
+import { sleep, systemClock } from '../lib/base/clock.ts';
+import { isMillraceError } from '../lib/base/errors.ts';
+import type { NatsOptions } from '../lib/nats/connection.ts';
+import { errorFields, type Observer } from '../lib/observe/events.ts';
+import { type Node, startNode } from './node.ts';
+
+const RETRY_MS = 2_000;
+
+export interface WorkerCommandOptions {
+  readonly nats: Omit<NatsOptions, 'name'>;
+  readonly dataDir: string;
+  readonly listen: string;
+  readonly advertise: string | null;
+  readonly stopMs: number;
+  readonly observer: Observer;
+}
+
+/** Resolves with the exit code. */
+export async function workerCommand(options: WorkerCommandOptions): Promise<number> {
+  const { observer, stopMs } = options;
+  const stopped = firstSignal(observer);
+  const starting = startWhenReachable(options, stopped);
+  const node = await starting;
+  if (node === null) return 0;
+  observer.emit({ event: 'api.listening', level: 'info', address: node.address, worker: node.name });
+  const failure = await Promise.race([stopped, node.failed]);
+  if (failure !== null) observer.emit({ event: 'worker.failed', level: 'error', ...errorFields(failure) });
+  await node.stop({ deadlineMs: stopMs });
+  return failure === null ? 0 : 1;
+}
+
+/** A worker may be started before its broker: it waits and says so. Null: it was told to stop meanwhile. */
+async function startWhenReachable(options: WorkerCommandOptions, stopped: Promise<null>): Promise<Node | null> {
+  let over = false;
+  void stopped.then(() => {
+    over = true;
+  });
+  while (!over) {
+    try {
+      return await startNode(options);
+    } catch (error) {
+      if (!isMillraceError(error, 'BROKER_UNAVAILABLE')) throw error;
+      options.observer.emit({ event: 'nats.unreachable', level: 'warn', retryMs: RETRY_MS, ...errorFields(error) });
+      await Promise.race([sleep(systemClock, RETRY_MS), stopped]);
+    }
+  }
+  return null;
+}
+
+/** Resolves at the first signal; from then on the next one ends the process. */
+export function firstSignal(observer: Observer): Promise<null> {
+  return new Promise(resolve => {
+    let signals = 0;
+    const heard = (signal: NodeJS.Signals) => {
+      if (++signals > 1) process.exit(1);
+      observer.emit({ event: 'worker.stopping', level: 'info', signal });
+      resolve(null);
+    };
+    process.on('SIGTERM', heard);
+    process.on('SIGINT', heard);
+  });
+}
