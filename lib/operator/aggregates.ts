@@ -102,8 +102,9 @@ export function min<V>(of: (value: V) => number): MergingAggregate<V, number, nu
     kind: 'min',
     extract: value => numberOf(of(value), 'min'),
     init: () => Number.POSITIVE_INFINITY,
-    add: Math.min,
-    merge: Math.min,
+    // Not `Math.min` itself: it would take the event time for one more value.
+    add: (least, value) => Math.min(least, value),
+    merge: (left, right) => Math.min(left, right),
     result: least => least,
   };
 }
@@ -113,8 +114,9 @@ export function max<V>(of: (value: V) => number): MergingAggregate<V, number, nu
     kind: 'max',
     extract: value => numberOf(of(value), 'max'),
     init: () => Number.NEGATIVE_INFINITY,
-    add: Math.max,
-    merge: Math.max,
+    // Not `Math.max` itself: it would take the event time for one more value.
+    add: (most, value) => Math.max(most, value),
+    merge: (left, right) => Math.max(left, right),
     result: most => most,
   };
 }

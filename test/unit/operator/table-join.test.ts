@@ -1,0 +1,105 @@
+/** Stream-table joins. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import type { StatefulSpec } from '../../../lib/operator/spec.ts';
+import { orderly, play, RUNS } from './histories.ts';
+import { Rig } from './rig.ts';
+
+const spec = (inner: boolean): StatefulSpec => ({
+  kind: 'tableJoin',
+  inner,
+  combine(stream, row) {
+    if (stream === 'bad') throw new Error('boom');
+    return [stream, row];
+  },
+});
+
+describe('stream and table', () => {
+  test('only the stream triggers, and it meets the latest row of its key', () => {
+    const rig = new Rig(spec(true));
+    rig.receive('k', 'row1', 100, 1);
+    rig.receive('k', 'x', 50);
+    rig.receive('k', 'row2', 90, 1);
+    rig.receive('j', 'other', 90, 1);
+    rig.receive('k', 'y', 60);
+    assert.deepEqual(rig.rows, [
+      { key: 'k', value: ['x', 'row1'], timeMs: 50 },
+      { key: 'k', value: ['y', 'row2'], timeMs: 60 },
+    ]);
+  });
+
+  test('null in the table removes the row; what has no row is dropped by inner and passed by left', () => {
+    for (const inner of [true, false]) {
+      const rig = new Rig(spec(inner));
+      rig.receive('k', 'x', 1);
+      rig.receive('k', 'row', 2, 1);
+      rig.receive('k', null, 3, 1);
+      rig.receive('k', 'y', 4);
+      rig.advance(10);
+      assert.deepEqual(
+        rig.values(),
+        inner
+          ? []
+          : [
+              ['x', null],
+              ['y', null],
+            ],
+      );
+      assert.deepEqual(rig.drops, inner ? ['filtered', 'filtered'] : []);
+      assert.equal(rig.state.entries, 0);
+    }
+  });
+
+  test('a row is there after a restart', () => {
+    const rig = new Rig(spec(true));
+    rig.receive('k', { city: 'Ulm' }, 1, 1);
+    rig.advance(1);
+    rig.restart();
+    rig.receive('k', 'x', 2);
+    assert.deepEqual(rig.values(), [['x', { city: 'Ulm' }]]);
+  });
+
+  test('a stream record without a key is dropped by inner and passed by left, a table record without one is no row', () => {
+    for (const inner of [true, false]) {
+      const rig = new Rig(spec(inner));
+      rig.receive(null, 'x', 1);
+      rig.receive(null, 'row', 1, 1);
+      assert.deepEqual(rig.values(), inner ? [] : [['x', null]]);
+      assert.deepEqual(rig.drops, inner ? ['null-key', 'null-key'] : ['null-key']);
+    }
+  });
+
+  test('a null value in the stream is counted and otherwise nothing', () => {
+    const rig = new Rig(spec(false));
+    rig.receive('k', null, 1);
+    assert.deepEqual(rig.drops, ['null-value']);
+  });
+
+  test('a combine function that throws makes the stream record poison', () => {
+    const rig = new Rig(spec(false));
+    rig.receive('k', 'bad', 1);
+    assert.deepEqual(
+      rig.poisons.map(poison => poison.value),
+      ['bad'],
+    );
+    assert.deepEqual(rig.rows, []);
+  });
+
+  test('whatever the cuts and the restarts, rows are those of a walk through both in the order of arrival', () => {
+    fc.assert(
+      fc.property(orderly, fc.boolean(), (history, inner) => {
+        const rig = new Rig(spec(inner), { strict: true });
+        play(rig, history);
+        const table: Record<string, number> = {};
+        const expected: unknown[] = [];
+        for (const { port, key, id } of history.arrivals) {
+          if (port === 1) table[key] = id;
+          else if (key in table || !inner) expected.push([id, table[key] ?? null]);
+        }
+        assert.deepEqual(rig.values(), expected);
+      }),
+      RUNS,
+    );
+  });
+});
