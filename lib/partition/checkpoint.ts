@@ -15,7 +15,7 @@
  */
 import { backoffMs } from '../base/backoff.ts';
 import { type Clock, sleep } from '../base/clock.ts';
-import { isMillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Journal } from '../commit/journal.ts';
 import type { Blobs } from '../port/blob.ts';
@@ -70,6 +70,8 @@ export class Checkpoints {
   #latest: Snapshot | null = null;
   #tails = new Map<string, number>();
   #bytesAtLast = 0;
+  /** A checkpoint has been taken and is not in the store yet. */
+  #isOpen = false;
   #working: Promise<void> | null = null;
   /** Written, and no commit has named it yet. */
   #unannounced: Snapshot | null = null;
@@ -105,7 +107,9 @@ export class Checkpoints {
 
   async #segment(ref: SegmentRef): Promise<Uint8Array> {
     const bytes = await this.#blobs.get(ref.name);
-    if (bytes === null) throw new SnapshotMoved(ref.name);
+    if (bytes === null) {
+      throw new MillraceError('CONFLICT', `segment ${ref.name} is gone: another owner has replaced the snapshot it is of`);
+    }
     return bytes;
   }
 
@@ -128,11 +132,12 @@ export class Checkpoints {
     checkpointBytes: number;
     stateBytesMax: number;
   }): Checkpoint | null {
-    if (this.#working !== null || this.#stopped) return null;
+    if (this.#isOpen || this.#stopped) return null;
     const grownBytes = options.journalBytes - this.#bytesAtLast;
     const crowded = options.state.bytes > options.stateBytesMax && grownBytes > options.checkpointBytes / 8;
     if (grownBytes < options.checkpointBytes && !crowded) return null;
     this.#bytesAtLast = options.journalBytes;
+    this.#isOpen = true;
     return options.state.checkpoint();
   }
 
@@ -142,6 +147,7 @@ export class Checkpoints {
     this.#working = this.#write(checkpoint, commit, { ...options, tails }).then(
       () => {
         this.#working = null;
+        this.#isOpen = false;
       },
       error => {
         if (!this.#stopped) this.#onFailed(error);
@@ -248,12 +254,4 @@ function blobName(kind: 'manifest' | 'segment', commit: Pointer, part: string): 
 
 function commitOf(name: string): number {
   return Number(/\/(?:manifest|segment)\/(\d+)-/.exec(name)?.[1] ?? Number.POSITIVE_INFINITY);
-}
-
-/** A segment is gone: a newer snapshot has taken the place of the one that was being read. */
-export class SnapshotMoved extends Error {
-  constructor(name: string) {
-    super(`segment ${name} is gone; a newer snapshot has taken its place`);
-    this.name = 'SnapshotMoved';
-  }
 }

@@ -7,9 +7,9 @@ import { partitionOf } from '../base/hash.ts';
 import { LETTERS, type Outbox, type OutFrame, type OutRows, type RowHeaders } from '../commit/outbox.ts';
 import type { SinkSpec } from '../commit/sink-spec.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
-import { type Columns, encodeFrame, type Letter } from '../record/frame.ts';
+import { type Columns, emptyColumns, type Letter, sliceColumns, tryEncodeFrame } from '../record/frame.ts';
 import { decodeKey } from '../record/key.ts';
-import { packOutput } from '../record/output.ts';
+import { jsonOutput, packOutput } from '../record/output.ts';
 import { parseTemplate, type Template } from '../record/template.ts';
 
 /** A row that is poisoned on its way out, with the sink's name as its operator. */
@@ -112,8 +112,7 @@ export class SinkExit implements Receiver {
         subject = this.#template.render(value, this.#place);
       }
       if (this.#sink.format === 'json') {
-        const text = JSON.stringify(value);
-        if (text === undefined) throw new MillraceError('RECORD_UNWRITABLE', `a ${typeof value} is no JSON value`);
+        const text = jsonOutput(value);
         this.#checkSize(text.length);
         this.block.addText(text, subject, this.#cursor.origin);
       } else {
@@ -158,41 +157,17 @@ export class StageExit implements Receiver {
     lane.ids!.push(this.#cursor.id);
   }
 
-  /** Frames of at most `bytesMax`. A record too large for any is refused. */
-  take(
-    options: { commit: number; watermarkMs: number; bytesMax: number; refuse: (cause: MillraceError, value: unknown, origin: number) => void },
-    frames: OutFrame[],
-  ): void {
+  /** Frames of at most `bytesMax`. A record that cannot be packed, or is too large for any frame, is refused. */
+  take(options: FrameOptions, frames: OutFrame[]): void {
     for (const partition of this.#used) {
       const columns = this.#lanes[partition]!;
       this.#lanes[partition] = emptyColumns();
       let row = 0;
       for (let from = 0; from < columns.keys.length; ) {
-        let to = columns.keys.length;
-        for (;;) {
+        const { bytes, to } = cutFrame(columns, { ...options, from, row });
+        if (bytes !== null) {
           row += to - from;
-          const last = to === columns.keys.length;
-          const bytes = encodeFrame({
-            position: options.commit,
-            row,
-            // Only the commit's last frame on a channel may say how far event time is.
-            watermarkMs: last ? options.watermarkMs : Number.NEGATIVE_INFINITY,
-            idle: false,
-            bootstrapped: true,
-            columns: slice(columns, from, to),
-            letters: [],
-          });
-          if (bytes.length <= options.bytesMax) {
-            frames.push({ exit: this.exit, partition, row, bytes });
-            break;
-          }
-          row -= to - from;
-          if (to - from === 1) {
-            const cause = new MillraceError('MESSAGE_TOO_LARGE', `a record of ${bytes.length} bytes does not fit a message`);
-            options.refuse(cause, columns.values[from], columns.origins[from]!);
-            break;
-          }
-          to = from + ((to - from) >> 1);
+          frames.push({ exit: this.exit, partition, row, bytes });
         }
         from = to;
       }
@@ -201,19 +176,39 @@ export class StageExit implements Receiver {
   }
 }
 
-function emptyColumns(): Columns {
-  return { keys: [], timesMs: [], origins: [], ids: [], values: [] };
+interface FrameOptions {
+  readonly commit: number;
+  readonly watermarkMs: number;
+  readonly bytesMax: number;
+  refuse(cause: MillraceError, value: unknown, origin: number): void;
 }
 
-function slice(columns: Columns, from: number, to: number): Columns {
-  if (from === 0 && to === columns.keys.length) return columns;
-  return {
-    keys: columns.keys.slice(from, to),
-    timesMs: columns.timesMs.slice(from, to),
-    origins: columns.origins.slice(from, to),
-    ids: columns.ids!.slice(from, to),
-    values: columns.values.slice(from, to),
-  };
+/** The longest frame from row `from` on that can be written, halving until it can; null: the one row is refused. */
+function cutFrame(
+  columns: Columns,
+  options: FrameOptions & { from: number; row: number },
+): { bytes: Uint8Array | null; to: number } {
+  const { from, row, bytesMax } = options;
+  for (let to = columns.keys.length; ; to = from + ((to - from) >> 1)) {
+    // Only the commit's last frame on a channel may say how far event time is.
+    const isLast = to === columns.keys.length;
+    const head = {
+      position: options.commit,
+      row: row + to - from,
+      watermarkMs: isLast ? options.watermarkMs : Number.NEGATIVE_INFINITY,
+      idle: false,
+      bootstrapped: true,
+    };
+    const bytes = tryEncodeFrame({ ...head, columns: sliceColumns(columns, from, to), letters: [] });
+    if (bytes instanceof Uint8Array && bytes.length <= bytesMax) return { bytes, to };
+    if (to - from > 1) continue;
+    const cause =
+      bytes instanceof Uint8Array
+        ? new MillraceError('MESSAGE_TOO_LARGE', `a record of ${bytes.length} bytes does not fit a message`)
+        : bytes;
+    options.refuse(cause, columns.values[from], columns.origins[from]!);
+    return { bytes: null, to };
+  }
 }
 
 /** All that a batch sends. */

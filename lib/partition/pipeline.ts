@@ -6,6 +6,7 @@
  * claimed again later in case there is none; anything else stops the whole pipeline with the reason.
  */
 import { backoffMs } from '../base/backoff.ts';
+import { sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { SharedStream } from '../commit/shared-outlet.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
@@ -68,10 +69,23 @@ export class Pipeline {
     };
   }
 
+  /** Makes what streams are missing, then starts every reader and task. Waits out a broker that is away. */
   async start(): Promise<void> {
     const { plan, hosts } = this.#options;
     const around = this.#around;
-    await ensureStreams(plan, around.log);
+    for (let attempt = 0; this.#phase === 'starting'; attempt++) {
+      try {
+        await ensureStreams(plan, around.log);
+        break;
+      } catch (error) {
+        if (!isMillraceError(error) || error.fate !== 'retry') throw error;
+        this.#reason = messageOf(error);
+        const { clock, random } = around;
+        await sleep(clock, backoffMs(attempt, { baseMs: RESTART_BASE_MS, maxMs: RESTART_MAX_MS, random }));
+      }
+    }
+    if (this.#phase !== 'starting') return;
+    this.#reason = null;
     const limits = { ...DEFAULT_LIMITS, ...this.#options.limits };
     for (const stage of plan.stages) {
       for (let partition = 0; partition < stage.partitions; partition++) {

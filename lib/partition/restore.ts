@@ -38,11 +38,27 @@ export interface RestoreOptions {
 }
 
 export async function restore(options: RestoreOptions): Promise<Restored> {
-  const { journal, state, stores, location, checkpoints, stateBytesMax } = options;
+  const { journal, stores, location, checkpoints } = options;
+  // After the claim: every snapshot that a landed commit names can be seen, so the journal is not cut beyond ours.
   const snapshot = await checkpoints.latest();
   const commits: StoredCommit[] = [];
   for await (const commit of journal.read()) commits.push(commit);
   const { store, pointer } = await openStore({ stores, location, journal, commits, snapshot });
+  try {
+    return await rebuild(options, { snapshot, commits, store, pointer });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** The base, then the commits after it. */
+async function rebuild(
+  options: RestoreOptions,
+  found: { snapshot: Snapshot | null; commits: readonly StoredCommit[]; store: Store; pointer: Pointer | null },
+): Promise<Restored> {
+  const { journal, state, checkpoints, stateBytesMax } = options;
+  const { snapshot, commits, store, pointer } = found;
   let from: Restored['from'] = 'nothing';
   let base = 0;
   if (pointer !== null) {

@@ -11,7 +11,7 @@
  * Layout: a version byte, then one msgpack array. Times and origins are a first value and differences, since msgpack
  * writes small integers in a byte; values are columns of `rows.ts`.
  */
-import { MillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { decodeRows, encodeRows, pack, unpack } from './rows.ts';
 
 const VERSION = 1;
@@ -103,6 +103,31 @@ export function encodeFrame(frame: Frame): Uint8Array {
       frame.letters.map(l => [l.operator, l.code, l.message, l.bytes, l.origin, l.index, l.subject]),
     ]),
   );
+}
+
+/** As `encodeFrame`, with RECORD_UNWRITABLE (a value that cannot be packed) as a value: the caller finds out which. */
+export function tryEncodeFrame(frame: Frame): Uint8Array | MillraceError {
+  try {
+    return encodeFrame(frame);
+  } catch (error) {
+    if (isMillraceError(error, 'RECORD_UNWRITABLE')) return error;
+    throw error;
+  }
+}
+
+export function emptyColumns(): Columns {
+  return { keys: [], timesMs: [], origins: [], ids: [], values: [] };
+}
+
+export function sliceColumns(columns: Columns, from: number, to: number): Columns {
+  if (from === 0 && to === columns.keys.length) return columns;
+  return {
+    keys: columns.keys.slice(from, to),
+    timesMs: columns.timesMs.slice(from, to),
+    origins: columns.origins.slice(from, to),
+    ids: columns.ids?.slice(from, to) ?? null,
+    values: columns.values.slice(from, to),
+  };
 }
 
 function body(bytes: Uint8Array): unknown[] {

@@ -9,7 +9,17 @@
  */
 import type { StoredMessage } from '../port/log.ts';
 import type { Chain } from '../commit/chain.ts';
-import { type Columns, decodeFrameHead, encodeFrame, type FrameHead, type Letter, type Progress } from '../record/frame.ts';
+import type { MillraceError } from '../base/errors.ts';
+import {
+  type Columns,
+  decodeFrameHead,
+  emptyColumns,
+  type FrameHead,
+  type Letter,
+  type Progress,
+  sliceColumns,
+  tryEncodeFrame,
+} from '../record/frame.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 
 const FRAME_ROWS_MAX = 16_384;
@@ -20,6 +30,7 @@ export type WriterState = Omit<FrameHead, 'row'>;
 export class Channel {
   #chain: Chain;
   #frameBytesMax: number;
+  #writer: string;
   /** All that has landed. */
   #progress: Progress = { position: 0, row: 0 };
   #landedWatermarkMs = Number.NEGATIVE_INFINITY;
@@ -34,7 +45,9 @@ export class Channel {
   #inFlightFrom = Number.POSITIVE_INFINITY;
   framesSent = 0;
 
-  constructor(options: { chain: Chain; frameBytesMax: number }) {
+  /** @param options.writer the reader's name, which letters about its records carry */
+  constructor(options: { chain: Chain; frameBytesMax: number; writer: string }) {
+    this.#writer = options.writer;
     this.#chain = options.chain;
     this.#frameBytesMax = options.frameBytesMax;
   }
@@ -125,23 +138,44 @@ export class Channel {
     this.#chain.stop();
   }
 
-  /** Takes rows off the front that make one frame, halving it until it is small enough for the broker. */
+  /** Takes rows off the front that make one frame, halving it until it can be written and sent. */
   #cut(writer: WriterState) {
     let count = Math.min(this.#columns.keys.length, FRAME_ROWS_MAX);
     for (;;) {
       const head = this.#headFor(count, writer);
       const columns = sliceColumns(this.#columns, 0, count);
       const letters = this.#letters.filter(letter => seqOfOrigin(letter.origin) <= head.position);
-      const bytes = encodeFrame({ ...head, columns, letters });
-      if (bytes.length <= this.#frameBytesMax || count <= 1) {
-        const fromSeq = Math.min(...columns.origins.slice(0, 1).map(seqOfOrigin), ...letters.slice(0, 1).map(letter => seqOfOrigin(letter.origin)));
-        this.#columns = count === this.#columns.keys.length ? emptyColumns() : sliceColumns(this.#columns, count);
+      const bytes = tryEncodeFrame({ ...head, columns, letters });
+      if (bytes instanceof Uint8Array && bytes.length <= this.#frameBytesMax) {
+        const first = [columns.origins[0], letters[0]?.origin].filter(origin => origin !== undefined);
+        this.#columns = sliceColumns(this.#columns, count, this.#columns.keys.length);
         this.#letters = this.#letters.filter(letter => seqOfOrigin(letter.origin) > head.position);
         this.#rowsOfFront = head.row;
-        return { head, columns, letters, bytes, fromSeq };
+        return { head, columns, letters, bytes, fromSeq: Math.min(...first.map(seqOfOrigin)) };
       }
-      count = Math.floor(count / 2);
+      if (count > 1) count = count >> 1;
+      else if (letters.length > 0 && bytes instanceof Uint8Array) this.#shortenLetters();
+      else this.#refuseFront(bytes);
+      count = Math.min(count, this.#columns.keys.length);
     }
+  }
+
+  /** Letters alone are too much for a frame: their bytes give way, their reasons stay. */
+  #shortenLetters(): void {
+    this.#letters = this.#letters.map(letter => ({ ...letter, bytes: letter.bytes.subarray(0, letter.bytes.length >> 1) }));
+  }
+
+  /** The front record fits no frame: a letter takes its place. */
+  #refuseFront(bytes: Uint8Array | MillraceError): void {
+    const { values, origins } = this.#columns;
+    const about =
+      bytes instanceof Uint8Array
+        ? { code: 'MESSAGE_TOO_LARGE', message: `a record of ${bytes.length} bytes does not fit a message` }
+        : { code: bytes.code, message: bytes.message };
+    const content = Buffer.from(String(typeof values[0] === 'object' ? Object.keys(values[0] ?? {}) : values[0]));
+    this.#letters.push({ ...about, operator: this.#writer, bytes: content, origin: origins[0]!, index: 0, subject: '' });
+    this.#letters.sort((a, b) => a.origin - b.origin);
+    this.#columns = sliceColumns(this.#columns, 1, this.#columns.keys.length);
   }
 
   #headFor(count: number, writer: WriterState): FrameHead {
@@ -173,20 +207,6 @@ export class Channel {
     }
     for (const letter of letters) this.pushLetter(letter);
   }
-}
-
-function emptyColumns(): Columns {
-  return { keys: [], timesMs: [], origins: [], ids: [], values: [] };
-}
-
-function sliceColumns(columns: Columns, from: number, to?: number): Columns {
-  return {
-    keys: columns.keys.slice(from, to),
-    timesMs: columns.timesMs.slice(from, to),
-    origins: columns.origins.slice(from, to),
-    ids: columns.ids!.slice(from, to),
-    values: columns.values.slice(from, to),
-  };
 }
 
 function joinColumns(a: Columns, b: Columns): Columns {

@@ -65,7 +65,7 @@ export class Router {
       const stream = channelsStream(pipeline, route.stage);
       const channels = Array.from({ length: route.partitions }, (_, partition) => {
         const subject = channelSubject(pipeline, { ...route, partition, writer });
-        return new Channel({ chain: new Chain({ log, clock, random, stream, subject }), frameBytesMax });
+        return new Channel({ chain: new Chain({ log, clock, random, stream, subject }), frameBytesMax, writer });
       });
       const subject = broadcastSubject(pipeline, { ...route, writer });
       return { route, channels, broadcast: new Chain({ log, clock, random, stream, subject }), told: null };

@@ -85,6 +85,10 @@ export function events(random: Random, orders: number): Sent[] {
     }
   }
   sent.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
+  // No two at one moment, so that the stream has them in the order of this list.
+  sent.forEach((event, i) => {
+    sent[i] = { ...event, atMs: Math.max(event.atMs, (sent[i - 1]?.atMs ?? 0) + 0.01) };
+  });
   const endMs = (sent.at(-1)?.atMs ?? 0) + 60_000;
   const beat = { beat: true, at: START_MS + endMs };
   sent.push({ subject: 'in.orders', value: { id: '', order: '', city: '', amount: 0, ...beat }, atMs: endMs, order: 0 });
