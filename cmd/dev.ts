@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../lib/base/errors.ts';
 import { AdminClient } from '../lib/control/client.ts';
+import { findServer } from '../lib/nats/find-server.ts';
 import { type NatsServer, startServer } from '../lib/nats/server.ts';
 import { bundlePipeline, projectRoot } from '../lib/worker/bundle.ts';
 import type { Bundle } from '../lib/worker/host.ts';
@@ -113,7 +114,14 @@ async function deploy(
 async function startBroker(dataDir: string, environment: Environment): Promise<NatsServer> {
   // The usual port where it is free, so that other programs find the broker without being told.
   const port = (await isFree(`127.0.0.1:${NATS_PORT}`)) ? NATS_PORT : 0;
-  return startServer({ dataDir, port, ...(environment.natsServer === null ? {} : { binary: environment.natsServer }) });
+  const tried = (line: string) => void process.stderr.write(`${line}\n`);
+  const found = await findServer({
+    cacheDir: join(environment.cacheDir, 'nats-server'),
+    variable: environment.natsServer ?? undefined,
+    // On the way to the PATH's nothing needs to be told; a download takes a while.
+    log: line => (line.startsWith('nats-server ') ? undefined : tried(line)),
+  });
+  return startServer({ dataDir, port, binary: found.binary });
 }
 
 function makeScreen(title: string): Screen {

@@ -147,12 +147,13 @@ function oneLine(event: Event, nowMs: number): string {
   return textLine(event, nowMs).replaceAll('\n', ' ');
 }
 
-function statusLines(pipeline: PipelineInfo, rates: Rates, nowMs: number): string[] {
+/** @param nowMs to say how far the watermark is behind it; null: leave that out, it changes all the time. */
+function statusLines(pipeline: PipelineInfo, rates: Rates, nowMs: number | null): string[] {
   const { status } = pipeline;
   const { counts, tasks } = status;
   const dropped = Object.entries(counts.dropped).map(([reason, amount]) => `${count(amount)} ${reason}`);
   const watermarkMs = watermarkOf(pipeline);
-  const behind = watermarkMs === null ? '' : ` (${span(nowMs - watermarkMs)} ago)`;
+  const behind = watermarkMs === null || nowMs === null ? '' : ` (${span(nowMs - watermarkMs)} ago)`;
   const running = tasks.filter(task => task.state === 'running').length;
   const entries = tasks.reduce((sum, task) => sum + task.stateEntries, 0);
   const size = tasks.reduce((sum, task) => sum + task.stateBytes, 0);
