@@ -1,0 +1,152 @@
+/**
+ * Three ways to fetch a nats-server into a cache folder. Each works in a folder of its own beside the others, checks
+ * what it got by running it, and moves the one file into its place with a rename: a program in the cache is whole, and
+ * two processes that fetch at once put the same file there twice.
+ *
+ * All are bounded in time. An unreachable network must be noticed in seconds: whoever waits has other ways to try.
+ */
+import { createHash } from 'node:crypto';
+import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { arch, platform } from 'node:os';
+import { join } from 'node:path';
+import { MillraceError, messageOf } from '../base/errors.ts';
+import { debianMirror } from './debian-mirror.ts';
+import { run } from './run-command.ts';
+
+const officialUrl = 'https://github.com/nats-io/nats-server/releases/download';
+const greetMs = 4_000;
+const downloadMs = 120_000;
+const aptMs = 120_000;
+const buildMs = 600_000;
+
+export interface FetchOrder {
+  readonly cacheDir: string;
+  /** What is wanted, e.g. `2.15.2`; Debian has what it has. */
+  readonly version: string;
+  /** The version of a program; throws when it is of no use. */
+  readonly check: (binary: string) => Promise<string>;
+}
+
+/** The release archive for this machine, checked against the release's SHA256SUMS. Resolves to the program's path. */
+export function fetchRelease(order: FetchOrder, baseUrl: string = officialUrl): Promise<string> {
+  return inWorkshop(order, async workshop => {
+    const name = `nats-server-v${order.version}-${platformName()}`;
+    const archive = `${name}.tar.gz`;
+    const url = `${baseUrl}/v${order.version}`;
+    const sums = (await download(`${url}/SHA256SUMS`)).toString();
+    const expected = sums
+      .split('\n')
+      .map(line => line.trim().split(/\s+\*?/))
+      .find(([, file]) => file === archive)?.[0];
+    if (expected === undefined) throw failed(`${url}/SHA256SUMS does not list ${archive}`);
+    const bytes = await download(`${url}/${archive}`);
+    const actual = createHash('sha256').update(bytes).digest('hex');
+    if (actual !== expected.toLowerCase()) throw failed(`${archive} has the checksum ${actual}, not ${expected}`);
+    await writeFile(join(workshop, archive), bytes);
+    await run('tar', ['-xzf', archive], { timeoutMs: 60_000, cwd: workshop });
+    return join(workshop, name, 'nats-server');
+  });
+}
+
+/**
+ * The package of Debian's testing suite, fetched with a sources list and lists folder of our own, derived from the
+ * machine's mirror: nothing of the machine's apt is changed and nothing is installed.
+ */
+export function fetchDebian(order: FetchOrder): Promise<string> {
+  return inWorkshop(order, async workshop => {
+    const mirror = await debianMirror();
+    const lists = join(workshop, 'lists');
+    await mkdir(join(lists, 'partial'), { recursive: true });
+    await mkdir(join(workshop, 'cache', 'archives', 'partial'), { recursive: true });
+    await writeFile(join(workshop, 'sources.list'), `deb ${mirror.options}${mirror.uri} testing main\n`);
+    // apt fetches as a user of its own, who could not write here.
+    const settings = [
+      `Dir::Etc::SourceList=${join(workshop, 'sources.list')}`,
+      'Dir::Etc::SourceParts=/dev/null',
+      `Dir::State::Lists=${lists}`,
+      `Dir::Cache=${join(workshop, 'cache')}`,
+      'APT::Sandbox::User=',
+      'Acquire::Languages=none',
+      'Acquire::Retries=1',
+      'Acquire::http::Timeout=10',
+      'Debug::NoLocking=1',
+    ].flatMap(setting => ['-o', setting]);
+    await run('apt-get', [...settings, '-qq', 'update'], { timeoutMs: aptMs, cwd: workshop });
+    await run('apt-get', [...settings, '-qq', 'download', 'nats-server'], { timeoutMs: aptMs, cwd: workshop });
+    const found = (await readdir(workshop)).find(name => name.endsWith('.deb'));
+    if (found === undefined) throw failed('apt-get download left no package');
+    await run('dpkg-deb', ['-x', found, 'unpacked'], { timeoutMs: 60_000, cwd: workshop });
+    for (const folder of ['usr/bin', 'usr/sbin']) {
+      const binary = join(workshop, 'unpacked', folder, 'nats-server');
+      if (await exists(binary)) return binary;
+    }
+    throw failed(`${found} holds no nats-server`);
+  });
+}
+
+/** A build from source: needs Go and whatever it takes its modules from. */
+export function buildWithGo(order: FetchOrder): Promise<string> {
+  return inWorkshop(order, async workshop => {
+    const module = `github.com/nats-io/nats-server/v2@v${order.version}`;
+    // Two packages at a time: the machine has other things to do.
+    const args = [`GOBIN=${workshop}`, 'go', 'install', '-p', '2', module];
+    await run('env', args, { timeoutMs: buildMs, cwd: workshop });
+    return join(workshop, 'nats-server');
+  });
+}
+
+/** `make` leaves a program in a folder that is removed afterwards; what it made moves into the cache. */
+async function inWorkshop(order: FetchOrder, make: (workshop: string) => Promise<string>): Promise<string> {
+  const workshop = await mkdtemp(join(order.cacheDir, '.fetch-'));
+  try {
+    const made = await make(workshop);
+    await chmod(made, 0o755);
+    const version = await order.check(made);
+    const place = join(order.cacheDir, `nats-server-${version}`);
+    await rename(made, place);
+    return place;
+  } catch (error) {
+    throw error instanceof MillraceError ? error : failed(messageOf(error), error);
+  } finally {
+    // Go makes its module folders read-only, but those lie elsewhere.
+    await rm(workshop, { recursive: true, force: true });
+  }
+}
+
+async function download(url: string): Promise<Buffer> {
+  const greeting = new AbortController();
+  const timer = setTimeout(() => greeting.abort(new Error(`no answer within ${greetMs / 1_000} s`)), greetMs);
+  try {
+    const signal = AbortSignal.any([greeting.signal, AbortSignal.timeout(downloadMs)]);
+    const response = await fetch(url, { signal });
+    clearTimeout(timer);
+    if (!response.ok) throw new Error(`the answer was ${response.status} ${response.statusText}`);
+    return Buffer.from(await response.arrayBuffer());
+  } catch (error) {
+    const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
+    throw failed(`${url}: ${messageOf(error)}${cause}`, error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** As the release archives are called. */
+function platformName(): string {
+  const machines: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm7', s390x: 's390x' };
+  const machine = machines[arch()];
+  if (machine === undefined || !['linux', 'darwin', 'freebsd'].includes(platform())) {
+    throw failed(`there is no archive for ${platform()} on ${arch()}`);
+  }
+  return `${platform()}-${machine}`;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+function failed(message: string, cause?: unknown): MillraceError {
+  return new MillraceError('SERVER_NOT_FOUND', message, { cause });
+}
