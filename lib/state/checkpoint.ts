@@ -14,7 +14,7 @@ import type { StoreWrite } from '../port/store.ts';
 import { pack } from '../record/rows.ts';
 import { type Bucket, DIRTY, MISSING, STORED, TELLING, type UNTOLD } from './bucket.ts';
 import type { StateTables } from './delta.ts';
-import { bucketPrefix, countKey, encodeCount, entryKey, prefixEnd } from './layout.ts';
+import { bucketPrefix, countKey, encodeCount, entryKey, prefixEnd, totalKey } from './layout.ts';
 import { encodeSegments } from './snapshot.ts';
 import type { StateTable } from './table.ts';
 
@@ -94,6 +94,8 @@ export class WriteBack {
     }
     this.#prepared = { writes: [], changes: [] };
     this.#landing = landing;
+    if (told.writes.length + counts.length > 0)
+      counts.push({ type: 'put', key: totalKey(), value: encodeCount(this.#entries()) });
     for (const write of counts) told.writes.push(write);
     return { writes: told.writes, segments: encodeSegments(told.changes) };
   }
@@ -110,6 +112,12 @@ export class WriteBack {
       table.prune(bucket);
     }
     this.#landing = null;
+  }
+
+  #entries(): number {
+    let entries = 0;
+    for (const table of this.#tables.values()) entries += table.entriesHeld + table.onDisk;
+    return entries;
   }
 
   #checkReady(): void {

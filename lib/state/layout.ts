@@ -1,8 +1,9 @@
 /**
- * The schema of a task's disk, on one page. Everything in the store is under one of three kinds of key:
+ * The schema of a task's disk, on one page. Everything in the store is under one of four kinds of key:
  *
  *   entry     table 00 bucket key     → the packed value, or the packed list of items (`record/rows.ts`)
  *   count     !count 00 table 00 bucket → how many entries the bucket has, u32 little-endian; none: no such bucket
+ *   total     !total 00               → how many entries there are in all, u32 little-endian
  *   meta      !meta 00 name           → the owner's own: the pointer to the commit that all of this reflects
  *
  * - `table` is UTF-8 without NUL and does not start with `!`.
@@ -11,11 +12,13 @@
  *   big-endian; FF never occurs in UTF-8, so the two cannot meet.
  *
  * A bucket is a contiguous range, so that dropping one is one `clear`. Counts are there because a partly loaded bucket
- * must know whether anything of it is left on disk; without them, that would be a scan.
+ * must know whether anything of it is left on disk; without them, that would be a scan. The total is there because a
+ * damaged LevelDB loses keys without an error: with a count lost, the total does not add up.
  */
 import { invariant, MillraceError } from '../base/errors.ts';
 
 const COUNT = '!count\0';
+const TOTAL = '!total\0';
 const META = '!meta\0';
 const BUCKET_BYTES = 8;
 const NOT_UTF8 = 0xff;
@@ -44,6 +47,11 @@ export function bucketPrefix(table: string, bucket: number): Buffer {
 /** The key of the bucket's count. */
 export function countKey(table: string, bucket: number): Uint8Array {
   return prefixOf(COUNT + table + '\0', bucket);
+}
+
+/** The key of the total. */
+export function totalKey(): Uint8Array {
+  return Buffer.from(TOTAL);
 }
 
 /** All counts of all tables, oldest bucket of a table first. */

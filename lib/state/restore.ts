@@ -17,6 +17,7 @@ import {
   parseCountKey,
   parsePrefix,
   prefixLength,
+  totalKey,
 } from './layout.ts';
 import type { Residency } from './residency.ts';
 import { decodeSegment } from './snapshot.ts';
@@ -45,11 +46,18 @@ export interface Restored {
 
 /** Loads what the store has, newest buckets first, until the budget is used. The rest stays on disk. */
 export async function loadStore(state: Restored, store: Store, bytesMax: number): Promise<void> {
+  let entries = 0;
   for await (const slice of store.range(countRange())) {
     for (const [key, value] of slice) {
       const { table, bucket } = parseCountKey(asBuffer(key));
-      tableNamed(state.tables, table).announce(bucket, decodeCount(value));
+      const count = decodeCount(value);
+      tableNamed(state.tables, table).announce(bucket, count);
+      entries += count;
     }
+  }
+  const [total] = await store.getMany([totalKey()]);
+  if (entries !== (total === undefined ? 0 : decodeCount(total))) {
+    throw new MillraceError('STORE_CORRUPT', 'the local store does not have as many entries as it says');
   }
   const queues = [...state.tables.values()].map(table => ({ table, groups: groupsOf(table) }));
   const longest = Math.max(0, ...queues.map(queue => queue.groups.length));

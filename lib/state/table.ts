@@ -281,10 +281,6 @@ export abstract class StateTable<E extends Entry = Entry> {
     // What was deleted and comes back is, to journal and store, a change.
     if (bucket.removed?.delete(key)) entry.flags |= KNOWN;
     if (bucket.unstored?.delete(key)) entry.flags |= STORED;
-    if (bucket.absent?.delete(key)) {
-      entry.flags |= PINNED;
-      this.notes.pinned.push(entry);
-    }
     this.#hold(bucket, key, entry);
     this.change(bucket, key, entry);
     this.changedUnits += this.unitsOf(content);

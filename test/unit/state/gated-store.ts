@@ -1,6 +1,6 @@
 /**
- * A store in memory whose answers and writes take effect when the test says so: reads answer with what was there when
- * they were asked, and stay on their way until `release`; so does a write, which lands at that moment.
+ * A store in memory that takes as long as the test says. What is held waits until it is released; a read then answers
+ * with what was there when it was asked, a write takes effect at that moment.
  */
 import type { Store, StoreWrite } from '../../../lib/port/store.ts';
 
@@ -8,33 +8,33 @@ export class GatedStore implements Store {
   /** By the key's bytes as latin1, whose order is that of the bytes. */
   readonly content: Map<string, Uint8Array>;
   reads = 0;
-  #waiting: (() => void)[] = [];
-  #isHeld = false;
+  readonly #waiting: { reads: (() => void)[] | null; writes: (() => void)[] | null } = { reads: null, writes: null };
 
   constructor(content: Iterable<[string, Uint8Array]> = []) {
     this.content = new Map(content);
   }
 
-  /** From now on everything waits. */
-  hold(): void {
-    this.#isHeld = true;
+  /** From now on these wait. */
+  hold(what: 'reads' | 'writes'): void {
+    this.#waiting[what] ??= [];
   }
 
-  /** Lets everything go on. */
-  release(): void {
-    this.#isHeld = false;
-    for (const go of this.#waiting.splice(0)) go();
+  /** Lets them go on. */
+  release(what: 'reads' | 'writes'): void {
+    const waiting = this.#waiting[what] ?? [];
+    this.#waiting[what] = null;
+    for (const go of waiting) go();
   }
 
   async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     this.reads++;
     const found = keys.map(key => this.content.get(textOf(key)));
-    await this.#pass();
+    await this.#pass('reads');
     return found;
   }
 
   async write(batch: readonly StoreWrite[]): Promise<void> {
-    await this.#pass();
+    await this.#pass('writes');
     for (const write of batch) {
       if (write.type === 'put') this.content.set(textOf(write.key), Uint8Array.from(write.value));
       else if (write.type === 'del') this.content.delete(textOf(write.key));
@@ -47,7 +47,7 @@ export class GatedStore implements Store {
     const found = this.#between(options.gte, options.lt);
     // Small slices, so that whoever stops in the middle does so in tests.
     for (let at = 0; at < found.length; at += 3) {
-      await this.#pass();
+      await this.#pass('reads');
       yield found.slice(at, at + 3).map(([key, value]) => [Buffer.from(key, 'latin1'), value]);
     }
   }
@@ -63,8 +63,9 @@ export class GatedStore implements Store {
     return within.sort(([left], [right]) => (left < right ? -1 : 1));
   }
 
-  #pass(): Promise<void> {
-    return this.#isHeld ? new Promise(resolve => this.#waiting.push(resolve)) : Promise.resolve();
+  #pass(what: 'reads' | 'writes'): Promise<void> {
+    const waiting = this.#waiting[what];
+    return waiting === null ? Promise.resolve() : new Promise(resolve => waiting.push(resolve));
   }
 }
 

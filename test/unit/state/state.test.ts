@@ -1,0 +1,506 @@
+/** What a state promises to operators and to the engine, one sentence at a time. The histories are in `model.test.ts`. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { isMillraceError } from '../../../lib/base/errors.ts';
+import { TaskState } from '../../../lib/state/state.ts';
+import type { ListTable, ValueTable } from '../../../lib/state/tables.ts';
+import { GatedStore } from './gated-store.ts';
+
+interface Held {
+  readonly state: TaskState;
+  readonly values: ValueTable<unknown>;
+  readonly lists: ListTable<unknown>;
+}
+
+function held(): Held {
+  const state = new TaskState();
+  const tables = state.tables('op');
+  return { state, values: tables.values('values'), lists: tables.lists('lists') };
+}
+
+/** Ends a batch: gives its delta. */
+function commit({ state }: Held): Uint8Array | null {
+  const delta = state.takeDelta();
+  state.endBatch();
+  return delta;
+}
+
+async function checkpoint({ state }: Held, store: GatedStore): Promise<readonly Uint8Array[]> {
+  const { writes, segments } = state.checkpoint();
+  await store.write(writes);
+  state.checkpointLanded();
+  return segments;
+}
+
+/** Everything is in the store and nothing in memory. */
+async function pageOut(task: Held, store: GatedStore): Promise<void> {
+  commit(task);
+  await checkpoint(task, store);
+  task.state.evict(0);
+}
+
+const isInvariant = (error: unknown) => isMillraceError(error, 'INVARIANT');
+
+describe('tables', () => {
+  test('a name is opened once, and cannot be what the schema of the disk keeps for itself', () => {
+    const { state } = held();
+    assert.throws(() => state.tables('op').lists('values'), isInvariant);
+    assert.throws(() => state.tables('!count').values('x'), isInvariant);
+    assert.throws(() => state.tables('a\0b').values('x'), isInvariant);
+    state.tables('other').values('values');
+  });
+
+  test('a bucket is a safe integer, a value is not undefined, and an item must exist to be replaced', () => {
+    const { values, lists } = held();
+    for (const bucket of [0.5, Number.NaN, 2 ** 53]) assert.throws(() => values.set(bucket, 'k', 1), isInvariant);
+    assert.throws(() => values.set(0, 'k', undefined), isInvariant);
+    lists.append(0, 'k', 'item');
+    for (const index of [1, -1, 0.5]) assert.throws(() => lists.replace(0, 'k', index, 'x'), isInvariant);
+    assert.throws(() => lists.replace(0, 'none', 0, 'x'), isInvariant);
+  });
+
+  test('buckets below a limit are told in order, and only those that have entries', () => {
+    const { values } = held();
+    assert.deepEqual(values.bucketsBelow(100), []);
+    for (const bucket of [5, -2, 9, 7]) values.set(bucket, 'k', 1);
+    assert.deepEqual(values.bucketsBelow(9), [-2, 5, 7]);
+    values.delete(5, 'k');
+    values.drop(-2);
+    assert.deepEqual(values.bucketsBelow(9), [7]);
+    assert.deepEqual(values.bucketsBelow(7), []);
+    values.set(-2, 'again', 1);
+    assert.deepEqual(values.bucketsBelow(0), [-2]);
+  });
+
+  test('the entry in hand may be deleted while its bucket is gone through', () => {
+    const { values } = held();
+    for (const key of ['a', 'b', 'c']) values.set(0, key, key);
+    const seen: string[] = [];
+    for (const [key] of values.entries(0)) {
+      seen.push(key);
+      values.delete(0, key);
+    }
+    assert.deepEqual(seen, ['a', 'b', 'c']);
+    assert.deepEqual([...values.entries(0)], []);
+  });
+});
+
+describe('deltas', () => {
+  test('nothing is told of what came and went between two of them', () => {
+    const task = held();
+    task.values.set(1, 'a', 1);
+    task.values.delete(1, 'a');
+    task.lists.append(2, 'b', 1);
+    task.lists.drop(2);
+    task.values.delete(3, 'never');
+    task.values.drop(4);
+    assert.equal(commit(task), null);
+    assert.equal(task.state.deltaBytes, 0);
+    assert.equal(task.state.entries, 0);
+  });
+
+  test('of a long list only what was appended or replaced is told', () => {
+    const task = held();
+    for (let i = 0; i < 10_000; i++) task.lists.append(0, 'hot', { t: i, v: 'some value' });
+    const whole = commit(task)!;
+    task.lists.append(0, 'hot', { t: 10_000, v: 'new' });
+    task.lists.replace(0, 'hot', 3, { t: 3, v: 'matched' });
+    const delta = commit(task)!;
+    assert.ok(whole.length > 100_000);
+    assert.ok(delta.length < 200, `${delta.length} bytes`);
+    const replica = held();
+    replica.state.applyDelta(whole);
+    replica.state.applyDelta(delta);
+    assert.deepEqual(replica.lists.get(0, 'hot'), task.lists.get(0, 'hot'));
+  });
+
+  test('equal histories give equal bytes, whatever was on disk', async () => {
+    const [resident, paged] = [held(), held()];
+    const store = new GatedStore();
+    const deltas = [resident, paged].map(async task => {
+      const all: (Uint8Array | null)[] = [];
+      for (let batch = 0; batch < 5; batch++) {
+        if (task === paged) {
+          for (const key of ['x', 'y', 'z'])
+            for (const table of [task.values, task.lists]) task.state.wants().key(table, 0, key);
+          await task.state.prefetch(store);
+        }
+        task.values.set(0, 'x', { batch });
+        task.lists.append(0, 'y', batch);
+        if (batch % 2 === 0) task.values.set(0, 'z', batch);
+        else task.values.delete(0, 'z');
+        all.push(commit(task));
+        if (task === paged) await pageOut(task, store);
+      }
+      return all;
+    });
+    assert.deepEqual(await deltas[0], await deltas[1]);
+    assert.equal(paged.state.resident, false);
+  });
+
+  test('their length is estimated well enough to cut batches', () => {
+    const task = held();
+    for (let i = 0; i < 5_000; i++) task.values.set(i % 3, `key-${i}`, { id: i, price: i / 7, text: 'about so long' });
+    for (let i = 0; i < 5_000; i++) task.lists.append(0, `key-${i % 50}`, { t: 1_700_000_000_000 + i, n: i });
+    const estimate = task.state.deltaBytes;
+    const actual = commit(task)!.length;
+    assert.ok(estimate > actual * 0.6 && estimate < actual * 1.6, `estimated ${estimate}, was ${actual}`);
+  });
+
+  test('a delta is refused while own changes are not taken, and when it is not the next one', () => {
+    const [task, replica] = [held(), held()];
+    task.lists.append(0, 'k', 1);
+    const first = commit(task)!;
+    task.lists.append(0, 'k', 2);
+    const second = commit(task)!;
+    assert.throws(
+      () => replica.state.applyDelta(second),
+      error => isMillraceError(error, 'JOURNAL_CORRUPT'),
+    );
+    const other = held();
+    other.values.set(0, 'k', 1);
+    assert.throws(() => other.state.applyDelta(first), isInvariant);
+  });
+
+  test('state of a table that nobody opens is refused rather than lost', async () => {
+    const task = held();
+    task.values.set(0, 'k', 1);
+    const delta = commit(task)!;
+    const store = new GatedStore();
+    const segments = await checkpoint(task, store);
+    const stranger = () => {
+      const state = new TaskState();
+      state.tables('another').values('values');
+      return state;
+    };
+    const isRefusal = (error: unknown) =>
+      isMillraceError(error, 'PLAN_INCOMPATIBLE') && /op\.values/.test(error.message);
+    assert.throws(() => stranger().applyDelta(delta), isRefusal);
+    await assert.rejects(stranger().loadAll(store, { bytesMax: 1e9 }), isRefusal);
+    await assert.rejects(stranger().loadSegments(segments), isRefusal);
+  });
+
+  test('a value that cannot be packed is refused by name', () => {
+    const task = held();
+    task.values.set(0, 'k', { callback: () => 1 });
+    assert.throws(
+      () => commit(task),
+      error => isMillraceError(error, 'RECORD_UNWRITABLE') && /callback/.test(error.message),
+    );
+  });
+});
+
+describe('checkpoints', () => {
+  test('what came and went since the last one never touches the disk', async () => {
+    const task = held();
+    const store = new GatedStore();
+    task.values.set(1, 'a', 1);
+    task.lists.append(2, 'b', 1);
+    commit(task);
+    task.values.delete(1, 'a');
+    task.lists.drop(2);
+    commit(task);
+    const { writes, segments } = task.state.checkpoint();
+    assert.deepEqual([writes, segments], [[], []]);
+    await store.write(writes);
+    task.state.checkpointLanded();
+  });
+
+  test('a stored entry that is deleted is one delete, a stored bucket that is dropped one clear', async () => {
+    const task = held();
+    const store = new GatedStore();
+    for (const key of ['a', 'b']) task.values.set(1, key, 1);
+    for (const key of ['a', 'b', 'c']) task.values.set(2, key, 1);
+    await pageOut(task, store);
+    task.state.wants().key(task.values, 1, 'a');
+    await task.state.prefetch(store);
+    task.values.delete(1, 'a');
+    task.values.drop(2);
+    commit(task);
+    const { writes } = task.state.checkpoint();
+    // Then counts: the bucket that goes loses its own, the other's and the total change.
+    assert.deepEqual(
+      writes.map(write => write.type),
+      ['del', 'clear', 'put', 'del', 'put'],
+    );
+    await store.write(writes);
+    task.state.checkpointLanded();
+    assert.equal(store.content.size, 3);
+  });
+
+  test('they wait for changes to be taken, and for the one before', () => {
+    const task = held();
+    task.values.set(0, 'k', 1);
+    assert.throws(() => task.state.checkpoint(), isInvariant);
+    commit(task);
+    task.state.checkpoint();
+    assert.throws(() => task.state.checkpoint(), isInvariant);
+    task.state.checkpointLanded();
+    assert.throws(() => task.state.checkpointLanded(), isInvariant);
+  });
+
+  test('prepared in slices they are as if taken at once', async () => {
+    const task = held();
+    const store = new GatedStore();
+    for (let i = 0; i < 100; i++) task.values.set(i % 4, `k${i}`, { i });
+    commit(task);
+    let slices = 1;
+    while (task.state.prepareCheckpoint(10)) {
+      // In the middle, what was written already changes, goes, or goes with its bucket.
+      if (slices++ !== 5) continue;
+      task.values.set(0, 'k0', { i: -1 });
+      task.values.delete(1, 'k1');
+      task.values.drop(3);
+      task.values.set(3, 'new', { i: -3 });
+      commit(task);
+      task.state.evict(0);
+      assert.equal(task.state.resident, true, 'nothing is evicted while a checkpoint is open');
+    }
+    assert.ok(slices > 7, `${slices} slices`);
+    await checkpoint(task, store);
+    const back = held();
+    await back.state.loadAll(store, { bytesMax: 1e9 });
+    for (const bucket of [0, 1, 2, 3]) {
+      assert.deepEqual(new Map(back.values.entries(bucket)), new Map(task.values.entries(bucket)));
+    }
+  });
+
+  test('a bucket emptied in one and filled again before it lands stays', async () => {
+    const task = held();
+    const store = new GatedStore();
+    task.values.set(0, 'k', 1);
+    commit(task);
+    await checkpoint(task, store);
+    task.values.drop(0);
+    commit(task);
+    const { writes } = task.state.checkpoint();
+    task.values.set(0, 'short', 1);
+    task.values.delete(0, 'short');
+    commit(task);
+    task.values.set(0, 'k', 2);
+    commit(task);
+    await store.write(writes);
+    task.state.checkpointLanded();
+    assert.equal(task.values.get(0, 'k'), 2);
+    assert.deepEqual(task.values.bucketsBelow(1), [0]);
+  });
+});
+
+describe('memory', () => {
+  test('an entry on disk that was not wanted is not guessed at', async () => {
+    const task = held();
+    const store = new GatedStore();
+    for (const key of ['a', 'b']) task.values.set(0, key, key);
+    task.lists.append(0, 'a', 1);
+    await pageOut(task, store);
+    assert.equal(task.state.resident, false);
+    for (const access of [
+      () => task.values.get(0, 'a'),
+      () => task.values.get(0, 'none'),
+      () => task.values.set(0, 'a', 1),
+      () => task.values.delete(0, 'a'),
+      () => task.values.entries(0),
+      () => task.lists.append(0, 'a', 1),
+    ]) {
+      assert.throws(access, isInvariant);
+    }
+    assert.equal(task.values.get(1, 'a'), undefined, 'a bucket that does not exist needs no reading');
+    assert.deepEqual(task.values.bucketsBelow(5), [0]);
+  });
+
+  test('wanting tells what can be looked at already, and reads the rest in one go', async () => {
+    const task = held();
+    const store = new GatedStore();
+    for (const key of ['a', 'b', 'c']) task.values.set(0, key, key);
+    await pageOut(task, store);
+    const wants = task.state.wants();
+    assert.deepEqual(
+      ['a', 'b', 'none', 'a'].map(key => wants.key(task.values, 0, key)),
+      [false, false, false, false],
+    );
+    assert.equal(wants.key(task.values, 9, 'a'), true);
+    store.reads = 0;
+    assert.equal(await task.state.prefetch(store), 3);
+    assert.equal(store.reads, 1);
+    assert.deepEqual(
+      ['a', 'none'].map(key => wants.key(task.values, 0, key)),
+      [true, true],
+    );
+    assert.equal(await task.state.prefetch(store), 0);
+    assert.deepEqual(
+      ['a', 'b', 'none'].map(key => task.values.get(0, key)),
+      ['a', 'b', undefined],
+    );
+    assert.throws(() => task.values.get(0, 'c'), isInvariant);
+    commit(task);
+    assert.throws(() => task.values.get(0, 'none'), isInvariant, 'what was known to be absent is known for one batch');
+    assert.equal(wants.bucket(task.values, 0), false);
+    await task.state.prefetch(store);
+    assert.deepEqual([...task.values.entries(0)].length, 3);
+    assert.equal(task.state.resident, true);
+    commit(task);
+  });
+
+  test('invariant C: what a batch found in memory is still there when the rest has been read', async () => {
+    for (const whole of [false, true]) {
+      const task = held();
+      const store = new GatedStore();
+      for (const key of ['a', 'b']) task.values.set(0, key, key);
+      task.values.set(1, 'c', 'c');
+      await pageOut(task, store);
+      task.state.wants().key(task.values, 0, 'a');
+      task.state.wants().bucket(task.values, 1);
+      await task.state.prefetch(store);
+      commit(task);
+      // The next batch finds `a` and `c` in memory and waits for `b`.
+      task.state.wants().key(task.values, 0, 'a');
+      task.state.wants().key(task.values, 0, 'b');
+      if (whole) task.state.wants().bucket(task.values, 1);
+      else task.state.wants().key(task.values, 1, 'none');
+      store.hold('reads');
+      const read = task.state.prefetch(store);
+      task.state.evict(0);
+      store.release('reads');
+      await read;
+      task.state.evict(0);
+      assert.equal(task.values.get(0, 'a'), 'a');
+      assert.equal(task.values.get(0, 'b'), 'b');
+      if (whole) assert.deepEqual([...task.values.entries(1)], [['c', 'c']]);
+      else assert.equal(task.values.get(1, 'none'), undefined);
+      commit(task);
+      task.state.evict(0);
+      assert.throws(() => task.values.get(0, 'a'), isInvariant);
+    }
+  });
+
+  test('a deleted entry does not come back when its bucket was being read as the delete landed', async () => {
+    for (const isWhole of [false, true]) {
+      const task = held();
+      const store = new GatedStore();
+      for (const key of ['a', 'b']) task.values.set(0, key, key);
+      await pageOut(task, store);
+      task.state.wants().key(task.values, 0, 'a');
+      await task.state.prefetch(store);
+      task.values.delete(0, 'a');
+      commit(task);
+      const { writes } = task.state.checkpoint();
+      if (isWhole) task.state.wants().bucket(task.values, 0);
+      else task.state.wants().key(task.values, 0, 'a');
+      store.hold('reads');
+      const read = task.state.prefetch(store);
+      await store.write(writes);
+      task.state.checkpointLanded();
+      store.release('reads');
+      await read;
+      assert.equal(task.values.get(0, 'a'), undefined);
+      if (isWhole) assert.deepEqual([...task.values.entries(0)], [['b', 'b']]);
+      assert.equal(task.state.entries, 1);
+      commit(task);
+    }
+  });
+
+  test('eviction takes the oldest buckets first, spares what was used lately, and leaves what is not stored', async () => {
+    const task = held();
+    const store = new GatedStore();
+    for (let bucket = 0; bucket < 10; bucket++) {
+      for (let i = 0; i < 500; i++) task.values.set(bucket, `k${i}`, 'x'.repeat(100));
+    }
+    commit(task);
+    await checkpoint(task, store);
+    task.state.wants().key(task.values, 0, 'k7');
+    await task.state.prefetch(store);
+    commit(task);
+    task.values.set(0, 'k8', 'changed');
+    commit(task);
+    const before = task.state.bytes;
+    task.state.evict(before / 2);
+    assert.ok(task.state.bytes <= before / 2 && task.state.bytes > before / 3, `${task.state.bytes} of ${before}`);
+    assert.equal(task.state.entries, 5_000);
+    assert.equal(task.values.get(0, 'k7'), 'x'.repeat(100));
+    assert.equal(task.values.get(0, 'k8'), 'changed');
+    assert.throws(() => task.values.get(0, 'k9'), isInvariant);
+    assert.equal(task.values.get(9, 'k9'), 'x'.repeat(100));
+  });
+
+  test('a batch cannot end before what it wanted was read', async () => {
+    const task = held();
+    const store = new GatedStore();
+    task.values.set(0, 'a', 1);
+    await pageOut(task, store);
+    task.state.wants().key(task.values, 0, 'a');
+    assert.throws(() => task.state.endBatch(), isInvariant);
+  });
+});
+
+describe('restoring', () => {
+  test('from a store, the newest buckets come into memory first and the rest stays on disk', async () => {
+    const task = held();
+    const store = new GatedStore();
+    for (let bucket = 0; bucket < 20; bucket++) {
+      for (let i = 0; i < 500; i++) task.values.set(bucket, `k${i}`, { bucket, i });
+    }
+    commit(task);
+    await checkpoint(task, store);
+    const back = held();
+    await back.state.loadAll(store, { bytesMax: task.state.bytes / 2 });
+    assert.equal(back.state.entries, 10_000);
+    assert.equal(back.state.resident, false);
+    assert.deepEqual(back.values.get(19, 'k1'), { bucket: 19, i: 1 });
+    assert.throws(() => back.values.get(0, 'k1'), isInvariant);
+    assert.deepEqual(back.values.bucketsBelow(3), [0, 1, 2]);
+    assert.ok(back.state.bytes < task.state.bytes * 0.7);
+  });
+
+  test('from segments, the next checkpoint fills the store and adds nothing to the snapshot', async () => {
+    const task = held();
+    for (let i = 0; i < 100; i++) task.values.set(i % 3, `k${i}`, i);
+    commit(task);
+    const segments = await checkpoint(task, new GatedStore());
+    const back = held();
+    await back.state.loadSegments(segments);
+    assert.equal(back.state.dirtyEntries, 100);
+    const store = new GatedStore();
+    assert.deepEqual(await checkpoint(back, store), []);
+    const again = held();
+    await again.state.loadAll(store, { bytesMax: 1e9 });
+    assert.deepEqual(new Map(again.values.entries(2)), new Map(task.values.entries(2)));
+  });
+
+  test('from segments, a state larger than the memory goes to its store on the way, once', async () => {
+    const task = held();
+    const segments: Uint8Array[] = [];
+    const source = new GatedStore();
+    for (let round = 0; round < 10; round++) {
+      for (let i = 0; i < 200; i++)
+        task.values.set((i + round * 100) % 3, `k${i + round * 100}`, { round, text: 'x'.repeat(50) });
+      commit(task);
+      segments.push(...(await checkpoint(task, source)));
+    }
+    const back = held();
+    const store = new GatedStore();
+    await back.state.loadSegments(segments, { store, bytesMax: 20_000 });
+    assert.ok(back.state.bytes < 60_000, `${back.state.bytes} bytes`);
+    assert.equal(back.state.entries, 1_100);
+    const { writes } = back.state.checkpoint();
+    assert.ok(writes.length <= 3, `${writes.length} writes are left`);
+    await store.write(writes);
+    assert.deepEqual([...store.content].sort(), [...source.content].sort());
+  });
+
+  test('a store that lost an entry, a count or the total is not trusted', async () => {
+    const isCorrupt = (error: unknown) => isMillraceError(error, 'STORE_CORRUPT');
+    for (const lost of ['op.values', '!count', '!total']) {
+      const task = held();
+      const store = new GatedStore();
+      for (const key of ['a', 'b']) task.values.set(0, key, 1);
+      commit(task);
+      await checkpoint(task, store);
+      store.content.delete([...store.content.keys()].find(key => key.startsWith(lost))!);
+      await assert.rejects(held().state.loadAll(store, { bytesMax: 1e9 }), isCorrupt, lost);
+      if (lost !== 'op.values') continue;
+      task.state.evict(0);
+      task.state.wants().bucket(task.values, 0);
+      await assert.rejects(task.state.prefetch(store), isCorrupt);
+    }
+  });
+});
