@@ -43,9 +43,13 @@ export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
   validatePipeline(pipeline, overall);
   mistakes.push(...graph.mistakes);
   const placement = place(graph);
-  validateGraph(placement, { mistake, pipeline: overall });
-  const sources = resolveSources(graph.nodes.filter(isSource), view, mistake);
-  const sinks = resolveSinks(graph.nodes.filter(isSink), { pipeline: name, view, mistake });
+  const wrong = new Set<number>();
+  const whole = (node: GraphNode, message: string) => wrong.add(node.id) && mistake(node, message);
+  validateGraph(placement, { mistake: whole, pipeline: overall });
+  // A source or sink whose subject is wrong needs no advice about its stream.
+  const right = graph.nodes.filter(node => !wrong.has(node.id));
+  const sources = resolveSources(right.filter(isSource), view, mistake);
+  const sinks = resolveSinks(right.filter(isSink), { pipeline: name, view, mistake });
   if (mistakes.length > 0) return { mistakes };
 
   const { readers, stages } = cut(placement);
