@@ -10,8 +10,7 @@ import { link, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import type { Blobs } from '../port/blob.ts';
-import { codeOf } from './errors.ts';
-import { isMissing, syncPath } from './trust.ts';
+import { codeOf, exists, isMissing, syncPath } from './disk.ts';
 
 const digestBytes = 32;
 /** Names of files on the way: no encoded name contains a dot. */
@@ -122,12 +121,6 @@ async function createAndSync(path: string, parts: readonly Uint8Array[]): Promis
   } finally {
     await file.close();
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  const file = await open(path, 'r').catch(nullIfMissing);
-  await file?.close();
-  return file !== null;
 }
 
 function nullIfMissing(error: unknown): null {

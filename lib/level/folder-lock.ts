@@ -9,7 +9,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { MillraceError } from '../base/errors.ts';
-import { codeOf } from './errors.ts';
+import { codeOf } from './disk.ts';
 
 export const lockName = 'lock.db';
 

@@ -13,7 +13,7 @@ import { crc32 } from 'node:zlib';
 import type { Level } from 'level';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import type { Store, StoreWrite } from '../port/store.ts';
-import { codeOf, storeError } from './errors.ts';
+import { codeOf, storeError } from './disk.ts';
 
 export type Db = Level<Uint8Array, Buffer>;
 

@@ -11,15 +11,15 @@
  *    another process from removing an incarnation that is in use.
  */
 import { randomBytes } from 'node:crypto';
-import { access, mkdir, readdir, realpath, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, realpath, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { Level } from 'level';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { checkLocation, type Store, type Stores } from '../port/store.ts';
-import { storeError } from './errors.ts';
+import { exists, isMissing, namesIn, storeError } from './disk.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { type Db, LevelStore } from './store.ts';
-import { isMissing, isTrusted, kernelBootId, noteName, readNote, removeNote, syncFolder, writeNote } from './trust.ts';
+import { isTrusted, kernelBootId, noteName, readNote, removeNote, syncFolder, writeNote } from './trust.ts';
 
 export interface LevelStoresOptions {
   /** The data folder; made if missing. One process at a time. */
@@ -177,26 +177,6 @@ async function openDb(path: string, options: Record<string, number | boolean>): 
 async function removeIncarnations(folder: string, except: string | null): Promise<void> {
   for (const name of await namesIn(folder)) {
     if (name.endsWith('.db') && name !== `${except}.db`) await rm(join(folder, name), { recursive: true, force: true });
-  }
-}
-
-/** Names in a folder; none when there is no folder. */
-async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw error;
   }
 }
 

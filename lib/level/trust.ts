@@ -4,7 +4,7 @@
  */
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { codeOf } from './errors.ts';
+import { codeOf, isMissing, syncPath } from './disk.ts';
 
 export interface Note {
   readonly incarnation: string;
@@ -75,18 +75,4 @@ export async function removeNote(folder: string): Promise<void> {
 export async function syncFolder(folder: string): Promise<void> {
   for (const name of await readdir(folder)) await syncPath(join(folder, name));
   await syncPath(folder);
-}
-
-export async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-export function isMissing(error: unknown): boolean {
-  const code = codeOf(error);
-  return code === 'ENOENT' || code === 'ENOTDIR';
 }

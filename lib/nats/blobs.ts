@@ -22,9 +22,8 @@ import type { StoredMessage } from '../port/log.ts';
 import { askOrThrow } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { textOf } from './headers.ts';
-import { land } from './land.ts';
 import { NatsLog } from './log.ts';
-import { subjectsOf } from './subjects.ts';
+import { land, subjectsOf } from './subject-map.ts';
 
 export interface NatsBlobsOptions {
   /** `[a-zA-Z0-9_-]+`; its stream is `MRB_<bucket>`, made if there is none. */

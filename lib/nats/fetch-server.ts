@@ -5,19 +5,20 @@
  *
  * All are bounded in time. An unreachable network must be noticed in seconds: whoever waits has other ways to try.
  */
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { arch, platform } from 'node:os';
 import { join } from 'node:path';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { debianMirror } from './debian-mirror.ts';
-import { run } from './run-command.ts';
 
 const officialUrl = 'https://github.com/nats-io/nats-server/releases/download';
 const greetMs = 4_000;
 const downloadMs = 120_000;
 const aptMs = 120_000;
 const buildMs = 600_000;
+const outputBytesMax = 4 << 20;
 
 export interface FetchOrder {
   readonly cacheDir: string;
@@ -149,4 +150,25 @@ async function exists(path: string): Promise<boolean> {
 
 function failed(message: string, cause?: unknown): MillraceError {
   return new MillraceError('SERVER_NOT_FOUND', message, { cause });
+}
+
+export interface RunOptions {
+  readonly timeoutMs: number;
+  readonly cwd?: string;
+}
+
+/** Runs another program to its end. Resolves to what it wrote to its standard output. Rejects with what it wrote last to its standard error. */
+export function run(program: string, args: readonly string[], { timeoutMs, cwd }: RunOptions): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const options = { timeout: timeoutMs, maxBuffer: outputBytesMax, killSignal: 'SIGKILL', cwd } as const;
+    execFile(program, [...args], options, (error, stdout, stderr) => {
+      if (error === null) {
+        resolve(stdout);
+        return;
+      }
+      const said = stderr.trim().split('\n').slice(-3).join(' | ');
+      const how = error.killed ? `${program} took longer than ${timeoutMs / 1_000} s` : `${program}: ${error.code}`;
+      reject(new Error(said === '' ? how : `${how}: ${said}`, { cause: error }));
+    });
+  });
 }

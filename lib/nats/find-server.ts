@@ -9,8 +9,7 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
-import { buildWithGo, fetchDebian, fetchRelease } from './fetch-server.ts';
-import { run } from './run-command.ts';
+import { buildWithGo, fetchDebian, fetchRelease, run } from './fetch-server.ts';
 
 /** What is fetched when there is a choice. */
 export const SERVER_VERSION = '2.15.2';

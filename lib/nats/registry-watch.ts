@@ -11,7 +11,7 @@ import { MillraceError } from '../base/errors.ts';
 import type { Log, LogReader, StoredMessage } from '../port/log.ts';
 import type { RegistryEntry } from '../port/registry.ts';
 import type { NatsLink } from './connection.ts';
-import { RETRY } from './land.ts';
+import { RETRY } from './subject-map.ts';
 
 export interface RegistryWatchOptions {
   readonly link: NatsLink;

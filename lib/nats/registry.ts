@@ -14,11 +14,10 @@ import type { Headers, StoredMessage } from '../port/log.ts';
 import { checkRegistryKey, type Registry, type RegistryEntry, ttlSeconds } from '../port/registry.ts';
 import { ask, askOrThrow } from './api.ts';
 import type { NatsLink } from './connection.ts';
-import { land, PATIENCE_MS, RETRY } from './land.ts';
 import { NatsLog } from './log.ts';
 import { errorOf, STREAM_NAME_IN_USE } from './refusal.ts';
 import { RegistryWatch } from './registry-watch.ts';
-import { subjectsOf } from './subjects.ts';
+import { land, PATIENCE_MS, RETRY, subjectsOf } from './subject-map.ts';
 
 export interface NatsRegistryOptions {
   /** `[a-zA-Z0-9_-]+`; the bucket is made if there is none. */
