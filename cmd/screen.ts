@@ -119,7 +119,7 @@ export function plainScreen(options: ScreenOptions): Screen {
   return {
     status(pipeline) {
       rates.take(pipeline);
-      const line = statusLines(pipeline, rates, options.now())
+      const line = statusLines(pipeline, rates, null)
         .map(part => part.trim())
         .join('   ');
       if (line === last) return;

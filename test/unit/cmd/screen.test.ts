@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { liveScreen, plainScreen } from '../../../cmd/screen.ts';
+import type { PipelineInfo } from '../../../lib/control/client.ts';
+import { emptyStatus } from '../../../lib/observe/status.ts';
+
+function pipeline(atMs: number, records: number): PipelineInfo {
+  const counts = { in: records, out: records / 10, late: 0, dead: 1, dropped: { duplicate: 2 } };
+  const reader = { name: 'r', position: 5, lag: 7, watermarkMs: 60_000, recordsIn: records, idle: false };
+  return {
+    name: 'orders',
+    revision: 3,
+    bundleHash: '',
+    file: '',
+    fingerprint: '',
+    deployedAtMs: 0,
+    deleting: false,
+    status: { ...emptyStatus('running', null), readers: [reader], counts },
+    worker: 'a',
+    atMs,
+  };
+}
+
+function written(make: typeof plainScreen) {
+  const texts: string[] = [];
+  let now = 120_000;
+  const screen = make({ title: 'TITLE', write: text => texts.push(text), now: () => now, columns: () => 80 });
+  return { screen, texts, tick: (ms: number) => (now += ms) };
+}
+
+describe('the plain screen', () => {
+  test('writes a status only when it changed, with rates between two snapshots', () => {
+    const { screen, texts } = written(plainScreen);
+    screen.status(pipeline(1_000, 1_000));
+    screen.status(pipeline(3_000, 5_000));
+    screen.status(pipeline(5_000, 9_000));
+    screen.status(pipeline(7_000, 9_000));
+    screen.status(pipeline(9_000, 9_000));
+    assert.equal(texts[0], 'TITLE\n');
+    assert.match(
+      texts[2]!,
+      /^orders {2}running {2}revision 3 .*in 2,000\/s \(5,000\) {2}out 200\/s \(500\).*dropped 2 duplicate/,
+    );
+    assert.match(texts[2]!, /lag 7 {2}watermark 1970-01-01T00:01:00Z {2}state/);
+    assert.equal(texts.length, 5);
+  });
+
+  test('shows ten results a second and counts the rest', () => {
+    const { screen, texts, tick } = written(plainScreen);
+    for (let i = 0; i < 25; i++) screen.row({ subject: 's', text: String(i) });
+    tick(1_000);
+    screen.row({ subject: 's', text: 'last' });
+    assert.deepEqual(texts.slice(-2), ['  … and 15 more results\n', '  s  last\n']);
+    assert.equal(texts.length, 1 + 10 + 2);
+  });
+});
+
+describe('the live screen', () => {
+  test('draws a block over the one before, none of its lines wider than the terminal', () => {
+    const { screen, texts } = written(liveScreen);
+    screen.status(pipeline(1_000, 1_000));
+    screen.row({ subject: 'out.x', text: 'y'.repeat(500) });
+    screen.emit({ event: 'task.fenced', level: 'warn' });
+    screen.emit({ event: 'task.restored', level: 'info' });
+    screen.stop();
+    const first = texts.at(-1)!;
+    assert.ok(!first.includes('\x1b'));
+    assert.match(first, /watermark 1970-01-01T00:01:00Z \(1m ago\)/);
+    assert.match(first, /task\.fenced/);
+    assert.doesNotMatch(first, /task\.restored/);
+    for (const line of first.split('\n')) assert.ok(line.length < 80, line);
+    screen.stop();
+    const lines = first.split('\n').length - 1;
+    assert.ok(texts.at(-1)!.startsWith(`\x1b[${lines}A\x1b[J`));
+  });
+});
