@@ -103,7 +103,10 @@ export function decodeHead(message: Uint8Array): EntryHead {
   const version = bytes.readUInt8(0);
   const kind = KINDS[bytes.readUInt8(1)];
   if (version !== VERSION || kind === undefined) {
-    throw new MillraceError('JOURNAL_CORRUPT', `a journal message has format ${version}; this version knows ${VERSION}`);
+    throw new MillraceError(
+      'JOURNAL_CORRUPT',
+      `a journal message has format ${version}; this version knows ${VERSION}`,
+    );
   }
   return {
     kind,

@@ -112,7 +112,8 @@ export class Journal {
       let lastCommit = -1;
       for await (const message of messagesOf(reader, this.#claimSeq)) {
         const head = decodeHead(message.data);
-        if (before !== null && head.crcBefore !== before.crc) throw this.#corrupt(message, 'does not follow the one before');
+        if (before !== null && head.crcBefore !== before.crc)
+          throw this.#corrupt(message, 'does not follow the one before');
         before = { head, crc: checksum(message.data) };
         if (head.kind !== 'commit' || head.part === 0) parts = [];
         if (head.kind !== 'commit') continue;
@@ -120,7 +121,8 @@ export class Journal {
         if (head.part !== parts.length) continue;
         parts.push(message);
         if (head.part < head.parts - 1) continue;
-        if (lastCommit >= 0 && head.commit !== lastCommit + 1) throw this.#corrupt(message, `follows commit ${lastCommit}`);
+        if (lastCommit >= 0 && head.commit !== lastCommit + 1)
+          throw this.#corrupt(message, `follows commit ${lastCommit}`);
         lastCommit = head.commit;
         const body = Buffer.concat(parts.map(part => part.data.subarray(HEAD_BYTES)));
         yield { ...decodeCommit(head, body), firstSeq: parts[0]!.seq, lastSeq: message.seq, crc: before.crc };

@@ -5,7 +5,15 @@
 import type { Log, NewMessage } from '../port/log.ts';
 import type { Outlet } from './chain-outlet.ts';
 import { OutgoingQueue } from './queue.ts';
-import { HEADER_TASK, type RowsItem, contentType, joinRows, originText, HEADER_ORIGIN, type Sender } from './rows-item.ts';
+import {
+  contentType,
+  HEADER_ORIGIN,
+  HEADER_TASK,
+  joinRows,
+  originText,
+  type RowsItem,
+  type Sender,
+} from './rows-item.ts';
 import type { SinkSpec } from './sink-spec.ts';
 
 export interface LooseOptions {

@@ -128,7 +128,13 @@ export class Relay {
       const key = `x${frame.exit}.${frame.partition}`;
       const from = rowFrom.get(key) ?? 0;
       rowFrom.set(key, frame.row);
-      const item: FrameItem = { commit, rowFrom: from, rowTo: frame.row, bytes: frame.bytes.length, frame: frame.bytes };
+      const item: FrameItem = {
+        commit,
+        rowFrom: from,
+        rowTo: frame.row,
+        bytes: frame.bytes.length,
+        frame: frame.bytes,
+      };
       items.push([this.#channel(key, frame.exit, frame.partition) as Outlet<Outgoing>, item]);
     }
     for (const rows of outbox.rows) {

@@ -17,8 +17,15 @@ import type { Progress } from '../record/frame.ts';
 import type { Outlet } from './chain-outlet.ts';
 import type { RowHeaders } from './outbox.ts';
 import { OutgoingQueue, parseProgress, progressText } from './queue.ts';
-import { HEADER_ORIGIN, HEADER_TASK, joinRows, originText, type RowsItem, type Sender } from './rows-item.ts';
-import { contentType } from './rows-item.ts';
+import {
+  contentType,
+  HEADER_ORIGIN,
+  HEADER_TASK,
+  joinRows,
+  originText,
+  type RowsItem,
+  type Sender,
+} from './rows-item.ts';
 import type { SinkSpec } from './sink-spec.ts';
 
 const BATCH_MESSAGES_MAX = 1000;
@@ -89,7 +96,10 @@ class Seat implements Outlet<RowsItem> {
     this.markerSeq = tail.seq;
     const progress = parseProgress(new TextDecoder().decode(tail.data));
     if (progress === null) {
-      throw new MillraceError('CHAIN_BROKEN', `marker ${this.options.marker}: the message at ${tail.seq} is not Millrace's`);
+      throw new MillraceError(
+        'CHAIN_BROKEN',
+        `marker ${this.options.marker}: the message at ${tail.seq} is not Millrace's`,
+      );
     }
     this.settle(progress);
   }
@@ -144,7 +154,10 @@ export class SharedStream {
       });
       attempt = done ? 0 : attempt + 1;
       if (!done) {
-        await sleep(this.#clock, backoffMs(attempt, { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS, random: this.#random }));
+        await sleep(
+          this.#clock,
+          backoffMs(attempt, { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS, random: this.#random }),
+        );
       }
     }
     this.#running = false;
@@ -192,16 +205,25 @@ export class SharedStream {
       const seat = open[(this.#next + i) % open.length]!;
       // A marker for each seat that is in, this one's included.
       if (budget.messages - messages.length - shares.length < 2 || budget.bytes <= 0) break;
-      const through = takeFrom(seat, messages, { ...budget, shares: shares.length + 1, messageBytesMax: this.#log.messageBytesMax }, taken => {
-        budget.bytes -= taken;
-      });
+      const through = takeFrom(
+        seat,
+        messages,
+        { ...budget, shares: shares.length + 1, messageBytesMax: this.#log.messageBytesMax },
+        taken => {
+          budget.bytes -= taken;
+        },
+      );
       if (through !== null) shares.push({ seat, through });
     }
     this.#next++;
     const encoder = new TextEncoder();
     for (const { seat, through } of shares) {
       invariant(seat.markerSeq !== null, 'a marker is read before it is written');
-      messages.push({ subject: seat.options.marker, data: encoder.encode(progressText(through)), expect: seat.markerSeq });
+      messages.push({
+        subject: seat.options.marker,
+        data: encoder.encode(progressText(through)),
+        expect: seat.markerSeq,
+      });
     }
     return { messages, shares };
   }

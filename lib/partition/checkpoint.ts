@@ -23,7 +23,14 @@ import type { Store } from '../port/store.ts';
 import { pack, unpack } from '../record/rows.ts';
 import type { Checkpoint } from '../state/checkpoint.ts';
 import { metaKey } from '../state/layout.ts';
-import { decodeManifest, encodeManifest, type Manifest, mergeFrom, mergeSegments, type SegmentRef } from '../state/snapshot.ts';
+import {
+  decodeManifest,
+  encodeManifest,
+  type Manifest,
+  mergeFrom,
+  mergeSegments,
+  type SegmentRef,
+} from '../state/snapshot.ts';
 import type { TaskState } from '../state/state.ts';
 
 /** A snapshot: which segments, and what the journal no longer needs to say. */
@@ -108,7 +115,10 @@ export class Checkpoints {
   async #segment(ref: SegmentRef): Promise<Uint8Array> {
     const bytes = await this.#blobs.get(ref.name);
     if (bytes === null) {
-      throw new MillraceError('CONFLICT', `segment ${ref.name} is gone: another owner has replaced the snapshot it is of`);
+      throw new MillraceError(
+        'CONFLICT',
+        `segment ${ref.name} is gone: another owner has replaced the snapshot it is of`,
+      );
     }
     return bytes;
   }
@@ -143,6 +153,7 @@ export class Checkpoints {
 
   /** The checkpoint's commit has landed: write it, in the background. */
   finish(checkpoint: Checkpoint, commit: Pointer, options: { state: TaskState; store: Store }): void {
+    if (this.#stopped) return;
     const tails = Object.fromEntries(this.#tails);
     this.#working = this.#write(checkpoint, commit, { ...options, tails }).then(
       () => {
@@ -166,10 +177,7 @@ export class Checkpoints {
     const snapshot = { name, manifest, crc: commit.crc, tails: options.tails };
     const bytes = pack([encodeManifest(manifest), commit.crc, options.tails]);
     await this.#persistently(() => this.#blobs.put(name, bytes));
-    await options.store.write([
-      ...checkpoint.writes,
-      { type: 'put', key: POINTER_KEY, value: encodePointer(commit) },
-    ]);
+    await options.store.write([...checkpoint.writes, { type: 'put', key: POINTER_KEY, value: encodePointer(commit) }]);
     options.state.checkpointLanded();
     this.#latest = snapshot;
     this.#unannounced = snapshot;
@@ -212,7 +220,10 @@ export class Checkpoints {
         return await work();
       } catch (error) {
         if (this.#stopped || !isMillraceError(error) || error.fate !== 'retry') throw error;
-        await sleep(this.#clock, backoffMs(attempt, { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS, random: this.#random }));
+        await sleep(
+          this.#clock,
+          backoffMs(attempt, { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS, random: this.#random }),
+        );
       }
     }
   }

@@ -261,9 +261,15 @@ export class DirectInput implements TaskInput {
 
   feed(limits: { recordsMax: number; bytesMax: number }): Fed {
     const before = { records: this.#source.recordsIn, bytes: this.#source.bytesIn };
-    const messages = this.#source.poll({ messagesMax: limits.recordsMax, bytesMax: Math.min(limits.bytesMax, TAKE_BYTES_MAX) });
+    const messages = this.#source.poll({
+      messagesMax: limits.recordsMax,
+      bytesMax: Math.min(limits.bytesMax, TAKE_BYTES_MAX),
+    });
     if (messages === 0) return NOTHING;
-    return { records: Math.max(1, this.#source.recordsIn - before.records), bytes: this.#source.bytesIn - before.bytes };
+    return {
+      records: Math.max(1, this.#source.recordsIn - before.records),
+      bytes: this.#source.bytesIn - before.bytes,
+    };
   }
 
   committed(): void {}

@@ -13,8 +13,7 @@ import { letterSubject } from '../record/names.ts';
 export function readable(value: unknown): Uint8Array {
   let text: string;
   try {
-    text =
-      JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? inner.toString() : inner)) ?? String(value);
+    text = JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? inner.toString() : inner)) ?? String(value);
   } catch (error) {
     text = JSON.stringify({ unwritable: messageOf(error) });
   }

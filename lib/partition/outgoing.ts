@@ -121,14 +121,18 @@ export class SinkExit implements Receiver {
         this.block.addBytes(bytes, subject, this.#cursor.origin);
       }
     } catch (cause) {
-      const error = cause instanceof MillraceError ? cause : new MillraceError('RECORD_UNWRITABLE', messageOf(cause), { cause });
+      const error =
+        cause instanceof MillraceError ? cause : new MillraceError('RECORD_UNWRITABLE', messageOf(cause), { cause });
       this.#refuse(this.#sink.name, error, value);
     }
   }
 
   #checkSize(bytes: number): void {
     if (bytes > this.#rowBytesMax) {
-      throw new MillraceError('MESSAGE_TOO_LARGE', `a result of ${bytes} bytes is larger than the broker's max_payload allows`);
+      throw new MillraceError(
+        'MESSAGE_TOO_LARGE',
+        `a result of ${bytes} bytes is larger than the broker's max_payload allows`,
+      );
     }
   }
 }
@@ -241,7 +245,8 @@ export class Outgoing {
         if (exit.block.rows > 0) rows.push(exit.block.take());
         return;
       }
-      const refuse = (cause: MillraceError, value: unknown, origin: number) => this.#refuseRecord(exit, cause, value, origin);
+      const refuse = (cause: MillraceError, value: unknown, origin: number) =>
+        this.#refuseRecord(exit, cause, value, origin);
       exit.take({ commit, watermarkMs: watermarkMs(index), bytesMax: this.#frameBytesMax, refuse }, frames);
     });
     if (this.letters.rows > 0) rows.push(this.letters.take());

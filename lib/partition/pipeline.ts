@@ -125,7 +125,12 @@ export class Pipeline {
   #fail(error: unknown): void {
     const { observer } = this.#around;
     this.#reason = messageOf(error);
-    observer.emit({ event: 'pipeline.failed', level: 'error', pipeline: this.#options.plan.pipeline, ...errorFields(error) });
+    observer.emit({
+      event: 'pipeline.failed',
+      level: 'error',
+      pipeline: this.#options.plan.pipeline,
+      ...errorFields(error),
+    });
     const known = isMillraceError(error) ? error : new MillraceError('INVARIANT', messageOf(error), { cause: error });
     this.stop({ deadlineMs: 5000 }).then(() => {
       this.#phase = 'failed';

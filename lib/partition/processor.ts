@@ -50,7 +50,8 @@ export class Processor {
     const poison = ({ operator, cause, value }: PoisonedRecord) => {
       const about = { operator, code: cause.code, message: cause.message };
       if (original !== undefined) this.letter(original(about));
-      else this.#pending.push({ ...about, bytes: readable(value), origin: cursor.origin, index: 0, subject: '', value });
+      else
+        this.#pending.push({ ...about, bytes: readable(value), origin: cursor.origin, index: 0, subject: '', value });
     };
     const exits = stage.program.exits.map((exit, index) => {
       if (exit.kind === 'channel') {
@@ -76,7 +77,7 @@ export class Processor {
       tables: operator => this.state.tables(operator),
       late: record => this.#late(record),
       poison,
-      drop: (operator, reason) => this.#drop(operator, reason),
+      drop: (_operator, reason) => this.#drop(reason),
     });
   }
 
@@ -102,12 +103,12 @@ export class Processor {
     this.#outgoing.addLetter(subject, bytes, headers, this.cursor);
   }
 
-  #drop(operator: string, reason: string): void {
+  #drop(reason: string): void {
     this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + 1);
   }
 
   skip(): void {
-    this.#drop('', 'skipped');
+    this.#drop('skipped');
   }
 
   /** After a restart: the watermark that the restored state reflects. */

@@ -109,7 +109,13 @@ export class Reader {
     if (this.phase !== 'opening') return;
     this.phase = 'running';
     const { position } = place;
-    around.observer.emit({ event: 'reader.opened', level: 'info', pipeline: plan.pipeline, reader: this.name, position });
+    around.observer.emit({
+      event: 'reader.opened',
+      level: 'info',
+      pipeline: plan.pipeline,
+      reader: this.name,
+      position,
+    });
     this.#tick();
     this.#schedule();
   }

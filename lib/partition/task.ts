@@ -25,7 +25,7 @@ import type { Store, Stores } from '../port/store.ts';
 import { journalStream, journalSubject, readerWriter, taskWriter } from '../record/names.ts';
 import { sourceOfOrigin } from '../record/origin.ts';
 import type { SourceSpec } from '../source/spec.ts';
-import { sourcesOf, type Plan, type StagePlan } from '../topology/plan.ts';
+import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { Checkpoints, type Pointer } from './checkpoint.ts';
 import { ChannelInput, DirectInput, type TaskInput } from './input.ts';
 import { fetchOriginal } from './original.ts';
@@ -78,7 +78,15 @@ export interface TaskOptions {
 }
 
 /** `fenced`: a newer owner has it. `failed`: it ended with an error that its owner judges. */
-export type TaskPhase = 'claiming' | 'restoring' | 'relaying' | 'running' | 'stopping' | 'stopped' | 'fenced' | 'failed';
+export type TaskPhase =
+  | 'claiming'
+  | 'restoring'
+  | 'relaying'
+  | 'running'
+  | 'stopping'
+  | 'stopped'
+  | 'fenced'
+  | 'failed';
 
 const TICK_MS = 100;
 /** A task without traffic journals how far event time and its reading are, so often. */
@@ -158,7 +166,15 @@ export class Task {
     if (stage.direct !== null) {
       const index = this.#sources.findIndex(source => source.name === stage.direct!.name);
       const skip = () => this.processor.skip();
-      return [new DirectInput({ spec: stage.direct, index, log, clock, outlet: { entry: entries[0]!, cursor, letter, skip } })];
+      return [
+        new DirectInput({
+          spec: stage.direct,
+          index,
+          log,
+          clock,
+          outlet: { entry: entries[0]!, cursor, letter, skip },
+        }),
+      ];
     }
     return stage.inputs.map(({ name, from, bootstrap }, i) => {
       const writers =
@@ -336,7 +352,8 @@ export class Task {
   }
 
   #isQuietCommitDue(): boolean {
-    const quietMs = this.#allIdle !== null ? IDLE_COMMIT_MS : this.#routes.length > 0 ? ROUTED_COMMIT_MS : QUIET_COMMIT_MS;
+    const quietMs =
+      this.#allIdle !== null ? IDLE_COMMIT_MS : this.#routes.length > 0 ? ROUTED_COMMIT_MS : QUIET_COMMIT_MS;
     if (this.#around.clock.monotonic() - this.#journaled.atMs < quietMs) return false;
     const relayed = this.#relay!.relayedThrough;
     return (

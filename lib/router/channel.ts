@@ -7,9 +7,10 @@
  * appends are fenced: nobody else can have put a frame in between without our append being beaten. When it is beaten,
  * the tail says what the other writer sent, and what it covers is dropped here.
  */
-import type { StoredMessage } from '../port/log.ts';
-import type { Chain } from '../commit/chain.ts';
+
 import type { MillraceError } from '../base/errors.ts';
+import type { Chain } from '../commit/chain.ts';
+import type { StoredMessage } from '../port/log.ts';
 import {
   type Columns,
   decodeFrameHead,
@@ -162,7 +163,10 @@ export class Channel {
 
   /** Letters alone are too much for a frame: their bytes give way, their reasons stay. */
   #shortenLetters(): void {
-    this.#letters = this.#letters.map(letter => ({ ...letter, bytes: letter.bytes.subarray(0, letter.bytes.length >> 1) }));
+    this.#letters = this.#letters.map(letter => ({
+      ...letter,
+      bytes: letter.bytes.subarray(0, letter.bytes.length >> 1),
+    }));
   }
 
   /** The front record fits no frame: a letter takes its place. */
@@ -173,7 +177,14 @@ export class Channel {
         ? { code: 'MESSAGE_TOO_LARGE', message: `a record of ${bytes.length} bytes does not fit a message` }
         : { code: bytes.code, message: bytes.message };
     const content = Buffer.from(String(typeof values[0] === 'object' ? Object.keys(values[0] ?? {}) : values[0]));
-    this.#letters.push({ ...about, operator: this.#writer, bytes: content, origin: origins[0]!, index: 0, subject: '' });
+    this.#letters.push({
+      ...about,
+      operator: this.#writer,
+      bytes: content,
+      origin: origins[0]!,
+      index: 0,
+      subject: '',
+    });
     this.#letters.sort((a, b) => a.origin - b.origin);
     this.#columns = sliceColumns(this.#columns, 1, this.#columns.keys.length);
   }

@@ -3,14 +3,15 @@
  * crash, freeze, lose their disks, and sometimes both run every task. One seed is one history.
  */
 import { Random } from '../../lib/base/random.ts';
+import { HEADER_TASK } from '../../lib/commit/rows-item.ts';
 import { MemoryBlobs } from '../../lib/memory/blobs.ts';
-import { SimClock } from '../../lib/memory/clock.ts';
+import { type ProcessClock, SimClock } from '../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../lib/memory/log.ts';
 import { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
 import { Pipeline } from '../../lib/partition/pipeline.ts';
 import type { TaskLimits } from '../../lib/partition/task.ts';
-import { HEADER_TASK } from '../../lib/commit/rows-item.ts';
+import type { Blobs } from '../../lib/port/blob.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
 import type { Sent } from './story.ts';
 
@@ -46,7 +47,11 @@ export class Cluster {
     });
     this.limits = options.limits;
     this.#plan = options.plan;
-    this.#blobs = new MemoryBlobs({ clock: this.clock, random: this.#random.fork(), faults: { slowChance: 0.2, slowMsMax: 300, failChance: 0.02 } });
+    this.#blobs = new MemoryBlobs({
+      clock: this.clock,
+      random: this.#random.fork(),
+      faults: { slowChance: 0.2, slowMsMax: 300, failChance: 0.02 },
+    });
   }
 
   get hosts(): readonly Host[] {
@@ -69,13 +74,31 @@ export class Cluster {
     const observer = { emit: (event: Event) => this.events.push(event) };
     const pipeline = new Pipeline({
       plan: this.#plan,
-      around: { log, clock: log.clock, random, observer, stores, blobs: this.#blobs },
+      around: { log, clock: log.clock, random, observer, stores, blobs: this.#blobsOf(log.clock) },
       limits: this.limits,
     });
     pipeline.failed.then(error => {
       this.failure ??= error;
     });
     return pipeline;
+  }
+
+  /** The blobs as one process sees them: what it asked for comes to nobody when it is dead, and late when frozen. */
+  #blobsOf(clock: ProcessClock): Blobs {
+    const blobs = this.#blobs;
+    const mortal = <T>(work: Promise<T>) =>
+      new Promise<T>((resolve, reject) => {
+        work.then(
+          value => clock.soon(() => resolve(value)),
+          error => clock.soon(() => reject(error)),
+        );
+      });
+    return {
+      put: (name, content) => mortal(blobs.put(name, content)),
+      get: name => mortal(blobs.get(name)),
+      delete: name => mortal(blobs.delete(name)),
+      list: prefix => mortal(blobs.list(prefix)),
+    };
   }
 
   /** Publishes each event at its time. */
@@ -94,14 +117,14 @@ export class Cluster {
       this.clock.after(random.int(weather.lengthMs), () => {
         const host = random.pick(this.#hosts);
         host.crash({ losesDisk: random.chance(weather.diskLoss) });
-        this.clock.after(random.int(1500), () => host.start());
+        this.clock.after(random.int(800), () => host.start());
       });
     }
     for (let i = 0; i < weather.freezes; i++) {
       this.clock.after(random.int(weather.lengthMs), () => {
         const host = random.pick(this.#hosts);
         host.freeze();
-        this.clock.after(random.int(8000), () => host.thaw());
+        this.clock.after(random.int(4000), () => host.thaw());
       });
     }
   }

@@ -5,7 +5,9 @@ const seed = Number(process.argv[2] ?? 1);
 const startMs = performance.now();
 const { wrong, cluster, weather } = await play(seed);
 for (const event of cluster.events) console.log(JSON.stringify(event));
-console.log(JSON.stringify({ seed, weather, limits: cluster.limits, virtualMs: Math.round(cluster.clock.monotonic()) }));
+console.log(
+  JSON.stringify({ seed, weather, limits: cluster.limits, virtualMs: Math.round(cluster.clock.monotonic()) }),
+);
 console.log(`took ${Math.round(performance.now() - startMs)} ms`);
 console.log(wrong === null ? 'nothing lost, nothing doubled, nothing reordered' : `WRONG: ${wrong}`);
 process.exitCode = wrong === null ? 0 : 1;

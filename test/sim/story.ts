@@ -27,17 +27,20 @@ export interface Payment {
 }
 
 export const START_MS = Date.UTC(2026, 0, 1);
-const DISORDER_MS = 2_000;
-const BEFORE_MS = 1_000;
-const AFTER_MS = 3_000;
-const WINDOW_MS = 5_000;
+const DISORDER_MS = 800;
+const BEFORE_MS = 400;
+const AFTER_MS = 1_200;
+const WINDOW_MS = 1_500;
+const LENGTH_MS = 5_000;
 
 export const story = pipeline(
   'story',
   ({ from }) => {
     const options = { time: 'at', maxOutOfOrder: DISORDER_MS, idleAfter: '1h', maxFuture: '365d' } as const;
     const orders = from<Order>('in.orders', { name: 'orders', ...options }).filter(order => order.beat !== true);
-    const payments = from<Payment>('in.payments', { name: 'payments', ...options }).filter(payment => payment.beat !== true);
+    const payments = from<Payment>('in.payments', { name: 'payments', ...options }).filter(
+      payment => payment.beat !== true,
+    );
     const paid = orders
       .dedupe({ id: order => order.id, within: '30s' })
       .keyBy('order')
@@ -67,7 +70,7 @@ export interface Sent {
 
 const CITIES = ['Aarhus', 'Bergen', 'Cork'];
 
-/** Events of two services over about a minute of event time, some twice, all out of order; then heartbeats that close everything. */
+/** Events of two services over a few seconds of event time, some twice, all out of order; then heartbeats that close everything. */
 export function events(random: Random, orders: number): Sent[] {
   const sent: (Sent & { order: number })[] = [];
   const put = (subject: Sent['subject'], value: Order | Payment) => {
@@ -75,13 +78,13 @@ export function events(random: Random, orders: number): Sent[] {
     sent.push({ subject, value, atMs: value.at - START_MS + delayMs, order: random.next() });
   };
   for (let i = 0; i < orders; i++) {
-    const at = START_MS + random.int(20_000);
+    const at = START_MS + random.int(LENGTH_MS);
     const order = `o${random.int(orders)}`;
     const value = { id: `e${i}`, order, city: random.pick(CITIES), amount: random.int(100), at };
     put('in.orders', value);
     if (random.chance(0.3)) put('in.orders', value);
     for (let n = random.int(3); n > 0; n--) {
-      put('in.payments', { order, no: random.int(1_000_000), at: Math.max(START_MS, at - 2_000 + random.int(7_000)) });
+      put('in.payments', { order, no: random.int(1_000_000), at: Math.max(START_MS, at - 800 + random.int(2_800)) });
     }
   }
   sent.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
@@ -89,9 +92,14 @@ export function events(random: Random, orders: number): Sent[] {
   sent.forEach((event, i) => {
     sent[i] = { ...event, atMs: Math.max(event.atMs, (sent[i - 1]?.atMs ?? 0) + 0.01) };
   });
-  const endMs = (sent.at(-1)?.atMs ?? 0) + 60_000;
+  const endMs = (sent.at(-1)?.atMs ?? 0) + 10_000;
   const beat = { beat: true, at: START_MS + endMs };
-  sent.push({ subject: 'in.orders', value: { id: '', order: '', city: '', amount: 0, ...beat }, atMs: endMs, order: 0 });
+  sent.push({
+    subject: 'in.orders',
+    value: { id: '', order: '', city: '', amount: 0, ...beat },
+    atMs: endMs,
+    order: 0,
+  });
   sent.push({ subject: 'in.payments', value: { order: '', no: 0, ...beat }, atMs: endMs, order: 0 });
   return sent;
 }
@@ -111,11 +119,15 @@ export function answer(sent: readonly Sent[]): Answer {
   const once = [...new Map(orders.map(order => [order.id, order])).values()];
   const joined = once.flatMap(order => {
     const matches = payments.filter(
-      payment => payment.order === order.order && payment.at >= order.at - BEFORE_MS && payment.at <= order.at + AFTER_MS,
+      payment =>
+        payment.order === order.order && payment.at >= order.at - BEFORE_MS && payment.at <= order.at + AFTER_MS,
     );
     const row = { id: order.id, city: order.city, amount: order.amount };
     if (matches.length === 0) return [{ row: { ...row, no: null as number | null }, at: order.at }];
-    return matches.map(payment => ({ row: { ...row, no: payment.no as number | null }, at: Math.max(order.at, payment.at) }));
+    return matches.map(payment => ({
+      row: { ...row, no: payment.no as number | null },
+      at: Math.max(order.at, payment.at),
+    }));
   });
   const windows = new Map<string, { city: string; start: number; end: number; rows: number; amount: number }>();
   for (const { row, at } of joined) {

@@ -75,7 +75,10 @@ describe('the house', () => {
   });
 
   test('has no room that is on no floor', () => {
-    assert.deepEqual([...new Set(files.map(roomOf))].filter(room => floorOf(room) < 0), []);
+    assert.deepEqual(
+      [...new Set(files.map(roomOf))].filter(room => floorOf(room) < 0),
+      [],
+    );
   });
 
   test('imports only from lower floors, or from its own room', () => {
@@ -109,7 +112,9 @@ describe('the house', () => {
   });
 
   test('reads the environment in cmd/config.ts alone', () => {
-    const wrong = files.filter(file => file !== 'cmd/config.ts' && readFileSync(join(root, file), 'utf8').includes('process.env'));
+    const wrong = files.filter(
+      file => file !== 'cmd/config.ts' && readFileSync(join(root, file), 'utf8').includes('process.env'),
+    );
     assert.deepEqual(wrong, []);
   });
 
