@@ -24,20 +24,38 @@ export interface Item {
   readonly m: 0 | 1;
 }
 
-/** Records of a side that lie in a range of time: parallel lists, reused. */
+/** Larger lists are given back to the heap after use. */
+const FOUND_KEPT_MAX = 1_024;
+
+/** Records of a side that lie in a range of time, and what came of each: parallel lists, reused from record to record. */
 export class Found {
-  readonly items: Item[] = [];
-  readonly buckets: number[] = [];
-  readonly indexes: number[] = [];
+  count = 0;
+  items: (Item | null)[] = [];
+  buckets: number[] = [];
+  indexes: number[] = [];
+  rows: unknown[] = [];
 
   push(item: Item, bucket: number, index: number): void {
-    this.items.push(item);
-    this.buckets.push(bucket);
-    this.indexes.push(index);
+    const at = this.count++;
+    this.items[at] = item;
+    this.buckets[at] = bucket;
+    this.indexes[at] = index;
   }
 
+  /** Forgets records and rows, and keeps the room for them: a list that is cut to no length loses it. */
   clear(): void {
-    this.items.length = this.buckets.length = this.indexes.length = 0;
+    if (this.count > FOUND_KEPT_MAX) {
+      this.items = [];
+      this.buckets = [];
+      this.indexes = [];
+      this.rows = [];
+    } else {
+      for (let i = 0; i < this.count; i++) {
+        this.items[i] = null;
+        this.rows[i] = null;
+      }
+    }
+    this.count = 0;
   }
 }
 
@@ -126,12 +144,12 @@ export class JoinSide {
 
   /** Marks what `find(key, range, found)` found, and nothing has changed since. */
   markMatched(key: string, range: { fromMs: number; toMs: number }, found: Found): void {
-    const { items, buckets, indexes } = found;
-    for (let i = 0; i < items.length; i++) {
+    const { items, buckets, indexes, count } = found;
+    for (let i = 0; i < count; i++) {
       const item = items[i]!;
       if (item.m === 0) this.#items.replace(buckets[i]!, key, indexes[i]!, { t: item.t, v: item.v, m: 1 });
     }
-    if (this.once && items.length > 0) this.#forgetRange(key, range);
+    if (this.once && count > 0) this.#forgetRange(key, range);
   }
 
   /** On a hot key, what has matched once is never passed over again. */
@@ -150,18 +168,23 @@ export class JoinSide {
   queueDue(horizonMs: number): void {
     const belowMs = horizonMs - this.forwardMs;
     if (this.fires) {
-      for (const bucket of this.#bucketsToQueue(belowMs)) {
-        for (const [key, list] of this.#items.entries(bucket)) {
-          for (let index = 0; index < list.length; index++) {
-            const item = list[index]!;
-            if (item.m === 0 && item.t >= this.#firedBelowMs) this.#due.push({ timeMs: item.t, bucket, key, index });
-          }
-        }
-      }
+      for (const bucket of this.#bucketsToQueue(belowMs)) this.#due.load(this.#unmatchedOf(bucket));
       const reached = Math.ceil(belowMs / this.#widthMs);
       if (reached > this.#queuedTo) this.#queuedTo = reached;
     }
     this.#firedBelowMs = belowMs;
+  }
+
+  /** Those that have not been fired: none was, unless the bucket is loaded after a restart. */
+  #unmatchedOf(bucket: number): Due[] {
+    const members: Due[] = [];
+    for (const [key, list] of this.#items.entries(bucket)) {
+      for (let index = 0; index < list.length; index++) {
+        const item = list[index]!;
+        if (item.m === 0 && item.t >= this.#firedBelowMs) members.push({ timeMs: item.t, bucket, key, index });
+      }
+    }
+    return members;
   }
 
   #bucketsToQueue(belowMs: number): readonly number[] {

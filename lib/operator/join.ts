@@ -39,7 +39,6 @@ export class Join implements Operator {
   // Of the record in hand, reused.
   #range = { fromMs: 0, toMs: 0 };
   #found = new Found();
-  #results: unknown[] = [];
 
   constructor(spec: JoinSpec, context: OperatorContext) {
     const { join, beforeMs, afterMs } = spec;
@@ -87,29 +86,28 @@ export class Join implements Operator {
   #pairUp(port: number, key: string, value: unknown, timeMs: number): void {
     const other = this.#side(1 - port);
     const found = this.#found;
-    const results = this.#results;
     const range = this.#reach(port, timeMs);
     other.find(key, range, found);
-    const count = found.items.length;
+    const { count } = found;
     const { combine } = this.#spec;
     try {
       for (let i = 0; i < count; i++) {
         const match = found.items[i]!.v;
         const row = port === LEFT ? combine(value, match) : combine(match, value);
         refusePromise(row, 'the combine function of a join');
-        results.push(row);
+        found.rows[i] = row;
       }
     } catch (cause) {
-      this.#forgetMatches();
+      found.clear();
       this.#context.poison(cause, { key, value, timeMs });
       return;
     }
     if (other.marks && count > 0) other.markMatched(key, range, found);
     this.#side(port).add(key, { t: timeMs, v: value, m: count > 0 ? 1 : 0 });
     for (let i = 0; i < count; i++) {
-      this.#context.emit(key, results[i], Math.max(timeMs, found.items[i]!.t));
+      this.#context.emit(key, found.rows[i], Math.max(timeMs, found.items[i]!.t));
     }
-    this.#forgetMatches();
+    found.clear();
   }
 
   /** Semi and anti, a left record: one match settles it for good, and it need not be kept. */
@@ -125,26 +123,25 @@ export class Join implements Operator {
   #settleLefts(key: string, value: unknown, timeMs: number): void {
     const left = this.#side(LEFT);
     const found = this.#found;
-    const results = this.#results;
     const range = this.#reach(1, timeMs);
     left.find(key, range, found);
-    const count = found.items.length;
+    const { count } = found;
     const isSemi = this.#spec.join === 'semi';
     try {
       for (let i = 0; isSemi && i < count; i++) {
         const row = this.#spec.combine(found.items[i]!.v, null);
         refusePromise(row, 'the combine function of a join');
-        results.push(row);
+        found.rows[i] = row;
       }
     } catch (cause) {
-      this.#forgetMatches();
+      found.clear();
       this.#context.poison(cause, { key, value, timeMs });
       return;
     }
     left.markMatched(key, range, found);
     this.#side(1).add(key, { t: timeMs, v: value, m: 0 });
-    for (let i = 0; isSemi && i < count; i++) this.#context.emit(key, results[i], found.items[i]!.t);
-    this.#forgetMatches();
+    for (let i = 0; isSemi && i < count; i++) this.#context.emit(key, found.rows[i], found.items[i]!.t);
+    found.clear();
   }
 
   /** A record alone: what fires, what passes at once, and semi's rows, which show nothing of the right side. */
@@ -158,11 +155,6 @@ export class Join implements Operator {
       return;
     }
     this.#context.emit(key, row, timeMs);
-  }
-
-  #forgetMatches(): void {
-    this.#found.clear();
-    this.#results.length = 0;
   }
 
   /** The times that a record of this side matches on the other one. */

@@ -39,13 +39,16 @@ export class TimeIndexes<T extends Timed> {
 
   #follow(positions: Positions, list: readonly T[]): void {
     const { sorted } = positions;
+    const isMany = list.length - positions.seen > SCAN_MAX;
     for (let i = positions.seen; i < list.length; i++) {
       const item = list[i]!;
       if (this.#isLeftOut?.(item)) continue;
       const last = sorted.at(-1);
-      if (last === undefined || list[last]!.t <= item.t) sorted.push(i);
+      if (isMany || last === undefined || list[last]!.t <= item.t) sorted.push(i);
       else sorted.splice(firstAfter(list, sorted, item.t), 0, i);
     }
+    // Nearly sorted already, which is what this sort is best at.
+    if (isMany) sorted.sort((left, right) => list[left]!.t - list[right]!.t);
     positions.seen = list.length;
   }
 

@@ -2,8 +2,8 @@
  * Timers in event time, one due time per id, fired in the order of time when the watermark reaches them.
  *
  * State: a value table of due times, key = id, bucket (*slot*) = ⌊due / slotMs⌋. It stays in memory whole, since a timer
- * may be set for any moment. A heap holds the timers of the slots that the watermark has reached; it is derived, and
- * filled a slot at a time.
+ * may be set for any moment. A queue holds the timers of the slots that the watermark has reached; it is derived, and
+ * loaded a slot at a time.
  *
  * The owner knows what is armed: setting an id again leaves the former entry behind if it is in another slot, so the
  * owner clears it first or ignores it when it fires.
@@ -15,7 +15,7 @@ export class Timers {
   #table: ValueTable<number>;
   #slotMs: number;
   #queue = new DueQueue();
-  /** Timers of the slots before this one are in the heap. */
+  /** Timers of the slots before this one are in the queue. */
   #queuedTo = Number.NEGATIVE_INFINITY;
   /** While firing: timers set for a moment that has passed; they wait for the next advance. */
   #waiting: Due[] | null = null;
@@ -67,14 +67,16 @@ export class Timers {
     if (!(reached > this.#queuedTo)) return;
     for (const slot of this.#table.bucketsBelow(reached)) {
       if (slot < this.#queuedTo) continue;
+      const members: Due[] = [];
       for (const [id, dueMs] of this.#table.entries(slot)) {
-        this.#queue.push({ timeMs: dueMs, bucket: slot, key: id, index: 0 });
+        members.push({ timeMs: dueMs, bucket: slot, key: id, index: 0 });
       }
+      this.#queue.load(members);
     }
     this.#queuedTo = reached;
   }
 
-  /** After a restart: the heap is made again when it is next asked for. */
+  /** After a restart: the queue is made again when it is next asked for. */
   resume(): void {
     this.#queue.clear();
     this.#queuedTo = Number.NEGATIVE_INFINITY;
