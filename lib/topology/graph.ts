@@ -38,7 +38,8 @@ export type SourceDraft = Omit<SourceSpec, 'stream' | 'name'>;
 export type DedupeSpec = Extract<StatefulSpec, { kind: 'dedupe' }>;
 
 export type NodeBody =
-  | { readonly kind: 'source' | 'table'; readonly source: SourceDraft }
+  | { readonly kind: 'source'; readonly source: SourceDraft }
+  | { readonly kind: 'table'; readonly source: SourceDraft }
   /** `arm`: one of a branch's outputs, which share no record. */
   | { readonly kind: 'stateless'; readonly spec: StatelessSpec; readonly arm: boolean }
   | { readonly kind: 'merge' }

@@ -118,10 +118,11 @@ function checkStream(info: StreamInfo, outlets: readonly Outlet[], mistake: Tell
     ...(missing.length === 0 ? [] : [`keep ${missing.map(subject => `'${subject}'`).join(' and ')}`]),
   ];
   const [first] = outlets as [Outlet];
+  const isForMarkers = missing.every(subject => !outlets.some(outlet => outlet.covers === subject));
   mistake(
     first.node,
     `stream '${info.name}' must ${needs.join(' and ')}: nats stream edit ${info.name}${mustAllow ? ' --allow-batch' : ''}${subjects}` +
-      `; or say mode: 'at-least-once'`,
+      (isForMarkers ? `; or say mode: 'at-least-once'` : ''),
   );
 }
 

@@ -7,6 +7,7 @@ import { SOURCES_MAX } from '../record/origin.ts';
 import { overlaps } from '../record/subject.ts';
 import { isFilter, templateOf } from './broker.ts';
 import type { CutStage } from './cut.ts';
+import { operatorText } from './fingerprint.ts';
 import { type GraphNode, isSink, isSource, type Mistake } from './graph.ts';
 import type { Placement } from './placement.ts';
 
@@ -101,6 +102,13 @@ export function validateStages(
     );
     break;
   }
+  for (const [i, stage] of stages.entries()) {
+    const namesake = stages.slice(0, i).some(other => other.name === stage.name);
+    const doubles = namesake ? [stage.name] : doubleNames(stage);
+    // Names that Millrace makes up end in what they are for; an author's own may look the same.
+    for (const name of doubles)
+      mistake(nodeOf(name), `Millrace itself calls something '${name}' here: take another name`);
+  }
   for (const sink of owned) {
     const writers = stages.filter(({ program }) =>
       program.exits.some(exit => exit.kind === 'sink' && exit.sink === sink),
@@ -112,6 +120,12 @@ export function validateStages(
       `it is written by ${names}, and a subject that ends in {partition} has one writer only: give each a .to of its own, or say mode: 'shared'`,
     );
   }
+}
+
+/** Names that two stateful operators of the stage have, so that their state could not be told apart. */
+function doubleNames({ program }: CutStage): string[] {
+  const names = program.nodes.filter(({ spec }) => operatorText(spec).state).map(({ name }) => name);
+  return names.filter((name, i) => names.indexOf(name) < i);
 }
 
 /** The way from a stage back to itself along its inputs' writers, or null. */

@@ -137,6 +137,19 @@ describe('the pipeline', () => {
     }, /^x: the name 'x' is taken/);
   });
 
+  test('has no operator called like what Millrace makes up itself', async () => {
+    await says(({ from }) => {
+      const events = from<Event>('in.e');
+      events.to('out.a.{site}');
+      events.keyBy(e => e.n, { name: 'in-e-direct' }).to('out.b.{site}');
+    }, /^in-e-direct: Millrace itself calls something 'in-e-direct' here/);
+    await says(({ from }) => {
+      const once = from<Event>('in.e').dedupe({ id: e => e.id, within: '1h' });
+      const left = once.keyBy('id').dedupe({ id: e => e.n, within: '1h', name: 'dedupe-1-by-id' });
+      left.join(once.keyBy('n'), { within: '1h' }, a => a).to('out.{site}');
+    }, /^dedupe-1-by-id: Millrace itself calls something 'dedupe-1-by-id' here/);
+  });
+
   test('names what the author did not, each kind counted for itself', () => {
     const { graph } = pipeline('p', ({ from }) => {
       const events = from<Event>('in.e');

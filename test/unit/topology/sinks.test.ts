@@ -163,7 +163,7 @@ describe('the stream of a sink', () => {
   test('must keep all of a subject, not a part', async () => {
     assert.match(
       await mistakes(events => events.to('out.{partition}'), [{ name: 'MINE', subjects: ['out.1', 'more'] }]),
-      /stream 'MINE' must keep 'out\.\*': nats stream edit MINE --subjects='more,out\.\*'/,
+      /^stream 'MINE' must keep 'out\.\*': nats stream edit MINE --subjects='more,out\.\*'$/,
     );
   });
 });
