@@ -135,6 +135,7 @@ export class Residency {
     const queues: { table: StateTable; buckets: Bucket[] }[] = [];
     let longest = 0;
     for (const table of this.#tables.values()) {
+      if (table.staysInMemory) continue;
       const buckets = [...table.buckets.values()].filter(bucket => bucket.isStored && bucket.entries.size > 0);
       buckets.sort((left, right) => left.id - right.id);
       if (buckets.length > longest) longest = buckets.length;

@@ -59,7 +59,13 @@ export async function loadStore(state: Restored, store: Store, bytesMax: number)
   if (entries !== (total === undefined ? 0 : decodeCount(total))) {
     throw new MillraceError('STORE_CORRUPT', 'the local store does not have as many entries as it says');
   }
-  const queues = [...state.tables.values()].map(table => ({ table, groups: groupsOf(table) }));
+  const queues: { table: StateTable; groups: Bucket[][] }[] = [];
+  for (const table of state.tables.values()) {
+    const groups = groupsOf(table);
+    if (!table.staysInMemory) queues.push({ table, groups });
+    else
+      for (const group of groups) await loadGroup(state, { store, table, group, bytesMax: Number.POSITIVE_INFINITY });
+  }
   const longest = Math.max(0, ...queues.map(queue => queue.groups.length));
   for (let age = 0; age < longest; age++) {
     for (const { table, groups } of queues) {

@@ -31,7 +31,8 @@ export class TaskState {
   /** The face towards an operator. Its table `name` is the table `<operator>.<name>`. Throws INVARIANT if it is open. */
   tables(operator: string): Tables {
     return {
-      values: <V>(name: string) => this.#open(new ValueStateTable(`${operator}.${name}`, this.#notes)) as ValueTable<V>,
+      values: <V>(name: string, options?: { readonly inMemory?: boolean }) =>
+        this.#open(new ValueStateTable(`${operator}.${name}`, this.#notes, options)) as ValueTable<V>,
       lists: <T>(name: string) => this.#open(new ListStateTable(`${operator}.${name}`, this.#notes)) as ListTable<T>,
     };
   }
@@ -125,7 +126,8 @@ export class TaskState {
 
   /**
    * Drops entries that the store has, unchanged, until about `bytesMax` are left. Does nothing while a checkpoint is open
-   * (from its first `prepareCheckpoint` to `checkpointLanded`), and spares what the batch in hand has wanted.
+   * (from its first `prepareCheckpoint` to `checkpointLanded`), and spares what the batch in hand has wanted and tables
+   * that stay in memory.
    */
   evict(bytesMax: number): void {
     if (!this.#writeBack.isOpen) this.#residency.evict(bytesMax);
@@ -149,7 +151,10 @@ export class TaskState {
     this.#residency.endBatch();
   }
 
-  /** Fills memory from a store, newest buckets first, up to about `bytesMax`. Throws STORE_CORRUPT, PLAN_INCOMPATIBLE. */
+  /**
+   * Fills memory from a store, newest buckets first, up to about `bytesMax`; tables that stay in memory come in whole.
+   * Throws STORE_CORRUPT, PLAN_INCOMPATIBLE.
+   */
   loadAll(store: Store, options: { bytesMax: number }): Promise<void> {
     return loadStore(this.#restored(), store, options.bytesMax);
   }

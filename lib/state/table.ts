@@ -37,6 +37,8 @@ export type TableDelta = unknown[];
 
 export abstract class StateTable<E extends Entry = Entry> {
   readonly name: string;
+  /** Its entries are never evicted. */
+  readonly staysInMemory: boolean;
   /** In order of creation; what has an id here may still be empty. */
   readonly buckets = new Map<number, Bucket<E>>();
   /** Over all buckets: entries in memory, their keys' characters, their units; entries on disk alone. */
@@ -59,9 +61,10 @@ export abstract class StateTable<E extends Entry = Entry> {
   #lowest = Number.POSITIVE_INFINITY;
   #changes = 0;
 
-  constructor(name: string, notes: BatchNotes) {
+  constructor(name: string, notes: BatchNotes, options?: { readonly inMemory?: boolean }) {
     this.name = name;
     this.notes = notes;
+    this.staysInMemory = options?.inMemory ?? false;
   }
 
   /** How many units (values, items) the content is. */
