@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect, type NatsConnection } from 'nats';
 import { AdminClient } from '../../lib/control/client.ts';
-import { startServer } from '../../lib/nats/server.ts';
 import { bundlePipeline } from '../../lib/worker/bundle.ts';
+import { startBroker } from '../rig/broker.ts';
 import { Latencies } from '../rig/latency.ts';
 import { lastSequenceOf, readAll, streamOf, subscribe } from '../rig/subscriber.ts';
 import { WorkerProcess } from '../rig/worker-process.ts';
@@ -65,7 +65,7 @@ const LIVE_WARM_UP_MS = 2_000;
 export async function runQuery(options: RunOptions): Promise<RunResult> {
   const { query, shape, events, eventsPerSecond = 10_000, say } = options;
   const folder = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
-  const server = await startServer({ dataDir: join(folder, 'nats') });
+  const server = await startBroker({ dataDir: join(folder, 'nats'), say });
   const connection = await connect({ servers: server.url });
   const worker = new WorkerProcess({ natsUrl: server.url, dataDir: join(folder, 'worker') });
   try {
@@ -85,6 +85,7 @@ export async function runQuery(options: RunOptions): Promise<RunResult> {
     const latency = await measureLive(connection, options);
     meter.stop();
     const correct = output.answer.rows === expected.rows && output.answer.checksum === expected.checksum;
+    if (!correct) say(await explain(worker, query));
     const rows = output.answer.rows;
     return { query, shape, events, eventsRead, correct, rows, rowsExpected: expected.rows, ...cost, ...latency };
   } finally {
@@ -95,14 +96,27 @@ export async function runQuery(options: RunOptions): Promise<RunResult> {
   }
 }
 
+/** What the worker itself knows of a run that went wrong. */
+async function explain(worker: WorkerProcess, query: Query): Promise<string> {
+  const client = new AdminClient(worker.address);
+  try {
+    const { status } = await client.get(query);
+    return `wrong rows; the pipeline says ${JSON.stringify(status)}\nthe worker says ${worker.said()}`;
+  } finally {
+    client.close();
+  }
+}
+
+/** A run without any row has cost nothing that could be told. */
 function costOf(meter: CpuMeter, run: { fromMs: number; toMs: number; eventsRead: number }) {
-  const [workerMs = 0, serverMs = 0] = meter.between(run.fromMs, run.toMs);
+  const toMs = Math.max(run.toMs, run.fromMs);
+  const [workerMs = 0, serverMs = 0] = meter.between(run.fromMs, toMs);
   const [workerBytes = 0, serverBytes = 0] = meter.peakBytes();
   return {
-    eventsPerCpuSecond: Math.round((run.eventsRead * 1_000) / (workerMs + serverMs)),
-    workerCpuSeconds: workerMs / 1_000,
-    serverCpuSeconds: serverMs / 1_000,
-    wallSeconds: Math.round(run.toMs - run.fromMs) / 1_000,
+    eventsPerCpuSecond: workerMs + serverMs > 0 ? Math.round((run.eventsRead * 1_000) / (workerMs + serverMs)) : 0,
+    workerCpuSeconds: Math.round(workerMs) / 1_000,
+    serverCpuSeconds: Math.round(serverMs) / 1_000,
+    wallSeconds: Math.round(toMs - run.fromMs) / 1_000,
     rssMb: Math.round(workerBytes / 2 ** 20),
     serverRssMb: Math.round(serverBytes / 2 ** 20),
   };

@@ -1,44 +1,63 @@
 /**
- * The demo's bad luck: a worker that is killed without warning again and again, one to three seconds after it has come
- * up, and started again at once. The moments depend on a seed.
+ * The demo's bad luck: a worker that is killed without warning again and again, and started again at once. Two of three
+ * kills hit it one to three seconds after its pipeline runs again, every third while it may still be recovering.
+ * The moments depend on a seed.
  */
+import { AdminClient } from '../../lib/control/client.ts';
 import { chance } from '../rig/chance.ts';
 import type { WorkerProcess } from '../rig/worker-process.ts';
 
 const LEAST_MS = 1_000;
 const MOST_MS = 3_000;
+/** A pipeline that recovers for longer is killed all the same. */
+const RECOVERY_MAX_MS = 10_000;
+const POLL_MS = 50;
 
 export class Crashes {
   kills = 0;
   private readonly worker: WorkerProcess;
+  private readonly pipeline: string;
   private readonly seed: number;
   private stopped = false;
   private cutShort: (() => void) | null = null;
-  private going: Promise<void> | null = null;
 
-  constructor(worker: WorkerProcess, { seed }: { seed: number }) {
+  constructor(worker: WorkerProcess, { pipeline, seed }: { pipeline: string; seed: number }) {
     this.worker = worker;
+    this.pipeline = pipeline;
     this.seed = seed;
   }
 
-  start(): void {
-    this.going = this.run();
-  }
-
-  /** Lets the worker live. Resolves when it runs; throws when it could not be started again. */
-  async stop(): Promise<void> {
-    this.stopped = true;
-    this.cutShort?.();
-    await this.going;
-  }
-
-  private async run(): Promise<void> {
+  /** Kills until it is stopped, and leaves a worker that runs. Throws when it could not be started again. */
+  async run(): Promise<void> {
     while (!this.stopped) {
-      await this.wait(LEAST_MS + chance(this.seed, this.kills) * (MOST_MS - LEAST_MS));
+      const early = this.kills % 3 === 2;
+      if (!early) await this.untilItRuns();
+      const share = chance(this.seed, this.kills);
+      await this.wait(early ? share * LEAST_MS : LEAST_MS + share * (MOST_MS - LEAST_MS));
       if (this.stopped) return;
       await this.worker.kill();
       this.kills++;
       await this.worker.start();
+    }
+  }
+
+  /** Lets the worker live. */
+  stop(): void {
+    this.stopped = true;
+    this.cutShort?.();
+  }
+
+  private async untilItRuns(): Promise<void> {
+    const client = new AdminClient(this.worker.address);
+    const deadlineMs = performance.now() + RECOVERY_MAX_MS;
+    try {
+      while (!this.stopped && performance.now() < deadlineMs) {
+        const { status } = await client.get(this.pipeline);
+        if (status.state === 'running') return;
+        await this.wait(POLL_MS);
+      }
+    } finally {
+      client.close();
     }
   }
 

@@ -31,30 +31,49 @@ export class Replay {
     return this.publisher.stored;
   }
 
+  /** Over the whole time that publishing has taken so far. */
+  get publishedPerSecond(): number {
+    const tookMs = (this.endMs ?? performance.now()) - this.startMs;
+    return this.startMs === 0 ? 0 : (this.published * 1_000) / Math.max(tookMs, 1);
+  }
+
+  private startMs = 0;
+  private endMs: number | null = null;
   private readonly publisher: Publisher;
   private readonly told: readonly Told[];
   private readonly eventsPerSecond: number;
+  private readonly shareMax: () => number;
 
-  constructor(connection: NatsConnection, options: { told: readonly Told[]; eventsPerSecond: number }) {
+  /** @param shareMax asked for the share of the events, 0 to 1, that may have been published by now. */
+  constructor(
+    connection: NatsConnection,
+    options: { told: readonly Told[]; eventsPerSecond: number; shareMax: () => number },
+  ) {
     this.publisher = new Publisher(connection, { windowMax: 2_000 });
     this.told = options.told;
     this.eventsPerSecond = options.eventsPerSecond;
+    this.shareMax = options.shareMax;
   }
 
   /** Publishes everything. Resolves when all is stored. */
   async run(): Promise<void> {
-    const fromMs = performance.now();
+    this.startMs = performance.now();
     let next = 0;
+    let due = 0;
+    let lastMs = this.startMs;
     while (next < this.told.length) {
-      const due = ((performance.now() - fromMs) / 1_000) * this.eventsPerSecond;
+      const nowMs = performance.now();
+      due = Math.min(due + ((nowMs - lastMs) / 1_000) * this.eventsPerSecond, this.shareMax() * this.told.length);
+      lastMs = nowMs;
       const sentAt = Date.now();
-      while (next < this.told.length && next < due) {
+      while (next < due) {
         const event = this.told[next++]!;
         if (this.publisher.publish(event.subject, stamped(event, sentAt))) await this.publisher.room();
       }
       await new Promise(resolve => setTimeout(resolve, TICK_MS));
     }
     await this.publisher.finish();
+    this.endMs = performance.now();
   }
 }
 

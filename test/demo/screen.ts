@@ -100,6 +100,7 @@ export class Screen {
   private readonly look: () => View;
   private readonly timer: NodeJS.Timeout;
   private linesDrawn = 0;
+  private closed = false;
 
   constructor(out: WriteStream, look: () => View) {
     this.out = out;
@@ -114,8 +115,10 @@ export class Screen {
     if (this.out.isTTY) this.draw();
   }
 
-  /** Draws for the last time. */
+  /** Draws for the last time. May be called again. */
   close(): void {
+    if (this.closed) return;
+    this.closed = true;
     clearInterval(this.timer);
     this.draw();
     this.linesDrawn = 0;

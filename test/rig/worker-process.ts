@@ -1,6 +1,7 @@
 /**
  * A Millrace worker as a process of its own, started through the command that users run, and ended as gently or as
- * rudely as asked. It dies with this process.
+ * rudely as asked. It never outlives this process: a small shell waits at a pipe that closes when this process ends,
+ * however abruptly, and then kills the worker.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
@@ -44,10 +45,12 @@ export class WorkerProcess {
       stream.setEncoding('utf8');
       stream.on('data', (text: string) => (this.output = (this.output + text).slice(-OUTPUT_CHARS_MAX)));
     }
-    const endWithUs = () => child.kill('SIGKILL');
-    process.once('exit', endWithUs);
+    const guard = spawn('sh', ['-c', 'cat; kill -9 "$1"', 'sh', String(child.pid)], {
+      detached: true,
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
     child.once('exit', (code, signal) => {
-      process.removeListener('exit', endWithUs);
+      guard.kill('SIGKILL');
       if (this.child !== child) return;
       this.child = null;
       this.onDeath?.(`the worker ended with ${signal ?? `code ${code}`}: ${this.said()}`);

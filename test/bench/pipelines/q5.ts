@@ -1,11 +1,11 @@
 /** Nexmark q5: bids per auction in windows of ten seconds, one every two. */
-import { count, hopping, pipeline } from 'millrace';
+import { count, hopping, ndjson, pipeline } from 'millrace';
 import type { Bid } from './events.ts';
 
 /** Rows go out in frames on subjects of each task's own, or one a message on a subject shared by all. */
 function build(shape: 'framed' | 'single') {
   return pipeline('q5', ({ from }) => {
-    const rows = from<Bid>('nexmark.bid', { time: 'dateTime' })
+    const rows = from<Bid>('nexmark.bid', { format: ndjson(), time: 'dateTime' })
       .map(({ auction }) => ({ auction }))
       .keyBy('auction')
       .window(hopping({ size: '10s', advance: '2s' }))

@@ -1,11 +1,11 @@
 /** The dedupe query: bids of which every fifth was sent twice, each once. */
-import { pipeline } from 'millrace';
+import { ndjson, pipeline } from 'millrace';
 import { type Bid, toBid } from './events.ts';
 
 /** Rows go out in frames on subjects of each task's own, or one a message on a subject shared by all. */
 function build(shape: 'framed' | 'single') {
   return pipeline('qd', ({ from }) => {
-    const rows = from<Bid>('nexmark.bid', { time: 'dateTime' })
+    const rows = from<Bid>('nexmark.bid', { format: ndjson(), time: 'dateTime' })
       .map(toBid)
       .keyBy('auction')
       .dedupe({ id: bid => `${bid.bidder} ${bid.price} ${bid.dateTime}`, within: '10s' });

@@ -1,12 +1,12 @@
 /** The join query: bids with their auction, at most ten seconds apart. */
-import { pipeline } from 'millrace';
+import { ndjson, pipeline } from 'millrace';
 import { type Auction, type Bid, toBid } from './events.ts';
 
 /** Rows go out in frames on subjects of each task's own, or one a message on a subject shared by all. */
 function build(shape: 'framed' | 'single') {
   return pipeline('qj', ({ from }) => {
-    const bids = from<Bid>('nexmark.bid', { time: 'dateTime' }).map(toBid).keyBy('auction');
-    const auctions = from<Auction>('nexmark.auction', { time: 'dateTime' })
+    const bids = from<Bid>('nexmark.bid', { format: ndjson(), time: 'dateTime' }).map(toBid).keyBy('auction');
+    const auctions = from<Auction>('nexmark.auction', { format: ndjson(), time: 'dateTime' })
       .map(({ id, seller, category }) => ({ id, seller, category }))
       .keyBy('id');
     const rows = bids.join(auctions, { within: '10s' }, (bid, { seller, category }) => ({ ...bid, seller, category }));
