@@ -65,6 +65,7 @@ describe('the registry in memory', () => {
 async function startProxy(port: number) {
   const sockets = new Set<Socket>();
   let open = true;
+  let deaf = false;
   const proxy = createServer(inner => {
     if (!open) {
       inner.destroy();
@@ -81,7 +82,9 @@ async function startProxy(port: number) {
         sockets.delete(from);
         to.destroy();
       });
-      from.pipe(to);
+      from.on('data', data => {
+        if (!(deaf && from === outer)) to.write(data);
+      });
     }
   });
   await new Promise<void>(resolve => proxy.listen(0, '127.0.0.1', resolve));
@@ -93,8 +96,13 @@ async function startProxy(port: number) {
       open = false;
       for (const socket of sockets) socket.destroy();
     },
+    /** What the server says is lost from now on; what it is told still arrives. */
+    deafen: () => {
+      deaf = true;
+    },
     mend: () => {
       open = true;
+      deaf = false;
     },
     stop: () => proxy.close(),
   };
@@ -164,6 +172,37 @@ describe('the registry on NATS', () => {
     );
     await watch.stop();
     await link.close();
+    await server.stop();
+  });
+
+  test('knows its own write again when the answer to it was lost, and does not take another for it', async () => {
+    const server = await startServer();
+    const proxy = await startProxy(server.port);
+    const near = await connectNats({ servers: server.url });
+    const far = await connectNats({ servers: proxy.url });
+    const registry = await openRegistry(near, { bucket: 'b' });
+    const remote = await openRegistry(far, { bucket: 'b' });
+    const first = (await remote.put('k', bytes('1'), { expect: 0 }))!;
+    proxy.deafen();
+    const put = remote.put('k', bytes('2'), { expect: first });
+    await until(async () => (await registry.get('k'))!.revision > first, 'it landed');
+    proxy.cut();
+    await until(() => !far.connected, 'cut off');
+    proxy.mend();
+    const revision = (await registry.get('k'))!.revision;
+    assert.equal(await put, revision);
+    proxy.deafen();
+    const lost = remote.put('k', bytes('mine'), { expect: revision });
+    await until(async () => (await registry.get('k'))!.revision > revision, 'it landed');
+    const landed = (await registry.get('k'))!.revision;
+    await registry.put('k', bytes('theirs'), { expect: landed });
+    proxy.cut();
+    await until(() => !far.connected, 'cut off');
+    proxy.mend();
+    assert.equal(await lost, null, 'overwritten before anybody could tell its writer');
+    await near.close();
+    await far.close();
+    proxy.stop();
     await server.stop();
   });
 
