@@ -69,6 +69,7 @@ export class MemoryReader implements LogReader {
       taken.push(message);
       bytes += message.data.length + OVERHEAD_BYTES;
     }
+    if (taken.length > 0 && !this.caughtUp && this.#position <= this.#visible) this.#lookSoon();
     return taken;
   }
 

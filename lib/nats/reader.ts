@@ -20,9 +20,9 @@ import { errorOf, STREAM_NOT_FOUND } from './refusal.ts';
 import type { WireStreamInfo } from './streams.ts';
 
 const BUFFER_BYTES_MAX = 8 * 1024 * 1024;
-/** What a message weighs beyond its data, in the buffer and in a request's limit: subject, reply, headers, object. */
+/** What a message weighs in the buffer beyond its data. */
 const OVERHEAD_BYTES = 200;
-const HEAD_ROOM_BYTES = 64 * 1024;
+const PULL_BYTES_MIN = 64 * 1024;
 const CHECK_MS = 1_000;
 const RETRY_BASE_MS = 50;
 const RETRY_MAX_MS = 2_000;
@@ -51,7 +51,8 @@ export class NatsReader implements LogReader, FeedEvents {
   #waitingBytes = 0;
   #drained = false;
   #wakePending = false;
-  #pullBytesMin: number;
+  /** Grows when a message does not fit. */
+  #pullBytesMin = PULL_BYTES_MIN;
   /** Nothing from this sequence on may be taken: it is not known whether something before it is missing. */
   #heldFrom = Number.POSITIVE_INFINITY;
   readonly #timer: NodeJS.Timeout;
@@ -64,7 +65,6 @@ export class NatsReader implements LogReader, FeedEvents {
     this.#refusesGaps = (gaps ?? (subjects === undefined ? 'refuse' : 'allow')) === 'refuse';
     this.#position = Math.max(1, from);
     this.#bufferBytesMax = bufferBytesMax ?? BUFFER_BYTES_MAX;
-    this.#pullBytesMin = link.payloadBytesMax + HEAD_ROOM_BYTES;
     this.#timer = setInterval(() => this.#feed?.check(), CHECK_MS).unref();
     this.#endStatus = link.onStatus(status => {
       if (status.kind === 'disconnected') this.#reopen();
@@ -95,6 +95,8 @@ export class NatsReader implements LogReader, FeedEvents {
       this.#waitingBytes = 0;
     } else {
       taken = this.#takeSome({ messagesMax, bytesMax });
+      const rest = this.#waiting[this.#head];
+      if (rest !== undefined && rest.seq < this.#heldFrom) this.#wake();
     }
     this.#pull();
     return taken;

@@ -94,7 +94,10 @@ export interface ReadOptions {
 export interface LogReader {
   /** Takes what has arrived, oldest first, at most so many messages or about so many bytes; empty if nothing has. */
   take(limits: { messagesMax: number; bytesMax: number }): StoredMessage[];
-  /** Called whenever `take` may return something again, `caughtUp` turned true, or `error` was set. */
+  /**
+   * Called, never from within `take`, whenever `take` may return something (again, or still), `caughtUp` turned true,
+   * or `error` was set. May be called for nothing.
+   */
   onReady: (() => void) | null;
   /** Nothing that matches was left in the stream, beyond what was taken, when the broker last said something. */
   readonly caughtUp: boolean;

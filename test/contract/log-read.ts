@@ -61,6 +61,18 @@ export function readerContract(name: string, makeRig: () => Promise<LogRig>): vo
         await ready(one, () => one.take({ messagesMax: 10, bytesMax: 1 }).length === 1);
       });
 
+      test('wakes its owner again when a take left something', async () => {
+        for (let i = 1; i <= 5; i++) await place.append('a', String(i));
+        const reader = place.read({ from: 1 });
+        const taken: number[] = [];
+        await ready(reader, () => {
+          const some = reader.take({ messagesMax: 1, bytesMax: 1_000 });
+          taken.push(...some.map(({ seq }) => seq));
+          return taken.length === 5;
+        });
+        assert.deepEqual(taken, [1, 2, 3, 4, 5]);
+      });
+
       test('delivers only the given subjects, literal or by wildcard', async () => {
         for (const subject of ['a.x', 'b.x', 'a.y', 'c', 'b.y', 'a.x']) await place.append(subject, subject);
         const bodies = async (subjects: string[], n: number) =>
