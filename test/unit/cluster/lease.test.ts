@@ -101,6 +101,26 @@ describe('Lease', () => {
     await a.lease.stop();
   });
 
+  test('a claim that was decided on what is no longer so fails, and the winner is recognised', async () => {
+    const bucket = new MemoryBucket(systemClock);
+    const [a, b] = [lease(bucket, 'a'), lease(bucket, 'b')];
+    const get = a.registry.get.bind(a.registry);
+    let between: (() => Promise<void>) | null = () => b.lease.start();
+    a.registry.get = async key => {
+      const entry = await get(key);
+      const act = between;
+      between = null;
+      await act?.();
+      return entry;
+    };
+    await a.lease.start();
+    await until('a has read who won', () => a.lease.holder?.name === 'b');
+    assert.deepEqual([a.lease.holding, b.lease.holding], [false, true]);
+    assert.deepEqual(a.changes, []);
+    await a.lease.stop();
+    await b.lease.stop();
+  });
+
   test('many at once: never more than one holds what the registry names', async () => {
     const bucket = new MemoryBucket(systemClock);
     const all = ['a', 'b', 'c', 'd', 'e'].map(name => lease(bucket, name));

@@ -168,6 +168,36 @@ describe('the API', () => {
     assert.match(left.status.reason!, /worker a is active but cannot be asked/);
   });
 
+  test('two workers that take each other for the active one do not pass a call on for ever', async () => {
+    const { commands, observer } = await served('a');
+    await commands.deploy(fakeBundle('p'), { dryRun: false });
+    const holders: { name: string; address: string }[] = [];
+    for (const name of ['x', 'y']) {
+      let passes = 0;
+      const watched = Object.assign(Object.create(commands) as typeof commands, {
+        get: (pipeline: string) => {
+          passes++;
+          return commands.get(pipeline);
+        },
+      });
+      const worker = {
+        name,
+        active: false,
+        get holder() {
+          return holders.find(holder => holder.name !== name) ?? null;
+        },
+      };
+      const server = new AdminServer({ ...baseOptions(0), commands: watched, worker, observer });
+      holders.push({ name, address: `127.0.0.1:${await server.start()}` });
+      stops.push(() => server.stop({ deadlineMs: 500 }));
+      if (name === 'x') continue;
+      const client = new AdminClient(holders[0]!.address, { timeoutMs: 4_000 });
+      stops.push(() => client.close());
+      assert.equal((await client.get('p')).name, 'p');
+      assert.equal(passes, 1);
+    }
+  });
+
   test('says who answers', async () => {
     const { client } = await served('a');
     assert.deepEqual(await client.info(), {
