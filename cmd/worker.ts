@@ -22,9 +22,13 @@ export interface WorkerCommandOptions {
 /** Resolves with the exit code. */
 export async function workerCommand(options: WorkerCommandOptions): Promise<number> {
   const { observer, stopMs } = options;
+  // What nobody expected ends the process: recovery is tested, going on with half a state is not.
+  process.on('uncaughtException', error => {
+    observer.emit({ event: 'worker.crashed', level: 'error', ...errorFields(error), stack: error.stack });
+    process.exit(1);
+  });
   const stopped = firstSignal(observer);
-  const starting = startWhenReachable(options, stopped);
-  const node = await starting;
+  const node = await startWhenReachable(options, stopped);
   if (node === null) return 0;
   observer.emit({ event: 'api.listening', level: 'info', address: node.address, worker: node.name });
   const failure = await Promise.race([stopped, node.failed]);
