@@ -273,6 +273,11 @@ describe('operators', () => {
       const results = events.dedupe({ id: e => e.n, within: '1h' }).keyBy('n');
       events.join(results, { within: '1h' }, a => a).to('out.{id}');
     }, /^by-id: records would go in a circle between stages \(by-id → by-id\).*Call keyBy again/);
+    await says(({ from }) => {
+      const events = from<Event>('in.e').keyBy('id');
+      const second = events.keyBy('n').dedupe({ id: e => e.n, within: '1h' });
+      events.join(second.keyBy('id'), { within: '1h' }, a => a).to('out.{id}');
+    }, /in a circle between stages \(by-id → by-n → by-id\)/);
     assert.deepEqual(
       await messages(({ from }) => {
         const events = from<Event>('in.e');
