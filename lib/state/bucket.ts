@@ -16,7 +16,7 @@ export const CHANGED = 1;
 export const KNOWN = 2;
 /** Changed since the last checkpoint: store and snapshot must hear of it. */
 export const DIRTY = 4;
-/** The snapshot has the key, and so has the store, or will once it has been told: its deletion must be told. */
+/** Snapshot or store may have the key: its deletion must be told. With neither DIRTY nor MISSING both have it as it is. */
 export const STORED = 8;
 /** The batch in hand has wanted it. */
 export const PINNED = 16;
@@ -63,7 +63,7 @@ export class Bucket<E extends Entry = Entry> {
   dirtyKeys: string[] = [];
   unstored: Map<string, typeof UNTOLD | typeof TELLING> | null = null;
   isCleared = false;
-  /** Snapshot and store have entries of it, as of `STORED`. */
+  /** Snapshot or store may have entries of it, as of `STORED`. */
   isStored = false;
   /** The store has a count of it. */
   isCounted = false;

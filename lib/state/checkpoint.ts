@@ -23,7 +23,7 @@ export interface Checkpoint {
   readonly writes: StoreWrite[];
   /**
    * The same changes for the snapshot, oldest first. They must be part of a durable snapshot before the store is written:
-   * whoever restores from a store goes on with the snapshot of the same commit.
+   * whoever restores from a store goes on with a snapshot of its commit or a later one.
    */
   readonly segments: readonly Uint8Array[];
 }

@@ -41,6 +41,7 @@ export interface Restored {
   readonly writeBack: WriteBack;
   readonly bytes: number;
   readonly resident: boolean;
+  /** What deltas changed is done. */
   cut(): void;
 }
 

@@ -11,7 +11,7 @@
  */
 import { invariant } from '../base/errors.ts';
 import type { Store } from '../port/store.ts';
-import type { BatchNotes } from './bucket.ts';
+import { type BatchNotes, STORED } from './bucket.ts';
 import { type Checkpoint, WriteBack } from './checkpoint.ts';
 import { applyParts, decodeDelta, encodeDelta } from './delta.ts';
 import { checkTableName } from './layout.ts';
@@ -82,13 +82,14 @@ export class TaskState {
   }
 
   /**
-   * Makes the changes of a delta, which must be the next one. Throws JOURNAL_CORRUPT, PLAN_INCOMPATIBLE, and INVARIANT
+   * Makes the changes of a delta, which must be the next one. The store that the state came from may be older than the
+   * snapshot, so from here on every deletion of what deltas bring is told at the next checkpoint. Throws JOURNAL_CORRUPT, PLAN_INCOMPATIBLE, and INVARIANT
    * if it needs what is not in memory (then `replay` is the way) or if changes of our own are not taken yet.
    */
   applyDelta(bytes: Uint8Array): void {
     this.#checkTaken();
     applyParts(this.#tables, decodeDelta(bytes));
-    this.#cut();
+    this.#cut(STORED);
   }
 
   /** `applyDelta` for a state that is partly on disk: reads what the delta touches first. */
@@ -176,12 +177,12 @@ export class TaskState {
       get resident() {
         return state.resident;
       },
-      cut: () => this.#cut(),
+      cut: () => this.#cut(STORED),
     };
   }
 
-  #cut(): void {
-    for (const table of this.#tables.values()) table.cut();
+  #cut(flags: typeof STORED | 0 = 0): void {
+    for (const table of this.#tables.values()) table.cut(flags);
   }
 
   #checkTaken(): void {

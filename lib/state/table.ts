@@ -136,8 +136,11 @@ export abstract class StateTable<E extends Entry = Entry> {
     this.create(bucket, key, content);
   }
 
-  /** What changed is told: it is known to the journal, and the store must hear of it. */
-  cut(): void {
+  /**
+   * What changed is told: it is known to the journal, and store and snapshot must hear of it. `flags`: STORED if they may
+   * have heard of it before.
+   */
+  cut(flags: typeof STORED | 0 = 0): void {
     const buckets = this.changedBuckets;
     if (buckets.length === 0) return;
     this.changedBuckets = [];
@@ -146,10 +149,10 @@ export abstract class StateTable<E extends Entry = Entry> {
       const { changed, changedKeys } = bucket;
       for (let i = 0; i < changed.length; i++) {
         const entry = changed[i]!;
-        const flags = entry.flags;
-        if ((flags & CHANGED) === 0) continue;
-        if ((flags & (DIRTY | MISSING)) === 0) bucket.dirtyKeys.push(changedKeys[i]!);
-        entry.flags = (flags & ~CHANGED) | KNOWN | DIRTY;
+        const before = entry.flags;
+        if ((before & CHANGED) === 0) continue;
+        if ((before & (DIRTY | MISSING)) === 0) bucket.dirtyKeys.push(changedKeys[i]!);
+        entry.flags = (before & ~CHANGED) | KNOWN | DIRTY | flags;
         this.settle(entry);
       }
       bucket.changed = [];
@@ -157,6 +160,7 @@ export abstract class StateTable<E extends Entry = Entry> {
       bucket.removed = null;
       bucket.isChanged = bucket.isDropped = false;
       bucket.wasKnown = !bucket.isEmpty;
+      if (flags === STORED && bucket.wasKnown) bucket.isStored = true;
       if (bucket.dirtyKeys.length > 2 * bucket.entries.size + DIRTY_SLACK) compactDirty(bucket);
       if (bucket.isDirty) continue;
       if (bucket.hasNews) {

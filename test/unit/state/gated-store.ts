@@ -8,6 +8,8 @@ export class GatedStore implements Store {
   /** By the key's bytes as latin1, whose order is that of the bytes. */
   readonly content: Map<string, Uint8Array>;
   reads = 0;
+  /** Puts, deletes and clears so far. */
+  writes = 0;
   readonly #waiting: { reads: (() => void)[] | null; writes: (() => void)[] | null } = { reads: null, writes: null };
 
   constructor(content: Iterable<[string, Uint8Array]> = []) {
@@ -35,6 +37,7 @@ export class GatedStore implements Store {
 
   async write(batch: readonly StoreWrite[]): Promise<void> {
     await this.#pass('writes');
+    this.writes += batch.length;
     for (const write of batch) {
       if (write.type === 'put') this.content.set(textOf(write.key), Uint8Array.from(write.value));
       else if (write.type === 'del') this.content.delete(textOf(write.key));

@@ -52,7 +52,7 @@ type Step =
   | { kind: 'evict'; share: number }
   /** A checkpoint that lands at once, then everything out. */
   | { kind: 'pageOut' }
-  | { kind: 'restartFromStore'; bytesMax: number }
+  | { kind: 'restartFromStore'; bytesMax: number; isOld: boolean }
   | { kind: 'restartFromSegments'; bytesMax: number | null };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -74,6 +74,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('restartFromStore' as const),
       bytesMax: fc.constantFrom(0, 4000, 1e9),
+      isOld: fc.boolean(),
     }),
   },
   {
@@ -101,6 +102,8 @@ class Owner {
   readonly replica = new TaskState();
   readonly replicaTables = open(this.replica);
   #writing: Promise<void> | null = null;
+  #oldStore: Map<string, Uint8Array> | null = null;
+  #landed = 0;
   #partlyOnDisk = 0;
 
   async take(step: Step): Promise<void> {
@@ -110,7 +113,7 @@ class Owner {
     else if (step.kind === 'land') await this.land();
     else if (step.kind === 'evict') this.state.evict(this.state.bytes * step.share);
     else if (step.kind === 'pageOut') await this.pageOut();
-    else if (step.kind === 'restartFromStore') await this.restartFromStore(step.bytesMax);
+    else if (step.kind === 'restartFromStore') await this.restartFromStore(step.bytesMax, step.isOld);
     else await this.restartFromSegments(step.bytesMax);
     assert.equal(this.state.entries, entriesOf(this.model));
   }
@@ -174,6 +177,7 @@ class Owner {
     await this.#writing;
     this.#writing = null;
     this.state.checkpointLanded();
+    if (this.#landed++ % 3 === 0) this.#oldStore = new Map(this.store.content);
   }
 
   async merge(): Promise<void> {
@@ -192,16 +196,18 @@ class Owner {
     this.snapshot.push(...merged);
   }
 
-  async restartFromStore(bytesMax: number): Promise<void> {
-    const pointer = this.store.content.get(Buffer.from(pointerKey).toString('latin1'));
-    // A store that is not whole, or behind the snapshot, is of no use.
-    if (pointer === undefined || Number(Buffer.from(pointer)) !== this.pointer) {
+  /** `isOld`: on a machine that had the task some checkpoints ago. */
+  async restartFromStore(bytesMax: number, isOld = false): Promise<void> {
+    const content = isOld && this.#oldStore !== null ? this.#oldStore : this.store.content;
+    const pointer = content.get(Buffer.from(pointerKey).toString('latin1'));
+    // A store that is not whole is of no use. One that is behind the snapshot is.
+    if (pointer === undefined) {
       await this.restartFromSegments(bytesMax);
       return;
     }
-    this.#crash(new GatedStore(this.store.content));
+    this.#crash(new GatedStore(content));
     await this.state.loadAll(this.store, { bytesMax });
-    await this.#replay();
+    await this.#replay(Number(Buffer.from(pointer)));
   }
 
   async restartFromSegments(bytesMax: number | null): Promise<void> {
@@ -211,7 +217,7 @@ class Owner {
       this.snapshot.map(one => one.bytes),
       spill,
     );
-    await this.#replay();
+    await this.#replay(this.pointer);
   }
 
   /** What was being written is lost. */
@@ -222,8 +228,8 @@ class Owner {
     this.tables = open(this.state);
   }
 
-  async #replay(): Promise<void> {
-    for (const delta of this.journal.slice(this.pointer)) await this.state.replay(delta, this.store);
+  async #replay(from: number): Promise<void> {
+    for (const delta of this.journal.slice(from)) await this.state.replay(delta, this.store);
   }
 
   /** Everything, read back through every way there is. */

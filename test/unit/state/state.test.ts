@@ -455,12 +455,16 @@ describe('restoring', () => {
     const task = held();
     for (let i = 0; i < 100; i++) task.values.set(i % 3, `k${i}`, i);
     commit(task);
-    const segments = await checkpoint(task, new GatedStore());
+    const source = new GatedStore();
+    const segments = [...(await checkpoint(task, source))];
+    for (let i = 0; i < 10; i++) task.values.delete(i % 3, `k${i}`);
+    commit(task);
+    segments.push(...(await checkpoint(task, source)));
     const back = held();
     await back.state.loadSegments(segments);
-    assert.equal(back.state.dirtyEntries, 100);
     const store = new GatedStore();
     assert.deepEqual(await checkpoint(back, store), []);
+    assert.deepEqual([...store.content].sort(), [...source.content].sort());
     const again = held();
     await again.state.loadAll(store, { bytesMax: 1e9 });
     assert.deepEqual(new Map(again.values.entries(2)), new Map(task.values.entries(2)));
@@ -479,6 +483,7 @@ describe('restoring', () => {
     const back = held();
     const store = new GatedStore();
     await back.state.loadSegments(segments, { store, bytesMax: 20_000 });
+    assert.ok(store.writes < 2_100, `${store.writes} writes for the 2000 of the segments`);
     assert.ok(back.state.bytes < 60_000, `${back.state.bytes} bytes`);
     assert.equal(back.state.entries, 1_100);
     const { writes } = back.state.checkpoint();
