@@ -52,6 +52,8 @@ export class Inbox {
   readonly #subscription: Subscription;
   readonly #waiting = new Map<number, Waiting>();
   readonly #sweep: NodeJS.Timeout;
+  /** Subjects that the server did not let us publish to, and when it said so. */
+  readonly #refusedAt = new Map<string, number>();
   #lastToken = 0;
   #up = true;
   #stopped = false;
@@ -109,12 +111,22 @@ export class Inbox {
 
   /** The server has refused a publish to this subject; it says so outside of any answer. */
   refused(subject: string): void {
-    const cause = new MillraceError('BROKER_REFUSED', `the server does not permit publishing to ${subject}`);
+    this.#refusedAt.set(subject, performance.now());
+    const cause = refusal(subject);
     for (const [token, { waiter, tag, subject: sentTo }] of this.#waiting) {
       if (sentTo !== subject) continue;
       this.#waiting.delete(token);
       waiter.noAnswer(tag, { kind: 'refused', cause });
     }
+  }
+
+  /**
+   * The refusal of a publish to this subject, if there was one of late. For messages that nobody awaits: a grant may
+   * come at any time, so a refusal is not remembered for long.
+   */
+  refusalOf(subject: string): MillraceError | null {
+    const at = this.#refusedAt.get(subject);
+    return at !== undefined && performance.now() - at < this.#answerMs ? refusal(subject) : null;
   }
 
   stop(): void {
@@ -157,4 +169,8 @@ export class Inbox {
     this.#waiting.clear();
     for (const { waiter, tag } of all) waiter.noAnswer(tag, { kind, cause });
   }
+}
+
+function refusal(subject: string): MillraceError {
+  return new MillraceError('BROKER_REFUSED', `the server does not permit publishing to ${subject}`);
 }

@@ -81,7 +81,17 @@ export class NatsLog implements Log {
         else this.#link.inbox.post(outgoing[i]!);
       }
     });
-    return this.#judge(outcome, messages[0]!.subject);
+    const judged = await this.#judge(outcome, messages[0]!.subject);
+    if (judged.kind === 'unsure') {
+      // A message in the middle that was not permitted shows only as a batch that is incomplete; the refusal itself
+      // comes by another way, in a moment.
+      await new Promise(resolve => setImmediate(resolve));
+      for (const subject of new Set(messages.map(message => message.subject))) {
+        const refusal = this.#link.inbox.refusalOf(subject);
+        if (refusal !== null) throw refusal;
+      }
+    }
+    return judged;
   }
 
   appendAll(messages: readonly NewMessage[]): Promise<void> {
