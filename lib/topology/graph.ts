@@ -3,6 +3,8 @@
  * inputs, so ids are a topological order. What is wrong with a single call is noted here and the call goes on with
  * something harmless: authors see all their mistakes at once.
  */
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Duration } from '../base/duration.ts';
 import { durationMs, positiveDurationMs } from '../base/duration.ts';
 import { messageOf } from '../base/errors.ts';
@@ -10,7 +12,6 @@ import type { SinkMode, SinkSpec } from '../commit/sink-spec.ts';
 import type { StatefulSpec, StatelessSpec } from '../operator/spec.ts';
 import { OPERATOR_NAME } from '../record/names.ts';
 import type { SourceSpec } from '../source/spec.ts';
-import { callPlace } from './place.ts';
 
 /** One mistake of the author's, and where it was made. */
 export interface Mistake {
@@ -165,4 +166,33 @@ export function isSource(node: GraphNode): node is SourceNode {
 
 export function isSink(node: GraphNode): node is SinkNode {
   return node.kind === 'sink';
+}
+
+const OWN_FOLDER = fileURLToPath(new URL('.', import.meta.url));
+const FRAME = /\(?((?:file:\/\/)?\/[^()]*?):(\d+):(\d+)\)?$/;
+const FRAMES_MAX = 30;
+
+/**
+ * Where in the author's code the call was made: `file:line:column` of the nearest caller outside this folder, relative
+ * to the working directory; null: unknown. Read from a stack trace, so it needs no transform of the author's code and is
+ * right wherever the runtime maps its sources.
+ */
+function callPlace(): string | null {
+  const before = Error.stackTraceLimit;
+  Error.stackTraceLimit = FRAMES_MAX;
+  const stack = new Error().stack ?? '';
+  Error.stackTraceLimit = before;
+  for (const line of stack.split('\n').slice(1)) {
+    const frame = FRAME.exec(line);
+    if (frame === null) continue;
+    const file = pathOf(frame[1] as string);
+    if (file.startsWith(OWN_FOLDER)) continue;
+    const near = relative(process.cwd(), file);
+    return `${near.startsWith('..') ? file : near}:${frame[2]}:${frame[3]}`;
+  }
+  return null;
+}
+
+function pathOf(file: string): string {
+  return file.startsWith('file://') ? fileURLToPath(file.replace(/\?.*$/, '')) : file;
 }

@@ -4,12 +4,12 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { MillraceError } from '../base/errors.ts';
-import type { AggregateSpec, JoinKind, StatefulSpec, StatelessSpec, WindowSpec } from '../operator/spec.ts';
+import type { AggregateSpec, JoinKind, StatefulSpec, StatelessSpec } from '../operator/spec.ts';
 import { decodeKey, encodeKey } from '../record/key.ts';
 import { validator } from '../record/schema.ts';
 import { type Graph, type GraphPlace, grow, type NodeBody } from './graph.ts';
 import type { DedupeOptions, JoinOptions, Named, Predicates, WindowOptions } from './types.ts';
-import type { WindowShape } from './windows.ts';
+import { type WindowShape, windowSpec } from './windows.ts';
 
 type Fn = (value: unknown) => unknown;
 type Fields = Readonly<Record<string, unknown>>;
@@ -113,27 +113,6 @@ export function aggregateSpec(
     aggregates,
     shape: rowShape({ fields, results: names, final: emit === 'updates' }),
   };
-}
-
-function windowSpec(graph: Graph, shape: WindowShape): WindowSpec {
-  switch (shape.kind) {
-    case 'tumbling': {
-      const sizeMs = graph.length(shape.size, 'window size');
-      return { kind: 'tumbling', sizeMs, offsetMs: graph.duration(shape.offset, 'offset') % sizeMs };
-    }
-    case 'hopping': {
-      const sizeMs = graph.length(shape.size, 'window size');
-      const advanceMs = graph.length(shape.advance, 'window advance');
-      if (advanceMs > sizeMs) {
-        graph.note(
-          `a window of ${shape.size} that advances by ${shape.advance} leaves out what lies between: let size be at least advance`,
-        );
-      }
-      return { kind: 'hopping', sizeMs, advanceMs, offsetMs: graph.duration(shape.offset, 'offset') % advanceMs };
-    }
-    case 'session':
-      return { kind: 'session', gapMs: graph.length(shape.gap, 'session gap') };
-  }
 }
 
 type RowShape = Extract<StatefulSpec, { kind: 'window' }>['shape'];
