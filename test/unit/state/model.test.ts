@@ -229,7 +229,10 @@ class Owner {
   }
 
   async #replay(from: number): Promise<void> {
-    for (const delta of this.journal.slice(from)) await this.state.replay(delta, this.store);
+    for (const delta of this.journal.slice(from)) {
+      if (this.state.resident) this.state.applyDelta(delta);
+      else await this.state.replay(delta, this.store);
+    }
   }
 
   /** Everything, read back through every way there is. */
