@@ -138,17 +138,23 @@ async function deploy(address: string, options: { query: Query; shape: Shape; fo
   }
 }
 
-/** Notes when a reader turns up at an input stream; until then nothing can have been read. */
+/**
+ * Notes the last moment at which no reader had turned up at an input stream: nothing can have been read before, and what
+ * is charged too much lies within one look.
+ */
 function watchFirstRead(connection: NatsConnection, query: Query): { stop(): Promise<number> } {
   const kinds = kindsOf(query);
   let stopped = false;
   const watch = async (): Promise<number> => {
     const manager = await connection.jetstreamManager();
+    let unreadMs = Date.now();
     while (!stopped) {
+      const askedMs = Date.now();
       for (const kind of kinds) {
         const { state } = await manager.streams.info(STREAMS[kind]);
-        if (state.consumer_count > 0) return Date.now();
+        if (state.consumer_count > 0) return unreadMs;
       }
+      unreadMs = askedMs;
       await pause(POLL_MS / 4);
     }
     throw new Error('rows came out, but nobody was seen to read the input');

@@ -27,7 +27,7 @@ describe('the demo', () => {
   });
 
   test('ends with every row right though the worker was killed eight times', async () => {
-    const { code, out, err } = await runDemo('--flights', '2000', '--rate', '300', '--crash');
+    const { code, out, err } = await runDemo('--flights', '2000', '--rate', '2000', '--crash');
     assert.equal(code, 0, out + err);
     const kills = /the worker was killed (\d+) times/.exec(out);
     assert.ok(Number(kills?.[1]) >= 8, out);

@@ -7,8 +7,8 @@ function build(shape: 'framed' | 'single') {
   return pipeline('qd', ({ from }) => {
     const rows = from<Bid>('nexmark.bid', { format: ndjson(), time: 'dateTime' })
       .map(toBid)
-      .keyBy('auction')
-      .dedupe({ id: bid => `${bid.bidder} ${bid.price} ${bid.dateTime}`, within: '10s' });
+      .dedupe({ id: bid => `${bid.auction} ${bid.bidder} ${bid.price} ${bid.dateTime}`, within: '10s' })
+      .keyBy('auction');
     if (shape === 'framed') rows.to('bench.qd.{partition}');
     else rows.to('bench.qd.all');
   });
