@@ -52,6 +52,11 @@ export interface JournalOptions {
   readonly random: Random;
   readonly stream: string;
   readonly subject: string;
+  /**
+   * Number of the commit before the first, for a journal that is still empty; default 0. Output subjects outlive a
+   * pipeline that is deleted with its journal, and their last message names a commit: a new life must begin beyond it.
+   */
+  readonly firstCommit?: number;
 }
 
 export class Journal {
@@ -62,6 +67,7 @@ export class Journal {
   #commit = 0;
   #lastCrc = 0;
   #claimSeq = 0;
+  #beginsAfter: number | null = null;
   /** Bytes appended since this owner began; for deciding when to take a snapshot. */
   bytesAppended = 0;
 
@@ -75,6 +81,11 @@ export class Journal {
     return this.#epoch;
   }
 
+  /** The commit before the journal's first, if `read` has seen the journal's beginning; null: it was cut. */
+  get beginsAfter(): number | null {
+    return this.#beginsAfter;
+  }
+
   /** The last commit that has landed. */
   get commit(): number {
     return this.#commit;
@@ -86,7 +97,7 @@ export class Journal {
     for (;;) {
       const head = tail === null ? null : decodeHead(tail.data);
       this.#epoch = (head?.epoch ?? 0) + 1;
-      this.#commit = head === null ? 0 : lastWholeCommit(head);
+      this.#commit = head === null ? (this.#options.firstCommit ?? 0) : lastWholeCommit(head);
       this.#lastCrc = tail === null ? 0 : checksum(tail.data);
       // The nonce tells our claim from that of another worker that claims the same epoch at the same moment.
       const nonce = Buffer.from(`${this.#options.random.next()} ${this.#options.random.next()}`);
@@ -114,6 +125,7 @@ export class Journal {
         const head = decodeHead(message.data);
         if (before !== null && head.crcBefore !== before.crc)
           throw this.#corrupt(message, 'does not follow the one before');
+        if (before === null && head.kind === 'claim' && head.epoch === 1) this.#beginsAfter = head.commit;
         before = { head, crc: checksum(message.data) };
         if (head.kind !== 'commit' || head.part === 0) parts = [];
         if (head.kind !== 'commit') continue;

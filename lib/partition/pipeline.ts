@@ -9,7 +9,6 @@ import { backoffMs } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { SharedStream } from '../commit/shared-outlet.ts';
-import { errorFields, type Observer } from '../observe/events.ts';
 import type { PipelineState, PipelineStatus } from '../observe/status.ts';
 import type { Plan } from '../topology/plan.ts';
 import { Reader } from './reader.ts';
@@ -25,6 +24,8 @@ export interface PipelineOptions {
   readonly plan: Plan;
   readonly around: Omit<Surroundings, 'shared'>;
   readonly limits?: Partial<TaskLimits>;
+  /** Where the numbers of commits begin in journals that are still empty. See `JournalOptions.firstCommit`. */
+  readonly firstCommit?: number;
   /** Which tasks run here; all by default. */
   readonly hosts?: (task: { stage: string; partition: number }) => boolean;
 }
@@ -71,7 +72,7 @@ export class Pipeline {
 
   /** Makes what streams are missing, then starts every reader and task. Waits out a broker that is away. */
   async start(): Promise<void> {
-    const { plan, hosts } = this.#options;
+    const { plan, hosts, firstCommit = 0 } = this.#options;
     const around = this.#around;
     for (let attempt = 0; this.#phase === 'starting'; attempt++) {
       try {
@@ -90,7 +91,7 @@ export class Pipeline {
     for (const stage of plan.stages) {
       for (let partition = 0; partition < stage.partitions; partition++) {
         if (hosts !== undefined && !hosts({ stage: stage.name, partition })) continue;
-        this.#open(onEnded => new Task({ plan, stage, partition, around, limits, onEnded }));
+        this.#open(onEnded => new Task({ plan, stage, partition, around, limits, firstCommit, onEnded }));
       }
     }
     for (const reader of plan.readers) this.#open(onEnded => new Reader({ plan, reader, around, onEnded }));
@@ -123,14 +124,7 @@ export class Pipeline {
   }
 
   #fail(error: unknown): void {
-    const { observer } = this.#around;
     this.#reason = messageOf(error);
-    observer.emit({
-      event: 'pipeline.failed',
-      level: 'error',
-      pipeline: this.#options.plan.pipeline,
-      ...errorFields(error),
-    });
     const known = isMillraceError(error) ? error : new MillraceError('INVARIANT', messageOf(error), { cause: error });
     this.stop({ deadlineMs: 5000 }).then(() => {
       this.#phase = 'failed';
@@ -229,8 +223,6 @@ function addTo(sums: Map<string, number>, more: ReadonlyMap<string, number>): vo
 function finiteOrNull(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }
-
-export type { Observer };
 
 /** Starts a plan here. Resolves when its readers and tasks are on their way. */
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {

@@ -73,6 +73,8 @@ export interface TaskOptions {
   readonly partition: number;
   readonly around: Surroundings;
   readonly limits: TaskLimits;
+  /** See `JournalOptions.firstCommit`. */
+  readonly firstCommit: number;
   /** The task has ended by itself; the error's fate says what next. */
   onEnded(error: unknown): void;
 }
@@ -127,7 +129,7 @@ export class Task {
   #ended: Promise<void> | null = null;
 
   constructor(options: TaskOptions) {
-    const { plan, stage, partition, around } = options;
+    const { plan, stage, partition, around, firstCommit } = options;
     const { log, clock, random } = around;
     this.stage = stage.name;
     this.partition = partition;
@@ -136,7 +138,7 @@ export class Task {
     this.#sources = sourcesOf(plan);
     const place = { stage: stage.name, partition };
     const subject = journalSubject(plan.pipeline, place);
-    this.journal = new Journal({ log, clock, random, stream: journalStream(plan.pipeline), subject });
+    this.journal = new Journal({ log, clock, random, stream: journalStream(plan.pipeline), subject, firstCommit });
     this.processor = new Processor({
       plan,
       stage,
