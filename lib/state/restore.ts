@@ -127,7 +127,7 @@ export async function loadSegments(
   let isSpilled = false;
   for await (const segment of segments) {
     const writes = decodeSegment(segment);
-    const changes = writes.map(write => changeOf(state.tables, write));
+    const changes = changesOf(state.tables, writes);
     if (spill !== null && isSpilled) {
       for (const { table, bucket, key } of changes) {
         if (key !== null) state.residency.wants.key(asTable(table), bucket, key);
@@ -173,16 +173,28 @@ interface Change {
   readonly packed: Uint8Array | null;
 }
 
-function changeOf(tables: StateTables, write: StoreWrite): Change {
-  const bytes = asBuffer(write.type === 'clear' ? write.gte : write.key);
-  const end = prefixLength(bytes);
-  const { table, bucket } = parsePrefix(bytes.subarray(0, end));
-  return {
-    table: tableNamed(tables, table),
-    bucket,
-    key: write.type === 'clear' ? null : keyOf(bytes.subarray(end)),
-    packed: write.type === 'put' ? write.value : null,
-  };
+function changesOf(tables: StateTables, writes: readonly StoreWrite[]): Change[] {
+  const changes: Change[] = [];
+  // Neighbours are mostly of one bucket: its prefix is taken apart once.
+  let prefix = Buffer.alloc(0);
+  let table: StateTable | null = null;
+  let bucket = 0;
+  for (const write of writes) {
+    const bytes = asBuffer(write.type === 'clear' ? write.gte : write.key);
+    if (
+      table === null ||
+      bytes.length < prefix.length ||
+      bytes.compare(prefix, 0, prefix.length, 0, prefix.length) !== 0
+    ) {
+      prefix = Buffer.from(bytes.subarray(0, prefixLength(bytes)));
+      const parsed = parsePrefix(prefix);
+      table = tableNamed(tables, parsed.table);
+      bucket = parsed.bucket;
+    }
+    const key = write.type === 'clear' ? null : keyOf(bytes.subarray(prefix.length));
+    changes.push({ table, bucket, key, packed: write.type === 'put' ? write.value : null });
+  }
+  return changes;
 }
 
 /** Both kinds of table are one or the other face. */

@@ -16,8 +16,8 @@ import { MillraceError } from '../base/errors.ts';
 import type { StoreWrite } from '../port/store.ts';
 import { asBuffer, prefixEnd, prefixLength } from './layout.ts';
 
-/** Longest segment; a single entry that is longer has one to itself. */
-export const SEGMENT_BYTES_MAX = 4 * 1024 * 1024;
+/** Longest segment; a single entry that is longer has one to itself. Small, because one is read, or merged, without a pause. */
+export const SEGMENT_BYTES_MAX = 1024 * 1024;
 const VERSION = 1;
 const HEAD_BYTES = 5;
 const PUT = 1;
@@ -118,8 +118,12 @@ export function decodeSegment(segment: Uint8Array): StoreWrite[] {
   let key = Buffer.alloc(0);
   while (cursor.at < bytes.length) {
     const kind = bytes[cursor.at++];
-    const shared = key.subarray(0, takeCount(cursor));
-    key = Buffer.concat([shared, takeBytes(cursor)]);
+    const shared = takeCount(cursor);
+    const own = takeBytes(cursor);
+    const whole = Buffer.allocUnsafe(shared + own.length);
+    whole.set(key.subarray(0, shared));
+    whole.set(own, shared);
+    key = whole;
     if (kind === PUT) writes.push({ type: 'put', key, value: takeBytes(cursor) });
     else if (kind === DEL) writes.push({ type: 'del', key });
     else writes.push({ type: 'clear', gte: key, lt: prefixEnd(key) });

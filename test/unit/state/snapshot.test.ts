@@ -110,7 +110,7 @@ describe('merging', () => {
     const writes = Array.from({ length: 200 }, (_, i) => put(0, `k${i}`, Buffer.alloc(60_000, i)));
     const segments = [...encodeSegments(writes), ...encodeSegments([put(0, 'k3', 'new'), del(0, 'k4')])];
     const out = await merged(segments, true);
-    assert.ok(out.length === 3 && out.every(segment => segment.length <= SEGMENT_BYTES_MAX), `${out.length}`);
+    assert.ok(out.length > 10 && out.every(segment => segment.length <= SEGMENT_BYTES_MAX), `${out.length}`);
     assert.deepEqual(await contentOf(out), await contentOf(segments));
   });
 
