@@ -1,8 +1,8 @@
 /**
- * Deduplicate: a record is a duplicate iff an accepted record of the same id lies within `withinMs` of its event time,
- * both ends inclusive.
+ * Deduplicate: a record is a duplicate iff an accepted record of the same key and id lies within `withinMs` of its event
+ * time, both ends inclusive. An id is one of its key: two keys may be in one task or in two, and that must not decide.
  *
- * State: table `marks`, an entry for each accepted record, key = id, bucket = ⌊time / withinMs⌋. Two accepted records of
+ * State: table `marks`, an entry for each accepted record, key = key and id, bucket = ⌊time / withinMs⌋. Two accepted records of
  * an id are more than `withinMs` apart, so a bucket holds at most one mark of an id, and every mark that can make a
  * record a duplicate is in its bucket or a neighbouring one. A mark is the event time it was accepted with; with `keep:
  * 'last'` it becomes `[accepted, latest]` once a later copy has gone out.
@@ -52,7 +52,7 @@ export class Dedupe implements Operator {
     }
     let id: string;
     try {
-      id = this.#idOf(value);
+      id = this.#markOf(key, value);
     } catch (cause) {
       context.poison(cause, { key, value, timeMs });
       return;
@@ -77,6 +77,12 @@ export class Dedupe implements Operator {
     this.#marks.set(bucket, id, timeMs);
     if (bucket > this.#lastBucket) this.#lastBucket = bucket;
     context.emit(key, value, timeMs);
+  }
+
+  /** What the record is marked by. A stage that is keyed by the id itself needs no more than that. */
+  #markOf(key: string | null, value: unknown): string {
+    const id = this.#idOf(value);
+    return key === null || key === id ? id : `${key}\u0000${id}`;
   }
 
   #idOf(value: unknown): string {
@@ -139,11 +145,11 @@ export class Dedupe implements Operator {
     this.#horizonMs = watermarkMs - this.#spec.graceMs;
   }
 
-  want(wants: Wants, _port: number, _key: string | null, value: unknown, timeMs: number): void {
+  want(wants: Wants, _port: number, key: string | null, value: unknown, timeMs: number): void {
     if (value === null || value === undefined) return;
     let id: string;
     try {
-      id = this.#idOf(value);
+      id = this.#markOf(key, value);
     } catch {
       // It will throw again in `receive`, which says so; nothing is looked up before.
       return;

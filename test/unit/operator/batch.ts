@@ -18,7 +18,9 @@ export interface Row {
 export function dedupeBatch(records: readonly (Rec & { dedupeId: string })[], withinMs: number): Row[] {
   const accepted: (Rec & { dedupeId: string })[] = [];
   for (const record of records) {
-    const isCopy = accepted.some(one => one.dedupeId === record.dedupeId && Math.abs(one.t - record.t) <= withinMs);
+    const isCopy = accepted.some(
+      one => one.key === record.key && one.dedupeId === record.dedupeId && Math.abs(one.t - record.t) <= withinMs,
+    );
     if (!isCopy) accepted.push(record);
   }
   return accepted.map(record => ({ key: record.key, value: record.id, timeMs: record.t }));

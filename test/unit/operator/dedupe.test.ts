@@ -33,7 +33,7 @@ describe('a duplicate', () => {
     assert.deepEqual(times(rig), [100, 116]);
   });
 
-  test('is known by id alone: the key plays no part, another id passes', () => {
+  test('is known by key and id: the same id of another key passes, and so does another id', () => {
     const rig = new Rig(spec({ within: 10 }));
     rig.receive('a', { id: 'x' }, 100);
     rig.receive('b', { id: 'x' }, 100);
@@ -41,7 +41,7 @@ describe('a duplicate', () => {
     rig.receive(null, { id: 'z' }, 100);
     assert.deepEqual(
       rig.rows.map(row => row.key),
-      ['a', 'a', null],
+      ['a', 'b', 'a', null],
     );
   });
 
