@@ -8,8 +8,8 @@ import { QUERIES } from './answers.ts';
 import type { Shape } from './input.ts';
 import { runQuery } from './run.ts';
 
-/** A minute of event time, so that windows close. */
-const small = { events: 30_000, eventsPerSecond: 500, live: { eventsPerSecond: 1, seconds: 0 }, say() {} };
+/** Five minutes of event time, so slow that windows close, and bids come both within and beyond the join's ten seconds. */
+const small = { events: 30_000, eventsPerSecond: 100, live: { eventsPerSecond: 1, seconds: 0 }, say() {} };
 
 async function assertCorrect(query: (typeof QUERIES)[number], shape: Shape): Promise<void> {
   const result = await runQuery({ ...small, query, shape });
