@@ -49,9 +49,22 @@ export function blobContract(name: string, makeRig: () => Promise<BlobRig>): voi
     test('keeps one whole content when several put the same name at once', async () => {
       const blobs = await rig.fresh();
       const contents = Array.from({ length: 8 }, (_, i) => noise(100_000 + i));
-      await Promise.all(contents.map(content => blobs.put('raced', content)));
+      const puts = contents.map(content => blobs.put('raced', content));
+      await Promise.race(puts);
+      const first = (await blobs.get('raced'))!;
+      await Promise.all(puts);
       const found = (await blobs.get('raced'))!;
       assert.ok(contents.some(content => Buffer.compare(content, found) === 0));
+      assert.equal(Buffer.compare(first, found), 0, 'what one put has settled, none changes');
+    });
+
+    test('keeps what a quick put has settled when a slow one, begun before, comes to its end', async () => {
+      const blobs = await rig.fresh();
+      const slow = blobs.put('raced', noise(3_000_000));
+      await blobs.put('raced', noise(10));
+      const settled = (await blobs.get('raced'))!;
+      await slow;
+      assert.equal((await blobs.get('raced'))!.length, settled.length);
     });
 
     test('forgets what was deleted, and lets the name be used again', async () => {
@@ -84,8 +97,11 @@ export function blobContract(name: string, makeRig: () => Promise<BlobRig>): voi
 
     test('throws JOURNAL_CORRUPT for what does not match its checksum', async () => {
       const blobs = await rig.fresh();
-      await blobs.put('whole', noise(1_000));
-      await blobs.put('damaged', noise(1_001));
+      await blobs.put(
+        'whole',
+        noise(1_000).map(byte => 255 - byte),
+      );
+      await blobs.put('damaged', noise(1_000));
       await rig.corrupt('damaged');
       await assert.rejects(blobs.get('damaged'), error => isMillraceError(error, 'JOURNAL_CORRUPT'));
       assert.equal((await blobs.get('whole'))!.length, 1_000);

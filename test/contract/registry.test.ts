@@ -215,6 +215,7 @@ describe('the registry on NATS', () => {
     const remote = await openRegistry(far, { bucket: 'b' });
     const first = (await registry.put('a', bytes('1'), { expect: 0 }))!;
     await registry.put('b', bytes('1'), { expect: 0 });
+    await registry.put('x', bytes('1'), { expect: 0 });
     const seen = follower();
     const watch = await remote.watch('', seen.changed);
     proxy.cut();
@@ -222,9 +223,12 @@ describe('the registry on NATS', () => {
     await registry.put('a', bytes('2'), { expect: first });
     await registry.delete('b');
     await registry.put('c', bytes('1'), { expect: 0 });
+    // A deletion that has left no trace, as when its tombstone has expired.
+    const manager = await near.client.jetstreamManager();
+    await manager.streams.purge('KV_b', { filter: '$KV.b.x' });
     proxy.mend();
-    await until(() => seen.told.length === 5, 'caught up');
-    assert.deepEqual(seen.told.slice(2).sort(), ['a=2', 'b gone', 'c=1']);
+    await until(() => seen.told.length === 7, 'caught up');
+    assert.deepEqual(seen.told.slice(3).sort(), ['a=2', 'b gone', 'c=1', 'x gone']);
 
     proxy.cut();
     await until(() => !far.connected, 'cut off');
