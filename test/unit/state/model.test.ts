@@ -273,7 +273,7 @@ describe('a state against the model', () => {
         for (const one of steps) await owner.take(one);
         partlyOnDisk += await owner.finish();
       }),
-      { numRuns: Number(process.env.RUNS ?? 400) },
+      { numRuns: 400 },
     );
     assert.ok(partlyOnDisk > 200, `only ${partlyOnDisk} batches ran on a state that was partly on disk`);
   });
