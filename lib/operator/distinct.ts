@@ -36,11 +36,8 @@ export function mergeDistinct(left: DistinctSketch, right: DistinctSketch): Dist
 
 function raise(sketch: DistinctSketch, register: number, rank: number): DistinctSketch {
   if (!Array.isArray(sketch)) {
-    if (sketch[register]! >= rank) return sketch;
-    // What was read from disk is a Buffer, a view into bytes that others may read.
-    const own = Buffer.isBuffer(sketch) ? new Uint8Array(sketch) : sketch;
-    own[register] = rank;
-    return own;
+    if (sketch[register]! < rank) sketch[register] = rank;
+    return sketch;
   }
   let low = 0;
   let high = sketch.length;

@@ -59,12 +59,6 @@ export class DueQueue {
     return due;
   }
 
-  clear(): void {
-    this.#sorted = [];
-    this.#head = 0;
-    this.#later = new TinyQueue<Due>([], compareDue);
-  }
-
   /** Visits the members up to `timeMs`, in no particular order, and leaves them where they are. */
   forEachUpTo(timeMs: number, visit: (due: Due) => void): void {
     for (let i = this.#head; i < this.#sorted.length && this.#sorted[i]!.timeMs <= timeMs; i++) visit(this.#sorted[i]!);

@@ -214,10 +214,9 @@ export class JoinSide {
     }
   }
 
+  /** After a restart: buckets are queued again when the watermark next moves. */
   resume(horizonMs: number): void {
     this.#firedBelowMs = horizonMs - this.forwardMs;
-    this.#queuedTo = Number.NEGATIVE_INFINITY;
-    this.#due.clear();
   }
 
   wantAt(wants: Wants, key: string, timeMs: number): void {

@@ -127,7 +127,6 @@ export class Process implements Operator {
 
   resume(watermarkMs: number): void {
     this.#watermarkMs = watermarkMs;
-    this.#timers.resume();
   }
 
   want(wants: Wants, _port: number, key: string | null): void {

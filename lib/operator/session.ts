@@ -199,7 +199,6 @@ export class SessionAggregate implements Operator {
 
   resume(watermarkMs: number): void {
     this.#setWatermark(watermarkMs);
-    this.#timers.resume();
   }
 
   #setWatermark(watermarkMs: number): void {

@@ -75,10 +75,4 @@ export class Timers {
     }
     this.#queuedTo = reached;
   }
-
-  /** After a restart: the queue is made again when it is next asked for. */
-  resume(): void {
-    this.#queue.clear();
-    this.#queuedTo = Number.NEGATIVE_INFINITY;
-  }
 }

@@ -243,6 +243,26 @@ describe('timers', () => {
     assert.deepEqual(fired, [['moved', 70_000, 'k']]);
   });
 
+  test('moved within the slot that is being watched survive a restart', () => {
+    const rig = noting();
+    tell(rig, c => c.setTimer('t', 100));
+    rig.advance(50);
+    tell(rig, c => c.setTimer('t', 200));
+    rig.advance(150);
+    rig.restart();
+    rig.advance(200);
+    assert.deepEqual(fired, [['t', 200, 'k']]);
+  });
+
+  test('that are cleared leave nothing behind', () => {
+    const rig = noting();
+    tell(rig, c => c.setTimer('t', 100));
+    rig.advance(0);
+    tell(rig, c => c.clearTimer('t'));
+    rig.advance(0);
+    assert.equal(rig.state.entries, 0);
+  });
+
   test('names and keys of any text are kept apart', () => {
     const rig = noting();
     tell(rig, c => c.setTimer('1:', 1), 0, '2:b');

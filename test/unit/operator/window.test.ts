@@ -138,6 +138,15 @@ describe('hopping', () => {
     });
   }
 
+  test('a pane is dropped with the last window that holds it', () => {
+    const rig = new Rig(spec({ window: hopping(10, 5) }));
+    rig.receive('k', 1, 7);
+    rig.advance(14);
+    assert.equal(rig.state.entries, 1);
+    rig.advance(15);
+    assert.equal(rig.state.entries, 0);
+  });
+
   test('a record between windows that do not touch is dropped and counted', () => {
     const rig = new Rig(spec({ window: hopping(3, 10) }));
     for (const t of [0, 2, 3, 9, 10]) rig.receive('k', t, t);
