@@ -134,7 +134,9 @@ export function plainScreen(options: ScreenOptions): Screen {
       else hidden++;
     },
     emit(event) {
-      if (event.level !== 'debug') options.write(`${oneLine(event, options.now())}\n`);
+      // There are as many tasks as partitions: what each of them does is news only when something is wrong.
+      if (event.level === 'debug' || (event.level === 'info' && event.partition !== undefined)) return;
+      options.write(`${oneLine(event, options.now())}\n`);
     },
     say(text) {
       options.write(`${text}\n`);

@@ -53,6 +53,18 @@ describe('the plain screen', () => {
     assert.deepEqual(texts.slice(-2), ['  … and 15 more results\n', '  s  last\n']);
     assert.equal(texts.length, 1 + 10 + 2);
   });
+
+  test('tells what a pipeline does, but of single tasks only what is wrong', () => {
+    const { screen, texts } = written(plainScreen);
+    screen.emit({ event: 'pipeline.started', level: 'info', pipeline: 'orders' });
+    screen.emit({ event: 'task.restored', level: 'info', pipeline: 'orders', partition: 3 });
+    screen.emit({ event: 'task.fenced', level: 'warn', pipeline: 'orders', partition: 3 });
+    screen.emit({ event: 'reader.polled', level: 'debug', pipeline: 'orders' });
+    assert.deepEqual(
+      texts.slice(1).map(text => /\w+\.\w+/.exec(text.slice(12))?.[0]),
+      ['pipeline.started', 'task.fenced'],
+    );
+  });
 });
 
 describe('the live screen', () => {
