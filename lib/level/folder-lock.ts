@@ -5,11 +5,11 @@
  * that holds it, however that ends. A second open of it *in the same process* would release it for everybody, so a map
  * of what this process holds comes first, and locking and unlocking take turns.
  */
-import { readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { MillraceError } from '../base/errors.ts';
-import { codeOf } from './disk.ts';
+import { codeOf, namesIn } from './disk.ts';
 
 export const lockName = 'lock.db';
 
@@ -71,9 +71,10 @@ async function openLock(root: string): Promise<Level> {
         const message = `the data folder ${root} is used by another process: give each worker a folder of its own`;
         throw new MillraceError('STORE_IN_USE', message, { cause: error });
       }
-      if (code !== 'LEVEL_CORRUPTION' || attempt > 0) throw error;
+      // A damaged CURRENT may name a file that is not there: to LevelDB that is an I/O error, like a full disk.
+      if ((code !== 'LEVEL_CORRUPTION' && code !== 'LEVEL_IO_ERROR') || attempt > 0) throw error;
       // It holds nothing worth keeping, except the file that others may be about to lock.
-      for (const name of await readdir(path)) if (name !== 'LOCK') await rm(join(path, name), { force: true });
+      for (const name of await namesIn(path)) if (name !== 'LOCK') await rm(join(path, name), { force: true });
     }
   }
 }
