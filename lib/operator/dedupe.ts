@@ -82,7 +82,7 @@ export class Dedupe implements Operator {
   /** What the record is marked by. A stage that is keyed by the id itself needs no more than that. */
   #markOf(key: string | null, value: unknown): string {
     const id = this.#idOf(value);
-    return key === null || key === id ? id : `${key}\u0000${id}`;
+    return key === null || key === id ? id : `${key.length}\u0000${key}${id}`;
   }
 
   #idOf(value: unknown): string {

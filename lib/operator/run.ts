@@ -15,6 +15,7 @@ import { buildOperator } from './build.ts';
 import type { DropReason, Operator } from './operator.ts';
 import type { Program, ProgramNode, Target } from './program.ts';
 import type { StatefulSpec, StatelessSpec } from './spec.ts';
+import { refusePromise } from './user-code.ts';
 
 /** Takes records one by one. `cursor` has the rest of the record in hand. */
 export interface Receiver {
@@ -229,7 +230,7 @@ class StatelessNode implements Receiver {
           let mapped: unknown;
           try {
             mapped = spec.fn(value);
-            refusePromise(mapped);
+            refusePromise(mapped, 'the function of map');
           } catch (cause) {
             return poison(cause, value);
           }
@@ -241,7 +242,7 @@ class StatelessNode implements Receiver {
           let kept: unknown;
           try {
             kept = spec.fn(value);
-            refusePromise(kept);
+            refusePromise(kept, 'the predicate of filter');
           } catch (cause) {
             return poison(cause, value);
           }
@@ -253,7 +254,9 @@ class StatelessNode implements Receiver {
         this.receive = (key, value, timeMs) => {
           let mapped: unknown[];
           try {
-            mapped = Array.from(spec.fn(value));
+            const result = spec.fn(value);
+            refusePromise(result, 'the function of flatMap');
+            mapped = Array.from(result);
           } catch (cause) {
             return poison(cause, value);
           }
@@ -276,6 +279,7 @@ class StatelessNode implements Receiver {
           let id: string;
           try {
             id = spec.fn(value);
+            refusePromise(id, 'the id function of dedupe');
           } catch (cause) {
             return poison(cause, value);
           }
@@ -286,11 +290,5 @@ class StatelessNode implements Receiver {
         };
         break;
     }
-  }
-}
-
-function refusePromise(value: unknown): void {
-  if (value instanceof Promise) {
-    throw new MillraceError('USER_CODE', 'the function returned a promise; operators are synchronous');
   }
 }

@@ -188,6 +188,8 @@ export class Source {
     if (!Number.isFinite(timeMs)) {
       return this.#reject('RECORD_TIME', new Error(`the event time is ${timeMs}, not a number of ms`), null);
     }
+    // Windows and lags count in whole ms.
+    timeMs = Math.floor(timeMs);
     if (timeMs > message.timeMs + this.spec.maxFutureMs) {
       const aheadMs = Math.round(timeMs - message.timeMs);
       const text = `the event time is ${aheadMs} ms ahead of the broker's clock; maxFuture allows ${this.spec.maxFutureMs}`;
