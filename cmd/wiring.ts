@@ -52,9 +52,7 @@ export async function openGround(options: { nats: NatsOptions; dataDir: string; 
     const around = { log, blobs, stores, clock: systemClock, random: new Random(randomBytes(4).readUInt32LE()) };
     const engine: Engine = {
       ...pipelineCompiler({ log, dir: join(root, 'bundles') }),
-      // Revisions never go back, even when a pipeline is deleted and deployed anew; 2³² commits fit between two.
-      start: (plan, { observer, revision }) =>
-        startPipeline({ plan, around: { ...around, observer }, firstCommit: revision * 2 ** 32 }),
+      start: (plan, { observer, revision }) => startPipeline({ plan, around: { ...around, observer }, life: revision }),
       clear: pipelineClearer({ log, blobs, stores }),
     };
     const open = link;

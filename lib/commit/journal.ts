@@ -36,6 +36,8 @@ import {
 
 const HEADROOM_BYTES = 2048;
 const PARTS_MAX = 65_535;
+/** Commits are numbered within a life; a hundred a second take a year to use these up, and f64 has room for 2²¹ lives. */
+const COMMITS_PER_LIFE = 2 ** 32;
 
 /** A commit read back, with where it stands. */
 export interface StoredCommit extends Commit {
@@ -53,10 +55,10 @@ export interface JournalOptions {
   readonly stream: string;
   readonly subject: string;
   /**
-   * Number of the commit before the first, for a journal that is still empty; default 0. Output subjects outlive a
-   * pipeline that is deleted with its journal, and their last message names a commit: a new life must begin beyond it.
+   * Which life of the pipeline a journal that is still empty begins; default 0. Output subjects outlive a pipeline that is
+   * deleted with its journal, and their last message names a commit: a new life must begin beyond it.
    */
-  readonly firstCommit?: number;
+  readonly life?: number;
 }
 
 export class Journal {
@@ -81,6 +83,11 @@ export class Journal {
     return this.#epoch;
   }
 
+  /** How many commits this life of the pipeline has made. */
+  get commits(): number {
+    return this.#commit % COMMITS_PER_LIFE;
+  }
+
   /** The commit before the journal's first, if `read` has seen the journal's beginning; null: it was cut. */
   get beginsAfter(): number | null {
     return this.#beginsAfter;
@@ -97,7 +104,7 @@ export class Journal {
     for (;;) {
       const head = tail === null ? null : decodeHead(tail.data);
       this.#epoch = (head?.epoch ?? 0) + 1;
-      this.#commit = head === null ? (this.#options.firstCommit ?? 0) : lastWholeCommit(head);
+      this.#commit = head === null ? (this.#options.life ?? 0) * COMMITS_PER_LIFE : lastWholeCommit(head);
       this.#lastCrc = tail === null ? 0 : checksum(tail.data);
       // The nonce tells our claim from that of another worker that claims the same epoch at the same moment.
       const nonce = Buffer.from(`${this.#options.random.next()} ${this.#options.random.next()}`);

@@ -24,8 +24,8 @@ export interface PipelineOptions {
   readonly plan: Plan;
   readonly around: Omit<Surroundings, 'shared'>;
   readonly limits?: Partial<TaskLimits>;
-  /** Where the numbers of commits begin in journals that are still empty. See `JournalOptions.firstCommit`. */
-  readonly firstCommit?: number;
+  /** See `JournalOptions.life`: never goes back, also when the pipeline is deleted and deployed anew. */
+  readonly life?: number;
   /** Which tasks run here; all by default. */
   readonly hosts?: (task: { stage: string; partition: number }) => boolean;
 }
@@ -72,7 +72,7 @@ export class Pipeline {
 
   /** Makes what streams are missing, then starts every reader and task. Waits out a broker that is away. */
   async start(): Promise<void> {
-    const { plan, hosts, firstCommit = 0 } = this.#options;
+    const { plan, hosts, life = 0 } = this.#options;
     const around = this.#around;
     for (let attempt = 0; this.#phase === 'starting'; attempt++) {
       try {
@@ -91,7 +91,7 @@ export class Pipeline {
     for (const stage of plan.stages) {
       for (let partition = 0; partition < stage.partitions; partition++) {
         if (hosts !== undefined && !hosts({ stage: stage.name, partition })) continue;
-        this.#open(onEnded => new Task({ plan, stage, partition, around, limits, firstCommit, onEnded }));
+        this.#open(onEnded => new Task({ plan, stage, partition, around, limits, life, onEnded }));
       }
     }
     for (const reader of plan.readers) this.#open(onEnded => new Reader({ plan, reader, around, onEnded }));
@@ -174,7 +174,7 @@ export class Pipeline {
         partition: task.partition,
         state: task.phase,
         epoch: task.journal.epoch,
-        commits: task.journal.commit,
+        commits: task.journal.commits,
         recordsIn: task.recordsIn,
         recordsOut: task.relayedRows,
         watermarkMs: finiteOrNull(task.watermarkMs),

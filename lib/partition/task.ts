@@ -73,8 +73,8 @@ export interface TaskOptions {
   readonly partition: number;
   readonly around: Surroundings;
   readonly limits: TaskLimits;
-  /** See `JournalOptions.firstCommit`. */
-  readonly firstCommit: number;
+  /** See `JournalOptions.life`. */
+  readonly life: number;
   /** The task has ended by itself; the error's fate says what next. */
   onEnded(error: unknown): void;
 }
@@ -129,7 +129,7 @@ export class Task {
   #ended: Promise<void> | null = null;
 
   constructor(options: TaskOptions) {
-    const { plan, stage, partition, around, firstCommit } = options;
+    const { plan, stage, partition, around, life } = options;
     const { log, clock, random } = around;
     this.stage = stage.name;
     this.partition = partition;
@@ -138,7 +138,7 @@ export class Task {
     this.#sources = sourcesOf(plan);
     const place = { stage: stage.name, partition };
     const subject = journalSubject(plan.pipeline, place);
-    this.journal = new Journal({ log, clock, random, stream: journalStream(plan.pipeline), subject, firstCommit });
+    this.journal = new Journal({ log, clock, random, stream: journalStream(plan.pipeline), subject, life });
     this.processor = new Processor({
       plan,
       stage,
@@ -275,7 +275,7 @@ export class Task {
       stage: stage.name,
       partition,
       epoch: this.journal.epoch,
-      commits: this.journal.commit,
+      commits: this.journal.commits,
       commitsReplayed: restored.replayed,
       entries: this.processor.state.entries,
       from: restored.from,
