@@ -157,7 +157,8 @@ function statusText(pipeline: PipelineInfo): string {
       `${task.stage}/${task.partition}`,
       task.state,
       String(task.epoch),
-      count(task.commits),
+      // Each life of a pipeline begins its numbers at a multiple of this (`firstCommit`).
+      count(task.commits % 2 ** 32),
       count(task.recordsIn),
       count(task.recordsOut),
       bytes(task.stateBytes),

@@ -182,7 +182,9 @@ describe('a worker', () => {
     assert.equal((await ask('deploy', 'orders.ts')).out, 'pipeline orders unchanged (revision 1)\n');
     await until('the pipeline runs', running);
     assert.match((await ask('get')).out, /^NAME +STATE .*\norders +running /);
-    assert.match((await ask('describe', 'orders')).out, /State: +running/);
+    const described = (await ask('describe', 'orders')).out;
+    assert.match(described, /State: +running/);
+    assert.match(described, /^by-id\/0 +running +1 +\d{1,3} /m, 'commits are counted from the first of this life');
     const yaml = await ask('get', 'orders', '-o', 'yaml');
     assert.match(yaml.out, /^name: orders\nrevision: 1\n/);
 

@@ -9,7 +9,10 @@ import { connect } from 'nats';
 const [subject = 'onboarding.employees.*'] = process.argv.slice(2);
 const connection = await connect({ servers: process.env.NATS_URL ?? 'nats://127.0.0.1:4222' });
 const manager = await connection.jetstreamManager();
-const stream = await manager.streams.find(subject);
+const stream = await manager.streams.find(subject).catch(() => {
+  console.error(`no stream keeps ${subject}: has a pipeline been deployed?`);
+  process.exit(1);
+});
 const consumer = await connection.jetstream().consumers.get(stream, { filterSubjects: subject });
 const { num_pending } = await consumer.info();
 for await (const message of num_pending > 0 ? await consumer.consume() : []) {
