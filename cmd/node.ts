@@ -61,7 +61,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const [host, port] = splitAddress(options.listen);
     const address = options.advertise ?? (port === 0 ? null : `${isWildcard(host) ? hostname() : host}:${port}`);
     const worker = new Worker({ name, address, registry, blobs, engine, clock: systemClock, observer });
-    const commands = new Commands({ registry, blobs, engine, clock: systemClock, worker });
+    const connected = () => ground.link.connected;
+    const commands = new Commands({ registry, blobs, engine, clock: systemClock, worker, connected });
     server = new AdminServer({
       listen: options.listen,
       commands,

@@ -67,13 +67,23 @@ export class Commands {
   readonly #engine: Engine;
   readonly #clock: Clock;
   readonly #worker: Worker;
+  readonly #connected: () => boolean;
 
-  constructor(options: { registry: Registry; blobs: Blobs; engine: Engine; clock: Clock; worker: Worker }) {
+  /** @param options.connected false: the broker is away, so what the worker knows must do. */
+  constructor(options: {
+    registry: Registry;
+    blobs: Blobs;
+    engine: Engine;
+    clock: Clock;
+    worker: Worker;
+    connected?: () => boolean;
+  }) {
     this.#specs = new Specs(options.registry);
     this.#blobs = options.blobs;
     this.#engine = options.engine;
     this.#clock = options.clock;
     this.#worker = options.worker;
+    this.#connected = options.connected ?? (() => true);
   }
 
   async plan(bundle: Bundle): Promise<PlanAnswer> {
@@ -142,13 +152,22 @@ export class Commands {
   }
 
   async list(): Promise<PipelineView[]> {
-    return (await this.#specs.list()).map(spec => this.#view(spec));
+    return (await this.#known()).map(spec => this.#view(spec));
   }
 
   async get(name: string): Promise<PipelineView> {
-    const held = await this.#specs.get(name);
-    if (held === null || isGone(held.spec)) throw await this.#missing(name);
-    return this.#view(held.spec);
+    const spec = this.#connected()
+      ? (await this.#specs.get(name))?.spec
+      : this.#worker.specs.find(known => known.name === name);
+    if (spec === undefined || isGone(spec)) throw await this.#missing(name);
+    return this.#view(spec);
+  }
+
+  /** Without those that are gone, by name. While the broker is away: as the worker last heard of them. */
+  async #known(): Promise<readonly PipelineSpec[]> {
+    if (this.#connected()) return this.#specs.list();
+    const known = this.#worker.specs.filter(spec => !isGone(spec));
+    return known.sort((left, right) => (left.name < right.name ? -1 : 1));
   }
 
   #view(spec: PipelineSpec): PipelineView {
@@ -160,7 +179,8 @@ export class Commands {
             'unknown',
             `worker ${holder.name} is active but cannot be asked at ${holder.address ?? 'any address'}`,
           );
-    const status = active ? this.#worker.status(spec.name) : nobody;
+    const own = active ? this.#worker.status(spec.name) : nobody;
+    const status = this.#connected() ? own : withoutBroker(own);
     return { spec, status, worker: active ? name : null, atMs: this.#clock.now() };
   }
 
@@ -191,10 +211,19 @@ export class Commands {
   }
 
   async #missing(name: string): Promise<MillraceError> {
-    const names = (await this.#specs.list()).map(spec => spec.name);
+    const names = (await this.#known()).map(spec => spec.name);
     const there = names.length === 0 ? 'nothing is deployed yet' : `there are: ${names.join(', ')}`;
     return new MillraceError('NOT_FOUND', `no pipeline is named ${name}; ${there}`);
   }
+}
+
+const IN_PROGRESS: ReadonlySet<PipelineStatus['state']> = new Set(['starting', 'restoring', 'running', 'waiting']);
+
+/** Every task waits for the broker then, each at a place of its own; this says it for all of them. */
+function withoutBroker(status: PipelineStatus): PipelineStatus {
+  if (!IN_PROGRESS.has(status.state)) return status;
+  const reason = 'there is no connection to NATS; it goes on by itself when the broker is back';
+  return { ...status, state: 'waiting', reason };
 }
 
 function incompatible(name: string, reasons: readonly string[]): MillraceError {

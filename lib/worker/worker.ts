@@ -102,6 +102,11 @@ export class Worker {
     return this.#lease.holder;
   }
 
+  /** Every spec as this worker last heard of it, those of deleted pipelines included. */
+  get specs(): PipelineSpec[] {
+    return [...this.#desired.values()];
+  }
+
   /** Status of a pipeline on this worker; `stopped` when nothing of it is here. */
   status(name: string): PipelineStatus {
     return this.#hosted.get(name)?.status() ?? emptyStatus(this.active ? 'starting' : 'stopped', null);

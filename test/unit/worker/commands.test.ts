@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
+import type { Registry } from '../../../lib/port/registry.ts';
+import { Commands } from '../../../lib/worker/commands.ts';
 import { FakeCluster, fakeBundle, until } from './fakes.ts';
 
 let cluster: FakeCluster;
@@ -138,4 +140,28 @@ describe('get', () => {
     assert.equal(view.worker, null);
     assert.match(view.status.reason!, /no worker is active/);
   });
+
+  test('answers from memory, and says what it waits for, while the broker is away', async () => {
+    const { worker, registry, engine, commands } = cluster.worker('a');
+    await worker.start();
+    await commands.deploy(fakeBundle('p'), { dryRun: false });
+    await commands.deploy(fakeBundle('gone'), { dryRun: false });
+    await commands.delete('gone', { purge: true });
+    await until('p runs', async () => (await commands.get('p')).status.state === 'running');
+    const away = { ...registry, get: unanswered, keys: unanswered } as unknown as Registry;
+    const { blobs, clock } = cluster;
+    const cut = new Commands({ registry: away, blobs, engine, clock, worker, connected: () => false });
+    const view = await cut.get('p');
+    assert.equal(view.status.state, 'waiting');
+    assert.match(view.status.reason!, /no connection to NATS; it goes on by itself/);
+    assert.deepEqual(
+      (await cut.list()).map(({ spec }) => spec.name),
+      ['p'],
+    );
+    await assert.rejects(cut.get('gone'), refused('NOT_FOUND', /there are: p/));
+  });
 });
+
+function unanswered(): Promise<never> {
+  throw new Error('nobody should ask the registry now');
+}
