@@ -32,8 +32,10 @@ export interface TaskInput {
   /** Passes on some of what has arrived. Throws what ended the reader. */
   feed(limits: { recordsMax: number; bytesMax: number }): Fed;
   readonly position: number;
-  /** -Infinity: some writer has not spoken yet. Infinity: all are idle, so this input holds nothing back. */
+  /** Event time on this input, ms; -Infinity: some writer has not spoken yet. */
   readonly watermarkMs: number;
+  /** It has fallen quiet, and holds nothing back. */
+  readonly idle: boolean;
   readonly bootstrapped: boolean;
   /** Commits reflect the input up to `position`: older messages may go. */
   committed(position: number): void;
@@ -111,12 +113,20 @@ export class ChannelInput implements TaskInput {
     return this.#position;
   }
 
+  /** The least of the writers that are not idle; when all are, the furthest that any has said. */
   get watermarkMs(): number {
     let least = Number.POSITIVE_INFINITY;
+    let furthest = Number.NEGATIVE_INFINITY;
     for (const writer of this.#writers.values()) {
       if (!writer.idle && writer.watermarkMs < least) least = writer.watermarkMs;
+      if (writer.watermarkMs > furthest) furthest = writer.watermarkMs;
     }
-    return least;
+    return least === Number.POSITIVE_INFINITY ? furthest : least;
+  }
+
+  get idle(): boolean {
+    for (const writer of this.#writers.values()) if (!writer.idle) return false;
+    return true;
   }
 
   get bootstrapped(): boolean {
@@ -256,7 +266,11 @@ export class DirectInput implements TaskInput {
   }
 
   get watermarkMs(): number {
-    return this.#source.idle ? Number.POSITIVE_INFINITY : this.#source.watermarkMs;
+    return this.#source.watermarkMs;
+  }
+
+  get idle(): boolean {
+    return this.#source.idle;
   }
 
   feed(limits: { recordsMax: number; bytesMax: number }): Fed {

@@ -13,7 +13,8 @@ import type { PipelineState, PipelineStatus } from '../observe/status.ts';
 import type { Plan } from '../topology/plan.ts';
 import { Reader } from './reader.ts';
 import { ensureStreams } from './streams.ts';
-import { DEFAULT_LIMITS, type Surroundings, Task, type TaskLimits } from './task.ts';
+import { DEFAULT_LIMITS, type Surroundings, type TaskLimits } from './surroundings.ts';
+import { Task } from './task.ts';
 
 const RESTART_BASE_MS = 250;
 const RESTART_MAX_MS = 10_000;

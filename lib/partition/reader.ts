@@ -9,7 +9,7 @@ import { readerWriter } from '../record/names.ts';
 import { Router } from '../router/router.ts';
 import { Source } from '../source/source.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
-import type { Surroundings } from './task.ts';
+import type { Surroundings } from './surroundings.ts';
 
 /** Records and letters that may wait to be sent. */
 const WAITING_MAX = 65_536;

@@ -1,71 +1,22 @@
-/**
- * The task: one partition of one stage, an actor with one batch in hand. READ `commit/journal.ts` FIRST.
- *
- *   claim ─► restore ─► send what is not out ─► ┌─ feed ─► execute ─► commit ─► relay ─┐ ─► release
- *                                               └──────────────────────────────────────┘
- *
- * A batch is as large as what waits and as small as what has arrived. While commit N is on its way to the journal, batch
- * N+1 executes; its own append waits for N. Nothing that a batch did is visible before its commit has landed, and if a
- * commit is refused the task is dropped with all its memory, so state is changed in place and never undone.
- *
- * The loop sleeps until `#wake`, and on waking looks at everything again: a wake-up cannot be lost, whichever of the
- * gates (input, room in the relay, the clock, stop) it came from.
- */
-import type { Clock } from '../base/clock.ts';
 import { isMillraceError } from '../base/errors.ts';
-import type { Random } from '../base/random.ts';
 import { Journal } from '../commit/journal.ts';
 import { isEmpty, type Outbox } from '../commit/outbox.ts';
 import { Relay, type RelayRoute } from '../commit/relay.ts';
-import type { SharedStream } from '../commit/shared-outlet.ts';
-import { errorFields, type Observer } from '../observe/events.ts';
-import type { Blobs } from '../port/blob.ts';
-import type { Log } from '../port/log.ts';
-import type { Store, Stores } from '../port/store.ts';
-import { journalStream, journalSubject, readerWriter, taskWriter } from '../record/names.ts';
+import { errorFields } from '../observe/events.ts';
+import type { Store } from '../port/store.ts';
+import { journalStream, journalSubject } from '../record/names.ts';
 import { sourceOfOrigin } from '../record/origin.ts';
+import type { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
+import { InputWatermarks } from '../window/watermark.ts';
 import { Checkpoints, type Pointer } from './checkpoint.ts';
-import { ChannelInput, DirectInput, type TaskInput } from './input.ts';
+import { DirectInput, type TaskInput } from './input.ts';
+import { inputsOf } from './inputs.ts';
 import { fetchOriginal } from './original.ts';
 import { Processor } from './processor.ts';
 import { restore } from './restore.ts';
-
-/** Every bound of a task, by name. */
-export interface TaskLimits {
-  /** A batch ends at so many records or bytes of input. */
-  readonly batchRecordsMax: number;
-  readonly batchBytesMax: number;
-  /** A batch that has changed so much state takes no more input. */
-  readonly commitBytesMax: number;
-  /** Results that wait to be sent before the task stops reading. */
-  readonly relayBytesMax: number;
-  /** About how much state stays in memory. */
-  readonly stateBytesMax: number;
-  /** Journal written since the last checkpoint before the next is taken. */
-  readonly checkpointBytes: number;
-}
-
-export const DEFAULT_LIMITS: TaskLimits = {
-  batchRecordsMax: 8192,
-  batchBytesMax: 2 << 20,
-  commitBytesMax: 4 << 20,
-  relayBytesMax: 16 << 20,
-  stateBytesMax: 64 << 20,
-  checkpointBytes: 16 << 20,
-};
-
-/** What tasks and readers of a worker share. */
-export interface Surroundings {
-  readonly log: Log;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly observer: Observer;
-  readonly stores: Stores;
-  readonly blobs: Blobs;
-  shared(stream: string): SharedStream;
-}
+import type { Surroundings, TaskLimits } from './surroundings.ts';
 
 export interface TaskOptions {
   readonly plan: Plan;
@@ -109,13 +60,14 @@ export class Task {
   #around: Surroundings;
   #sources: readonly SourceSpec[];
   #inputs: readonly TaskInput[];
+  /** The inputs that are no tables. */
+  #streams: readonly TaskInput[];
   #routes: readonly RelayRoute[];
   #checkpoints: Checkpoints;
   #relay: Relay | null = null;
   #store: Store | null = null;
   #watermarkMs = Number.NEGATIVE_INFINITY;
-  /** All inputs are idle since then: event time follows the wall clock from where it stood. */
-  #allIdle: { sinceMs: number; watermarkMs: number } | null = null;
+  #eventTime: InputWatermarks;
   #inFlight: Promise<void> = Promise.resolve();
   /** Commits handed to the journal; the last may be in flight. */
   #commits = 0;
@@ -144,9 +96,11 @@ export class Task {
       stage,
       partition,
       messageBytesMax: log.messageBytesMax,
-      ...(stage.direct === null ? {} : { original: about => this.#direct.source.letter({ ...about, bytes: null }) }),
+      ...(stage.direct === null ? {} : { original: about => this.#source!.letter({ ...about, bytes: null }) }),
     });
-    this.#inputs = this.#makeInputs();
+    this.#inputs = inputsOf(options, this.processor, error => this.#fail(error));
+    this.#streams = this.#inputs.filter(input => !input.bootstrap);
+    this.#eventTime = new InputWatermarks({ inputs: this.#streams.length });
     this.#routes = stage.program.exits.flatMap((exit, index) => {
       const lagMs = this.processor.exitLagsMs[index]!;
       return exit.kind === 'channel' ? [{ exit: index, stage: exit.stage, input: exit.input, lagMs }] : [];
@@ -160,41 +114,6 @@ export class Task {
     });
   }
 
-  #makeInputs(): TaskInput[] {
-    const { plan, stage, partition, around } = this.#options;
-    const { log, clock } = around;
-    const { cursor, entries } = this.processor;
-    const letter = this.processor.letter.bind(this.processor);
-    if (stage.direct !== null) {
-      const index = this.#sources.findIndex(source => source.name === stage.direct!.name);
-      const skip = () => this.processor.skip();
-      return [
-        new DirectInput({
-          spec: stage.direct,
-          index,
-          log,
-          clock,
-          outlet: { entry: entries[0]!, cursor, letter, skip },
-        }),
-      ];
-    }
-    return stage.inputs.map(({ name, from, bootstrap }, i) => {
-      const writers =
-        from.kind === 'reader'
-          ? [readerWriter(from.reader)]
-          : Array.from({ length: plan.stages.find(one => one.name === from.stage)!.partitions }, (_, p) =>
-              taskWriter({ stage: from.stage, partition: p }),
-            );
-      const onFailed = (error: unknown) => this.#fail(error);
-      const place = { name, bootstrap, pipeline: plan.pipeline, stage: stage.name, partition, writers };
-      return new ChannelInput({ ...place, log, entry: entries[i]!, cursor, letter, onFailed });
-    });
-  }
-
-  get #direct(): DirectInput {
-    return this.#inputs[0] as DirectInput;
-  }
-
   get name(): string {
     return `${this.#options.plan.pipeline}/${this.stage}/${this.partition}`;
   }
@@ -205,7 +124,12 @@ export class Task {
 
   /** Records that this task read from its source itself, rather than from a reader. */
   get directRecordsIn(): number {
-    return this.#options.stage.direct === null ? 0 : this.#direct.source.recordsIn;
+    return this.#source?.recordsIn ?? 0;
+  }
+
+  get #source(): Source | null {
+    const input = this.#inputs[0];
+    return input instanceof DirectInput ? input.source : null;
   }
 
   get relayedRows(): number {
@@ -242,6 +166,7 @@ export class Task {
     });
     this.#store = restored.store;
     this.#watermarkMs = restored.watermarkMs;
+    this.#eventTime = new InputWatermarks({ inputs: this.#streams.length, watermarkMs: restored.watermarkMs });
     this.#commits = this.journal.commit;
     this.processor.resume(restored.watermarkMs);
     this.phase = 'relaying';
@@ -325,19 +250,14 @@ export class Task {
     return bytes > 0 || records > 0 ? fedAnything : 0;
   }
 
-  /** The least watermark of the inputs; when all are idle, it goes on with the wall clock. True: it moved. */
+  /** Asks the inputs how far event time is. True: it moved. Tables have no say: only streams trigger. */
   #moveWatermark(): boolean {
-    let leastMs = Number.POSITIVE_INFINITY;
-    for (const input of this.#inputs) if (!input.bootstrap) leastMs = Math.min(leastMs, input.watermarkMs);
-    if (leastMs === Number.POSITIVE_INFINITY) {
-      const nowMs = this.#around.clock.monotonic();
-      this.#allIdle ??= { sinceMs: nowMs, watermarkMs: this.#watermarkMs };
-      leastMs = this.#allIdle.watermarkMs + Math.floor(nowMs - this.#allIdle.sinceMs);
-    } else {
-      this.#allIdle = null;
-    }
-    if (!(leastMs > this.#watermarkMs)) return false;
-    this.#watermarkMs = leastMs;
+    this.#streams.forEach((input, i) => {
+      this.#eventTime.update(i, input);
+    });
+    const watermarkMs = Math.floor(this.#eventTime.at(this.#around.clock.monotonic()));
+    if (!(watermarkMs > this.#watermarkMs)) return false;
+    this.#watermarkMs = watermarkMs;
     return true;
   }
 
@@ -354,8 +274,8 @@ export class Task {
   }
 
   #isQuietCommitDue(): boolean {
-    const quietMs =
-      this.#allIdle !== null ? IDLE_COMMIT_MS : this.#routes.length > 0 ? ROUTED_COMMIT_MS : QUIET_COMMIT_MS;
+    const isIdle = this.#streams.every(input => input.idle);
+    const quietMs = isIdle ? IDLE_COMMIT_MS : this.#routes.length > 0 ? ROUTED_COMMIT_MS : QUIET_COMMIT_MS;
     if (this.#around.clock.monotonic() - this.#journaled.atMs < quietMs) return false;
     const relayed = this.#relay!.relayedThrough;
     return (

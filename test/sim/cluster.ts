@@ -10,7 +10,7 @@ import { MemoryBroker, type MemoryLog } from '../../lib/memory/log.ts';
 import { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
 import { Pipeline } from '../../lib/partition/pipeline.ts';
-import type { TaskLimits } from '../../lib/partition/task.ts';
+import type { TaskLimits } from '../../lib/partition/surroundings.ts';
 import type { Blobs } from '../../lib/port/blob.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
 import type { Sent } from './story.ts';

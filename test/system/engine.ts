@@ -14,7 +14,7 @@ import { connectNats } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import type { Event } from '../../lib/observe/events.ts';
 import { type Pipeline, startPipeline } from '../../lib/partition/pipeline.ts';
-import type { TaskLimits } from '../../lib/partition/task.ts';
+import type { TaskLimits } from '../../lib/partition/surroundings.ts';
 import { planOrThrow } from '../../lib/topology/planner.ts';
 import { eventually } from './scene.ts';
 import story from './story.ts';

@@ -1,0 +1,37 @@
+/**
+ * Makes the inputs of a task from its stage's plan, each feeding the processor's entry of the same number.
+ */
+import { readerWriter, taskWriter } from '../record/names.ts';
+import { type InputPlan, type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
+import { ChannelInput, DirectInput, type TaskInput } from './input.ts';
+import type { Processor } from './processor.ts';
+import type { Surroundings } from './surroundings.ts';
+
+export function inputsOf(
+  place: { plan: Plan; stage: StagePlan; partition: number; around: Surroundings },
+  processor: Processor,
+  onFailed: (error: unknown) => void,
+): TaskInput[] {
+  const { plan, stage, partition, around } = place;
+  const { log, clock } = around;
+  const { cursor, entries } = processor;
+  const letter = processor.letter.bind(processor);
+  const { direct } = stage;
+  if (direct !== null) {
+    const index = sourcesOf(plan).findIndex(source => source.name === direct.name);
+    const outlet = { entry: entries[0]!, cursor, letter, skip: () => processor.skip() };
+    return [new DirectInput({ spec: direct, index, log, clock, outlet })];
+  }
+  return stage.inputs.map((input, i) => {
+    const { name, bootstrap } = input;
+    const channels = { pipeline: plan.pipeline, stage: stage.name, partition, writers: writersOf(plan, input) };
+    return new ChannelInput({ name, bootstrap, ...channels, log, entry: entries[i]!, cursor, letter, onFailed });
+  });
+}
+
+/** Who writes to an input: one reader, or every task of a stage. */
+function writersOf(plan: Plan, { from }: InputPlan): string[] {
+  if (from.kind === 'reader') return [readerWriter(from.reader)];
+  const { partitions } = plan.stages.find(stage => stage.name === from.stage)!;
+  return Array.from({ length: partitions }, (_, partition) => taskWriter({ stage: from.stage, partition }));
+}

@@ -1,0 +1,45 @@
+/**
+ * What the readers and tasks of a worker are given: the ports they share, and every bound of a task by its name.
+ */
+import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import type { SharedStream } from '../commit/shared-outlet.ts';
+import type { Observer } from '../observe/events.ts';
+import type { Blobs } from '../port/blob.ts';
+import type { Log } from '../port/log.ts';
+import type { Stores } from '../port/store.ts';
+
+/** Every bound of a task, by name. */
+export interface TaskLimits {
+  /** A batch ends at so many records or bytes of input. */
+  readonly batchRecordsMax: number;
+  readonly batchBytesMax: number;
+  /** A batch that has changed so much state takes no more input. */
+  readonly commitBytesMax: number;
+  /** Results that wait to be sent before the task stops reading. */
+  readonly relayBytesMax: number;
+  /** About how much state stays in memory. */
+  readonly stateBytesMax: number;
+  /** Journal written since the last checkpoint before the next is taken. */
+  readonly checkpointBytes: number;
+}
+
+export const DEFAULT_LIMITS: TaskLimits = {
+  batchRecordsMax: 8192,
+  batchBytesMax: 2 << 20,
+  commitBytesMax: 4 << 20,
+  relayBytesMax: 16 << 20,
+  stateBytesMax: 64 << 20,
+  checkpointBytes: 16 << 20,
+};
+
+/** What tasks and readers of a worker share. */
+export interface Surroundings {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer: Observer;
+  readonly stores: Stores;
+  readonly blobs: Blobs;
+  shared(stream: string): SharedStream;
+}
