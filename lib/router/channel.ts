@@ -8,7 +8,7 @@
  * the tail says what the other writer sent, and what it covers is dropped here.
  */
 
-import type { MillraceError } from '../base/errors.ts';
+import { invariant, type MillraceError } from '../base/errors.ts';
 import type { Chain } from '../commit/chain.ts';
 import type { StoredMessage } from '../port/log.ts';
 import {
@@ -24,6 +24,8 @@ import {
 import { seqOfOrigin } from '../record/origin.ts';
 
 const FRAME_ROWS_MAX = 16_384;
+/** So much of a letter's reason is never cut off. */
+const REASON_MIN = 100;
 
 /** The writer's state at the moment a frame is cut. */
 export type WriterState = Omit<FrameHead, 'row'>;
@@ -139,34 +141,62 @@ export class Channel {
     this.#chain.stop();
   }
 
-  /** Takes rows off the front that make one frame, halving it until it can be written and sent. */
+  /** Takes off the front what makes one frame: less and less, until it can be written and sent. */
   #cut(writer: WriterState) {
     let count = Math.min(this.#columns.keys.length, FRAME_ROWS_MAX);
+    /** The last source message whose letters go, where they alone are too much for a frame. */
+    let throughSeq = Number.POSITIVE_INFINITY;
     for (;;) {
-      const head = this.#headFor(count, writer);
+      const head = this.#headFor(count, throughSeq, writer);
       const columns = sliceColumns(this.#columns, 0, count);
       const letters = this.#letters.filter(letter => seqOfOrigin(letter.origin) <= head.position);
       const bytes = tryEncodeFrame({ ...head, columns, letters });
-      if (bytes instanceof Uint8Array && bytes.length <= this.#frameBytesMax) {
+      if (this.#fits(bytes)) {
         const first = [columns.origins[0], letters[0]?.origin].filter(origin => origin !== undefined);
         this.#columns = sliceColumns(this.#columns, count, this.#columns.keys.length);
         this.#letters = this.#letters.filter(letter => seqOfOrigin(letter.origin) > head.position);
         this.#rowsOfFront = head.row;
         return { head, columns, letters, bytes, fromSeq: Math.min(...first.map(seqOfOrigin)) };
       }
-      if (count > 1) count = count >> 1;
-      else if (letters.length > 0 && bytes instanceof Uint8Array) this.#shortenLetters();
-      else this.#refuseFront(bytes);
-      count = Math.min(count, this.#columns.keys.length);
+      if (count > 1) {
+        count = count >> 1;
+        continue;
+      }
+      const alone = letters.length === 0 ? bytes : tryEncodeFrame({ ...head, columns, letters: [] });
+      if (!this.#fits(alone)) {
+        this.#refuseFront(alone);
+        count = Math.min(1, this.#columns.keys.length);
+        throughSeq = Number.POSITIVE_INFINITY;
+        continue;
+      }
+      const firstSeq = seqOfOrigin(letters[0]!.origin);
+      const rowSeq = count === 0 ? Number.NEGATIVE_INFINITY : seqOfOrigin(columns.origins[0]!);
+      if (seqOfOrigin(letters.at(-1)!.origin) > firstSeq) {
+        throughSeq = Math.max(firstSeq, seqOfOrigin(letters[letters.length >> 1]!.origin) - 1);
+      } else if (rowSeq > firstSeq) throughSeq = firstSeq;
+      else this.#shortenLetters(firstSeq);
+      if (rowSeq > throughSeq) count = 0;
     }
   }
 
-  /** Letters alone are too much for a frame: their bytes give way, their reasons stay. */
-  #shortenLetters(): void {
-    this.#letters = this.#letters.map(letter => ({
-      ...letter,
-      bytes: letter.bytes.subarray(0, letter.bytes.length >> 1),
-    }));
+  #fits(bytes: Uint8Array | MillraceError): bytes is Uint8Array {
+    return bytes instanceof Uint8Array && bytes.length <= this.#frameBytesMax;
+  }
+
+  /** The letters of one message are too much for a frame: bytes and long reasons give way, then every other letter. */
+  #shortenLetters(seq: number): void {
+    const isOfMessage = (letter: Letter) => seqOfOrigin(letter.origin) === seq;
+    const isLong = ({ bytes, message }: Letter) => bytes.length > 0 || message.length > REASON_MIN;
+    const canShorten = this.#letters.some(letter => isOfMessage(letter) && isLong(letter));
+    let seen = 0;
+    this.#letters = this.#letters.flatMap(letter => {
+      if (!isOfMessage(letter)) return [letter];
+      if (!canShorten) return seen++ % 2 === 0 ? [letter] : [];
+      const { bytes, message } = letter;
+      const end = Math.max(REASON_MIN, message.length >> 1);
+      return [{ ...letter, bytes: bytes.subarray(0, bytes.length >> 1), message: message.slice(0, end) }];
+    });
+    invariant(canShorten || seen > 1, 'a letter without bytes fits a frame');
   }
 
   /** The front record fits no frame: a letter takes its place. */
@@ -189,11 +219,12 @@ export class Channel {
     this.#columns = sliceColumns(this.#columns, 1, this.#columns.keys.length);
   }
 
-  #headFor(count: number, writer: WriterState): FrameHead {
+  #headFor(count: number, throughSeq: number, writer: WriterState): FrameHead {
     const { origins } = this.#columns;
-    if (count === origins.length) return { ...writer, row: 0 };
     const partial = { watermarkMs: this.#landedWatermarkMs, idle: false, bootstrapped: false };
-    const next = seqOfOrigin(origins[count]!);
+    const next = count === origins.length ? writer.position + 1 : seqOfOrigin(origins[count]!);
+    if (throughSeq < next - 1) return { ...partial, position: throughSeq, row: 0 };
+    if (count === origins.length) return { ...writer, row: 0 };
     let row = 0;
     for (let i = count - 1; i >= 0 && seqOfOrigin(origins[i]!) === next; i--) row++;
     if (row === count) row += this.#rowsOfFront;

@@ -1,0 +1,285 @@
+/** A channel as its writer sees it: where frames are cut, and that whoever writes next goes on exactly after the tail. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Chain } from '../../../lib/commit/chain.ts';
+import { SimClock } from '../../../lib/memory/clock.ts';
+import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
+import { decodeFrame, type Frame, type Letter } from '../../../lib/record/frame.ts';
+import { originOf, seqOfOrigin } from '../../../lib/record/origin.ts';
+import { Channel, type WriterState } from '../../../lib/router/channel.ts';
+
+const stream = 'X';
+const subject = 'x.0';
+
+async function makeWorld(frameBytesMax = 1_000) {
+  const clock = new SimClock();
+  const broker = new MemoryBroker({ clock });
+  const log = broker.client('setup');
+  await log.ensureStream({ name: stream, subjects: ['x.>'] });
+  const writer = (by: MemoryLog = log) =>
+    new Channel({ chain: new Chain({ log: by, clock, stream, subject }), frameBytesMax, writer: 'orders' });
+  const frames = (): Frame[] => {
+    const kept: Frame[] = [];
+    for (let seq = 1; seq <= broker.stream(stream)!.lastSeq; seq++) {
+      kept.push(decodeFrame(broker.stream(stream)!.at(seq)!.data));
+    }
+    return kept;
+  };
+  return { clock, broker, log, writer, frames };
+}
+
+const at = (position: number): WriterState => ({
+  position,
+  watermarkMs: position * 10,
+  idle: false,
+  bootstrapped: true,
+});
+
+/** Record `part` of source message `seq`. */
+function push(channel: Channel, seq: number, part = 0, value: unknown = `${seq}.${part}`): void {
+  channel.push(`key-${seq}`, value, seq * 100 + part, originOf(2, seq), null);
+}
+
+function letterOf(seq: number, bytes = 10, index = 0): Letter {
+  const content = new Uint8Array(bytes).fill(1);
+  return {
+    operator: 'orders',
+    code: 'RECORD_INVALID',
+    message: 'no',
+    bytes: content,
+    origin: originOf(2, seq),
+    index,
+    subject: 'in',
+  };
+}
+
+async function drain(channel: Channel, state: WriterState): Promise<void> {
+  while (await channel.send(state));
+}
+
+const values = (frames: readonly Frame[]): unknown[] => frames.flatMap(frame => frame.columns.values);
+const letters = (frames: readonly Frame[]): number[] =>
+  frames.flatMap(frame => frame.letters.map(l => seqOfOrigin(l.origin)));
+
+describe('a channel', () => {
+  test('sends all that waits in one frame, which says how far the writer is', async () => {
+    const { writer, frames } = await makeWorld();
+    const channel = writer();
+    assert.equal(await channel.open(null), null);
+    for (const seq of [3, 5, 9]) push(channel, seq);
+    assert.equal(await channel.send(at(12)), true);
+    assert.equal(await channel.send(at(12)), false);
+    const [frame] = frames();
+    assert.deepEqual(
+      {
+        position: frame!.position,
+        row: frame!.row,
+        watermarkMs: frame!.watermarkMs,
+        bootstrapped: frame!.bootstrapped,
+      },
+      { position: 12, row: 0, watermarkMs: 120, bootstrapped: true },
+    );
+    assert.deepEqual(frame!.columns.keys, ['key-3', 'key-5', 'key-9']);
+    assert.deepEqual(frame!.columns.timesMs, [300, 500, 900]);
+    assert.deepEqual(frame!.columns.origins.map(seqOfOrigin), [3, 5, 9]);
+  });
+
+  test('makes the next frame of all that came while one was on its way', async () => {
+    const { writer, frames, clock, broker } = await makeWorld();
+    broker.faults = { delayMs: [5, 5] };
+    const channel = writer();
+    await clock.runThrough(channel.open(null));
+    push(channel, 1);
+    const first = channel.send(at(1));
+    assert.equal(channel.sending, true);
+    for (let seq = 2; seq <= 20; seq++) push(channel, seq);
+    assert.equal(await channel.send(at(20)), false);
+    await clock.runThrough(first);
+    await clock.runThrough(channel.send(at(20)));
+    assert.deepEqual(
+      frames().map(frame => frame.columns.keys.length),
+      [1, 19],
+    );
+  });
+
+  test('cuts at the byte limit, in the middle of a message too, and tells no watermark before its last frame', async () => {
+    const { writer, frames } = await makeWorld(300);
+    const channel = writer();
+    await channel.open(null);
+    for (let part = 0; part < 40; part++) push(channel, 7, part);
+    push(channel, 8);
+    await drain(channel, at(9));
+    const sent = frames();
+    assert.ok(sent.length > 3);
+    let rows = 0;
+    for (const frame of sent.slice(0, -1)) {
+      rows += frame.columns.keys.length;
+      assert.deepEqual(
+        { position: frame.position, row: frame.row, watermarkMs: frame.watermarkMs, bootstrapped: frame.bootstrapped },
+        { position: 6, row: rows, watermarkMs: Number.NEGATIVE_INFINITY, bootstrapped: false },
+      );
+    }
+    assert.deepEqual({ position: sent.at(-1)!.position, row: sent.at(-1)!.row }, { position: 9, row: 0 });
+    assert.deepEqual(values(sent), [...Array.from({ length: 40 }, (_, part) => `7.${part}`), '8.0']);
+  });
+
+  test('goes on in the middle of a message wherever the former writer ended, whatever the size of frames', async () => {
+    for (let framesSent = 1; framesSent <= 6; framesSent++) {
+      const { writer, frames } = await makeWorld(300);
+      const feed = (channel: Channel) => {
+        for (let seq = 4; seq <= 6; seq++) for (let part = 0; part < 25; part++) push(channel, seq, part);
+      };
+      const former = writer();
+      await former.open(null);
+      feed(former);
+      for (let i = 0; i < framesSent; i++) await former.send(at(6));
+      const next = writer();
+      const head = await next.open(null);
+      assert.deepEqual(
+        { position: head!.position, row: head!.row },
+        { position: frames().at(-1)!.position, row: frames().at(-1)!.row },
+      );
+      feed(next);
+      await drain(next, at(6));
+      const wanted = [4, 5, 6].flatMap(seq => Array.from({ length: 25 }, (_, part) => `${seq}.${part}`));
+      assert.deepEqual(values(frames()), wanted, `after ${framesSent} frames`);
+    }
+  });
+
+  test('is beaten by another writer, drops what that one has sent and sends the rest', async () => {
+    const { writer, frames } = await makeWorld(300);
+    const mine = writer();
+    const other = writer();
+    await mine.open(null);
+    await other.open(null);
+    for (const channel of [mine, other]) for (let part = 0; part < 30; part++) push(channel, 7, part);
+    push(mine, 8);
+    push(mine, 9);
+    push(other, 8);
+    // The other one's frames are cut elsewhere: it had less to send at first.
+    await other.send(at(8));
+    await other.send(at(8));
+    mine.pushLetter(letterOf(7));
+    mine.pushLetter(letterOf(9));
+    await drain(mine, at(9));
+    assert.deepEqual(values(frames()), [...Array.from({ length: 30 }, (_, part) => `7.${part}`), '8.0', '9.0']);
+    assert.deepEqual(letters(frames()), [7, 9]);
+    await drain(other, at(9));
+    assert.deepEqual(values(frames()).length, 32);
+  });
+
+  test('goes on at a broadcast that is further than its last frame', async () => {
+    const { writer, frames } = await makeWorld();
+    const former = writer();
+    await former.open(null);
+    push(former, 3);
+    await former.send(at(3));
+    const next = writer();
+    const broadcast = { position: 8, row: 0, watermarkMs: 80, idle: false, bootstrapped: true };
+    assert.deepEqual(await next.open(broadcast), broadcast);
+    for (const seq of [3, 8, 9]) push(next, seq);
+    await drain(next, at(9));
+    assert.deepEqual(values(frames()), ['3.0', '9.0']);
+    const last = writer();
+    assert.equal((await last.open(broadcast))!.position, 9);
+  });
+
+  test('knows up to where all has landed: neither what waits nor what is on its way counts', async () => {
+    const { writer, clock, broker } = await makeWorld();
+    broker.faults = { delayMs: [5, 5] };
+    const channel = writer();
+    await clock.runThrough(channel.open(null));
+    assert.equal(channel.landedTo, Number.POSITIVE_INFINITY);
+    push(channel, 4);
+    assert.equal(channel.landedTo, 3);
+    const sending = channel.send(at(4));
+    assert.equal(channel.landedTo, 3);
+    push(channel, 6);
+    assert.equal(channel.landedTo, 3);
+    await clock.runThrough(sending);
+    assert.equal(channel.landedTo, 5);
+    channel.pushLetter(letterOf(5));
+    assert.equal(channel.landedTo, 4);
+    await clock.runThrough(channel.send(at(6)));
+    assert.equal(channel.landedTo, Number.POSITIVE_INFINITY);
+  });
+});
+
+describe('letters on a channel', () => {
+  test('go with the frame that completes their message, and are not sent again by the next writer', async () => {
+    const { writer, frames } = await makeWorld(300);
+    const feed = (channel: Channel) => {
+      for (let part = 0; part < 30; part++) push(channel, 7, part);
+      channel.pushLetter(letterOf(5));
+      channel.pushLetter(letterOf(7));
+    };
+    const former = writer();
+    await former.open(null);
+    feed(former);
+    await former.send(at(7));
+    assert.deepEqual(letters(frames()), [5]);
+    const next = writer();
+    await next.open(null);
+    feed(next);
+    await drain(next, at(7));
+    assert.deepEqual(letters(frames()), [5, 7]);
+    assert.deepEqual(letters(frames().slice(-1)), [7]);
+  });
+
+  test('go out whole in as many frames as they need, without records too', async () => {
+    const { writer, frames } = await makeWorld(400);
+    const channel = writer();
+    await channel.open(null);
+    for (let seq = 1; seq <= 50; seq++) channel.pushLetter(letterOf(seq, 40));
+    push(channel, 25);
+    push(channel, 51);
+    await drain(channel, at(60));
+    const sent = frames();
+    assert.deepEqual(
+      letters(sent),
+      Array.from({ length: 50 }, (_, i) => i + 1),
+    );
+    assert.deepEqual(values(sent), ['25.0', '51.0']);
+    assert.ok(sent.every(frame => frame.letters.every(letter => letter.bytes.length === 40)));
+    assert.equal(sent.at(-1)!.position, 60);
+    for (const frame of sent)
+      for (const letter of frame.letters) assert.ok(seqOfOrigin(letter.origin) <= frame.position);
+  });
+
+  test('of one message that are too much for a frame lose bytes first, then reasons, then every other one', async () => {
+    const { writer, frames } = await makeWorld(600);
+    const channel = writer();
+    await channel.open(null);
+    for (let index = 0; index < 30; index++) channel.pushLetter(letterOf(4, 100, index));
+    channel.pushLetter({ ...letterOf(5, 2_000), message: 'm'.repeat(5_000) });
+    push(channel, 5);
+    await drain(channel, at(5));
+    const sent = frames().flatMap(frame => frame.letters);
+    const many = sent.filter(letter => seqOfOrigin(letter.origin) === 4);
+    assert.ok(many.length > 1 && many.length < 30);
+    assert.equal(many[0]!.index, 0);
+    const long = sent.at(-1)!;
+    assert.ok(long.message.length >= 100 && long.bytes.length > 0);
+    assert.deepEqual(values(frames()), ['5.0']);
+  });
+
+  test('take the place of a record that fits no frame, and keep their own bytes', async () => {
+    const { writer, frames } = await makeWorld(600);
+    const channel = writer();
+    await channel.open(null);
+    channel.pushLetter(letterOf(3, 50));
+    push(channel, 4, 0, 'v'.repeat(1_000));
+    push(channel, 5, 0, () => 'not data');
+    push(channel, 6);
+    await drain(channel, at(6));
+    const sent = frames().flatMap(frame => frame.letters);
+    assert.deepEqual(letters(frames()), [3, 4, 5]);
+    assert.deepEqual(
+      sent.map(letter => letter.code),
+      ['RECORD_INVALID', 'MESSAGE_TOO_LARGE', 'RECORD_UNWRITABLE'],
+    );
+    assert.equal(sent[0]!.bytes.length, 50);
+    assert.deepEqual(values(frames()), ['6.0']);
+    assert.equal(frames().at(-1)!.position, 6);
+  });
+});
