@@ -34,6 +34,8 @@ export interface OutletOptions<T extends Outgoing> {
   readonly form: Form<T>;
   /** The sequence that a past commit recorded for this destination, or 0. */
   readonly rememberedSeq: number;
+  /** The last commit of former owners: later ones nobody but us can have sent. */
+  readonly inheritedTo: number;
   /** An item is in, whole. `seq`: the last message of the destination. */
   onSent(item: T, seq: number): void;
   onFailed(error: unknown): void;
@@ -83,9 +85,9 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
   }
 
   #adopt(tail: StoredMessage | null): void {
-    const { chain, form, rememberedSeq } = this.#options;
+    const { chain, form, rememberedSeq, inheritedTo } = this.#options;
     if (tail === null) {
-      if (rememberedSeq === 0) return;
+      if (rememberedSeq === 0 || this.#queue.at(0)!.commit > inheritedTo) return;
       throw new MillraceError(
         'CHAIN_BROKEN',
         `${chain.subject}: its last message (${rememberedSeq}) is gone and results wait to be sent, so it cannot be told whether they were sent already. The stream's retention is shorter than the outage was; delete and deploy the pipeline again, or raise max_age.`,

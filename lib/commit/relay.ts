@@ -52,6 +52,8 @@ export interface RelayOptions {
   /** What past commits recorded as the last sequence of each destination. */
   readonly tails: Readonly<Record<string, number>>;
   readonly relayedThrough: number;
+  /** The last commit that was there when this owner claimed the task. */
+  readonly inheritedTo: number;
   /** Something went out: there may be room again, and `relayedThrough` may have grown. */
   onProgress(): void;
   onFailed(error: unknown): void;
@@ -170,7 +172,7 @@ export class Relay {
   #channel(key: string, exit: number, partition: number): Outlet<FrameItem> {
     const existing = this.#outlets.get(key);
     if (existing !== undefined) return existing as Outlet<FrameItem>;
-    const { pipeline, log, clock, random, routes, tails, onFailed } = this.#options;
+    const { pipeline, log, clock, random, routes, tails, inheritedTo, onFailed } = this.#options;
     const route = routes.find(candidate => candidate.exit === exit);
     invariant(route !== undefined, `exit ${exit} leads to a stage`);
     const subject = channelSubject(pipeline, { ...route, partition, writer: taskWriter(this.#options) });
@@ -178,6 +180,7 @@ export class Relay {
       chain: new Chain({ log, clock, random, stream: channelsStream(pipeline, route.stage), subject }),
       form: frameForm,
       rememberedSeq: tails[key] ?? 0,
+      inheritedTo,
       onSent: (item, seq) => this.#sent(key, item, seq),
       onFailed,
     });
@@ -199,11 +202,11 @@ export class Relay {
       this.rowsSent += item.rows.lengths.length;
       this.#sent(name, item, seq);
     };
-    const rememberedSeq = tails[name] ?? 0;
+    const past = { rememberedSeq: tails[name] ?? 0, inheritedTo: this.#options.inheritedTo };
     if (name === LETTERS) {
       const marker = letterMarkerSubject(pipeline, taskWriter(this.#options));
       const sink = { format: 'json', frame: 'none' } as const;
-      return shared(lettersStream(pipeline)).seat({ sink, sender, marker, rememberedSeq, onSent, onFailed });
+      return shared(lettersStream(pipeline)).seat({ sink, sender, marker, ...past, onSent, onFailed });
     }
     const sink = sinks.get(name);
     invariant(sink !== undefined, `sink ${name} is in the plan`);
@@ -212,11 +215,11 @@ export class Relay {
         const subject = sink.template.replace('{partition}', String(partition));
         const chain = new Chain({ log, clock, random, stream: sink.stream.name, subject, mayExpire: true });
         const form = rowsForm({ sink, sender, messageBytesMax: log.messageBytesMax - HEADROOM_BYTES });
-        return new ChainOutlet<RowsItem>({ chain, form, rememberedSeq, onSent, onFailed });
+        return new ChainOutlet<RowsItem>({ chain, form, ...past, onSent, onFailed });
       }
       case 'shared': {
         const marker = markerSubject(pipeline, { sink: name, stage, partition });
-        return shared(sink.stream.name).seat({ sink, sender, marker, rememberedSeq, onSent, onFailed });
+        return shared(sink.stream.name).seat({ sink, sender, marker, ...past, onSent, onFailed });
       }
       case 'at-least-once':
         return new LooseOutlet({ log, sink, sender, onSent, onFailed });

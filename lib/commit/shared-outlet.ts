@@ -40,6 +40,8 @@ export interface SharedSeat {
   readonly sender: Sender;
   readonly marker: string;
   readonly rememberedSeq: number;
+  /** The last commit of former owners: later ones nobody but us can have sent. */
+  readonly inheritedTo: number;
   onSent(item: RowsItem, seq: number): void;
   onFailed(error: unknown): void;
 }
@@ -84,10 +86,12 @@ class Seat implements Outlet<RowsItem> {
   /** What the marker's last message says. */
   adopt(tail: StoredMessage | null): void {
     if (tail === null) {
-      if (this.options.rememberedSeq > 0 || (this.markerSeq ?? 0) > 0) {
+      // A marker that expires later leaves no doubt: we have seen what was in, and go on as in an empty chain.
+      const { rememberedSeq, inheritedTo } = this.options;
+      if (this.markerSeq === null && rememberedSeq > 0 && this.queue.at(0)!.commit <= inheritedTo) {
         throw new MillraceError(
           'CHAIN_BROKEN',
-          `marker ${this.options.marker} is gone and results wait to be sent, so it cannot be told whether they were sent already. Keep _mr.> subjects out of the output stream's retention, or delete and deploy the pipeline again.`,
+          `marker ${this.options.marker} is gone and results wait to be sent, so it cannot be told whether they were sent already. The stream's retention is shorter than the outage was; delete and deploy the pipeline again, or raise max_age.`,
         );
       }
       this.markerSeq = 0;

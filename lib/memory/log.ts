@@ -266,6 +266,7 @@ export class MemoryLog implements Log {
   #existing(name: string): MemoryStream {
     const stream = this.#broker.stream(name);
     if (stream === null) throw new MillraceError('STREAM_MISSING', `there is no stream ${name}`);
+    stream.expire(this.#broker.clock.now());
     return stream;
   }
 

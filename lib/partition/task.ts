@@ -183,6 +183,7 @@ export class Task {
       shared: stream => around.shared(stream),
       tails: restored.tails,
       relayedThrough: restored.relayedThrough,
+      inheritedTo: this.#commits,
       onProgress: () => this.#wake(),
       onFailed: error => this.#fail(error),
     });

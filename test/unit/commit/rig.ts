@@ -1,0 +1,98 @@
+/** What the tests of the commit path share: a broker in memory without faults of its own, rows, and what was sent. */
+import { Random } from '../../../lib/base/random.ts';
+import type { OutRows } from '../../../lib/commit/outbox.ts';
+import { HEADER_COMMIT, itemOf, type RowsItem } from '../../../lib/commit/rows-item.ts';
+import type { SinkSpec } from '../../../lib/commit/sink-spec.ts';
+import { SimClock } from '../../../lib/memory/clock.ts';
+import { MemoryBroker } from '../../../lib/memory/log.ts';
+import type { Append, Log, NewMessage, StoredMessage, StreamSettings } from '../../../lib/port/log.ts';
+
+export const unsure: Append = { kind: 'unsure', cause: new Error('no answer') };
+export const sender = { task: 'p/s/0', sourceStreams: ['orders', 'payments'] };
+
+export async function makeBroker(
+  settings: Omit<StreamSettings, 'name' | 'subjects'> = {},
+  options: { messageBytesMax?: number } = {},
+) {
+  const random = new Random(7);
+  const clock = new SimClock({ random });
+  const broker = new MemoryBroker({ clock, random, ...options });
+  const log = broker.client('writer');
+  await log.ensureStream({ name: 'out', subjects: ['out.>', 'm.>'], ...settings });
+  const kept = (match = 'out.'): StoredMessage[] => {
+    const stream = broker.stream('out')!;
+    const messages: StoredMessage[] = [];
+    for (let seq = stream.firstSeq; seq <= stream.lastSeq; seq++) {
+      const message = stream.at(seq);
+      if (message?.subject.startsWith(match) === true) messages.push(message);
+    }
+    return messages;
+  };
+  /** The rows that a subscriber got, and how far the messages say they go. */
+  const rows = (match?: string): string[] =>
+    kept(match).flatMap(message => textOf(message).split('\n').filter(Boolean));
+  const progress = (match?: string): (string | undefined)[] => kept(match).map(one => one.headers?.[HEADER_COMMIT]);
+  return { clock, random, broker, log, kept, rows, progress };
+}
+
+export function textOf(message: StoredMessage): string {
+  return Buffer.from(message.data).toString();
+}
+
+export function sinkOf(changes: Partial<SinkSpec> = {}): SinkSpec {
+  return {
+    name: 'sink',
+    mode: 'owned',
+    template: 'out.{partition}',
+    stream: { name: 'out', create: true, subjects: ['out.>'] },
+    frame: 'ndjson',
+    format: 'json',
+    ...changes,
+  };
+}
+
+/** Rows as texts, each to the one subject or to its own. */
+export function rowsOf(texts: readonly string[], to: string | readonly string[] = []): OutRows {
+  const each = typeof to === 'string' ? texts.map(() => to) : to;
+  const subjects = [...new Set(each)];
+  return {
+    sink: 'sink',
+    subjects,
+    subjectOf: each.map(subject => subjects.indexOf(subject)),
+    bytes: Buffer.from(texts.join('')),
+    lengths: texts.map(text => Buffer.byteLength(text)),
+    origins: texts.map((_, i) => (i + 1) * 64 + 1),
+    headers: null,
+  };
+}
+
+/** Rows `<commit>.<n>` of one commit. */
+export function rowsItem(commit: number, count: number, to?: string | readonly string[]): RowsItem {
+  return itemOf(commit, rowsOf(numbered(commit, count), to));
+}
+
+export function numbered(commit: number, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `"${commit}.${i}"`);
+}
+
+/** The log with one of its calls replaced. */
+export function withCall<K extends 'append' | 'appendBatch' | 'appendAll' | 'last'>(
+  log: Log,
+  name: K,
+  call: (really: Log[K]) => Log[K],
+): Log {
+  const really = (log[name] as (...args: never[]) => unknown).bind(log) as Log[K];
+  const bound = (key: 'append' | 'appendBatch' | 'appendAll' | 'last') => ({
+    value: key === name ? call(really) : (log[key] as (...args: never[]) => unknown).bind(log),
+  });
+  return Object.create(log, {
+    messageBytesMax: { value: log.messageBytesMax },
+    append: bound('append'),
+    appendBatch: bound('appendBatch'),
+    appendAll: bound('appendAll'),
+    last: bound('last'),
+  }) as Log;
+}
+
+export const bytesOf = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
+export type { NewMessage };
