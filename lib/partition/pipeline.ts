@@ -13,7 +13,7 @@ import type { PipelineState, PipelineStatus } from '../observe/status.ts';
 import type { Plan } from '../topology/plan.ts';
 import { Reader } from './reader.ts';
 import { ensureStreams } from './streams.ts';
-import { DEFAULT_LIMITS, type Surroundings, type TaskLimits } from './surroundings.ts';
+import { defaultLimits, type Surroundings, type TaskLimits } from './surroundings.ts';
 import { Task } from './task.ts';
 
 const RESTART_BASE_MS = 250;
@@ -71,29 +71,47 @@ export class Pipeline {
     };
   }
 
-  /** Makes what streams are missing, then starts every reader and task. Waits out a broker that is away. */
+  /**
+   * Makes what streams are missing, then starts every reader and task. Where the broker is away, or has no room, it goes
+   * on trying by itself, and says so in its status: a caller that waited could neither ask nor stop it.
+   */
   async start(): Promise<void> {
-    const { plan, hosts, life = 0 } = this.#options;
-    const around = this.#around;
-    for (let attempt = 0; this.#phase === 'starting'; attempt++) {
-      try {
-        await ensureStreams(plan, around.log);
-        break;
-      } catch (error) {
-        if (!isMillraceError(error) || error.fate !== 'retry') throw error;
-        this.#reason = messageOf(error);
-        const { clock, random } = around;
-        await sleep(clock, backoffMs(attempt, { baseMs: RESTART_BASE_MS, maxMs: RESTART_MAX_MS, random }));
-      }
+    if (await this.#ensureStreams()) this.#begin();
+    else this.#startLater().catch(error => this.#fail(error));
+  }
+
+  /** False: not now, for a reason that may pass. */
+  async #ensureStreams(): Promise<boolean> {
+    try {
+      await ensureStreams(this.#options.plan, this.#around.log);
+      return true;
+    } catch (error) {
+      if (!isMillraceError(error) || error.fate !== 'retry') throw error;
+      if (this.#phase === 'starting') this.#reason = messageOf(error);
+      return false;
     }
+  }
+
+  async #startLater(): Promise<void> {
+    const { clock, random } = this.#around;
+    for (let attempt = 0; this.#phase === 'starting'; attempt++) {
+      await sleep(clock, backoffMs(attempt, { baseMs: RESTART_BASE_MS, maxMs: RESTART_MAX_MS, random }));
+      if (this.#phase === 'starting' && (await this.#ensureStreams())) return this.#begin();
+    }
+  }
+
+  #begin(): void {
     if (this.#phase !== 'starting') return;
+    const { plan, hosts, firstCommit = 0 } = this.#options;
+    const around = this.#around;
     this.#reason = null;
-    const limits = { ...DEFAULT_LIMITS, ...this.#options.limits };
-    for (const stage of plan.stages) {
-      for (let partition = 0; partition < stage.partitions; partition++) {
-        if (hosts !== undefined && !hosts({ stage: stage.name, partition })) continue;
-        this.#open(onEnded => new Task({ plan, stage, partition, around, limits, life, onEnded }));
-      }
+    const places = plan.stages.flatMap(stage =>
+      Array.from({ length: stage.partitions }, (_, partition) => ({ stage, partition })),
+    );
+    const hosted = places.filter(({ stage, partition }) => hosts?.({ stage: stage.name, partition }) ?? true);
+    const limits = { ...defaultLimits(hosted.length), ...this.#options.limits };
+    for (const { stage, partition } of hosted) {
+      this.#open(onEnded => new Task({ plan, stage, partition, around, limits, life, onEnded }));
     }
     for (const reader of plan.readers) this.#open(onEnded => new Reader({ plan, reader, around, onEnded }));
     this.#phase = 'running';

@@ -24,14 +24,23 @@ export interface TaskLimits {
   readonly checkpointBytes: number;
 }
 
-export const DEFAULT_LIMITS: TaskLimits = {
-  batchRecordsMax: 8192,
-  batchBytesMax: 2 << 20,
-  commitBytesMax: 4 << 20,
-  relayBytesMax: 16 << 20,
-  stateBytesMax: 64 << 20,
-  checkpointBytes: 16 << 20,
-};
+/** What all tasks of a pipeline in one worker may use together, shared out evenly; a task gets no less than the least. */
+const PIPELINE_STATE_BYTES = 1 << 30;
+const PIPELINE_JOURNAL_BYTES = 256 << 20;
+const TASK_BYTES_MIN = 8 << 20;
+
+/** @param tasks that run in this worker */
+export function defaultLimits(tasks: number): TaskLimits {
+  const share = (bytes: number) => Math.max(TASK_BYTES_MIN, Math.floor(bytes / Math.max(1, tasks)));
+  return {
+    batchRecordsMax: 8192,
+    batchBytesMax: 2 << 20,
+    commitBytesMax: 4 << 20,
+    relayBytesMax: 16 << 20,
+    stateBytesMax: share(PIPELINE_STATE_BYTES),
+    checkpointBytes: share(PIPELINE_JOURNAL_BYTES),
+  };
+}
 
 /** What tasks and readers of a worker share. */
 export interface Surroundings {
