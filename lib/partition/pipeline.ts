@@ -102,7 +102,7 @@ export class Pipeline {
 
   #begin(): void {
     if (this.#phase !== 'starting') return;
-    const { plan, hosts, firstCommit = 0 } = this.#options;
+    const { plan, hosts, life = 0 } = this.#options;
     const around = this.#around;
     this.#reason = null;
     const places = plan.stages.flatMap(stage =>
