@@ -1,0 +1,261 @@
+/** The journal: one owner at a time, nothing missing, all or none, and cutting is safe (A to D of `journal.ts`). */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { isMillraceError } from '../../../lib/base/errors.ts';
+import { Random } from '../../../lib/base/random.ts';
+import { type Commit, checksum, decodeHead, encodeCommit, encodeMessage } from '../../../lib/commit/entry.ts';
+import { Journal, type StoredCommit } from '../../../lib/commit/journal.ts';
+import { EMPTY_OUTBOX } from '../../../lib/commit/outbox.ts';
+import { SimClock } from '../../../lib/memory/clock.ts';
+import { MemoryBroker } from '../../../lib/memory/log.ts';
+import type { Log } from '../../../lib/port/log.ts';
+import { withCall } from './rig.ts';
+
+const stream = 'J';
+const subject = 'j.0';
+const LIFE = 2 ** 32;
+
+async function makeWorld(messageBytesMax = 1 << 20) {
+  const clock = new SimClock({ random: new Random(3) });
+  const broker = new MemoryBroker({ clock, random: new Random(4), messageBytesMax });
+  const log = broker.client('worker');
+  await log.ensureStream({ name: stream, subjects: ['j.>'] });
+  let owners = 0;
+  const journal = (options: { log?: Log; life?: number } = {}) =>
+    new Journal({
+      clock,
+      random: new Random(++owners),
+      stream,
+      subject,
+      log: options.log ?? log,
+      life: options.life ?? 0,
+    });
+  const claimed = async (options: { log?: Log; life?: number } = {}) => {
+    const made = journal(options);
+    await made.claim();
+    return made;
+  };
+  return { clock, broker, log, journal, claimed };
+}
+
+function commitOf(journal: Journal, changes: Partial<Commit> = {}): Commit {
+  const commit = journal.commit + 1;
+  return {
+    epoch: journal.epoch,
+    commit,
+    positions: { orders: commit * 10 },
+    watermarkMs: commit * 1_000,
+    delta: new Uint8Array([commit & 255]),
+    outbox: EMPTY_OUTBOX,
+    relayedThrough: commit - 1,
+    tails: { sink: commit },
+    snapshot: 0,
+    ...changes,
+  };
+}
+
+async function all(journal: Journal): Promise<StoredCommit[]> {
+  const commits: StoredCommit[] = [];
+  for await (const commit of journal.read()) commits.push(commit);
+  return commits;
+}
+
+const numbers = (commits: readonly StoredCommit[]): number[] => commits.map(({ commit }) => commit);
+const is = (code: 'FENCED' | 'JOURNAL_CORRUPT' | 'CHAIN_BROKEN' | 'INVARIANT') => (error: unknown) =>
+  isMillraceError(error, code);
+const large = (bytes: number) => Uint8Array.from({ length: bytes }, (_, i) => i % 251);
+
+describe('the journal', () => {
+  test('gives back what was committed, with where it stands, whole and in order', async () => {
+    const { claimed, broker } = await makeWorld();
+    const owner = await claimed();
+    assert.equal(owner.epoch, 1);
+    const written = [];
+    const landed = [];
+    for (let i = 0; i < 3; i++) {
+      const commit = commitOf(owner, { delta: i === 1 ? null : large(i * 10) });
+      landed.push(await owner.append(commit));
+      written.push(commit);
+    }
+    const next = await claimed();
+    assert.deepEqual([next.epoch, next.commit, next.commits], [2, 3, 3]);
+    const read = await all(next);
+    assert.deepEqual(
+      read.map(({ firstSeq, lastSeq, crc, ...commit }) => ({
+        ...commit,
+        delta: commit.delta && new Uint8Array(commit.delta),
+      })),
+      written,
+    );
+    assert.deepEqual(
+      read.map(({ firstSeq, lastSeq, crc }) => ({ firstSeq, lastSeq, crc })),
+      landed.map(({ firstSeq, lastSeq, crc }) => ({ firstSeq, lastSeq, crc })),
+    );
+    assert.equal(read[2]!.crc, checksum(broker.stream(stream)!.at(read[2]!.lastSeq)!.data));
+    assert.equal(next.beginsAfter, 0);
+  });
+
+  test('ends its reading at its own claim: what comes later is not the past', async () => {
+    const { claimed } = await makeWorld();
+    const owner = await claimed();
+    await owner.append(commitOf(owner));
+    await owner.append(commitOf(owner));
+    assert.deepEqual(numbers(await all(owner)), []);
+  });
+
+  test('begins each life of a pipeline beyond the numbers of the one before', async () => {
+    const { claimed } = await makeWorld();
+    const owner = await claimed({ life: 3 });
+    assert.deepEqual([owner.commit, owner.commits], [3 * LIFE, 0]);
+    await owner.append(commitOf(owner));
+    // Only an empty journal is begun anew.
+    const next = await claimed({ life: 9 });
+    assert.deepEqual([next.commit, next.commits], [3 * LIFE + 1, 1]);
+    assert.deepEqual(numbers(await all(next)), [3 * LIFE + 1]);
+    assert.equal(next.beginsAfter, 3 * LIFE);
+  });
+
+  test('lays a large commit into parts and reads it as one (C)', async () => {
+    const { claimed, broker } = await makeWorld(4_096);
+    const owner = await claimed();
+    const before = broker.stream(stream)!.lastSeq;
+    const { firstSeq, lastSeq } = await owner.append(commitOf(owner, { delta: large(9_000) }));
+    assert.equal(firstSeq, before + 1);
+    assert.ok(lastSeq - firstSeq >= 3);
+    await owner.append(commitOf(owner));
+    const next = await claimed();
+    const read = await all(next);
+    assert.deepEqual(numbers(read), [1, 2]);
+    assert.deepEqual(new Uint8Array(read[0]!.delta!), large(9_000));
+    assert.deepEqual([read[0]!.firstSeq, read[0]!.lastSeq], [firstSeq, lastSeq]);
+  });
+
+  test('passes over the parts of an owner that died between them, and gives the number again (C)', async () => {
+    for (let dead = 1; dead <= 3; dead++) {
+      const { claimed, log } = await makeWorld(4_096);
+      let left = 2 + dead;
+      const dying = withCall(
+        log,
+        'append',
+        really => message => (left-- > 0 ? really(message) : new Promise(() => {})),
+      );
+      const owner = await claimed({ log: dying });
+      await owner.append(commitOf(owner));
+      void owner.append(commitOf(owner, { delta: large(9_000) }));
+      await new Promise(resolve => setImmediate(resolve));
+      const next = await claimed();
+      assert.equal(next.commit, 1);
+      assert.deepEqual(numbers(await all(next)), [1]);
+      // As many parts again, and of another length, so that nothing of the dead one can pass for a part.
+      await next.append(commitOf(next, { delta: large(8_500) }));
+      await next.append(commitOf(next));
+      const third = await claimed();
+      const read = await all(third);
+      assert.deepEqual(numbers(read), [1, 2, 3], `died after part ${dead}`);
+      assert.deepEqual(new Uint8Array(read[1]!.delta!), large(8_500));
+      assert.deepEqual(
+        read.map(({ epoch }) => epoch),
+        [1, 2, 2],
+      );
+    }
+  });
+
+  test('fences the former owner at its next append, in the middle of a commit too (A)', async () => {
+    const { claimed, log } = await makeWorld(4_096);
+    const owner = await claimed();
+    await owner.append(commitOf(owner));
+    const next = await claimed();
+    await assert.rejects(owner.append(commitOf(owner)), is('FENCED'));
+    assert.equal(owner.commit, 1);
+    await next.append(commitOf(next));
+
+    let parts = 0;
+    let third: Journal | null = null;
+    const raced = withCall(log, 'append', really => async message => {
+      if (decodeHead(message.data).kind === 'commit' && ++parts === 2) third = await claimed();
+      return really(message);
+    });
+    const late = await claimed({ log: raced });
+    await assert.rejects(late.append(commitOf(late, { delta: large(9_000) })), is('FENCED'));
+    assert.equal(third!.commit, 2);
+    assert.deepEqual(numbers(await all(third!)), [1, 2]);
+  });
+
+  test('lets one of two claim at once, then the other, and the first is fenced (A)', async () => {
+    const { claimed, log, journal } = await makeWorld();
+    const rival = journal();
+    let raced = false;
+    const twisted = withCall(log, 'append', really => async message => {
+      if (!raced) {
+        raced = true;
+        await rival.claim();
+      }
+      return really(message);
+    });
+    const owner = await claimed({ log: twisted });
+    assert.deepEqual([rival.epoch, owner.epoch], [1, 2]);
+    await assert.rejects(rival.append(commitOf(rival)), is('FENCED'));
+    await owner.append(commitOf(owner));
+  });
+
+  test('goes on after a release as after a claim, and a release by a fenced owner changes nothing', async () => {
+    const { claimed } = await makeWorld();
+    const owner = await claimed();
+    await owner.append(commitOf(owner));
+    await owner.release();
+    const next = await claimed();
+    assert.deepEqual([next.epoch, next.commit], [2, 1]);
+    await owner.release();
+    await next.append(commitOf(next));
+    assert.deepEqual(numbers(await all(await claimed())), [1, 2]);
+  });
+
+  test('takes only the next number, of its own epoch', async () => {
+    const { claimed } = await makeWorld();
+    const owner = await claimed();
+    await assert.rejects(owner.append(commitOf(owner, { commit: 2 })), is('INVARIANT'));
+    await assert.rejects(owner.append(commitOf(owner, { epoch: 2 })), is('INVARIANT'));
+  });
+
+  test('says that it is corrupt when a message does not follow the one before (B)', async () => {
+    for (const wrong of ['crc', 'number', 'version', 'short'] as const) {
+      const { claimed, log } = await makeWorld();
+      const owner = await claimed();
+      for (let i = 0; i < 2; i++) await owner.append(commitOf(owner));
+      const tail = (await log.last({ stream, subject }))!;
+      const head = { kind: 'commit', part: 0, parts: 1, epoch: 1, commit: 3, crcBefore: checksum(tail.data) } as const;
+      const changes = wrong === 'crc' ? { crcBefore: 5 } : wrong === 'number' ? { commit: 4 } : {};
+      const bytes = encodeMessage({ ...head, ...changes }, encodeCommit(commitOf(owner)));
+      if (wrong === 'version') bytes[0] = 9;
+      await log.append({ subject, data: wrong === 'short' ? bytes.subarray(0, 21) : bytes, expect: tail.seq });
+      await assert.rejects(async () => all(await claimed()), is('JOURNAL_CORRUPT'), wrong);
+    }
+  });
+
+  test('says so when somebody who is no later owner appends to it', async () => {
+    const { claimed, log } = await makeWorld();
+    const owner = await claimed();
+    await owner.append(commitOf(owner));
+    const tail = (await log.last({ stream, subject }))!;
+    await log.append({ subject, data: tail.data, expect: tail.seq });
+    await assert.rejects(owner.append(commitOf(owner)), is('CHAIN_BROKEN'));
+  });
+
+  test('keeps, when it is cut, all from the given message on, and reads on from there (D)', async () => {
+    const { claimed } = await makeWorld(4_096);
+    const owner = await claimed();
+    for (let i = 0; i < 4; i++) await owner.append(commitOf(owner, { delta: large(5_000) }));
+    const { lastSeq } = await owner.append(commitOf(owner, { delta: large(5_000) }));
+    for (let i = 0; i < 2; i++) await owner.append(commitOf(owner));
+    await owner.cut(lastSeq + 1);
+    const next = await claimed();
+    assert.deepEqual(numbers(await all(next)), [6, 7]);
+    assert.equal(next.beginsAfter, null);
+    await next.append(commitOf(next));
+    // A cut in the middle of an entry leaves parts that nobody needs.
+    await next.append(commitOf(next, { delta: large(5_000) }));
+    const { firstSeq } = await next.append(commitOf(next));
+    await next.cut(firstSeq - 1);
+    assert.deepEqual(numbers(await all(await claimed())), [10]);
+  });
+});

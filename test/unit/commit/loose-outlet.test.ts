@@ -1,0 +1,38 @@
+/** The way out to a stream that may not be touched: at least once, and once where the broker drops repeats by their id. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { LooseOutlet } from '../../../lib/commit/loose-outlet.ts';
+import type { Log } from '../../../lib/port/log.ts';
+import { makeBroker, numbered, rowsItem, sender, sinkOf, withCall } from './rig.ts';
+
+test('every row has an id of task, sink, commit and row, so a repeat after a crash is dropped by the broker', async () => {
+  const { log, clock, kept, rows } = await makeBroker();
+  const sent: number[] = [];
+  const make = (by: Log) =>
+    new LooseOutlet({
+      log: by,
+      sink: sinkOf({ mode: 'at-least-once', frame: 'none' }),
+      sender,
+      onSent: item => sent.push(item.commit),
+      onFailed: error => assert.fail(String(error)),
+    });
+  // The former owner's rows land; it dies before it knows.
+  const dying = withCall(log, 'appendAll', really => async messages => {
+    await really(messages);
+    await new Promise(() => {});
+  });
+  make(dying).push(rowsItem(1, 3, 'out.x'));
+  await clock.run(1_000);
+  assert.deepEqual(sent, []);
+  const next = make(log);
+  next.push(rowsItem(1, 3, 'out.x'));
+  next.push(rowsItem(2, 2, 'out.y'));
+  await clock.run(2_000);
+  assert.deepEqual(rows(), [...numbered(1, 3), ...numbered(2, 2)]);
+  assert.deepEqual(
+    kept().map(({ headers }) => headers?.['Nats-Msg-Id']),
+    ['p/s/0/sink/1.0', 'p/s/0/sink/1.1', 'p/s/0/sink/1.2', 'p/s/0/sink/2.0', 'p/s/0/sink/2.1'],
+  );
+  assert.deepEqual(sent, [1, 2]);
+  assert.equal(next.backlogBytes, 0);
+});
