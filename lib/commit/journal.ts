@@ -46,6 +46,8 @@ export interface StoredCommit extends Commit {
   /** Sequence and checksum of its last part: what a store or snapshot names to say "up to here". */
   readonly lastSeq: number;
   readonly crc: number;
+  /** Length of the entry. */
+  readonly bytes: number;
 }
 
 export interface JournalOptions {
@@ -70,9 +72,6 @@ export class Journal {
   #lastCrc = 0;
   #claimSeq = 0;
   #beginsAfter: number | null = null;
-  /** Bytes appended since this owner began; for deciding when to take a snapshot. */
-  bytesAppended = 0;
-
   constructor(options: JournalOptions) {
     this.#options = options;
     this.subject = options.subject;
@@ -144,7 +143,13 @@ export class Journal {
           throw this.#corrupt(message, `follows commit ${lastCommit}`);
         lastCommit = head.commit;
         const body = Buffer.concat(parts.map(part => part.data.subarray(HEAD_BYTES)));
-        yield { ...decodeCommit(head, body), firstSeq: parts[0]!.seq, lastSeq: message.seq, crc: before.crc };
+        yield {
+          ...decodeCommit(head, body),
+          firstSeq: parts[0]!.seq,
+          lastSeq: message.seq,
+          crc: before.crc,
+          bytes: body.length,
+        };
       }
     } finally {
       await reader.stop();
@@ -176,7 +181,6 @@ export class Journal {
       if (part === 0) firstSeq = this.#chain.seq;
     }
     this.#commit = commit.commit;
-    this.bytesAppended += body.length;
     return { firstSeq, lastSeq: this.#chain.seq, crc: this.#lastCrc, bytes: body.length };
   }
 

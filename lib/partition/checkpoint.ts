@@ -65,6 +65,8 @@ export async function readPointer(store: Store): Promise<Pointer | null> {
   return { epoch, commit, seq, crc };
 }
 
+/** Small commits are read back one by one, so their number is bounded, too. */
+const CHECKPOINT_COMMITS = 5000;
 const RETRY_BASE_MS = 100;
 const RETRY_MAX_MS = 5000;
 
@@ -76,7 +78,8 @@ export class Checkpoints {
   #onFailed: (error: unknown) => void;
   #latest: Snapshot | null = null;
   #tails = new Map<string, number>();
-  #bytesAtLast = 0;
+  /** The journal since the last checkpoint, former owners' part included. */
+  #grown = { bytes: 0, commits: 0 };
   /** A checkpoint has been taken and is not in the store yet. */
   #isOpen = false;
   #working: Promise<void> | null = null;
@@ -124,8 +127,13 @@ export class Checkpoints {
   }
 
   /** What restoring found, to go on from. */
-  resume(options: { snapshot: Snapshot | null; tails: Readonly<Record<string, number>> }): void {
+  resume(options: {
+    snapshot: Snapshot | null;
+    tails: Readonly<Record<string, number>>;
+    journal: { bytes: number; commits: number };
+  }): void {
     this.#latest = options.snapshot;
+    this.#grown = { ...options.journal };
     for (const [name, seq] of Object.entries(options.tails)) this.#tails.set(name, seq);
   }
 
@@ -138,15 +146,17 @@ export class Checkpoints {
   /** Takes a checkpoint at this boundary, if it is time for one and the last is done. */
   begin(options: {
     state: TaskState;
-    journalBytes: number;
+    commitBytes: number;
     checkpointBytes: number;
     stateBytesMax: number;
   }): Checkpoint | null {
+    const grown = this.#grown;
+    grown.bytes += options.commitBytes;
+    grown.commits++;
     if (this.#isOpen || this.#stopped) return null;
-    const grownBytes = options.journalBytes - this.#bytesAtLast;
-    const crowded = options.state.bytes > options.stateBytesMax && grownBytes > options.checkpointBytes / 8;
-    if (grownBytes < options.checkpointBytes && !crowded) return null;
-    this.#bytesAtLast = options.journalBytes;
+    const crowded = options.state.bytes > options.stateBytesMax && grown.bytes > options.checkpointBytes / 8;
+    if (grown.bytes < options.checkpointBytes && grown.commits < CHECKPOINT_COMMITS && !crowded) return null;
+    this.#grown = { bytes: 0, commits: 0 };
     this.#isOpen = true;
     return options.state.checkpoint();
   }

@@ -89,7 +89,8 @@ async function rebuild(
     replayed++;
   }
   const last = commits.at(-1);
-  checkpoints.resume({ snapshot, tails });
+  const journalBytes = commits.reduce((sum, commit) => sum + commit.bytes, 0);
+  checkpoints.resume({ snapshot, tails, journal: { bytes: journalBytes, commits: commits.length } });
   return {
     store,
     from,

@@ -1,6 +1,6 @@
 import { isMillraceError } from '../base/errors.ts';
 import { Journal } from '../commit/journal.ts';
-import { isEmpty, type Outbox } from '../commit/outbox.ts';
+import { bytesOf, isEmpty, type Outbox } from '../commit/outbox.ts';
 import { Relay, type RelayRoute } from '../commit/relay.ts';
 import { errorFields } from '../observe/events.ts';
 import type { Store } from '../port/store.ts';
@@ -297,8 +297,8 @@ export class Task {
     // Taken at this boundary, before the next batch changes anything.
     const { state } = this.processor;
     const { checkpointBytes, stateBytesMax } = this.#options.limits;
-    const journalBytes = this.journal.bytesAppended + (delta?.length ?? 0);
-    const checkpoint = this.#checkpoints.begin({ state, journalBytes, checkpointBytes, stateBytesMax });
+    const commitBytes = (delta?.length ?? 0) + bytesOf(outbox);
+    const checkpoint = this.#checkpoints.begin({ state, commitBytes, checkpointBytes, stateBytesMax });
     await this.#inFlight;
     this.#checkFailure();
     const append = this.#append(number, { positions, watermarkMs, delta, outbox }).then(async landed => {
