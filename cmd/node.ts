@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { systemClock } from '../lib/base/clock.ts';
 import { MillraceError } from '../lib/base/errors.ts';
 import { AdminServer } from '../lib/control/server.ts';
+import { storeError } from '../lib/level/disk.ts';
 import type { LinkStatus, NatsOptions } from '../lib/nats/connection.ts';
 import type { Event, Observer } from '../lib/observe/events.ts';
 import { Commands } from '../lib/worker/commands.ts';
@@ -38,10 +39,9 @@ export interface Node {
   stop(options: { deadlineMs: number }): Promise<void>;
 }
 
-/** Throws STORE_IN_USE, BROKER_UNAVAILABLE, BROKER_REFUSED, INVALID_ARGUMENT (cannot listen there). */
+/** Throws STORE_IN_USE, STORE_UNAVAILABLE, BROKER_UNAVAILABLE, BROKER_REFUSED, INVALID_ARGUMENT (cannot listen there). */
 export async function startNode(options: NodeOptions): Promise<Node> {
   const { dataDir, observer } = options;
-  await mkdir(dataDir, { recursive: true });
   const name = await workerName(dataDir);
   const ground = await openGround({ nats: { ...options.nats, name: `millrace ${name}` }, dataDir, observer });
   let stopping = false;
@@ -96,8 +96,17 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   }
 }
 
-/** A name for the worker of this data folder, made once: after a restart it is the same worker. */
+/** Makes the folder if need be, and in it a name for its worker: after a restart it is the same worker. */
 async function workerName(dataDir: string): Promise<string> {
+  try {
+    await mkdir(dataDir, { recursive: true });
+    return await nameIn(dataDir);
+  } catch (error) {
+    throw storeError(error, `opening the data folder ${dataDir}`);
+  }
+}
+
+async function nameIn(dataDir: string): Promise<string> {
   const path = join(dataDir, 'worker-name');
   try {
     const name = (await readFile(path, 'utf8')).trim();

@@ -157,8 +157,7 @@ function statusText(pipeline: PipelineInfo): string {
       `${task.stage}/${task.partition}`,
       task.state,
       String(task.epoch),
-      // Each life of a pipeline begins its numbers at a multiple of this (`firstCommit`).
-      count(task.commits % 2 ** 32),
+      count(task.commits),
       count(task.recordsIn),
       count(task.recordsOut),
       bytes(task.stateBytes),

@@ -98,6 +98,12 @@ describe('errors', () => {
       1,
       /^error: no worker answers at 127\.0\.0\.1:1; start one with: millrace worker/,
     ],
+    [
+      'a data folder that cannot be made',
+      ['worker', '--data', 'package.json/data', '--listen', '127.0.0.1:0'],
+      1,
+      /^error: opening the data folder package\.json\/data failed: .*check free space, permissions and mount/,
+    ],
     ['a file that is not there', ['deploy', 'gone.ts'], 1, /^error: there is no file gone\.ts; give the path/],
     [
       'a delete that nobody confirmed',

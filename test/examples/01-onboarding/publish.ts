@@ -3,7 +3,7 @@
  *
  *   npx tsx test/examples/01-onboarding/publish.ts
  */
-import { connect } from 'nats';
+import { connectToNats } from './broker.ts';
 import { day } from './day.ts';
 
 export interface Message {
@@ -11,10 +11,15 @@ export interface Message {
   readonly text: string;
 }
 
-const connection = await connect({ servers: process.env.NATS_URL ?? 'nats://127.0.0.1:4222' });
+const connection = await connectToNats();
 const jetstream = connection.jetstream();
 const messages = day();
 // Waiting for each answer keeps the order, and tells us that the stream has it.
-for (const { subject, text } of messages) await jetstream.publish(subject, text);
+for (const { subject, text } of messages) await jetstream.publish(subject, text).catch(() => complain(subject));
 console.log(`published ${messages.length} events`);
 await connection.close();
+
+function complain(subject: string): never {
+  console.error(`no stream keeps ${subject}: is the pipeline, which captures it, deployed?`);
+  process.exit(1);
+}

@@ -4,10 +4,10 @@
  *
  *   npx tsx test/examples/01-onboarding/read.ts 'analytics.hires.*'
  */
-import { connect } from 'nats';
+import { connectToNats } from './broker.ts';
 
 const [subject = 'onboarding.employees.*'] = process.argv.slice(2);
-const connection = await connect({ servers: process.env.NATS_URL ?? 'nats://127.0.0.1:4222' });
+const connection = await connectToNats();
 const manager = await connection.jetstreamManager();
 const stream = await manager.streams.find(subject).catch(() => {
   console.error(`no stream keeps ${subject}: has a pipeline been deployed?`);
