@@ -56,6 +56,14 @@ export class Rounds {
     const sent = this.#round(orders);
     this.#sent.push(...sent);
     const publisher = new Publisher(this.#scene.connection);
+    const { connection } = this.#scene;
+    // After the broker was away, it is not known at once whether the connection is there.
+    await eventually('the broker answers', () =>
+      connection.flush().then(
+        () => true,
+        () => false,
+      ),
+    );
     const startMs = performance.now();
     for (let next = 0; next < sent.length; ) {
       const share = Math.min(1, (performance.now() - startMs) / Math.max(1, lengthMs));
