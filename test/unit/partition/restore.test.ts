@@ -1,0 +1,132 @@
+/** Restoring a task: from whatever is left, the same state; and from what cannot be trusted, nothing (H). */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { isMillraceError } from '../../../lib/base/errors.ts';
+import { encodePointer, type Pointer } from '../../../lib/partition/checkpoint.ts';
+import { metaKey } from '../../../lib/state/layout.ts';
+import { location, makeWorld } from './rig.ts';
+
+const KEYS = ['a', 'b', 'a', 'c', 'a', 'b'];
+const WHOLE = [
+  ['a', 3],
+  ['b', 2],
+  ['c', 1],
+];
+
+/** Six commits with a checkpoint at the third, which the last but one or none has named. Then the process crashes. */
+async function past(options: { announced: boolean }) {
+  const world = await makeWorld();
+  const life = await world.live();
+  let pointer: Pointer | null = null;
+  for (const [i, key] of KEYS.entries()) {
+    if (i === 3) await life.checkpoints.settle();
+    const made = await life.commit(key, { checkpoint: i === 2, relayed: options.announced });
+    if (i === 2) pointer = made;
+  }
+  world.stores.crash();
+  return { ...world, pointer: pointer! };
+}
+
+/** Makes the local store say that it reflects another commit. */
+async function point(stores: Awaited<ReturnType<typeof makeWorld>>['stores'], pointer: Pointer): Promise<void> {
+  const store = (await stores.open(location, { fresh: false }))!;
+  await store.write([{ type: 'put', key: metaKey('commit'), value: encodePointer(pointer) }]);
+  await store.close();
+}
+
+describe('a task is restored', () => {
+  test('to nothing at first', async () => {
+    const { restored, content } = await (await makeWorld()).live();
+    assert.equal(restored.from, 'nothing');
+    assert.deepEqual(content, []);
+    assert.deepEqual([restored.positions, restored.replayed, restored.relayedThrough], [{}, 0, 0]);
+  });
+
+  test('from the journal alone, where there was no checkpoint', async () => {
+    const world = await makeWorld();
+    const life = await world.live();
+    for (const key of KEYS) await life.commit(key);
+    world.stores.crash();
+    const { restored, content } = await world.live();
+    assert.deepEqual(content, WHOLE);
+    assert.deepEqual([restored.from, restored.replayed], ['nothing', 6]);
+    assert.deepEqual(restored.positions, { in: 6 });
+    assert.equal(restored.watermarkMs, 6);
+    assert.deepEqual(restored.tails, { a: 5, b: 6, c: 4 });
+    assert.equal(restored.relayedThrough, 5);
+    assert.deepEqual(
+      restored.unsent.map(({ commit }) => commit),
+      [6],
+    );
+  });
+
+  test('from its own store, which the journal or, when that was cut, the snapshot confirms', async () => {
+    for (const announced of [false, true]) {
+      const { live } = await past({ announced });
+      const { restored, content } = await live();
+      assert.deepEqual(content, WHOLE);
+      assert.deepEqual([restored.from, restored.replayed], ['store', 3]);
+      assert.deepEqual(restored.tails, { a: 5, b: 6, c: 4 });
+    }
+  });
+
+  test('from snapshot and journal into an empty folder, and from that folder the next time', async () => {
+    for (const announced of [false, true]) {
+      const { live, stores } = await past({ announced });
+      stores.loseEverything();
+      const next = await live();
+      assert.deepEqual(next.content, WHOLE);
+      assert.deepEqual([next.restored.from, next.restored.replayed], ['snapshot', 3]);
+      assert.deepEqual(next.restored.tails, { a: 5, b: 6, c: 4 });
+      await next.commit('d', { checkpoint: true });
+      await next.checkpoints.settle();
+      stores.crash();
+      const third = await live();
+      assert.equal(third.restored.from, 'store');
+      assert.deepEqual(third.content, [...WHOLE, ['d', 1]]);
+    }
+  });
+
+  test('without its store when that reflects a commit which is not the one of that number (H)', async () => {
+    for (const announced of [false, true]) {
+      for (const wrong of ['crc', 'seq'] as const) {
+        if (announced && wrong === 'seq') continue;
+        const { live, stores, pointer } = await past({ announced });
+        await point(stores, { ...pointer, [wrong]: pointer[wrong] + 1 });
+        const { restored, content } = await live();
+        assert.equal(restored.from, 'snapshot', wrong);
+        assert.deepEqual(content, WHOLE);
+      }
+    }
+  });
+
+  test('without its store when that is older than journal and snapshot', async () => {
+    const { live, stores, pointer } = await past({ announced: true });
+    await point(stores, { ...pointer, commit: 1 });
+    const { restored, content } = await live();
+    assert.equal(restored.from, 'snapshot');
+    assert.deepEqual(content, WHOLE);
+  });
+
+  test('not at all when the store reflects a commit that the journal has lost', async () => {
+    const { live, stores, pointer } = await past({ announced: true });
+    await point(stores, { ...pointer, commit: 7 });
+    await assert.rejects(live(), error => isMillraceError(error, 'CHAIN_BROKEN'));
+    // The store was let go: whoever deletes it goes on with what is left.
+    await stores.discard(location);
+    assert.deepEqual((await live()).content, WHOLE);
+  });
+
+  test('not at all when commits between state and journal are lost', async () => {
+    const { live, stores, blobs } = await past({ announced: true });
+    stores.loseEverything();
+    for (const name of await blobs.list('')) await blobs.delete(name);
+    await assert.rejects(live(), error => isMillraceError(error, 'JOURNAL_CORRUPT'));
+
+    const other = await past({ announced: false });
+    const commits = other.broker.stream('J')!.lastSeq;
+    await other.log.trim({ stream: 'J', subject: 'j.0', before: commits });
+    other.stores.loseEverything();
+    await assert.rejects(other.live(), error => isMillraceError(error, 'JOURNAL_CORRUPT'));
+  });
+});
