@@ -1,0 +1,69 @@
+/** The journal on the wire: frozen bytes, since a journal outlives the version that wrote it. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import {
+  type Commit,
+  checksum,
+  decodeCommit,
+  decodeHead,
+  encodeCommit,
+  encodeMessage,
+} from '../../../lib/commit/entry.ts';
+
+const commit: Commit = {
+  epoch: 3,
+  commit: 4_294_967_301,
+  positions: { orders: 70_000, payments: 12 },
+  watermarkMs: 1_767_225_600_000,
+  delta: new Uint8Array([1, 2, 3]),
+  outbox: {
+    frames: [{ exit: 0, partition: 2, row: 5, bytes: new Uint8Array([9]) }],
+    rows: [
+      {
+        sink: 'sink',
+        subjects: ['out.a'],
+        subjectOf: [0, 0],
+        bytes: new Uint8Array([123, 125, 91, 93]),
+        lengths: [2, 2],
+        origins: [65, -1],
+        headers: [{ name: 'value' }, {}],
+      },
+    ],
+  },
+  relayedThrough: 4_294_967_300,
+  tails: { sink: 17 },
+  snapshot: 0,
+};
+const head = { kind: 'commit', part: 1, parts: 2, epoch: 3, commit: commit.commit, crcBefore: 0xdeadbeef } as const;
+
+const HEAD_HEX = '0101000100020000000341f0000000500000deadbeef';
+const BODY_HEX =
+  '0101530000008c07900286701101000c87000080aa6db779428b030102038c028c018c040002058b01098c018c07898c01898c0200008b047b7d5b5d8c0202028c024184ff8c02900189900087000040000000f041900111005b226f7264657273222c227061796d656e7473222c2273696e6b222c226f75742e61222c226e616d65222c2276616c7565222c2273696e6b225d';
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+describe('a journal message', () => {
+  test('has the bytes that it has always had', () => {
+    assert.equal(hex(encodeMessage(head, new Uint8Array())), HEAD_HEX);
+    assert.equal(hex(encodeMessage(head, Buffer.from([7]))), `${HEAD_HEX}07`);
+    assert.equal(hex(encodeCommit(commit)), BODY_HEX);
+    assert.equal(checksum(Buffer.from('123456789')), 0xcbf43926);
+  });
+
+  test('of old bytes is read as what was written', () => {
+    assert.deepEqual(decodeHead(Buffer.from(`${HEAD_HEX}00`, 'hex')), head);
+    assert.deepEqual(decodeCommit(head, Buffer.from(BODY_HEX, 'hex')), commit);
+  });
+
+  test('says which of the three words it is', () => {
+    for (const kind of ['claim', 'commit', 'release'] as const) {
+      assert.equal(decodeHead(encodeMessage({ ...head, kind }, new Uint8Array())).kind, kind);
+    }
+  });
+
+  test('that is cut short, of another version or of an unknown kind is refused', () => {
+    for (const text of [HEAD_HEX.slice(2), `02${HEAD_HEX.slice(2)}`, `0103${HEAD_HEX.slice(4)}`]) {
+      assert.throws(() => decodeHead(Buffer.from(text, 'hex')), { code: 'JOURNAL_CORRUPT' });
+    }
+  });
+});

@@ -1,0 +1,122 @@
+/** The frame on the wire: frozen bytes, since channels outlive the version that wrote them. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Random } from '../../../lib/base/random.ts';
+import {
+  decodeBroadcast,
+  decodeFrame,
+  decodeFrameHead,
+  encodeBroadcast,
+  encodeFrame,
+  type Frame,
+  isBeyond,
+} from '../../../lib/record/frame.ts';
+import { NO_ORIGIN, originOf, SOURCES_MAX, seqOfOrigin, sourceOfOrigin } from '../../../lib/record/origin.ts';
+
+const frame: Frame = {
+  position: 41,
+  row: 2,
+  watermarkMs: 1_767_225_600_000,
+  idle: false,
+  bootstrapped: true,
+  columns: {
+    keys: ['a', null],
+    timesMs: [1_767_225_600_500, 1_767_225_600_400],
+    origins: [originOf(1, 42), originOf(1, 43)],
+    ids: ['x', null],
+    values: [
+      { id: 1, name: 'one' },
+      { id: 2, name: 'two' },
+    ],
+  },
+  letters: [
+    {
+      operator: 'orders',
+      code: 'RECORD_INVALID',
+      message: 'no',
+      bytes: Buffer.from([1, 2]),
+      origin: originOf(1, 41),
+      index: 3,
+      subject: 'in.orders',
+    },
+  ],
+};
+
+const FRAME_HEX =
+  '010101650000008c078c04290287000080aa6db77942028c0289808c028700409faa6db77942849c8c0285810a408c0289808b280101090000008c0290020189c002895b226964222c226e616d65222c226f6e65222c2274776f225d8c018c078989898b02010285410a03895b2261222c2278222c226f7264657273222c225245434f52445f494e56414c4944222c226e6f222c22696e2e6f7264657273225d';
+const BROADCAST_HEX = '010101100000008c018c04290287000080aa6db7794202';
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+const unhex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
+const head = ({ position, row, watermarkMs, idle, bootstrapped }: Frame) => ({
+  position,
+  row,
+  watermarkMs,
+  idle,
+  bootstrapped,
+});
+/** Letters' bytes come back as whatever kind of byte array. */
+const plain = (one: Frame): Frame => ({
+  ...one,
+  letters: one.letters.map(letter => ({ ...letter, bytes: new Uint8Array(letter.bytes) })),
+});
+
+describe('a frame', () => {
+  test('has the bytes that it has always had', () => {
+    assert.equal(hex(encodeFrame(frame)), FRAME_HEX);
+    assert.equal(hex(encodeBroadcast(head(frame))), BROADCAST_HEX);
+  });
+
+  test('of old bytes is read as what was written', () => {
+    assert.deepEqual(plain(decodeFrame(unhex(FRAME_HEX))), plain(frame));
+    assert.deepEqual(decodeFrameHead(unhex(FRAME_HEX)), head(frame));
+    assert.deepEqual(decodeBroadcast(unhex(BROADCAST_HEX)), head(frame));
+  });
+
+  test('comes back as it was, whatever is in it', () => {
+    const random = new Random(11);
+    for (let round = 0; round < 300; round++) {
+      const count = random.int(6);
+      const list = <T>(make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
+      const some: Frame = {
+        position: random.int(2 ** 40),
+        row: random.int(9),
+        watermarkMs: random.chance(0.2) ? Number.NEGATIVE_INFINITY : random.int(2 ** 41),
+        idle: random.chance(0.5),
+        bootstrapped: random.chance(0.5),
+        columns: {
+          keys: list(i => (random.chance(0.2) ? null : `k${i}`)),
+          timesMs: list(() => random.int(2 ** 41) - 1_000),
+          origins: list(() => (random.chance(0.1) ? NO_ORIGIN : originOf(random.int(64), random.int(2 ** 40)))),
+          ids: random.chance(0.5) && count > 0 ? list(i => `id${i}`) : null,
+          values: list(i => (random.chance(0.3) ? { a: i, b: [random.int(9)] } : random.chance(0.5) ? 'text' : null)),
+        },
+        letters: list(i => ({ ...frame.letters[0]!, index: i, bytes: new Uint8Array(random.int(4)) })),
+      };
+      assert.deepEqual(plain(decodeFrame(encodeFrame(some))), some);
+    }
+  });
+
+  test('of another version or form is refused', () => {
+    for (const bytes of [new Uint8Array(), unhex('02' + FRAME_HEX.slice(2)), unhex('01c0'), unhex('0191c0')]) {
+      assert.throws(() => decodeFrame(bytes), { code: 'JOURNAL_CORRUPT' });
+    }
+  });
+
+  test('is beyond another by its position, then by its row', () => {
+    assert.equal(isBeyond({ position: 2, row: 0 }, { position: 1, row: 9 }), true);
+    assert.equal(isBeyond({ position: 1, row: 2 }, { position: 1, row: 1 }), true);
+    assert.equal(isBeyond({ position: 1, row: 1 }, { position: 1, row: 1 }), false);
+    assert.equal(isBeyond({ position: 1, row: 9 }, { position: 2, row: 0 }), false);
+  });
+});
+
+test('an origin gives back its source and sequence, as far as sequences are exact', () => {
+  for (const seq of [1, 2, 63, 64, 2 ** 32, 2 ** 47 - 1]) {
+    for (const source of [0, 1, SOURCES_MAX - 1]) {
+      const origin = originOf(source, seq);
+      assert.ok(Number.isSafeInteger(origin));
+      assert.deepEqual([sourceOfOrigin(origin), seqOfOrigin(origin)], [source, seq]);
+    }
+  }
+});
