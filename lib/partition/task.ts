@@ -1,3 +1,16 @@
+/**
+ * The task: one partition of one stage, an actor with one batch in hand. READ `commit/journal.ts` FIRST.
+ *
+ *   claim ─► restore ─► send what is not out ─► ┌─ feed ─► execute ─► commit ─► relay ─┐ ─► release
+ *                                               └──────────────────────────────────────┘
+ *
+ * A batch is as large as what waits and as small as what has arrived. While commit N is on its way to the journal, batch
+ * N+1 executes; its own append waits for N. Nothing that a batch did is visible before its commit has landed, and if a
+ * commit is refused the task is dropped with all its memory, so state is changed in place and never undone.
+ *
+ * The loop sleeps until `#wake`, and on waking looks at everything again: a wake-up cannot be lost, whichever of the
+ * gates (input, room in the relay, the clock, stop) it came from.
+ */
 import { isMillraceError } from '../base/errors.ts';
 import { Journal } from '../commit/journal.ts';
 import { bytesOf, isEmpty, type Outbox } from '../commit/outbox.ts';
