@@ -81,7 +81,7 @@ describe('the journal', () => {
     assert.deepEqual([next.epoch, next.commit, next.commits], [2, 3, 3]);
     const read = await all(next);
     assert.deepEqual(
-      read.map(({ firstSeq, lastSeq, crc, ...commit }) => ({
+      read.map(({ firstSeq, lastSeq, crc, bytes, ...commit }) => ({
         ...commit,
         delta: commit.delta && new Uint8Array(commit.delta),
       })),

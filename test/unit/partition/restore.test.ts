@@ -87,6 +87,18 @@ describe('a task is restored', () => {
     }
   });
 
+  test('with the tails of destinations that only commits before the cut have named', async () => {
+    const { live } = await makeWorld();
+    const life = await live();
+    await life.commit('early');
+    await life.commit('late', { checkpoint: true });
+    await life.checkpoints.settle();
+    await life.commit('late');
+    await life.restored.store.close();
+    const { restored } = await live();
+    assert.deepEqual(restored.tails, { early: 1, late: 3 });
+  });
+
   test('without its store when that reflects a commit which is not the one of that number (H)', async () => {
     for (const announced of [false, true]) {
       for (const wrong of ['crc', 'seq'] as const) {

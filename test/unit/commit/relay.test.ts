@@ -1,0 +1,129 @@
+/** The relay of a task: everything that commits say goes out, and "all up to here is out" is never said too early. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Outbox } from '../../../lib/commit/outbox.ts';
+import { Relay } from '../../../lib/commit/relay.ts';
+import { SharedStream } from '../../../lib/commit/shared-outlet.ts';
+import type { Log } from '../../../lib/port/log.ts';
+import { decodeBroadcast, emptyColumns, encodeFrame } from '../../../lib/record/frame.ts';
+import { makeBroker, numbered, rowsOf, sender, sinkOf, withCall } from './rig.ts';
+
+async function makeWorld() {
+  const world = await makeBroker();
+  const { clock, random, log, broker } = world;
+  await log.ensureStream({ name: 'MR_p_x_next', subjects: ['_mr.p.x.next.>', '_mr.p.w.next.>'] });
+  const errors: unknown[] = [];
+  const relay = (by: Log = log) =>
+    new Relay({
+      pipeline: 'p',
+      stage: 's',
+      partition: 0,
+      routes: [{ exit: 0, stage: 'next', input: 'in', lagMs: 5 }],
+      sinks: new Map([['sink', sinkOf()]]),
+      sender,
+      log: by,
+      clock,
+      random,
+      shared: stream => new SharedStream({ stream, log: by, clock, random }),
+      tails: {},
+      relayedThrough: 0,
+      inheritedTo: 0,
+      onProgress: () => {},
+      onFailed: error => errors.push(error),
+    });
+  const last = (subject: string) => broker.stream('MR_p_x_next')!.lastOf(subject);
+  const rest = () => clock.run(clock.monotonic() + 5_000);
+  return { ...world, relay, last, rest, errors };
+}
+
+function frames(commit: number, rows: readonly number[]): Outbox['frames'] {
+  return rows.map(row => {
+    const head = { position: commit, row, watermarkMs: 0, idle: false, bootstrapped: true };
+    return { exit: 0, partition: 1, row, bytes: encodeFrame({ ...head, columns: emptyColumns(), letters: [] }) };
+  });
+}
+
+const rows = (commit: number, count: number): Outbox => ({ frames: [], rows: [rowsOf(numbered(commit, count))] });
+const CHANNEL = '_mr.p.x.next.1.in.t-s-0';
+const WORD = '_mr.p.w.next.in.t-s-0';
+
+describe('the relay', () => {
+  test('says that a commit is out when all of it and all before it is', async () => {
+    const { relay, log, rest, rows: sent } = await makeWorld();
+    let open: () => void = () => {};
+    const gate = new Promise<void>(resolve => {
+      open = resolve;
+    });
+    const slow = withCall(log, 'append', really => async message => {
+      if (message.subject.startsWith('out.')) await gate;
+      return really(message);
+    });
+    const out = relay(slow);
+    out.send(1, { ...rows(1, 2), frames: frames(1, [1]) }, 10);
+    out.send(2, { frames: frames(2, [1]), rows: [] }, 20);
+    out.send(3, { frames: [], rows: [] }, 30);
+    await rest();
+    assert.equal(out.relayedThrough, 0);
+    assert.ok(out.backlogBytes > 0);
+    open();
+    await rest();
+    assert.equal(out.relayedThrough, 3);
+    assert.equal(out.backlogBytes, 0);
+    assert.equal(out.rowsSent, 2);
+    assert.deepEqual(sent(), numbered(1, 2));
+  });
+
+  test('tells each destination’s last sequence once, when it has changed', async () => {
+    const { relay, rest } = await makeWorld();
+    const out = relay();
+    out.send(1, { ...rows(1, 2), frames: frames(1, [1, 2]) }, 10);
+    await rest();
+    assert.deepEqual(out.takeTails(), { sink: 1, 'x0.1': 2 });
+    assert.deepEqual(out.takeTails(), {});
+    out.send(2, rows(2, 1), 20);
+    await rest();
+    assert.deepEqual(out.takeTails(), { sink: 2 });
+  });
+
+  test('goes on between two frames of one commit where a former owner ended', async () => {
+    const { relay, rest, log, broker, errors } = await makeWorld();
+    let left = 1;
+    const dying = withCall(log, 'append', really => message => (left-- > 0 ? really(message) : new Promise(() => {})));
+    for (const by of [dying, log]) {
+      const out = relay(by);
+      out.send(1, { frames: frames(1, [3, 7]), rows: [] }, 10);
+      out.send(2, { frames: frames(2, [2]), rows: [] }, 20);
+      await rest();
+      if (by === log) assert.equal(out.relayedThrough, 2);
+    }
+    assert.equal(broker.stream('MR_p_x_next')!.lastSeq, 3);
+    assert.deepEqual(errors, []);
+  });
+
+  test('tells event time only as far as what is sent, less what the records may trail, and no word twice', async () => {
+    const { relay, rest, log, last } = await makeWorld();
+    let closed = true;
+    const slow = withCall(
+      log,
+      'append',
+      really => message => (closed && message.subject === CHANNEL ? new Promise(() => {}) : really(message)),
+    );
+    const stuck = relay(slow);
+    stuck.send(1, { frames: frames(1, [1]), rows: [] }, 1_000);
+    await rest();
+    await stuck.tell();
+    assert.equal(last(WORD), null);
+    stuck.stop();
+    closed = false;
+    const out = relay();
+    out.send(1, { frames: frames(1, [1]), rows: [] }, 1_000);
+    await rest();
+    for (let i = 0; i < 2; i++) await out.tell();
+    const word = last(WORD)!;
+    const { position, watermarkMs } = decodeBroadcast(word.data);
+    assert.deepEqual([position, watermarkMs], [1, 995]);
+    assert.ok(word.seq > last(CHANNEL)!.seq);
+    await out.tell();
+    assert.equal(last(WORD)!.seq, word.seq);
+  });
+});
