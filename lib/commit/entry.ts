@@ -34,7 +34,7 @@ export interface EntryHead {
 export interface Commit {
   readonly epoch: number;
   readonly commit: number;
-  /** By input: the last sequence of its stream that is reflected. */
+  /** By input: the last sequence of its stream that is reflected, and what else an input knows itself again by. */
   readonly positions: Readonly<Record<string, number>>;
   /** The stage's watermark, ms. */
   readonly watermarkMs: number;

@@ -163,6 +163,13 @@ export class Journal {
     );
   }
 
+  /** Throws FENCED if a later owner has claimed the task since: then what we see of it need not fit together. */
+  async confirm(): Promise<void> {
+    const { log, stream } = this.#options;
+    const tail = await log.last({ stream, subject: this.subject });
+    if (tail !== null && tail.seq > this.#claimSeq) throw this.#fenced(tail);
+  }
+
   /** Appends the next commit. Throws FENCED when a later owner has claimed the task. */
   async append(commit: Commit): Promise<{ firstSeq: number; lastSeq: number; crc: number; bytes: number }> {
     invariant(commit.commit === this.#commit + 1, `commit ${commit.commit} follows ${this.#commit}`);

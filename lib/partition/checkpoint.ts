@@ -105,8 +105,11 @@ export class Checkpoints {
   async latest(): Promise<Snapshot | null> {
     const names = await this.#blobs.list(`${this.#prefix}/manifest/`);
     const newest = names.at(-1);
-    const bytes = newest === undefined ? null : await this.#blobs.get(newest);
-    if (newest === undefined || bytes === null) return null;
+    if (newest === undefined) return null;
+    const bytes = await this.#blobs.get(newest);
+    if (bytes === null) {
+      throw new MillraceError('CONFLICT', `snapshot ${newest} is gone: another owner has taken a newer one`);
+    }
     const [manifest, crc, tails] = unpack(bytes) as [Uint8Array, number, Record<string, number>];
     return { name: newest, manifest: decodeManifest(manifest), crc, tails };
   }

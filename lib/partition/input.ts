@@ -23,22 +23,28 @@ export interface Fed {
 
 const NOTHING: Fed = { records: 0, bytes: 0 };
 
+export interface Journaled {
+  readonly positions: Readonly<Record<string, number>>;
+  readonly watermarkMs: number;
+}
+
 export interface TaskInput {
   readonly name: string;
   /** A table, which is read to its end before anything else is taken. */
   readonly bootstrap: boolean;
-  /** `position`: up to where commits reflect it, 0 at first. `watermarkMs`: the stage's, as journaled. */
-  open(place: { position: number; watermarkMs: number }, onReady: () => void): Promise<void>;
+  /** Opens after what is journaled: the `places` of all inputs, and the stage's watermark. */
+  open(journaled: Journaled, onReady: () => void): Promise<void>;
   /** Passes on some of what has arrived. Throws what ended the reader. */
   feed(limits: { recordsMax: number; bytesMax: number }): Fed;
-  readonly position: number;
+  /** What a commit journals of this input, numbers by names of its own: how far it has been read. */
+  places(): Record<string, number>;
   /** Event time on this input, ms; -Infinity: some writer has not spoken yet. */
   readonly watermarkMs: number;
   /** It has fallen quiet, and holds nothing back. */
   readonly idle: boolean;
   readonly bootstrapped: boolean;
-  /** Commits reflect the input up to `position`: older messages may go. */
-  committed(position: number): void;
+  /** A commit with these places has landed: what they reflect may go. */
+  committed(places: Readonly<Record<string, number>>): void;
   stop(): Promise<void>;
 }
 
@@ -90,27 +96,28 @@ export class ChannelInput implements TaskInput {
     for (const writer of options.writers) this.#writers.set(writer, newWriter());
   }
 
-  async open(place: { position: number }, onReady: () => void): Promise<void> {
+  async open({ positions }: Journaled, onReady: () => void): Promise<void> {
     const { pipeline, stage, partition, log, name } = this.#options;
-    this.#position = place.position;
+    const position = positions[name] ?? 0;
+    this.#position = position;
     // A writer that has said its last word before our position would never be heard again: ask for it.
     await Promise.all(
       Array.from(this.#writers, async ([writer, state]) => {
         const subject = broadcastSubject(pipeline, { stage, input: name, writer });
         const last = await log.last({ stream: this.#stream, subject });
-        if (last !== null && last.seq <= place.position) hear(state, decodeBroadcast(last.data));
+        if (last !== null && last.seq <= position) hear(state, decodeBroadcast(last.data));
       }),
     );
     const subjects = [
       channelSubject(pipeline, { stage, partition, input: name, writer: '*' }),
       broadcastSubject(pipeline, { stage, input: name, writer: '*' }),
     ];
-    this.#reader = log.read({ stream: this.#stream, subjects, from: place.position + 1 });
+    this.#reader = log.read({ stream: this.#stream, subjects, from: position + 1 });
     this.#reader.onReady = onReady;
   }
 
-  get position(): number {
-    return this.#position;
+  places(): Record<string, number> {
+    return { [this.name]: this.#position };
   }
 
   /** The least of the writers that are not idle; when all are, the furthest that any has said. */
@@ -191,7 +198,8 @@ export class ChannelInput implements TaskInput {
     writer.seq = message.seq;
   }
 
-  committed(position: number): void {
+  committed(places: Readonly<Record<string, number>>): void {
+    const position = places[this.name] ?? 0;
     for (const writer of this.#writers.values()) if (writer.seq <= position) writer.committedSeq = writer.seq;
     if (this.#bytesSinceTrim < TRIM_BYTES || this.#trimming) return;
     this.#bytesSinceTrim = 0;
@@ -241,6 +249,9 @@ function hear(writer: Writer, head: FrameHead): void {
   writer.bootstrapped ||= head.bootstrapped;
 }
 
+/** Ends the name under which a source's stream is known again: its birth, ms since 1970. No input's name has an `@`. */
+const BORN = '@born';
+
 /** A keyless stage's input: the source, read by the task itself; its position and watermark are the task's. */
 export class DirectInput implements TaskInput {
   readonly name: string;
@@ -257,12 +268,15 @@ export class DirectInput implements TaskInput {
     return this.#source;
   }
 
-  async open(place: { position: number; watermarkMs: number }, onReady: () => void): Promise<void> {
-    await this.#source.open(place.position > 0 ? place : await this.#source.firstPlace(), onReady);
+  async open({ positions, watermarkMs }: Journaled, onReady: () => void): Promise<void> {
+    const position = positions[this.name];
+    const bornMs = positions[`${this.name}${BORN}`] ?? 0;
+    const place = position === undefined ? await this.#source.firstPlace() : { position, watermarkMs, bornMs };
+    await this.#source.open(place, onReady);
   }
 
-  get position(): number {
-    return this.#source.position;
+  places(): Record<string, number> {
+    return { [this.name]: this.#source.position, [`${this.name}${BORN}`]: this.#source.bornMs };
   }
 
   get watermarkMs(): number {

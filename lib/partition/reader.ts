@@ -56,6 +56,7 @@ export class Reader {
       clock,
       random,
       cursor,
+      bornMs: () => this.#source.bornMs,
       onLanded: () => this.#schedule(),
       onFailed: error => this.#fail(error),
     });

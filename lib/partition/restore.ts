@@ -39,15 +39,21 @@ export interface RestoreOptions {
 
 export async function restore(options: RestoreOptions): Promise<Restored> {
   const { journal, stores, location, checkpoints } = options;
-  // After the claim: every snapshot that a landed commit names can be seen, so the journal is not cut beyond ours.
-  const snapshot = await checkpoints.latest();
-  const commits: StoredCommit[] = [];
-  for await (const commit of journal.read()) commits.push(commit);
-  const { store, pointer } = await openStore({ stores, location, journal, commits, snapshot });
   try {
-    return await rebuild(options, { snapshot, commits, store, pointer });
+    // After the claim: every snapshot that a landed commit names can be seen, so the journal is not cut beyond ours.
+    const snapshot = await checkpoints.latest();
+    const commits: StoredCommit[] = [];
+    for await (const commit of journal.read()) commits.push(commit);
+    const { store, pointer } = await openStore({ stores, location, journal, commits, snapshot });
+    try {
+      return await rebuild(options, { snapshot, commits, store, pointer });
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
   } catch (error) {
-    await store.close();
+    // What does not fit together may be the work of an owner after us, and then it is no alarm.
+    await journal.confirm();
     throw error;
   }
 }

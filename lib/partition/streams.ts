@@ -15,7 +15,7 @@ import {
 import { type Plan, sourcesOf } from '../topology/plan.ts';
 
 /** A stage's channels hold what its tasks have not committed yet; when they are full, writers wait. */
-const CHANNELS_BYTES_MAX = 1 << 30;
+const CHANNELS_BYTES_MAX = 512 << 20;
 
 /** Settings of every stream that the plan would make, sources' captures first. */
 export function streamsOf(plan: Plan): StreamSettings[] {

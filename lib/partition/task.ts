@@ -202,10 +202,7 @@ export class Task {
     });
     for (const { commit, outbox, watermarkMs } of restored.unsent) this.#send(commit, outbox, watermarkMs);
     while (this.#relay.relayedThrough < this.#commits && !this.#stopping) await this.#woken();
-    for (const input of this.#inputs) {
-      const place = { position: restored.positions[input.name] ?? 0, watermarkMs: restored.watermarkMs };
-      await input.open(place, () => this.#wake());
-    }
+    for (const input of this.#inputs) await input.open(restored, () => this.#wake());
     this.#journaled.atMs = clock.monotonic();
     observer.emit({
       event: 'task.restored',
@@ -284,7 +281,7 @@ export class Task {
   }
 
   #positions(): Record<string, number> {
-    return Object.fromEntries(this.#inputs.map(input => [input.name, input.position]));
+    return Object.assign({}, ...this.#inputs.map(input => input.places()));
   }
 
   #isQuietCommitDue(): boolean {
@@ -343,7 +340,7 @@ export class Task {
       atMs: this.#around.clock.monotonic(),
     };
     this.#send(number, content.outbox, content.watermarkMs);
-    for (const input of this.#inputs) input.committed(content.positions[input.name] ?? 0);
+    for (const input of this.#inputs) input.committed(content.positions);
     if (snapshot !== null) await this.#checkpoints.cut(snapshot, this.journal);
     return { epoch: this.journal.epoch, commit: number, seq: landed.lastSeq, crc: landed.crc };
   }

@@ -20,6 +20,8 @@ import { Channel, type WriterState } from './channel.ts';
 /** Room for the frame's head and the message's headers beside the rows. */
 const HEADROOM_BYTES = 4096;
 const SAMPLES_MAX = 256;
+/** On broadcasts: when the source's stream was made, ms since 1970, as a sequence means nothing in another stream. */
+const HEADER_BORN = 'Millrace-Source-Born';
 
 /** One input of one stage, which this writer feeds. */
 export interface Route {
@@ -43,6 +45,8 @@ export interface RouterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly cursor: Cursor;
+  /** When the source's stream was made, ms since 1970. */
+  bornMs(): number;
   /** Called when something has landed, so that there may be room again. */
   onLanded(): void;
   onFailed(error: unknown): void;
@@ -79,19 +83,21 @@ export class Router {
   }
 
   /** Reads all tails. Returns where the source goes on: at the channel that is furthest behind. Null: nothing is sent yet. */
-  async open(): Promise<FrameHead | null> {
+  async open(): Promise<(FrameHead & { bornMs: number }) | null> {
     let behind: FrameHead | null = null;
     let started = true;
+    let bornMs = 0;
     for (const lane of this.#lanes) {
       const tail = await lane.broadcast.open();
       lane.told = tail === null ? null : decodeBroadcast(tail.data);
+      bornMs = Number(tail?.headers?.[HEADER_BORN] ?? bornMs);
       const heads = await Promise.all(lane.channels.map(channel => channel.open(lane.told)));
       for (const head of heads) {
         if (head === null) started = false;
         else if (behind === null || head.position < behind.position) behind = head;
       }
     }
-    return started ? behind : null;
+    return started && behind !== null ? { ...behind, bornMs } : null;
   }
 
   /** A letter goes the way of its message's records, to a task that commits it. */
@@ -155,7 +161,9 @@ export class Router {
     if (sample === undefined) return;
     const head = { ...sample, row: 0 };
     if (lane.told !== null && !isNews(head, lane.told)) return;
-    const outcome = await lane.broadcast.append(encodeBroadcast(head));
+    const outcome = await lane.broadcast.append(encodeBroadcast(head), {
+      [HEADER_BORN]: String(this.#options.bornMs()),
+    });
     if (outcome.kind === 'landed') lane.told = head;
     else {
       lane.broadcast.adopt(outcome.tail);

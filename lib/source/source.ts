@@ -32,6 +32,8 @@ export interface SourcePlace {
   readonly position: number;
   /** The watermark at that position. */
   readonly watermarkMs: number;
+  /** When the stream was made whose sequences these are, ms since 1970; 0: nothing of it has been read yet. */
+  readonly bornMs: number;
 }
 
 export class Source {
@@ -44,6 +46,7 @@ export class Source {
   /** Drops messages of other subjects here, since the server does it at thirty times the cost. */
   #matches: ((subject: string) => boolean) | null = null;
   #position = 0;
+  #bornMs = 0;
   #maxTimeMs = Number.NEGATIVE_INFINITY;
   #lastArrivalMs = 0;
   #bootstrapped = false;
@@ -65,19 +68,21 @@ export class Source {
   /** Where a source that has never run starts. */
   async firstPlace(): Promise<SourcePlace> {
     const watermarkMs = Number.NEGATIVE_INFINITY;
-    if (this.spec.start === 'first') return { position: 0, watermarkMs };
-    return { position: (await this.#info()).lastSeq, watermarkMs };
+    if (this.spec.start === 'first') return { position: 0, watermarkMs, bornMs: 0 };
+    return { position: (await this.#info()).lastSeq, watermarkMs, bornMs: 0 };
   }
 
   async open(place: SourcePlace, onReady: () => void): Promise<void> {
     const { stream, subject } = this.spec;
     const info = await this.#info();
-    if (info.lastSeq < place.position) {
+    const bornMs = Date.parse(info.created);
+    if (info.lastSeq < place.position || (place.bornMs !== 0 && place.bornMs !== bornMs)) {
       throw new MillraceError(
         'STREAM_CHANGED',
-        `source ${this.spec.name} has read stream ${stream} up to ${place.position}, but it ends at ${info.lastSeq}: it was recreated or lost data. Delete and deploy the pipeline again to start over.`,
+        `source ${this.spec.name} has read stream ${stream} up to ${place.position}, but this one was made at ${info.created} and ends at ${info.lastSeq}: it was recreated or lost data. Delete and deploy the pipeline again to start over.`,
       );
     }
+    this.#bornMs = bornMs;
     const alone = info.subjects.every(own => covers(subject, own));
     const byServer = !alone && !hasWildcard(subject);
     this.#matches = alone || byServer ? null : candidate => matches(subject, candidate);
@@ -99,6 +104,11 @@ export class Source {
 
   get position(): number {
     return this.#position;
+  }
+
+  /** When the stream was made, ms since 1970. */
+  get bornMs(): number {
+    return this.#bornMs;
   }
 
   get watermarkMs(): number {

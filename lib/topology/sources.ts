@@ -13,7 +13,7 @@ import type { Named } from './types.ts';
 
 /** How long the stream that Millrace makes for `capture: true` keeps messages, and how many bytes of them. */
 export const CAPTURE_AGE_MS = 7 * 86_400_000;
-export const CAPTURE_BYTES_MAX = 10 * 2 ** 30;
+export const CAPTURE_BYTES_MAX = 2 ** 30;
 const IDLE_AFTER_MS = 10_000;
 const FUTURE_MAX_MS = 3_600_000;
 
