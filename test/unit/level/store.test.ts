@@ -65,10 +65,13 @@ describe('a damaged store', () => {
     for (let round = 0; round < 24; round++) {
       await cp(pristine, root, { recursive: true, force: true });
       const folder = await incarnation();
-      const table = (await readdir(folder)).filter(name => name.endsWith('.ldb')).sort()[0];
-      assert.ok(table !== undefined, 'the buffer was small enough to make a table');
-      const size = (await readFile(join(folder, table))).length;
-      await flip(join(folder, table), Math.floor((size * (round + 0.5)) / 24));
+      // In every table: which of them a compaction has left behind is LevelDB's affair.
+      const tables = (await readdir(folder)).filter(name => name.endsWith('.ldb'));
+      assert.ok(tables.length > 0, 'the buffer was small enough to make a table');
+      for (const table of tables) {
+        const size = (await readFile(join(folder, table))).length;
+        await flip(join(folder, table), Math.floor((size * (round + 0.5)) / 24));
+      }
       const damaged = await open();
       if (damaged === null) {
         detected++;
