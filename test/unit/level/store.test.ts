@@ -59,6 +59,8 @@ describe('a damaged store', () => {
     const store = (await open(true))!;
     await fill(store, 3_000);
     await store.close();
+    // What a table was not ready for at closing is still in the log; opening brings it into one.
+    await (await open())!.close();
     const pristine = await mkdtemp(join(tmpdir(), 'millrace-level-'));
     await cp(root, pristine, { recursive: true });
     let detected = 0;
