@@ -192,7 +192,7 @@ describe('the stream of a source', () => {
       [
         ['hr.hired', 'hr', null],
         ['hr.*', 'hr', { maxAgeMs: 86_400_000, maxBytes: 1000 }],
-        ['hr.*.x', 'hr_any_x', { maxAgeMs: 604_800_000, maxBytes: 10_737_418_240 }],
+        ['hr.*.x', 'hr_any_x', { maxAgeMs: 604_800_000, maxBytes: 1_073_741_824 }],
       ],
     );
   });
