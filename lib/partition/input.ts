@@ -200,7 +200,8 @@ export class ChannelInput implements TaskInput {
 
   committed(places: Readonly<Record<string, number>>): void {
     const position = places[this.name] ?? 0;
-    for (const writer of this.#writers.values()) if (writer.seq <= position) writer.committedSeq = writer.seq;
+    // Reading is ahead of commits: what lies between is needed, and so is a channel's last message.
+    for (const writer of this.#writers.values()) writer.committedSeq = Math.min(writer.seq, position);
     if (this.#bytesSinceTrim < TRIM_BYTES || this.#trimming) return;
     this.#bytesSinceTrim = 0;
     this.#trimming = true;

@@ -1,0 +1,167 @@
+/** What a task reads: channels of several writers, their event time, their links, and what is trimmed behind. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { SimClock } from '../../../lib/memory/clock.ts';
+import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
+import { newCursor } from '../../../lib/operator/run.ts';
+import { ChannelInput } from '../../../lib/partition/input.ts';
+import { encodeBroadcast, encodeFrame, type FrameHead } from '../../../lib/record/frame.ts';
+import { broadcastSubject, channelSubject, channelsStream, channelsSubjects } from '../../../lib/record/names.ts';
+
+const PLACE = { pipeline: 'p', stage: 's', partition: 0 };
+const LIMITS = { recordsMax: 10_000, bytesMax: 1 << 20 };
+
+class Rig {
+  readonly clock = new SimClock();
+  readonly broker = new MemoryBroker({ clock: this.clock });
+  readonly log: MemoryLog = this.broker.client('test');
+  readonly got: unknown[] = [];
+  readonly failures: unknown[] = [];
+  readonly input: ChannelInput;
+
+  constructor(writers: readonly string[], options: { bootstrap?: boolean } = {}) {
+    const name = channelsStream('p', 's');
+    this.broker.create({ name, subjects: [...channelsSubjects('p', 's')] });
+    this.input = new ChannelInput({
+      ...PLACE,
+      name: 'in',
+      bootstrap: options.bootstrap ?? false,
+      writers,
+      log: this.log,
+      entry: { receive: (_key, value) => void this.got.push(value) },
+      cursor: newCursor(),
+      letter: () => assert.fail('no letter was sent'),
+      onFailed: error => this.failures.push(error),
+    });
+  }
+
+  subjectOf(writer: string): string {
+    return channelSubject('p', { ...PLACE, input: 'in', writer });
+  }
+
+  async frame(writer: string, value: unknown, head: Partial<FrameHead> = {}, expect?: number): Promise<number> {
+    const subject = this.subjectOf(writer);
+    const last = this.broker.stream(channelsStream('p', 's'))!.lastSeqOf(subject);
+    const columns = { keys: ['k'], timesMs: [1], origins: [64], ids: null, values: [value] };
+    const data = encodeFrame({ ...headOf(head), columns, letters: [] });
+    const outcome = await this.log.append({ subject, data, expect: expect ?? last });
+    assert.equal(outcome.kind, 'landed');
+    return outcome.kind === 'landed' ? outcome.seq : 0;
+  }
+
+  async broadcast(writer: string, head: Partial<FrameHead>): Promise<void> {
+    const subject = broadcastSubject('p', { stage: 's', input: 'in', writer });
+    await this.log.append({ subject, data: encodeBroadcast(headOf(head)) });
+  }
+
+  open(position = 0): Promise<void> {
+    const opened = this.input.open({ positions: { in: position }, watermarkMs: Number.NEGATIVE_INFINITY }, () => {});
+    return this.clock.runThrough(opened);
+  }
+
+  async feed(): Promise<void> {
+    await this.clock.run(this.clock.monotonic() + 100);
+    while (this.input.feed(LIMITS).bytes > 0) await this.clock.run(this.clock.monotonic() + 10);
+  }
+}
+
+function headOf(head: Partial<FrameHead>): FrameHead {
+  return { position: 1, row: 0, watermarkMs: Number.NEGATIVE_INFINITY, idle: false, bootstrapped: false, ...head };
+}
+
+describe('a channel input', () => {
+  test('is no further in event time than the writer that is furthest behind, whoever has written more', async () => {
+    const rig = new Rig(['r-a', 'r-b']);
+    await rig.open();
+    await rig.frame('r-a', 1, { watermarkMs: 900 });
+    await rig.feed();
+    assert.equal(rig.input.watermarkMs, Number.NEGATIVE_INFINITY, 'one writer has not spoken');
+    await rig.frame('r-b', 2, { watermarkMs: 100 });
+    await rig.frame('r-a', 3, { watermarkMs: 1_000 });
+    await rig.feed();
+    assert.equal(rig.input.watermarkMs, 100);
+    assert.deepEqual(rig.got, [1, 2, 3]);
+  });
+
+  test('is not held back by a writer that is idle, and is idle when all are', async () => {
+    const rig = new Rig(['r-a', 'r-b']);
+    await rig.open();
+    await rig.broadcast('r-a', { watermarkMs: 900 });
+    await rig.broadcast('r-b', { watermarkMs: 100, idle: true });
+    await rig.feed();
+    assert.deepEqual([rig.input.watermarkMs, rig.input.idle], [900, false]);
+    await rig.broadcast('r-a', { watermarkMs: 900, idle: true });
+    await rig.feed();
+    assert.deepEqual([rig.input.watermarkMs, rig.input.idle], [900, true]);
+    await rig.frame('r-b', 1, { watermarkMs: 950 });
+    await rig.feed();
+    assert.deepEqual([rig.input.watermarkMs, rig.input.idle], [950, false]);
+  });
+
+  test('never takes back what a writer has said of event time', async () => {
+    const rig = new Rig(['r-a']);
+    await rig.open();
+    await rig.broadcast('r-a', { watermarkMs: 500 });
+    await rig.broadcast('r-a', { watermarkMs: 400 });
+    await rig.feed();
+    assert.equal(rig.input.watermarkMs, 500);
+  });
+
+  test('knows after a restart what a writer said last before it', async () => {
+    const rig = new Rig(['r-a']);
+    await rig.broadcast('r-a', { watermarkMs: 700, bootstrapped: true });
+    await rig.open(1);
+    assert.deepEqual([rig.input.watermarkMs, rig.input.bootstrapped], [700, true]);
+  });
+
+  test('has been read to its end once every writer has said so', async () => {
+    const rig = new Rig(['r-a'], { bootstrap: true });
+    await rig.open();
+    await rig.frame('r-a', 1);
+    await rig.feed();
+    assert.equal(rig.input.bootstrapped, false);
+    await rig.broadcast('r-a', { bootstrapped: true });
+    await rig.broadcast('r-a', { bootstrapped: false });
+    await rig.feed();
+    assert.equal(rig.input.bootstrapped, true, 'and stays so');
+  });
+
+  test('stops at a frame that does not follow the one before it', async () => {
+    const rig = new Rig(['r-a']);
+    await rig.open();
+    const first = await rig.frame('r-a', 1);
+    await rig.feed();
+    const subject = rig.subjectOf('r-a');
+    const second = await rig.frame('r-a', 2);
+    await rig.frame('r-a', 3);
+    // The broker loses the second before it is read.
+    rig.broker.stream(channelsStream('p', 's'))!.trim(subject, second + 1);
+    await assert.rejects(rig.feed(), { code: 'CHAIN_BROKEN' });
+    assert.ok(second > first);
+    assert.deepEqual(rig.got, [1]);
+  });
+
+  test('trims what commits reflect, keeps the last message of a channel, and nothing that is not committed', async () => {
+    const rig = new Rig(['r-a']);
+    await rig.open();
+    const large = 'x'.repeat(500_000);
+    const seqs: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      seqs.push(await rig.frame('r-a', large));
+      await rig.feed();
+    }
+    rig.input.committed({ in: seqs[9]! });
+    await rig.feed();
+    const kept = seqs.filter(seq => rig.broker.stream(channelsStream('p', 's'))!.at(seq) !== null);
+    assert.deepEqual(kept, seqs.slice(9), 'what was read since that commit is needed if we restart');
+    for (let i = 0; i < 20; i++) {
+      seqs.push(await rig.frame('r-a', large));
+      await rig.feed();
+    }
+    rig.input.committed({ in: seqs.at(-1)! });
+    await rig.feed();
+    const left = seqs.filter(seq => rig.broker.stream(channelsStream('p', 's'))!.at(seq) !== null);
+    assert.deepEqual(left, [seqs.at(-1)], 'the tail says to its writer where to go on');
+    assert.deepEqual(rig.failures, []);
+  });
+});
