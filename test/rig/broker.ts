@@ -1,16 +1,17 @@
 /** The broker that the demo and the bench start: found as `millrace dev` finds it, as a process of its own. */
 import { join } from 'node:path';
 import { readEnvironment } from '../../cmd/config.ts';
-import { findServer } from '../../lib/nats/find-server.ts';
+import { type FoundServer, findServer } from '../../lib/nats/find-server.ts';
 import { type NatsServer, startServer } from '../../lib/nats/server.ts';
+
+/** The binary, fetched if need be. Throws SERVER_NOT_FOUND with what was tried. */
+export function findBroker(say: (line: string) => void): Promise<FoundServer> {
+  const { cacheDir, natsServer } = readEnvironment();
+  return findServer({ cacheDir: join(cacheDir, 'nats-server'), variable: natsServer ?? undefined, log: say });
+}
 
 /** Throws SERVER_NOT_FOUND with what was tried, BROKER_UNAVAILABLE when it does not come up. */
 export async function startBroker(options: { dataDir: string; say: (line: string) => void }): Promise<NatsServer> {
-  const { cacheDir, natsServer } = readEnvironment();
-  const found = await findServer({
-    cacheDir: join(cacheDir, 'nats-server'),
-    variable: natsServer ?? undefined,
-    log: options.say,
-  });
-  return startServer({ dataDir: options.dataDir, binary: found.binary });
+  const { binary } = await findBroker(options.say);
+  return startServer({ dataDir: options.dataDir, binary });
 }
