@@ -104,11 +104,7 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
   }
 
   #settle(through: Progress): void {
-    for (const item of this.#queue.dropThrough(through)) this.#options.onSent(item, this.#options.chain.seq);
-    const front = this.#queue.at(0);
-    if (front !== undefined && front.commit === through.position && front.rowFrom < through.row) {
-      this.#queue.replaceFront({ ...front, rowFrom: through.row });
-    }
+    for (const item of this.#queue.settle(through)) this.#options.onSent(item, this.#options.chain.seq);
   }
 
   stop(): void {

@@ -30,12 +30,6 @@ export class OutgoingQueue<T extends Outgoing> {
     return this.#items[this.#first + index];
   }
 
-  /** Replaces the front item by what is left of it. */
-  replaceFront(item: T): void {
-    this.bytes += item.bytes - this.#items[this.#first]!.bytes;
-    this.#items[this.#first] = item;
-  }
-
   shift(): T | undefined {
     const item = this.#items[this.#first];
     if (item === undefined) return undefined;
@@ -48,14 +42,18 @@ export class OutgoingQueue<T extends Outgoing> {
     return item;
   }
 
-  /** Takes off what the destination already holds. Returns the items that are wholly in. */
-  dropThrough(progress: Progress): T[] {
+  /** Takes off what the destination holds, rows of the front item included. Returns the items that are wholly in. */
+  settle(through: Progress): T[] {
     const done: T[] = [];
-    for (;;) {
-      const front = this.at(0);
-      if (front === undefined || isBeyond({ position: front.commit, row: front.rowTo }, progress)) return done;
+    let front = this.at(0);
+    while (front !== undefined && !isBeyond({ position: front.commit, row: front.rowTo }, through)) {
       done.push(this.shift()!);
+      front = this.at(0);
     }
+    if (front !== undefined && front.commit === through.position && front.rowFrom < through.row) {
+      this.#items[this.#first] = { ...front, rowFrom: through.row };
+    }
+    return done;
   }
 }
 

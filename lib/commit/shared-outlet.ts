@@ -30,7 +30,6 @@ import type { SinkSpec } from './sink-spec.ts';
 
 const BATCH_MESSAGES_MAX = 1000;
 const BATCH_BYTES_MAX = 4 << 20;
-/** Messages of a batch are also held against this until each is sent, as the broker stages them in memory. */
 const RETRY_BASE_MS = 10;
 const RETRY_MAX_MS = 1000;
 
@@ -76,11 +75,7 @@ class Seat implements Outlet<RowsItem> {
   }
 
   settle(through: Progress): void {
-    for (const item of this.queue.dropThrough(through)) this.options.onSent(item, this.markerSeq ?? 0);
-    const front = this.queue.at(0);
-    if (front !== undefined && front.commit === through.position && front.rowFrom < through.row) {
-      this.queue.replaceFront({ ...front, rowFrom: through.row });
-    }
+    for (const item of this.queue.settle(through)) this.options.onSent(item, this.markerSeq ?? 0);
   }
 
   /** What the marker's last message says. */

@@ -5,11 +5,10 @@
  * record is sent twice or left out:
  * - a reader's frame: all records of source messages ≤ `position`, and the first `row` records of message `position`+1
  * - a stage task's frame: all records of commits < `position`, and the first `row` of commit `position`
- * `row` counts this channel's records only. `ends` (stage frames) says that commit `position` has no more for this
- * channel; it saves a comparison with what follows.
+ * `row` counts this channel's records only.
  *
- * Layout: a version byte, then one msgpack array. Times and origins are a first value and differences, since msgpack
- * writes small integers in a byte; values are columns of `rows.ts`.
+ * Layout: a version byte, then one packed list (`rows.ts`). Times and origins are a first value and differences, since
+ * small integers are packed into few bytes.
  */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { decodeRows, encodeRows, pack, unpack } from './rows.ts';
