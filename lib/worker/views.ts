@@ -1,0 +1,145 @@
+/**
+ * What can be seen of a cluster beside its pipelines: workers, tasks, state, letters, events. Plain values, made here, passed
+ * on by the API, drawn by the CLI. Times are ms since 1970.
+ */
+import type { Event } from '../observe/events.ts';
+import type { TaskStatus } from '../observe/status.ts';
+import type { Key } from '../record/key.ts';
+
+export interface WorkerView {
+  readonly name: string;
+  /** `host:port` of its API; null: other workers are not told. */
+  readonly address: string | null;
+  readonly version: string;
+  readonly active: boolean;
+  readonly startedAtMs: number;
+  readonly seenAtMs: number;
+  readonly pipelines: number;
+  readonly tasks: number;
+}
+
+export interface TaskView {
+  readonly pipeline: string;
+  readonly worker: string;
+  readonly status: TaskStatus;
+}
+
+/** A table of an operator, over all its partitions. */
+export interface TableView {
+  readonly operator: string;
+  readonly table: string;
+  readonly stage: string;
+  readonly entries: number;
+  /** About. */
+  readonly bytes: number;
+}
+
+export interface EntryView {
+  readonly operator: string;
+  readonly table: string;
+  readonly partition: number;
+  readonly bucket: number;
+  readonly key: Key;
+  /** Plain data: what JSON can say. */
+  readonly value: unknown;
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  /** Null: this was the last. */
+  readonly nextPageToken: string | null;
+}
+
+export interface ScanOptions {
+  readonly operator: string;
+  /** Null: all. */
+  readonly table: string | null;
+  /** Null: all. */
+  readonly partition: number | null;
+  readonly pageSize: number;
+  /** Null: from the beginning. */
+  readonly pageToken: string | null;
+}
+
+/** Reads the state of a running pipeline, each task between two of its batches. Changes nothing. */
+export interface StateReader {
+  tables(): Promise<readonly TableView[]>;
+  /** All that `operator` remembers of `key`. Throws NOT_FOUND: no such operator, or it keeps no state. */
+  get(options: { operator: string; key: Key }): Promise<readonly EntryView[]>;
+  /** Throws NOT_FOUND, INVALID_ARGUMENT (a page token that is not ours). */
+  scan(options: ScanOptions): Promise<Page<EntryView>>;
+}
+
+export type LetterKind = 'dead' | 'late';
+
+export interface LetterView {
+  /** Its sequence in the stream of letters. */
+  readonly number: number;
+  readonly kind: LetterKind;
+  readonly operator: string;
+  /** Null for late records. */
+  readonly code: string | null;
+  readonly message: string;
+  readonly atMs: number;
+  /** Subject of the message that it came in; null: it was made by the pipeline. */
+  readonly subject: string | null;
+  /** Which record of that message it is, from 0. */
+  readonly index: number;
+  readonly sizeBytes: number;
+  readonly truncated: boolean;
+  /** Null where it was not asked for. */
+  readonly content: Uint8Array | null;
+  readonly headers: Readonly<Record<string, string>> | null;
+}
+
+/** All that meet every condition given; null and empty mean no condition. */
+export interface LetterFilter {
+  readonly pipeline: string;
+  readonly kind: LetterKind | null;
+  readonly operator: string | null;
+  readonly code: string | null;
+  readonly numbers: readonly number[];
+  readonly sinceMs: number | null;
+}
+
+export interface ReplayProgress {
+  readonly seen: number;
+  readonly replayed: number;
+  readonly skipped: number;
+  readonly total: number;
+  /** Why some were skipped, each reason once. */
+  readonly reasons: readonly string[];
+}
+
+export interface DiscardProgress {
+  readonly seen: number;
+  readonly discarded: number;
+  readonly total: number;
+}
+
+/** The letters of pipelines. Methods throw NOT_FOUND when there is no such pipeline or letter. */
+export interface Letters {
+  list(
+    filter: LetterFilter,
+    page: { pageSize: number; pageToken: string | null; content: boolean },
+  ): Promise<Page<LetterView> & { readonly total: number }>;
+  get(pipeline: string, number: number): Promise<LetterView>;
+  /** Publishes contents again where they came from, or at `toSubject`; yields now and then, and at the end. */
+  replay(
+    filter: LetterFilter,
+    options: { toSubject: string | null; dryRun: boolean; keep: boolean },
+  ): AsyncIterable<ReplayProgress>;
+  discard(filter: LetterFilter, options: { dryRun: boolean }): AsyncIterable<DiscardProgress>;
+}
+
+export interface SeenEvent {
+  readonly atMs: number;
+  readonly event: Event;
+}
+
+/** The last events of this worker, and each that follows. */
+export interface EventHistory {
+  past(options: { count: number }): readonly SeenEvent[];
+  /** Calls back with each event from now on, until the returned function is called. */
+  follow(seen: (event: SeenEvent) => void): () => void;
+}
