@@ -5,10 +5,10 @@
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { isMillraceError, messageOf } from '../lib/base/errors.ts';
+import { VERSION } from '../lib/base/package.ts';
 import { jsonLog, textLog } from '../lib/observe/log.ts';
 import { addressOf, ENVIRONMENT_HELP, type Environment, readEnvironment } from './config.ts';
 import type { OutputFormat } from './output.ts';
-import { VERSION } from './version.ts';
 
 /** Commands load what they need when they run: `--help` should not wait for a broker's client. */
 const pipelines = () => import('./pipelines.ts');

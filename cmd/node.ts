@@ -10,13 +10,13 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../lib/base/clock.ts';
 import { MillraceError } from '../lib/base/errors.ts';
+import { VERSION } from '../lib/base/package.ts';
 import { AdminServer } from '../lib/control/server.ts';
 import { storeError } from '../lib/level/disk.ts';
 import type { LinkStatus, NatsOptions } from '../lib/nats/connection.ts';
 import type { Event, Observer } from '../lib/observe/events.ts';
 import { Commands } from '../lib/worker/commands.ts';
 import { Worker } from '../lib/worker/worker.ts';
-import { VERSION } from './version.ts';
 import { type Ground, openGround } from './wiring.ts';
 
 export interface NodeOptions {

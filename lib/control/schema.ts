@@ -1,12 +1,12 @@
 /**
  * The control interface's schema at run time, read from `proto/`: paths, encoders and decoders of its methods.
  */
-import { fileURLToPath } from 'node:url';
 import { logVerbosity, type MethodDefinition, type ServiceDefinition, setLogVerbosity } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { invariant } from '../base/errors.ts';
+import { packageFile } from '../base/package.ts';
 
-const FILE = fileURLToPath(new URL('../../proto/millrace/admin/v1/admin.proto', import.meta.url));
+const FILE = packageFile('proto/millrace/admin/v1/admin.proto');
 const SERVICE = 'millrace.admin.v1.AdminService';
 
 export type MethodName =
