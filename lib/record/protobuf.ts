@@ -5,7 +5,8 @@
  * Uint8Arrays; fields that are not set have their defaults, except `optional` ones, members of a `oneof` and (as null)
  * messages. Any bytes that happen to be well-formed are read as the type: the format has no mark of its own.
  */
-import protobufjs from 'protobufjs';
+import { createRequire } from 'node:module';
+import type protobufjs from 'protobufjs';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { type Decoder, unreadableCause } from './format.ts';
 
@@ -50,9 +51,10 @@ function typeOf(options: ProtobufOptions): protobufjs.Type {
 }
 
 function rootOf(options: ProtobufOptions): protobufjs.Root {
-  if ('proto' in options) return protobufjs.parse(options.proto).root;
-  if ('file' in options) return protobufjs.loadSync(options.file);
-  return options.root;
+  if ('root' in options) return options.root;
+  // Loaded here: most pipelines do without, and every worker would start later by a tenth.
+  const library = createRequire(import.meta.url)('protobufjs') as typeof protobufjs;
+  return 'proto' in options ? library.parse(options.proto).root : library.loadSync(options.file);
 }
 
 /** Whether values of the type can hold what must be converted; most types are spared the walk. */

@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { type BuildFailure, build, type Message, type Plugin } from 'esbuild';
+import type { BuildFailure, Message, Plugin } from 'esbuild';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import type { Bundle } from './host.ts';
 
@@ -38,6 +38,8 @@ export async function bundlePipeline(file: string): Promise<Bundle> {
   }
   const root = projectRoot(path);
   const names = Object.keys(await import('../index.ts')).filter(name => name !== 'default');
+  // Loaded here: a worker is handed bundles and never makes one.
+  const { build } = await import('esbuild');
   let code: Uint8Array;
   try {
     const result = await build({
@@ -97,7 +99,7 @@ const take = name => {
         sideEffects: false,
       }));
       building.onResolve({ filter: /^millrace\// }, ({ path }) => ({
-        errors: [{ text: `${path} is not public; import from 'millrace'` }],
+        errors: [{ text: `${path} is not for pipelines; import from 'millrace'` }],
       }));
       building.onLoad({ filter: /.*/, namespace: 'library' }, () => ({ contents: `${lookup}\n${exports.join('\n')}` }));
     },

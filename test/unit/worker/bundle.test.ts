@@ -118,7 +118,7 @@ export type Y = Missing;
     );
     await assert.rejects(
       bundled("import { x } from 'millrace/lib/base';\nx;"),
-      invalid(/millrace\/lib\/base is not public; import from 'millrace'/),
+      invalid(/millrace\/lib\/base is not for pipelines; import from 'millrace'/),
     );
   });
 

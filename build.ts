@@ -1,0 +1,79 @@
+/**
+ * The build: from the sources to what the package holds, in `dist/`. JavaScript by esbuild, declarations by tsc.
+ *
+ * All entry points are built together with splitting, so that each module of lib is in one file only: `millrace`,
+ * `millrace/testing`, `millrace/client` and the command share one instance of it. All files lie in one folder, which
+ * `topology/graph.ts` relies on to tell our stack frames from the author's. Nothing is minified and no source maps are
+ * shipped: what a stack trace shows can be read as it is.
+ *
+ * Dependencies are not bundled. It would save the command another 0.1 s, but some of them read files beside themselves,
+ * and nobody could patch them.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const ROOT = fileURLToPath(new URL('.', import.meta.url));
+const OUT = join(ROOT, 'dist');
+/** What becomes `dist`, once it is whole. */
+const PARTIAL = join(ROOT, `.dist-${process.pid}`);
+
+/** What can be imported, by the name of its file in `dist`. */
+const LIBRARY: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries({ index: 'lib/index.ts', testing: 'lib/testing.ts', client: 'lib/client.ts' }).filter(([, f]) =>
+    existsSync(join(ROOT, f)),
+  ),
+);
+
+async function javascript(): Promise<void> {
+  await build({
+    absWorkingDir: ROOT,
+    entryPoints: { ...LIBRARY, millrace: 'cmd/millrace.ts' },
+    outdir: PARTIAL,
+    bundle: true,
+    splitting: true,
+    packages: 'external',
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    logLevel: 'warning',
+  });
+}
+
+/** Declarations keep the folders of lib; those that no entry point leads to are dropped. */
+function declarations(): void {
+  const types = join(PARTIAL, 'types');
+  const compiler = join(ROOT, 'node_modules', '.bin', 'tsc');
+  execFileSync(compiler, ['--project', join(ROOT, 'tsconfig.build.json'), '--outDir', types], { stdio: 'inherit' });
+  const reached = new Set<string>();
+  const follow = (file: string): void => {
+    if (reached.has(file)) return;
+    reached.add(file);
+    const text = readFileSync(file, 'utf8').replace(
+      /((?:from|import\()\s*)(['"])(\.{1,2}\/[^'"]+)\.ts\2/g,
+      (_, before: string, quote: string, path: string) => {
+        follow(join(dirname(file), `${path}.d.ts`));
+        return `${before}${quote}${path}.js${quote}`;
+      },
+    );
+    writeFileSync(file, text);
+  };
+  for (const entry of Object.values(LIBRARY)) follow(join(types, entry.replace(/\.ts$/, '.d.ts')));
+  for (const entry of readdirSync(types, { recursive: true, withFileTypes: true })) {
+    const file = join(entry.parentPath, entry.name);
+    if (entry.isFile() && !reached.has(file)) rmSync(file);
+  }
+}
+
+rmSync(PARTIAL, { recursive: true, force: true });
+mkdirSync(PARTIAL);
+try {
+  await javascript();
+  declarations();
+  if (existsSync(OUT)) rmSync(OUT, { recursive: true });
+  renameSync(PARTIAL, OUT);
+} finally {
+  rmSync(PARTIAL, { recursive: true, force: true });
+}
