@@ -2,7 +2,7 @@
  * A record that failed in a stage has been decoded, mapped and cut down since it was read. Its letter should hold what
  * the service sent, and that is still in the source stream, under its origin.
  */
-import type { Log } from '../port/log.ts';
+import type { Log, StoredMessage } from '../port/log.ts';
 import type { Letter } from '../record/frame.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import type { SourceSpec } from '../source/spec.ts';
@@ -11,7 +11,11 @@ import type { SourceSpec } from '../source/spec.ts';
 export async function fetchOriginal(letter: Letter, source: SourceSpec | null, log: Log): Promise<Letter> {
   if (source === null || letter.origin < 0) return letter;
   const message = await log.get({ stream: source.stream, seq: seqOfOrigin(letter.origin) });
-  if (message === null) return letter;
+  return message === null ? letter : withOriginal(letter, source, message);
+}
+
+/** The letter with the message's bytes, if that held this record alone. */
+export function withOriginal(letter: Letter, source: SourceSpec, message: StoredMessage): Letter {
   const values: unknown[] = [];
   source.decoder.decode(message, values, () => {});
   const bytes = values.length === 1 ? message.data : letter.bytes;

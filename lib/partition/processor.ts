@@ -22,6 +22,8 @@ export interface ProcessorOptions {
   readonly messageBytesMax: number;
   /** A letter about the record in hand with its original bytes, where the surroundings have them at hand. */
   original?(options: { operator: string; code: string; message: string }): Letter;
+  /** What stands before a sink's exit to see its rows with their keys and times. */
+  watch?(exit: SinkExit): Receiver;
 }
 
 /** A poisoned record whose original bytes are in its source stream. */
@@ -43,7 +45,7 @@ export class Processor {
   #pending: PendingLetter[] = [];
 
   constructor(options: ProcessorOptions) {
-    const { plan, stage, partition, messageBytesMax, original } = options;
+    const { plan, stage, partition, messageBytesMax, original, watch } = options;
     const { cursor } = this;
     this.#pipeline = plan.pipeline;
     this.#letterBytesMax = messageBytesMax - HEADROOM_BYTES;
@@ -73,7 +75,7 @@ export class Processor {
     });
     this.#run = new Run(stage.program, {
       cursor,
-      exits,
+      exits: watch === undefined ? exits : exits.map(exit => (exit instanceof SinkExit ? watch(exit) : exit)),
       tables: operator => this.state.tables(operator),
       late: record => this.#late(record),
       poison,

@@ -11,7 +11,7 @@
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
-import type { Log, LogReader, StoredMessage } from '../port/log.ts';
+import type { Log, LogReader, StoredMessage, StreamInfo } from '../port/log.ts';
 import type { Letter } from '../record/frame.ts';
 import { encodeKey } from '../record/key.ts';
 import { NO_ORIGIN, originOf } from '../record/origin.ts';
@@ -39,7 +39,7 @@ export interface SourcePlace {
 export class Source {
   readonly spec: SourceSpec;
   #index: number;
-  #log: Log;
+  #log: Pick<Log, 'info' | 'read'>;
   #clock: Clock;
   #outlet: SourceOutlet;
   #reader: LogReader | null = null;
@@ -57,7 +57,7 @@ export class Source {
   bytesIn = 0;
 
   /** @param index of this source in its pipeline's plan, for origins */
-  constructor(options: { spec: SourceSpec; index: number; log: Log; clock: Clock; outlet: SourceOutlet }) {
+  constructor(options: { spec: SourceSpec; index: number; log: Pick<Log, 'info' | 'read'>; clock: Clock; outlet: SourceOutlet }) {
     this.spec = options.spec;
     this.#index = options.index;
     this.#log = options.log;
@@ -73,8 +73,12 @@ export class Source {
   }
 
   async open(place: SourcePlace, onReady: () => void): Promise<void> {
+    this.openOn(await this.#info(), place, onReady);
+  }
+
+  /** As `open`, for who knows the stream. Throws STREAM_CHANGED. */
+  openOn(info: StreamInfo, place: SourcePlace, onReady: () => void): void {
     const { stream, subject } = this.spec;
-    const info = await this.#info();
     const bornMs = Date.parse(info.created);
     if (info.lastSeq < place.position || (place.bornMs !== 0 && place.bornMs !== bornMs)) {
       throw new MillraceError(

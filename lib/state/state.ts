@@ -44,6 +44,18 @@ export class TaskState {
     return table;
   }
 
+  /** The entries in memory of an operator's tables, for people to look at. */
+  *entriesOf(operator: string): IterableIterator<{ table: string; bucket: number; key: string; content: unknown }> {
+    for (const [name, table] of this.#tables) {
+      if (!name.startsWith(`${operator}.`)) continue;
+      for (const bucket of table.bucketsBelow(Number.POSITIVE_INFINITY)) {
+        for (const [key, content] of table.entries(bucket)) {
+          yield { table: name.slice(operator.length + 1), bucket, key, content };
+        }
+      }
+    }
+  }
+
   /** How many entries there are, in memory or on disk. */
   get entries(): number {
     let entries = 0;

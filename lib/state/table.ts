@@ -73,6 +73,8 @@ export abstract class StateTable<E extends Entry = Entry> {
   protected abstract make(content: unknown): E;
   /** The journal now has the entry as it is. */
   protected abstract settle(entry: E): void;
+  /** Entries of a bucket, as operators see them. */
+  abstract entries(id: number): IterableIterator<[string, unknown]>;
   /** Appends this table's part of a delta to `parts`, if there is anything to tell. */
   abstract collect(parts: TableDelta[]): void;
   /** Does what `collect` told. Throws JOURNAL_CORRUPT. */
