@@ -12,7 +12,7 @@ import { connectNats } from '../lib/nats/connection.ts';
 import { NatsLog } from '../lib/nats/log.ts';
 import { bundlePipeline } from '../lib/worker/bundle.ts';
 import { pipelineCompiler } from '../lib/worker/compile.ts';
-import { type Environment, natsOptions } from './config.ts';
+import type { Environment } from './config.ts';
 import { bytes, count, lagOf, type OutputFormat, optional, print, span, table, time, watermarkOf } from './output.ts';
 
 interface Asking {
@@ -58,7 +58,7 @@ export async function planCommand(
 async function planAlone(bundle: Awaited<ReturnType<typeof bundlePipeline>>, nats: string, environment: Environment) {
   const dir = await mkdtemp(join(tmpdir(), 'millrace-plan-'));
   try {
-    const link = await connectNats(natsOptions(environment, nats, 'millrace plan'));
+    const link = await connectNats({ ...environment.login, servers: nats.split(','), name: 'millrace plan' });
     try {
       return await pipelineCompiler({ log: new NatsLog(link), dir }).plan(bundle);
     } finally {

@@ -1,0 +1,404 @@
+/**
+ * THE table of settings: each with its place in a file, its flag, its variable, its type, its default and its meaning.
+ * Help texts, the reading of flags, variables and files, and the table in the README are all made from it or compared with
+ * it. How a setting gets its value is in `config.ts`.
+ */
+
+/**
+ * - `list`     texts, in flags and variables separated by commas
+ * - `address`  `HOST:PORT`; a port alone means this machine
+ * - `path`     of a file or folder; in a file relative to that file
+ * - `seconds`  a number, 0 or more
+ * - `count`    a whole number, 1 or more
+ * - `switch`   true or false; as a flag without a value
+ * - `off-address`  an address, or `off`
+ * - a list of words: one of them
+ */
+export type Kind =
+  | 'text'
+  | 'list'
+  | 'address'
+  | 'off-address'
+  | 'path'
+  | 'seconds'
+  | 'count'
+  | 'switch'
+  | readonly string[];
+
+export interface Setting {
+  /** Which file it may stand in: a worker's, or a context of a client's; null: in none. */
+  readonly file: 'worker' | 'context' | null;
+  /** Its place there, and its name in the README. */
+  readonly key: string;
+  readonly flag: string | null;
+  readonly variable: string | null;
+  readonly kind: Kind;
+  readonly default: string | number | boolean | readonly string[] | null;
+  readonly means: string;
+  /** Never shown. Has no flag, for flags are seen by all who may list processes. */
+  readonly secret?: true;
+}
+
+const nats = { file: 'worker', flag: null, kind: 'text', default: null } as const;
+
+export const SETTINGS = {
+  // a worker
+  workerConfig: {
+    file: null,
+    key: '(worker file)',
+    flag: '--config <file>',
+    variable: 'MILLRACE_WORKER_CONFIG',
+    kind: 'path',
+    default: null,
+    means: "a worker's settings as YAML",
+  },
+  nats: {
+    file: 'worker',
+    key: 'nats.servers',
+    flag: '--nats <urls>',
+    variable: 'MILLRACE_NATS',
+    kind: 'list',
+    default: ['nats://127.0.0.1:4222'],
+    means: 'NATS servers, separated by commas',
+  },
+  natsUser: { ...nats, key: 'nats.user', variable: 'NATS_USER', means: 'user name for NATS' },
+  natsPassword: {
+    ...nats,
+    key: 'nats.password',
+    variable: 'NATS_PASSWORD',
+    means: 'password for NATS',
+    secret: true,
+  },
+  natsToken: { ...nats, key: 'nats.token', variable: 'NATS_TOKEN', means: 'token for NATS', secret: true },
+  natsNkey: {
+    ...nats,
+    key: 'nats.nkey',
+    variable: 'NATS_NKEY',
+    means: 'seed of an nkey for NATS',
+    secret: true,
+  },
+  natsCreds: {
+    ...nats,
+    key: 'nats.creds',
+    flag: '--nats-creds <file>',
+    variable: 'NATS_CREDS',
+    kind: 'path',
+    means: 'credentials file for NATS',
+  },
+  natsCa: {
+    ...nats,
+    key: 'nats.tls.ca',
+    flag: '--nats-ca <file>',
+    variable: 'NATS_CA',
+    kind: 'path',
+    means: 'certificates that NATS is trusted by, PEM',
+  },
+  natsCert: {
+    ...nats,
+    key: 'nats.tls.cert',
+    flag: '--nats-cert <file>',
+    variable: 'NATS_CERT',
+    kind: 'path',
+    means: 'certificate shown to NATS, PEM',
+  },
+  natsKey: {
+    ...nats,
+    key: 'nats.tls.key',
+    flag: '--nats-key <file>',
+    variable: 'NATS_KEY',
+    kind: 'path',
+    means: "that certificate's key, PEM",
+  },
+  data: {
+    file: 'worker',
+    key: 'data',
+    flag: '--data <folder>',
+    variable: 'MILLRACE_DATA',
+    kind: 'path',
+    default: '.millrace/worker',
+    means: 'data folder, one for each worker',
+  },
+  listen: {
+    file: 'worker',
+    key: 'listen',
+    flag: '--listen <host:port>',
+    variable: 'MILLRACE_LISTEN',
+    kind: 'address',
+    default: '127.0.0.1:4280',
+    means: 'where the API listens; port 0 takes a free one',
+  },
+  advertise: {
+    file: 'worker',
+    key: 'advertise',
+    flag: '--advertise <host:port>',
+    variable: 'MILLRACE_ADVERTISE',
+    kind: 'address',
+    default: null,
+    means: 'where other workers reach the API, if not where it listens',
+  },
+  serverCert: {
+    file: 'worker',
+    key: 'tls.cert',
+    flag: '--tls-cert <file>',
+    variable: 'MILLRACE_TLS_CERT',
+    kind: 'path',
+    default: null,
+    means: 'certificate of the API, PEM; turns TLS on',
+  },
+  serverKey: {
+    file: 'worker',
+    key: 'tls.key',
+    flag: '--tls-key <file>',
+    variable: 'MILLRACE_TLS_KEY',
+    kind: 'path',
+    default: null,
+    means: "that certificate's key, PEM",
+  },
+  serverClientCa: {
+    file: 'worker',
+    key: 'tls.clientCa',
+    flag: '--tls-client-ca <file>',
+    variable: 'MILLRACE_TLS_CLIENT_CA',
+    kind: 'path',
+    default: null,
+    means: 'clients need a certificate by one of these, PEM',
+  },
+  serverToken: {
+    file: 'worker',
+    key: 'token',
+    flag: null,
+    variable: 'MILLRACE_TOKEN',
+    kind: 'text',
+    default: null,
+    means: 'what every caller of the API must send',
+    secret: true,
+  },
+  serverTokenFile: {
+    file: 'worker',
+    key: 'tokenFile',
+    flag: '--token-file <file>',
+    variable: 'MILLRACE_TOKEN_FILE',
+    kind: 'path',
+    default: null,
+    means: 'a file that holds that token',
+  },
+  insecure: {
+    file: 'worker',
+    key: 'insecure',
+    flag: '--insecure',
+    variable: 'MILLRACE_INSECURE',
+    kind: 'switch',
+    default: false,
+    means: 'take a token over a network without TLS',
+  },
+  metrics: {
+    file: 'worker',
+    key: 'metrics',
+    flag: '--metrics <host:port>',
+    variable: 'MILLRACE_METRICS',
+    kind: 'off-address',
+    default: '127.0.0.1:4281',
+    means: 'where metrics and probes are served, or off',
+  },
+  replicas: {
+    file: 'worker',
+    key: 'replicas',
+    flag: '--replicas <count>',
+    variable: 'MILLRACE_REPLICAS',
+    kind: 'count',
+    default: 1,
+    means: 'replicas of the streams that Millrace makes',
+  },
+  logLevel: {
+    file: 'worker',
+    key: 'log.level',
+    flag: '--log <level>',
+    variable: 'MILLRACE_LOG',
+    kind: ['debug', 'info', 'warn', 'error'],
+    default: 'info',
+    means: 'the least that is logged',
+  },
+  logFormat: {
+    file: 'worker',
+    key: 'log.format',
+    flag: '--log-format <format>',
+    variable: 'MILLRACE_LOG_FORMAT',
+    kind: ['auto', 'json', 'text'],
+    default: 'auto',
+    means: 'how it is logged; auto: text at a terminal, else json',
+  },
+  stopSeconds: {
+    file: 'worker',
+    key: 'stopSeconds',
+    flag: '--stop-seconds <seconds>',
+    variable: 'MILLRACE_STOP_SECONDS',
+    kind: 'seconds',
+    default: 10,
+    means: 'how long a clean stop may take',
+  },
+  natsServer: {
+    file: null,
+    key: '(nats-server)',
+    flag: null,
+    variable: 'NATS_SERVER',
+    kind: 'path',
+    default: null,
+    means: 'path of a nats-server for `dev`; else it is looked for, or fetched',
+  },
+  // a client
+  clientConfig: {
+    file: null,
+    key: '(client file)',
+    flag: null,
+    variable: 'MILLRACE_CONFIG',
+    kind: 'path',
+    default: null,
+    means: 'the file with contexts, if not `~/.config/millrace/config.yaml`',
+  },
+  context: {
+    file: null,
+    key: '(context)',
+    flag: '--context <name>',
+    variable: 'MILLRACE_CONTEXT',
+    kind: 'text',
+    default: null,
+    means: 'context to take these from, if not the current one',
+  },
+  server: {
+    file: 'context',
+    key: 'server',
+    flag: '--server <host:port>',
+    variable: 'MILLRACE_SERVER',
+    kind: 'address',
+    default: '127.0.0.1:4280',
+    means: "address of any worker's API",
+  },
+  tls: {
+    file: 'context',
+    key: 'tls.enabled',
+    flag: '--tls',
+    variable: 'MILLRACE_CLIENT_TLS',
+    kind: 'switch',
+    default: false,
+    means: 'use TLS; any other TLS setting implies it',
+  },
+  tlsCa: {
+    file: 'context',
+    key: 'tls.ca',
+    flag: '--tls-ca <file>',
+    variable: 'MILLRACE_CLIENT_CA',
+    kind: 'path',
+    default: null,
+    means: "certificates that the worker is trusted by, PEM; else the system's",
+  },
+  tlsCert: {
+    file: 'context',
+    key: 'tls.cert',
+    flag: '--tls-cert <file>',
+    variable: 'MILLRACE_CLIENT_CERT',
+    kind: 'path',
+    default: null,
+    means: 'certificate shown to the worker, PEM',
+  },
+  tlsKey: {
+    file: 'context',
+    key: 'tls.key',
+    flag: '--tls-key <file>',
+    variable: 'MILLRACE_CLIENT_KEY',
+    kind: 'path',
+    default: null,
+    means: "that certificate's key, PEM",
+  },
+  tlsServerName: {
+    file: 'context',
+    key: 'tls.serverName',
+    flag: '--tls-server-name <name>',
+    variable: 'MILLRACE_CLIENT_SERVER_NAME',
+    kind: 'text',
+    default: null,
+    means: "the name in the worker's certificate, if not its host",
+  },
+  token: {
+    file: 'context',
+    key: 'token',
+    flag: null,
+    variable: 'MILLRACE_TOKEN',
+    kind: 'text',
+    default: null,
+    means: 'token that the worker asks for',
+    secret: true,
+  },
+  tokenFile: {
+    file: 'context',
+    key: 'tokenFile',
+    flag: '--token-file <file>',
+    variable: 'MILLRACE_TOKEN_FILE',
+    kind: 'path',
+    default: null,
+    means: 'a file that holds that token',
+  },
+} as const satisfies Readonly<Record<string, Setting>>;
+
+export type SettingName = keyof typeof SETTINGS;
+
+type Plain<K extends Kind> = K extends 'list'
+  ? readonly string[]
+  : K extends 'seconds' | 'count'
+    ? number
+    : K extends 'switch'
+      ? boolean
+      : K extends readonly (infer Word)[]
+        ? Word
+        : string;
+
+/** The value of a setting; null where it may be absent. */
+export type SettingValue<S extends Setting> = Plain<S['kind']> | (S['default'] extends null ? null : never);
+
+export type Settings<N extends SettingName> = {
+  readonly [K in N]: SettingValue<(typeof SETTINGS)[K]>;
+};
+
+const NATS_LOGIN = [
+  'natsUser',
+  'natsPassword',
+  'natsToken',
+  'natsNkey',
+  'natsCreds',
+  'natsCa',
+  'natsCert',
+  'natsKey',
+] as const;
+
+/** What it takes to reach NATS. */
+export const NATS_SETTINGS = ['nats', ...NATS_LOGIN] as const;
+
+/** What a worker is run with. */
+export const WORKER_SETTINGS = [
+  ...NATS_SETTINGS,
+  'data',
+  'listen',
+  'advertise',
+  'serverCert',
+  'serverKey',
+  'serverClientCa',
+  'serverToken',
+  'serverTokenFile',
+  'insecure',
+  'metrics',
+  'replicas',
+  'logLevel',
+  'logFormat',
+  'stopSeconds',
+] as const;
+
+/** What it takes to reach a worker's API. */
+export const CLIENT_SETTINGS = [
+  'server',
+  'tls',
+  'tlsCa',
+  'tlsCert',
+  'tlsKey',
+  'tlsServerName',
+  'token',
+  'tokenFile',
+] as const;
