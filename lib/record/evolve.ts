@@ -8,7 +8,8 @@
  * The result is a Standard Schema itself, so it stands wherever a schema does.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import { MillraceError, messageOf } from '../base/errors.ts';
+import { MillraceError } from '../base/errors.ts';
+import { placedMessageOf } from '../base/place.ts';
 import { type Checked, checker, isPromise } from './schema.ts';
 
 /** A schema that takes every version and gives the latest's output. */
@@ -90,7 +91,7 @@ function bringUp<Output>(
   try {
     brought = step.up(old);
   } catch (cause) {
-    throw new MillraceError('USER_CODE', `bringing ${step.name} up threw: ${messageOf(cause)}`, { cause });
+    throw new MillraceError('USER_CODE', `bringing ${step.name} up threw: ${placedMessageOf(cause)}`, { cause });
   }
   if (isPromise(brought)) {
     throw new MillraceError('USER_CODE', `bringing ${step.name} up returned a promise: it must be synchronous`);

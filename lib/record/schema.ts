@@ -1,6 +1,7 @@
 /** Schemas: any Standard Schema (zod, valibot, arktype, …) as a function that returns the value as the schema gives it. */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { placedMessageOf } from '../base/place.ts';
 
 /** A value as a schema left it, or why the schema does not fit. */
 export type Checked<T> =
@@ -53,7 +54,7 @@ function run<T>(standard: StandardSchemaV1.Props<unknown, T>, value: unknown): S
     result = standard.validate(value);
   } catch (cause) {
     if (isMillraceError(cause)) throw cause;
-    throw new MillraceError('USER_CODE', `the schema threw: ${messageOf(cause)}`, { cause });
+    throw new MillraceError('USER_CODE', `the schema threw: ${placedMessageOf(cause)}`, { cause });
   }
   if (isPromise(result)) {
     throw new MillraceError(

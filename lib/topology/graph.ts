@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { Duration } from '../base/duration.ts';
 import { durationMs, positiveDurationMs } from '../base/duration.ts';
 import { messageOf } from '../base/errors.ts';
+import { PROJECT_ROOT } from '../base/place.ts';
 import type { SinkMode, SinkSpec } from '../commit/sink-spec.ts';
 import type { StatefulSpec, StatelessSpec } from '../operator/spec.ts';
 import { OPERATOR_NAME } from '../record/names.ts';
@@ -169,13 +170,13 @@ export function isSink(node: GraphNode): node is SinkNode {
 }
 
 const OWN_FOLDER = fileURLToPath(new URL('.', import.meta.url));
-const FRAME = /\(?((?:file:\/\/)?\/[^()]*?):(\d+):(\d+)\)?$/;
+const FRAME = /\(?((?:file:\/\/|pipeline:\/\/)?\/[^()]*?):(\d+):(\d+)\)?$/;
 const FRAMES_MAX = 30;
 
 /**
  * Where in the author's code the call was made: `file:line:column` of the nearest caller outside this folder, relative
- * to the working directory; null: unknown. Read from a stack trace, so it needs no transform of the author's code and is
- * right wherever the runtime maps its sources.
+ * to the project in a bundle and to the working directory otherwise; null: unknown. Read from a stack trace, so it needs
+ * no transform of the author's code and is right wherever the runtime maps its sources.
  */
 function callPlace(): string | null {
   const before = Error.stackTraceLimit;
@@ -186,6 +187,7 @@ function callPlace(): string | null {
     const frame = FRAME.exec(line);
     if (frame === null) continue;
     const file = pathOf(frame[1] as string);
+    if (file.startsWith(PROJECT_ROOT)) return `${file.slice(PROJECT_ROOT.length)}:${frame[2]}:${frame[3]}`;
     if (file.startsWith(OWN_FOLDER)) continue;
     const near = relative(process.cwd(), file);
     return `${near.startsWith('..') ? file : near}:${frame[2]}:${frame[3]}`;

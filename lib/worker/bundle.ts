@@ -4,13 +4,14 @@
  * so that a pipeline's classes are the worker's own.
  *
  * The same sources give the same bytes wherever they lie: paths in the module and in its source map are relative to the
- * project, the nearest folder with a `package.json`.
+ * project, the nearest folder with a `package.json`. Authors' `.ts` files need no other tool than this one.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { BuildFailure, Message, Plugin } from 'esbuild';
 import { MillraceError, messageOf } from '../base/errors.ts';
+import { PROJECT_ROOT } from '../base/place.ts';
 import type { Bundle } from './host.ts';
 
 /** Key on `globalThis` of the library that bundles are bound to. */
@@ -52,6 +53,7 @@ export async function bundlePipeline(file: string): Promise<Bundle> {
       platform: 'node',
       target: 'node20',
       sourcemap: 'inline',
+      sourceRoot: PROJECT_ROOT,
       logLevel: 'silent',
       // Packages in CommonJS call `require`, which ES modules lack.
       banner: {

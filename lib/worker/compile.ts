@@ -2,14 +2,13 @@
  * From a bundle to a plan: load it, ask the broker about its streams, plan. What a worker does to every bundle, at a
  * deploy to judge it and at a start to run it.
  */
-import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Log } from '../port/log.ts';
 import { isPipeline } from '../topology/builder.ts';
 import { describe } from '../topology/describe.ts';
 import { planOrThrow } from '../topology/planner.ts';
 import { incompatibilities, summarize } from '../topology/summary.ts';
 import type { Bundle, Engine, Planned } from './host.ts';
-import { loadBundle, userText } from './load.ts';
+import { loadBundle } from './load.ts';
 
 export interface CompileOptions {
   readonly log: Log;
@@ -22,14 +21,9 @@ export function pipelineCompiler({ log, dir }: CompileOptions): Pick<Engine, 'pl
   return {
     async plan(bundle: Bundle): Promise<Planned> {
       const pipeline = await loadBundle(bundle, { dir, isPipeline });
-      try {
-        const plan = await planOrThrow(pipeline, log);
-        const summary = summarize(plan);
-        return { plan, summary, text: describe(summary) };
-      } catch (error) {
-        if (!isMillraceError(error, 'PLAN_INVALID')) throw error;
-        throw new MillraceError('PLAN_INVALID', userText(error.message, dir), { cause: error });
-      }
+      const plan = await planOrThrow(pipeline, log);
+      const summary = summarize(plan);
+      return { plan, summary, text: describe(summary) };
     },
     incompatibilities,
   };

@@ -2,14 +2,14 @@
  * Loading: from a bundle's bytes to the pipeline in it. The module is written under its content hash and imported; what
  * it takes from `millrace` is bound to this process's library.
  *
- * Errors name the user's file and line: the bundle carries a source map, and what the runtime maps to a path below the
- * bundle folder is a path of the user's project.
+ * Errors name the user's file and line: the bundle carries a source map, by which the runtime maps stack traces.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
-import { join, relative, resolve, sep } from 'node:path';
+import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { MillraceError, messageOf } from '../base/errors.ts';
+import { placeOf } from '../base/place.ts';
 import { expectedExport, hashOf, LIBRARY } from './bundle.ts';
 import type { Bundle } from './host.ts';
 
@@ -27,6 +27,7 @@ export async function loadBundle<P>(
     throw new MillraceError('INVALID_ARGUMENT', `the bundle of ${file} does not match its hash; send it again`);
   }
   await bindLibrary();
+  process.setSourceMapsEnabled(true);
   const dir = resolve(options.dir);
   const path = join(dir, `${hash}.mjs`);
   if (!existsSync(path)) {
@@ -39,9 +40,9 @@ export async function loadBundle<P>(
   try {
     module = (await import(pathToFileURL(path).href)) as { default?: unknown };
   } catch (error) {
-    const place = placeOf(error, dir);
+    const place = placeOf(error);
     const text = place === null ? `${file} failed` : `${place}: failed`;
-    throw new MillraceError('PLAN_INVALID', `${text} while it was loaded: ${userText(messageOf(error), dir)}`, {
+    throw new MillraceError('PLAN_INVALID', `${text} while it was loaded: ${messageOf(error)}`, {
       cause: error,
     });
   }
@@ -59,25 +60,8 @@ export async function loadBundle<P>(
   return value;
 }
 
-/** Turns paths below the bundle folder, absolute or seen from the working directory, into the user's own. */
-export function userText(text: string, dir: string): string {
-  const absolute = resolve(dir) + sep;
-  const near = relative(process.cwd(), absolute) + sep;
-  return text.replaceAll(`file://${absolute}`, '').replaceAll(absolute, '').replaceAll(near, '');
-}
-
 async function bindLibrary(): Promise<void> {
   const key = Symbol.for(LIBRARY);
   const shared = globalThis as unknown as Record<symbol, unknown>;
   shared[key] ??= await import('../index.ts');
-}
-
-/** `file:line:column` of the first frame in the user's code, or null. */
-function placeOf(error: unknown, dir: string): string | null {
-  const stack = error instanceof Error ? (error.stack ?? '') : '';
-  for (const line of stack.split('\n')) {
-    const at = /(?:\(|at (?:async )?)((?:file:\/\/)?[^()]*:\d+:\d+)\)?$/.exec(line);
-    if (at !== null && at[1]!.includes(resolve(dir) + sep)) return userText(at[1]!, dir);
-  }
-  return null;
 }

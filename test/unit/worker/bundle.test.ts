@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
+import { placedMessageOf, placeOf } from '../../../lib/base/place.ts';
 import { isPipeline, Pipeline } from '../../../lib/index.ts';
 import { bundlePipeline, hashOf } from '../../../lib/worker/bundle.ts';
 import { loadBundle } from '../../../lib/worker/load.ts';
@@ -182,5 +183,45 @@ export default pipeline('p', ({ from }) => {
       invalid(/^steps\/inner\.ts:3:\d+: failed while it was loaded: no luck$/),
     );
     await assert.rejects(loaded("throw 'just text';"), invalid(/^p\.ts failed while it was loaded: just text$/));
+  });
+
+  test('lets a function of the author be blamed by file and line when it throws later', async () => {
+    const inner = `
+interface Order { price: { net: number } }
+export function netOf(order: Order): number {
+  return order.price.net;
+}
+`;
+    const text = `import { pipeline } from 'millrace';
+import { valid } from 'checks';
+import { netOf } from './steps/price.ts';
+export default pipeline('p', ({ from }) => {
+  from<{ price: { net: number } }>('a.b')
+    .map(order => netOf(order))
+    .map(() => valid())
+    .to('c.d');
+});
+`;
+    const pipeline = await loaded(text, {
+      'steps/price.ts': inner,
+      'node_modules/checks/package.json': '{"type":"module","main":"index.js"}',
+      'node_modules/checks/index.js': 'export function valid() { throw new Error("not valid"); }',
+    });
+    const thrown = pipeline.graph.nodes.flatMap(node => {
+      if (node.kind !== 'stateless' || node.spec.kind !== 'map') return [];
+      try {
+        return [node.spec.fn({})];
+      } catch (error) {
+        return [placedMessageOf(error)];
+      }
+    });
+    assert.equal(thrown.length, 2);
+    assert.match(String(thrown[0]), /^steps\/price\.ts:4:\d+: Cannot read properties of undefined \(reading 'net'\)$/);
+    assert.match(String(thrown[1]), /^p\.ts:7:\d+: not valid$/, 'the call of a package, not the inside of it');
+  });
+
+  test('knows no place of what was thrown elsewhere, or is no error', () => {
+    assert.equal(placeOf(new Error('here')), null);
+    assert.equal(placedMessageOf('just text'), 'just text');
   });
 });
