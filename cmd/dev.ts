@@ -69,7 +69,7 @@ export async function devCommand(options: DevOptions): Promise<number> {
 /** Deploys, then shows status and results, and deploys again what has changed; ends only by throwing. */
 async function follow(options: { node: Node; bundle: Bundle; file: string; screen: Screen }): Promise<never> {
   const { node, file, screen } = options;
-  const client = new AdminClient(node.address);
+  const client = new AdminClient({ address: node.address });
   const tail = new Tail(node.ground.log, row => screen.row(row));
   let name = await deploy(client, { ...options, tail });
   let changedMs = statSync(file).mtimeMs;

@@ -21,7 +21,7 @@ interface Asking {
 }
 
 async function withClient<T>(server: string, use: (client: AdminClient) => Promise<T>): Promise<T> {
-  const client = new AdminClient(server);
+  const client = new AdminClient({ address: server });
   try {
     return await use(client);
   } finally {

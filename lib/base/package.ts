@@ -15,7 +15,7 @@ function folderOfPackage(): string {
 
 const FOLDER = folderOfPackage();
 
-/** The absolute path of a file of the package, e.g. `proto/millrace/admin/v1/admin.proto`. */
+/** The absolute path of a file of the package, e.g. `proto/millrace/admin/v1/pipeline.proto`. */
 export function packageFile(path: string): string {
   return join(FOLDER, path);
 }

@@ -1,144 +1,252 @@
 /**
- * A typed client of the control interface: what the CLI and other programs use. Answers are plain values, errors are
- * MillraceErrors with the worker's own code; WORKER_UNAVAILABLE when nobody answers.
+ * A typed client of the control interface: what the CLI and other programs use. Answers are plain values, lists that grow
+ * are pages, what goes on is an async generator that ends the call when the loop is left. Errors are MillraceErrors with
+ * the worker's own code; WORKER_UNAVAILABLE when nobody answers, UNAUTHENTICATED without the right token.
  */
-import { Client, credentials, type Metadata, type ServiceError } from '@grpc/grpc-js';
+import type { Level } from '../observe/events.ts';
+import type { DecodedKey } from '../record/key.ts';
 import type { DeleteAnswer, DeployAnswer, PlanAnswer } from '../worker/commands.ts';
 import type { Bundle } from '../worker/host.ts';
-import { fromStatus } from './errors.ts';
+import type {
+  DiscardProgress,
+  EntryView,
+  LetterFilter,
+  LetterView,
+  Page,
+  ReplayProgress,
+  ScanOptions,
+  TableView,
+  TaskView,
+  WorkerView,
+} from '../worker/views.ts';
+import { Channel, type ClientOptions } from './channel.ts';
 import {
-  type DeleteWire,
-  type DeployWire,
-  type DescribeWire,
-  deployFromWire,
+  type EventInfo,
+  entryFromWire,
+  eventFromWire,
+  filterToWire,
   infoFromWire,
+  keyToJson,
+  letterFromWire,
+  levelToWire,
+  outcomeFromWire,
   type PipelineInfo,
-  type PipelineWire,
-  type PlanWire,
   pipelineFromWire,
   planFromWire,
   type ServerInfo,
-  type ServerInfoWire,
+  taskFromWire,
+  workerFromWire,
 } from './messages.ts';
-import { adminMethod, MESSAGE_BYTES_MAX, type MethodName } from './schema.ts';
 
-export type { PipelineInfo, ServerInfo } from './messages.ts';
+export type { ClientOptions, ClientTls } from './channel.ts';
+export type { EventInfo, PipelineInfo, ServerInfo } from './messages.ts';
 
-export interface ClientOptions {
-  /** How long an answer is waited for, ms. Default 60,000. */
-  readonly timeoutMs?: number;
-  /** Sent with every call. */
-  readonly metadata?: Metadata;
-}
+/** Which letters: all that meet every condition given. */
+export type LetterQuery = Partial<LetterFilter> & Pick<LetterFilter, 'pipeline'>;
+/** Where to look for entries; what is left out means all. */
+export type ScanQuery = Partial<ScanOptions> & Pick<ScanOptions, 'operator'>;
 
+/** An API, as a client sees it. Close it when it is no longer needed: it keeps a connection. */
 export class AdminClient {
-  /** `host:port` of the worker that is asked. */
-  readonly address: string;
-  readonly #client: Client;
-  readonly #options: ClientOptions;
+  readonly #channel: Channel;
 
-  constructor(address: string, options: ClientOptions = {}) {
-    this.address = address;
-    this.#options = options;
-    this.#client = new Client(address, credentials.createInsecure(), {
-      'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
-      'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
-      // A worker that restarts is back in a second or two; the library's own pauses grow to minutes.
-      'grpc.initial_reconnect_backoff_ms': 100,
-      'grpc.max_reconnect_backoff_ms': 1_000,
-    });
+  /** Connects with the first call. Throws INVALID_ARGUMENT: a file of `tls` cannot be used. */
+  constructor(options: ClientOptions) {
+    this.#channel = new Channel(options);
+  }
+
+  /** `host:port` of the worker that is asked. */
+  get address(): string {
+    return this.#channel.address;
   }
 
   close(): void {
-    this.#client.close();
+    this.#channel.close();
   }
 
+  /** Who answers, and what it is connected to. */
   async info(): Promise<ServerInfo> {
-    return infoFromWire(await this.call<object, ServerInfoWire>('GetServerInfo', {}));
+    return infoFromWire(await this.#channel.call('GetServerInfo', {}));
   }
 
-  /** Throws PLAN_INVALID. */
+  /** What a bundle would become, and whether a deploy would be accepted. Throws PLAN_INVALID. */
   async plan(bundle: Bundle): Promise<PlanAnswer> {
-    return planFromWire(await this.call<object, PlanWire>('PlanPipeline', { bundle }));
+    return planFromWire(await this.#channel.call('PlanPipeline', { bundle }));
   }
 
   /** The same bundle again is `unchanged`. Throws PLAN_INVALID, PLAN_INCOMPATIBLE, CONFLICT. */
   async deploy(bundle: Bundle, options: { dryRun?: boolean } = {}): Promise<DeployAnswer> {
-    return deployFromWire(
-      await this.call<object, DeployWire>('DeployPipeline', { bundle, dryRun: options.dryRun ?? false }),
-    );
+    const { dryRun = false } = options;
+    const { outcome, ...answer } = await this.#channel.call('DeployPipeline', { bundle, dryRun });
+    return { ...answer, outcome: outcomeFromWire(outcome) as DeployAnswer['outcome'] };
   }
 
-  /** Sorted by name; statuses without their tasks. */
+  /** All pipelines, sorted by name; statuses without their tasks. */
   async list(): Promise<PipelineInfo[]> {
-    const { pipelines } = await this.call<object, { pipelines: PipelineWire[] }>('ListPipelines', {});
-    return pipelines.map(pipelineFromWire);
+    return (await this.#channel.call('ListPipelines', {})).pipelines.map(pipelineFromWire);
   }
 
   /** Throws NOT_FOUND. */
   async get(name: string): Promise<PipelineInfo> {
-    const { pipeline } = await this.call<object, { pipeline: PipelineWire }>('GetPipeline', { name });
-    return pipelineFromWire(pipeline);
+    return pipelineFromWire(present((await this.#channel.call('GetPipeline', { name })).pipeline));
   }
 
   /** Throws NOT_FOUND. */
   async describe(name: string): Promise<{ pipeline: PipelineInfo; text: string; summary: unknown }> {
-    const answer = await this.call<object, DescribeWire & { pipeline: PipelineWire }>('DescribePipeline', { name });
-    const { pipeline, text, summaryJson } = answer;
-    return { pipeline: pipelineFromWire(pipeline), text, summary: JSON.parse(summaryJson) as unknown };
+    const { pipeline, text, summaryJson } = await this.#channel.call('DescribePipeline', { name });
+    return { pipeline: pipelineFromWire(present(pipeline)), text, summary: JSON.parse(summaryJson) as unknown };
+  }
+
+  /** Status snapshots, until the caller leaves the loop or the pipeline is deleted. Throws NOT_FOUND. */
+  async *watch(name: string, options: { intervalMs?: number } = {}): AsyncGenerator<PipelineInfo, void, void> {
+    const { intervalMs = 0 } = options;
+    for await (const { pipeline } of this.#channel.stream('WatchPipeline', { name, intervalMs })) {
+      yield pipelineFromWire(present(pipeline));
+    }
+  }
+
+  /** Stops it until it is resumed. Returns the revision. Throws NOT_FOUND. */
+  async pause(name: string): Promise<number> {
+    return (await this.#channel.call('PausePipeline', { name })).revision;
+  }
+
+  /** Goes on where it was paused. Returns the revision. Throws NOT_FOUND. */
+  async resume(name: string): Promise<number> {
+    return (await this.#channel.call('ResumePipeline', { name })).revision;
   }
 
   /** The same bundle starts again. Returns the new revision. Throws NOT_FOUND. */
   async restart(name: string): Promise<number> {
-    return (await this.call<object, { revision: number }>('RestartPipeline', { name })).revision;
+    return (await this.#channel.call('RestartPipeline', { name })).revision;
   }
 
-  /** Throws NOT_FOUND. */
-  delete(name: string, options: { purge?: boolean } = {}): Promise<DeleteAnswer> {
-    return this.call<object, DeleteWire>('DeletePipeline', { name, purge: options.purge ?? false });
+  /** State is kept for a later deploy unless it is purged; results and input always. Throws NOT_FOUND. */
+  delete(name: string, options: { purge?: boolean; dryRun?: boolean } = {}): Promise<DeleteAnswer> {
+    const { purge = false, dryRun = false } = options;
+    return this.#channel.call('DeletePipeline', { name, purge, dryRun });
   }
 
-  /** Status snapshots until the caller leaves the loop or the pipeline is deleted. Throws NOT_FOUND. */
-  async *watch(name: string, options: { intervalMs?: number } = {}): AsyncGenerator<PipelineInfo, void, void> {
-    const stream = this.stream<object, { pipeline: PipelineWire }>('WatchPipeline', {
-      name,
-      intervalMs: options.intervalMs ?? 0,
-    });
-    try {
-      for await (const { pipeline } of stream as AsyncIterable<{ pipeline: PipelineWire }>) {
-        yield pipelineFromWire(pipeline);
-      }
-    } catch (error) {
-      throw fromStatus(error as ServiceError, this.address);
-    } finally {
-      stream.cancel();
+  /** Sorted by name. */
+  async workers(): Promise<WorkerView[]> {
+    return (await this.#channel.call('ListWorkers', {})).workers.map(workerFromWire);
+  }
+
+  /** One worker, by default the one that answers. Throws NOT_FOUND. */
+  async worker(name = ''): Promise<WorkerView> {
+    return workerFromWire(present((await this.#channel.call('GetWorker', { name })).worker));
+  }
+
+  /** All workers, now and then at an interval. */
+  async *watchWorkers(options: { intervalMs?: number } = {}): AsyncGenerator<WorkerView[], void, void> {
+    const { intervalMs = 0 } = options;
+    for await (const { workers } of this.#channel.stream('WatchWorkers', { intervalMs })) {
+      yield workers.map(workerFromWire);
     }
   }
 
-  /** A method by name, messages as they are on the wire: for those who pass calls on. */
-  call<Request, Response>(name: MethodName, request: Request): Promise<Response> {
-    const method = adminMethod<Request, Response>(name);
-    const { timeoutMs = 60_000, metadata } = this.#options;
-    return new Promise((resolve, reject) => {
-      const done = (error: ServiceError | null, response?: Response) => {
-        if (error !== null) reject(fromStatus(error, this.address));
-        else resolve(response as Response);
-      };
-      const { path, requestSerialize, responseDeserialize } = method;
-      const deadline = { deadline: Date.now() + timeoutMs };
-      if (metadata === undefined) {
-        this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, deadline, done);
-      } else {
-        this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, metadata, deadline, done);
-      }
-    });
+  /** The tasks that run, of one pipeline or of all. Throws NOT_FOUND. */
+  async tasks(options: { pipeline?: string } = {}): Promise<TaskView[]> {
+    const { pipeline = '' } = options;
+    return (await this.#channel.call('ListTasks', { pipeline })).tasks.map(taskFromWire);
   }
 
-  stream<Request, Response>(name: MethodName, request: Request) {
-    const { path, requestSerialize, responseDeserialize } = adminMethod<Request, Response>(name);
-    const { metadata } = this.#options;
-    return metadata === undefined
-      ? this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request)
-      : this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, metadata);
+  /** Throws NOT_FOUND. */
+  async task(which: { pipeline: string; stage: string; partition: number }): Promise<TaskView> {
+    return taskFromWire(present((await this.#channel.call('GetTask', which)).task));
   }
+
+  /** The tasks that run, now and then at an interval. Throws NOT_FOUND. */
+  async *watchTasks(options: { pipeline?: string; intervalMs?: number } = {}): AsyncGenerator<TaskView[], void, void> {
+    const { pipeline = '', intervalMs = 0 } = options;
+    for await (const { tasks } of this.#channel.stream('WatchTasks', { pipeline, intervalMs })) {
+      yield tasks.map(taskFromWire);
+    }
+  }
+
+  /** The tables of a running pipeline's operators. Throws NOT_FOUND. */
+  async tables(pipeline: string): Promise<TableView[]> {
+    return (await this.#channel.call('ListTables', { pipeline })).tables;
+  }
+
+  /** All that an operator remembers of a key. Throws NOT_FOUND, RECORD_KEY. */
+  async entries(which: { pipeline: string; operator: string; key: DecodedKey }): Promise<EntryView[]> {
+    const { key, ...rest } = which;
+    const { entries } = await this.#channel.call('GetEntries', { ...rest, keyJson: keyToJson(key) });
+    return entries.map(entryFromWire);
+  }
+
+  /** A page of an operator's entries. Throws NOT_FOUND, INVALID_ARGUMENT. */
+  async scan(pipeline: string, query: ScanQuery): Promise<Page<EntryView>> {
+    const { operator, table, partition, pageSize, pageToken } = query;
+    const { entries, nextPageToken } = await this.#channel.call('ScanEntries', {
+      pipeline,
+      operator,
+      table: table ?? '',
+      ...(partition === undefined || partition === null ? {} : { partition }),
+      pageSize: pageSize ?? 0,
+      pageToken: pageToken ?? '',
+    });
+    return { items: entries.map(entryFromWire), nextPageToken: nextPageToken || null };
+  }
+
+  /** A page of letters, oldest first; `total` counts all that are kept, whatever the query. Throws NOT_FOUND. */
+  async letters(
+    query: LetterQuery,
+    page: { pageSize?: number; pageToken?: string | null; content?: boolean } = {},
+  ): Promise<Page<LetterView> & { readonly total: number }> {
+    const { content = false } = page;
+    const { letters, nextPageToken, total } = await this.#channel.call('ListLetters', {
+      filter: filterToWire(filterOf(query)),
+      pageSize: page.pageSize ?? 0,
+      pageToken: page.pageToken ?? '',
+      content,
+    });
+    const items = letters.map(letter => letterFromWire(letter, { content, headers: false }));
+    return { items, nextPageToken: nextPageToken || null, total };
+  }
+
+  /** A letter with its content and headers. Throws NOT_FOUND. */
+  async letter(pipeline: string, number: number): Promise<LetterView> {
+    const { letter } = await this.#channel.call('GetLetter', { pipeline, number });
+    return letterFromWire(present(letter), { content: true, headers: true });
+  }
+
+  /**
+   * Publishes the contents of letters again and deletes the letters; says how far it is, last the final numbers. Whoever
+   * leaves the loop breaks it off.
+   */
+  async *replayLetters(
+    query: LetterQuery,
+    options: { toSubject?: string; dryRun?: boolean; keep?: boolean } = {},
+  ): AsyncGenerator<ReplayProgress, void, void> {
+    const { toSubject = '', dryRun = false, keep = false } = options;
+    yield* this.#channel.stream('ReplayLetters', { filter: filterToWire(filterOf(query)), toSubject, dryRun, keep });
+  }
+
+  /** Deletes letters; says how far it is, last the final numbers. Whoever leaves the loop breaks it off. */
+  async *discardLetters(
+    query: LetterQuery,
+    options: { dryRun?: boolean } = {},
+  ): AsyncGenerator<DiscardProgress, void, void> {
+    const { dryRun = false } = options;
+    yield* this.#channel.stream('DiscardLetters', { filter: filterToWire(filterOf(query)), dryRun });
+  }
+
+  /** The last `past` events of the active worker (default none) and then, unless `pastOnly`, each as it happens. */
+  async *events(
+    options: { pipeline?: string; level?: Level; past?: number; pastOnly?: boolean } = {},
+  ): AsyncGenerator<EventInfo, void, void> {
+    const { pipeline = '', level = 'info', past = 0, pastOnly = false } = options;
+    const request = { pipeline, level: levelToWire(level), past, pastOnly };
+    for await (const { event } of this.#channel.stream('WatchEvents', request)) yield eventFromWire(present(event));
+  }
+}
+
+function filterOf({ pipeline, ...query }: LetterQuery): LetterFilter {
+  return { pipeline, kind: null, operator: null, code: null, numbers: [], sinceMs: null, ...query };
+}
+
+/** A message that every answer has. */
+function present<T>(message: T | null): T {
+  return message as T;
 }

@@ -1,21 +1,48 @@
 /**
- * The messages of `admin.proto` as TypeScript sees them on the wire, and how they become the values that commands and
- * clients work with. Field names and meanings are the proto's; nothing is decided here.
+ * From wire messages to the values that commands and clients work with, and back. Where the wire has 0 or an empty text
+ * for "none", values have null. Nothing is decided here.
  */
-import type { PipelineState, PipelineStatus } from '../observe/status.ts';
-import type { DeployAnswer, DeployOutcome, PipelineView, PlanAnswer } from '../worker/commands.ts';
-import type { Bundle } from '../worker/host.ts';
+import type { Event, Field, Level } from '../observe/events.ts';
+import type { PipelineState, PipelineStatus, TaskStatus } from '../observe/status.ts';
+import type { DecodedKey, Key } from '../record/key.ts';
+import type { DeployOutcome, PipelineView, PlanAnswer } from '../worker/commands.ts';
+import type {
+  EntryView,
+  LetterFilter,
+  LetterKind,
+  LetterView,
+  SeenEvent,
+  TaskView,
+  WorkerView,
+} from '../worker/views.ts';
+import type {
+  EntryWire,
+  EventWire,
+  FilterWire,
+  LetterWire,
+  PipelineWire,
+  PlanWire,
+  ServerInfoWire,
+  StatusWire,
+  TaskStatusWire,
+  TaskWire,
+  WorkerWire,
+} from './wire.ts';
 
 /** A pipeline as a client sees it. */
 export interface PipelineInfo {
   readonly name: string;
   readonly revision: number;
+  /** SHA-256 of the bundle that runs. */
   readonly bundleHash: string;
   readonly file: string;
   readonly fingerprint: string;
   /** Ms since 1970. */
   readonly deployedAtMs: number;
+  /** Its delete was asked for and is being carried out. */
   readonly deleting: boolean;
+  /** It should not run until it is resumed. */
+  readonly paused: boolean;
   readonly status: PipelineStatus;
   /** The worker that runs it; null: none. */
   readonly worker: string | null;
@@ -25,93 +52,38 @@ export interface PipelineInfo {
 
 export interface ServerInfo {
   readonly version: string;
+  /** The worker that answers. */
   readonly worker: string;
   /** Null: none at the moment. */
   readonly activeWorker: string | null;
+  /** `host:port`; null: none at the moment, or others are not told. */
   readonly activeAddress: string | null;
+  /** Without credentials. */
   readonly natsUrl: string;
+  /** Ms since 1970. */
   readonly startedAtMs: number;
+  /** Null while it is not connected. */
+  readonly natsVersion: string | null;
+  readonly natsConnected: boolean;
 }
 
-export type BundleWire = Bundle;
-
-export interface StatusWire {
-  state: string;
-  reason?: string;
-  worker: string;
-  readers: {
-    name: string;
-    position: number;
-    lag?: number;
-    watermarkMs?: number;
-    recordsIn: number;
-    idle: boolean;
-  }[];
-  tasks: {
-    stage: string;
-    partition: number;
-    state: string;
-    epoch: number;
-    commits: number;
-    recordsIn: number;
-    recordsOut: number;
-    watermarkMs?: number;
-    stateBytes: number;
-    stateEntries: number;
-  }[];
-  counts: { in: number; out: number; late: number; dead: number; dropped: Record<string, number> } | null;
-  atMs: number;
-}
-
-export interface PipelineWire {
-  name: string;
-  revision: number;
-  bundleHash: string;
-  file: string;
-  fingerprint: string;
-  deployedAtMs: number;
-  deleting: boolean;
-  status: StatusWire | null;
-}
-
-export interface ServerInfoWire {
-  version: string;
-  worker: string;
-  activeWorker: string;
-  activeAddress: string;
-  natsUrl: string;
-  startedAtMs: number;
-}
-
-export interface PlanWire {
-  name: string;
-  text: string;
-  summaryJson: string;
-  fingerprint: string;
-  outcome: string;
-  incompatibilities: string[];
-}
-
-export interface DeployWire {
-  name: string;
-  revision: number;
-  outcome: string;
-}
-
-export interface DescribeWire {
-  pipeline: PipelineWire | null;
-  text: string;
-  summaryJson: string;
-}
-
-export interface DeleteWire {
-  done: boolean;
-  kept: string[];
-  deleted: string[];
+/** Something that happened, as a client sees it. */
+export interface EventInfo {
+  /** Ms since 1970. */
+  readonly atMs: number;
+  readonly level: Level;
+  readonly event: string;
+  /** Null: it is about the worker. */
+  readonly pipeline: string | null;
+  /** Empty when the name says it all. */
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
 }
 
 const STATE = 'PIPELINE_STATE_';
 const OUTCOME = 'DEPLOY_OUTCOME_';
+const KIND = 'LETTER_KIND_';
+const LEVEL = 'EVENT_LEVEL_';
 
 function stateToWire(state: PipelineState): string {
   return state === 'unknown' ? `${STATE}UNSPECIFIED` : STATE + state.toUpperCase();
@@ -126,13 +98,22 @@ export function outcomeToWire(outcome: DeployOutcome): string {
   return OUTCOME + outcome.toUpperCase();
 }
 
-function outcomeFromWire(outcome: string): DeployOutcome {
+export function outcomeFromWire(outcome: string): DeployOutcome {
   return outcome.slice(OUTCOME.length).toLowerCase() as DeployOutcome;
+}
+
+function taskStatusToWire({ watermarkMs, ...task }: TaskStatus): TaskStatusWire {
+  return { ...task, ...(watermarkMs === null ? {} : { watermarkMs }) };
+}
+
+function taskStatusFromWire(task: TaskStatusWire): TaskStatus {
+  return { ...task, watermarkMs: task.watermarkMs ?? null };
 }
 
 /** @param options.tasks false: leave the tasks out, as lists do. */
 export function pipelineToWire(view: PipelineView, options: { tasks: boolean }): PipelineWire {
   const { spec, status } = view;
+  const desired: string = spec.desired;
   return {
     name: spec.name,
     revision: spec.revision,
@@ -140,7 +121,8 @@ export function pipelineToWire(view: PipelineView, options: { tasks: boolean }):
     file: spec.file,
     fingerprint: spec.fingerprint,
     deployedAtMs: spec.deployedAtMs,
-    deleting: spec.desired === 'deleted',
+    deleting: desired === 'deleted',
+    paused: desired === 'paused',
     status: {
       state: stateToWire(status.state),
       ...(status.reason === null ? {} : { reason: status.reason }),
@@ -150,40 +132,39 @@ export function pipelineToWire(view: PipelineView, options: { tasks: boolean }):
         ...(lag === null ? {} : { lag }),
         ...(watermarkMs === null ? {} : { watermarkMs }),
       })),
-      tasks: !options.tasks
-        ? []
-        : status.tasks.map(({ watermarkMs, ...task }) => ({
-            ...task,
-            ...(watermarkMs === null ? {} : { watermarkMs }),
-          })),
+      tasks: options.tasks ? status.tasks.map(taskStatusToWire) : [],
       counts: { ...status.counts, dropped: { ...status.counts.dropped } },
       atMs: view.atMs,
     },
   };
 }
 
-export function pipelineFromWire(wire: PipelineWire): PipelineInfo {
-  const { status, ...rest } = wire;
+function statusFromWire(status: StatusWire | null): PipelineStatus {
   return {
-    ...rest,
-    status: {
-      state: stateFromWire(status?.state ?? STATE),
-      reason: status?.reason ?? null,
-      readers: (status?.readers ?? []).map(reader => ({
-        ...reader,
-        lag: reader.lag ?? null,
-        watermarkMs: reader.watermarkMs ?? null,
-      })),
-      tasks: (status?.tasks ?? []).map(task => ({ ...task, watermarkMs: task.watermarkMs ?? null })),
-      counts: status?.counts ?? { in: 0, out: 0, late: 0, dead: 0, dropped: {} },
-    },
-    worker: status === null || status.worker === '' ? null : status.worker,
-    atMs: status?.atMs ?? 0,
+    state: stateFromWire(status?.state ?? STATE),
+    reason: status?.reason ?? null,
+    readers: (status?.readers ?? []).map(reader => ({
+      ...reader,
+      lag: reader.lag ?? null,
+      watermarkMs: reader.watermarkMs ?? null,
+    })),
+    tasks: (status?.tasks ?? []).map(taskStatusFromWire),
+    counts: status?.counts ?? { in: 0, out: 0, late: 0, dead: 0, dropped: {} },
   };
 }
 
+export function pipelineFromWire(wire: PipelineWire): PipelineInfo {
+  const { status, ...rest } = wire;
+  return { ...rest, status: statusFromWire(status), worker: status?.worker || null, atMs: status?.atMs ?? 0 };
+}
+
 export function infoFromWire(wire: ServerInfoWire): ServerInfo {
-  return { ...wire, activeWorker: wire.activeWorker || null, activeAddress: wire.activeAddress || null };
+  return {
+    ...wire,
+    activeWorker: wire.activeWorker || null,
+    activeAddress: wire.activeAddress || null,
+    natsVersion: wire.natsVersion || null,
+  };
 }
 
 export function planToWire(answer: PlanAnswer): PlanWire {
@@ -201,6 +182,132 @@ export function planFromWire({ summaryJson, outcome, ...rest }: PlanWire): PlanA
   return { ...rest, summary: JSON.parse(summaryJson) as unknown, outcome: outcomeFromWire(outcome) };
 }
 
-export function deployFromWire({ outcome, ...rest }: DeployWire): DeployAnswer {
-  return { ...rest, outcome: outcomeFromWire(outcome) as DeployAnswer['outcome'] };
+export function workerToWire(worker: WorkerView): WorkerWire {
+  return { ...worker, address: worker.address ?? '' };
+}
+
+export function workerFromWire(wire: WorkerWire): WorkerView {
+  return { ...wire, address: wire.address || null };
+}
+
+export function taskToWire(task: TaskView): TaskWire {
+  return { ...task, status: taskStatusToWire(task.status) };
+}
+
+export function taskFromWire({ status, ...wire }: TaskWire): TaskView {
+  return { ...wire, status: taskStatusFromWire(status as TaskStatusWire) };
+}
+
+/** JSON has no big integers: one is written `{"bigint":"123"}`. */
+export function keyToJson(key: Key): string {
+  return JSON.stringify(key ?? null, (_, part: unknown) =>
+    typeof part === 'bigint' ? { bigint: part.toString() } : part,
+  );
+}
+
+/** The key, or undefined where the text is no JSON or no key. */
+export function keyFromJson(text: string): DecodedKey | undefined {
+  try {
+    return keyOf(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+function keyOf(part: unknown): DecodedKey {
+  if (part === null || typeof part === 'string' || typeof part === 'number' || typeof part === 'boolean') return part;
+  if (Array.isArray(part)) return part.map(keyOf);
+  return BigInt((part as { bigint: string }).bigint);
+}
+
+/** What JSON cannot say (big integers, bytes, …) is said as text. */
+export function entryToWire({ key, value, ...entry }: EntryView): EntryWire {
+  const valueJson = JSON.stringify(value ?? null, (_, part: unknown) => (typeof part === 'bigint' ? `${part}` : part));
+  return { ...entry, keyJson: keyToJson(key), valueJson };
+}
+
+export function entryFromWire({ keyJson, valueJson, ...entry }: EntryWire): EntryView {
+  return { ...entry, key: keyFromJson(keyJson) ?? null, value: JSON.parse(valueJson) as unknown };
+}
+
+export function letterToWire(letter: LetterView): LetterWire {
+  return {
+    ...letter,
+    kind: KIND + letter.kind.toUpperCase(),
+    code: letter.code ?? '',
+    subject: letter.subject ?? '',
+    content: letter.content ?? new Uint8Array(0),
+    headers: { ...letter.headers },
+  };
+}
+
+/** @param asked whether content and headers were asked for; else they are null. */
+export function letterFromWire(wire: LetterWire, asked: { content: boolean; headers: boolean }): LetterView {
+  return {
+    ...wire,
+    kind: kindFromWire(wire.kind) ?? 'dead',
+    code: wire.code || null,
+    subject: wire.subject || null,
+    content: asked.content ? wire.content : null,
+    headers: asked.headers ? wire.headers : null,
+  };
+}
+
+function kindFromWire(kind: string | number): LetterKind | null {
+  const name = String(kind).slice(KIND.length).toLowerCase();
+  return name === 'dead' || name === 'late' ? name : null;
+}
+
+export function filterToWire(filter: LetterFilter): FilterWire {
+  return {
+    pipeline: filter.pipeline,
+    kind: filter.kind === null ? `${KIND}UNSPECIFIED` : KIND + filter.kind.toUpperCase(),
+    operator: filter.operator ?? '',
+    code: filter.code ?? '',
+    numbers: [...filter.numbers],
+    sinceMs: filter.sinceMs ?? 0,
+  };
+}
+
+export function filterFromWire(wire: FilterWire): LetterFilter {
+  return {
+    pipeline: wire.pipeline,
+    kind: kindFromWire(wire.kind),
+    operator: wire.operator || null,
+    code: wire.code || null,
+    numbers: wire.numbers,
+    sinceMs: wire.sinceMs || null,
+  };
+}
+
+export function levelToWire(level: Level): string {
+  return LEVEL + level.toUpperCase();
+}
+
+/** Unspecified is info. */
+export function levelFromWire(level: string | number): Level {
+  const name = String(level).slice(LEVEL.length).toLowerCase();
+  return name === 'debug' || name === 'warn' || name === 'error' ? name : 'info';
+}
+
+export function eventToWire({ atMs, event }: SeenEvent): EventWire {
+  const { event: name, level, pipeline, message, ...fields }: Event = event;
+  return {
+    atMs,
+    level: levelToWire(level),
+    event: name,
+    pipeline: textOf(pipeline),
+    message: textOf(message),
+    fieldsJson: JSON.stringify(fields),
+  };
+}
+
+function textOf(field: Field): string {
+  return field === null || field === undefined ? '' : String(field);
+}
+
+export function eventFromWire(wire: EventWire): EventInfo {
+  const { level, pipeline, fieldsJson, ...rest } = wire;
+  const fields = JSON.parse(fieldsJson) as Record<string, unknown>;
+  return { ...rest, level: levelFromWire(level), pipeline: pipeline || null, fields };
 }

@@ -1,44 +1,51 @@
 /**
- * The control interface's schema at run time, read from `proto/`: paths, encoders and decoders of its methods.
+ * The control interface's schema at run time, read from `proto/`: paths, encoders and decoders of its methods, and how
+ * large messages may be.
  */
 import { logVerbosity, type MethodDefinition, type ServiceDefinition, setLogVerbosity } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
-import { invariant } from '../base/errors.ts';
+import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
+import { invariant, MillraceError } from '../base/errors.ts';
 import { packageFile } from '../base/package.ts';
+import type { MethodName, Request, Response } from './wire.ts';
 
-const FILE = packageFile('proto/millrace/admin/v1/admin.proto');
-const SERVICE = 'millrace.admin.v1.AdminService';
+const FILES = ['pipeline', 'worker', 'state', 'letter', 'server'];
+const PACKAGE = 'millrace.admin.v1';
+export const SERVICES = ['PipelineService', 'WorkerService', 'StateService', 'LetterService', 'ServerService'] as const;
+export type ServiceName = (typeof SERVICES)[number];
 
-export type MethodName =
-  | 'GetServerInfo'
-  | 'PlanPipeline'
-  | 'DeployPipeline'
-  | 'ListPipelines'
-  | 'GetPipeline'
-  | 'DescribePipeline'
-  | 'RestartPipeline'
-  | 'DeletePipeline'
-  | 'WatchPipeline';
-
-/** Requests and answers up to this size; bundles are the largest. */
+/** The largest message of all: a bundle to plan or to deploy. */
 export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
+/** Requests of all other methods. */
+export const REQUEST_BYTES_MAX = 4 * 1024 * 1024;
 
 // The library prints what it also returns; errors are told once, by whoever handles them.
 setLogVerbosity(logVerbosity.NONE);
 
-let service: ServiceDefinition | null = null;
+let schema: PackageDefinition | null = null;
 
-export function adminService(): ServiceDefinition {
-  if (service === null) {
-    const definition = loadSync(FILE, { longs: Number, enums: String, defaults: true });
-    service = definition[SERVICE] as ServiceDefinition;
-    invariant(service !== undefined, `${FILE} declares no ${SERVICE}`);
-  }
-  return service;
+export function packageSchema(): PackageDefinition {
+  schema ??= loadSync(
+    FILES.map(name => `millrace/admin/v1/${name}.proto`),
+    { includeDirs: [packageFile('proto')], longs: Number, enums: String, defaults: true },
+  );
+  return schema;
 }
 
-export function adminMethod<Request, Response>(name: MethodName): MethodDefinition<Request, Response> {
-  const method = adminService()[name];
-  invariant(method !== undefined, `${FILE} declares no method ${name}`);
-  return method as MethodDefinition<Request, Response>;
+/** A service's name as on the wire, e.g. `millrace.admin.v1.StateService`. */
+export function fullName(name: ServiceName): string {
+  return `${PACKAGE}.${name}`;
+}
+
+export function serviceSchema(name: ServiceName): ServiceDefinition {
+  const service = packageSchema()[fullName(name)];
+  invariant(service !== undefined, `proto declares no ${fullName(name)}`);
+  return service as ServiceDefinition;
+}
+
+export function methodSchema<M extends MethodName>(name: M): MethodDefinition<Request<M>, Response<M>> {
+  for (const service of SERVICES) {
+    const method = serviceSchema(service)[name];
+    if (method !== undefined) return method as MethodDefinition<Request<M>, Response<M>>;
+  }
+  throw new MillraceError('INVARIANT', `proto declares no method ${name}`);
 }

@@ -4,7 +4,7 @@
  * on already is answered with what is known here.
  */
 import {
-  Metadata,
+  type Metadata,
   Server,
   ServerCredentials,
   type ServerUnaryCall,
@@ -16,11 +16,12 @@ import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import type { Commands } from '../worker/commands.ts';
 import type { Bundle } from '../worker/host.ts';
-import { AdminClient } from './client.ts';
+import { Channel } from './channel.ts';
 import { toStatus } from './errors.ts';
 import { healthHandlers, healthService } from './health.ts';
 import { outcomeToWire, pipelineToWire, planToWire } from './messages.ts';
-import { adminService, MESSAGE_BYTES_MAX, type MethodName } from './schema.ts';
+import { MESSAGE_BYTES_MAX, serviceSchema } from './schema.ts';
+import type { MethodName } from './wire.ts';
 
 /** What the server needs to know of its worker. */
 export interface Serving {
@@ -55,7 +56,7 @@ export class AdminServer {
   readonly #options: ServerOptions;
   readonly #server: Server;
   readonly #watching = new Set<Watching>();
-  #holder: AdminClient | null = null;
+  #holder: Channel | null = null;
 
   constructor(options: ServerOptions) {
     this.#options = options;
@@ -63,7 +64,9 @@ export class AdminServer {
       'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
       'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
     });
-    this.#server.addService(adminService(), this.#handlers());
+    for (const name of ['PipelineService', 'ServerService'] as const) {
+      this.#server.addService(serviceSchema(name), this.#handlers());
+    }
     this.#server.addService(healthService(), healthHandlers(options.healthy));
   }
 
@@ -105,6 +108,8 @@ export class AdminServer {
         activeAddress: worker.holder?.address ?? '',
         natsUrl,
         startedAtMs,
+        natsVersion: '',
+        natsConnected: this.#options.healthy(),
       })),
       PlanPipeline: this.#unary(async request => planToWire(await commands.plan(bundleOf(request)))),
       DeployPipeline: this.#unary(async request => {
@@ -139,7 +144,7 @@ export class AdminServer {
       const holder = this.#holderFor(call.metadata);
       if (holder === null) return answer(call.request);
       try {
-        return await holder.call<object, object>(method, call.request);
+        return await holder.call(method, call.request as never);
       } catch (error) {
         if (!isMillraceError(error, 'WORKER_UNAVAILABLE')) throw error;
         return answer(call.request);
@@ -201,26 +206,23 @@ export class AdminServer {
     }
   }
 
-  async #passOn(call: Watching, holder: AdminClient): Promise<void> {
-    const stream = holder.stream<object, object>('WatchPipeline', call.request);
-    call.once('cancelled', () => stream.cancel());
-    for await (const message of stream as AsyncIterable<object>) {
+  async #passOn(call: Watching, holder: Channel): Promise<void> {
+    const left = new AbortController();
+    call.once('cancelled', () => left.abort());
+    for await (const message of holder.stream('WatchPipeline', call.request as never, { signal: left.signal })) {
       if (call.writableEnded) break;
       if (!call.writableNeedDrain) call.write(message);
     }
-    stream.cancel();
   }
 
   /** A client of the active worker, or null when the call should be answered here. */
-  #holderFor(metadata: Metadata): AdminClient | null {
+  #holderFor(metadata: Metadata): Channel | null {
     const { worker } = this.#options;
     const address = worker.holder?.address ?? null;
     if (worker.active || address === null || metadata.get(FORWARDED).length > 0) return null;
     if (this.#holder?.address !== address) {
       this.#holder?.close();
-      const forwarded = new Metadata();
-      forwarded.set(FORWARDED, worker.name);
-      this.#holder = new AdminClient(address, { timeoutMs: FORWARD_TIMEOUT_MS, metadata: forwarded });
+      this.#holder = new Channel({ address, timeoutMs: FORWARD_TIMEOUT_MS }, { [FORWARDED]: worker.name });
     }
     return this.#holder;
   }

@@ -98,7 +98,7 @@ export async function runQuery(options: RunOptions): Promise<RunResult> {
 
 /** What the worker itself knows of a run that went wrong. */
 async function explain(worker: WorkerProcess, query: Query): Promise<string> {
-  const client = new AdminClient(worker.address);
+  const client = new AdminClient({ address: worker.address });
   try {
     const { status } = await client.get(query);
     return `wrong rows; the pipeline says ${JSON.stringify(status)}\nthe worker says ${worker.said()}`;
@@ -130,7 +130,7 @@ async function deploy(address: string, options: { query: Query; shape: Shape; fo
     entry = join(options.folder, 'single.ts');
     await writeFile(entry, `export { single as default } from ${JSON.stringify(file)};\n`);
   }
-  const client = new AdminClient(address);
+  const client = new AdminClient({ address });
   try {
     await client.deploy(await bundlePipeline(entry));
   } finally {

@@ -48,7 +48,7 @@ export class Crashes {
   }
 
   private async untilItRuns(): Promise<void> {
-    const client = new AdminClient(this.worker.address);
+    const client = new AdminClient({ address: this.worker.address });
     const deadlineMs = performance.now() + RECOVERY_MAX_MS;
     try {
       while (!this.stopped && performance.now() < deadlineMs) {

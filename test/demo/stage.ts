@@ -62,7 +62,7 @@ export async function setStage(
   await fillAirports(connection, airports);
   await worker.start();
   say(`worker at ${worker.address}: try  npx millrace get --server ${worker.address}`);
-  const client = new AdminClient(worker.address);
+  const client = new AdminClient({ address: worker.address });
   closing.add(() => client.close());
   const bundle = await bundlePipeline(fileURLToPath(new URL('pipeline.ts', import.meta.url)));
   const { name, revision } = await client.deploy(bundle);

@@ -74,7 +74,7 @@ export class WorkerProcess {
   }
 
   private async untilItAnswers(child: ChildProcess): Promise<void> {
-    const client = new AdminClient(this.address, { timeoutMs: 1_000 });
+    const client = new AdminClient({ address: this.address, timeoutMs: 1_000 });
     const deadlineMs = Date.now() + START_MS;
     try {
       for (;;) {

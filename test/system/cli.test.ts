@@ -168,7 +168,7 @@ describe('a worker', () => {
   test('takes a pipeline from deploy to delete, through SIGKILL and SIGTERM', async () => {
     const server = `127.0.0.1:${await freePort()}`;
     const flags = ['worker', '--nats', broker.url, '--data', join(folder, 'data'), '--listen', server];
-    const client = new AdminClient(server);
+    const client = new AdminClient({ address: server });
     const ask = (...args: string[]) => run(...args, '--server', server);
     const running = () =>
       client.get('orders').then(

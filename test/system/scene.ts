@@ -68,7 +68,7 @@ export class Scene {
 
   /** A client of a worker that runs. */
   client(worker: WorkerProcess): AdminClient {
-    const client = new AdminClient(worker.address, { timeoutMs: 10_000 });
+    const client = new AdminClient({ address: worker.address, timeoutMs: 10_000 });
     this.closing.add(() => client.close());
     return client;
   }

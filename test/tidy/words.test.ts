@@ -45,7 +45,7 @@ const texts = new Map(files.map(file => [file, textOf(file)]));
 describe('the tree', () => {
   test('is found', () => {
     assert.ok(files.length > 200, `only ${files.length} files found`);
-    for (const file of ['cmd/millrace.ts', 'lib/index.ts', 'proto/millrace/admin/v1/admin.proto', 'README.md']) {
+    for (const file of ['cmd/millrace.ts', 'lib/index.ts', 'proto/millrace/admin/v1/pipeline.proto', 'README.md']) {
       assert.ok(texts.has(file), `${file} is missing`);
     }
   });

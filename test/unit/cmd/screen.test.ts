@@ -15,6 +15,7 @@ function pipeline(atMs: number, records: number): PipelineInfo {
     fingerprint: '',
     deployedAtMs: 0,
     deleting: false,
+    paused: false,
     status: { ...emptyStatus('running', null), readers: [reader], counts },
     worker: 'a',
     atMs,

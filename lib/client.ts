@@ -1,0 +1,42 @@
+/**
+ * The client of Millrace's control interface: what other programs import as `millrace/client`.
+ *
+ * ```ts
+ * import { AdminClient, bundlePipeline } from 'millrace/client';
+ *
+ * const client = new AdminClient({ address: '127.0.0.1:4280' });
+ * const { name, outcome } = await client.deploy(await bundlePipeline('src/orders.ts'));
+ * for await (const { status } of client.watch(name)) {
+ *   if (status.state === 'running') break;
+ * }
+ * client.close();
+ * ```
+ */
+export { type ErrorCode, isMillraceError, MillraceError } from './base/errors.ts';
+export {
+  AdminClient,
+  type ClientOptions,
+  type ClientTls,
+  type EventInfo,
+  type LetterQuery,
+  type PipelineInfo,
+  type ScanQuery,
+  type ServerInfo,
+} from './control/client.ts';
+export type { Level } from './observe/events.ts';
+export type { PipelineCounts, PipelineState, PipelineStatus, ReaderStatus, TaskStatus } from './observe/status.ts';
+export type { DecodedKey, Key } from './record/key.ts';
+export { bundlePipeline } from './worker/bundle.ts';
+export type { DeleteAnswer, DeployAnswer, DeployOutcome, PlanAnswer } from './worker/commands.ts';
+export type { Bundle } from './worker/host.ts';
+export type {
+  DiscardProgress,
+  EntryView,
+  LetterKind,
+  LetterView,
+  Page,
+  ReplayProgress,
+  TableView,
+  TaskView,
+  WorkerView,
+} from './worker/views.ts';

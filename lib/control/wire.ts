@@ -1,0 +1,200 @@
+/**
+ * The messages of `proto/` as TypeScript sees them on the wire, and which method takes and gives which. Field names and
+ * meanings are the proto's. Whole numbers are numbers, enums their names (a number where the name is not known), absent
+ * messages null, absent optional fields missing.
+ */
+import type { Bundle } from '../worker/host.ts';
+
+export interface ReaderWire {
+  name: string;
+  position: number;
+  lag?: number;
+  watermarkMs?: number;
+  recordsIn: number;
+  idle: boolean;
+}
+
+export interface TaskStatusWire {
+  stage: string;
+  partition: number;
+  state: string;
+  epoch: number;
+  commits: number;
+  recordsIn: number;
+  recordsOut: number;
+  watermarkMs?: number;
+  stateBytes: number;
+  stateEntries: number;
+}
+
+export interface StatusWire {
+  state: string;
+  reason?: string;
+  worker: string;
+  readers: ReaderWire[];
+  tasks: TaskStatusWire[];
+  counts: { in: number; out: number; late: number; dead: number; dropped: Record<string, number> } | null;
+  atMs: number;
+}
+
+export interface PipelineWire {
+  name: string;
+  revision: number;
+  bundleHash: string;
+  file: string;
+  fingerprint: string;
+  deployedAtMs: number;
+  deleting: boolean;
+  status: StatusWire | null;
+  paused: boolean;
+}
+
+export interface PlanWire {
+  name: string;
+  text: string;
+  summaryJson: string;
+  fingerprint: string;
+  outcome: string;
+  incompatibilities: string[];
+}
+
+export interface WorkerWire {
+  name: string;
+  address: string;
+  version: string;
+  active: boolean;
+  startedAtMs: number;
+  seenAtMs: number;
+  pipelines: number;
+  tasks: number;
+}
+
+export interface TaskWire {
+  pipeline: string;
+  worker: string;
+  status: TaskStatusWire | null;
+}
+
+export interface TableWire {
+  operator: string;
+  table: string;
+  stage: string;
+  entries: number;
+  bytes: number;
+}
+
+export interface EntryWire {
+  operator: string;
+  table: string;
+  partition: number;
+  bucket: number;
+  keyJson: string;
+  valueJson: string;
+}
+
+export interface LetterWire {
+  number: number;
+  kind: string | number;
+  operator: string;
+  code: string;
+  message: string;
+  atMs: number;
+  subject: string;
+  index: number;
+  sizeBytes: number;
+  truncated: boolean;
+  content: Uint8Array;
+  headers: Record<string, string>;
+}
+
+export interface FilterWire {
+  pipeline: string;
+  kind: string | number;
+  operator: string;
+  code: string;
+  numbers: number[];
+  sinceMs: number;
+}
+
+export interface EventWire {
+  atMs: number;
+  level: string | number;
+  event: string;
+  pipeline: string;
+  message: string;
+  fieldsJson: string;
+}
+
+export interface ServerInfoWire {
+  version: string;
+  worker: string;
+  activeWorker: string;
+  activeAddress: string;
+  natsUrl: string;
+  startedAtMs: number;
+  natsVersion: string;
+  natsConnected: boolean;
+}
+
+type None = Record<never, never>;
+type Named = { name: string };
+
+/** Every method, `[request, response]`. Names are unique over all services. */
+export interface Methods {
+  // PipelineService
+  PlanPipeline: [{ bundle: Bundle | null }, PlanWire];
+  DeployPipeline: [{ bundle: Bundle | null; dryRun: boolean }, { name: string; revision: number; outcome: string }];
+  ListPipelines: [None, { pipelines: PipelineWire[] }];
+  GetPipeline: [Named, { pipeline: PipelineWire | null }];
+  DescribePipeline: [Named, { pipeline: PipelineWire | null; text: string; summaryJson: string }];
+  WatchPipeline: [{ name: string; intervalMs: number }, { pipeline: PipelineWire | null }];
+  PausePipeline: [Named, { revision: number }];
+  ResumePipeline: [Named, { revision: number }];
+  RestartPipeline: [Named, { revision: number }];
+  DeletePipeline: [
+    { name: string; purge: boolean; dryRun: boolean },
+    { done: boolean; kept: string[]; deleted: string[] },
+  ];
+  // WorkerService
+  ListWorkers: [None, { workers: WorkerWire[] }];
+  GetWorker: [Named, { worker: WorkerWire | null }];
+  WatchWorkers: [{ intervalMs: number }, { workers: WorkerWire[] }];
+  ListTasks: [{ pipeline: string }, { tasks: TaskWire[] }];
+  GetTask: [{ pipeline: string; stage: string; partition: number }, { task: TaskWire | null }];
+  WatchTasks: [{ pipeline: string; intervalMs: number }, { tasks: TaskWire[] }];
+  // StateService
+  ListTables: [{ pipeline: string }, { tables: TableWire[] }];
+  GetEntries: [{ pipeline: string; operator: string; keyJson: string }, { entries: EntryWire[] }];
+  ScanEntries: [
+    {
+      pipeline: string;
+      operator: string;
+      table: string;
+      partition?: number;
+      pageSize: number;
+      pageToken: string;
+    },
+    { entries: EntryWire[]; nextPageToken: string },
+  ];
+  // LetterService
+  ListLetters: [
+    { filter: FilterWire | null; pageSize: number; pageToken: string; content: boolean },
+    { letters: LetterWire[]; nextPageToken: string; total: number },
+  ];
+  GetLetter: [{ pipeline: string; number: number }, { letter: LetterWire | null }];
+  ReplayLetters: [
+    { filter: FilterWire | null; toSubject: string; dryRun: boolean; keep: boolean },
+    { seen: number; replayed: number; skipped: number; total: number; reasons: string[] },
+  ];
+  DiscardLetters: [{ filter: FilterWire | null; dryRun: boolean }, { seen: number; discarded: number; total: number }];
+  // ServerService
+  GetServerInfo: [None, ServerInfoWire];
+  WatchEvents: [
+    { pipeline: string; level: string | number; past: number; pastOnly: boolean },
+    { event: EventWire | null },
+  ];
+}
+
+export type MethodName = keyof Methods;
+export type Request<M extends MethodName> = Methods[M][0];
+export type Response<M extends MethodName> = Methods[M][1];
