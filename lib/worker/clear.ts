@@ -12,23 +12,24 @@ import { type Plan, sourcesOf } from '../topology/plan.ts';
 import type { ClearPipeline, Remains } from './host.ts';
 
 export function pipelineClearer(ports: { log: Log; blobs: Blobs; stores: Stores }): ClearPipeline {
-  return async (pipeline, { plan, purge }) => {
+  return async (pipeline, { plan, purge, dryRun }) => {
     const kept: string[] = [];
     const deleted: string[] = [];
     const own = purge ? deleted : kept;
+    const goes = purge && !dryRun;
     for (const stream of ownStreams(pipeline, plan)) {
       const info = await ports.log.info(stream);
       if (info === null) continue;
-      if (purge) await ports.log.deleteStream(stream);
+      if (goes) await ports.log.deleteStream(stream);
       own.push(`stream ${stream} (${info.messages} messages)`);
     }
-    await clearSnapshots(pipeline, { ...ports, purge, own });
+    await clearSnapshots(pipeline, { ...ports, goes, own });
     if (plan === null) {
       kept.push(
         `streams MR_${pipeline}_x_…, if any: the pipeline cannot be loaded any more, so its stages are unknown`,
       );
     } else {
-      await clearMarkers(plan, { ...ports, purge, own });
+      await clearMarkers(plan, { ...ports, goes, own });
       kept.push(...(await usersStreams(plan, ports.log)));
     }
     return { kept, deleted } satisfies Remains;
@@ -43,11 +44,11 @@ function ownStreams(pipeline: string, plan: Plan | null): string[] {
 
 async function clearSnapshots(
   pipeline: string,
-  { blobs, stores, purge, own }: { blobs: Blobs; stores: Stores; purge: boolean; own: string[] },
+  { blobs, stores, goes, own }: { blobs: Blobs; stores: Stores; goes: boolean; own: string[] },
 ): Promise<void> {
   const names = await blobs.list(`${pipeline}/`);
   const locations = (await stores.list()).filter(location => location.startsWith(`${pipeline}/`));
-  if (purge) {
+  if (goes) {
     for (const name of names) await blobs.delete(name);
     for (const location of locations) await stores.discard(location);
   }
@@ -56,16 +57,13 @@ async function clearSnapshots(
 }
 
 /** Markers lie in the streams of shared sinks, beside the results. */
-async function clearMarkers(
-  plan: Plan,
-  { log, purge, own }: { log: Log; purge: boolean; own: string[] },
-): Promise<void> {
+async function clearMarkers(plan: Plan, { log, goes, own }: { log: Log; goes: boolean; own: string[] }): Promise<void> {
   for (const sink of plan.sinks) {
     if (sink.mode !== 'shared') continue;
     const info = await log.info(sink.stream.name);
     if (info === null) continue;
     const subject = markerSubjects(plan.pipeline, sink.name);
-    if (purge) await log.trim({ stream: sink.stream.name, subject, before: info.lastSeq + 1 });
+    if (goes) await log.trim({ stream: sink.stream.name, subject, before: info.lastSeq + 1 });
     own.push(`markers ${subject} in stream ${sink.stream.name}`);
   }
 }

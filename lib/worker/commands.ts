@@ -1,6 +1,7 @@
 /**
- * What can be asked of a cluster: plan, deploy, list, look, restart, delete. Each writes or reads the desired state in the
- * registry, so any worker can answer; none works only once, and all may be repeated.
+ * What can be asked of a cluster: plan, deploy, list, look, pause, resume, restart, delete. Each writes or reads the
+ * desired state in the registry, so any worker can answer; none works only once, and all may be repeated. Who is there
+ * and what runs where is in `sights.ts`.
  */
 import { createHash } from 'node:crypto';
 import { type Clock, sleep } from '../base/clock.ts';
@@ -9,7 +10,9 @@ import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Registry } from '../port/registry.ts';
 import type { Bundle, Engine, Planned, Remains } from './host.ts';
+import { Sights } from './sights.ts';
 import { isGone, type PipelineSpec, Specs } from './specs.ts';
+import type { StateReader, TaskView, WorkerView } from './views.ts';
 import { bundleBlob, type Worker } from './worker.ts';
 
 export type DeployOutcome = 'created' | 'updated' | 'unchanged' | 'resumed' | 'incompatible';
@@ -28,6 +31,8 @@ export interface DeployAnswer {
   readonly name: string;
   readonly revision: number;
   readonly outcome: Exclude<DeployOutcome, 'incompatible'>;
+  /** The pipeline is paused and stays so: the new revision runs when it is resumed. */
+  readonly paused: boolean;
 }
 
 export interface PipelineView {
@@ -51,10 +56,11 @@ export function judgeDeploy(
   incompatibilities: Engine['incompatibilities'],
 ): { outcome: DeployOutcome; reasons: readonly string[] } {
   if (before === null || (isGone(before) && before.purge)) return { outcome: 'created', reasons: [] };
-  if (before.desired === 'running' && before.bundle === next.bundle) return { outcome: 'unchanged', reasons: [] };
+  const deleted = before.desired === 'deleted';
+  if (!deleted && before.bundle === next.bundle) return { outcome: 'unchanged', reasons: [] };
   const reasons = incompatibilities(before.summary, next.summary);
   if (reasons.length > 0) return { outcome: 'incompatible', reasons };
-  return { outcome: before.desired === 'running' ? 'updated' : 'resumed', reasons: [] };
+  return { outcome: deleted ? 'resumed' : 'updated', reasons: [] };
 }
 
 /** How long a delete waits for the active worker before it says that it is only desired. */
@@ -68,6 +74,7 @@ export class Commands {
   readonly #clock: Clock;
   readonly #worker: Worker;
   readonly #connected: () => boolean;
+  readonly #sights: Sights;
 
   /** @param options.connected false: the broker is away, so what the worker knows must do. */
   constructor(options: {
@@ -84,6 +91,35 @@ export class Commands {
     this.#clock = options.clock;
     this.#worker = options.worker;
     this.#connected = options.connected ?? (() => true);
+    const { registry, worker } = options;
+    this.#sights = new Sights({ registry, worker, connected: this.#connected });
+  }
+
+  workers(): Promise<readonly WorkerView[]> {
+    return this.#sights.workers();
+  }
+
+  /** `name` null: the worker that answers. Throws NOT_FOUND. */
+  worker(name: string | null): Promise<WorkerView> {
+    return this.#sights.worker(name);
+  }
+
+  /** The tasks that run here; `pipeline` null: of all. Throws NOT_FOUND: no such pipeline. */
+  async tasks(pipeline: string | null): Promise<readonly TaskView[]> {
+    if (pipeline !== null) await this.get(pipeline);
+    return this.#sights.tasks(pipeline);
+  }
+
+  /** Throws NOT_FOUND: no such task runs here. */
+  async task(place: { pipeline: string; stage: string; partition: number }): Promise<TaskView> {
+    await this.get(place.pipeline);
+    return this.#sights.task(place);
+  }
+
+  /** Throws NOT_FOUND, WORKER_UNAVAILABLE (it does not run here). */
+  async state(pipeline: string): Promise<StateReader> {
+    await this.get(pipeline);
+    return this.#sights.state(pipeline);
   }
 
   async plan(bundle: Bundle): Promise<PlanAnswer> {
@@ -108,14 +144,16 @@ export class Commands {
       const { outcome, reasons } = this.#judge(before, bundle, planned);
       if (outcome === 'incompatible') throw incompatible(name, reasons);
       const revision = (before?.revision ?? 0) + (outcome === 'unchanged' ? 0 : 1);
-      if (outcome === 'unchanged' || options.dryRun) return { name, revision, outcome };
+      const paused = before?.desired === 'paused';
+      const answer = { name, revision, outcome, paused };
+      if (outcome === 'unchanged' || options.dryRun) return answer;
       await this.#blobs.put(bundleBlob(bundle.hash), bundle.code);
       const spec: PipelineSpec = {
         name,
         revision,
         bundle: bundle.hash,
         file: bundle.file,
-        desired: 'running',
+        desired: paused ? 'paused' : 'running',
         purge: false,
         remains: null,
         fingerprint: planned.plan.fingerprint,
@@ -123,23 +161,58 @@ export class Commands {
         text: planned.text,
         deployedAtMs: this.#clock.now(),
       };
-      if (await this.#specs.put(spec, held?.at ?? 0)) return { name, revision, outcome };
+      if (await this.#specs.put(spec, held?.at ?? 0)) return answer;
     }
     throw new MillraceError('CONFLICT', `pipeline ${name} keeps changing; try again when the other deploys are done`);
   }
 
-  /** The same bundle under a new revision: a failed pipeline starts again. */
-  async restart(name: string): Promise<number> {
-    const changed = await this.#change(name, spec => (isGone(spec) ? null : { ...spec, revision: spec.revision + 1 }));
+  /**
+   * Stops the pipeline and keeps it stopped, with its state, until it is resumed; also a failed one. A deploy meanwhile
+   * changes what will be resumed. Paused already: nothing changes. Throws NOT_FOUND, CONFLICT (being deleted).
+   */
+  pause(name: string): Promise<number> {
+    return this.#wish(name, 'paused');
+  }
+
+  /** Starts a paused pipeline where it was stopped. Running already: nothing changes. Throws as `pause`. */
+  resume(name: string): Promise<number> {
+    return this.#wish(name, 'running');
+  }
+
+  async #wish(name: string, desired: 'running' | 'paused'): Promise<number> {
+    const changed = await this.#change(name, spec => {
+      if (isGone(spec)) return null;
+      if (spec.desired === 'deleted') throw new MillraceError('CONFLICT', `pipeline ${name} is being deleted`);
+      return spec.desired === desired ? spec : { ...spec, ...this.#next(spec), desired };
+    });
     return changed.revision;
   }
 
-  async delete(name: string, options: { purge: boolean }): Promise<DeleteAnswer> {
+  /** The same bundle under a new revision: a failed pipeline starts again. Throws INVALID_ARGUMENT: it is paused. */
+  async restart(name: string): Promise<number> {
+    const changed = await this.#change(name, spec => {
+      if (isGone(spec)) return null;
+      if (spec.desired === 'paused') {
+        const text = `pipeline ${name} is paused; resuming it starts it anew: millrace resume ${name}`;
+        throw new MillraceError('INVALID_ARGUMENT', text);
+      }
+      return { ...spec, ...this.#next(spec) };
+    });
+    return changed.revision;
+  }
+
+  #next(spec: PipelineSpec): { revision: number; deployedAtMs: number } {
+    return { revision: spec.revision + 1, deployedAtMs: this.#clock.now() };
+  }
+
+  /** With `dryRun` it only says what would be kept and what deleted. */
+  async delete(name: string, options: { purge: boolean; dryRun?: boolean }): Promise<DeleteAnswer> {
+    if (options.dryRun === true) return this.#wouldDelete(name, options);
     const { revision } = await this.#change(name, spec => {
       // A purge of what was deleted before and left its state is a delete like any other.
       if (isGone(spec) && (spec.purge || !options.purge)) return null;
       if (spec.desired === 'deleted' && (spec.purge || !options.purge)) return spec;
-      return { ...spec, revision: spec.revision + 1, desired: 'deleted', purge: options.purge, remains: null };
+      return { ...spec, ...this.#next(spec), desired: 'deleted', purge: options.purge, remains: null };
     });
     const untilMs = this.#clock.monotonic() + DELETE_WAIT_MS;
     while (this.#worker.holder !== null && this.#clock.monotonic() < untilMs) {
@@ -149,6 +222,12 @@ export class Commands {
       await sleep(this.#clock, 100);
     }
     return { done: false, kept: [], deleted: [] };
+  }
+
+  async #wouldDelete(name: string, options: { purge: boolean }): Promise<DeleteAnswer> {
+    const spec = (await this.#specs.get(name))?.spec;
+    if (spec === undefined || (isGone(spec) && (spec.purge || !options.purge))) throw await this.#missing(name);
+    return { done: false, ...(await this.#worker.wouldClear(spec, options)) };
   }
 
   async list(): Promise<PipelineView[]> {
@@ -180,7 +259,7 @@ export class Commands {
             `worker ${holder.name} is active but cannot be asked at ${holder.address ?? 'any address'}`,
           );
     const own = active ? this.#worker.status(spec.name) : nobody;
-    const status = this.#connected() ? own : withoutBroker(own);
+    const status = spec.desired === 'paused' ? paused(own, spec) : this.#connected() ? own : withoutBroker(own);
     return { spec, status, worker: active ? name : null, atMs: this.#clock.now() };
   }
 
@@ -215,6 +294,13 @@ export class Commands {
     const there = names.length === 0 ? 'nothing is deployed yet' : `there are: ${names.join(', ')}`;
     return new MillraceError('NOT_FOUND', `no pipeline is named ${name}; ${there}`);
   }
+}
+
+/** A paused pipeline's status once it has stopped, or when nobody is there who would have to stop it. */
+function paused(status: PipelineStatus, { name, deployedAtMs }: PipelineSpec): PipelineStatus {
+  if (status.state !== 'stopped' && status.state !== 'starting') return status;
+  const since = new Date(deployedAtMs).toISOString();
+  return emptyStatus('paused', `since ${since}; to go on: millrace resume ${name}`);
 }
 
 const IN_PROGRESS: ReadonlySet<PipelineStatus['state']> = new Set(['starting', 'restoring', 'running', 'waiting']);

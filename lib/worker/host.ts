@@ -10,12 +10,14 @@ import type { MillraceError } from '../base/errors.ts';
 import type { Observer } from '../observe/events.ts';
 import type { PipelineStatus } from '../observe/status.ts';
 import type { Plan } from '../topology/plan.ts';
+import type { StateReader } from './views.ts';
 
 export type { PipelineStatus } from '../observe/status.ts';
 
 export interface RunningPipeline {
   /** A fresh snapshot; cheap enough to be asked for several times a second. */
   status(): PipelineStatus;
+  readonly state: StateReader;
   /**
    * Resolves when everything is stopped and state is handed over (tasks released, so that the next owner need not
    * wait). What cannot be done in `deadlineMs` is abandoned: the next owner recovers from the journals. Never rejects;
@@ -48,10 +50,14 @@ export interface Remains {
 
 /**
  * Says what a pipeline that no longer runs has left (journals, channels, snapshots, output streams), and with `purge`
- * deletes all that is Millrace's own; streams that users read are kept always. `plan` is null when the pipeline can no
- * longer be loaded; then what is derived from its name alone is found. May be repeated after a failure.
+ * deletes all that is Millrace's own; streams that users read are kept always. With `dryRun` it only says what it would
+ * do. `plan` is null when the pipeline can no longer be loaded; then what is derived from its name alone is found. May
+ * be repeated after a failure.
  */
-export type ClearPipeline = (pipeline: string, options: { plan: Plan | null; purge: boolean }) => Promise<Remains>;
+export type ClearPipeline = (
+  pipeline: string,
+  options: { plan: Plan | null; purge: boolean; dryRun: boolean },
+) => Promise<Remains>;
 
 /** A pipeline as code: one ES module that brings everything but Millrace itself. */
 export interface Bundle {

@@ -58,6 +58,11 @@ export class Hosted {
     return this.#done;
   }
 
+  /** The pipeline while it runs; null: it does not. */
+  get running(): RunningPipeline | null {
+    return this.#phase.kind === 'running' ? this.#phase.pipeline : null;
+  }
+
   status(): PipelineStatus {
     const phase = this.#phase;
     switch (phase.kind) {

@@ -17,7 +17,8 @@ export interface PipelineSpec {
   readonly bundle: string;
   /** The user's file that the bundle was made from. */
   readonly file: string;
-  readonly desired: 'running' | 'deleted';
+  /** `paused`: stopped with its state kept, until it is resumed. */
+  readonly desired: 'running' | 'paused' | 'deleted';
   /** With `deleted`: state goes too. */
   readonly purge: boolean;
   /** Set when a delete has been carried out: what is left. */
@@ -27,7 +28,7 @@ export interface PipelineSpec {
   readonly summary: unknown;
   /** The plan as text, for people. */
   readonly text: string;
-  /** Wall clock of the worker that took the deploy, ms since 1970. */
+  /** When this revision was made: wall clock of the worker that was asked, ms since 1970. */
   readonly deployedAtMs: number;
 }
 

@@ -2,17 +2,20 @@
  * The worker: watches what should run and brings it about. One worker of a cluster is active at a time (`cluster/lease`);
  * the others wait as standbys, know the specs, and take over when the lease is released or falls silent.
  *
- * Start order: lease, then specs. Stop order: pipelines, specs, then the lease is released, so that whoever takes over
- * finds every task handed over already.
+ * Start order: lease, specs, presence. Stop order: pipelines, specs, then the lease is released, so that whoever takes
+ * over finds every task handed over already; the presence goes last.
  */
 import { type Clock, sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { VERSION } from '../base/package.ts';
 import { Lease } from '../cluster/lease.ts';
+import { Presence, type PresenceRecord } from '../cluster/presence.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Registry } from '../port/registry.ts';
-import type { Bundle, Engine, Planned, RunningPipeline } from './host.ts';
+import type { Plan } from '../topology/plan.ts';
+import type { Bundle, Engine, Remains, RunningPipeline } from './host.ts';
 import { Hosted } from './hosted.ts';
 import type { Wanted } from './reconcile.ts';
 import { isGone, type PipelineSpec, Specs } from './specs.ts';
@@ -45,6 +48,8 @@ export class Worker {
   readonly #options: WorkerOptions;
   readonly #specs: Specs;
   readonly #lease: Lease;
+  readonly #presence: Presence;
+  readonly #startedAtMs: number;
   readonly #hosted = new Map<string, Hosted>();
   readonly #desired = new Map<string, PipelineSpec>();
   #watch: { stop(): Promise<void> } | null = null;
@@ -67,7 +72,18 @@ export class Worker {
       name: options.name,
       address: options.address,
       ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
-      changed: () => this.#reconcile(),
+      changed: () => {
+        this.#reconcile();
+        this.#presence.refresh();
+      },
+    });
+    this.#startedAtMs = options.clock.now();
+    this.#presence = new Presence({
+      registry: options.registry,
+      clock: options.clock,
+      observer: options.observer,
+      name: options.name,
+      record: () => this.presence,
     });
   }
 
@@ -83,6 +99,7 @@ export class Worker {
       },
       error => observer.emit({ event: 'spec.unreadable', level: 'error', ...errorFields(error) }),
     );
+    await this.#presence.start();
     observer.emit({ event: 'worker.started', level: 'info', worker: this.name, active: this.active });
   }
 
@@ -102,6 +119,21 @@ export class Worker {
     return this.#lease.holder;
   }
 
+  /** What this worker tells the others of itself, as of now. */
+  get presence(): PresenceRecord {
+    const { address, clock } = this.#options;
+    const running = [...this.#hosted.values()].map(hosted => hosted.running).filter(pipeline => pipeline !== null);
+    return {
+      address,
+      version: VERSION,
+      active: this.active,
+      startedAtMs: this.#startedAtMs,
+      seenAtMs: clock.now(),
+      pipelines: running.length,
+      tasks: running.reduce((sum, pipeline) => sum + pipeline.status().tasks.length, 0),
+    };
+  }
+
   /** Every spec as this worker last heard of it, those of deleted pipelines included. */
   get specs(): PipelineSpec[] {
     return [...this.#desired.values()];
@@ -110,6 +142,11 @@ export class Worker {
   /** Status of a pipeline on this worker; `stopped` when nothing of it is here. */
   status(name: string): PipelineStatus {
     return this.#hosted.get(name)?.status() ?? emptyStatus(this.active ? 'starting' : 'stopped', null);
+  }
+
+  /** The pipeline as it runs here; null: it does not. */
+  running(name: string): RunningPipeline | null {
+    return this.#hosted.get(name)?.running ?? null;
   }
 
   async #stop(deadlineMs: number): Promise<void> {
@@ -125,6 +162,7 @@ export class Worker {
     ]);
     await this.#watch?.stop();
     await this.#lease.stop();
+    await this.#presence.stop();
     observer.emit({ event: 'worker.stopped', level: late ? 'warn' : 'info', worker: this.name, inTime: !late });
   }
 
@@ -164,21 +202,31 @@ export class Worker {
   async #clear(name: string, revision: number): Promise<void> {
     const { engine, observer } = this.#options;
     const spec = this.#specOf(name, revision);
-    let planned: Planned | null = null;
-    try {
-      planned = await engine.plan(await this.#bundleOf(spec));
-    } catch (error) {
-      // What cannot be loaded any more must still be possible to delete.
-      if (!isMillraceError(error) || error.fate === 'retry') throw error;
-      observer.emit({ event: 'pipeline.unplanned', level: 'warn', pipeline: name, ...errorFields(error) });
-    }
-    const remains = await engine.clear(name, { plan: planned?.plan ?? null, purge: spec.purge });
+    const remains = await engine.clear(name, { plan: await this.#planOf(spec), purge: spec.purge, dryRun: false });
     const held = await this.#specs.get(name);
     if (held === null || held.spec.revision !== revision) return;
     if (!(await this.#specs.put({ ...held.spec, remains }, held.at))) {
       throw new MillraceError('CONFLICT', `the spec of pipeline ${name} changed while it was deleted`);
     }
     observer.emit({ event: 'pipeline.deleted', level: 'info', pipeline: name, revision, purge: spec.purge });
+  }
+
+  /** What deleting the pipeline now would keep and delete. */
+  async wouldClear(spec: PipelineSpec, options: { purge: boolean }): Promise<Remains> {
+    const plan = await this.#planOf(spec);
+    return this.#options.engine.clear(spec.name, { plan, purge: options.purge, dryRun: true });
+  }
+
+  /** Null: it cannot be loaded any more, and must still be possible to delete. */
+  async #planOf(spec: PipelineSpec): Promise<Plan | null> {
+    const { engine, observer } = this.#options;
+    try {
+      return (await engine.plan(await this.#bundleOf(spec))).plan;
+    } catch (error) {
+      if (!isMillraceError(error) || error.fate === 'retry') throw error;
+      observer.emit({ event: 'pipeline.unplanned', level: 'warn', pipeline: spec.name, ...errorFields(error) });
+      return null;
+    }
   }
 
   #specOf(name: string, revision: number): PipelineSpec {
@@ -202,6 +250,6 @@ export class Worker {
 }
 
 function wantedOf(spec: PipelineSpec, active: boolean): Wanted {
-  if (!active || isGone(spec)) return null;
+  if (!active || isGone(spec) || spec.desired === 'paused') return null;
   return { do: spec.desired === 'running' ? 'run' : 'clear', revision: spec.revision };
 }

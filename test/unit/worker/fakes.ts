@@ -11,6 +11,7 @@ import type { Event, Observer } from '../../../lib/observe/events.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
 import { Commands } from '../../../lib/worker/commands.ts';
 import type { Bundle, Engine, Planned, RunningPipeline } from '../../../lib/worker/host.ts';
+import type { StateReader } from '../../../lib/worker/views.ts';
 import { Worker } from '../../../lib/worker/worker.ts';
 
 export class Recorder implements Observer {
@@ -39,6 +40,12 @@ export class FakePipeline implements RunningPipeline {
       this.fail = resolve;
     });
   }
+
+  readonly state: StateReader = {
+    tables: async () => [{ operator: 'join-1', table: 'left', stage: 'join-1', entries: 9, bytes: 100 }],
+    get: async () => [],
+    scan: async () => ({ items: [], nextPageToken: null }),
+  };
 
   status() {
     const empty = emptyStatus('running', null);
@@ -100,10 +107,10 @@ export class FakeEngine implements Engine {
     return pipeline;
   };
 
-  readonly clear: Engine['clear'] = async (pipeline, { plan, purge }) => {
+  readonly clear: Engine['clear'] = async (pipeline, { plan, purge, dryRun }) => {
     const error = this.clearErrors.shift();
     if (error !== undefined) throw error;
-    this.cleared.push({ pipeline, purge, planned: plan !== null });
+    if (!dryRun) this.cleared.push({ pipeline, purge, planned: plan !== null });
     return purge ? { kept: [], deleted: [`stream MR_${pipeline}_journal`] } : { kept: ['state'], deleted: [] };
   };
 

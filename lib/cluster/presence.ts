@@ -1,0 +1,144 @@
+/**
+ * Presence: the entry by which the other workers know of this one, standbys included: `workers.<name>`. It is written
+ * every ten seconds, and at once when the worker becomes active or stops being so; it goes on a clean stop, and by
+ * itself some time after a crash. Nothing depends on it but what people see: who is active is the lease's to say.
+ */
+import type { Clock } from '../base/clock.ts';
+import { errorFields, type Observer } from '../observe/events.ts';
+import type { Registry } from '../port/registry.ts';
+
+/** What a worker says of itself. */
+export interface PresenceRecord {
+  /** `host:port` of its API; null: other workers are not told. */
+  readonly address: string | null;
+  readonly version: string;
+  readonly active: boolean;
+  /** Ms since 1970, as is `seenAtMs`: when this was written, by its own clock. */
+  readonly startedAtMs: number;
+  readonly seenAtMs: number;
+  /** Pipelines and tasks that run there. */
+  readonly pipelines: number;
+  readonly tasks: number;
+}
+
+export interface PresenceOptions {
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly name: string;
+  /** Asked at each write. */
+  readonly record: () => PresenceRecord;
+}
+
+const PREFIX = 'workers.';
+const BEAT_MS = 10_000;
+/** Two beats may be missed. */
+const TTL_MS = 3 * BEAT_MS;
+
+export class Presence {
+  readonly #options: PresenceOptions;
+  readonly #key: string;
+  #revision = 0;
+  #writing: Promise<void> | null = null;
+  /** Asked for while a write was under way, which may have said something else. */
+  #again = false;
+  #started = false;
+  #stopped = false;
+  #cancelBeat: (() => void) | null = null;
+
+  constructor(options: PresenceOptions) {
+    this.#options = options;
+    this.#key = PREFIX + options.name;
+  }
+
+  async start(): Promise<void> {
+    this.#started = true;
+    await this.#write();
+  }
+
+  /** Something that others should know has changed. */
+  refresh(): void {
+    if (this.#started && !this.#stopped) void this.#write();
+  }
+
+  /** Takes the entry away. */
+  async stop(): Promise<void> {
+    if (!this.#started || this.#stopped) return;
+    this.#stopped = true;
+    this.#cancelBeat?.();
+    await this.#writing;
+    try {
+      await this.#options.registry.delete(this.#key);
+    } catch (error) {
+      this.#tell(error);
+    }
+  }
+
+  #write(): Promise<void> {
+    if (this.#writing !== null) {
+      this.#again = true;
+      return this.#writing;
+    }
+    this.#cancelBeat?.();
+    this.#writing = this.#put().finally(() => {
+      this.#writing = null;
+      if (this.#stopped) return;
+      const delayMs = this.#again ? 0 : BEAT_MS;
+      this.#again = false;
+      this.#cancelBeat = this.#options.clock.after(delayMs, () => void this.#write());
+    });
+    return this.#writing;
+  }
+
+  async #put(): Promise<void> {
+    const { registry, record } = this.#options;
+    try {
+      const value = Buffer.from(JSON.stringify(record()));
+      const written = await registry.put(this.#key, value, { expect: this.#revision, ttlMs: TTL_MS });
+      if (written !== null) {
+        this.#revision = written;
+        return;
+      }
+      // Expired, or left by this worker's former process.
+      const entry = await registry.get(this.#key);
+      this.#revision = (await registry.put(this.#key, value, { expect: entry?.revision ?? 0, ttlMs: TTL_MS })) ?? 0;
+    } catch (error) {
+      this.#tell(error);
+    }
+  }
+
+  #tell(error: unknown): void {
+    const { observer, name } = this.#options;
+    observer.emit({ event: 'presence.unwritten', level: 'debug', worker: name, ...errorFields(error) });
+  }
+}
+
+/** Every worker that says it is there, by name. */
+export async function presences(registry: Registry): Promise<Map<string, PresenceRecord>> {
+  const entries = await registry.list(PREFIX);
+  const found = new Map<string, PresenceRecord>();
+  for (const { key, value } of entries.sort((a, b) => (a.key < b.key ? -1 : 1))) {
+    const record = readRecord(value);
+    if (record !== null) found.set(key.slice(PREFIX.length), record);
+  }
+  return found;
+}
+
+/** Null: it is not what a worker of ours has written; it goes by itself. */
+function readRecord(value: Uint8Array): PresenceRecord | null {
+  try {
+    const record = JSON.parse(Buffer.from(value).toString()) as Partial<PresenceRecord>;
+    const { address = null, version = '', active = false, startedAtMs = 0, seenAtMs = 0 } = record;
+    return {
+      address,
+      version,
+      active,
+      startedAtMs,
+      seenAtMs,
+      pipelines: record.pipelines ?? 0,
+      tasks: record.tasks ?? 0,
+    };
+  } catch {
+    return null;
+  }
+}
