@@ -163,6 +163,14 @@ export class Dedupe implements Operator {
   wantAdvance(): void {}
 }
 
+/** What `#markOf` made: the record's key, encoded, and the id. */
+export function readMark(text: string): { key: string; id: string } {
+  const end = text.indexOf('\u0000');
+  const length = Number(text.slice(0, Math.max(0, end)));
+  if (end < 1 || !Number.isInteger(length)) return { key: text, id: text };
+  return { key: text.slice(end + 1, end + 1 + length), id: text.slice(end + 1 + length) };
+}
+
 function latestOf(mark: Mark): number {
   return typeof mark === 'number' ? mark : mark[1];
 }

@@ -265,7 +265,7 @@ function timerId(name: string, key: string): string {
   return `${name.length}:${name}${key}`;
 }
 
-function readTimerId(id: string): { name: string; key: string } {
+export function readTimerId(id: string): { name: string; key: string } {
   const colon = id.indexOf(':');
   const end = colon + 1 + Number(id.slice(0, colon));
   return { name: id.slice(colon + 1, end), key: id.slice(end) };
