@@ -74,7 +74,12 @@ export function invariant(holds: boolean, what: string): asserts holds {
   if (!holds) throw new MillraceError('INVARIANT', what);
 }
 
-/** The text of whatever was thrown; user code may throw anything. */
+/** The text of whatever was thrown, never empty; user code may throw anything, and even its text may throw. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  try {
+    const text: unknown = error instanceof Error ? error.message : error;
+    return String(text) || (error instanceof Error ? `${error.name} without a text` : 'an empty text was thrown');
+  } catch {
+    return 'what was thrown has no text that can be read';
+  }
 }

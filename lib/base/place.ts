@@ -15,13 +15,22 @@ const FRAME = /pipeline:\/\/\/([^()\s][^()]*?:\d+:\d+)\)?$/;
  * that the author imports are not meant. Slow: the stack is written and mapped here.
  */
 export function placeOf(error: unknown): string | null {
-  const stack = error instanceof Error ? error.stack : undefined;
+  const stack = stackOf(error);
   if (typeof stack !== 'string' || !stack.includes(PROJECT_ROOT)) return null;
   for (const line of stack.split('\n')) {
     const place = FRAME.exec(line)?.[1];
     if (place !== undefined && !place.includes('node_modules/')) return place;
   }
   return null;
+}
+
+/** User code may throw what throws again when it is looked at. */
+function stackOf(error: unknown): unknown {
+  try {
+    return error instanceof Error ? error.stack : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The text of what user code threw, after the place that it was thrown at: `src/orders.ts:12:7: there is no price`. */

@@ -18,7 +18,7 @@
 import { MillraceError } from '../base/errors.ts';
 import { decodeKey } from '../record/key.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
-import { NO_WATERMARK } from '../window/watermark.ts';
+import { NO_WATERMARK, TIME_MAX_MS } from '../window/watermark.ts';
 import { copyValue } from './copy.ts';
 import type { Operator, OperatorContext } from './operator.ts';
 import type { ProcessContext, ProcessSpec } from './spec.ts';
@@ -225,16 +225,15 @@ class Call implements ProcessContext<unknown, unknown> {
     this.#check();
     refusePromise(value, 'what is emitted');
     const timeMs = options?.timeMs ?? this.#emitMs;
-    if (!Number.isFinite(timeMs)) throw argument(`emit: timeMs is a number of ms, not ${shown(timeMs)}`);
     this.#values.push(value);
-    this.#timesMs.push(timeMs);
+    this.#timesMs.push(timeOf(timeMs, 'emit'));
   }
 
   setTimer(name: string, timeMs: number): void {
     this.#check();
-    if (!Number.isFinite(timeMs)) throw argument(`setTimer: the time is a number of ms, not ${shown(timeMs)}`);
+    const dueMs = timeOf(timeMs, 'setTimer');
     const timers = this.#ownTimers();
-    timers[name] = timeMs;
+    timers[name] = dueMs;
     if (Object.keys(timers).length > TIMERS_MAX) {
       throw new MillraceError('LIMIT_REACHED', `a key has more than TIMERS_MAX (${TIMERS_MAX}) timers set`);
     }
@@ -256,8 +255,10 @@ class Call implements ProcessContext<unknown, unknown> {
   }
 }
 
-function argument(message: string): MillraceError {
-  return new MillraceError('INVALID_ARGUMENT', message);
+/** Event times are as at a source: whole ms. */
+function timeOf(timeMs: unknown, where: string): number {
+  if (typeof timeMs === 'number' && Math.abs(timeMs) <= TIME_MAX_MS) return Math.floor(timeMs);
+  throw new MillraceError('INVALID_ARGUMENT', `${where}: the time is ms since 1970, not ${shown(timeMs)}`);
 }
 
 /** Name and key in one text: the name's length says where the key begins. */

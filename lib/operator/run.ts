@@ -15,7 +15,7 @@ import { buildOperator } from './build.ts';
 import type { DropReason, Operator } from './operator.ts';
 import type { Program, ProgramNode, Target } from './program.ts';
 import type { StatefulSpec, StatelessSpec } from './spec.ts';
-import { refusePromise } from './user-code.ts';
+import { refusePromise, shown } from './user-code.ts';
 
 /** Takes records one by one. `cursor` has the rest of the record in hand. */
 export interface Receiver {
@@ -200,6 +200,15 @@ function blame(cause: unknown): MillraceError {
   return isMillraceError(cause) ? cause : new MillraceError('USER_CODE', messageOf(cause), { cause });
 }
 
+/** What flatMap's function gave, as a list. `Array.from` alone makes an empty list of what is none, and records vanish. */
+function listed(result: unknown): unknown[] {
+  if (Array.isArray(result)) return result;
+  if (typeof result === 'object' && result !== null && Symbol.iterator in result) {
+    return Array.from(result as Iterable<unknown>);
+  }
+  throw new MillraceError('USER_CODE', `the function of flatMap returned ${shown(result)}: return a list, empty for none`);
+}
+
 function portOf(step: Step, port: number): Receiver {
   return { receive: (key, value, timeMs) => step.push(port, key, value, timeMs) };
 }
@@ -256,7 +265,7 @@ class StatelessNode implements Receiver {
           try {
             const result = spec.fn(value);
             refusePromise(result, 'the function of flatMap');
-            mapped = Array.from(result);
+            mapped = listed(result);
           } catch (cause) {
             return poison(cause, value);
           }

@@ -19,9 +19,11 @@ export function inputsOf(
   const { direct } = stage;
   if (direct !== null) {
     const index = sourcesOf(plan).findIndex(source => source.name === direct.name);
+    const letter = processor.letter.bind(processor);
     const outlet = { entry: entries[0]!, cursor, letter, skip: () => processor.skip() };
     return [new DirectInput({ spec: direct, index, log, clock, outlet })];
   }
+  const letter = processor.passLetter.bind(processor);
   return stage.inputs.map((input, i) => {
     const { name, bootstrap } = input;
     const channels = { pipeline: plan.pipeline, stage: stage.name, partition, writers: writersOf(plan, input) };

@@ -2,29 +2,24 @@
  * Dead letters and late records as messages: what their bytes and headers say. They are rows of the commit like any
  * result, so each is sent exactly once.
  */
-import { isMillraceError, messageOf } from '../base/errors.ts';
 import type { RowHeaders } from '../commit/outbox.ts';
 import type { LateRecord } from '../operator/run.ts';
 import type { Letter } from '../record/frame.ts';
-import { decodeKey } from '../record/key.ts';
+import { keyText } from '../record/key.ts';
 import { letterSubject } from '../record/names.ts';
+import { readable } from '../record/output.ts';
 
-/** The value as a person can read it, whatever it is. */
-export function readable(value: unknown): Uint8Array {
-  let text: string;
-  try {
-    text = JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? inner.toString() : inner)) ?? String(value);
-  } catch (error) {
-    text = JSON.stringify({ unwritable: messageOf(error) });
-  }
-  return Buffer.from(text);
-}
+/** Of a header's text, in UTF-8: all headers of a letter together fit the room that is left beside its content. */
+const HEADER_BYTES_MAX = 1000;
 
-const HEADER_VALUE_MAX = 1000;
-
-/** Headers are lines of text. */
+/** Headers are lines of text, and no longer than is useful. */
 function line(text: string): string {
-  return text.replace(/[\r\n]+/g, ' ').slice(0, HEADER_VALUE_MAX);
+  const oneLine = text.slice(0, HEADER_BYTES_MAX).replace(/\p{Cc}+/gu, ' ');
+  if (Buffer.byteLength(oneLine) <= HEADER_BYTES_MAX) return oneLine;
+  // The last character may be cut in two: it is left out.
+  return Buffer.from(oneLine)
+    .toString('utf8', 0, HEADER_BYTES_MAX)
+    .replace(/\ufffd+$/, '');
 }
 
 export interface LetterMessage {
@@ -33,6 +28,7 @@ export interface LetterMessage {
   readonly headers: RowHeaders;
 }
 
+/** @param bytesMax what a message holds beside its headers; longer content is cut, and the letter says so */
 export function deadLetter(pipeline: string, letter: Letter, bytesMax: number): LetterMessage {
   const headers: Record<string, string> = {
     'Content-Type': 'application/octet-stream',
@@ -42,16 +38,12 @@ export function deadLetter(pipeline: string, letter: Letter, bytesMax: number): 
     'Millrace-Index': String(letter.index),
   };
   if (letter.subject !== '') headers['Millrace-Subject'] = line(letter.subject);
-  const fits = letter.bytes.length <= bytesMax;
-  if (!fits) headers['Millrace-Truncated'] = String(letter.bytes.length);
-  return {
-    subject: letterSubject(pipeline, { kind: 'dead', operator: letter.operator }),
-    bytes: fits ? letter.bytes : letter.bytes.subarray(0, bytesMax),
-    headers,
-  };
+  const subject = letterSubject(pipeline, { kind: 'dead', operator: letter.operator });
+  return { subject, headers, bytes: cut(letter.bytes, letter.bytesTotal ?? letter.bytes.length, bytesMax, headers) };
 }
 
-export function lateLetter(pipeline: string, record: LateRecord): LetterMessage {
+/** @param bytesMax as for `deadLetter` */
+export function lateLetter(pipeline: string, record: LateRecord, bytesMax: number): LetterMessage {
   const headers: Record<string, string> = {
     'Content-Type': 'application/json',
     'Millrace-Operator': record.operator,
@@ -60,19 +52,14 @@ export function lateLetter(pipeline: string, record: LateRecord): LetterMessage 
     'Millrace-Late-By': String(Math.round(record.lateByMs)),
   };
   if (record.key !== null) headers['Millrace-Key'] = line(keyText(record.key));
-  return {
-    subject: letterSubject(pipeline, { kind: 'late', operator: record.operator }),
-    bytes: readable(record.value),
-    headers,
-  };
+  const bytes = readable(record.value);
+  const subject = letterSubject(pipeline, { kind: 'late', operator: record.operator });
+  return { subject, headers, bytes: cut(bytes, bytes.length, bytesMax, headers) };
 }
 
-function keyText(encoded: string): string {
-  try {
-    const key = decodeKey(encoded);
-    return typeof key === 'string' ? key : JSON.stringify(key);
-  } catch (error) {
-    if (isMillraceError(error)) return encoded;
-    throw error;
-  }
+/** Never silently: a letter whose content is not whole says how long it was. */
+function cut(bytes: Uint8Array, total: number, bytesMax: number, headers: Record<string, string>): Uint8Array {
+  const kept = bytes.length <= bytesMax ? bytes : bytes.subarray(0, bytesMax);
+  if (kept.length < total) headers['Millrace-Truncated'] = String(total);
+  return kept;
 }

@@ -3,6 +3,7 @@
  * the service sent, and that is still in the source stream, under its origin.
  */
 import type { Log, StoredMessage } from '../port/log.ts';
+import { decompressed } from '../record/encoding.ts';
 import type { Letter } from '../record/frame.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import type { SourceSpec } from '../source/spec.ts';
@@ -16,8 +17,8 @@ export async function fetchOriginal(letter: Letter, source: SourceSpec | null, l
 
 /** The letter with the message's bytes, if that held this record alone. */
 export function withOriginal(letter: Letter, source: SourceSpec, message: StoredMessage): Letter {
+  const data = decompressed(message);
   const values: unknown[] = [];
-  source.decoder.decode(message, values, () => {});
-  const bytes = values.length === 1 ? message.data : letter.bytes;
-  return { ...letter, bytes, subject: message.subject };
+  source.decoder.decode({ data, headers: message.headers, subject: message.subject }, values, () => {});
+  return { ...letter, bytes: values.length === 1 ? data : letter.bytes, subject: message.subject };
 }

@@ -113,7 +113,8 @@ export class SinkExit implements Receiver {
       }
       if (this.#sink.format === 'json') {
         const text = jsonOutput(value);
-        this.#checkSize(text.length);
+        // A UTF-16 unit is at most three bytes; only near the limit is it counted exactly.
+        if (text.length * 3 > this.#rowBytesMax) this.#checkSize(Buffer.byteLength(text));
         this.block.addText(text, subject, this.#cursor.origin);
       } else {
         const bytes = packOutput(value);

@@ -6,11 +6,13 @@
 import { MillraceError } from '../base/errors.ts';
 import type { Outbox } from '../commit/outbox.ts';
 import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
+import type { Exit } from '../operator/program.ts';
 import type { Store } from '../port/store.ts';
-import type { Letter } from '../record/frame.ts';
+import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
+import { readable } from '../record/output.ts';
 import { TaskState } from '../state/state.ts';
 import type { Plan, StagePlan } from '../topology/plan.ts';
-import { deadLetter, lateLetter, readable } from './letters.ts';
+import { deadLetter, lateLetter } from './letters.ts';
 import { Outgoing, SinkExit, StageExit } from './outgoing.ts';
 
 const HEADROOM_BYTES = 4096;
@@ -26,10 +28,6 @@ export interface ProcessorOptions {
   watch?(exit: SinkExit): Receiver;
 }
 
-/** A poisoned record whose original bytes are in its source stream. */
-export interface PendingLetter extends Letter {
-  readonly value: unknown;
-}
 
 export class Processor {
   readonly state = new TaskState();
@@ -42,7 +40,7 @@ export class Processor {
   #outgoing: Outgoing;
   #pipeline: string;
   #letterBytesMax: number;
-  #pending: PendingLetter[] = [];
+  #pending: Letter[] = [];
 
   constructor(options: ProcessorOptions) {
     const { plan, stage, partition, messageBytesMax, original, watch } = options;
@@ -50,10 +48,9 @@ export class Processor {
     this.#pipeline = plan.pipeline;
     this.#letterBytesMax = messageBytesMax - HEADROOM_BYTES;
     const poison = ({ operator, cause, value }: PoisonedRecord) => {
-      const about = { operator, code: cause.code, message: cause.message };
+      const about = { operator, code: cause.code, message: cause.message.slice(0, REASON_LENGTH_MAX) };
       if (original !== undefined) this.letter(original(about));
-      else
-        this.#pending.push({ ...about, bytes: readable(value), origin: cursor.origin, index: 0, subject: '', value });
+      else this.#pending.push({ ...about, bytes: readable(value), origin: cursor.origin, index: 0, subject: '' });
     };
     const exits = stage.program.exits.map((exit, index) => {
       if (exit.kind === 'channel') {
@@ -69,7 +66,8 @@ export class Processor {
       frameBytesMax: messageBytesMax - HEADROOM_BYTES,
       refuseRecord: (exit, cause, value, origin) => {
         // The commit is being made: there is no more time to fetch the original.
-        const about = { operator: `exit-${exit.exit}`, code: cause.code, message: cause.message };
+        const { stage: operator } = stage.program.exits[exit.exit] as Extract<Exit, { kind: 'channel' }>;
+        const about = { operator, code: cause.code, message: cause.message.slice(0, REASON_LENGTH_MAX) };
         this.letter({ ...about, bytes: readable(value), origin, index: 0, subject: '' });
       },
     });
@@ -93,6 +91,12 @@ export class Processor {
     return this.#run.exitLagsMs;
   }
 
+  /** A letter that came with a frame: of one that a reader made on its way out, the original is still to be fetched. */
+  passLetter(letter: Letter): void {
+    if (letter.subject === '') this.#pending.push(letter);
+    else this.letter(letter);
+  }
+
   letter(letter: Letter): void {
     this.dead++;
     const { subject, bytes, headers } = deadLetter(this.#pipeline, letter, this.#letterBytesMax);
@@ -101,7 +105,7 @@ export class Processor {
 
   #late(record: LateRecord): void {
     this.late++;
-    const { subject, bytes, headers } = lateLetter(this.#pipeline, record);
+    const { subject, bytes, headers } = lateLetter(this.#pipeline, record, this.#letterBytesMax);
     this.#outgoing.addLetter(subject, bytes, headers, this.cursor);
   }
 
@@ -141,7 +145,7 @@ export class Processor {
   }
 
   /** Poisoned records whose originals are to be fetched; each must come back by `letter`. */
-  takePending(): PendingLetter[] {
+  takePending(): Letter[] {
     const pending = this.#pending;
     this.#pending = [];
     return pending;

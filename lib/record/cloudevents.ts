@@ -81,26 +81,24 @@ export function cloudEvents(options: { data?: Decoder } = {}): Decoder {
           out.push(structured(values[index], message));
         } catch (error) {
           const cause = unreadableCause('not a CloudEvent', error);
-          report({ index, bytes: values.length === 1 ? message.data : jsonBytes(values[index]), cause });
+          report({ index, bytes: values.length === 1 ? message.data : jsonBytes(values[index], message), cause });
         }
       }
     },
     /** An event of a batch is given as the JSON of what was read: where it stood in the message is not known. */
-    part(message, index) {
+    parts(message) {
       if (modeOf(message) === 'binary') return null;
       const value = jsonOf(message.data);
       if (!Array.isArray(value)) return null;
-      let readable = -1;
-      for (const event of value) {
+      return value.flatMap(event => {
         try {
           structured(event, message);
         } catch {
           // Reported when the message was decoded; here it only does not count.
-          continue;
+          return [];
         }
-        if (++readable === index) return jsonBytes(event);
-      }
-      return null;
+        return [jsonBytes(event, message)];
+      });
     },
   };
 }
@@ -184,6 +182,12 @@ function readerOf(mediaType: string): Decoder {
   return mediaType.startsWith('text/') ? readers.text : readers.bytes;
 }
 
-function jsonBytes(value: unknown): Uint8Array {
-  return Buffer.from(JSON.stringify(value));
+/** An event of a batch by itself; the whole batch where it is nested too deep to be written again. */
+function jsonBytes(value: unknown, message: EncodedMessage): Uint8Array {
+  try {
+    return Buffer.from(JSON.stringify(value));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return message.data;
+  }
 }

@@ -33,10 +33,10 @@ export interface Decoder {
    */
   decode(message: EncodedMessage, out: unknown[], unreadable: (part: UnreadablePart) => void): void;
   /**
-   * The bytes of the record that `decode` put out `index`-th, of a message that carries many; null: the message is that
-   * record. Absent: a message always is one record. For dead letters: slow, and only of messages decoded before.
+   * The bytes of each record that `decode` put out, of a message that carries many; null: the message is its one record.
+   * Absent: a message always is one record. For dead letters: slow, and only of messages decoded before.
    */
-  part?(message: EncodedMessage, index: number): Uint8Array | null;
+  parts?(message: EncodedMessage): readonly Uint8Array[] | null;
 }
 
 /** Records in one message. A larger message is unreadable as a whole: half of it would be worse. */

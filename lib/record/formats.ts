@@ -40,8 +40,8 @@ export function auto(): Decoder {
     decode(message, out, report) {
       decoderOf(message.headers).decode(message, out, report);
     },
-    part(message, index) {
-      return decoderOf(message.headers).part?.(message, index) ?? null;
+    parts(message) {
+      return decoderOf(message.headers).parts?.(message) ?? null;
     },
   };
 }

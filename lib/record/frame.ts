@@ -15,13 +15,19 @@ import { decodeRows, encodeRows, pack, unpack } from './rows.ts';
 
 const VERSION = 1;
 
+/** The longest reason that a letter gives, in characters. */
+export const REASON_LENGTH_MAX = 1000;
+
 /** A record that cannot be processed, on its way to the dead-letter subject. */
 export interface Letter {
   readonly operator: string;
   readonly code: string;
+  /** Why, at most `REASON_LENGTH_MAX` characters. */
   readonly message: string;
   /** The original bytes, or the record's value as JSON where they are gone. */
   readonly bytes: Uint8Array;
+  /** Length of what `bytes` is only the beginning of. Absent: they are whole. */
+  readonly bytesTotal?: number;
   /** Where it came from (`origin.ts`); -1: unknown. */
   readonly origin: number;
   /** Index of the record within its source message. */
@@ -99,7 +105,10 @@ export function encodeFrame(frame: Frame): Uint8Array {
       differences(columns.origins),
       columns.ids?.some(id => id !== null) === true ? columns.ids : null,
       encodeRows(columns.values),
-      frame.letters.map(l => [l.operator, l.code, l.message, l.bytes, l.origin, l.index, l.subject]),
+      frame.letters.map(l => {
+        const fields = [l.operator, l.code, l.message, l.bytes, l.origin, l.index, l.subject];
+        return l.bytesTotal === undefined ? fields : [...fields, l.bytesTotal];
+      }),
     ]),
   );
 }
@@ -153,13 +162,14 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     number[],
     (string | null)[] | null,
     Uint8Array,
-    [string, string, string, Uint8Array, number, number, string][],
+    [string, string, string, Uint8Array, number, number, string, number?][],
   ];
   return {
     ...toHead(head),
     columns: { keys, timesMs: restore(times), origins: restore(origins), ids, values: decodeRows(values) },
-    letters: letters.map(([operator, code, message, letterBytes, origin, index, subject]) => {
-      return { operator, code, message, bytes: letterBytes, origin, index, subject };
+    letters: letters.map(([operator, code, message, letterBytes, origin, index, subject, bytesTotal]) => {
+      const letter = { operator, code, message, bytes: letterBytes, origin, index, subject };
+      return bytesTotal === undefined ? letter : { ...letter, bytesTotal };
     }),
   };
 }

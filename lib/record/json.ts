@@ -50,8 +50,8 @@ export function ndjson(): Decoder {
         index++;
       }
     },
-    part({ data }, index) {
-      let readable = -1;
+    parts({ data }) {
+      const readable: Uint8Array[] = [];
       for (const bytes of linesOf(data)) {
         try {
           jsonOf(bytes);
@@ -59,9 +59,9 @@ export function ndjson(): Decoder {
           // Reported when the message was decoded; here it only does not count.
           continue;
         }
-        if (++readable === index) return bytes;
+        readable.push(bytes);
       }
-      return null;
+      return readable;
     },
   };
 }

@@ -14,6 +14,7 @@
  * UTF-8. Keys are the same as in a Map: 0 and −0 are one key, 1, 1n and '1' are three. `undefined` is `null`.
  */
 import { MillraceError } from '../base/errors.ts';
+import { isPromise } from './schema.ts';
 
 export type KeyPart = string | number | bigint | boolean | null | undefined | readonly KeyPart[];
 
@@ -194,6 +195,7 @@ function shownTuple(key: readonly DecodedKey[] | null): string {
 function describe(value: unknown): string {
   if (typeof value === 'number') return String(value);
   if (typeof value === 'object' && value !== null) {
+    if (isPromise(value)) return 'a promise';
     const name: unknown = value.constructor?.name;
     return name === 'Object' || typeof name !== 'string' ? 'an object' : `an object of class ${name}`;
   }

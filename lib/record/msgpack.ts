@@ -23,8 +23,7 @@ function one(unpackr: Unpackr): Decoder {
     decode({ data }, out, report) {
       try {
         const value: unknown = unpackr.unpack(data);
-        // 0xc1 is the byte that MessagePack never uses.
-        if (value === C1) throw unreadable('not MessagePack: the byte 0xc1');
+        refuseUnused(data, value);
         out.push(value);
       } catch (error) {
         report({ index: 0, bytes: data, cause: unreadableCause('not MessagePack', error) });
@@ -43,7 +42,7 @@ function many(unpackr: Unpackr): Decoder {
       let end = 0;
       try {
         unpackr.unpackMultiple(data, (value: unknown, _start, valueEnd) => {
-          if (value === C1) throw unreadable('not MessagePack: the byte 0xc1');
+          refuseUnused(data, value);
           if (out.length - before === RECORDS_PER_MESSAGE_MAX) {
             throw unreadable(`there are more values than RECORDS_PER_MESSAGE_MAX (${RECORDS_PER_MESSAGE_MAX})`);
           }
@@ -59,12 +58,12 @@ function many(unpackr: Unpackr): Decoder {
         report({ index: out.length - before, bytes: data.subarray(end), cause });
       }
     },
-    part({ data }, index) {
-      let found: Uint8Array | null = null;
-      let count = 0;
+    parts({ data }) {
+      const found: Uint8Array[] = [];
       try {
-        unpackr.unpackMultiple(data, (_value: unknown, start, end) => {
-          if (count++ === index) found = data.subarray(start, end);
+        unpackr.unpackMultiple(data, (value: unknown, start, end) => {
+          refuseUnused(data, value);
+          found.push(data.subarray(start, end));
         });
       } catch {
         // The unreadable end was reported when the message was decoded; what came before it has been seen.
@@ -72,4 +71,16 @@ function many(unpackr: Unpackr): Decoder {
       return found;
     },
   };
+}
+
+/** The byte that MessagePack never uses; the library reads a value of its own from it, however deep inside. */
+const UNUSED = 0xc1;
+
+function refuseUnused(data: Uint8Array, value: unknown): void {
+  if (data.includes(UNUSED) && holdsC1(value)) throw unreadable('not MessagePack: the byte 0xc1');
+}
+
+function holdsC1(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return value === C1 || Object.values(value).some(holdsC1);
 }

@@ -66,3 +66,14 @@ export function packOutput(value: unknown): Uint8Array {
     throw new MillraceError('RECORD_UNWRITABLE', `the result cannot be written: ${messageOf(cause)}`, { cause });
   }
 }
+
+/** The value as a person can read it, whatever it is: for letters. Never throws. */
+export function readable(value: unknown): Uint8Array {
+  let text: string;
+  try {
+    text = JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? inner.toString() : inner)) ?? String(value);
+  } catch (error) {
+    text = JSON.stringify({ unwritable: messageOf(error) });
+  }
+  return Buffer.from(text);
+}

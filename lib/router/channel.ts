@@ -2,13 +2,17 @@
  * A channel as its writer sees it: records wait here until the frame before theirs has landed, so frames are as large
  * as the backlog and as small as what has arrived.
  *
- * Invariant R (resume): a frame's progress covers exactly the records that this channel has been sent so far. It holds
- * because a frame is cut from the front of what waits, because its progress is that of its last record, and because
+ * Invariant R (resume): a frame's progress covers exactly the rows that this channel has been sent so far. It holds
+ * because a frame is cut from the front of what waits, because its progress is that of its last row, and because
  * appends are fenced: nobody else can have put a frame in between without our append being beaten. When it is beaten,
  * the tail says what the other writer sent, and what it covers is dropped here.
+ *
+ * A row is a record or a letter, in the order in which the source's message gave them. So a frame may end anywhere in a
+ * message, and whoever reads that message again counts the same rows. A record that no frame can carry becomes a letter
+ * where it stands: the count stays.
  */
 
-import { invariant, type MillraceError } from '../base/errors.ts';
+import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../commit/chain.ts';
 import type { StoredMessage } from '../port/log.ts';
 import {
@@ -19,16 +23,25 @@ import {
   type Letter,
   type Progress,
   sliceColumns,
+  REASON_LENGTH_MAX,
   tryEncodeFrame,
 } from '../record/frame.ts';
 import { seqOfOrigin } from '../record/origin.ts';
+import { readable } from '../record/output.ts';
+import { encodeRows } from '../record/rows.ts';
 
 const FRAME_ROWS_MAX = 16_384;
-/** So much of a letter's reason is never cut off. */
-const REASON_MIN = 100;
 
 /** The writer's state at the moment a frame is cut. */
 export type WriterState = Omit<FrameHead, 'row'>;
+
+/** A letter in the place of a record's value. */
+class LetterRow {
+  readonly letter: Letter;
+  constructor(letter: Letter) {
+    this.letter = letter;
+  }
+}
 
 export class Channel {
   #chain: Chain;
@@ -37,9 +50,11 @@ export class Channel {
   /** All that has landed. */
   #progress: Progress = { position: 0, row: 0 };
   #landedWatermarkMs = Number.NEGATIVE_INFINITY;
+  /** What waits, in order; letters are `LetterRow`s among the values. */
   #columns: Columns = emptyColumns();
-  #letters: Letter[] = [];
-  /** Rows of the front record's source message that this channel has had before it. */
+  /** No letter has waited since nothing did: all values are records. */
+  #plain = true;
+  /** Rows of the front row's source message that this channel has had before it. */
   #rowsOfFront = 0;
   #skipping = false;
   #skipped = 0;
@@ -72,7 +87,7 @@ export class Channel {
   }
 
   get waiting(): number {
-    return this.#columns.keys.length + this.#letters.length;
+    return this.#columns.keys.length;
   }
 
   get sending(): boolean {
@@ -81,9 +96,8 @@ export class Channel {
 
   /** Every record of source messages up to this sequence has landed, if the writer has passed them on. */
   get landedTo(): number {
-    let from = this.#inFlightFrom;
-    if (this.#columns.origins.length > 0) from = Math.min(from, seqOfOrigin(this.#columns.origins[0]!));
-    if (this.#letters.length > 0) from = Math.min(from, seqOfOrigin(this.#letters[0]!.origin));
+    const { origins } = this.#columns;
+    const from = origins.length > 0 ? Math.min(this.#inFlightFrom, seqOfOrigin(origins[0]!)) : this.#inFlightFrom;
     return from - 1;
   }
 
@@ -98,10 +112,11 @@ export class Channel {
   }
 
   pushLetter(letter: Letter): void {
-    if (seqOfOrigin(letter.origin) > this.#progress.position) this.#letters.push(letter);
+    this.push(null, new LetterRow(letter), 0, letter.origin, null);
+    this.#plain = false;
   }
 
-  /** Only just after opening: is this record one that the tail says is sent? */
+  /** Only just after opening: is this row one that the tail says is sent? */
   #isCovered(origin: number): boolean {
     const seq = seqOfOrigin(origin);
     if (seq <= this.#progress.position) return true;
@@ -128,7 +143,8 @@ export class Channel {
         this.#landedWatermarkMs = cut.head.watermarkMs;
         this.framesSent++;
       } else {
-        this.#putBack(cut.columns, cut.letters);
+        this.#columns = joinColumns(cut.rows, this.#columns);
+        this.#plain = false;
         this.#adopt(outcome.tail);
       }
       return true;
@@ -144,96 +160,70 @@ export class Channel {
   /** Takes off the front what makes one frame: less and less, until it can be written and sent. */
   #cut(writer: WriterState) {
     let count = Math.min(this.#columns.keys.length, FRAME_ROWS_MAX);
-    /** The last source message whose letters go, where they alone are too much for a frame. */
-    let throughSeq = Number.POSITIVE_INFINITY;
     for (;;) {
-      const head = this.#headFor(count, throughSeq, writer);
-      const columns = sliceColumns(this.#columns, 0, count);
-      const letters = this.#letters.filter(letter => seqOfOrigin(letter.origin) <= head.position);
-      const bytes = tryEncodeFrame({ ...head, columns, letters });
-      if (this.#fits(bytes)) {
-        const first = [columns.origins[0], letters[0]?.origin].filter(origin => origin !== undefined);
+      const head = this.#headFor(count, writer);
+      const rows = sliceColumns(this.#columns, 0, count);
+      const bytes = tryEncodeFrame({ ...head, ...(this.#plain ? { columns: rows, letters: [] } : parted(rows)) });
+      if (bytes instanceof Uint8Array && bytes.length <= this.#frameBytesMax) {
         this.#columns = sliceColumns(this.#columns, count, this.#columns.keys.length);
-        this.#letters = this.#letters.filter(letter => seqOfOrigin(letter.origin) > head.position);
+        this.#plain ||= this.#columns.keys.length === 0;
         this.#rowsOfFront = head.row;
-        return { head, columns, letters, bytes, fromSeq: Math.min(...first.map(seqOfOrigin)) };
+        return { head, rows, bytes, fromSeq: seqOfOrigin(rows.origins[0]!) };
       }
-      if (count > 1) {
-        count = count >> 1;
-        continue;
-      }
-      const alone = letters.length === 0 ? bytes : tryEncodeFrame({ ...head, columns, letters: [] });
-      if (!this.#fits(alone)) {
-        this.#refuseFront(alone);
-        count = Math.min(1, this.#columns.keys.length);
-        throughSeq = Number.POSITIVE_INFINITY;
-        continue;
-      }
-      const firstSeq = seqOfOrigin(letters[0]!.origin);
-      const rowSeq = count === 0 ? Number.NEGATIVE_INFINITY : seqOfOrigin(columns.origins[0]!);
-      if (seqOfOrigin(letters.at(-1)!.origin) > firstSeq) {
-        throughSeq = Math.max(firstSeq, seqOfOrigin(letters[letters.length >> 1]!.origin) - 1);
-      } else if (rowSeq > firstSeq) throughSeq = firstSeq;
-      else this.#shortenLetters(firstSeq);
-      if (rowSeq > throughSeq) count = 0;
+      if (!(bytes instanceof Uint8Array) && this.#refuseUnwritable(count)) continue;
+      if (count > 1) count = count >> 1;
+      else this.#shrinkFront(bytes);
     }
   }
 
-  #fits(bytes: Uint8Array | MillraceError): bytes is Uint8Array {
-    return bytes instanceof Uint8Array && bytes.length <= this.#frameBytesMax;
+  /** Puts letters in the places of the first `count` records that cannot be packed. False: there is none. */
+  #refuseUnwritable(count: number): boolean {
+    let refused = false;
+    for (let i = 0; i < count; i++) {
+      const value = this.#columns.values[i];
+      if (value instanceof LetterRow) continue;
+      try {
+        encodeRows([value]);
+      } catch (error) {
+        if (!isMillraceError(error, 'RECORD_UNWRITABLE')) throw error;
+        this.#refuse(i, error);
+        refused = true;
+      }
+    }
+    return refused;
   }
 
-  /** The letters of one message are too much for a frame: bytes and long reasons give way, then every other letter. */
-  #shortenLetters(seq: number): void {
-    const isOfMessage = (letter: Letter) => seqOfOrigin(letter.origin) === seq;
-    const isLong = ({ bytes, message }: Letter) => bytes.length > 0 || message.length > REASON_MIN;
-    const canShorten = this.#letters.some(letter => isOfMessage(letter) && isLong(letter));
-    let seen = 0;
-    this.#letters = this.#letters.flatMap(letter => {
-      if (!isOfMessage(letter)) return [letter];
-      if (!canShorten) return seen++ % 2 === 0 ? [letter] : [];
-      const { bytes, message } = letter;
-      const end = Math.max(REASON_MIN, message.length >> 1);
-      return [{ ...letter, bytes: bytes.subarray(0, bytes.length >> 1), message: message.slice(0, end) }];
-    });
-    invariant(canShorten || seen > 1, 'a letter without bytes fits a frame');
+  /** The front row alone is too much for a frame: a record gives way to a letter, and a letter is shortened. */
+  #shrinkFront(bytes: Uint8Array | MillraceError): void {
+    const { values } = this.#columns;
+    const front = values[0];
+    if (front instanceof LetterRow) {
+      values[0] = new LetterRow(shortened(front.letter, bytes instanceof Uint8Array ? bytes.length - this.#frameBytesMax : null));
+    } else if (bytes instanceof Uint8Array) {
+      const text = `a record of ${bytes.length} bytes is larger than the broker's max_payload allows`;
+      this.#refuse(0, new MillraceError('MESSAGE_TOO_LARGE', text));
+    } else this.#refuse(0, bytes);
   }
 
-  /** The front record fits no frame: a letter takes its place. */
-  #refuseFront(bytes: Uint8Array | MillraceError): void {
+  /** The task that gets the letter looks for the original message: a letter without a subject has not got it. */
+  #refuse(row: number, { code, message }: MillraceError): void {
     const { values, origins } = this.#columns;
-    const about =
-      bytes instanceof Uint8Array
-        ? { code: 'MESSAGE_TOO_LARGE', message: `a record of ${bytes.length} bytes does not fit a message` }
-        : { code: bytes.code, message: bytes.message };
-    const content = Buffer.from(String(typeof values[0] === 'object' ? Object.keys(values[0] ?? {}) : values[0]));
-    this.#letters.push({
-      ...about,
-      operator: this.#writer,
-      bytes: content,
-      origin: origins[0]!,
-      index: 0,
-      subject: '',
-    });
-    this.#letters.sort((a, b) => a.origin - b.origin);
-    this.#columns = sliceColumns(this.#columns, 1, this.#columns.keys.length);
+    const bytes = readable(values[row]);
+    const text = message.slice(0, REASON_LENGTH_MAX);
+    const about = { operator: this.#writer, code, message: text, bytes, index: 0, subject: '' };
+    values[row] = new LetterRow({ ...about, origin: origins[row]! });
+    this.#plain = false;
   }
 
-  #headFor(count: number, throughSeq: number, writer: WriterState): FrameHead {
+  #headFor(count: number, writer: WriterState): FrameHead {
     const { origins } = this.#columns;
-    const partial = { watermarkMs: this.#landedWatermarkMs, idle: false, bootstrapped: false };
-    const next = count === origins.length ? writer.position + 1 : seqOfOrigin(origins[count]!);
-    if (throughSeq < next - 1) return { ...partial, position: throughSeq, row: 0 };
     if (count === origins.length) return { ...writer, row: 0 };
+    const next = seqOfOrigin(origins[count]!);
     let row = 0;
     for (let i = count - 1; i >= 0 && seqOfOrigin(origins[i]!) === next; i--) row++;
     if (row === count) row += this.#rowsOfFront;
+    const partial = { watermarkMs: this.#landedWatermarkMs, idle: false, bootstrapped: false };
     return { ...partial, position: next - 1, row };
-  }
-
-  #putBack(columns: Columns, letters: readonly Letter[]): void {
-    this.#columns = joinColumns(columns, this.#columns);
-    this.#letters = [...letters, ...this.#letters];
   }
 
   /** Somebody else wrote: go on after what the tail covers. */
@@ -242,13 +232,39 @@ export class Channel {
     this.#goOnAfter(decodeFrameHead(tail.data));
     const waiting = this.#columns;
     this.#columns = emptyColumns();
-    const letters = this.#letters;
-    this.#letters = [];
     for (let i = 0; i < waiting.keys.length; i++) {
       this.push(waiting.keys[i]!, waiting.values[i], waiting.timesMs[i]!, waiting.origins[i]!, waiting.ids![i]!);
     }
-    for (const letter of letters) this.pushLetter(letter);
   }
+}
+
+/** The letter with less content and the length of all of it; its reason gives way last. `beyond` null: unknown. */
+function shortened(letter: Letter, beyond: number | null): Letter {
+  const { bytes, message } = letter;
+  if (bytes.length === 0) {
+    invariant(message.length > 0, 'a letter without content and reason fits a frame');
+    return { ...letter, message: message.slice(0, message.length >> 1) };
+  }
+  const kept = Math.max(0, bytes.length - (beyond === null ? bytes.length >> 1 : beyond + 16));
+  return { ...letter, bytes: bytes.subarray(0, kept), bytesTotal: letter.bytesTotal ?? bytes.length };
+}
+
+/** Records and letters apart, as a frame carries them. */
+function parted(rows: Columns): { columns: Columns; letters: Letter[] } {
+  const columns = emptyColumns();
+  const letters: Letter[] = [];
+  rows.values.forEach((value, i) => {
+    if (value instanceof LetterRow) {
+      letters.push(value.letter);
+      return;
+    }
+    columns.keys.push(rows.keys[i]!);
+    columns.values.push(value);
+    columns.timesMs.push(rows.timesMs[i]!);
+    columns.origins.push(rows.origins[i]!);
+    columns.ids!.push(rows.ids![i]!);
+  });
+  return { columns, letters };
 }
 
 function joinColumns(a: Columns, b: Columns): Columns {

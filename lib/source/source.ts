@@ -11,11 +11,14 @@
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
+import { refusePromise } from '../operator/user-code.ts';
 import type { Log, LogReader, StoredMessage, StreamInfo } from '../port/log.ts';
-import type { Letter } from '../record/frame.ts';
+import { decompressed } from '../record/encoding.ts';
+import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
 import { encodeKey } from '../record/key.ts';
 import { NO_ORIGIN, originOf } from '../record/origin.ts';
 import { covers, hasWildcard, matches } from '../record/subject.ts';
+import { TIME_MAX_MS } from '../window/watermark.ts';
 import type { SourceSpec } from './spec.ts';
 
 /** Where a source's records go. `entry` is told each record, with the rest of it in `cursor`. */
@@ -51,7 +54,10 @@ export class Source {
   #lastArrivalMs = 0;
   #bootstrapped = false;
   #values: unknown[] = [];
+  /** The message in hand, without its content encoding. */
   #message: StoredMessage | null = null;
+  /** The bytes of each record of that message; undefined: nobody has asked yet, null: it is one record. */
+  #parts: readonly Uint8Array[] | null | undefined;
   #part = 0;
   recordsIn = 0;
   bytesIn = 0;
@@ -155,10 +161,14 @@ export class Source {
     return messages.length;
   }
 
-  #pass(message: StoredMessage): void {
-    this.#message = message;
+  #pass(stored: StoredMessage): void {
+    this.#message = stored;
+    this.#part = 0;
+    this.#parts = undefined;
+    this.#outlet.cursor.origin = originOf(this.#index, stored.seq);
+    const message = this.#decompressed(stored);
+    if (message === null) return;
     this.bytesIn += message.data.length;
-    this.#outlet.cursor.origin = originOf(this.#index, message.seq);
     if (this.spec.kind === 'kv') return this.#passRow(message);
     const values = this.#values;
     values.length = 0;
@@ -172,11 +182,26 @@ export class Source {
     }
   }
 
+  /** The message as it was before it was compressed; null: it cannot be, and was rejected. */
+  #decompressed(message: StoredMessage): StoredMessage | null {
+    try {
+      const data = decompressed(message);
+      if (data !== message.data) {
+        const { subject, seq, timeMs, headers } = message;
+        this.#message = { subject, seq, timeMs, headers, data };
+      }
+      return this.#message;
+    } catch (cause) {
+      this.bytesIn += message.data.length;
+      this.#reject('RECORD_UNREADABLE', cause, message.data);
+      return null;
+    }
+  }
+
   /** A key-value bucket's message: the subject's end is the key; a delete or purge is a tombstone. */
   #passRow(message: StoredMessage): void {
     const key = encodeKey(message.subject.slice(this.spec.subject.length - 1));
     const operation = message.headers?.['KV-Operation'];
-    this.#part = 0;
     if (operation === 'DEL' || operation === 'PURGE') {
       this.recordsIn++;
       this.#outlet.entry.receive(key, null, message.timeMs);
@@ -193,14 +218,18 @@ export class Source {
     let value = decoded;
     let timeMs = message.timeMs;
     try {
-      if (attach !== null) value = attach(value, message);
+      if (attach !== null) {
+        value = attach(value, message);
+        refusePromise(value, 'the function `with`');
+      }
       if (validate !== null) value = validate(value);
       if (time !== null) timeMs = time(value, message);
     } catch (cause) {
       return this.#reject(isMillraceError(cause) ? cause.code : 'USER_CODE', cause, null);
     }
-    if (!Number.isFinite(timeMs)) {
-      return this.#reject('RECORD_TIME', new Error(`the event time is ${timeMs}, not a number of ms`), null);
+    if (!(Math.abs(timeMs) <= TIME_MAX_MS)) {
+      const text = `the event time ${timeMs} is no number of ms within ${TIME_MAX_MS} of 1970`;
+      return this.#reject('RECORD_TIME', new Error(text), null);
     }
     // Windows and lags count in whole ms.
     timeMs = Math.floor(timeMs);
@@ -229,14 +258,16 @@ export class Source {
   /** A letter about the record in hand. `bytes` null: the message's own, or the part of it that held the record. */
   letter(options: { operator: string; code: string; message: string; bytes: Uint8Array | null }): Letter {
     const message = this.#message;
-    const { operator, code, message: text } = options;
+    const { operator, code } = options;
+    const text = options.message.slice(0, REASON_LENGTH_MAX);
     const bytes = options.bytes ?? (message === null ? new Uint8Array() : this.#bytesOfPart(message));
     const subject = message?.subject ?? '';
     return { operator, code, message: text, bytes, origin: this.#outlet.cursor.origin, index: this.#part, subject };
   }
 
   #bytesOfPart(message: StoredMessage): Uint8Array {
-    return this.spec.decoder.part?.(message, this.#part) ?? message.data;
+    if (this.#parts === undefined) this.#parts = this.spec.decoder.parts?.(message) ?? null;
+    return this.#parts?.[this.#part] ?? message.data;
   }
 
   async stop(): Promise<void> {

@@ -4,6 +4,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Duration } from '../base/duration.ts';
 import { MillraceError } from '../base/errors.ts';
+import { refusePromise, shown } from '../operator/user-code.ts';
 import type { Decoder } from '../record/format.ts';
 import { auto } from '../record/formats.ts';
 import { validator } from '../record/schema.ts';
@@ -121,6 +122,6 @@ export function toMs(time: unknown): number {
       if (!Number.isNaN(ms)) return ms;
     }
   }
-  const shown = typeof time === 'string' ? JSON.stringify(time.slice(0, 40)) : String(time);
-  throw new MillraceError('RECORD_TIME', `the event time ${shown} is neither ms since 1970, nor a Date, nor ISO text`);
+  refusePromise(time, 'the time function');
+  throw new MillraceError('RECORD_TIME', `the event time ${shown(time)} is neither ms since 1970, nor a Date, nor ISO text`);
 }

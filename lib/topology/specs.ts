@@ -5,6 +5,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { MillraceError } from '../base/errors.ts';
 import type { AggregateSpec, JoinKind, StatefulSpec, StatelessSpec } from '../operator/spec.ts';
+import { refusePromise } from '../operator/user-code.ts';
 import { decodeKey, encodeKey } from '../record/key.ts';
 import { validator } from '../record/schema.ts';
 import { type Graph, type GraphPlace, grow, type NodeBody } from './graph.ts';
@@ -149,7 +150,11 @@ export function branchArms(
   let judged: unknown = branches;
   let arm = 0;
   const judge = (value: unknown) => {
-    const index = predicates.findIndex(predicate => predicate(value));
+    const index = predicates.findIndex(predicate => {
+      const taken: unknown = predicate(value);
+      refusePromise(taken, 'a predicate of branch');
+      return taken;
+    });
     arm = index < 0 ? predicates.length : index;
     judged = value;
     return true;

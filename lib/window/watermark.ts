@@ -8,6 +8,9 @@
  * C. While all inputs are idle, it moves on with the wall clock, from the furthest that any of them has said, so that
  *    the last windows close without a record to push them.
  */
+/** Event times are within ± this, as Dates are: 100,000,000 days around 1970. */
+export const TIME_MAX_MS = 8.64e15;
+
 export const NO_WATERMARK = Number.NEGATIVE_INFINITY;
 
 interface Input {

@@ -75,7 +75,7 @@ describe('cloudevents', () => {
       ]);
     }
     assert.equal(
-      Buffer.from(cloudEvents().part!(message(batch), 1)!).toString(),
+      Buffer.from(cloudEvents().parts!(message(batch))![1]!).toString(),
       JSON.stringify({ ...event, id: 'e2' }),
     );
     assert.deepStrictEqual(decode(cloudEvents(), '[]').values, []);

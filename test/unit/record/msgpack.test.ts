@@ -93,9 +93,9 @@ describe('msgpack, many', () => {
     const decoder = msgpack({ many: true });
     assert.deepStrictEqual(decode(decoder, three), { values: [{ n: 1 }, [2], 'three'], unreadable: [] });
     assert.deepStrictEqual(decode(decoder, ''), { values: [], unreadable: [] });
-    const found = decoder.part!(message(three), 1)!;
+    const found = decoder.parts!(message(three))![1]!;
     assert.deepStrictEqual(decode(msgpack(), found).values, [[2]]);
-    assert.equal(decoder.part!(message(three), 3), null);
+    assert.equal(decoder.parts!(message(three))!.length, 3);
   });
 
   test('what follows a broken value is one unreadable part', () => {
@@ -138,7 +138,7 @@ describe('the format of a source that names none', () => {
 
   test('finds the bytes of a record by the same choice', () => {
     const lines = message('1\n22', { 'Content-Type': 'application/x-ndjson' });
-    assert.equal(Buffer.from(auto().part!(lines, 1)!).toString(), '22');
-    assert.equal(auto().part!(message('1'), 0), null);
+    assert.equal(Buffer.from(auto().parts!(lines)![1]!).toString(), '22');
+    assert.equal(auto().parts!(message('1')), null);
   });
 });

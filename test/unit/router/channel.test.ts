@@ -198,88 +198,129 @@ describe('a channel', () => {
     assert.equal(channel.landedTo, 3);
     await clock.runThrough(sending);
     assert.equal(channel.landedTo, 5);
-    channel.pushLetter(letterOf(5));
-    assert.equal(channel.landedTo, 4);
-    await clock.runThrough(channel.send(at(6)));
+    channel.pushLetter(letterOf(7));
+    assert.equal(channel.landedTo, 5);
+    await clock.runThrough(channel.send(at(7)));
     assert.equal(channel.landedTo, Number.POSITIVE_INFINITY);
   });
 });
 
 describe('letters on a channel', () => {
-  test('go with the frame that completes their message, and are not sent again by the next writer', async () => {
-    const { writer, frames } = await makeWorld(300);
-    const feed = (channel: Channel) => {
-      for (let part = 0; part < 30; part++) push(channel, 7, part);
-      channel.pushLetter(letterOf(5));
-      channel.pushLetter(letterOf(7));
-    };
-    const former = writer();
-    await former.open(null);
-    feed(former);
-    await former.send(at(7));
-    assert.deepEqual(letters(frames()), [5]);
-    const next = writer();
-    await next.open(null);
-    feed(next);
-    await drain(next, at(7));
-    assert.deepEqual(letters(frames()), [5, 7]);
-    assert.deepEqual(letters(frames().slice(-1)), [7]);
+  test('are rows of their message: a frame may end before one, and none is sent again by the next writer', async () => {
+    for (let framesSent = 1; framesSent <= 8; framesSent++) {
+      const { writer, frames } = await makeWorld(400);
+      const feed = (channel: Channel) => {
+        channel.pushLetter(letterOf(5));
+        for (let part = 0; part < 30; part++) {
+          if (part % 3 === 1) channel.pushLetter(letterOf(7, 10, part));
+          else push(channel, 7, part);
+        }
+        channel.pushLetter(letterOf(8));
+      };
+      const former = writer();
+      await former.open(null);
+      feed(former);
+      for (let i = 0; i < framesSent; i++) await former.send(at(8));
+      const next = writer();
+      await next.open(null);
+      feed(next);
+      await drain(next, at(8));
+      const parts = Array.from({ length: 30 }, (_, part) => part);
+      assert.deepEqual(
+        values(frames()),
+        parts.filter(part => part % 3 !== 1).map(part => `7.${part}`),
+        `after ${framesSent} frames`,
+      );
+      assert.deepEqual(letters(frames()), [5, ...parts.filter(part => part % 3 === 1).map(() => 7), 8]);
+      assert.deepEqual(
+        frames().flatMap(frame => frame.letters.map(letter => letter.index)),
+        [0, ...parts.filter(part => part % 3 === 1), 0],
+      );
+    }
   });
 
-  test('go out whole in as many frames as they need, without records too', async () => {
+  test('go out whole in as many frames as they need, those of one message and those without records too', async () => {
     const { writer, frames } = await makeWorld(400);
     const channel = writer();
     await channel.open(null);
-    for (let seq = 1; seq <= 50; seq++) channel.pushLetter(letterOf(seq, 40));
+    for (let seq = 1; seq <= 25; seq++) channel.pushLetter(letterOf(seq, 40));
     push(channel, 25);
+    for (let index = 0; index < 25; index++) channel.pushLetter(letterOf(50, 40, index));
     push(channel, 51);
     await drain(channel, at(60));
     const sent = frames();
-    assert.deepEqual(
-      letters(sent),
-      Array.from({ length: 50 }, (_, i) => i + 1),
-    );
+    assert.deepEqual(letters(sent), [...Array.from({ length: 25 }, (_, i) => i + 1), ...new Array(25).fill(50)]);
     assert.deepEqual(values(sent), ['25.0', '51.0']);
     assert.ok(sent.every(frame => frame.letters.every(letter => letter.bytes.length === 40)));
     assert.equal(sent.at(-1)!.position, 60);
-    for (const frame of sent)
-      for (const letter of frame.letters) assert.ok(seqOfOrigin(letter.origin) <= frame.position);
   });
 
-  test('of one message that are too much for a frame lose bytes first, then reasons, then every other one', async () => {
+  test('that are too much for a frame alone are cut and say how long they were; their reasons stay', async () => {
     const { writer, frames } = await makeWorld(600);
     const channel = writer();
     await channel.open(null);
-    for (let index = 0; index < 30; index++) channel.pushLetter(letterOf(4, 100, index));
-    channel.pushLetter({ ...letterOf(5, 2_000), message: 'm'.repeat(5_000) });
-    push(channel, 5);
-    await drain(channel, at(5));
-    const sent = frames().flatMap(frame => frame.letters);
-    const many = sent.filter(letter => seqOfOrigin(letter.origin) === 4);
-    assert.ok(many.length > 1 && many.length < 30);
-    assert.equal(many[0]!.index, 0);
-    const long = sent.at(-1)!;
-    assert.ok(long.message.length >= 100 && long.bytes.length > 0);
-    assert.deepEqual(values(frames()), ['5.0']);
+    channel.pushLetter(letterOf(4, 100));
+    channel.pushLetter({ ...letterOf(5, 2_000), message: 'm'.repeat(200) });
+    channel.pushLetter({ ...letterOf(6, 0), message: 'm'.repeat(1_000) });
+    push(channel, 6);
+    await drain(channel, at(6));
+    const [whole, cut, long] = frames().flatMap(frame => frame.letters);
+    assert.deepEqual([whole!.bytes.length, whole!.bytesTotal], [100, undefined]);
+    assert.ok(cut!.bytes.length > 100 && cut!.bytes.length < 600);
+    assert.deepEqual([cut!.message.length, cut!.bytesTotal], [200, 2_000]);
+    assert.ok(long!.message.length >= 200 && long!.message.length < 600);
+    assert.deepEqual(values(frames()), ['6.0']);
   });
 
-  test('take the place of a record that fits no frame, and keep their own bytes', async () => {
+  test('take the places of records that no frame can carry, whose neighbours go on', async () => {
     const { writer, frames } = await makeWorld(600);
     const channel = writer();
     await channel.open(null);
     channel.pushLetter(letterOf(3, 50));
     push(channel, 4, 0, 'v'.repeat(1_000));
     push(channel, 5, 0, () => 'not data');
+    push(channel, 5, 1);
+    push(channel, 5, 2, { deep: { symbol: Symbol('s') } });
     push(channel, 6);
     await drain(channel, at(6));
     const sent = frames().flatMap(frame => frame.letters);
-    assert.deepEqual(letters(frames()), [3, 4, 5]);
+    assert.deepEqual(letters(frames()), [3, 4, 5, 5]);
     assert.deepEqual(
       sent.map(letter => letter.code),
-      ['RECORD_INVALID', 'MESSAGE_TOO_LARGE', 'RECORD_UNWRITABLE'],
+      ['RECORD_INVALID', 'MESSAGE_TOO_LARGE', 'RECORD_UNWRITABLE', 'RECORD_UNWRITABLE'],
     );
     assert.equal(sent[0]!.bytes.length, 50);
-    assert.deepEqual(values(frames()), ['6.0']);
+    assert.deepEqual([sent[1]!.bytesTotal, sent[1]!.subject], [1_002, '']);
+    assert.match(sent[3]!.message, /deep\.symbol is a symbol/);
+    assert.deepEqual(values(frames()), ['5.1', '6.0']);
     assert.equal(frames().at(-1)!.position, 6);
+  });
+
+  test('of refused records are counted where they stand: whoever goes on in the middle doubles and loses nothing', async () => {
+    for (let framesSent = 1; framesSent <= 12; framesSent++) {
+      const { writer, frames } = await makeWorld(400);
+      const feed = (channel: Channel) => {
+        for (let seq = 4; seq <= 5; seq++) {
+          for (let part = 0; part < 24; part++) {
+            const value = part % 5 === 2 ? Symbol('s') : part % 7 === 3 ? 'v'.repeat(900) : `${seq}.${part}`;
+            push(channel, seq, part, value);
+          }
+        }
+      };
+      const former = writer();
+      await former.open(null);
+      feed(former);
+      for (let i = 0; i < framesSent; i++) await former.send(at(5));
+      const next = writer();
+      await next.open(null);
+      feed(next);
+      await drain(next, at(5));
+      const isRefused = (part: number) => part % 5 === 2 || part % 7 === 3;
+      const parts = Array.from({ length: 24 }, (_, part) => part);
+      const wanted = [4, 5].flatMap(seq => parts.filter(part => !isRefused(part)).map(part => `${seq}.${part}`));
+      assert.deepEqual(values(frames()), wanted, `after ${framesSent} frames`);
+      const refused = parts.filter(isRefused);
+      assert.deepEqual(letters(frames()), [...refused.map(() => 4), ...refused.map(() => 5)]);
+    }
   });
 });
