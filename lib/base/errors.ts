@@ -46,6 +46,7 @@ export const ERRORS = {
   INVALID_ARGUMENT: { fate: 'reject', means: 'an argument is missing or wrong' },
   CONFLICT: { fate: 'retry', means: 'somebody else changed it at the same time' },
   WORKER_UNAVAILABLE: { fate: 'retry', means: 'no worker answers at the address given' },
+  UNAUTHENTICATED: { fate: 'reject', means: 'the API asks for a token, and this is not it' },
   SERVER_NOT_FOUND: { fate: 'reject', means: 'no nats-server could be found or fetched' },
   // ourselves
   INVARIANT: { fate: 'fatal', means: 'something that cannot be has happened' },
