@@ -3,7 +3,7 @@
  * and the API, drawn by the CLI. Counters grow from 0 since the pipeline was started in this process; whoever wants a
  * rate subtracts two snapshots.
  */
-/** `unknown` is never the engine's: nobody could be asked. */
+/** `unknown` and `paused` are never the engine's: nobody could be asked, nothing of it should run. */
 export type PipelineState =
   | 'starting'
   | 'restoring'
@@ -11,6 +11,7 @@ export type PipelineState =
   | 'waiting'
   | 'stopping'
   | 'stopped'
+  | 'paused'
   | 'failed'
   | 'unknown';
 

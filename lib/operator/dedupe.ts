@@ -82,7 +82,7 @@ export class Dedupe implements Operator {
   /** What the record is marked by. A stage that is keyed by the id itself needs no more than that. */
   #markOf(key: string | null, value: unknown): string {
     const id = this.#idOf(value);
-    return key === null || key === id ? id : `${key.length}\u0000${key}${id}`;
+    return writeMark(key, id);
   }
 
   #idOf(value: unknown): string {
@@ -163,7 +163,12 @@ export class Dedupe implements Operator {
   wantAdvance(): void {}
 }
 
-/** What `#markOf` made: the record's key, encoded, and the id. */
+/** What a mark is kept under: key and id, or the id alone where it is the key. */
+export function writeMark(key: string | null, id: string): string {
+  return key === null || key === id ? id : `${key.length}\u0000${key}${id}`;
+}
+
+/** What `writeMark` wrote: the record's key, encoded, and the id. */
 export function readMark(text: string): { key: string; id: string } {
   const end = text.indexOf('\u0000');
   const length = Number(text.slice(0, Math.max(0, end)));

@@ -12,6 +12,7 @@ import { SharedStream } from '../commit/shared-outlet.ts';
 import type { PipelineState, PipelineStatus } from '../observe/status.ts';
 import type { Plan } from '../topology/plan.ts';
 import { Reader } from './reader.ts';
+import { PipelineStateReader } from './state-reader.ts';
 import { ensureStreams } from './streams.ts';
 import { defaultLimits, type Surroundings, type TaskLimits } from './surroundings.ts';
 import { Task } from './task.ts';
@@ -44,6 +45,8 @@ interface Slot {
 
 export class Pipeline {
   readonly failed: Promise<MillraceError>;
+  /** For those who only want to see it. */
+  readonly state: PipelineStateReader;
   #options: PipelineOptions;
   #around: Surroundings;
   #slots: Slot[] = [];
@@ -60,6 +63,11 @@ export class Pipeline {
       this.#resolveFailed = resolve;
     });
     const { log, clock, random } = options.around;
+    this.state = new PipelineStateReader({
+      plan: options.plan,
+      clock,
+      tasks: () => this.#slots.map(slot => slot.part).filter(part => part instanceof Task),
+    });
     const streams = new Map<string, SharedStream>();
     this.#around = {
       ...options.around,

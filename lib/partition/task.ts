@@ -11,7 +11,7 @@
  * The loop sleeps until `#wake`, and on waking looks at everything again: a wake-up cannot be lost, whichever of the
  * gates (input, room in the relay, the clock, stop) it came from.
  */
-import { isMillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { Journal } from '../commit/journal.ts';
 import { bytesOf, isEmpty, type Outbox } from '../commit/outbox.ts';
 import { Relay, type RelayRoute } from '../commit/relay.ts';
@@ -21,6 +21,7 @@ import { journalStream, journalSubject } from '../record/names.ts';
 import { sourceOfOrigin } from '../record/origin.ts';
 import type { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
+import type { StateLook } from '../state/look.ts';
 import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { InputWatermarks } from '../window/watermark.ts';
 import { Checkpoints, type Pointer } from './checkpoint.ts';
@@ -89,6 +90,8 @@ export class Task {
   #signal = false;
   #resolveWake: (() => void) | null = null;
   #stopping = false;
+  /** Who wants to see the state: each is answered between two batches, or told that the task has ended. */
+  #looks: { read(store: Store): Promise<void>; refuse(): void }[] = [];
   #failure: { error: unknown } | null = null;
   #cancelTick: (() => void) | null = null;
   #ended: Promise<void> | null = null;
@@ -233,10 +236,33 @@ export class Task {
         await this.#settleLetters();
       }
       if (fed > 0 || moved || this.#isQuietCommitDue()) await this.#commitIfNeeded();
+      if (this.#looks.length > 0) await this.#showState();
       if (fed === 0) await this.#woken();
     }
     await this.#inFlight;
     this.#checkFailure();
+  }
+
+  /**
+   * Has `read` look at the state between two batches, once all that was executed is committed. It holds the task up, so
+   * it must be short. Throws what it throws, and WORKER_UNAVAILABLE while the task does not run.
+   */
+  look<T>(read: (look: StateLook, store: Store) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const refuse = () =>
+        reject(new MillraceError('WORKER_UNAVAILABLE', `task ${this.name} is ${this.phase}; try again when it runs`));
+      if (this.phase !== 'running') return refuse();
+      this.#looks.push({ read: store => read(this.processor.state.look, store).then(resolve, reject), refuse });
+      this.#wake();
+    });
+  }
+
+  async #showState(): Promise<void> {
+    await this.#inFlight;
+    this.#checkFailure();
+    const looks = this.#looks;
+    this.#looks = [];
+    for (const look of looks) await look.read(this.#store!);
   }
 
   /** Passes on what has arrived, always from the input whose event time is behind. Returns the number of records. */
@@ -408,6 +434,7 @@ export class Task {
 
   async #close(): Promise<void> {
     this.#cancelTick?.();
+    for (const look of this.#looks.splice(0)) look.refuse();
     this.#relay?.stop();
     this.journal.stop();
     await this.#checkpoints.stop();

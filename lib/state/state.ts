@@ -16,6 +16,7 @@ import { type Checkpoint, WriteBack } from './checkpoint.ts';
 import { applyParts, decodeDelta, encodeDelta } from './delta.ts';
 import { checkTableName } from './layout.ts';
 import { ListStateTable } from './list-table.ts';
+import { StateLook } from './look.ts';
 import { Residency, type WantsCollector } from './residency.ts';
 import { loadSegments, loadStore, type Restored, replayDelta, type Spill } from './restore.ts';
 import type { StateTable } from './table.ts';
@@ -27,6 +28,8 @@ export class TaskState {
   readonly #notes: BatchNotes = { pinned: [], touched: [], unread: 0 };
   readonly #residency = new Residency(this.#tables, this.#notes);
   readonly #writeBack = new WriteBack(this.#tables);
+  /** For those who only want to see what is there. */
+  readonly look = new StateLook(this.#tables, () => this.#writeBack.isOpen);
 
   /** The face towards an operator. Its table `name` is the table `<operator>.<name>`. Throws INVARIANT if it is open. */
   tables(operator: string): Tables {

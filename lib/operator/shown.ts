@@ -1,0 +1,111 @@
+/**
+ * State as people read it: what the entries of each operator's tables mean, with keys taken apart and values as plain
+ * data. README.md has the same as a table. Nothing is computed: accumulators are shown as they are kept.
+ */
+import type { Key } from '../record/key.ts';
+import { encodeKey } from '../record/key.ts';
+import { plain, plainKey } from '../record/plain.ts';
+import { endOf, panesOf, startOf, type Windows } from '../window/windows.ts';
+import { readMark, writeMark } from './dedupe.ts';
+import type { Item } from './join-side.ts';
+import { readTimerId } from './process.ts';
+import type { AggregateSpec, OperatorSpec, StatefulSpec } from './spec.ts';
+
+export interface ShownEntry {
+  readonly key: Key;
+  /** Plain data. */
+  readonly value: unknown;
+}
+
+/** An entry as it is kept. `table` is its name within the operator. */
+export interface KeptEntry {
+  readonly table: string;
+  readonly bucket: number;
+  readonly key: string;
+  readonly content: unknown;
+}
+
+/** Throws nothing: what has another form than expected shows as it is. */
+export function showEntry(spec: StatefulSpec, { table, bucket, key, content }: KeptEntry): ShownEntry {
+  switch (spec.kind) {
+    case 'dedupe': {
+      const read = readMark(key);
+      const [acceptedMs, latestMs] = Array.isArray(content) ? (content as number[]) : [content as number];
+      return {
+        key: read.key === read.id ? plainKey(read.id) : [plainKey(read.key), read.id],
+        value: latestMs === undefined ? { acceptedMs } : { acceptedMs, latestMs },
+      };
+    }
+    case 'join':
+      return { key: plainKey(key), value: (content as Item[]).map(({ t, v, m }) => shownItem(t, v, m)) };
+    case 'tableJoin':
+      return { key: plainKey(key), value: plain(content) };
+    case 'process': {
+      if (table === 'timers') {
+        const { name, key: owner } = readTimerId(key);
+        return { key: [plainKey(owner), name], value: content };
+      }
+      const { s, t } = content as { s?: unknown; t: unknown };
+      return { key: plainKey(key), value: { state: plain(s), timers: plain(t ?? {}) } };
+    }
+    case 'window':
+      return { key: plainKey(key), value: shownWindow(spec, table, bucket, content) };
+  }
+}
+
+function shownItem(timeMs: number, value: unknown, matched: 0 | 1): object {
+  return { timeMs, value: plain(value), matched: matched === 1 };
+}
+
+function shownWindow(
+  spec: Extract<StatefulSpec, { kind: 'window' }>,
+  table: string,
+  bucket: number,
+  content: unknown,
+): unknown {
+  const { window, aggregates } = spec;
+  if (window.kind === 'session') {
+    if (table === 'timers') return content;
+    return (content as { list: { s: number; e: number; a: unknown[] | null }[] }).list.map(({ s, e, a }) => {
+      const span = { startMs: s, endMs: e };
+      return a === null ? { ...span, closed: true } : { ...span, aggregates: named(aggregates, a) };
+    });
+  }
+  const { sizeMs, offsetMs } = window;
+  const windows: Windows = { sizeMs, advanceMs: window.kind === 'tumbling' ? sizeMs : window.advanceMs, offsetMs };
+  const slices = table === 'panes' ? panesOf(windows) : windows;
+  const startMs = startOf(slices, bucket);
+  return { startMs, endMs: endOf(slices, bucket), aggregates: named(aggregates, content as unknown[]) };
+}
+
+/** Each aggregate's kind and its accumulator, in the order in which they were written. */
+function named(aggregates: readonly AggregateSpec[], row: readonly unknown[]): unknown[] {
+  return aggregates.map(({ kind }, i) => ({ [kind]: plain(row[i]) }));
+}
+
+/**
+ * The texts under which an operator may keep what belongs to a key: it as it is, and with its whole numbers as bigints,
+ * which JSON cannot tell from numbers. A mark of `dedupe` is asked for by `[key, id]`, or by the id where that is the key.
+ */
+export function keptKeys(spec: StatefulSpec, key: Key): string[] {
+  const texts = new Set<string>();
+  const add = (text: string | null) => {
+    if (text !== null) texts.add(text);
+  };
+  if (spec.kind === 'dedupe' && Array.isArray(key) && key.length === 2 && typeof key[1] === 'string') {
+    for (const part of [key[0] as Key, bigints(key[0] as Key)]) add(writeMark(encodeKey(part), key[1]));
+  }
+  add(encodeKey(key));
+  add(encodeKey(bigints(key)));
+  return [...texts];
+}
+
+function bigints(key: Key): Key {
+  if (typeof key === 'number' && Number.isSafeInteger(key)) return BigInt(key);
+  return Array.isArray(key) ? key.map(bigints) : key;
+}
+
+/** Whether the operator keeps state. */
+export function isStateful(spec: OperatorSpec): spec is StatefulSpec {
+  return !['map', 'filter', 'flatMap', 'keyBy', 'carryId'].includes(spec.kind);
+}
