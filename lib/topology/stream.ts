@@ -11,6 +11,8 @@ import { aggregateSpec, branchArms, dedupeBody, joinSpec, keyFunction, keyTitle,
 import type {
   AggregateRow,
   Aggregates,
+  CallAggregateFirst,
+  CallKeyByFirst,
   DedupeOptions,
   JoinOptions,
   KeyedContext,
@@ -20,8 +22,10 @@ import type {
   Named,
   Predicates,
   ProcessOptions,
+  Remaining,
   SinkOptions,
   SubjectTemplate,
+  Takeable,
   Taken,
   WindowOptions,
 } from './types.ts';
@@ -46,9 +50,11 @@ export interface KeyedOf<K, T> extends StreamOf<T> {
 
 type ValueOf<S> = S extends StreamOf<infer T> ? T : never;
 
-export type Branches<T, B> = { readonly [A in keyof B]: Stream<Taken<B[A], T>> } & { readonly rest: Stream<T> };
+export type Branches<T, B> = { readonly [A in keyof B]: Stream<Taken<B[A], T>> } & {
+  readonly rest: Stream<Remaining<T, B>>;
+};
 export type KeyedBranches<K, T, N, B> = { readonly [A in keyof B]: KeyedStream<K, Taken<B[A], T>, N> } & {
-  readonly rest: KeyedStream<K, T, N>;
+  readonly rest: KeyedStream<K, Remaining<T, B>, N>;
 };
 
 /** What streams with and without a key have in common. */
@@ -101,6 +107,15 @@ abstract class Flow<T> {
 }
 
 export class Stream<T> extends Flow<T> {
+  declare readonly join: CallKeyByFirst;
+  declare readonly leftJoin: CallKeyByFirst;
+  declare readonly rightJoin: CallKeyByFirst;
+  declare readonly outerJoin: CallKeyByFirst;
+  declare readonly semiJoin: CallKeyByFirst;
+  declare readonly antiJoin: CallKeyByFirst;
+  declare readonly window: CallKeyByFirst;
+  declare readonly process: CallKeyByFirst;
+
   /** Each record as another one. */
   map<U>(fn: (value: T) => U, options: Named = {}): Stream<U> {
     return new Stream(this.stateless('map', fn, options));
@@ -138,8 +153,8 @@ export class Stream<T> extends Flow<T> {
   }
 
   /** Sends each record into the first branch whose predicate is true; `rest` takes what is left. */
-  branch<const B extends Predicates<T>>(branches: B, options: Named = {}): Branches<T, B> {
-    const places = branchArms(this[NODE], branches as Predicates<never>, options);
+  branch<const B extends Predicates<T>>(branches: B & Takeable<T, B>, options: Named = {}): Branches<T, B> {
+    const places = branchArms(this[NODE], branches as unknown as Predicates<never>, options);
     return mapValues(places, place => new Stream(place)) as unknown as Branches<T, B>;
   }
 }
@@ -181,8 +196,8 @@ export class KeyedStream<K, T, N> extends Flow<T> {
     return this.#at(this.deduped(options));
   }
 
-  branch<const B extends Predicates<T>>(branches: B, options: Named = {}): KeyedBranches<K, T, N, B> {
-    const places = branchArms(this[NODE], branches as Predicates<never>, options);
+  branch<const B extends Predicates<T>>(branches: B & Takeable<T, B>, options: Named = {}): KeyedBranches<K, T, N, B> {
+    const places = branchArms(this[NODE], branches as unknown as Predicates<never>, options);
     return mapValues(places, place => this.#at(place)) as unknown as KeyedBranches<K, T, N, B>;
   }
 
@@ -279,6 +294,9 @@ export type JoinArguments = readonly unknown[];
 /** A keyed stream cut into windows; say what to compute in each. */
 export class WindowedStream<K, T, N, E> {
   readonly [NODE]: GraphPlace;
+  declare readonly to: CallAggregateFirst;
+  declare readonly map: CallAggregateFirst;
+  declare readonly filter: CallAggregateFirst;
   readonly #window: {
     readonly shape: WindowShape;
     readonly options: WindowOptions<'final' | 'updates'>;

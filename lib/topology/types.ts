@@ -32,10 +32,28 @@ export type KeyType<V> = V extends null | undefined
               : { readonly [I in keyof V]: KeyType<V[I]> }
             : never;
 
-/** Names of the fields of T that can be a key. (The condition makes compilers list them in errors.) */
-export type KeyField<T> = unknown extends T
-  ? never
-  : { [F in keyof T & string]-?: IsKey<NonNullable<T[F]>> extends true ? F : never }[keyof T & string];
+/** What compilers name where a stream without a key is joined, cut into windows, or the like. */
+export interface CallKeyByFirst {
+  readonly [CALL]: 'keyBy';
+}
+/** What compilers name where windows are used as if they were rows. */
+export interface CallAggregateFirst {
+  readonly [CALL]: 'aggregate';
+}
+declare const CALL: unique symbol;
+
+/** Compilers show these texts in the place of a mistake; nothing has one of them for its value. */
+export type NeedsRecordType = 'say what the records are: from<Order>(subject), or from(subject, { schema })';
+export type NeverTaken = 'no record can take this branch: its predicate asks for what is none of the stream';
+
+/**
+ * Names of the fields of T that can be a key; of `any`, every name. (The conditions make compilers list them in errors.)
+ */
+export type KeyField<T> = 0 extends 1 & T
+  ? string
+  : unknown extends T
+    ? NeedsRecordType
+    : { [F in keyof T & string]-?: IsKey<NonNullable<T[F]>> extends true ? F : never }[keyof T & string];
 
 type IsKey<V> = [V] extends [never] ? false : [V] extends [Key] ? true : false;
 
@@ -130,6 +148,12 @@ export type Predicates<T> = { readonly [name: string]: (value: T) => boolean };
 /** What passes a predicate: narrowed, if it is a type guard. */
 export type Taken<P, T> = P extends Guard<T, infer U> ? U : T;
 type Guard<T, U extends T> = (value: T) => value is U;
+
+/** What no type guard among the predicates takes. */
+export type Remaining<T, B> = Exclude<T, { [A in keyof B]: B[A] extends Guard<T, infer U> ? U : never }[keyof B]>;
+
+/** Refuses, in its place, a predicate that is a type guard for nothing. */
+export type Takeable<T, B> = { [A in keyof B]: [Taken<B[A], T>] extends [never] ? NeverTaken : unknown };
 
 /** The names in a template's braces. */
 type Placeholders<S extends string> = S extends `${string}{${infer F}}${infer Rest}` ? F | Placeholders<Rest> : never;

@@ -98,7 +98,10 @@ describe('streams without a key', () => {
       same<ValueOf<typeof both>, Order | Payment>(true);
       const { order, rest } = both.branch({ order: (event): event is Order => 'amount' in event });
       same<ValueOf<typeof order>, Order>(true);
-      same<ValueOf<typeof rest>, Order | Payment>(true);
+      same<ValueOf<typeof rest>, Payment>(true);
+      const { large, rest: small } = orders.branch({ large: order => order.amount > 100 });
+      same<ValueOf<typeof large>, Order>(true);
+      same<ValueOf<typeof small>, Order>(true);
 
       refused(() => {
         // @ts-expect-error there is no field 'amuont'
