@@ -16,6 +16,8 @@ import { storeError } from '../lib/level/disk.ts';
 import type { LinkStatus, NatsOptions } from '../lib/nats/connection.ts';
 import type { Event, Observer } from '../lib/observe/events.ts';
 import { Commands } from '../lib/worker/commands.ts';
+import { Specs } from '../lib/worker/specs.ts';
+import { Sweep } from '../lib/worker/sweep.ts';
 import { Worker } from '../lib/worker/worker.ts';
 import { type Ground, openGround } from './wiring.ts';
 
@@ -26,6 +28,8 @@ export interface NodeOptions {
   readonly listen: string;
   /** `host:port` that other workers reach it at; null: `listen`. */
   readonly advertise: string | null;
+  /** Of the streams that Millrace makes, 1 to 5. Default 1. */
+  readonly replicas?: number;
   readonly observer: Observer;
 }
 
@@ -43,7 +47,9 @@ export interface Node {
 export async function startNode(options: NodeOptions): Promise<Node> {
   const { dataDir, observer } = options;
   const name = await workerName(dataDir);
-  const ground = await openGround({ nats: { ...options.nats, name: `millrace ${name}` }, dataDir, observer });
+  const { replicas = 1 } = options;
+  const nats = { ...options.nats, name: `millrace ${name}` };
+  const ground = await openGround({ nats, dataDir, replicas, observer });
   let stopping = false;
   let server: AdminServer | null = null;
   const closed = new Promise<MillraceError>(resolve => {
@@ -60,7 +66,23 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const { registry, blobs, engine } = ground;
     const [host, port] = splitAddress(options.listen);
     const address = options.advertise ?? (port === 0 ? null : `${isWildcard(host) ? hostname() : host}:${port}`);
-    const worker = new Worker({ name, address, registry, blobs, engine, clock: systemClock, observer });
+    const worker = new Worker({
+      name,
+      address,
+      registry,
+      blobs,
+      engine,
+      clock: systemClock,
+      observer,
+    });
+    const specs = new Specs(registry);
+    const sweep = new Sweep({
+      blobs,
+      specs: () => specs.all(),
+      active: () => worker.active,
+      clock: systemClock,
+      observer,
+    });
     const connected = () => ground.link.connected;
     const commands = new Commands({ registry, blobs, engine, clock: systemClock, worker, connected });
     server = new AdminServer({
@@ -76,6 +98,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const api = server;
     const listening = `${isWildcard(host) ? '127.0.0.1' : host}:${await api.start()}`;
     await worker.start();
+    sweep.start();
     return {
       name,
       address: listening,
@@ -83,6 +106,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       failed: Promise.race([closed, worker.fatal]),
       async stop({ deadlineMs }) {
         stopping = true;
+        await sweep.stop({ deadlineMs: 500 });
         await worker.stop({ deadlineMs });
         await api.stop({ deadlineMs: 500 });
         await ground.close();

@@ -8,6 +8,7 @@ import { systemClock } from '../lib/base/clock.ts';
 import { Random } from '../lib/base/random.ts';
 import { lockFolder } from '../lib/level/folder-lock.ts';
 import { LevelStores } from '../lib/level/stores.ts';
+import { checkJetStream } from '../lib/nats/api.ts';
 import { openBlobs } from '../lib/nats/blobs.ts';
 import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connection.ts';
 import { NatsLog } from '../lib/nats/log.ts';
@@ -20,6 +21,7 @@ import type { Registry } from '../lib/port/registry.ts';
 import { pipelineClearer } from '../lib/worker/clear.ts';
 import { pipelineCompiler } from '../lib/worker/compile.ts';
 import type { Engine } from '../lib/worker/host.ts';
+import type { Sweepable } from '../lib/worker/sweep.ts';
 
 /** The KV bucket and the blobs that a cluster's workers share. */
 const BUCKET = 'millrace';
@@ -29,24 +31,33 @@ export interface Ground {
   readonly link: NatsLink;
   readonly log: Log;
   readonly registry: Registry;
-  readonly blobs: Blobs;
+  readonly blobs: Blobs & Sweepable;
   readonly engine: Engine;
   close(): Promise<void>;
 }
 
-/** @param dataDir made if missing, and locked: it belongs to one process. Throws STORE_IN_USE. */
-export async function openGround(options: { nats: NatsOptions; dataDir: string; observer: Observer }): Promise<Ground> {
-  const { observer } = options;
+/**
+ * @param options.dataDir made if missing, and locked: it belongs to one process. Throws STORE_IN_USE.
+ * @param options.replicas of every stream that is made; default 1. Throws BROKER_REFUSED without a cluster.
+ */
+export async function openGround(options: {
+  nats: NatsOptions;
+  dataDir: string;
+  replicas?: number;
+  observer: Observer;
+}): Promise<Ground> {
+  const { observer, replicas = 1 } = options;
   await mkdir(options.dataDir, { recursive: true });
   const root = await realpath(options.dataDir);
   const lock = await lockFolder(root);
   let link: NatsLink | null = null;
   try {
     link = await connectNats(options.nats);
-    const registry = await openRegistry(link, { bucket: BUCKET });
+    await checkJetStream(link);
+    const registry = await openRegistry(link, { bucket: BUCKET, replicas });
     registry.onTrouble = error => observer.emit({ event: 'registry.troubled', level: 'warn', ...errorFields(error) });
-    const blobs = await openBlobs(link, { bucket: BUCKET });
-    const log = new NatsLog(link);
+    const blobs = await openBlobs(link, { bucket: BUCKET, replicas });
+    const log = new NatsLog(link, { replicas });
     const stores = new LevelStores({ root: join(root, 'state') });
     await mkdir(join(root, 'state'), { recursive: true });
     const around = { log, blobs, stores, clock: systemClock, random: new Random(randomBytes(4).readUInt32LE()) };

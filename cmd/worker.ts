@@ -15,6 +15,8 @@ export interface WorkerCommandOptions {
   readonly dataDir: string;
   readonly listen: string;
   readonly advertise: string | null;
+  /** Of the streams that Millrace makes, 1 to 5. Default 1. */
+  readonly replicas?: number;
   readonly stopMs: number;
   readonly observer: Observer;
 }
@@ -45,7 +47,8 @@ async function startWhenReachable(options: WorkerCommandOptions, stopped: Promis
   });
   while (!over) {
     try {
-      return await startNode(options);
+      // Told to stop while it starts: the process ends, and whatever was begun is as after a crash.
+      return await Promise.race([startNode(options), stopped]);
     } catch (error) {
       if (!isMillraceError(error, 'BROKER_UNAVAILABLE')) throw error;
       options.observer.emit({ event: 'nats.unreachable', level: 'warn', retryMs: RETRY_MS, ...errorFields(error) });

@@ -28,7 +28,7 @@ export const ERRORS = {
   JOURNAL_CORRUPT: { fate: 'stop', means: 'a commit cannot be read or its checksum is wrong' },
   STORE_CORRUPT: { fate: 'retry', means: 'the local store cannot be trusted; it is discarded and rebuilt' },
   STORE_IN_USE: { fate: 'stop', means: 'the data folder is used by another process' },
-  STORE_UNAVAILABLE: { fate: 'stop', means: 'the data folder cannot be read or written: full, read-only, or closed' },
+  STORE_UNAVAILABLE: { fate: 'retry', means: 'the data folder cannot be read or written: full, read-only, or closed' },
   // records
   RECORD_UNREADABLE: { fate: 'poison', means: 'the bytes are not of the declared format' },
   RECORD_INVALID: { fate: 'poison', means: 'the value fits no schema of its source' },

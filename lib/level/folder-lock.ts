@@ -5,13 +5,16 @@
  * that holds it, however that ends. A second open of it *in the same process* would release it for everybody, so a map
  * of what this process holds comes first, and locking and unlocking take turns.
  */
-import { rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { MillraceError } from '../base/errors.ts';
-import { codeOf, namesIn } from './disk.ts';
+import { codeOf, isMissing, namesIn } from './disk.ts';
 
 export const lockName = 'lock.db';
+/** Says who holds the lock, for messages only. */
+const holderName = 'lock.pid';
 
 /** A share of a locked folder: the lock goes with the last one. */
 export interface FolderLock {
@@ -64,11 +67,12 @@ async function openLock(root: string): Promise<Level> {
     const db = new Level(path);
     try {
       await db.open();
+      await writeFile(join(root, holderName), `${process.pid} on ${hostname()}`);
       return db;
     } catch (error) {
       const code = codeOf(error);
       if (code === 'LEVEL_LOCKED') {
-        const message = `the data folder ${root} is used by another process: give each worker a folder of its own`;
+        const message = `the data folder ${root} is used by another process${await holderOf(root)}: give each worker a folder of its own, or stop the other one`;
         throw new MillraceError('STORE_IN_USE', message, { cause: error });
       }
       // A damaged CURRENT may name a file that is not there: to LevelDB that is an I/O error, like a full disk.
@@ -76,6 +80,16 @@ async function openLock(root: string): Promise<Level> {
       // It holds nothing worth keeping, except the file that others may be about to lock.
       for (const name of await namesIn(path)) if (name !== 'LOCK') await rm(join(path, name), { force: true });
     }
+  }
+}
+
+/** ` (pid … on …)`, or nothing when it is not known. */
+async function holderOf(root: string): Promise<string> {
+  try {
+    return ` (pid ${await readFile(join(root, holderName), 'utf8')})`;
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    return '';
   }
 }
 

@@ -42,6 +42,8 @@ export class LevelStores implements Stores {
   readonly #root: string;
   readonly #sizes: { readonly cacheSize: number; readonly writeBufferSize: number };
   readonly #bootId: string | null | undefined;
+  /** Locations that failed a write, where it could not be noted: on a disk that takes nothing, for instance. */
+  readonly #distrusted = new Set<string>();
 
   constructor({ root, bootId, cacheBytes = 2 << 20, writeBufferBytes = 2 << 20 }: LevelStoresOptions) {
     this.#root = root;
@@ -92,6 +94,7 @@ export class LevelStores implements Stores {
     const incarnation = `${Date.now().toString(36)}-${randomBytes(4).toString('hex')}`;
     // Named before it exists: what is made next is either whole, or lacks its CURRENT and counts for nothing.
     await writeNote(folder, { incarnation, bootId: await this.#boot(), clean: false });
+    this.#distrusted.delete(place.location);
     const db = await openDb(join(folder, `${incarnation}.db`), { ...this.#sizes, errorIfExists: true });
     await removeIncarnations(folder, incarnation);
     return this.#hand(db, place, incarnation);
@@ -101,7 +104,7 @@ export class LevelStores implements Stores {
     const { folder, location } = place;
     const note = await readNote(folder);
     const bootId = await this.#boot();
-    if (note === null || !isTrusted(note, bootId)) return null;
+    if (note === null || !isTrusted(note, bootId) || this.#distrusted.has(location)) return null;
     const path = join(folder, `${note.incarnation}.db`);
     // LevelDB takes a folder without CURRENT for a new, empty store.
     if (!(await exists(join(path, 'CURRENT')))) return null;
@@ -126,7 +129,10 @@ export class LevelStores implements Stores {
     return new LevelStore({
       db,
       location,
-      distrust: () => removeNote(folder),
+      distrust: () => {
+        this.#distrusted.add(location);
+        return removeNote(folder);
+      },
       closed: async ({ clean }) => {
         try {
           if (clean) {

@@ -4,11 +4,11 @@
  */
 import { backoffMs } from '../base/backoff.ts';
 import { sleep, systemClock } from '../base/clock.ts';
-import { MillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { NatsLink } from './connection.ts';
 import { textOf } from './headers.ts';
 import type { NoAnswer, Waiter } from './inbox.ts';
-import { type ApiFailure, errorOf } from './refusal.ts';
+import { type ApiFailure, errorOf, isMomentary } from './refusal.ts';
 
 const NOTHING = new Uint8Array(0);
 const PATIENCE_MS = 20_000;
@@ -18,7 +18,7 @@ const RETRY_MAX_MS = 1000;
 export type Answer<T> = { readonly error: ApiFailure } | ({ readonly error?: undefined } & T);
 
 /**
- * `topic` is what follows `$JS.API.`. An error of the broker's is part of the answer unless it may pass (≥ 500).
+ * `topic` is what follows `$JS.API.`. An error of the broker's is part of the answer unless it passes in moments.
  * Throws BROKER_UNAVAILABLE after `patienceMs` without an answer, BROKER_REFUSED without permission.
  */
 export async function ask<T>(
@@ -34,7 +34,7 @@ export async function ask<T>(
     let cause: Error;
     if (outcome instanceof Uint8Array) {
       const answer = JSON.parse(textOf(outcome)) as Answer<T>;
-      if (answer.error === undefined || answer.error.code < 500) return answer;
+      if (answer.error === undefined || !isMomentary(answer.error)) return answer;
       cause = errorOf(answer.error, topic);
     } else {
       if (outcome.kind === 'refused') throw outcome.cause;
@@ -60,4 +60,20 @@ function askOnce(link: NatsLink, subject: string, data: Uint8Array): Promise<Uin
     const waiter: Waiter = { answer: (_, answer) => resolve(answer), noAnswer: (_, why) => resolve(why) };
     link.inbox.send({ subject, data, headers: null }, waiter, 0);
   });
+}
+
+/** How long a server that has just started may take to have JetStream ready. */
+const READY_MS = 3_000;
+
+/** Throws BROKER_UNAVAILABLE when nobody answers for JetStream, with what to do about it. */
+export async function checkJetStream(link: NatsLink): Promise<void> {
+  let answer: Answer<object>;
+  try {
+    answer = await ask<object>(link, 'INFO', undefined, { patienceMs: READY_MS });
+  } catch (cause) {
+    if (!isMillraceError(cause, 'BROKER_UNAVAILABLE')) throw cause;
+    const text = `JetStream does not answer at ${link.client.getServer()}: start nats-server with -js, or with a jetstream block in its settings, and enable it for the account`;
+    throw new MillraceError('BROKER_UNAVAILABLE', `${text} (${cause.message})`, { cause });
+  }
+  if (answer.error !== undefined) throw errorOf(answer.error, 'JetStream');
 }

@@ -16,6 +16,8 @@ export interface AppendAllOptions {
   send(index: number, waiter: Waiter): number;
   /** Judges an answer: true when it landed, false when it is in doubt. Throws what retrying cannot mend. */
   landed(index: number, answer: Uint8Array): boolean;
+  /** Told of each try that has to be repeated. */
+  readonly inDoubt?: ((cause: unknown) => void) | undefined;
   /** Throws STREAM_MISSING when no stream keeps the subject. */
   checkStream(subject: string): Promise<void>;
 }
@@ -77,6 +79,7 @@ class Run implements Waiter {
       return;
     }
     if (why.kind === 'no-responders') this.#noResponders = this.#options.messages[index]!.subject;
+    this.#options.inDoubt?.(why.cause);
     this.#doubtful.push(index);
     this.#pump();
   }

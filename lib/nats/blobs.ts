@@ -15,7 +15,6 @@
  */
 import { createHash } from 'node:crypto';
 import { nuid } from 'nats';
-import { systemClock } from '../base/clock.ts';
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { StoredMessage } from '../port/log.ts';
@@ -136,10 +135,21 @@ export class NatsBlobs implements Blobs {
   }
 
   /**
-   * Removes uploads that no manifest names and whose last chunk is older than `olderThanMs`, which must exceed the time
-   * that an upload may take. Returns how many.
+   * Removes uploads that no manifest names, and names that are not wanted, both when their last message is older than
+   * `olderThanMs` by the broker's clock; it must exceed the time that an upload may take. `wanted` is asked again after
+   * each removal, and what has become wanted is put back: whoever writes a name, then makes it wanted, then writes it
+   * again, does not lose it. Returns names, and subjects of uploads.
    */
-  async sweep({ olderThanMs }: { readonly olderThanMs: number }): Promise<number> {
+  async sweep({
+    olderThanMs,
+    wanted = async () => () => true,
+  }: {
+    readonly olderThanMs: number;
+    readonly wanted?: () => Promise<(name: string) => boolean>;
+  }): Promise<string[]> {
+    const { ts } = await askOrThrow<{ ts: string }>(this.#link, `STREAM.INFO.${this.#stream}`);
+    const beforeMs = Date.parse(ts) - olderThanMs;
+    const removed = await this.#sweepNames(beforeMs, wanted);
     const filters = { chunks: `${this.#prefix}c.*`, manifests: `${this.#prefix}m.>` };
     const uploads = await subjectsOf(this.#link, { stream: this.#stream, filter: filters.chunks });
     const named = new Set<string>();
@@ -147,13 +157,28 @@ export class NatsBlobs implements Blobs {
       const last = await this.#last(subject);
       if (last !== null) named.add(`${this.#prefix}c.${manifestOf(last, subject).upload}`);
     }
-    let removed = 0;
     for (const upload of uploads) {
       if (named.has(upload)) continue;
       const last = await this.#last(upload);
-      if (last === null || last.timeMs > systemClock.now() - olderThanMs) continue;
+      if (last === null || last.timeMs > beforeMs) continue;
       await this.#purge(upload);
-      removed++;
+      removed.push(upload);
+    }
+    return removed;
+  }
+
+  async #sweepNames(beforeMs: number, wanted: () => Promise<(name: string) => boolean>): Promise<string[]> {
+    const removed: string[] = [];
+    let isWanted = await wanted();
+    for (const name of await this.list('')) {
+      if (isWanted(name)) continue;
+      const last = await this.#last(this.#manifestSubject(name));
+      if (last === null || last.timeMs > beforeMs) continue;
+      const content = await this.get(name);
+      await this.delete(name);
+      isWanted = await wanted();
+      if (isWanted(name) && content !== null) await this.put(name, content);
+      else removed.push(name);
     }
     return removed;
   }

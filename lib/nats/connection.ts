@@ -13,8 +13,9 @@ import {
   nkeyAuthenticator,
   type TlsOptions,
 } from 'nats';
-import { MillraceError, messageOf } from '../base/errors.ts';
-import { Inbox } from './inbox.ts';
+import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { checkVersion, explainFailure } from './diagnose.ts';
+import { Inbox, permissionText } from './inbox.ts';
 
 export interface NatsOptions {
   readonly servers: string | readonly string[];
@@ -48,20 +49,25 @@ const RECONNECT_WAIT_MS = 250;
 const PING_MS = 10_000;
 const CONNECT_MS = 5_000;
 const ANSWER_MS = 5_000;
+const CREDENTIALS = 'the credentials file (NATS_CREDS)';
 
-/** Throws BROKER_UNAVAILABLE when no server can be reached, BROKER_REFUSED when it does not let us in. */
+/**
+ * Throws BROKER_UNAVAILABLE when no server can be reached; BROKER_REFUSED when it does not let us in, or is too old;
+ * INVALID_ARGUMENT when a file or seed of the login cannot be used.
+ */
 export async function connectNats(options: NatsOptions): Promise<NatsLink> {
+  const dial = clientOptions(options);
   let client: NatsConnection;
   try {
-    client = await connect(clientOptions(options));
+    client = await connect(dial);
   } catch (error) {
-    const servers = [options.servers].flat().join(', ');
-    const refused = (error as { isAuthError?: () => boolean }).isAuthError?.() === true;
-    throw new MillraceError(
-      refused ? 'BROKER_REFUSED' : 'BROKER_UNAVAILABLE',
-      `cannot connect to NATS at ${servers}: ${messageOf(error)}`,
-      { cause: error },
-    );
+    throw await explainFailure(options, error);
+  }
+  try {
+    checkVersion(client.info?.version ?? '', client.getServer());
+  } catch (error) {
+    await client.close();
+    throw error;
   }
   return new NatsLink(client, options);
 }
@@ -123,7 +129,7 @@ export class NatsLink {
       } else if (status.type === Events.Error && status.permissionContext !== undefined) {
         const { operation, subject } = status.permissionContext;
         if (operation === 'publish') this.inbox.refused(subject);
-        this.#tell({ kind: 'refused', message: `the server does not permit ${operation} to ${subject}` });
+        this.#tell({ kind: 'refused', message: permissionText(operation, subject) });
       }
     }
   }
@@ -153,12 +159,41 @@ function clientOptions(options: NatsOptions): ConnectionOptions {
   if (options.token !== undefined) dial.token = options.token;
   const authenticator = authenticatorOf(options);
   if (authenticator !== null) dial.authenticator = authenticator;
-  if (options.tls !== undefined) dial.tls = { ...options.tls } satisfies TlsOptions;
+  if (options.tls !== undefined) {
+    for (const path of Object.values(options.tls)) read(path, 'the PEM file (NATS_CA, NATS_CERT, NATS_KEY)');
+    dial.tls = { ...options.tls } satisfies TlsOptions;
+  }
   return dial;
 }
 
-function authenticatorOf(options: NatsOptions): Authenticator | null {
-  if (options.credentialsFile !== undefined) return credsAuthenticator(readFileSync(options.credentialsFile));
-  if (options.nkeySeed !== undefined) return nkeyAuthenticator(Buffer.from(options.nkeySeed));
-  return null;
+/** Tried once here, so that what cannot be used is told before anybody dials. */
+function authenticatorOf({ credentialsFile, nkeySeed }: NatsOptions): Authenticator | null {
+  if (credentialsFile === undefined && nkeySeed === undefined) return null;
+  let good = credentialsFile === undefined ? Buffer.from(nkeySeed ?? '') : read(credentialsFile, CREDENTIALS);
+  const make = (bytes: Uint8Array) =>
+    credentialsFile === undefined ? nkeyAuthenticator(bytes) : credsAuthenticator(bytes);
+  try {
+    make(good)('nonce');
+  } catch (cause) {
+    const what = credentialsFile === undefined ? 'the nkey seed (NATS_NKEY)' : `${CREDENTIALS} ${credentialsFile}`;
+    throw new MillraceError('INVALID_ARGUMENT', `${what} cannot be used: ${messageOf(cause)}`, { cause });
+  }
+  // Read again for every connection: whoever renews credentials puts a new file in the place of the old one.
+  return nonce => {
+    try {
+      if (credentialsFile !== undefined) good = read(credentialsFile, CREDENTIALS);
+    } catch (error) {
+      // Half-way through being replaced: what was good before may be still.
+      if (!isMillraceError(error, 'INVALID_ARGUMENT')) throw error;
+    }
+    return make(good)(nonce);
+  };
+}
+
+function read(path: string, what: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new MillraceError('INVALID_ARGUMENT', `${what} ${path} cannot be read: ${messageOf(cause)}`, { cause });
+  }
 }

@@ -6,10 +6,11 @@
  * thousand messages or half a buffer, and credit never has to be guessed from several overlapping requests.
  */
 import { createInbox, type Msg, nuid, type Subscription } from 'nats';
-import { messageOf } from '../base/errors.ts';
+import { MillraceError, messageOf } from '../base/errors.ts';
 import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { decodeHeaders, statusOf } from './headers.ts';
+import { permissionText } from './inbox.ts';
 import { Delivery, NatsMessage, partsOf, SubjectText } from './message.ts';
 import type { ApiFailure } from './refusal.ts';
 
@@ -20,8 +21,8 @@ export interface FeedEvents {
   pullEnded(outcome: { bytesShort: boolean }): void;
   /** The broker has nothing to deliver at the moment. */
   quiet(): void;
-  /** It will deliver nothing any more. */
-  broken(reason: string): void;
+  /** It will deliver nothing any more. `refusal`: nor would another. */
+  broken(reason: string, refusal: MillraceError | null): void;
 }
 
 export interface FeedOptions {
@@ -95,9 +96,16 @@ export class Feed {
     this.#subscription = link.client.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
         if (error === null) this.#receive(message);
-        else this.#break(messageOf(error));
+        else {
+          const text = permissionText('subscription', `${link.inbox.root}.>`);
+          this.#break(messageOf(error), new MillraceError('BROKER_REFUSED', text, { cause: error }));
+        }
       },
     });
+  }
+
+  get #pullSubject(): string {
+    return `$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${this.#consumer}`;
   }
 
   get pulling(): boolean {
@@ -116,13 +124,14 @@ export class Feed {
       expires: PULL_MS * NANOS_PER_MS,
       idle_heartbeat: HEARTBEAT_MS * NANOS_PER_MS,
     });
-    const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${this.#consumer}`;
     if (this.#link.client.isClosed()) return;
-    this.#link.client.publish(subject, request, { reply: `${this.#inbox}.${++this.#pulls}` });
+    this.#link.client.publish(this.#pullSubject, request, { reply: `${this.#inbox}.${++this.#pulls}` });
   }
 
-  /** Called about once a second: notices silence. */
+  /** Called about once a second: notices silence, and a request that was not permitted (nothing answers it). */
   check(): void {
+    const refusal = this.#pulling ? this.#link.inbox.refusalOf(this.#pullSubject) : null;
+    if (refusal !== null) this.#break(refusal.message, refusal);
     if (this.#pulling && performance.now() - this.#heardAt > SILENCE_MS) this.#break('no heartbeat');
   }
 
@@ -183,9 +192,9 @@ export class Feed {
     this.#events.pullEnded({ bytesShort: code === CONFLICT && this.#delivered === 0 });
   }
 
-  #break(reason: string): void {
+  #break(reason: string, refusal: MillraceError | null = null): void {
     if (this.#ended) return;
     this.stop();
-    this.#events.broken(reason);
+    this.#events.broken(reason, refusal);
   }
 }

@@ -6,7 +6,7 @@
  * them all.
  */
 import { createInbox, type Msg, type NatsConnection, type Subscription } from 'nats';
-import { MillraceError, messageOf } from '../base/errors.ts';
+import { MillraceError } from '../base/errors.ts';
 import { asClientHeaders, statusOf } from './headers.ts';
 import { partsOf } from './message.ts';
 
@@ -49,7 +49,9 @@ export class Inbox {
   readonly #client: NatsConnection;
   readonly #answerMs: number;
   readonly #prefix: string;
-  readonly #subscription: Subscription;
+  #subscription: Subscription;
+  /** Why no answer can come; null: they can. */
+  #deaf: MillraceError | null = null;
   readonly #waiting = new Map<number, Waiting>();
   readonly #sweep: NodeJS.Timeout;
   /** Subjects that the server did not let us publish to, and when it said so. */
@@ -63,13 +65,20 @@ export class Inbox {
     this.#answerMs = options.answerMs;
     this.root = options.prefix;
     this.#prefix = `${createInbox(options.prefix)}.`;
-    this.#subscription = client.subscribe(`${this.#prefix}*`, {
+    this.#subscription = this.#subscribe();
+    this.#sweep = setInterval(() => this.#expire(), SWEEP_MS).unref();
+  }
+
+  #subscribe(): Subscription {
+    return this.#client.subscribe(`${this.#prefix}*`, {
       callback: (error, message) => {
-        if (error === null) this.#receive(message);
-        else this.#fail('refused', `the server does not let us receive answers: ${messageOf(error)}`);
+        if (error === null) return this.#receive(message);
+        this.#deaf = new MillraceError('BROKER_REFUSED', permissionText('subscription', `${this.root}.>`), {
+          cause: error,
+        });
+        this.#fail('refused', this.#deaf);
       },
     });
-    this.#sweep = setInterval(() => this.#expire(), SWEEP_MS).unref();
   }
 
   /**
@@ -81,6 +90,10 @@ export class Inbox {
     if (!this.#up) {
       // The client would keep it for later; whoever asks again would then find both sent.
       waiter.noAnswer(tag, { kind: 'disconnected', cause: new Error('there is no connection to NATS') });
+      return;
+    }
+    if (this.#deaf !== null) {
+      waiter.noAnswer(tag, { kind: 'refused', cause: this.#deaf });
       return;
     }
     const token = ++this.#lastToken;
@@ -102,11 +115,15 @@ export class Inbox {
 
   connected(): void {
     this.#up = !this.#stopped;
+    if (this.#deaf === null || this.#stopped) return;
+    // The permission may have been granted: servers make their clients connect anew when permissions change.
+    this.#deaf = null;
+    this.#subscription = this.#subscribe();
   }
 
   disconnected(): void {
     this.#up = false;
-    this.#fail('disconnected', 'the connection to NATS was lost');
+    this.#fail('disconnected', new Error('the connection to NATS was lost'));
   }
 
   /** The server has refused a publish to this subject; it says so outside of any answer. */
@@ -135,7 +152,7 @@ export class Inbox {
     this.#up = false;
     clearInterval(this.#sweep);
     if (!this.#client.isClosed()) this.#subscription.unsubscribe();
-    this.#fail('disconnected', 'the connection to NATS was closed');
+    this.#fail('disconnected', new Error('the connection to NATS was closed'));
   }
 
   #receive(message: Msg): void {
@@ -163,8 +180,7 @@ export class Inbox {
     }
   }
 
-  #fail(kind: NoAnswer['kind'], message: string): void {
-    const cause = new Error(message);
+  #fail(kind: NoAnswer['kind'], cause: Error): void {
     const all = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const { waiter, tag } of all) waiter.noAnswer(tag, { kind, cause });
@@ -172,5 +188,12 @@ export class Inbox {
 }
 
 function refusal(subject: string): MillraceError {
-  return new MillraceError('BROKER_REFUSED', `the server does not permit publishing to ${subject}`);
+  return new MillraceError('BROKER_REFUSED', permissionText('publish', subject));
+}
+
+/** What a missing permission is called, and what to grant: the whole of what a worker needs, not subject after subject. */
+export function permissionText(operation: string, subject: string): string {
+  const what = operation === 'publish' ? 'publish' : 'subscribe';
+  const whole = /^(\$JS\.API|\$KV\.[^.]+|_mrb?|millrace|_INBOX)\./.exec(subject);
+  return `the server does not permit us to ${what} to ${subject}; grant this user: ${what} to ${whole === null ? subject : `${whole[1]}.>`}`;
 }

@@ -34,9 +34,12 @@ interface Ack {
 
 export class NatsLog implements Log {
   readonly #link: NatsLink;
+  readonly #replicas: number;
 
-  constructor(link: NatsLink) {
+  /** @param options.replicas of streams that are made here and do not say how many; default 1. */
+  constructor(link: NatsLink, { replicas = 1 }: { readonly replicas?: number } = {}) {
     this.#link = link;
+    this.#replicas = replicas;
   }
 
   get messageBytesMax(): number {
@@ -94,7 +97,7 @@ export class NatsLog implements Log {
     return judged;
   }
 
-  appendAll(messages: readonly NewMessage[]): Promise<void> {
+  appendAll(messages: readonly NewMessage[], options: { inDoubt?(cause: unknown): void } = {}): Promise<void> {
     if (messages.length === 0) return Promise.resolve();
     return appendAll({
       messages,
@@ -104,10 +107,12 @@ export class NatsLog implements Log {
         return outgoing.data.length + (outgoing.headers?.length ?? 0);
       },
       landed: (index, answer) => {
-        const { kind } = judgeAck(answer, messages[index]!.subject);
-        invariant(kind !== 'moved', `appendAll: a message for ${messages[index]!.subject} has a fence`);
-        return kind === 'landed';
+        const judged = judgeAck(answer, messages[index]!.subject);
+        invariant(judged.kind !== 'moved', `appendAll: a message for ${messages[index]!.subject} has a fence`);
+        if (judged.kind === 'unsure') options.inDoubt?.(judged.cause);
+        return judged.kind === 'landed';
       },
+      inDoubt: options.inDoubt,
       checkStream: subject => this.#checkStream(subject),
     });
   }
@@ -147,7 +152,11 @@ export class NatsLog implements Log {
   async ensureStream(settings: StreamSettings): Promise<boolean> {
     if ((await this.info(settings.name)) !== null) return false;
     const topic = `STREAM.CREATE.${settings.name}`;
-    const answer = await ask<{ did_create?: boolean }>(this.#link, topic, streamConfigOf(settings));
+    const answer = await ask<{ did_create?: boolean }>(
+      this.#link,
+      topic,
+      streamConfigOf({ replicas: this.#replicas, ...settings }),
+    );
     if (answer.error === undefined) return answer.did_create === true;
     if (answer.error.err_code === STREAM_NAME_IN_USE) return false;
     throw errorOf(answer.error, topic);

@@ -26,6 +26,8 @@ const PULL_BYTES_MIN = 64 * 1024;
 const CHECK_MS = 1_000;
 const RETRY_BASE_MS = 50;
 const RETRY_MAX_MS = 2_000;
+/** How long a broker that is there may refuse to deliver. */
+const REFUSED_MS = 5_000;
 
 export class NatsReader implements LogReader, FeedEvents {
   onReady: (() => void) | null = null;
@@ -127,8 +129,9 @@ export class NatsReader implements LogReader, FeedEvents {
     this.#wake();
   }
 
-  broken(_reason: string): void {
-    this.#reopen();
+  broken(_reason: string, refusal: MillraceError | null): void {
+    if (refusal === null) this.#reopen();
+    else this.#fail(refusal);
   }
 
   #takeSome({ messagesMax, bytesMax }: { messagesMax: number; bytesMax: number }): StoredMessage[] {
@@ -177,6 +180,7 @@ export class NatsReader implements LogReader, FeedEvents {
   async #open(): Promise<void> {
     if (this.#opening) return;
     this.#opening = true;
+    let sinceMs = systemClock.monotonic();
     for (let attempt = 0; !this.#ended && this.#feed === null; attempt++) {
       try {
         if (attempt > 0) {
@@ -184,8 +188,11 @@ export class NatsReader implements LogReader, FeedEvents {
         }
         await this.#tryOpen();
       } catch (error) {
-        if (!isMillraceError(error) || error.fate !== 'retry' || this.#link.client.isClosed())
-          this.#fail(error as Error);
+        // While the broker is away it is waited for. One that is there and goes on refusing is told of: the reader's
+        // owner says so, and tries again with another reader.
+        if (!this.#link.connected) sinceMs = systemClock.monotonic();
+        const passes = isMillraceError(error) && error.fate === 'retry' && !this.#link.client.isClosed();
+        if (!passes || systemClock.monotonic() - sinceMs > REFUSED_MS) this.#fail(error as Error);
       }
     }
     this.#opening = false;

@@ -1,5 +1,5 @@
 /**
- * What the broker's error codes mean to us: a pure table. Codes are those of nats-server's `errors.json`; they are
+ * What the broker's error codes mean to us, and what to do about them: a pure table. Codes are those of nats-server's `errors.json`; they are
  * judged by number, never by text.
  */
 import { MillraceError } from '../base/errors.ts';
@@ -19,11 +19,34 @@ const WRONG_LAST_SEQUENCE = 10071;
 const MESSAGE_EXCEEDS_MAXIMUM = 10054;
 const HEADERS_EXCEED_MAXIMUM = 10097;
 
+/** What a person does about a refusal, by its exact code. */
+const REMEDIES: Readonly<Record<number, string>> = {
+  10002: "raise the account's limit, or make room: nats stream report shows who takes it",
+  10005:
+    'not enough servers of the cluster are up for so many replicas: start them, or ask for fewer (MILLRACE_REPLICAS)',
+  10023: 'the server has no room: raise max_file or max_mem in its jetstream block, or make room',
+  10026: "raise the account's or the stream's max_consumers, or delete consumers that nobody needs",
+  10027: "raise the account's max_streams, or delete streams that nobody needs",
+  10028: 'raise max_mem in the jetstream block of the server, or make room',
+  10039: "switch JetStream on for this user's account: jetstream: enabled in its block of the server's settings",
+  10047: 'the server has no room: raise max_file in its jetstream block, or make room',
+  10074: 'a server without a cluster keeps one replica of a stream: set MILLRACE_REPLICAS to 1, or run a cluster',
+  10076: 'start nats-server with -js, or with a jetstream block in its settings',
+  10077: "the stream or its disk is full: raise the stream's limits, or make room",
+  10109: 'a sealed stream takes nothing any more: give the sink another one, or make this one anew',
+  10113: 'the account wants every stream to have a limit: unset its max_bytes_required, or make the stream yourself',
+  10122: "the account's limits do not allow a stream so large: raise them, or make room",
+  10174: 'atomic batches are off: nats stream edit STREAM --allow-batch, or deploy the sink with mode: at-least-once',
+};
+
 /**
- * Refusals that look permanent by their `code` (400) and are not: another check on the subject is in flight (10164),
- * a batch was abandoned on the way (10176).
+ * Refusals that look permanent by their `code` (400) and are not: another check on the subject is in flight (10164), a
+ * batch was abandoned on the way (10176), a limit of the account that others may make room under (10002, 10026, 10027),
+ * and a cluster that lacks servers at the moment (10005).
  */
-const PASSING: ReadonlySet<number> = new Set([10164, 10176]);
+const PASSING: ReadonlySet<number> = new Set([10002, 10005, 10026, 10027, 10164, 10176]);
+/** … and one that looks as if it passed, and does not: replicas without a cluster. */
+const NO_CLUSTER = 10074;
 const TOO_MANY_REQUESTS = 429;
 
 /**
@@ -37,7 +60,7 @@ export function judgeRefusal(failure: ApiFailure, subject: string): Append {
   if (errCode === MESSAGE_EXCEEDS_MAXIMUM || errCode === HEADERS_EXCEED_MAXIMUM) {
     throw new MillraceError('MESSAGE_TOO_LARGE', `${subject}: ${textOf(failure)}; raise the stream's max_msg_size`);
   }
-  if (code >= 500 || code === TOO_MANY_REQUESTS || PASSING.has(errCode))
+  if (isPassing(failure) || code === TOO_MANY_REQUESTS)
     return { kind: 'unsure', cause: new Error(`${subject}: ${textOf(failure)}`) };
   throw errorOf(failure, `append to ${subject}`);
 }
@@ -46,9 +69,20 @@ export function judgeRefusal(failure: ApiFailure, subject: string): Append {
 export function errorOf(failure: ApiFailure, what: string): MillraceError {
   const message = `${what}: ${textOf(failure)}`;
   if (failure.err_code === STREAM_NOT_FOUND) return new MillraceError('STREAM_MISSING', message);
-  return new MillraceError(failure.code >= 500 ? 'BROKER_UNAVAILABLE' : 'BROKER_REFUSED', message);
+  return new MillraceError(isPassing(failure) ? 'BROKER_UNAVAILABLE' : 'BROKER_REFUSED', message);
+}
+
+/** Whether the same request may be granted later, though nobody changes it. */
+export function isPassing({ code, err_code: errCode = 0 }: ApiFailure): boolean {
+  return errCode !== NO_CLUSTER && (code >= 500 || PASSING.has(errCode));
+}
+
+/** Whether it passes by itself within moments, as an election does: nothing that a person would have to see to. */
+export function isMomentary(failure: ApiFailure): boolean {
+  return failure.code >= 500 && REMEDIES[failure.err_code ?? 0] === undefined;
 }
 
 function textOf({ description, err_code: errCode, code }: ApiFailure): string {
-  return `${description ?? 'refused'} (${errCode ?? code})`;
+  const remedy = REMEDIES[errCode ?? 0];
+  return `${description ?? 'refused'} (${errCode ?? code})${remedy === undefined ? '' : `; ${remedy}`}`;
 }

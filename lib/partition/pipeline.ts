@@ -12,6 +12,7 @@ import { SharedStream } from '../commit/shared-outlet.ts';
 import type { PipelineState, PipelineStatus } from '../observe/status.ts';
 import type { Plan } from '../topology/plan.ts';
 import { Reader } from './reader.ts';
+import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
 import { ensureStreams } from './streams.ts';
 import { defaultLimits, type Surroundings, type TaskLimits } from './surroundings.ts';
@@ -49,6 +50,7 @@ export class Pipeline {
   readonly state: PipelineStateReader;
   #options: PipelineOptions;
   #around: Surroundings;
+  #stalls: Stalls;
   #slots: Slot[] = [];
   #resolveFailed!: (error: MillraceError) => void;
   #phase: 'starting' | 'running' | 'stopping' | 'stopped' | 'failed' = 'starting';
@@ -62,7 +64,9 @@ export class Pipeline {
     this.failed = new Promise(resolve => {
       this.#resolveFailed = resolve;
     });
-    const { log, clock, random } = options.around;
+    const { clock, random, observer, blobs } = options.around;
+    this.#stalls = new Stalls({ clock, observer, pipeline: options.plan.pipeline });
+    const log = this.#stalls.log(options.around.log);
     this.state = new PipelineStateReader({
       plan: options.plan,
       clock,
@@ -71,6 +75,8 @@ export class Pipeline {
     const streams = new Map<string, SharedStream>();
     this.#around = {
       ...options.around,
+      log,
+      blobs: this.#stalls.blobs(blobs),
       shared(stream) {
         let shared = streams.get(stream);
         if (shared === undefined) streams.set(stream, (shared = new SharedStream({ stream, log, clock, random })));
@@ -173,6 +179,7 @@ export class Pipeline {
     const tasks = this.#slots.map(slot => slot.part).filter(part => part instanceof Task);
     const readers = this.#slots.map(slot => slot.part).filter(part => part instanceof Reader);
     const waiting = this.#slots.find(slot => slot.cancelRestart !== null);
+    const stalled = this.#phase === 'running' ? this.#stalls.reason : null;
     const past = this.#past;
     const counts = { in: past.in, out: past.out, late: past.late, dead: past.dead };
     const dropped = new Map(past.dropped);
@@ -186,8 +193,8 @@ export class Pipeline {
       addTo(dropped, own.dropped);
     }
     return {
-      state: this.#state(tasks, readers, waiting !== undefined),
-      reason: this.#reason ?? waiting?.lastError ?? null,
+      state: this.#state(tasks, readers, waiting !== undefined || stalled !== null),
+      reason: this.#reason ?? waiting?.lastError ?? stalled,
       readers: readers.map(({ name, source }) => ({
         name,
         position: source.position,

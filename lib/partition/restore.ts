@@ -76,6 +76,12 @@ async function rebuild(
     base = snapshot.manifest.commitSeq;
     await state.loadSegments(checkpoints.segments(snapshot), { store, bytesMax: stateBytesMax });
   }
+  if (journal.commit < base) {
+    throw new MillraceError(
+      'CHAIN_BROKEN',
+      `journal ${journal.subject} ends at commit ${journal.commit}, and ${from === 'store' ? 'the local store' : 'a snapshot'} reflects commit ${base}: the broker lost or deleted messages. Restore the stream from a backup, or delete the pipeline with its state.`,
+    );
+  }
   const first = commits[0]?.commit ?? journal.commit + 1;
   if (first > base + 1) {
     throw new MillraceError(

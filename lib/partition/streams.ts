@@ -2,11 +2,12 @@
  * The streams that a pipeline needs, made if they are missing and never changed if they are there.
  */
 import { MillraceError } from '../base/errors.ts';
-import type { Log, StreamSettings } from '../port/log.ts';
+import type { Log, StreamInfo, StreamSettings } from '../port/log.ts';
 import {
   channelsStream,
   channelsSubjects,
   journalStream,
+  journalSubject,
   journalSubjects,
   lettersStream,
   lettersSubjects,
@@ -67,6 +68,7 @@ export function streamsOf(plan: Plan): StreamSettings[] {
 }
 
 export async function ensureStreams(plan: Plan, log: Log): Promise<void> {
+  await checkOwn(plan, log);
   for (const settings of streamsOf(plan)) await log.ensureStream(settings);
   for (const source of sourcesOf(plan)) {
     if ((await log.info(source.stream)) !== null) continue;
@@ -75,4 +77,40 @@ export async function ensureStreams(plan: Plan, log: Log): Promise<void> {
       `source ${source.name} reads stream ${source.stream}, and there is none. Make it, or let Millrace capture the subject (capture: true).`,
     );
   }
+}
+
+/**
+ * A pipeline that has lived here before must find what it has left: with an empty journal in place of its own it would
+ * begin anew, and send everything a second time. The letters' stream is made after the journal's and deleted before it,
+ * so it shows that there was a journal; a stage's journal shows that there were channels.
+ */
+async function checkOwn(plan: Plan, log: Log): Promise<void> {
+  const { pipeline } = plan;
+  const journal = await log.info(journalStream(pipeline));
+  if (journal === null) {
+    if ((await log.info(lettersStream(pipeline))) !== null) throw lost(pipeline, journalStream(pipeline), 'is gone');
+    return;
+  }
+  if (isEmptied(journal)) throw lost(pipeline, journal.name, 'was purged');
+  for (const stage of plan.stages) {
+    if (stage.direct !== null) continue;
+    const name = channelsStream(pipeline, stage.name);
+    const channels = await log.info(name);
+    if (channels !== null && !isEmptied(channels)) continue;
+    const subject = journalSubject(pipeline, { stage: stage.name, partition: 0 });
+    const isNew = (await log.last({ stream: journal.name, subject })) === null;
+    if (!isNew) throw lost(pipeline, name, channels === null ? 'is gone' : 'was purged');
+  }
+}
+
+/** Cuts leave the last message of every chain. */
+function isEmptied({ messages, lastSeq }: StreamInfo): boolean {
+  return messages === 0 && lastSeq > 0;
+}
+
+function lost(pipeline: string, stream: string, what: string): MillraceError {
+  return new MillraceError(
+    'CHAIN_BROKEN',
+    `stream ${stream} ${what}, and pipeline ${pipeline} cannot go on without what was in it. Restore it (nats stream restore); or delete the pipeline with --purge and deploy it again: it begins anew then, and sends its results again`,
+  );
 }

@@ -118,9 +118,10 @@ export interface Log {
   appendBatch(messages: readonly NewMessage[]): Promise<Append>;
   /**
    * Appends without fences, pipelined, in order. Resolves when each is in the stream; retries by itself, so what was
-   * in doubt may land twice unless `Nats-Msg-Id` headers let the broker drop the repeat.
+   * in doubt may land twice unless `Nats-Msg-Id` headers let the broker drop the repeat. `inDoubt` is told of each try
+   * that has to be repeated.
    */
-  appendAll(messages: readonly NewMessage[]): Promise<void>;
+  appendAll(messages: readonly NewMessage[], options?: { inDoubt?(cause: unknown): void }): Promise<void>;
   /** The last message of a subject, from the leader. Null: there is none. */
   last(options: { stream: string; subject: string }): Promise<StoredMessage | null>;
   /** One message by sequence. Null: it is gone. */

@@ -161,7 +161,10 @@ export class Commands {
         text: planned.text,
         deployedAtMs: this.#clock.now(),
       };
-      if (await this.#specs.put(spec, held?.at ?? 0)) return answer;
+      if (!(await this.#specs.put(spec, held?.at ?? 0))) continue;
+      // Again, now that the spec names it: a sweep may have taken an old one that nobody named before.
+      await this.#blobs.put(bundleBlob(bundle.hash), bundle.code);
+      return answer;
     }
     throw new MillraceError('CONFLICT', `pipeline ${name} keeps changing; try again when the other deploys are done`);
   }

@@ -55,11 +55,11 @@ export class Specs {
 
   /** All but those whose delete is done, sorted by name. */
   async list(): Promise<PipelineSpec[]> {
-    const entries = await this.#registry.list(PREFIX);
-    return entries
-      .map(entry => decodeSpec(entry.key, entry.value))
-      .filter(spec => !isGone(spec))
-      .sort((a, b) => (a.name < b.name ? -1 : 1));
+    return (await this.all()).filter(spec => !isGone(spec)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async all(): Promise<PipelineSpec[]> {
+    return (await this.#registry.list(PREFIX)).map(entry => decodeSpec(entry.key, entry.value));
   }
 
   /** Replaces what was read at `at` (0: nothing was there). False: somebody else was first. */
