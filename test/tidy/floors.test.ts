@@ -22,7 +22,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['lib/router'],
   ['lib/topology'],
   ['lib/partition', 'lib/cluster'],
-  ['lib/worker'],
+  ['lib/worker', 'lib/tester'],
   ['lib/control'],
   ['lib'],
   ['cmd'],

@@ -1,0 +1,124 @@
+/**
+ * One reader of a pipeline under test: the source, its stateless operators, and frames for the tasks of the next stages,
+ * as a worker's reader makes them. No router: a frame is handed over as soon as it is cut.
+ */
+import { invariant } from '../base/errors.ts';
+import { noMeter } from '../observe/meter.ts';
+import { newCursor, Run } from '../operator/run.ts';
+import { StageExit } from '../partition/outgoing.ts';
+import type { Letter } from '../record/frame.ts';
+import { readerWriter } from '../record/names.ts';
+import { readable } from '../record/output.ts';
+import { Source } from '../source/source.ts';
+import type { SourceSpec } from '../source/spec.ts';
+import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
+import { NO_WATERMARK } from '../window/watermark.ts';
+import type { TestClock } from './clock.ts';
+import { TestMessage, type TestStreams } from './streams.ts';
+
+/** Where a frame goes. */
+export interface Frame {
+  readonly stage: string;
+  readonly input: string;
+  readonly partition: number;
+  readonly bytes: Uint8Array;
+}
+
+/** What every reader and every stage that reads its source itself needs. */
+export interface SourceWorld {
+  readonly plan: Plan;
+  readonly streams: TestStreams;
+  readonly clock: TestClock;
+  /** Of a frame. */
+  readonly bytesMax: number;
+}
+
+export class TestReader {
+  readonly source: Source;
+  readonly plan: ReaderPlan;
+  readonly dropped = new Map<string, number>();
+  #exits: readonly StageExit[];
+  #bytesMax: number;
+  #letter: (letter: Letter) => void;
+
+  constructor(options: SourceWorld & { reader: ReaderPlan; letter(letter: Letter): void }) {
+    const { plan, reader, letter } = options;
+    this.plan = reader;
+    this.#bytesMax = options.bytesMax;
+    this.#letter = letter;
+    const cursor = newCursor();
+    this.#exits = reader.program.exits.map((exit, index) => {
+      invariant(exit.kind === 'channel', `reader ${reader.name} leads to a stage`);
+      const { partitions } = plan.stages.find(({ name }) => name === exit.stage)!;
+      return new StageExit({ exit: index, partitions, cursor });
+    });
+    const drop = (reason: string) => this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + 1);
+    const run = new Run(reader.program, {
+      cursor,
+      exits: this.#exits,
+      tables: null,
+      late: () => {},
+      poison: ({ operator, cause }) =>
+        letter(this.source.letter({ operator, code: cause.code, message: cause.message, bytes: null })),
+      drop: (_, reason) => drop(reason),
+    });
+    const outlet = { entry: run.entries[0]!, cursor, letter, skip: () => drop('skipped') };
+    this.source = openSource({ ...options, spec: reader.source, outlet });
+  }
+
+  /** What the last poll has brought, as frames. */
+  takeFrames(): Frame[] {
+    const { name, program } = this.plan;
+    return this.#exits.flatMap((exit, index) => {
+      const to = program.exits[index]!;
+      invariant(to.kind === 'channel', `reader ${name} leads to a stage`);
+      const frames: Parameters<StageExit['take']>[1] = [];
+      exit.take(
+        {
+          commit: this.source.position,
+          watermarkMs: this.source.watermarkMs,
+          publishedMs: Number.POSITIVE_INFINITY,
+          bytesMax: this.#bytesMax,
+          refuse: (cause, value, origin) =>
+            this.#letter({
+              operator: readerWriter(name),
+              code: cause.code,
+              message: cause.message,
+              bytes: readable(value),
+              origin,
+              index: 0,
+              subject: '',
+            }),
+        },
+        frames,
+      );
+      return frames.map(({ partition, bytes }) => ({ stage: to.stage, input: to.input, partition, bytes }));
+    });
+  }
+}
+
+/** A source at the beginning of its stream. */
+export function openSource(
+  options: SourceWorld & { spec: SourceSpec; outlet: ConstructorParameters<typeof Source>[0]['outlet'] },
+): Source {
+  const { plan, streams, clock, spec, outlet } = options;
+  const index = sourcesOf(plan).findIndex(({ name }) => name === spec.name);
+  const stream = streams.add(spec.stream);
+  const source = new Source({ spec: following(spec), index, log: streams, clock, outlet, meter: noMeter });
+  source.openOn(stream.info(), { position: 0, watermarkMs: NO_WATERMARK, bornMs: 0 }, () => {});
+  return source;
+}
+
+/** The source whose messages are told the event times of their records. */
+function following(spec: SourceSpec): SourceSpec {
+  const { time } = spec;
+  if (time === null) return spec;
+  return {
+    ...spec,
+    time(value, message) {
+      const timeMs = time(value, message);
+      if (message instanceof TestMessage) message.follow(timeMs);
+      return timeMs;
+    },
+  };
+}

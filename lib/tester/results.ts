@@ -1,0 +1,139 @@
+/**
+ * What a pipeline sends, as a test reads it: rows as a subscriber would decode them, letters with what their headers
+ * say. A commit's bytes are taken apart here.
+ */
+import { LETTERS, type OutRows } from '../commit/outbox.ts';
+import { contentType, HEADER_ORIGIN, HEADER_TASK, originText, type Sender } from '../commit/rows-item.ts';
+import type { SinkSpec } from '../commit/sink-spec.ts';
+import type { Headers } from '../port/log.ts';
+import { decodeKey } from '../record/key.ts';
+import { msgpack } from '../record/msgpack.ts';
+
+/** A result. Several of one commit may share a message in production; here each stands for itself. */
+export interface Row<T = unknown> {
+  readonly subject: string;
+  /** As a subscriber decodes it: a Date that was sent as JSON is a text here. */
+  readonly value: T;
+  /** Of the record that was sent; null: it has none. Subscribers do not see it. */
+  readonly key: unknown;
+  /** Event time, ms since 1970. Subscribers do not see it. */
+  readonly timeMs: number;
+  readonly headers: Headers;
+}
+
+/** A record that came after what it belongs to had closed. */
+export interface LateRow {
+  readonly operator: string;
+  readonly value: unknown;
+  /** As a text; null: it has none. */
+  readonly key: string | null;
+  /** Event time, ms since 1970. */
+  readonly timeMs: number;
+  /** At that moment, ms since 1970. */
+  readonly watermarkMs: number | null;
+  readonly lateByMs: number;
+  readonly headers: Headers;
+}
+
+/** A record that could not be processed. */
+export interface DeadRow {
+  /** The source, operator or sink where it ended. */
+  readonly operator: string;
+  /** Of the table of errors, e.g. `RECORD_UNREADABLE`, `USER_CODE`. */
+  readonly code: string;
+  readonly message: string;
+  /** The content as JSON where it is some, else as a text. */
+  readonly value: unknown;
+  /** The message as it was published where that held this record alone, else the record's value as JSON. */
+  readonly bytes: Uint8Array;
+  /** Of the message that it was in; null: unknown. */
+  readonly subject: string | null;
+  readonly headers: Headers;
+}
+
+/** Key and event time of a row on its way out. */
+export interface Note {
+  readonly key: string | null;
+  readonly timeMs: number;
+}
+
+const packed = msgpack();
+
+function rowBytes(rows: OutRows): Uint8Array[] {
+  let at = 0;
+  return rows.lengths.map(length => rows.bytes.subarray(at, (at += length)));
+}
+
+function decoded(bytes: Uint8Array, format: SinkSpec['format']): unknown {
+  if (format === 'json') return JSON.parse(Buffer.from(bytes).toString());
+  const values: unknown[] = [];
+  packed.decode({ data: bytes, headers: null, subject: '' }, values, ({ cause }) => {
+    throw cause;
+  });
+  return values[0];
+}
+
+/** The rows of one sink, by one task. */
+export function rowsOf(
+  rows: OutRows,
+  options: { sink: SinkSpec; partition: number; sender: Sender; notes: readonly Note[] },
+): Row[] {
+  const { sink, partition, sender, notes } = options;
+  return rowBytes(rows).map((bytes, i) => {
+    const origin = originText(sender, rows.origins[i]!);
+    const owned = sink.template.replace('{partition}', String(partition));
+    return {
+      subject: sink.mode === 'owned' ? owned : rows.subjects[rows.subjectOf[i]!]!,
+      value: decoded(bytes, sink.format),
+      key: decodeKey(notes[i]!.key),
+      timeMs: notes[i]!.timeMs,
+      headers: {
+        'Content-Type': contentType(sink, 1),
+        [HEADER_TASK]: sender.task,
+        ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }),
+      },
+    };
+  });
+}
+
+export function isLetters(rows: OutRows): boolean {
+  return rows.sink === LETTERS;
+}
+
+/** Letters of one task: late records and dead letters, in the order they were written. */
+export function lettersOf(rows: OutRows, sender: Sender): { late: LateRow[]; dead: DeadRow[] } {
+  const late: LateRow[] = [];
+  const dead: DeadRow[] = [];
+  rowBytes(rows).forEach((bytes, i) => {
+    const origin = originText(sender, rows.origins[i]!);
+    const headers: Headers = { ...rows.headers?.[i], ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }) };
+    const operator = headers['Millrace-Operator'] ?? '';
+    const code = headers['Millrace-Error'];
+    if (code === undefined) {
+      const watermarkMs = Date.parse(headers['Millrace-Watermark'] ?? '');
+      late.push({
+        operator,
+        value: readJson(bytes),
+        key: headers['Millrace-Key'] ?? null,
+        timeMs: Date.parse(headers['Millrace-Time'] ?? ''),
+        watermarkMs: Number.isNaN(watermarkMs) ? null : watermarkMs,
+        lateByMs: Number(headers['Millrace-Late-By']),
+        headers,
+      });
+    } else {
+      const message = headers['Millrace-Message'] ?? '';
+      const subject = headers['Millrace-Subject'] ?? null;
+      dead.push({ operator, code, message, value: readJson(bytes), bytes: Uint8Array.from(bytes), subject, headers });
+    }
+  });
+  return { late, dead };
+}
+
+function readJson(bytes: Uint8Array): unknown {
+  const text = Buffer.from(bytes).toString();
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

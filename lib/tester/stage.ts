@@ -1,0 +1,145 @@
+/**
+ * One stage of a pipeline under test: all its tasks, each a processor as a worker has it, without journal and relay. It
+ * is fed frames, as a task reads them from its channels, and told how far event time is on each of its inputs; what its
+ * tasks send comes back from `run`.
+ */
+import type { Outbox } from '../commit/outbox.ts';
+import { Processor, type ProcessorOptions } from '../partition/processor.ts';
+import { decodeFrame, type Letter } from '../record/frame.ts';
+import { seqOfOrigin } from '../record/origin.ts';
+import type { Plan, StagePlan } from '../topology/plan.ts';
+import { InputWatermarks, NO_WATERMARK } from '../window/watermark.ts';
+import type { Note } from './results.ts';
+
+/** How far event time is on an input. */
+export interface InputState {
+  readonly watermarkMs: number;
+  readonly idle: boolean;
+}
+
+interface Watched {
+  readonly sink: string;
+  notes: Note[];
+}
+
+interface Task {
+  readonly partition: number;
+  readonly processor: Processor;
+  readonly watched: readonly Watched[];
+  fed: boolean;
+}
+
+/** What one task sends after a batch. `notesOf` gives keys and times of the next rows of a sink. */
+export interface Sent {
+  readonly partition: number;
+  readonly outbox: Outbox;
+  notesOf(sink: string): readonly Note[];
+}
+
+export class TestStage {
+  readonly plan: StagePlan;
+  readonly tasks: readonly Task[];
+  watermarkMs = NO_WATERMARK;
+  #inputs: readonly (() => InputState)[];
+  #eventTime: InputWatermarks;
+  #commits = 0;
+
+  /** @param options.inputs of the stage that are no tables, as its plan lists them */
+  constructor(options: {
+    plan: Plan;
+    stage: StagePlan;
+    inputs: readonly (() => InputState)[];
+    messageBytesMax: number;
+    original?: NonNullable<ProcessorOptions['original']>;
+  }) {
+    const { plan, stage, inputs, messageBytesMax, original } = options;
+    this.plan = stage;
+    this.#inputs = inputs;
+    this.#eventTime = new InputWatermarks({ inputs: inputs.length });
+    this.tasks = Array.from({ length: stage.partitions }, (_, partition) => {
+      const watched: Watched[] = [];
+      const processor = new Processor({
+        plan,
+        stage,
+        partition,
+        messageBytesMax,
+        ...(original === undefined ? {} : { original }),
+        watch: exit => {
+          const { block } = exit;
+          const own: Watched = { sink: block.sink, notes: [] };
+          watched.push(own);
+          return {
+            receive(key, value, timeMs) {
+              const before = block.rows;
+              exit.receive(key, value, timeMs);
+              if (block.rows > before) own.notes.push({ key, timeMs });
+            },
+          };
+        },
+      });
+      return { partition, processor, watched, fed: false };
+    });
+  }
+
+  /** How far what leaves by an exit trails the stage's watermark, ms. */
+  lagMs(exit: number): number {
+    return this.tasks[0]!.processor.exitLagsMs[exit]!;
+  }
+
+  /** A frame for a task, on one of the stage's inputs. */
+  feed(frame: { input: string; partition: number; bytes: Uint8Array }): void {
+    const index = this.plan.inputs.findIndex(({ name }) => name === frame.input);
+    const task = this.tasks[frame.partition]!;
+    const { cursor, entries } = task.processor;
+    const entry = entries[index]!;
+    const { keys, timesMs, origins, ids, values } = decodeFrame(frame.bytes).columns;
+    for (let i = 0; i < keys.length; i++) {
+      cursor.origin = origins[i]!;
+      cursor.id = ids?.[i] ?? null;
+      entry.receive(keys[i]!, values[i], timesMs[i]!);
+    }
+    cursor.id = null;
+    task.fed = true;
+  }
+
+  /** The stage's one task has read its source itself. */
+  fed(): void {
+    this.tasks[0]!.fed = true;
+  }
+
+  /** A letter of a reader, for one of the tasks to send. */
+  letter(letter: Letter): void {
+    const task = this.tasks[seqOfOrigin(letter.origin) % this.tasks.length]!;
+    task.processor.passLetter(letter);
+    task.fed = true;
+  }
+
+  /** Runs what was fed, after event time has moved as far as the inputs say. `settle` is called before each commit. */
+  run(monotonicMs: number, settle: (processor: Processor) => void): Sent[] {
+    this.#inputs.forEach((input, i) => {
+      this.#eventTime.update(i, input());
+    });
+    const watermarkMs = Math.floor(this.#eventTime.at(monotonicMs));
+    const moved = watermarkMs > this.watermarkMs;
+    if (moved) this.watermarkMs = watermarkMs;
+    const sent: Sent[] = [];
+    for (const task of this.tasks) {
+      if (!task.fed && !moved) continue;
+      task.fed = false;
+      const { partition, processor, watched } = task;
+      processor.execute(this.watermarkMs, null);
+      settle(processor);
+      const { outbox } = processor.take(++this.#commits, this.watermarkMs);
+      sent.push({ partition, outbox, notesOf: sink => takeNotes(watched, sink) });
+    }
+    return sent;
+  }
+}
+
+/** Rows come exit by exit, each with all that it was given. */
+function takeNotes(watched: readonly Watched[], sink: string): readonly Note[] {
+  const next = watched.find(exit => exit.sink === sink && exit.notes.length > 0);
+  const notes = next?.notes ?? [];
+  if (next !== undefined) next.notes = [];
+  return notes;
+}

@@ -1,0 +1,138 @@
+/**
+ * What services publish, in memory: the streams that the sources of a pipeline read, and what the planner would have
+ * heard of them from a broker. Streams are taken to be there: for a subject that is not captured one that keeps it, and
+ * the bucket of every table.
+ */
+import { invariant } from '../base/errors.ts';
+import type { Headers, LogReader, ReadOptions, StoredMessage, StreamInfo } from '../port/log.ts';
+import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
+import { covers, matches, overlaps } from '../record/subject.ts';
+import { type BrokerView, isFilter } from '../topology/broker.ts';
+import type { Graph } from '../topology/graph.ts';
+
+/**
+ * A message. One whose publication has no time of its own was published when the clock said or, if its event time is
+ * later, then: so a test need not set the clock to see its events accepted.
+ */
+export class TestMessage implements StoredMessage {
+  readonly subject: string;
+  readonly seq: number;
+  readonly headers: Headers | null;
+  readonly data: Uint8Array;
+  timeMs: number;
+  #follows: boolean;
+
+  constructor(options: Omit<StoredMessage, 'timeMs'> & { nowMs: number; publishedMs: number | null }) {
+    const { subject, seq, headers, data, nowMs, publishedMs } = options;
+    this.subject = subject;
+    this.seq = seq;
+    this.headers = headers;
+    this.data = data;
+    this.timeMs = publishedMs ?? nowMs;
+    this.#follows = publishedMs === null;
+  }
+
+  /** A record of it has this event time. */
+  follow(eventTimeMs: number): void {
+    if (this.#follows && eventTimeMs > this.timeMs) this.timeMs = eventTimeMs;
+  }
+}
+
+export class TestStream {
+  readonly name: string;
+  readonly messages: TestMessage[] = [];
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  append(message: Omit<ConstructorParameters<typeof TestMessage>[0], 'seq'>): TestMessage {
+    const stored = new TestMessage({ ...message, seq: this.messages.length + 1 });
+    this.messages.push(stored);
+    return stored;
+  }
+
+  at(seq: number): TestMessage | null {
+    return this.messages[seq - 1] ?? null;
+  }
+
+  info(): StreamInfo {
+    return infoOf(this.name, [], this.messages.length);
+  }
+}
+
+/** The streams that a plan's sources read, as their log. */
+export class TestStreams {
+  #streams = new Map<string, TestStream>();
+
+  add(name: string): TestStream {
+    let stream = this.#streams.get(name);
+    if (stream === undefined) this.#streams.set(name, (stream = new TestStream(name)));
+    return stream;
+  }
+
+  stream(name: string): TestStream {
+    const stream = this.#streams.get(name);
+    invariant(stream !== undefined, `stream ${name} is read by a source`);
+    return stream;
+  }
+
+  async info(name: string): Promise<StreamInfo | null> {
+    return this.#streams.get(name)?.info() ?? null;
+  }
+
+  read({ stream, subjects }: ReadOptions): LogReader {
+    const { messages } = this.stream(stream);
+    let position = 0;
+    return {
+      take() {
+        const taken = messages.slice(position);
+        position = messages.length;
+        return subjects === undefined ? taken : taken.filter(({ subject }) => subjects.some(f => matches(f, subject)));
+      },
+      get caughtUp() {
+        return position === messages.length;
+      },
+      get left() {
+        return messages.length - position;
+      },
+      get nextTimeMs() {
+        return messages[position]?.timeMs ?? null;
+      },
+      onReady: null,
+      error: null,
+      async stop() {},
+    };
+  }
+}
+
+function infoOf(name: string, subjects: readonly string[], lastSeq = 0): StreamInfo {
+  const created = new Date(0).toISOString();
+  return { name, subjects, atomic: false, created, firstSeq: 1, lastSeq, messages: lastSeq, bytes: 0 };
+}
+
+/** What a broker would have said on which the streams of others are there, and nothing of ours is. */
+export function viewFor(graph: Graph): BrokerView {
+  const infos = new Map<string, StreamInfo>();
+  let groups: string[][] = [];
+  for (const node of graph.nodes) {
+    if (node.kind === 'table') {
+      const name = bucketStream(bucketOf(node.source.subject));
+      infos.set(name, infoOf(name, [node.source.subject]));
+    } else if (node.kind === 'source' && node.source.capture === null && isFilter(node.source.subject)) {
+      // Subjects that overlap are kept by one stream: a broker allows no other way.
+      const { subject } = node.source;
+      const joined = groups.filter(group => group.some(other => overlaps(other, subject)));
+      groups = [...groups.filter(group => !joined.includes(group)), [...joined.flat(), subject]];
+    }
+  }
+  for (const subjects of groups) {
+    const [short, long] = streamNamesFor(subjects[0]!).map(name => name.toUpperCase()) as [string, string];
+    const name = infos.has(short) ? long : short;
+    infos.set(name, infoOf(name, subjects));
+  }
+  return {
+    info: stream => infos.get(stream) ?? null,
+    streamOf: subject => [...infos.values()].find(({ subjects }) => subjects.some(own => covers(own, subject))) ?? null,
+  };
+}

@@ -1,0 +1,331 @@
+/** The test driver: what it takes, what it gives back, and that it says no where a worker would. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { z } from 'zod';
+import { isMillraceError } from '../../../lib/base/errors.ts';
+import { count, msgpack, ndjson, pipeline, session, sum, tumbling } from '../../../lib/index.ts';
+import { testPipeline } from '../../../lib/testing.ts';
+
+const DAY = '2026-03-01';
+const at = (time: string) => `${DAY}T${time}Z`;
+const ms = (time: string) => Date.parse(at(time));
+
+type Order = { id: string; shop: string; amount: number; at: string };
+const order = (id: string, time: string, more: Partial<Order> = {}): Order => {
+  return { id, shop: 's1', amount: 1, at: at(time), ...more };
+};
+
+const orders = pipeline('orders', ({ from }) => {
+  const accepted = from<Order>('shop.order', { time: 'at', maxOutOfOrder: '1m' })
+    .dedupe({ id: event => event.id, within: '1h' })
+    .keyBy('shop');
+  accepted.to('out.orders.{shop}');
+  accepted
+    .window(tumbling('1h'))
+    .aggregate({ orders: count(), amount: sum(event => event.amount) })
+    .to('out.hours.{partition}');
+});
+
+describe('a driven pipeline', () => {
+  test('gives rows as subscribers decode them, with key, event time and headers, and each once', () => {
+    const driver = testPipeline(orders);
+    driver.push('shop.order', order('1', '08:10:00'));
+    driver.push('shop.order', order('1', '08:10:00'));
+    const [row, ...more] = driver.read('out.orders.*');
+    assert.deepEqual(more, []);
+    assert.equal(row?.subject, 'out.orders.s1');
+    assert.deepEqual(row?.value, order('1', '08:10:00'));
+    assert.equal(row?.key, 's1');
+    assert.equal(row?.timeMs, ms('08:10:00'));
+    assert.match(row?.headers['Millrace-Task'] ?? '', /^orders\/by-shop\/\d+$/);
+    assert.equal(row?.headers['Millrace-Origin'], 'SHOP_ORDER:1');
+    assert.deepEqual(driver.read(), [], 'what was read is taken');
+    assert.deepEqual(driver.dropped, { duplicate: 1 });
+  });
+
+  test('closes windows when the events say so, and not before', () => {
+    const driver = testPipeline(orders);
+    driver.push('shop.order', order('1', '08:10:00', { amount: 3 }));
+    driver.push('shop.order', order('2', '09:00:59'));
+    assert.deepEqual(driver.read('out.hours.*'), []);
+    driver.push('shop.order', order('3', '09:01:00'));
+    const rows = driver.read('out.hours.*');
+    assert.deepEqual(
+      rows.map(({ value }) => value),
+      [{ shop: 's1', start: ms('08:00:00'), end: ms('09:00:00'), orders: 1, amount: 3 }],
+    );
+    assert.equal(driver.watermarkMs, ms('09:00:00'));
+  });
+
+  test('lets the clock close windows once sources are idle, exactly as much later', () => {
+    const driver = testPipeline(orders);
+    driver.push('shop.order', order('1', '08:10:00'));
+    assert.equal(driver.nowMs, ms('08:10:00'), 'the clock begins with the first message');
+    driver.advance('10s');
+    assert.equal(driver.watermarkMs, ms('08:09:00'));
+    driver.advance('50m59s999ms');
+    assert.deepEqual(driver.read('out.hours.*'), []);
+    driver.advance(1);
+    assert.equal(driver.read('out.hours.*').length, 1);
+    assert.equal(driver.watermarkMs, ms('09:00:00'));
+    driver.advanceTo(at('12:00:00'));
+    assert.equal(driver.nowMs, ms('12:00:00'));
+  });
+
+  test('tells late records and dead letters with their reasons', () => {
+    const driver = testPipeline(orders);
+    driver.push('shop.order', order('1', '12:00:00'));
+    driver.push('shop.order', order('2', '08:00:00'));
+    driver.push('shop.order', '{"id":');
+    driver.push('shop.order', { ...order('4', '12:00:00'), at: 'noon' });
+    driver.push('shop.order', { ...order('5', '12:00:00'), id: {} });
+    const [late] = driver.late();
+    assert.deepEqual([late?.operator, late?.key, late?.lateByMs], ['dedupe-1', 's1', 4 * 3_600_000 - 60_000]);
+    assert.deepEqual(late?.value, order('2', '08:00:00'));
+    const dead = driver.dead();
+    assert.deepEqual(
+      dead.map(({ operator, code }) => [operator, code]),
+      [
+        ['shop-order', 'RECORD_UNREADABLE'],
+        ['shop-order', 'RECORD_TIME'],
+        ['dedupe-1', 'RECORD_KEY'],
+      ],
+    );
+    assert.equal(dead[0]?.value, '{"id":');
+    assert.equal(dead[0]?.subject, 'shop.order');
+    assert.deepEqual([driver.late(), driver.dead()], [[], []], 'letters are taken when they are read');
+  });
+
+  test('shows what operators keep, by operator and key', () => {
+    const driver = testPipeline(orders);
+    driver.push('shop.order', order('1', '08:10:00'));
+    driver.push('shop.order', order('2', '08:20:00', { shop: 's2' }));
+    const [mark, ...others] = driver.state('dedupe-1', 's2');
+    assert.deepEqual(others, []);
+    assert.deepEqual([mark?.table, mark?.key, mark?.id, mark?.value], ['marks', 's2', '2', ms('08:20:00')]);
+    assert.equal(driver.state('window-1').length, 2);
+    assert.throws(
+      () => driver.state('window-7'),
+      (error: unknown) => isMillraceError(error, 'NOT_FOUND') && /dedupe-1, window-1/.test(error.message),
+    );
+  });
+
+  test('does the same whenever it is told the same', () => {
+    const drive = () => {
+      const driver = testPipeline(orders);
+      for (let i = 0; i < 50; i++) {
+        driver.push('shop.order', order(String(i % 40), `08:${10 + (i % 45)}:00`, { shop: `s${i % 7}` }));
+      }
+      driver.finish();
+      return [driver.read(), driver.late(), driver.dead(), driver.dropped, driver.nowMs];
+    };
+    assert.deepEqual(drive(), drive());
+  });
+});
+
+describe('time in a driven pipeline', () => {
+  const plain = pipeline('plain', ({ from }) => {
+    from<{ n: number }>('in.n').to('out.n.{partition}');
+  });
+
+  test('is the time of publication where a source has no other', () => {
+    const driver = testPipeline(plain, { now: at('08:00:00') });
+    driver.push('in.n', { n: 1 });
+    driver.advance('1h');
+    driver.push('in.n', { n: 2 });
+    driver.push('in.n', { n: 3 }, { publishedAt: at('08:30:00') });
+    assert.deepEqual(
+      driver.read().map(({ timeMs }) => timeMs),
+      [ms('08:00:00'), ms('09:00:00'), ms('08:30:00')],
+    );
+  });
+
+  test('may not be ahead of the publication by more than maxFuture, where that is given', () => {
+    const driver = testPipeline(orders);
+    driver.push('shop.order', order('1', '09:00:00'), { publishedAt: at('08:00:00') });
+    driver.push('shop.order', order('2', '09:00:01'), { publishedAt: at('08:00:00') });
+    driver.push('shop.order', order('3', '23:00:00'));
+    assert.equal(driver.read('out.orders.*').length, 2);
+    assert.deepEqual(
+      driver.dead().map(({ code }) => code),
+      ['RECORD_TIME'],
+    );
+  });
+
+  test('does not go back', () => {
+    const driver = testPipeline(plain, { now: at('08:00:00') });
+    assert.throws(() => driver.advanceTo(at('07:59:59')), /cannot go back/);
+    assert.throws(() => driver.advanceTo('soon'), /neither ms since 1970/);
+    assert.throws(() => testPipeline(plain, { now: Number.NaN }), /neither ms since 1970/);
+  });
+
+  test('waits for a source that has said nothing until that is idle', () => {
+    const joined = pipeline('joined', ({ from }) => {
+      const left = from<Order>('a.left', { time: 'at' }).keyBy('shop');
+      const right = from<Order>('a.right', { time: 'at', idleAfter: '1m' }).keyBy('shop');
+      left
+        .leftJoin(right, { within: '5m' }, (l, r) => ({ shop: l.shop, left: l.id, right: r?.id ?? null }))
+        .to('out.joined.{shop}');
+    });
+    const driver = testPipeline(joined);
+    driver.push('a.left', order('1', '08:00:00'));
+    driver.push('a.left', order('2', '09:00:00'));
+    assert.equal(driver.watermarkMs, null);
+    driver.advance('59s');
+    assert.deepEqual(driver.read(), []);
+    driver.advance('1s');
+    assert.deepEqual(
+      driver.read().map(({ value }) => value),
+      [{ shop: 's1', left: '1', right: null }],
+    );
+    driver.push('a.right', order('3', '09:05:00'));
+    assert.deepEqual(
+      driver.read().map(({ value }) => value),
+      [{ shop: 's1', left: '2', right: '3' }],
+    );
+  });
+
+  test('goes on at the end until all that waits is out, through every stage', () => {
+    const deep = pipeline('deep', ({ from }) => {
+      from<Order>('shop.order', { time: 'at' })
+        .keyBy('id')
+        .window(session('10m'))
+        .aggregate({ events: count() })
+        .keyBy(() => 'all')
+        .window(tumbling('1d'), { grace: '1h' })
+        .aggregate({ sessions: count() })
+        .keyBy(() => 'all')
+        .process<number, { total: number }>({
+          onRecord(row, context) {
+            context.state = (context.state ?? 0) + row.sessions;
+            context.setTimer('tell', row.end + 7 * 86_400_000);
+          },
+          onTimer(_, context) {
+            context.emit({ total: context.state ?? 0 });
+            context.setTimer('tell', context.watermarkMs + 60_000);
+          },
+        })
+        .to('out.total.{partition}');
+    });
+    const driver = testPipeline(deep);
+    for (const time of ['08:00:00', '08:05:00', '09:00:00']) driver.push('shop.order', order('1', time));
+    driver.finish();
+    assert.deepEqual(
+      driver.read().map(({ value }) => value),
+      [{ total: 2 }],
+    );
+    assert.deepEqual(
+      driver.state('process-1', 'all').map(({ table, id }) => [table, id]),
+      [
+        ['state', null],
+        ['timers', 'tell'],
+      ],
+    );
+  });
+});
+
+describe('formats, tables and limits of a driven pipeline', () => {
+  test('read bytes, texts and headers as a source does', () => {
+    const formats = pipeline('formats', ({ from }) => {
+      from<{ n: number }>('in.lines', { format: ndjson() }).to('out.lines');
+      from<{ n: number }>('in.packed', {
+        format: msgpack(),
+        with: (value, meta) => ({ ...(value as object), tenant: meta.headers?.tenant, token: meta.subject }),
+      }).to('out.packed', { format: 'msgpack' });
+      from('in.checked', { schema: z.object({ n: z.coerce.number() }) }).to('out.checked');
+    });
+    const driver = testPipeline(formats);
+    driver.push('in.lines', '{"n":1}\n{"n":2}\n');
+    driver.push('in.packed', Uint8Array.of(0x81, 0xa1, 0x6e, 0x07), { headers: { tenant: 'blue' } });
+    driver.push('in.checked', { n: '12' });
+    driver.push('in.checked', { n: 'twelve' });
+    const values = (subject: string) => driver.read(subject).map(({ value }) => value);
+    assert.deepEqual(values('out.lines'), [{ n: 1 }, { n: 2 }]);
+    assert.deepEqual(values('out.packed'), [{ n: 7, tenant: 'blue', token: 'in.packed' }]);
+    assert.deepEqual(values('out.checked'), [{ n: 12 }]);
+    assert.deepEqual(
+      driver.dead().map(({ code, value }) => [code, value]),
+      [['RECORD_INVALID', { n: 'twelve' }]],
+    );
+  });
+
+  test('put and delete the rows of tables', () => {
+    const enriched = pipeline('enriched', ({ from, table }) => {
+      const shops = table<{ city: string }>('shops');
+      from<Order>('shop.order', { time: 'at' })
+        .keyBy('shop')
+        .leftJoin(shops, (event, shop) => ({ id: event.id, city: shop?.city ?? null }))
+        .to('out.enriched.{partition}');
+    });
+    const driver = testPipeline(enriched);
+    const city = (id: string) => {
+      driver.push('shop.order', order(id, '08:00:00'));
+      return driver.read<{ city: string | null }>()[0]?.value.city;
+    };
+    assert.equal(city('1'), null);
+    driver.put('shops', 's1', { city: 'Bergen' });
+    assert.equal(city('2'), 'Bergen');
+    driver.delete('shops', 's1');
+    assert.equal(city('3'), null);
+    assert.throws(() => driver.put('shop', 's1', {}), /those of pipeline 'enriched': 'shops'/);
+  });
+
+  test('make dead letters of what cannot go from stage to stage, or out', () => {
+    const wrong = pipeline('wrong', ({ from }) => {
+      const read = from<{ n: number }>('in.n');
+      read
+        .map(({ n }) => ({ n, way: n === 1 ? () => n : null }))
+        .keyBy('n')
+        .window(tumbling('1h'))
+        .aggregate({ rows: count() })
+        .to('out.windows');
+      read
+        .map(({ n }) => {
+          if (n === 2) throw new Error('no twos');
+          return n === 3 ? undefined : { n };
+        })
+        .to('out.n');
+    });
+    const driver = testPipeline(wrong, { now: at('08:00:00') });
+    for (const n of [1, 2, 3]) driver.push('in.n', { n });
+    driver.finish();
+    assert.deepEqual(
+      driver.read('out.n').map(({ value }) => value),
+      [{ n: 1 }],
+    );
+    assert.equal(driver.read('out.windows').length, 2);
+    const dead = driver.dead().map(({ operator, code, value }) => [operator, code, value]);
+    assert.deepEqual(dead, [
+      ['r-in-n', 'RECORD_UNWRITABLE', { n: 1 }],
+      ['map-2', 'USER_CODE', { n: 2 }],
+      ['to-2', 'RECORD_UNWRITABLE', { n: 3 }],
+    ]);
+  });
+
+  test('refuse what a worker would not deploy, with all mistakes, and what nobody reads', () => {
+    const mistaken = pipeline('Mistaken', ({ from }) => {
+      from('in..n').to('out.n');
+      from('in.m').to('millrace.m');
+    });
+    assert.throws(
+      () => testPipeline(mistaken),
+      (error: unknown) =>
+        isMillraceError(error, 'PLAN_INVALID') &&
+        /3 mistakes/.test(error.message) &&
+        /driver\.test\.ts:\d+/.test(error.message),
+    );
+    assert.throws(
+      () => testPipeline(orders).push('shop.orders', {}),
+      /no source reads 'shop\.orders'; those of pipeline 'orders' read 'shop\.order'/,
+    );
+    assert.throws(() => testPipeline(orders).push('shop.order', undefined), /no content of a message/);
+    assert.throws(() => testPipeline(orders).push('shop.order', 'x'.repeat(2 ** 20 + 1)), /more than a broker takes/);
+  });
+
+  test('stop where the policy of a source is to stop', () => {
+    const strict = pipeline('strict', ({ from }) => {
+      from('in.n', { onPoison: 'stop' }).to('out.n');
+    });
+    assert.throws(() => testPipeline(strict).push('in.n', '{'), /stops at its first bad record/);
+  });
+});
