@@ -67,7 +67,12 @@ export class MillraceError extends Error {
 }
 
 export function isMillraceError(error: unknown, code?: ErrorCode): error is MillraceError {
-  return error instanceof MillraceError && (code === undefined || error.code === code);
+  try {
+    return error instanceof MillraceError && (code === undefined || error.code === code);
+  } catch {
+    // A revoked proxy, thrown by user code, does not even say what it is an instance of.
+    return false;
+  }
 }
 
 /** A statement that must hold for the process to be worth keeping. */

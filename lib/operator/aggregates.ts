@@ -15,6 +15,7 @@
 import { MillraceError } from '../base/errors.ts';
 import { encodeKey } from '../record/key.ts';
 import { addDistinct, type DistinctSketch, distinctResult, mergeDistinct } from './distinct.ts';
+import { checkData, frozen } from './kept.ts';
 import { compareValues } from './order.ts';
 import {
   ACCURACY_MIN,
@@ -165,7 +166,7 @@ function frontmost<V, X>(kind: string, of: (value: V) => X, direction: 1 | -1): 
   };
   return {
     kind,
-    extract: value => synchronous(of(value), kind),
+    extract: value => kept(of(value), kind),
     init: () => [],
     add,
     merge: (left, right) => (right.length === 0 ? left : add(left, right[1], right[0])),
@@ -184,7 +185,7 @@ export function collect<V, X>(
   const limit = options?.max ?? COLLECT_MAX;
   return {
     kind: 'collect',
-    extract: value => synchronous(of(value), 'collect'),
+    extract: value => kept(of(value), 'collect'),
     init: () => [],
     add(items, value, timeMs) {
       // One more than allowed stays, as the sign of having had too many.
@@ -296,7 +297,7 @@ export function topN<V, X>(
   };
   return {
     kind: 'topN-' + n,
-    extract: value => [numberOf(by(value), 'topN'), synchronous(of(value), 'topN')],
+    extract: value => [numberOf(by(value), 'topN'), kept(of(value), 'topN')],
     init: () => [],
     add,
     merge: (left, right) => right.reduce(add, left),
@@ -376,6 +377,13 @@ function numberOf(value: unknown, what: string): number {
 function synchronous<T>(value: T, what: string): T {
   if (value instanceof Promise) refusePromise(value, what);
   return value;
+}
+
+/** What a window keeps of a record and shows to nobody but as it is. */
+function kept<T>(value: T, what: string): T {
+  refusePromise(value, what);
+  checkData(value);
+  return frozen(value);
 }
 
 /** Keeps `texts` sorted and without repeats; one more than `limit` stays, as the sign of having had too many. */

@@ -7,6 +7,7 @@
  */
 import { addMayThrow } from './aggregates.ts';
 import { copyValue } from './copy.ts';
+import { checkData } from './kept.ts';
 import type { AggregateSpec } from './spec.ts';
 
 export type Row = unknown[];
@@ -63,7 +64,10 @@ export class Fold {
     for (const row of rows) {
       for (const i of this.#risky) {
         const accumulator = isAlone ? row[i] : copyValue(row[i]);
-        added.push(this.#aggregates[i]!.add(accumulator, this.#extracted[i], timeMs));
+        const next = this.#aggregates[i]!.add(accumulator, this.#extracted[i], timeMs);
+        // One that was changed in place is not looked through at every record: as long as it grows, that would be dear.
+        if (next !== accumulator) checkData(next);
+        added.push(next);
       }
     }
     let at = 0;

@@ -21,6 +21,7 @@ import type { Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import { compareDue } from './due.ts';
 import { Found, JoinSide } from './join-side.ts';
+import { frozen } from './kept.ts';
 import type { Operator, OperatorContext } from './operator.ts';
 import type { StatefulSpec } from './spec.ts';
 import { refusePromise } from './user-code.ts';
@@ -90,9 +91,10 @@ export class Join implements Operator {
     other.find(key, range, found);
     const { count } = found;
     const { combine } = this.#spec;
+    frozen(value);
     try {
       for (let i = 0; i < count; i++) {
-        const match = found.items[i]!.v;
+        const match = frozen(found.items[i]!.v);
         const row = port === LEFT ? combine(value, match) : combine(match, value);
         refusePromise(row, 'the combine function of a join');
         found.rows[i] = row;
@@ -129,7 +131,7 @@ export class Join implements Operator {
     const isSemi = this.#spec.join === 'semi';
     try {
       for (let i = 0; isSemi && i < count; i++) {
-        const row = this.#spec.combine(found.items[i]!.v, null);
+        const row = this.#spec.combine(frozen(found.items[i]!.v), null);
         refusePromise(row, 'the combine function of a join');
         found.rows[i] = row;
       }
@@ -147,6 +149,7 @@ export class Join implements Operator {
   /** A record alone: what fires, what passes at once, and semi's rows, which show nothing of the right side. */
   #emitUnmatched(port: number, key: string | null, value: unknown, timeMs: number): void {
     let row: unknown;
+    frozen(value);
     try {
       row = port === LEFT ? this.#spec.combine(value, null) : this.#spec.combine(null, value);
       refusePromise(row, 'the combine function of a join');

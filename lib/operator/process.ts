@@ -20,6 +20,7 @@ import { decodeKey } from '../record/key.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK, TIME_MAX_MS } from '../window/watermark.ts';
 import { copyValue } from './copy.ts';
+import { checkData } from './kept.ts';
 import type { Operator, OperatorContext } from './operator.ts';
 import type { ProcessContext, ProcessSpec } from './spec.ts';
 import { Timers } from './timers.ts';
@@ -103,6 +104,7 @@ export class Process implements Operator {
   /** All that a call asked for, now that it has returned. Nothing here runs user code. */
   #carryOut(key: string, done: Outcome): void {
     const { timers } = done;
+    if (done.hasChanged) checkData(done.state);
     if (timers !== null) {
       const before = this.#states.get(0, key)?.t ?? null;
       for (const name of Object.keys(before ?? {})) {

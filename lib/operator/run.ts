@@ -8,10 +8,12 @@
  *
  * Event time: `watermark downstream = watermark − lag`, lags summed along the longest path to each node and exit.
  */
-import { invariant, isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
+import { placedMessageOf } from '../base/place.ts';
 import { NO_ORIGIN } from '../record/origin.ts';
 import type { Tables, Wants } from '../state/tables.ts';
 import { buildOperator } from './build.ts';
+import { checkData } from './kept.ts';
 import type { DropReason, Operator } from './operator.ts';
 import type { Program, ProgramNode, Target } from './program.ts';
 import type { StatefulSpec, StatelessSpec } from './spec.ts';
@@ -135,12 +137,16 @@ export class Run {
 
   constructor(program: Program, ports: RunPorts) {
     const nodes: (Receiver | Step)[] = [];
-    const toward = (targets: readonly Target[]): Receiver =>
+    const makers = makersOf(program);
+    /** @param maker who made the values, where it is not known that they are data */
+    const toward = (targets: readonly Target[], maker: string | null): Receiver =>
       fan(
         targets.map(target => {
           if ('exit' in target) return ports.exits[target.exit]!;
           const node = nodes[target.node]!;
-          return node instanceof Step ? portOf(node, target.port) : node;
+          if (!(node instanceof Step)) return node;
+          const port = portOf(node, target.port);
+          return maker === null ? port : checked(port, maker, ports);
         }),
       );
     // The last node first, so that what a node sends to is there already.
@@ -148,12 +154,12 @@ export class Run {
       const node = program.nodes[i]!;
       const forward = node.targets.every(target => 'exit' in target || target.node > i);
       invariant(forward, `the nodes of a program are in topological order, but ${node.name} sends back`);
-      const next = toward(node.targets);
+      const next = toward(node.targets, makers[i]!);
       nodes[i] = isStateful(node.spec)
         ? new Step({ operator: operatorOf(node.name, node.spec, next, ports), cursor: ports.cursor })
         : new StatelessNode({ name: node.name, spec: node.spec, next, ports });
     }
-    this.entries = program.entries.map(toward);
+    this.entries = program.entries.map(targets => toward(targets, null));
     this.steps = nodes.filter(node => node instanceof Step);
     this.exitLagsMs = spreadLags(program, nodes);
   }
@@ -191,13 +197,37 @@ function spreadLags(program: Program, nodes: readonly (Receiver | Step)[]): numb
   return exitLags;
 }
 
+/** Of each node: itself or the one before it that makes new values by user code; null: what entered is passed on as it is. */
+function makersOf(program: Program): (string | null)[] {
+  const makers = new Array<string | null>(program.nodes.length).fill(null);
+  program.nodes.forEach((node, i) => {
+    if (!['filter', 'keyBy', 'carryId', 'dedupe'].includes(node.spec.kind)) makers[i] = node.name;
+    for (const target of node.targets) if ('node' in target) makers[target.node] ??= makers[i]!;
+  });
+  return makers;
+}
+
+/** State is made of data: what user code has made of a record is judged before an operator keeps it. */
+function checked(port: Receiver, maker: string, ports: RunPorts): Receiver {
+  return {
+    receive(key, value, timeMs) {
+      try {
+        checkData(value);
+      } catch (cause) {
+        return ports.poison({ operator: maker, cause: blame(cause), value });
+      }
+      port.receive(key, value, timeMs);
+    },
+  };
+}
+
 function isStateful(spec: ProgramNode['spec']): spec is StatefulSpec {
   return !['map', 'filter', 'flatMap', 'keyBy', 'carryId'].includes(spec.kind);
 }
 
 /** Whatever user code threw, as an error with a code. */
 function blame(cause: unknown): MillraceError {
-  return isMillraceError(cause) ? cause : new MillraceError('USER_CODE', messageOf(cause), { cause });
+  return isMillraceError(cause) ? cause : new MillraceError('USER_CODE', placedMessageOf(cause), { cause });
 }
 
 /** What flatMap's function gave, as a list. `Array.from` alone makes an empty list of what is none, and records vanish. */

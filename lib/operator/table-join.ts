@@ -8,6 +8,7 @@
  * A table record without a key is no row of anything: 'null-key'. `lagMs` is 0: records pass as they come.
  */
 import type { ValueTable, Wants } from '../state/tables.ts';
+import { frozen } from './kept.ts';
 import type { Operator, OperatorContext } from './operator.ts';
 import type { StatefulSpec } from './spec.ts';
 import { refusePromise } from './user-code.ts';
@@ -51,7 +52,7 @@ export class TableJoin implements Operator {
     }
     let combined: unknown;
     try {
-      combined = this.#spec.combine(value, row ?? null);
+      combined = this.#spec.combine(value, frozen(row) ?? null);
       refusePromise(combined, 'the combine function of a join');
     } catch (cause) {
       context.poison(cause, { key, value, timeMs });

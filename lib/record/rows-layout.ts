@@ -22,8 +22,10 @@ export const HEADER_BYTES = 6;
 export const SHAPES_MAX = 64;
 /** Fields of a shape; a larger object is a dictionary rather than a row, and unlikely to come twice. */
 export const SHAPE_FIELDS_MAX = 64;
-/** How deep values may nest: also what stops an object that contains itself. */
+/** How deep packed values may nest: also what stops an object that contains itself. */
 export const NESTING_MAX = 128;
+/** How deep a record's value may nest. Less, so that whatever packs records among other things can do so. */
+export const VALUE_NESTING_MAX = 100;
 /** The largest packed value; far beyond any message, it stops a list of a billion holes before memory does. */
 export const PACKED_BYTES_MAX = 64 * 1024 * 1024;
 

@@ -21,12 +21,14 @@ export class RowWriter {
   #shapes: Shape[] = [];
   #last: Shape | null = null;
   #depth = 0;
+  #depthMax = T.NESTING_MAX;
   /** Where in the value the writer is: names and indexes by depth. Read only to say what could not be written. */
   readonly #path: (string | number)[] = [];
 
   /** @throws MillraceError RECORD_UNWRITABLE naming the field. */
-  pack(value: unknown): Uint8Array {
+  pack(value: unknown, depthMax = T.NESTING_MAX): Uint8Array {
     try {
+      this.#depthMax = depthMax;
       this.#at = T.HEADER_BYTES;
       this.#write(value);
       return this.#finish();
@@ -113,8 +115,8 @@ export class RowWriter {
   }
 
   #nested(value: object): void {
-    if (this.#depth === T.NESTING_MAX) {
-      throw this.#unwritable(`nested deeper than ${T.NESTING_MAX}, or contains itself`);
+    if (this.#depth === this.#depthMax) {
+      throw this.#unwritable(`nested deeper than ${this.#depthMax}, or contains itself`);
     }
     this.#depth++;
     const prototype: unknown = Object.getPrototypeOf(value);

@@ -11,6 +11,7 @@
  * `msgpackr` with records: some 5 to 9 million rows of four fields a second written, 8 to 25 read (Node 20, Zen 4).
  */
 import { isMillraceError } from '../base/errors.ts';
+import { NESTING_MAX, VALUE_NESTING_MAX } from './rows-layout.ts';
 import { corrupt, RowReader } from './rows-reader.ts';
 import { RowWriter } from './rows-writer.ts';
 
@@ -23,10 +24,14 @@ let idleWriter: RowWriter | null = new RowWriter();
  * nesting deeper than 128.
  */
 export function pack(value: unknown): Uint8Array {
+  return packTo(value, NESTING_MAX);
+}
+
+function packTo(value: unknown, depthMax: number): Uint8Array {
   const writer = idleWriter ?? new RowWriter();
   idleWriter = null;
   try {
-    return writer.pack(value);
+    return writer.pack(value, depthMax);
   } finally {
     idleWriter = writer;
   }
@@ -45,9 +50,14 @@ export function unpack(packed: Uint8Array): unknown {
   }
 }
 
-/** Many values as one: rows of one shape cost their field values alone. Throws as `pack`, naming row and field. */
+export { VALUE_NESTING_MAX } from './rows-layout.ts';
+
+/**
+ * The values of records as one: rows of one shape cost their field values alone. Throws as `pack`, naming row and field,
+ * and for a value that nests deeper than `VALUE_NESTING_MAX`.
+ */
 export function encodeRows(values: readonly unknown[]): Uint8Array {
-  return pack(values);
+  return packTo(values, VALUE_NESTING_MAX + 1);
 }
 
 /** The values, in order. Throws as `unpack`. */
