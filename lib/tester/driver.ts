@@ -13,7 +13,7 @@ import { withOriginal } from '../partition/original.ts';
 import type { Processor } from '../partition/processor.ts';
 import type { Headers } from '../port/log.ts';
 import type { Letter } from '../record/frame.ts';
-import { encodeKey } from '../record/key.ts';
+import type { Key } from '../record/key.ts';
 import { bucketOf } from '../record/names.ts';
 import { seqOfOrigin, sourceOfOrigin } from '../record/origin.ts';
 import { matches } from '../record/subject.ts';
@@ -264,8 +264,8 @@ export class PipelineDriver {
   }
 
   /** What an operator keeps, of one key or of all. Throws NOT_FOUND when no operator of that name keeps anything. */
-  state(operator: string, key?: unknown): StateEntry[] {
-    return stateOf(this.#stages, operator, key === undefined ? null : encodeKey(key));
+  state(operator: string, key?: Key): StateEntry[] {
+    return stateOf(this.#stages, operator, key);
   }
 
   #deliver(exit: TestReader['plan']['program']['exits'][number], letter: Letter): void {

@@ -1,49 +1,54 @@
 /**
- * What operators keep, as a test looks at it: entries by operator, table and key, decoded.
+ * What operators keep, as a test looks at it: the same as `millrace state` shows of a running pipeline.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { MillraceError } from '../base/errors.ts';
-import { readMark } from '../operator/dedupe.ts';
-import { readTimerId } from '../operator/process.ts';
-import { decodeKey } from '../record/key.ts';
+import type { ProgramNode } from '../operator/program.ts';
+import { isStateful, showEntry } from '../operator/shown.ts';
+import type { StatefulSpec } from '../operator/spec.ts';
+import type { Key } from '../record/key.ts';
 import type { TestStage } from './stage.ts';
 
 /** An entry of an operator's state. */
 export interface StateEntry {
-  /** `marks` of a dedupe, `left` and `right` of a join, `windows` or `panes`, `state` and `timers` of `process`, … */
+  /** `marks` of a dedupe, `left` and `right` of a join, `windows`, `state` and `timers` of `process`, … */
   readonly table: string;
-  readonly key: unknown;
-  /** A dedupe's id, a timer's name; null for others. */
-  readonly id: string | null;
+  /** The record's; of a mark `[key, id]`, or the id where that is the key; of a timer `[key, name]`. */
+  readonly key: Key;
   readonly partition: number;
-  /** A copy, in the operator's own form. */
+  /** Plain data. */
   readonly value: unknown;
 }
 
-const STATEFUL: ReadonlySet<string> = new Set(['dedupe', 'join', 'window', 'tableJoin', 'process']);
+interface Keeper extends ProgramNode {
+  readonly spec: StatefulSpec;
+}
 
-/** @param key encoded; null: of all keys */
-export function stateOf(stages: readonly TestStage[], operator: string, key: string | null): StateEntry[] {
-  const namesOf = ({ plan }: TestStage) =>
-    plan.program.nodes.filter(({ spec }) => STATEFUL.has(spec.kind)).map(({ name }) => name);
-  const stage = stages.find(candidate => namesOf(candidate).includes(operator));
-  if (stage === undefined) {
-    const known = stages.flatMap(namesOf).join(', ') || 'none';
-    throw new MillraceError('NOT_FOUND', `no operator '${operator}' keeps state; those that do: ${known}`);
-  }
-  return stage.tasks.flatMap(({ processor, partition }) =>
-    [...processor.state.entriesOf(operator)]
-      .map(({ table, key: text, content }) => ({ table, content, ...keyAndId(table, text) }))
-      .filter(entry => key === null || entry.key === key)
-      .map(({ table, key: text, id, content }) => {
-        return { table, key: decodeKey(text), id, partition, value: structuredClone(content) };
+function keepersOf({ plan }: TestStage): Keeper[] {
+  return plan.program.nodes.filter((node): node is Keeper => isStateful(node.spec));
+}
+
+/** @param key of records; undefined: all */
+export function stateOf(stages: readonly TestStage[], operator: string, key: Key | undefined): StateEntry[] {
+  for (const stage of stages) {
+    const keeper = keepersOf(stage).find(({ name }) => name === operator);
+    if (keeper === undefined) continue;
+    const entries = stage.tasks.flatMap(({ processor, partition }) =>
+      Array.from(processor.state.entriesOf(operator), entry => {
+        return { table: entry.table, partition, ...showEntry(keeper.spec, entry) };
       }),
+    );
+    return key === undefined ? entries : entries.filter(entry => isOf(entry, key));
+  }
+  const known = stages.flatMap(keepersOf).map(({ name }) => name);
+  throw new MillraceError(
+    'NOT_FOUND',
+    `no operator '${operator}' keeps state; those that do: ${known.join(', ') || 'none'}`,
   );
 }
 
-/** How operators name the entries of a key: dedupe by key and id, timers by name and key. */
-function keyAndId(table: string, text: string): { key: string; id: string | null } {
-  if (table === 'marks') return readMark(text);
-  if (table !== 'timers') return { key: text, id: null };
-  const { name, key } = readTimerId(text);
-  return { key, id: name };
+function isOf(entry: StateEntry, key: Key): boolean {
+  if (isDeepStrictEqual(entry.key, key)) return true;
+  const isCompound = entry.table === 'marks' || entry.table === 'timers';
+  return isCompound && Array.isArray(entry.key) && isDeepStrictEqual(entry.key[0], key);
 }

@@ -102,7 +102,7 @@ describe('a driven pipeline', () => {
     driver.push('shop.order', order('2', '08:20:00', { shop: 's2' }));
     const [mark, ...others] = driver.state('dedupe-1', 's2');
     assert.deepEqual(others, []);
-    assert.deepEqual([mark?.table, mark?.key, mark?.id, mark?.value], ['marks', 's2', '2', ms('08:20:00')]);
+    assert.deepEqual([mark?.table, mark?.key, mark?.value], ['marks', ['s2', '2'], { acceptedMs: ms('08:20:00') }]);
     assert.equal(driver.state('window-1').length, 2);
     assert.throws(
       () => driver.state('window-7'),
@@ -215,10 +215,10 @@ describe('time in a driven pipeline', () => {
       [{ total: 2 }],
     );
     assert.deepEqual(
-      driver.state('process-1', 'all').map(({ table, id }) => [table, id]),
+      driver.state('process-1', 'all').map(({ table, key }) => [table, key]),
       [
-        ['state', null],
-        ['timers', 'tell'],
+        ['state', 'all'],
+        ['timers', ['all', 'tell']],
       ],
     );
   });
