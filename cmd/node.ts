@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { systemClock } from '../lib/base/clock.ts';
 import { MillraceError } from '../lib/base/errors.ts';
 import { VERSION } from '../lib/base/package.ts';
+import type { Access } from '../lib/control/access.ts';
 import { AdminServer } from '../lib/control/server.ts';
 import { storeError } from '../lib/level/disk.ts';
 import type { LinkStatus, NatsOptions } from '../lib/nats/connection.ts';
@@ -31,6 +32,8 @@ export interface NodeOptions {
   /** Of the streams that Millrace makes, 1 to 5. Default 1. */
   readonly replicas?: number;
   readonly observer: Observer;
+  /** TLS and token of its API; absent: neither. */
+  readonly access?: Access;
 }
 
 export interface Node {
@@ -90,9 +93,13 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       commands,
       worker,
       observer,
-      version: VERSION,
-      natsUrl: [options.nats.servers].flat().join(','),
-      startedAtMs: Date.now(),
+      about: {
+        version: VERSION,
+        natsUrl: [options.nats.servers].flat().map(withoutLogin).join(','),
+        startedAtMs: Date.now(),
+        nats: () => (ground.link.connected ? { version: ground.link.serverVersion } : null),
+      },
+      access: options.access ?? {},
       healthy: () => ground.link.connected && !stopping,
     });
     const api = server;
@@ -164,6 +171,11 @@ function linkEvent(status: LinkStatus): Event {
 function splitAddress(address: string): [host: string, port: number] {
   const at = address.lastIndexOf(':');
   return [address.slice(0, at), Number(address.slice(at + 1))];
+}
+
+/** A NATS URL may hold a password. */
+function withoutLogin(url: string): string {
+  return url.replace(/^([a-z]+:\/\/)?[^@/]*@/i, '$1');
 }
 
 function isWildcard(host: string): boolean {

@@ -1,47 +1,114 @@
 /**
- * Errors across the wire: a MillraceError becomes a gRPC status that any client understands, and with its exact code in
- * a trailer becomes the same MillraceError again for ours.
+ * Errors across the wire: a MillraceError becomes a gRPC status that any client understands, with details that say which
+ * fields or conditions were at fault, and with its exact code in a trailer becomes the same MillraceError again for ours.
+ * What nobody expected says no more than that: its text and stack are for the worker's log.
  */
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import { ERRORS, type ErrorCode, isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { ERRORS, type ErrorCode, isMillraceError, MillraceError } from '../base/errors.ts';
+import { cut, DETAILS_TRAILER, encodeDetails, type Violation } from './details.ts';
 
 const CODE_TRAILER = 'millrace-code';
-/** Status texts travel in HTTP/2 headers, which peers limit to some 16 KiB; percent-encoding may triple them. */
-const TEXT_CHARACTERS_MAX = 4_000;
+/** How long a text may be when it is percent-encoded, as headers have it; see `details.ts`. */
+const TEXT_BYTES_MAX = 4_000;
 
 const STATUSES: Partial<Record<ErrorCode, status>> = {
   NOT_FOUND: status.NOT_FOUND,
   INVALID_ARGUMENT: status.INVALID_ARGUMENT,
+  RECORD_KEY: status.INVALID_ARGUMENT,
   PLAN_INVALID: status.INVALID_ARGUMENT,
   PLAN_INCOMPATIBLE: status.FAILED_PRECONDITION,
   STREAM_MISSING: status.FAILED_PRECONDITION,
   STREAM_CHANGED: status.FAILED_PRECONDITION,
   BROKER_REFUSED: status.FAILED_PRECONDITION,
+  STORE_IN_USE: status.FAILED_PRECONDITION,
   CONFLICT: status.ABORTED,
+  FENCED: status.ABORTED,
   BROKER_UNAVAILABLE: status.UNAVAILABLE,
+  STORE_UNAVAILABLE: status.UNAVAILABLE,
+  STORE_CORRUPT: status.UNAVAILABLE,
   WORKER_UNAVAILABLE: status.UNAVAILABLE,
   LIMIT_REACHED: status.RESOURCE_EXHAUSTED,
+  MESSAGE_TOO_LARGE: status.RESOURCE_EXHAUSTED,
+  CHAIN_BROKEN: status.DATA_LOSS,
+  JOURNAL_CORRUPT: status.DATA_LOSS,
+  UNAUTHENTICATED: status.UNAUTHENTICATED,
 };
 
-export function toStatus(error: unknown): { code: status; details: string; metadata: Metadata } {
-  const metadata = new Metadata();
-  if (isMillraceError(error)) metadata.set(CODE_TRAILER, error.code);
-  const code = isMillraceError(error) ? (STATUSES[error.code] ?? status.INTERNAL) : status.INTERNAL;
-  const text = messageOf(error);
-  const details = text.length <= TEXT_CHARACTERS_MAX ? text : `${text.slice(0, TEXT_CHARACTERS_MAX)} …`;
-  return { code, details, metadata };
+/** A request with fields that are wrong, all of them. */
+export class BadRequest extends MillraceError {
+  readonly violations: readonly Violation[];
+
+  constructor(violations: readonly Violation[]) {
+    super('INVALID_ARGUMENT', violations.map(({ field, description }) => `${field} ${description}`).join('\n'));
+    this.violations = violations;
+  }
 }
+
+export interface Failure {
+  readonly code: status;
+  readonly details: string;
+  readonly metadata: Metadata;
+}
+
+export function toStatus(error: unknown): Failure {
+  const metadata = new Metadata();
+  const ours = isMillraceError(error) ? error : null;
+  const code = ours === null ? status.INTERNAL : (STATUSES[ours.code] ?? status.INTERNAL);
+  const text = ours === null ? 'the worker failed in a way that nobody expected; its log says how' : ours.message;
+  if (ours !== null) metadata.set(CODE_TRAILER, ours.code);
+  const details = {
+    status: code,
+    message: text,
+    reason: ours?.code ?? null,
+    violations: violationsOf(ours),
+    unmet: unmetOf(ours),
+  };
+  metadata.set(DETAILS_TRAILER, encodeDetails(details));
+  return { code, details: headerText(text), metadata };
+}
+
+/** A text as a header can carry it. */
+export function headerText(text: string): string {
+  let fitting = cut(text, TEXT_BYTES_MAX);
+  while (encodeURI(fitting).length > TEXT_BYTES_MAX) fitting = cut(fitting, Math.floor(fitting.length * 0.8));
+  return fitting;
+}
+
+/** PLAN_INVALID has a mistake a line, `file:line:column: text`; indented lines belong to the one before. */
+function violationsOf(error: MillraceError | null): readonly Violation[] {
+  if (error instanceof BadRequest) return error.violations;
+  if (error?.code !== 'PLAN_INVALID') return [];
+  const mistakes = error.message.split(/\n(?!\s)/).filter(mistake => mistake.trim() !== '');
+  return mistakes.map(description => ({ field: 'bundle', description }));
+}
+
+/** PLAN_INCOMPATIBLE lists its reasons, each a line that begins with a dash. */
+function unmetOf(error: MillraceError | null): { subject: string; description: string }[] {
+  if (error?.code !== 'PLAN_INCOMPATIBLE') return [];
+  const subject = /^pipeline (\S+)/.exec(error.message)?.[1] ?? '';
+  return Array.from(error.message.matchAll(/^ {2}- (.*)$/gm), ([, description = '']) => ({ subject, description }));
+}
+
+/** What a status means that comes from something between us and the worker, or from a worker of another version. */
+const CODES: Partial<Record<status, ErrorCode>> = {
+  [status.INVALID_ARGUMENT]: 'INVALID_ARGUMENT',
+  [status.NOT_FOUND]: 'NOT_FOUND',
+  [status.ABORTED]: 'CONFLICT',
+  [status.RESOURCE_EXHAUSTED]: 'LIMIT_REACHED',
+  [status.UNAUTHENTICATED]: 'UNAUTHENTICATED',
+  [status.PERMISSION_DENIED]: 'UNAUTHENTICATED',
+};
 
 /** @param address whom was asked, for the message when nobody answered. */
 export function fromStatus(error: ServiceError, address: string): MillraceError {
-  const code = error.metadata?.get(CODE_TRAILER)[0]?.toString();
-  if (code !== undefined && code in ERRORS)
-    return new MillraceError(code as ErrorCode, error.details, { cause: error });
+  const told = error.metadata?.get(CODE_TRAILER)[0]?.toString();
+  const code = told !== undefined && told in ERRORS ? (told as ErrorCode) : CODES[error.code];
+  if (code !== undefined) return new MillraceError(code, error.details, { cause: error });
   if (error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED) {
     const what = error.code === status.UNAVAILABLE ? 'no worker answers' : 'the worker did not answer in time';
     return new MillraceError(
       'WORKER_UNAVAILABLE',
-      `${what} at ${address}; start one with: millrace worker, or give another address with --server HOST:PORT`,
+      `${what} at ${address}; start one with: millrace worker, or give another address with --server HOST:PORT${tlsHint(error)}`,
       { cause: error },
     );
   }
@@ -53,4 +120,12 @@ export function fromStatus(error: ServiceError, address: string): MillraceError 
   return new MillraceError('INVARIANT', `the worker at ${address} failed: ${error.details}; see its log`, {
     cause: error,
   });
+}
+
+/** Why a connection failed is in nothing but the library's text. */
+function tlsHint({ details }: ServiceError): string {
+  const about = /certificate|altnames|SSL|TLS|self.signed|socket hang up|ECONNRESET|Protocol error|DECODER/i.exec(
+    details,
+  );
+  return about === null ? '' : `\nit looks like a matter of TLS: ${details}`;
 }

@@ -1,31 +1,37 @@
 /**
- * The standard health service (`grpc.health.v1.Health`), for Kubernetes probes and load balancers. The schema is the
- * public one of the gRPC project, written here as a descriptor: two messages are not worth a file in `proto/`.
+ * The standard health service (`grpc.health.v1.Health`), for Kubernetes probes and load balancers: the same answer for the
+ * whole server (an empty name) and for each of its services, since all of them need the same things.
  */
-import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
-import { fromJSON } from '@grpc/proto-loader';
+import { MillraceError } from '../base/errors.ts';
+import { every, type Handlers } from './calls.ts';
+import { SERVICES } from './schema.ts';
+import type { HealthWire } from './wire.ts';
 
-const V1 = {
-  HealthCheckRequest: { fields: { service: { type: 'string', id: 1 } } },
-  HealthCheckResponse: {
-    fields: { status: { type: 'ServingStatus', id: 1 } },
-    nested: { ServingStatus: { values: { UNKNOWN: 0, SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } } },
-  },
-  Health: { methods: { Check: { requestType: 'HealthCheckRequest', responseType: 'HealthCheckResponse' } } },
-};
-
-type Schema = Parameters<typeof fromJSON>[0];
-
-export function healthService(): ServiceDefinition {
-  const schema: unknown = { nested: { grpc: { nested: { health: { nested: { v1: { nested: V1 } } } } } } };
-  return fromJSON(schema as Schema, { enums: String, defaults: true })['grpc.health.v1.Health'] as ServiceDefinition;
-}
+const NAMES: readonly string[] = ['', ...Object.values(SERVICES).filter(name => name !== SERVICES.Health)];
+/** How late a watcher may hear of a change. */
+const LOOK_MS = 250;
 
 /** @param healthy whether the worker is connected and not stopping; a standby is healthy. */
-export function healthHandlers(healthy: () => boolean): UntypedServiceImplementation {
+export function healthHandlers(healthy: () => boolean): Handlers<'Check' | 'List' | 'Watch'> {
+  const status = (): HealthWire => (healthy() ? 'SERVING' : 'NOT_SERVING');
   return {
-    Check: (_call: unknown, done: (error: null, answer: { status: string }) => void) => {
-      done(null, { status: healthy() ? 'SERVING' : 'NOT_SERVING' });
+    Check: {
+      async answer({ service }) {
+        if (NAMES.includes(service)) return { status: status() };
+        throw new MillraceError('NOT_FOUND', `there is no such service; there are: ${NAMES.slice(1).join(', ')}`);
+      },
+    },
+    List: { answer: async () => ({ statuses: Object.fromEntries(NAMES.map(name => [name, { status: status() }])) }) },
+    Watch: {
+      async *answer({ service }, signal) {
+        const look = async () => (NAMES.includes(service) ? status() : 'SERVICE_UNKNOWN');
+        let told: HealthWire | null = null;
+        for await (const now of every(LOOK_MS, signal, look)) {
+          if (now === told) continue;
+          told = now;
+          yield { status: now };
+        }
+      },
     },
   };
 }

@@ -1,17 +1,25 @@
 /**
- * The control interface's schema at run time, read from `proto/`: paths, encoders and decoders of its methods, and how
- * large messages may be.
+ * The control interface's schema at run time, read from `proto/` and from the public schema of health checks: paths,
+ * encoders and decoders of its methods, and how large messages may be.
  */
 import { logVerbosity, type MethodDefinition, type ServiceDefinition, setLogVerbosity } from '@grpc/grpc-js';
 import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
+import { protoPath as healthFile } from 'grpc-health-check';
 import { invariant, MillraceError } from '../base/errors.ts';
 import { packageFile } from '../base/package.ts';
 import type { MethodName, Request, Response } from './wire.ts';
 
 const FILES = ['pipeline', 'worker', 'state', 'letter', 'server'];
-const PACKAGE = 'millrace.admin.v1';
-export const SERVICES = ['PipelineService', 'WorkerService', 'StateService', 'LetterService', 'ServerService'] as const;
-export type ServiceName = (typeof SERVICES)[number];
+/** Services by their names on the wire. */
+export const SERVICES = {
+  PipelineService: 'millrace.admin.v1.PipelineService',
+  WorkerService: 'millrace.admin.v1.WorkerService',
+  StateService: 'millrace.admin.v1.StateService',
+  LetterService: 'millrace.admin.v1.LetterService',
+  ServerService: 'millrace.admin.v1.ServerService',
+  Health: 'grpc.health.v1.Health',
+} as const;
+export type ServiceName = keyof typeof SERVICES;
 
 /** The largest message of all: a bundle to plan or to deploy. */
 export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
@@ -24,26 +32,25 @@ setLogVerbosity(logVerbosity.NONE);
 let schema: PackageDefinition | null = null;
 
 export function packageSchema(): PackageDefinition {
-  schema ??= loadSync(
-    FILES.map(name => `millrace/admin/v1/${name}.proto`),
-    { includeDirs: [packageFile('proto')], longs: Number, enums: String, defaults: true },
-  );
+  if (schema === null) {
+    const options = { longs: Number, enums: String, defaults: true };
+    const files = FILES.map(name => `millrace/admin/v1/${name}.proto`);
+    schema = {
+      ...loadSync(files, { ...options, includeDirs: [packageFile('proto')] }),
+      ...loadSync(healthFile, options),
+    };
+  }
   return schema;
 }
 
-/** A service's name as on the wire, e.g. `millrace.admin.v1.StateService`. */
-export function fullName(name: ServiceName): string {
-  return `${PACKAGE}.${name}`;
-}
-
 export function serviceSchema(name: ServiceName): ServiceDefinition {
-  const service = packageSchema()[fullName(name)];
-  invariant(service !== undefined, `proto declares no ${fullName(name)}`);
+  const service = packageSchema()[SERVICES[name]];
+  invariant(service !== undefined, `proto declares no ${SERVICES[name]}`);
   return service as ServiceDefinition;
 }
 
 export function methodSchema<M extends MethodName>(name: M): MethodDefinition<Request<M>, Response<M>> {
-  for (const service of SERVICES) {
+  for (const service of Object.keys(SERVICES) as ServiceName[]) {
     const method = serviceSchema(service)[name];
     if (method !== undefined) return method as MethodDefinition<Request<M>, Response<M>>;
   }

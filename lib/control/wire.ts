@@ -58,6 +58,13 @@ export interface PlanWire {
   incompatibilities: string[];
 }
 
+export interface DeployWire {
+  name: string;
+  revision: number;
+  outcome: string;
+  paused: boolean;
+}
+
 export interface WorkerWire {
   name: string;
   address: string;
@@ -136,6 +143,8 @@ export interface ServerInfoWire {
   natsConnected: boolean;
 }
 
+export type HealthWire = 'SERVING' | 'NOT_SERVING' | 'SERVICE_UNKNOWN';
+
 type None = Record<never, never>;
 type Named = { name: string };
 
@@ -143,7 +152,7 @@ type Named = { name: string };
 export interface Methods {
   // PipelineService
   PlanPipeline: [{ bundle: Bundle | null }, PlanWire];
-  DeployPipeline: [{ bundle: Bundle | null; dryRun: boolean }, { name: string; revision: number; outcome: string }];
+  DeployPipeline: [{ bundle: Bundle | null; dryRun: boolean }, DeployWire];
   ListPipelines: [None, { pipelines: PipelineWire[] }];
   GetPipeline: [Named, { pipeline: PipelineWire | null }];
   DescribePipeline: [Named, { pipeline: PipelineWire | null; text: string; summaryJson: string }];
@@ -193,6 +202,10 @@ export interface Methods {
     { pipeline: string; level: string | number; past: number; pastOnly: boolean },
     { event: EventWire | null },
   ];
+  // grpc.health.v1.Health
+  Check: [{ service: string }, { status: HealthWire }];
+  List: [None, { statuses: Record<string, { status: HealthWire }> }];
+  Watch: [{ service: string }, { status: HealthWire }];
 }
 
 export type MethodName = keyof Methods;

@@ -94,6 +94,11 @@ export class NatsLink {
     return this.#connected;
   }
 
+  /** Version of the server that it is connected to, or was last. */
+  get serverVersion(): string {
+    return this.client.info?.version ?? '';
+  }
+
   /** What the server takes in one message, headers included. */
   get payloadBytesMax(): number {
     return this.#payloadBytesMax;

@@ -37,7 +37,10 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   protobufjs: ['lib/record', 'lib/control'],
   '@grpc/grpc-js': ['lib/control'],
   '@grpc/proto-loader': ['lib/control'],
+  '@grpc/reflection': ['lib/control'],
+  'grpc-health-check': ['lib/control'],
   pino: ['lib/observe'],
+  'prom-client': ['lib/observe'],
   commander: ['cmd'],
 };
 

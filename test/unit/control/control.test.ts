@@ -1,43 +1,16 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { Client, credentials } from '@grpc/grpc-js';
 import { ERRORS, type ErrorCode, isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
-import { AdminClient } from '../../../lib/control/client.ts';
 import { fromStatus, toStatus } from '../../../lib/control/errors.ts';
-import { healthService } from '../../../lib/control/health.ts';
 import { AdminServer } from '../../../lib/control/server.ts';
-import { FakeCluster, fakeBundle, until } from '../worker/fakes.ts';
+import { fakeBundle, until } from '../worker/fakes.ts';
+import { likelyFreeAddress, Serving } from './serving.ts';
 
-let cluster: FakeCluster;
-let stops: (() => Promise<void> | void)[];
+let serving: Serving;
 beforeEach(() => {
-  cluster = new FakeCluster();
-  stops = [];
+  serving = new Serving();
 });
-afterEach(async () => {
-  for (const stop of stops.reverse()) await stop();
-  await cluster.stop();
-});
-
-/** A worker with its API on a real socket, and a client of it. The port is taken before, so that it can be told. */
-async function served(name: string, options: { address?: string; leaseMs?: number } = {}) {
-  const made = cluster.worker(name, options);
-  const server = new AdminServer({
-    listen: options.address ?? '127.0.0.1:0',
-    commands: made.commands,
-    worker: made.worker,
-    observer: made.observer,
-    version: '1.2.3',
-    natsUrl: 'nats://somewhere:4222',
-    startedAtMs: 1_700_000_000_000,
-    healthy: () => true,
-  });
-  const port = await server.start();
-  const client = new AdminClient({ address: `127.0.0.1:${port}`, timeoutMs: 10_000 });
-  stops.push(() => server.stop({ deadlineMs: 1_000 }));
-  stops.push(() => client.close());
-  return { ...made, server, client, port };
-}
+afterEach(() => serving.stop());
 
 function refused(code: ErrorCode, text: RegExp) {
   return (error: unknown) => isMillraceError(error) && error.code === code && text.test(error.message);
@@ -45,16 +18,21 @@ function refused(code: ErrorCode, text: RegExp) {
 
 describe('the API', () => {
   test('deploys, and says of the second time that nothing changed', async () => {
-    const { client } = await served('a');
+    const { client } = await serving.worker('a');
     const bundle = fakeBundle('p');
-    assert.deepEqual(await client.deploy(bundle, { dryRun: true }), { name: 'p', revision: 1, outcome: 'created' });
+    assert.deepEqual(await client.deploy(bundle, { dryRun: true }), {
+      name: 'p',
+      revision: 1,
+      outcome: 'created',
+      paused: false,
+    });
     assert.deepEqual(await client.list(), []);
-    assert.deepEqual(await client.deploy(bundle), { name: 'p', revision: 1, outcome: 'created' });
-    assert.deepEqual(await client.deploy(bundle), { name: 'p', revision: 1, outcome: 'unchanged' });
+    assert.deepEqual(await client.deploy(bundle), { name: 'p', revision: 1, outcome: 'created', paused: false });
+    assert.deepEqual(await client.deploy(bundle), { name: 'p', revision: 1, outcome: 'unchanged', paused: false });
   });
 
   test('plans without changing anything', async () => {
-    const { client } = await served('a');
+    const { client } = await serving.worker('a');
     assert.deepEqual(await client.plan(fakeBundle('p', { shape: 'q' })), {
       name: 'p',
       text: 'pipeline p, shape q',
@@ -63,11 +41,11 @@ describe('the API', () => {
       outcome: 'created',
       incompatibilities: [],
     });
-    assert.equal(cluster.bucket.revision, 0);
+    assert.equal(serving.cluster.bucket.revision, 0);
   });
 
   test('passes a status on with every field, and keeps null apart from 0', async () => {
-    const { client, worker, engine } = await served('a');
+    const { client, worker, engine } = await serving.worker('a');
     await worker.start();
     await client.deploy(fakeBundle('p'));
     await until('it runs', () => engine.running.length === 1);
@@ -83,7 +61,7 @@ describe('the API', () => {
   });
 
   test('describes with the plan, restarts, deletes', async () => {
-    const { client, worker, engine } = await served('a');
+    const { client, worker, engine } = await serving.worker('a');
     await worker.start();
     await client.deploy(fakeBundle('p'));
     const described = await client.describe('p');
@@ -100,7 +78,7 @@ describe('the API', () => {
   });
 
   test('refuses what is incompatible, wrong or missing with codes and reasons', async () => {
-    const { client, engine } = await served('a');
+    const { client, engine } = await serving.worker('a');
     await client.deploy(fakeBundle('p'));
     await assert.rejects(
       client.deploy(fakeBundle('p', { shape: 'größer' })),
@@ -109,13 +87,13 @@ describe('the API', () => {
     engine.planError = new MillraceError('PLAN_INVALID', 'p.ts:1:1: a\np.ts:2:1: b');
     await assert.rejects(client.plan(fakeBundle('p')), refused('PLAN_INVALID', /^p\.ts:1:1: a\np\.ts:2:1: b$/));
     await assert.rejects(client.get('x'), refused('NOT_FOUND', /there are: p/));
-    await assert.rejects(client.get(''), refused('INVALID_ARGUMENT', /name of the pipeline is missing/));
+    await assert.rejects(client.get(''), refused('INVALID_ARGUMENT', /^name is missing; give the name of a pipeline$/));
     const empty = { code: new Uint8Array(0), hash: '', file: '' };
-    await assert.rejects(client.deploy(empty), refused('INVALID_ARGUMENT', /bundle is missing/));
+    await assert.rejects(client.deploy(empty), refused('INVALID_ARGUMENT', /bundle.code is missing/));
   });
 
   test('watches until the pipeline is deleted', async () => {
-    const { client, worker, engine } = await served('a');
+    const { client, worker, engine } = await serving.worker('a');
     await worker.start();
     await client.deploy(fakeBundle('p'));
     await until('it runs', () => engine.running.length === 1);
@@ -128,11 +106,14 @@ describe('the API', () => {
     }
     assert.deepEqual(seen.slice(0, 3), [0, 10, 20]);
     await assert.rejects(client.watch('p').next(), refused('NOT_FOUND', /no pipeline is named p/));
-    await assert.rejects(client.watch('p', { intervalMs: 5 }).next(), refused('INVALID_ARGUMENT', /at least 100/));
+    await assert.rejects(
+      client.watch('p', { intervalMs: 5 }).next(),
+      refused('INVALID_ARGUMENT', /^interval_ms is 5; take at least 100/),
+    );
   });
 
   test('a stop of the server ends watches', async () => {
-    const { client, server } = await served('a');
+    const { client, server } = await serving.worker('a');
     await client.deploy(fakeBundle('p'));
     const watch = client.watch('p', { intervalMs: 100 });
     await watch.next();
@@ -147,9 +128,9 @@ describe('the API', () => {
   });
 
   test('a standby passes on what only the active worker knows, and answers by itself when that is gone', async () => {
-    const address = `127.0.0.1:${20_000 + Math.floor(Math.random() * 10_000)}`;
-    const a = await served('a', { address, leaseMs: 60_000 });
-    const b = await served('b', { leaseMs: 60_000 });
+    const address = likelyFreeAddress();
+    const a = await serving.worker('a', { address, leaseMs: 60_000 });
+    const b = await serving.worker('b', { leaseMs: 60_000 });
     await a.worker.start();
     await b.worker.start();
     await b.client.deploy(fakeBundle('p'));
@@ -167,7 +148,7 @@ describe('the API', () => {
   });
 
   test('two workers that take each other for the active one do not pass a call on for ever', async () => {
-    const { commands, observer } = await served('a');
+    const { commands, observer } = await serving.worker('a');
     await commands.deploy(fakeBundle('p'), { dryRun: false });
     const holders: { name: string; address: string }[] = [];
     for (const name of ['x', 'y']) {
@@ -185,19 +166,17 @@ describe('the API', () => {
           return holders.find(holder => holder.name !== name) ?? null;
         },
       };
-      const server = new AdminServer({ ...baseOptions(0), commands: watched, worker, observer });
-      holders.push({ name, address: `127.0.0.1:${await server.start()}` });
-      stops.push(() => server.stop({ deadlineMs: 500 }));
+      const { address } = await serving.server({ ...serving.options(), commands: watched, worker, observer });
+      holders.push({ name, address });
       if (name === 'x') continue;
-      const client = new AdminClient({ address: holders[0]!.address, timeoutMs: 4_000 });
-      stops.push(() => client.close());
+      const client = serving.client(holders[0]!.address, { timeoutMs: 4_000 });
       assert.equal((await client.get('p')).name, 'p');
       assert.equal(passes, 1);
     }
   });
 
   test('says who answers', async () => {
-    const { client } = await served('a');
+    const { client } = await serving.worker('a');
     assert.deepEqual(await client.info(), {
       version: '1.2.3',
       worker: 'a',
@@ -205,50 +184,21 @@ describe('the API', () => {
       activeAddress: null,
       natsUrl: 'nats://somewhere:4222',
       startedAtMs: 1_700_000_000_000,
-      natsVersion: null,
+      natsVersion: '2.12.0',
       natsConnected: true,
     });
   });
 
-  test('answers health checks', async () => {
-    const { port } = await served('a');
-    const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
-    const { path, requestSerialize, responseDeserialize } = healthService().Check!;
-    const answer = await new Promise((resolve, reject) => {
-      client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, (error, value) =>
-        error ? reject(error) : resolve(value),
-      );
-    });
-    client.close();
-    assert.deepEqual(answer, { status: 'SERVING' });
-  });
-
   test('an address where nobody listens, and one that is taken, are clear errors', async () => {
-    const { port, server } = await served('a');
+    const { address, server } = await serving.worker('a');
     await assert.rejects(
-      new AdminServer(baseOptions(port)).start(),
+      new AdminServer({ ...serving.options(), listen: address }).start(),
       refused('INVALID_ARGUMENT', /cannot listen on .*--listen/),
     );
     await server.stop({ deadlineMs: 500 });
-    const client = new AdminClient({ address: `127.0.0.1:${port}` });
-    await assert.rejects(client.list(), refused('WORKER_UNAVAILABLE', /millrace worker/));
-    client.close();
+    await assert.rejects(serving.client(address).list(), refused('WORKER_UNAVAILABLE', /millrace worker/));
   });
 });
-
-function baseOptions(port: number) {
-  const { worker, commands, observer } = cluster.worker('z');
-  return {
-    listen: `127.0.0.1:${port}`,
-    commands,
-    worker,
-    observer,
-    version: '',
-    natsUrl: '',
-    startedAtMs: 0,
-    healthy: () => true,
-  };
-}
 
 describe('errors across the wire', () => {
   test('every code survives the way there and back', () => {

@@ -1,0 +1,92 @@
+/**
+ * PipelineService: plan, deploy and all that is asked and wished of pipelines. Wishes go into the registry, which any
+ * worker can write; how a pipeline is doing only the active worker knows.
+ */
+import { isMillraceError } from '../base/errors.ts';
+import type { Commands, PipelineView } from '../worker/commands.ts';
+import type { Bundle } from '../worker/host.ts';
+import { every, type Handlers } from './calls.ts';
+import { outcomeToWire, pipelineToWire, planToWire } from './messages.ts';
+import type { Checks } from './validate.ts';
+
+type Methods =
+  | 'PlanPipeline'
+  | 'DeployPipeline'
+  | 'ListPipelines'
+  | 'GetPipeline'
+  | 'DescribePipeline'
+  | 'WatchPipeline'
+  | 'PausePipeline'
+  | 'ResumePipeline'
+  | 'RestartPipeline'
+  | 'DeletePipeline';
+
+const full = (view: PipelineView) => pipelineToWire(view, { tasks: true });
+
+const named = (checks: Checks, request: { name: string }): void => {
+  checks.name(request.name, 'name');
+};
+
+export function pipelineHandlers(commands: Commands): Handlers<Methods> {
+  return {
+    PlanPipeline: {
+      check: (checks, { bundle }) => void checks.bundle(bundle),
+      answer: async ({ bundle }) => planToWire(await commands.plan(bundle as Bundle)),
+    },
+    DeployPipeline: {
+      check: (checks, { bundle }) => void checks.bundle(bundle),
+      async answer({ bundle, dryRun }) {
+        const { outcome, ...answer } = await commands.deploy(bundle as Bundle, { dryRun });
+        return { ...answer, outcome: outcomeToWire(outcome) };
+      },
+    },
+    ListPipelines: {
+      active: 'or-here',
+      answer: async () => ({ pipelines: (await commands.list()).map(view => pipelineToWire(view, { tasks: false })) }),
+    },
+    GetPipeline: {
+      active: 'or-here',
+      check: named,
+      answer: async ({ name }) => ({ pipeline: full(await commands.get(name)) }),
+    },
+    DescribePipeline: {
+      active: 'or-here',
+      check: named,
+      async answer({ name }) {
+        const view = await commands.get(name);
+        return { pipeline: full(view), text: view.spec.text, summaryJson: JSON.stringify(view.spec.summary) };
+      },
+    },
+    WatchPipeline: {
+      active: 'only',
+      check(checks, request) {
+        named(checks, request);
+        checks.intervalMs(request.intervalMs);
+      },
+      answer: (request, signal) => watch(commands, request, signal),
+    },
+    PausePipeline: { check: named, answer: async ({ name }) => ({ revision: await commands.pause(name) }) },
+    ResumePipeline: { check: named, answer: async ({ name }) => ({ revision: await commands.resume(name) }) },
+    RestartPipeline: { check: named, answer: async ({ name }) => ({ revision: await commands.restart(name) }) },
+    DeletePipeline: {
+      check: named,
+      async answer({ name, purge, dryRun }) {
+        const { done, kept, deleted } = await commands.delete(name, { purge, dryRun });
+        return { done, kept: [...kept], deleted: [...deleted] };
+      },
+    },
+  };
+}
+
+/** Ends when the pipeline is gone. Throws NOT_FOUND when it never was there. */
+async function* watch(commands: Commands, request: { name: string; intervalMs: number }, signal: AbortSignal) {
+  let seen = false;
+  try {
+    for await (const view of every(request.intervalMs, signal, () => commands.get(request.name))) {
+      seen = true;
+      yield { pipeline: full(view) };
+    }
+  } catch (error) {
+    if (!seen || !isMillraceError(error, 'NOT_FOUND')) throw error;
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * WorkerService: which workers there are, which any of them can say, and the tasks that run, which only the active one
+ * knows.
+ */
+import type { Commands } from '../worker/commands.ts';
+import { every, type Handlers } from './calls.ts';
+import { taskToWire, workerToWire } from './messages.ts';
+
+type Methods = 'ListWorkers' | 'GetWorker' | 'WatchWorkers' | 'ListTasks' | 'GetTask' | 'WatchTasks';
+
+const PARTITIONS = { min: 0, max: 2 ** 31 - 1 };
+
+export function workerHandlers(commands: Commands): Handlers<Methods> {
+  const workers = async () => ({ workers: (await commands.workers()).map(workerToWire) });
+  const tasks = async (pipeline: string) => ({ tasks: (await commands.tasks(pipeline || null)).map(taskToWire) });
+  return {
+    ListWorkers: { answer: workers },
+    GetWorker: {
+      check: (checks, { name }) => void checks.nameOrAll(name, 'name'),
+      answer: async ({ name }) => ({ worker: workerToWire(await commands.worker(name || null)) }),
+    },
+    WatchWorkers: {
+      check: (checks, { intervalMs }) => void checks.intervalMs(intervalMs),
+      answer: ({ intervalMs }, signal) => every(intervalMs, signal, workers),
+    },
+    ListTasks: {
+      active: 'only',
+      check: (checks, { pipeline }) => void checks.nameOrAll(pipeline, 'pipeline'),
+      answer: ({ pipeline }) => tasks(pipeline),
+    },
+    GetTask: {
+      active: 'only',
+      check: (checks, { pipeline, stage, partition }) =>
+        void checks.name(pipeline, 'pipeline').name(stage, 'stage').whole(partition, 'partition', PARTITIONS),
+      answer: async place => ({ task: taskToWire(await commands.task(place)) }),
+    },
+    WatchTasks: {
+      active: 'only',
+      check: (checks, { pipeline, intervalMs }) => void checks.nameOrAll(pipeline, 'pipeline').intervalMs(intervalMs),
+      answer: ({ pipeline, intervalMs }, signal) => every(intervalMs, signal, () => tasks(pipeline)),
+    },
+  };
+}
