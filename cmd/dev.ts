@@ -1,92 +1,142 @@
 /**
  * `millrace dev FILE`: everything in one process. A broker of its own (unless one is given) with its data in `.millrace/`
- * of the project, a worker, the pipeline deployed, its status and results on the screen. The file is deployed again when
- * it changes. The same command goes on where it was stopped.
+ * of the project, a worker, the pipeline deployed, its status, results and dead letters on the screen. The pipeline is
+ * deployed again when its file, or one that it imports, is saved. The same command goes on where it was stopped.
  */
-import { statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../lib/base/errors.ts';
 import { AdminClient } from '../lib/control/client.ts';
+import type { NatsOptions } from '../lib/nats/connection.ts';
 import { findServer } from '../lib/nats/find-server.ts';
 import { type NatsServer, startServer } from '../lib/nats/server.ts';
 import { bundlePipeline, projectRoot } from '../lib/worker/bundle.ts';
 import type { Bundle } from '../lib/worker/host.ts';
-import type { Environment } from './config.ts';
+import { inputsOf, nearbyInputs, stampOf } from './inputs.ts';
 import { type Node, startNode } from './node.ts';
 import { liveScreen, plainScreen, type Screen } from './screen.ts';
 import { Tail } from './tail.ts';
+import { type MetricsAddress, Telemetry } from './telemetry.ts';
 import { firstSignal } from './worker.ts';
 
 const STATUS_MS = 1_000;
+const LOOK_MS = 250;
 const NATS_PORT = 4222;
 
 export interface DevOptions {
   readonly file: string;
   /** An existing broker; null: one of our own. */
-  readonly nats: string | null;
+  readonly nats: Omit<NatsOptions, 'name'> | null;
   /** Null: `.millrace` in the file's project. */
   readonly dataDir: string | null;
   readonly listen: string;
+  readonly metrics: MetricsAddress;
   readonly stopMs: number;
-  readonly environment: Environment;
+  /** Path of a nats-server; null: it is looked for. */
+  readonly natsServer: string | null;
+  /** Where this user's caches go. */
+  readonly cacheDir: string;
 }
 
-/** Resolves with the exit code. */
+/** Resolves with the exit code. Throws NOT_FOUND when there is no such file; a file with mistakes is waited for. */
 export async function devCommand(options: DevOptions): Promise<number> {
   const file = resolve(options.file);
-  const bundle = await bundlePipeline(file);
+  const first = await attempt(file);
   const dataDir = options.dataDir ?? join(projectRoot(file), '.millrace');
   let broker: NatsServer | null = null;
   let node: Node | null = null;
   let screen: Screen | null = null;
-  const observer = { emit: (event: Parameters<Screen['emit']>[0]) => screen?.emit(event) };
+  let telemetry: Telemetry | null = null;
+  const observer = {
+    emit(event: Parameters<Screen['emit']>[0]) {
+      screen?.emit(event);
+      telemetry?.emit(event);
+    },
+  };
   const stopped = firstSignal({ emit: event => screen?.say(`stopping … (${event.signal}; once more to force it)`) });
   try {
-    if (options.nats === null) broker = await startBroker(join(dataDir, 'nats'), options.environment);
-    const url = options.nats ?? broker!.url;
+    if (options.nats === null) broker = await startBroker(join(dataDir, 'nats'), options);
+    const nats = options.nats ?? { servers: broker!.url };
     const listen = (await isFree(options.listen)) ? options.listen : '127.0.0.1:0';
+    telemetry = await Telemetry.start(options.metrics);
     node = await startNode({
-      nats: { ...options.environment.login, servers: url.split(',') },
+      telemetry,
+      nats,
       dataDir: join(dataDir, 'worker'),
       listen,
       advertise: null,
       observer,
     });
-    const title = `millrace dev  ${options.file}  broker ${url}  api ${node.address}`;
+    const title = `millrace dev  ${options.file}  broker ${[nats.servers].flat().join(',')}  api ${node.address}`;
     screen = makeScreen(title);
-    const failure = await Promise.race([stopped, node.failed, follow({ node, bundle, file, screen })]);
+    const failure = await Promise.race([stopped, node.failed, follow({ node, first, file, screen })]);
     if (failure !== null) throw failure;
     return 0;
   } finally {
     screen?.stop();
     await node?.stop({ deadlineMs: options.stopMs });
+    await telemetry?.stop();
     await broker?.stop();
   }
 }
 
-/** Deploys, then shows status and results, and deploys again what has changed; ends only by throwing. */
-async function follow(options: { node: Node; bundle: Bundle; file: string; screen: Screen }): Promise<never> {
+/** A bundle, or why there is none. */
+type Attempt = { readonly bundle: Bundle } | { readonly mistake: MillraceError };
+
+/** Throws what an author cannot mend by saving, e.g. NOT_FOUND. */
+async function attempt(file: string): Promise<Attempt> {
+  try {
+    return { bundle: await bundlePipeline(file) };
+  } catch (error) {
+    if (isMillraceError(error, 'PLAN_INVALID')) return { mistake: error };
+    throw error;
+  }
+}
+
+/**
+ * Deploys, then shows status and results, and deploys again what has changed; ends only by throwing. The author is at
+ * work: a mistake is shown, and what was deployed goes on.
+ */
+async function follow(options: { node: Node; first: Attempt; file: string; screen: Screen }): Promise<never> {
   const { node, file, screen } = options;
   const client = new AdminClient({ address: node.address });
-  const tail = new Tail(node.ground.log, row => screen.row(row));
-  let name = await deploy(client, { ...options, tail });
-  let changedMs = statSync(file).mtimeMs;
+  const tail = new Tail(node.ground.log, { row: row => screen.row(row), letter: letter => screen.letter(letter) });
+  let next: Attempt | null = options.first;
+  let name: string | null = null;
+  let inputs: readonly string[] = [file];
+  let stamp = '';
+  let statusAtMs = 0;
   while (true) {
-    await tail.poll();
     try {
-      screen.status(await client.get(name));
-      const nowMs = statSync(file).mtimeMs;
-      if (nowMs !== changedMs) {
-        changedMs = nowMs;
-        name = await deploy(client, { ...options, bundle: await bundlePipeline(file), tail });
+      if (next !== null) {
+        const made: Attempt = next;
+        next = null;
+        // Before it is deployed, so that a save meanwhile is not missed.
+        inputs = 'bundle' in made ? inputsOf(made.bundle, file) : nearbyInputs(file);
+        stamp = stampOf(inputs);
+        if ('mistake' in made) throw made.mistake;
+        name = await deploy(client, { node, bundle: made.bundle, screen, tail });
+      }
+      await tail.poll();
+      if (name !== null && performance.now() - statusAtMs > STATUS_MS) {
+        statusAtMs = performance.now();
+        screen.status(await client.get(name));
       }
     } catch (error) {
-      // The author is at work: a mistake is shown, and what was deployed goes on.
+      screen.say(`error: ${messageOf(error)}${name === null ? '\nsave the file to try again' : ''}`);
+    }
+    await sleep(systemClock, LOOK_MS);
+    const now = stampOf(inputs);
+    if (now === stamp) continue;
+    // An editor may write a file in several steps.
+    await sleep(systemClock, LOOK_MS / 2);
+    try {
+      next = await attempt(file);
+    } catch (error) {
+      stamp = stampOf(inputs);
       screen.say(`error: ${messageOf(error)}`);
     }
-    await sleep(systemClock, STATUS_MS);
   }
 }
 
@@ -96,7 +146,7 @@ async function deploy(
 ): Promise<string> {
   const { node, bundle, screen, tail } = options;
   const { plan } = await node.ground.engine.plan(bundle);
-  await tail.add(plan.sinks);
+  await tail.add(plan);
   try {
     const { name, revision, outcome } = await client.deploy(bundle);
     screen.say(
@@ -111,13 +161,16 @@ async function deploy(
   }
 }
 
-async function startBroker(dataDir: string, environment: Environment): Promise<NatsServer> {
+async function startBroker(
+  dataDir: string,
+  { natsServer, cacheDir }: Pick<DevOptions, 'natsServer' | 'cacheDir'>,
+): Promise<NatsServer> {
   // The usual port where it is free, so that other programs find the broker without being told.
   const port = (await isFree(`127.0.0.1:${NATS_PORT}`)) ? NATS_PORT : 0;
   const tried = (line: string) => void process.stderr.write(`${line}\n`);
   const found = await findServer({
-    cacheDir: join(environment.cacheDir, 'nats-server'),
-    variable: environment.natsServer ?? undefined,
+    cacheDir: join(cacheDir, 'nats-server'),
+    variable: natsServer ?? undefined,
     // On the way to the PATH's nothing needs to be told; a download takes a while.
     log: line => (line.startsWith('nats-server ') ? undefined : tried(line)),
   });

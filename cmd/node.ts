@@ -16,10 +16,13 @@ import { AdminServer } from '../lib/control/server.ts';
 import { storeError } from '../lib/level/disk.ts';
 import type { LinkStatus, NatsOptions } from '../lib/nats/connection.ts';
 import type { Event, Observer } from '../lib/observe/events.ts';
+import { noMeter } from '../lib/observe/meter.ts';
 import { Commands } from '../lib/worker/commands.ts';
+import { readinessOf } from '../lib/worker/readiness.ts';
 import { Specs } from '../lib/worker/specs.ts';
 import { Sweep } from '../lib/worker/sweep.ts';
 import { Worker } from '../lib/worker/worker.ts';
+import type { Telemetry } from './telemetry.ts';
 import { type Ground, openGround } from './wiring.ts';
 
 export interface NodeOptions {
@@ -34,6 +37,8 @@ export interface NodeOptions {
   readonly observer: Observer;
   /** TLS and token of its API; absent: neither. */
   readonly access?: Access;
+  /** Shows this node, and is one of its observers already; absent: nobody looks. */
+  readonly telemetry?: Telemetry;
 }
 
 export interface Node {
@@ -48,11 +53,12 @@ export interface Node {
 
 /** Throws STORE_IN_USE, STORE_UNAVAILABLE, BROKER_UNAVAILABLE, BROKER_REFUSED, INVALID_ARGUMENT (cannot listen there). */
 export async function startNode(options: NodeOptions): Promise<Node> {
-  const { dataDir, observer } = options;
+  const { dataDir, observer, telemetry } = options;
   const name = await workerName(dataDir);
   const { replicas = 1 } = options;
   const nats = { ...options.nats, name: `millrace ${name}` };
-  const ground = await openGround({ nats, dataDir, replicas, observer });
+  const meter = (pipeline: string) => telemetry?.meter(pipeline) ?? noMeter;
+  const ground = await openGround({ nats, dataDir, replicas, observer, meter });
   let stopping = false;
   let server: AdminServer | null = null;
   const closed = new Promise<MillraceError>(resolve => {
@@ -87,6 +93,24 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       observer,
     });
     const connected = () => ground.link.connected;
+    const pipelines = () => {
+      const running = worker.active ? worker.specs.filter(spec => spec.desired === 'running') : [];
+      return running.map(spec => ({ name: spec.name, status: worker.status(spec.name) }));
+    };
+    const readiness = () =>
+      readinessOf({
+        connected: connected(),
+        stopping,
+        holder: worker.holder?.name ?? null,
+        active: worker.active,
+        pipelines: pipelines().map(({ name, status }) => ({ name, state: status.state })),
+      });
+    telemetry?.watch({
+      name,
+      readiness,
+      look: () => ({ active: worker.active, connected: connected(), ready: readiness().ok, pipelines: pipelines() }),
+    });
+    void worker.fatal.then(error => telemetry?.fatal(error));
     const commands = new Commands({ registry, blobs, engine, clock: systemClock, worker, connected });
     server = new AdminServer({
       listen: options.listen,

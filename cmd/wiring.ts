@@ -14,6 +14,7 @@ import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connec
 import { NatsLog } from '../lib/nats/log.ts';
 import { openRegistry } from '../lib/nats/registry.ts';
 import { errorFields, type Observer } from '../lib/observe/events.ts';
+import type { Meter } from '../lib/observe/meter.ts';
 import { startPipeline } from '../lib/partition/pipeline.ts';
 import type { Blobs } from '../lib/port/blob.ts';
 import type { Log } from '../lib/port/log.ts';
@@ -45,6 +46,8 @@ export async function openGround(options: {
   dataDir: string;
   replicas?: number;
   observer: Observer;
+  /** What a pipeline of that name counts with. */
+  meter(pipeline: string): Meter;
 }): Promise<Ground> {
   const { observer, replicas = 1 } = options;
   await mkdir(options.dataDir, { recursive: true });
@@ -63,7 +66,10 @@ export async function openGround(options: {
     const around = { log, blobs, stores, clock: systemClock, random: new Random(randomBytes(4).readUInt32LE()) };
     const engine: Engine = {
       ...pipelineCompiler({ log, dir: join(root, 'bundles') }),
-      start: (plan, { observer, revision }) => startPipeline({ plan, around: { ...around, observer }, life: revision }),
+      start: (plan, { observer, revision }) => {
+        const meter = options.meter(plan.pipeline);
+        return startPipeline({ plan, around: { ...around, observer, meter }, life: revision });
+      },
       clear: pipelineClearer({ log, blobs, stores }),
     };
     const open = link;

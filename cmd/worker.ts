@@ -5,8 +5,9 @@
 import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError } from '../lib/base/errors.ts';
 import type { NatsOptions } from '../lib/nats/connection.ts';
-import { errorFields, type Observer } from '../lib/observe/events.ts';
+import { errorFields, type Observer, observers } from '../lib/observe/events.ts';
 import { type Node, startNode } from './node.ts';
+import { type MetricsAddress, Telemetry } from './telemetry.ts';
 
 const RETRY_MS = 2_000;
 
@@ -15,6 +16,7 @@ export interface WorkerCommandOptions {
   readonly dataDir: string;
   readonly listen: string;
   readonly advertise: string | null;
+  readonly metrics: MetricsAddress;
   /** Of the streams that Millrace makes, 1 to 5. Default 1. */
   readonly replicas?: number;
   readonly stopMs: number;
@@ -23,24 +25,36 @@ export interface WorkerCommandOptions {
 
 /** Resolves with the exit code. */
 export async function workerCommand(options: WorkerCommandOptions): Promise<number> {
-  const { observer, stopMs } = options;
+  // Up before the broker is reached, so that a probe does not end a worker that waits for it.
+  const telemetry = await Telemetry.start(options.metrics);
+  const observer = observers(options.observer, telemetry);
   // What nobody expected ends the process: recovery is tested, going on with half a state is not.
   process.on('uncaughtException', error => {
     observer.emit({ event: 'worker.crashed', level: 'error', ...errorFields(error), stack: error.stack });
     process.exit(1);
   });
   const stopped = firstSignal(observer);
-  const node = await startWhenReachable(options, stopped);
-  if (node === null) return 0;
+  if (telemetry.address !== null) {
+    observer.emit({ event: 'metrics.listening', level: 'info', address: telemetry.address });
+  }
+  const node = await startWhenReachable({ ...options, observer, telemetry }, stopped);
+  if (node === null) {
+    await telemetry.stop();
+    return 0;
+  }
   observer.emit({ event: 'api.listening', level: 'info', address: node.address, worker: node.name });
   const failure = await Promise.race([stopped, node.failed]);
   if (failure !== null) observer.emit({ event: 'worker.failed', level: 'error', ...errorFields(failure) });
-  await node.stop({ deadlineMs: stopMs });
+  await node.stop({ deadlineMs: options.stopMs });
+  await telemetry.stop();
   return failure === null ? 0 : 1;
 }
 
 /** A worker may be started before its broker: it waits and says so. Null: it was told to stop meanwhile. */
-async function startWhenReachable(options: WorkerCommandOptions, stopped: Promise<null>): Promise<Node | null> {
+async function startWhenReachable(
+  options: WorkerCommandOptions & { readonly telemetry: Telemetry },
+  stopped: Promise<null>,
+): Promise<Node | null> {
   let over = false;
   void stopped.then(() => {
     over = true;

@@ -6,6 +6,7 @@
 import type { Clock } from '../base/clock.ts';
 import { invariant } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
+import type { Meter } from '../observe/meter.ts';
 import type { Log } from '../port/log.ts';
 import { encodeBroadcast } from '../record/frame.ts';
 import {
@@ -57,12 +58,15 @@ export interface RelayOptions {
   /** Something went out: there may be room again, and `relayedThrough` may have grown. */
   onProgress(): void;
   onFailed(error: unknown): void;
+  readonly meter: Meter;
 }
 
 interface PendingCommit {
   readonly commit: number;
   readonly bytes: number;
   readonly watermarkMs: number;
+  /** When its oldest source message was published, ms since 1970; Infinity: unknown, or nothing for a sink is in it. */
+  readonly publishedMs: number;
   /** Items that are not out yet. */
   open: number;
 }
@@ -118,9 +122,19 @@ export class Relay {
     return tails;
   }
 
-  /** The commit has landed in the journal: send it. Commits are given in order. */
-  send(commit: number, outbox: Outbox, watermarkMs: number): void {
-    const pending = { commit, bytes: bytesOf(outbox), watermarkMs, open: 0 };
+  /**
+   * The commit has landed in the journal: send it. Commits are given in order.
+   * @param publishedMs when its oldest source message was published, ms since 1970; Infinity: unknown
+   */
+  send(commit: number, outbox: Outbox, watermarkMs: number, publishedMs = Number.POSITIVE_INFINITY): void {
+    const hasResults = outbox.rows.some(rows => rows.sink !== LETTERS);
+    const pending = {
+      commit,
+      bytes: bytesOf(outbox),
+      watermarkMs,
+      publishedMs: hasResults ? publishedMs : Number.POSITIVE_INFINITY,
+      open: 0,
+    };
     this.#pending.push(pending);
     this.#byCommit.set(commit, pending);
     this.#backlogBytes += pending.bytes;
@@ -164,6 +178,10 @@ export class Relay {
       this.#backlogBytes -= done.bytes;
       this.#relayedThrough = done.commit;
       this.#relayedWatermarkMs = done.watermarkMs;
+      if (done.publishedMs !== Number.POSITIVE_INFINITY) {
+        const { clock, meter, stage } = this.#options;
+        meter.delivered(stage, Math.max(0, clock.now() - done.publishedMs));
+      }
       moved = true;
     }
     if (moved) this.#options.onProgress();
@@ -199,7 +217,9 @@ export class Relay {
   #openSink(name: string): Outlet<RowsItem> {
     const { pipeline, stage, partition, log, clock, random, sender, sinks, tails, shared, onFailed } = this.#options;
     const onSent = (item: RowsItem, seq: number) => {
-      this.rowsSent += item.rows.lengths.length;
+      const records = item.rows.lengths.length;
+      this.rowsSent += records;
+      if (name !== LETTERS) this.#options.meter.sent(name, { records, bytes: item.rows.bytes.length });
       this.#sent(name, item, seq);
     };
     const past = { rememberedSeq: tails[name] ?? 0, inheritedTo: this.#options.inheritedTo };

@@ -53,6 +53,18 @@ export class MemoryReader implements LogReader {
     return this.#position > this.#visible;
   }
 
+  /** Those of other subjects are counted, too. */
+  get left(): number | null {
+    if (this.#stream === null) return null;
+    return this.caughtUp ? 0 : Math.max(0, this.#stream.lastSeq - this.#position + 1);
+  }
+
+  get nextTimeMs(): number | null {
+    if (this.#stream === null) return null;
+    this.#skip();
+    return this.#position > this.#visible ? null : this.#stream.at(this.#position)!.timeMs;
+  }
+
   get error(): Error | null {
     return this.#error;
   }

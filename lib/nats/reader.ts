@@ -52,6 +52,8 @@ export class NatsReader implements LogReader, FeedEvents {
   #head = 0;
   #waitingBytes = 0;
   #drained = false;
+  /** Matching messages that had not arrived when the broker last said; null: it has said nothing yet. */
+  #leftBeyond: number | null = null;
   #wakePending = false;
   /** Grows when a message does not fit. */
   #pullBytesMin = PULL_BYTES_MIN;
@@ -76,6 +78,14 @@ export class NatsReader implements LogReader, FeedEvents {
 
   get caughtUp(): boolean {
     return this.#drained && this.#head === this.#waiting.length;
+  }
+
+  get left(): number | null {
+    return this.#leftBeyond === null ? null : this.#leftBeyond + this.#waiting.length - this.#head;
+  }
+
+  get nextTimeMs(): number | null {
+    return this.#waiting[this.#head]?.timeMs ?? null;
   }
 
   get error(): Error | null {
@@ -114,6 +124,7 @@ export class NatsReader implements LogReader, FeedEvents {
     this.#position = message.seq + 1;
     this.#waiting.push(message);
     this.#waitingBytes += message.data.length + OVERHEAD_BYTES;
+    this.#leftBeyond = pending;
     this.#drained = pending === 0;
     this.#wake();
   }
@@ -125,6 +136,7 @@ export class NatsReader implements LogReader, FeedEvents {
 
   quiet(): void {
     if (this.#drained) return;
+    this.#leftBeyond = 0;
     this.#drained = true;
     this.#wake();
   }
@@ -216,6 +228,7 @@ export class NatsReader implements LogReader, FeedEvents {
       return;
     }
     this.#feed = opened.feed;
+    this.#leftBeyond = opened.pending;
     this.#drained = opened.pending === 0;
     if (this.#drained) this.#wake();
     this.#pull();

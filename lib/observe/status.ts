@@ -3,6 +3,7 @@
  * and the API, drawn by the CLI. Counters grow from 0 since the pipeline was started in this process; whoever wants a
  * rate subtracts two snapshots.
  */
+
 /** `unknown` and `paused` are never the engine's: nobody could be asked, nothing of it should run. */
 export type PipelineState =
   | 'starting'
@@ -27,6 +28,22 @@ export interface ReaderStatus {
   readonly idle: boolean;
 }
 
+/** A source, whoever reads it: a reader, or the task of a keyless stage. */
+export interface SourceStatus {
+  readonly name: string;
+  /** Sequence of the last message that was read, 0: none yet. */
+  readonly position: number;
+  /** Messages left to read, as the broker said with its last delivery; null when that is not known yet. */
+  readonly lag: number | null;
+  /** How long ago the next unread message was published, ms; 0: all is read, null: not known. */
+  readonly lagMs: number | null;
+  /** Event time, ms since 1970; null before the first record. */
+  readonly watermarkMs: number | null;
+  readonly recordsIn: number;
+  readonly bytesIn: number;
+  readonly idle: boolean;
+}
+
 export interface TaskStatus {
   readonly stage: string;
   readonly partition: number;
@@ -39,6 +56,11 @@ export interface TaskStatus {
   readonly watermarkMs: number | null;
   readonly stateBytes: number;
   readonly stateEntries: number;
+  /** Journal that no cut has dropped yet, about. Absent, as the two below: whoever tells it does not know. */
+  readonly journalBytes?: number;
+  readonly journalCommits?: number;
+  /** Bytes of commits that are journaled and not wholly sent. */
+  readonly backlogBytes?: number;
 }
 
 export interface PipelineCounts {
@@ -57,6 +79,8 @@ export interface PipelineStatus {
   readonly reason: string | null;
   readonly readers: readonly ReaderStatus[];
   readonly tasks: readonly TaskStatus[];
+  /** Every source of the pipeline that is read here. Absent: whoever tells it does not know. */
+  readonly sources?: readonly SourceStatus[];
   readonly counts: PipelineCounts;
 }
 

@@ -65,6 +65,14 @@ export async function readPointer(store: Store): Promise<Pointer | null> {
   return { epoch, commit, seq, crc };
 }
 
+/** A stretch of journal. */
+interface Extent {
+  readonly bytes: number;
+  readonly commits: number;
+}
+
+const NOTHING: Extent = { bytes: 0, commits: 0 };
+
 /** Small commits are read back one by one, so their number is bounded, too. */
 const CHECKPOINT_COMMITS = 5000;
 const RETRY_BASE_MS = 100;
@@ -86,6 +94,9 @@ export class Checkpoints {
   /** Written, and no commit has named it yet. */
   #unannounced: Snapshot | null = null;
   #stopped = false;
+  #onWritten: (written: { readonly bytes: number; readonly tookMs: number }) => void;
+  /** How much journal there ever was to this owner: now, at the checkpoint in hand and at the snapshot that is named. */
+  #journal = { now: NOTHING, taken: NOTHING, named: NOTHING, cut: NOTHING };
 
   constructor(options: {
     blobs: Blobs;
@@ -93,12 +104,21 @@ export class Checkpoints {
     random: Random;
     prefix: string;
     onFailed(error: unknown): void;
+    /** A checkpoint is durable: `bytes` of new segments, `tookMs` from its commit on. */
+    onWritten?: (written: { readonly bytes: number; readonly tookMs: number }) => void;
   }) {
     this.#blobs = options.blobs;
     this.#clock = options.clock;
     this.#random = options.random;
     this.#prefix = options.prefix;
     this.#onFailed = options.onFailed;
+    this.#onWritten = options.onWritten ?? (() => {});
+  }
+
+  /** Journal that no cut has dropped yet, about. */
+  get uncut(): Extent {
+    const { now, cut } = this.#journal;
+    return { bytes: now.bytes - cut.bytes, commits: now.commits - cut.commits };
   }
 
   /** The newest snapshot there is, or null. */
@@ -137,6 +157,7 @@ export class Checkpoints {
   }): void {
     this.#latest = options.snapshot;
     this.#grown = { ...options.journal };
+    this.#journal.now = options.journal;
     for (const [name, seq] of Object.entries(options.tails)) this.#tails.set(name, seq);
   }
 
@@ -156,11 +177,14 @@ export class Checkpoints {
     const grown = this.#grown;
     grown.bytes += options.commitBytes;
     grown.commits++;
+    const { now } = this.#journal;
+    this.#journal.now = { bytes: now.bytes + options.commitBytes, commits: now.commits + 1 };
     if (this.#isOpen || this.#stopped) return null;
     const crowded = options.state.bytes > options.stateBytesMax && grown.bytes > options.checkpointBytes / 8;
     if (grown.bytes < options.checkpointBytes && grown.commits < CHECKPOINT_COMMITS && !crowded) return null;
     this.#grown = { bytes: 0, commits: 0 };
     this.#isOpen = true;
+    this.#journal.taken = this.#journal.now;
     return options.state.checkpoint();
   }
 
@@ -184,6 +208,7 @@ export class Checkpoints {
     commit: Pointer,
     options: { state: TaskState; store: Store; tails: Record<string, number> },
   ): Promise<void> {
+    const sinceMs = this.#clock.monotonic();
     const segments = await this.#persistently(() => this.#putSegments(checkpoint.segments, commit));
     const manifest = { commitSeq: commit.commit, journalSeq: commit.seq, segments };
     const name = `${this.#prefix}/${blobName('manifest', commit, '')}`;
@@ -194,6 +219,9 @@ export class Checkpoints {
     options.state.checkpointLanded();
     this.#latest = snapshot;
     this.#unannounced = snapshot;
+    this.#journal.named = this.#journal.taken;
+    const written = checkpoint.segments.reduce((sum, segment) => sum + segment.length, 0);
+    this.#onWritten({ bytes: written, tookMs: Math.round(this.#clock.monotonic() - sinceMs) });
   }
 
   /** Adds the new segments to the latest snapshot's, merging those that no longer pay for themselves. */
@@ -251,7 +279,9 @@ export class Checkpoints {
 
   /** The commit that names the snapshot has landed. */
   async cut(snapshot: Snapshot, journal: Journal): Promise<void> {
+    const { named } = this.#journal;
     await journal.cut(snapshot.manifest.journalSeq + 1);
+    this.#journal.cut = named;
     const keep = new Set(snapshot.manifest.segments.map(ref => ref.name));
     const { commitSeq } = snapshot.manifest;
     for (const name of await this.#blobs.list(`${this.#prefix}/`)) {

@@ -6,22 +6,22 @@
  * Event time is kept per writer, and an input's watermark is the least of those that are not idle: then it does not
  * matter which of two writers runs ahead, in catch-up least of all.
  */
-import type { Clock } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { EXPECT_HEADER } from '../port/headers.ts';
 import type { Log, LogReader, StoredMessage } from '../port/log.ts';
 import { decodeBroadcast, decodeFrame, type FrameHead, type Letter } from '../record/frame.ts';
 import { broadcastSubject, channelSubject, channelsStream } from '../record/names.ts';
-import { Source, type SourceOutlet } from '../source/source.ts';
-import type { SourceSpec } from '../source/spec.ts';
+import { Source, type SourceOptions } from '../source/source.ts';
 
 export interface Fed {
   readonly records: number;
   readonly bytes: number;
+  /** When the oldest source message that is in it was published, ms since 1970; Infinity: unknown. */
+  readonly publishedMs: number;
 }
 
-const NOTHING: Fed = { records: 0, bytes: 0 };
+const NOTHING: Fed = { records: 0, bytes: 0, publishedMs: Number.POSITIVE_INFINITY };
 
 export interface Journaled {
   readonly positions: Readonly<Record<string, number>>;
@@ -87,6 +87,7 @@ export class ChannelInput implements TaskInput {
   #position = 0;
   #bytesSinceTrim = 0;
   #trimming = false;
+  #publishedMs = Number.POSITIVE_INFINITY;
 
   constructor(options: ChannelInputOptions) {
     this.name = options.name;
@@ -154,13 +155,14 @@ export class ChannelInput implements TaskInput {
     }
     let records = 0;
     let bytes = 0;
+    this.#publishedMs = Number.POSITIVE_INFINITY;
     for (const message of messages) {
       bytes += message.data.length;
       records += this.#read(message);
       this.#position = message.seq;
     }
     this.#bytesSinceTrim += bytes;
-    return { records, bytes };
+    return { records, bytes, publishedMs: this.#publishedMs };
   }
 
   #read(message: StoredMessage): number {
@@ -181,6 +183,7 @@ export class ChannelInput implements TaskInput {
       entry.receive(keys[i]!, values[i], timesMs[i]!);
     }
     cursor.id = null;
+    if (frame.publishedMs !== undefined && frame.publishedMs < this.#publishedMs) this.#publishedMs = frame.publishedMs;
     for (const one of frame.letters) letter(one);
     hear(writer, frame);
     return keys.length + frame.letters.length;
@@ -260,7 +263,7 @@ export class DirectInput implements TaskInput {
   readonly bootstrapped = true;
   #source: Source;
 
-  constructor(options: { spec: SourceSpec; index: number; log: Log; clock: Clock; outlet: SourceOutlet }) {
+  constructor(options: SourceOptions) {
     this.name = options.spec.name;
     this.#source = new Source(options);
   }
@@ -298,6 +301,7 @@ export class DirectInput implements TaskInput {
     return {
       records: Math.max(1, this.#source.recordsIn - before.records),
       bytes: this.#source.bytesIn - before.bytes,
+      publishedMs: this.#source.polledMs ?? Number.POSITIVE_INFINITY,
     };
   }
 

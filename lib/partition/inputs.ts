@@ -13,15 +13,14 @@ export function inputsOf(
   onFailed: (error: unknown) => void,
 ): TaskInput[] {
   const { plan, stage, partition, around } = place;
-  const { log, clock } = around;
+  const { log, clock, meter } = around;
   const { cursor, entries } = processor;
-  const letter = processor.letter.bind(processor);
   const { direct } = stage;
   if (direct !== null) {
     const index = sourcesOf(plan).findIndex(source => source.name === direct.name);
     const letter = processor.letter.bind(processor);
     const outlet = { entry: entries[0]!, cursor, letter, skip: () => processor.skip() };
-    return [new DirectInput({ spec: direct, index, log, clock, outlet })];
+    return [new DirectInput({ spec: direct, index, log, clock, outlet, meter })];
   }
   const letter = processor.passLetter.bind(processor);
   return stage.inputs.map((input, i) => {

@@ -185,6 +185,8 @@ interface FrameOptions {
   readonly commit: number;
   readonly watermarkMs: number;
   readonly bytesMax: number;
+  /** Infinity: unknown. */
+  readonly publishedMs: number;
   refuse(cause: MillraceError, value: unknown, origin: number): void;
 }
 
@@ -193,7 +195,7 @@ function cutFrame(
   columns: Columns,
   options: FrameOptions & { from: number; row: number },
 ): { bytes: Uint8Array | null; to: number } {
-  const { from, row, bytesMax } = options;
+  const { from, row, bytesMax, publishedMs } = options;
   for (let to = columns.keys.length; ; to = from + ((to - from) >> 1)) {
     // Only the commit's last frame on a channel may say how far event time is.
     const isLast = to === columns.keys.length;
@@ -203,6 +205,7 @@ function cutFrame(
       watermarkMs: isLast ? options.watermarkMs : Number.NEGATIVE_INFINITY,
       idle: false,
       bootstrapped: true,
+      ...(publishedMs === Number.POSITIVE_INFINITY ? {} : { publishedMs }),
     };
     const bytes = tryEncodeFrame({ ...head, columns: sliceColumns(columns, from, to), letters: [] });
     if (bytes instanceof Uint8Array && bytes.length <= bytesMax) return { bytes, to };
@@ -237,8 +240,8 @@ export class Outgoing {
     this.letters.addBytes(bytes, subject, letter.origin, headers);
   }
 
-  /** The outbox of commit number `commit`; `watermarkMs` by exit. */
-  take(commit: number, watermarkMs: (exit: number) => number): Outbox {
+  /** The outbox of commit number `commit`; `watermarkMs` by exit, `publishedMs` of its oldest source message. */
+  take(commit: number, watermarkMs: (exit: number) => number, publishedMs: number): Outbox {
     const frames: OutFrame[] = [];
     const rows: OutRows[] = [];
     this.exits.forEach((exit, index) => {
@@ -248,7 +251,8 @@ export class Outgoing {
       }
       const refuse = (cause: MillraceError, value: unknown, origin: number) =>
         this.#refuseRecord(exit, cause, value, origin);
-      exit.take({ commit, watermarkMs: watermarkMs(index), bytesMax: this.#frameBytesMax, refuse }, frames);
+      const bytesMax = this.#frameBytesMax;
+      exit.take({ commit, watermarkMs: watermarkMs(index), publishedMs, bytesMax, refuse }, frames);
     });
     if (this.letters.rows > 0) rows.push(this.letters.take());
     return { frames, rows };

@@ -9,7 +9,9 @@ import { backoffMs } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { SharedStream } from '../commit/shared-outlet.ts';
-import type { PipelineState, PipelineStatus } from '../observe/status.ts';
+import { noMeter } from '../observe/meter.ts';
+import type { PipelineState, PipelineStatus, SourceStatus } from '../observe/status.ts';
+import type { Source } from '../source/source.ts';
 import type { Plan } from '../topology/plan.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
@@ -25,7 +27,7 @@ const RECLAIM_MS = 3000;
 
 export interface PipelineOptions {
   readonly plan: Plan;
-  readonly around: Omit<Surroundings, 'shared'>;
+  readonly around: Omit<Surroundings, 'shared' | 'meter'> & Partial<Pick<Surroundings, 'meter'>>;
   readonly limits?: Partial<TaskLimits>;
   /** See `JournalOptions.life`: never goes back, also when the pipeline is deleted and deployed anew. */
   readonly life?: number;
@@ -74,6 +76,7 @@ export class Pipeline {
     });
     const streams = new Map<string, SharedStream>();
     this.#around = {
+      meter: noMeter,
       ...options.around,
       log,
       blobs: this.#stalls.blobs(blobs),
@@ -149,6 +152,7 @@ export class Pipeline {
     const fate = isMillraceError(error) ? error.fate : 'fatal';
     if (fate !== 'retry' && fate !== 'fence') return this.#fail(error);
     slot.lastError = messageOf(error);
+    this.#around.meter.restarted(slot.part instanceof Reader ? 'reader' : 'task');
     const { clock, random } = this.#around;
     const delayMs =
       (fate === 'fence' ? RECLAIM_MS : 0) +
@@ -214,7 +218,11 @@ export class Pipeline {
         watermarkMs: finiteOrNull(task.watermarkMs),
         stateBytes: task.processor.state.bytes,
         stateEntries: task.processor.state.entries,
+        journalBytes: task.uncut.bytes,
+        journalCommits: task.uncut.commits,
+        backlogBytes: task.backlogBytes,
       })),
+      sources: [...readers, ...tasks].flatMap(({ source }) => (source === null ? [] : [sourceStatus(source)])),
       counts: { ...counts, dropped: Object.fromEntries(dropped) },
     };
   }
@@ -247,7 +255,12 @@ function countsOf(part: Part) {
     return { in: part.source.recordsIn, out: 0, late: 0, dead: 0, dropped: part.dropped };
   }
   const { late, dead, dropped } = part.processor;
-  return { in: part.directRecordsIn, out: part.relayedRows, late, dead, dropped };
+  return { in: part.source?.recordsIn ?? 0, out: part.relayedRows, late, dead, dropped };
+}
+
+function sourceStatus(source: Source): SourceStatus {
+  const { spec, position, lag, lagMs, watermarkMs, recordsIn, bytesIn, idle } = source;
+  return { name: spec.name, position, lag, lagMs, watermarkMs: finiteOrNull(watermarkMs), recordsIn, bytesIn, idle };
 }
 
 function addTo(sums: Map<string, number>, more: ReadonlyMap<string, number>): void {

@@ -156,9 +156,16 @@ export class Processor {
     return this.state.deltaBytes;
   }
 
-  /** What the batch changed and sends, as commit number `commit`. */
-  take(commit: number, watermarkMs: number): { delta: Uint8Array | null; outbox: Outbox } {
-    const outbox = this.#outgoing.take(commit, exit => watermarkMs - this.exitLagsMs[exit]!);
+  /**
+   * What the batch changed and sends, as commit number `commit`.
+   * @param publishedMs when its oldest source message was published, ms since 1970; Infinity: unknown
+   */
+  take(
+    commit: number,
+    watermarkMs: number,
+    publishedMs = Number.POSITIVE_INFINITY,
+  ): { delta: Uint8Array | null; outbox: Outbox } {
+    const outbox = this.#outgoing.take(commit, exit => watermarkMs - this.exitLagsMs[exit]!, publishedMs);
     for (const rows of outbox.rows) this.rowsOut += rows.lengths.length;
     try {
       return { delta: this.state.takeDelta(), outbox };

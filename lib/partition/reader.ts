@@ -2,8 +2,9 @@
  * The reader: a source, its stateless operators and a router, as one actor. It keeps nothing: where it goes on after a
  * restart is in the tails of its channels. It stops reading while too much waits to be sent.
  */
-import { MillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { errorFields } from '../observe/events.ts';
+import { EndsTeller } from '../observe/meter.ts';
 import { newCursor, type PoisonedRecord, Run } from '../operator/run.ts';
 import { readerWriter } from '../record/names.ts';
 import { Router } from '../router/router.ts';
@@ -34,12 +35,14 @@ export class Reader {
   #options: ReaderOptions;
   #source: Source;
   #router: Router;
+  #ends: EndsTeller;
   #scheduled = false;
   #cancelTick: (() => void) | null = null;
 
   constructor(options: ReaderOptions) {
     const { plan, reader, around } = options;
-    const { log, clock, random } = around;
+    const { log, clock, random, meter } = around;
+    this.#ends = new EndsTeller(meter);
     this.name = reader.name;
     this.#options = options;
     const cursor = newCursor();
@@ -57,6 +60,7 @@ export class Reader {
       random,
       cursor,
       bornMs: () => this.#source.bornMs,
+      publishedMs: seq => this.#source.publishedMs(seq),
       onLanded: () => this.#schedule(),
       onFailed: error => this.#fail(error),
     });
@@ -73,6 +77,7 @@ export class Reader {
       index: sourcesOf(plan).findIndex(source => source.name === reader.source.name),
       log,
       clock,
+      meter,
       outlet: {
         entry: run.entries[0]!,
         cursor,
@@ -154,6 +159,7 @@ export class Reader {
     try {
       const messages = this.#source.poll({ messagesMax: POLL_MESSAGES_MAX, bytesMax: POLL_BYTES_MAX });
       if (messages === 0) return;
+      this.#ends.tell({ late: 0, dead: 0, dropped: this.dropped });
       this.#sample();
       this.#router.flush(() => this.#state());
       this.#schedule();
@@ -166,8 +172,13 @@ export class Reader {
     if (this.phase === 'stopped' || this.phase === 'failed') return;
     this.phase = 'failed';
     const { plan, around, onEnded } = this.#options;
-    const fields = { pipeline: plan.pipeline, reader: this.name, ...errorFields(error) };
-    around.observer.emit({ event: 'reader.failed', level: 'error', ...fields });
+    around.observer.emit({
+      event: 'reader.failed',
+      level: isMillraceError(error) && error.fate === 'retry' ? 'warn' : 'error',
+      pipeline: plan.pipeline,
+      reader: this.name,
+      ...errorFields(error),
+    });
     this.#close().then(
       () => onEnded(error),
       () => onEnded(error),

@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { SharedStream } from '../commit/shared-outlet.ts';
 import type { Observer } from '../observe/events.ts';
+import type { Meter } from '../observe/meter.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
@@ -48,6 +49,7 @@ export interface Surroundings {
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: Observer;
+  readonly meter: Meter;
   readonly stores: Stores;
   readonly blobs: Blobs;
   shared(stream: string): SharedStream;

@@ -16,6 +16,7 @@ import { Journal } from '../commit/journal.ts';
 import { bytesOf, isEmpty, type Outbox } from '../commit/outbox.ts';
 import { Relay, type RelayRoute } from '../commit/relay.ts';
 import { errorFields } from '../observe/events.ts';
+import { EndsTeller } from '../observe/meter.ts';
 import type { Store } from '../port/store.ts';
 import { journalStream, journalSubject } from '../record/names.ts';
 import { sourceOfOrigin } from '../record/origin.ts';
@@ -87,18 +88,22 @@ export class Task {
   #commits = 0;
   #journaled = { watermarkMs: Number.NEGATIVE_INFINITY, relayedThrough: 0, positions: '', atMs: 0 };
   #lastSending = 0;
+  /** Publish time of the oldest source message since the last commit was made; Infinity: unknown. */
+  #publishedMs = Number.POSITIVE_INFINITY;
+  #ends: EndsTeller;
+  /** Who wants to see the state: each is answered between two batches, or told that the task has ended. */
+  #looks: { read(store: Store): Promise<void>; refuse(): void }[] = [];
   #signal = false;
   #resolveWake: (() => void) | null = null;
   #stopping = false;
-  /** Who wants to see the state: each is answered between two batches, or told that the task has ended. */
-  #looks: { read(store: Store): Promise<void>; refuse(): void }[] = [];
   #failure: { error: unknown } | null = null;
   #cancelTick: (() => void) | null = null;
   #ended: Promise<void> | null = null;
 
   constructor(options: TaskOptions) {
     const { plan, stage, partition, around, life } = options;
-    const { log, clock, random } = around;
+    const { log, clock, random, meter, observer } = around;
+    this.#ends = new EndsTeller(meter);
     this.stage = stage.name;
     this.partition = partition;
     this.#options = options;
@@ -112,7 +117,7 @@ export class Task {
       stage,
       partition,
       messageBytesMax: log.messageBytesMax,
-      ...(stage.direct === null ? {} : { original: about => this.#source!.letter({ ...about, bytes: null }) }),
+      ...(stage.direct === null ? {} : { original: about => this.source!.letter({ ...about, bytes: null }) }),
     });
     this.#inputs = inputsOf(options, this.processor, error => this.#fail(error));
     this.#streams = this.#inputs.filter(input => !input.bootstrap);
@@ -127,6 +132,9 @@ export class Task {
       random,
       prefix: `${plan.pipeline}/${stage.name}/${partition}`,
       onFailed: error => this.#fail(error),
+      onWritten: ({ bytes, tookMs }) => {
+        observer.emit({ event: 'task.checkpointed', level: 'debug', pipeline: plan.pipeline, ...place, bytes, tookMs });
+      },
     });
   }
 
@@ -138,18 +146,23 @@ export class Task {
     return this.#watermarkMs;
   }
 
-  /** Records that this task read from its source itself, rather than from a reader. */
-  get directRecordsIn(): number {
-    return this.#source?.recordsIn ?? 0;
-  }
-
-  get #source(): Source | null {
+  /** The source that this task reads itself, rather than from a reader; null: none. */
+  get source(): Source | null {
     const input = this.#inputs[0];
     return input instanceof DirectInput ? input.source : null;
   }
 
   get relayedRows(): number {
     return this.#relay?.rowsSent ?? 0;
+  }
+
+  get backlogBytes(): number {
+    return this.#relay?.backlogBytes ?? 0;
+  }
+
+  /** What no cut of the journal has dropped yet. */
+  get uncut(): { readonly bytes: number; readonly commits: number } {
+    return this.#checkpoints.uncut;
   }
 
   /** Runs the task until it is stopped or ends by itself. */
@@ -168,7 +181,7 @@ export class Task {
   /** Claim, restore, and send what a former owner has left: then there is nothing of the past to think of. */
   async #take(): Promise<void> {
     const { plan, stage, partition, around, limits } = this.#options;
-    const { log, clock, random, stores, observer } = around;
+    const { log, clock, random, stores, observer, meter } = around;
     const sinceMs = clock.monotonic();
     await this.journal.claim();
     this.phase = 'restoring';
@@ -202,6 +215,7 @@ export class Task {
       inheritedTo: this.#commits,
       onProgress: () => this.#wake(),
       onFailed: error => this.#fail(error),
+      meter,
     });
     for (const { commit, outbox, watermarkMs } of restored.unsent) this.#send(commit, outbox, watermarkMs);
     while (this.#relay.relayedThrough < this.#commits && !this.#stopping) await this.#woken();
@@ -222,9 +236,9 @@ export class Task {
     });
   }
 
-  #send(commit: number, outbox: Outbox, watermarkMs: number): void {
+  #send(commit: number, outbox: Outbox, watermarkMs: number, publishedMs?: number): void {
     if (!isEmpty(outbox)) this.#lastSending = commit;
-    this.#relay!.send(commit, outbox, watermarkMs);
+    this.#relay!.send(commit, outbox, watermarkMs, publishedMs);
   }
 
   async #loop(): Promise<void> {
@@ -280,6 +294,7 @@ export class Task {
       if (fed.bytes === 0 && fed.records === 0) open.splice(behind, 1);
       records += fed.records;
       bytes += fed.bytes;
+      if (fed.publishedMs < this.#publishedMs) this.#publishedMs = fed.publishedMs;
       fedAnything++;
       if (this.processor.pendingBytes > commitBytesMax) break;
     }
@@ -326,7 +341,9 @@ export class Task {
   async #commitIfNeeded(): Promise<void> {
     const number = this.#commits + 1;
     const watermarkMs = this.#watermarkMs;
-    const { delta, outbox } = this.processor.take(number, watermarkMs);
+    const publishedMs = this.#publishedMs;
+    this.#publishedMs = Number.POSITIVE_INFINITY;
+    const { delta, outbox } = this.processor.take(number, watermarkMs, publishedMs);
     if (delta === null && isEmpty(outbox) && !this.#isQuietCommitDue()) return;
     this.#commits = number;
     const positions = this.#positions();
@@ -337,7 +354,7 @@ export class Task {
     const checkpoint = this.#checkpoints.begin({ state, commitBytes, checkpointBytes, stateBytesMax });
     await this.#inFlight;
     this.#checkFailure();
-    const append = this.#append(number, { positions, watermarkMs, delta, outbox }).then(async landed => {
+    const append = this.#append(number, { positions, watermarkMs, delta, outbox }, publishedMs).then(async landed => {
       if (checkpoint !== null) this.#checkpoints.finish(checkpoint, landed, { state, store: this.#store! });
     });
     this.#inFlight = append.catch(error => this.#fail(error));
@@ -347,10 +364,13 @@ export class Task {
   async #append(
     number: number,
     content: { positions: Record<string, number>; watermarkMs: number; delta: Uint8Array | null; outbox: Outbox },
+    publishedMs?: number,
   ): Promise<Pointer> {
+    const { clock, meter } = this.#around;
     const relay = this.#relay!;
     const relayedThrough = relay.relayedThrough;
     const snapshot = this.#checkpoints.announce(relayedThrough);
+    const sinceMs = clock.monotonic();
     const landed = await this.journal.append({
       ...content,
       epoch: this.journal.epoch,
@@ -359,13 +379,12 @@ export class Task {
       tails: this.#checkpoints.noteTails(relay.takeTails()),
       snapshot: snapshot?.manifest.commitSeq ?? 0,
     });
-    this.#journaled = {
-      watermarkMs: content.watermarkMs,
-      relayedThrough,
-      positions: JSON.stringify(content.positions),
-      atMs: this.#around.clock.monotonic(),
-    };
-    this.#send(number, content.outbox, content.watermarkMs);
+    const atMs = clock.monotonic();
+    meter.committed(this, atMs - sinceMs);
+    this.#ends.tell(this.processor);
+    const { watermarkMs, outbox } = content;
+    this.#journaled = { watermarkMs, relayedThrough, positions: JSON.stringify(content.positions), atMs };
+    this.#send(number, outbox, watermarkMs, publishedMs);
     for (const input of this.#inputs) input.committed(content.positions);
     if (snapshot !== null) await this.#checkpoints.cut(snapshot, this.journal);
     return { epoch: this.journal.epoch, commit: number, seq: landed.lastSeq, crc: landed.crc };
@@ -425,9 +444,15 @@ export class Task {
     const stopped = this.phase === 'stopped';
     this.phase = isMillraceError(error, 'FENCED') ? 'fenced' : 'failed';
     const { plan, stage, partition, around, onEnded } = this.#options;
-    const level = this.phase === 'fenced' ? 'warn' : 'error';
-    const fields = { pipeline: plan.pipeline, stage: stage.name, partition, ...errorFields(error) };
-    around.observer.emit({ event: `task.${this.phase}`, level, ...fields });
+    const passes = isMillraceError(error) && (error.fate === 'retry' || error.fate === 'fence');
+    around.observer.emit({
+      event: this.phase === 'fenced' ? 'task.fenced' : 'task.failed',
+      level: passes ? 'warn' : 'error',
+      pipeline: plan.pipeline,
+      stage: stage.name,
+      partition,
+      ...errorFields(error),
+    });
     await this.#close();
     if (!stopped) onEnded(error);
   }

@@ -101,6 +101,10 @@ export interface LogReader {
   onReady: (() => void) | null;
   /** Nothing that matches was left in the stream, beyond what was taken, when the broker last said something. */
   readonly caughtUp: boolean;
+  /** Messages left to take, as the broker said with its last delivery; null: it has said nothing yet. */
+  readonly left: number | null;
+  /** Broker's timestamp of the oldest message that has arrived and was not taken, ms; null: none waits here. */
+  readonly nextTimeMs: number | null;
   /** Why the reader has ended: STREAM_MISSING, STREAM_CHANGED (purged past our position, recreated). */
   readonly error: Error | null;
   stop(): Promise<void>;
@@ -129,6 +133,8 @@ export interface Log {
   read(options: ReadOptions): LogReader;
   /** Deletes messages of `subject` with a sequence below `before`. */
   trim(options: { stream: string; subject: string; before: number }): Promise<void>;
+  /** Deletes one message, wherever in the stream it is; its sequence is not used again. True: it was there. */
+  remove(options: { stream: string; seq: number }): Promise<boolean>;
   /** Name of the stream that keeps `subject` (may have wildcards), or null. */
   streamOf(subject: string): Promise<string | null>;
   info(stream: string): Promise<StreamInfo | null>;

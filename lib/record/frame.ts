@@ -8,7 +8,7 @@
  * `row` counts this channel's records only.
  *
  * Layout: a version byte, then one packed list (`rows.ts`). Times and origins are a first value and differences, since
- * small integers are packed into few bytes.
+ * small integers are packed into few bytes. What only some frames have is a last part that is left out elsewhere.
  */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { decodeRows, encodeRows, pack, unpack } from './rows.ts';
@@ -42,6 +42,8 @@ export interface Columns {
   readonly origins: number[];
   readonly ids: (string | null)[] | null;
   readonly values: unknown[];
+  /** W3C trace contexts (`trace.ts`), with holes; absent: no record has one. */
+  traces?: (string | null)[];
 }
 
 /** Up to where a channel is complete. */
@@ -62,6 +64,8 @@ export interface FrameHead extends Progress {
 export interface Frame extends FrameHead {
   readonly columns: Columns;
   readonly letters: readonly Letter[];
+  /** When the oldest source message that is in it was published, ms since 1970, or a little earlier; absent: unknown. */
+  readonly publishedMs?: number;
 }
 
 const IDLE = 1;
@@ -96,7 +100,8 @@ function withVersion(body: Uint8Array): Uint8Array {
 }
 
 export function encodeFrame(frame: Frame): Uint8Array {
-  const { columns } = frame;
+  const { columns, publishedMs } = frame;
+  const traces = tracesOf(columns);
   return withVersion(
     pack([
       headOf(frame),
@@ -109,8 +114,16 @@ export function encodeFrame(frame: Frame): Uint8Array {
         const fields = [l.operator, l.code, l.message, l.bytes, l.origin, l.index, l.subject];
         return l.bytesTotal === undefined ? fields : [...fields, l.bytesTotal];
       }),
+      ...(publishedMs === undefined && traces === null ? [] : [[publishedMs ?? null, traces]]),
     ]),
   );
+}
+
+/** One for each record, or null: none has any. */
+function tracesOf({ traces, keys }: Columns): (string | null)[] | null {
+  if (traces === undefined) return null;
+  const dense = keys.map((_, i) => traces[i] ?? null);
+  return dense.some(trace => trace !== null) ? dense : null;
 }
 
 /** As `encodeFrame`, with RECORD_UNWRITABLE (a value that cannot be packed) as a value: the caller finds out which. */
@@ -135,6 +148,7 @@ export function sliceColumns(columns: Columns, from: number, to: number): Column
     origins: columns.origins.slice(from, to),
     ids: columns.ids?.slice(from, to) ?? null,
     values: columns.values.slice(from, to),
+    ...(columns.traces === undefined ? {} : { traces: columns.traces.slice(from, to) }),
   };
 }
 
@@ -155,7 +169,7 @@ function toHead(numbers: readonly number[]): FrameHead {
 }
 
 export function decodeFrame(bytes: Uint8Array): Frame {
-  const [head, keys, times, origins, ids, values, letters] = body(bytes) as [
+  const [head, keys, times, origins, ids, values, letters, more] = body(bytes) as [
     number[],
     (string | null)[],
     number[],
@@ -163,10 +177,21 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     (string | null)[] | null,
     Uint8Array,
     [string, string, string, Uint8Array, number, number, string, number?][],
+    [publishedMs: number | null, traces: (string | null)[] | null]?,
   ];
+  const [publishedMs, traces] = more ?? [null, null];
+  const columns: Columns = {
+    keys,
+    timesMs: restore(times),
+    origins: restore(origins),
+    ids,
+    values: decodeRows(values),
+  };
+  if (traces !== null) columns.traces = traces;
   return {
     ...toHead(head),
-    columns: { keys, timesMs: restore(times), origins: restore(origins), ids, values: decodeRows(values) },
+    ...(publishedMs === null ? {} : { publishedMs }),
+    columns,
     letters: letters.map(([operator, code, message, letterBytes, origin, index, subject, bytesTotal]) => {
       const letter = { operator, code, message, bytes: letterBytes, origin, index, subject };
       return bytesTotal === undefined ? letter : { ...letter, bytesTotal };

@@ -22,8 +22,8 @@ import {
   type FrameHead,
   type Letter,
   type Progress,
-  sliceColumns,
   REASON_LENGTH_MAX,
+  sliceColumns,
   tryEncodeFrame,
 } from '../record/frame.ts';
 import { seqOfOrigin } from '../record/origin.ts';
@@ -61,10 +61,20 @@ export class Channel {
   #sending = false;
   /** First source sequence of the frame that is on its way. */
   #inFlightFrom = Number.POSITIVE_INFINITY;
+  #publishedMs: (seq: number) => number | null;
   framesSent = 0;
 
-  /** @param options.writer the reader's name, which letters about its records carry */
-  constructor(options: { chain: Chain; frameBytesMax: number; writer: string }) {
+  /**
+   * @param options.writer the reader's name, which letters about its records carry
+   * @param options.publishedMs when the source message at a sequence was published, ms since 1970; null: unknown
+   */
+  constructor(options: {
+    chain: Chain;
+    frameBytesMax: number;
+    writer: string;
+    publishedMs?: (seq: number) => number | null;
+  }) {
+    this.#publishedMs = options.publishedMs ?? (() => null);
     this.#writer = options.writer;
     this.#chain = options.chain;
     this.#frameBytesMax = options.frameBytesMax;
@@ -198,7 +208,9 @@ export class Channel {
     const { values } = this.#columns;
     const front = values[0];
     if (front instanceof LetterRow) {
-      values[0] = new LetterRow(shortened(front.letter, bytes instanceof Uint8Array ? bytes.length - this.#frameBytesMax : null));
+      values[0] = new LetterRow(
+        shortened(front.letter, bytes instanceof Uint8Array ? bytes.length - this.#frameBytesMax : null),
+      );
     } else if (bytes instanceof Uint8Array) {
       const text = `a record of ${bytes.length} bytes is larger than the broker's max_payload allows`;
       this.#refuse(0, new MillraceError('MESSAGE_TOO_LARGE', text));

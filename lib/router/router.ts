@@ -47,6 +47,8 @@ export interface RouterOptions {
   readonly cursor: Cursor;
   /** When the source's stream was made, ms since 1970. */
   bornMs(): number;
+  /** When the source message at a sequence was published, ms since 1970; null: unknown. */
+  publishedMs(seq: number): number | null;
   /** Called when something has landed, so that there may be room again. */
   onLanded(): void;
   onFailed(error: unknown): void;
@@ -63,13 +65,14 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    const { pipeline, writer, log, clock, random, cursor } = options;
+    const { pipeline, writer, log, clock, random, cursor, publishedMs } = options;
     const frameBytesMax = log.messageBytesMax - HEADROOM_BYTES;
     this.#lanes = options.routes.map(route => {
       const stream = channelsStream(pipeline, route.stage);
       const channels = Array.from({ length: route.partitions }, (_, partition) => {
         const subject = channelSubject(pipeline, { ...route, partition, writer });
-        return new Channel({ chain: new Chain({ log, clock, random, stream, subject }), frameBytesMax, writer });
+        const chain = new Chain({ log, clock, random, stream, subject });
+        return new Channel({ chain, frameBytesMax, writer, publishedMs });
       });
       const subject = broadcastSubject(pipeline, { ...route, writer });
       return { route, channels, broadcast: new Chain({ log, clock, random, stream, subject }), told: null };

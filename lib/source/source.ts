@@ -10,6 +10,8 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { placedMessageOf } from '../base/place.ts';
+import type { Meter } from '../observe/meter.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { refusePromise } from '../operator/user-code.ts';
 import type { Log, LogReader, StoredMessage, StreamInfo } from '../port/log.ts';
@@ -39,6 +41,18 @@ export interface SourcePlace {
   readonly bornMs: number;
 }
 
+export interface SourceOptions {
+  readonly spec: SourceSpec;
+  /** Of this source in its pipeline's plan, for origins. */
+  readonly index: number;
+  readonly log: Pick<Log, 'info' | 'read'>;
+  readonly clock: Clock;
+  readonly outlet: SourceOutlet;
+  readonly meter: Meter;
+}
+
+const POLLS_MAX = 256;
+
 export class Source {
   readonly spec: SourceSpec;
   #index: number;
@@ -59,16 +73,20 @@ export class Source {
   /** The bytes of each record of that message; undefined: nobody has asked yet, null: it is one record. */
   #parts: readonly Uint8Array[] | null | undefined;
   #part = 0;
+  #meter: Meter;
+  /** First messages of the last polls, oldest first. */
+  #polls: { readonly seq: number; readonly timeMs: number }[] = [];
+  #lastTimeMs: number | null = null;
   recordsIn = 0;
   bytesIn = 0;
 
-  /** @param index of this source in its pipeline's plan, for origins */
-  constructor(options: { spec: SourceSpec; index: number; log: Pick<Log, 'info' | 'read'>; clock: Clock; outlet: SourceOutlet }) {
+  constructor(options: SourceOptions) {
     this.spec = options.spec;
     this.#index = options.index;
     this.#log = options.log;
     this.#clock = options.clock;
     this.#outlet = options.outlet;
+    this.#meter = options.meter;
   }
 
   /** Where a source that has never run starts. */
@@ -125,9 +143,28 @@ export class Source {
     return this.#maxTimeMs - this.spec.maxOutOfOrderMs;
   }
 
-  /** Messages left to read: 0 at the end of the stream, null while that is not known. */
+  /** Messages left to read, as the broker last said: 0 at the end of the stream, null while that is not known. */
   get lag(): number | null {
-    return this.#reader?.caughtUp === true ? 0 : null;
+    if (this.#reader === null) return null;
+    return this.#reader.caughtUp ? 0 : this.#reader.left;
+  }
+
+  /** How long ago the next unread message was published, ms: 0 at the end of the stream, null while that is not known. */
+  get lagMs(): number | null {
+    if (this.#reader === null) return null;
+    if (this.#reader.caughtUp) return 0;
+    // Where none has arrived yet, the one before it is the nearest that is known.
+    const timeMs = this.#reader.nextTimeMs ?? this.#lastTimeMs;
+    return timeMs === null ? null : Math.max(0, this.#clock.now() - timeMs);
+  }
+
+  /**
+   * When the message at `seq` was published, ms since 1970, or a little earlier: that of the first message of its poll.
+   * Null: it was not read by this source, or too long ago.
+   */
+  publishedMs(seq: number): number | null {
+    for (let i = this.#polls.length - 1; i >= 0; i--) if (this.#polls[i]!.seq <= seq) return this.#polls[i]!.timeMs;
+    return null;
   }
 
   /** Nothing has come for `idleAfterMs` though everything there was has been read. */
@@ -142,6 +179,11 @@ export class Source {
     return this.#bootstrapped;
   }
 
+  /** When the first message of the last poll was published, ms since 1970; null: there was none yet. */
+  get polledMs(): number | null {
+    return this.#polls.at(-1)?.timeMs ?? null;
+  }
+
   /** Passes on what has arrived. Returns the number of messages; 0: nothing was there. Throws what ended the reader. */
   poll(limits: { messagesMax: number; bytesMax: number }): number {
     const reader = this.#reader;
@@ -152,12 +194,21 @@ export class Source {
       return 0;
     }
     this.#lastArrivalMs = this.#clock.monotonic();
+    const before = { records: this.recordsIn, bytes: this.bytesIn };
+    const { seq, timeMs } = messages[0]!;
+    if (this.#polls.length >= POLLS_MAX) this.#polls.splice(0, POLLS_MAX / 2);
+    this.#polls.push({ seq, timeMs });
+    this.#lastTimeMs = messages.at(-1)!.timeMs;
     for (const message of messages) {
       if (this.#matches === null || this.#matches(message.subject)) this.#pass(message);
       this.#position = message.seq;
     }
     this.#outlet.cursor.origin = NO_ORIGIN;
     this.#message = null;
+    this.#meter.read(this.spec.name, {
+      records: this.recordsIn - before.records,
+      bytes: this.bytesIn - before.bytes,
+    });
     return messages.length;
   }
 
@@ -225,7 +276,8 @@ export class Source {
       if (validate !== null) value = validate(value);
       if (time !== null) timeMs = time(value, message);
     } catch (cause) {
-      return this.#reject(isMillraceError(cause) ? cause.code : 'USER_CODE', cause, null);
+      if (isMillraceError(cause)) return this.#reject(cause.code, cause, null);
+      return this.#reject('USER_CODE', new Error(placedMessageOf(cause), { cause }), null);
     }
     if (!(Math.abs(timeMs) <= TIME_MAX_MS)) {
       const text = `the event time ${timeMs} is no number of ms within ${TIME_MAX_MS} of 1970`;

@@ -66,7 +66,8 @@ function importsOf(file: string): Import[] {
   });
 }
 
-const roomOf = (file: string) => dirname(file).split('/').slice(0, 2).join('/');
+/** All of `cmd` is one room, whatever its folders. */
+const roomOf = (file: string) => (file.startsWith('cmd/') ? 'cmd' : dirname(file).split('/').slice(0, 2).join('/'));
 const floorOf = (room: string) => FLOORS.findIndex(rooms => rooms.includes(room));
 const files = [...filesUnder('lib'), ...filesUnder('cmd')];
 const imports = files.flatMap(importsOf);

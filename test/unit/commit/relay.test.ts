@@ -5,6 +5,7 @@ import type { Outbox } from '../../../lib/commit/outbox.ts';
 import { Relay } from '../../../lib/commit/relay.ts';
 import { SharedStream } from '../../../lib/commit/shared-outlet.ts';
 import type { Log } from '../../../lib/port/log.ts';
+import { noMeter } from '../../../lib/observe/meter.ts';
 import { decodeBroadcast, emptyColumns, encodeFrame } from '../../../lib/record/frame.ts';
 import { makeBroker, numbered, rowsOf, sender, sinkOf, withCall } from './rig.ts';
 
@@ -29,6 +30,7 @@ async function makeWorld() {
       relayedThrough: 0,
       inheritedTo: 0,
       onProgress: () => {},
+      meter: noMeter,
       onFailed: error => errors.push(error),
     });
   const last = (subject: string) => broker.stream('MR_p_x_next')!.lastOf(subject);

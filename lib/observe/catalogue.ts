@@ -1,0 +1,206 @@
+/**
+ * The catalogue: every event and every metric there is. Logs, metrics, the tables of this room's README, the dashboard
+ * and the alerts of `deploy/` are all held against it by tests, so a name that is not here does not exist.
+ *
+ * Metrics follow Prometheus: base units (seconds, bytes), `_total` for what only grows. Labels are names out of plans
+ * (pipeline, source, sink, stage), a partition, or a word of a fixed set; never a key or a subject.
+ */
+import type { Level } from './events.ts';
+
+export interface EventEntry {
+  readonly levels: readonly Level[];
+  /** Beside `event` and `level`. `code` and `message` are an error's. */
+  readonly fields: readonly string[];
+  readonly means: string;
+}
+
+const ERROR = ['code', 'message'] as const;
+const TASK = ['pipeline', 'stage', 'partition'] as const;
+
+export const EVENTS = {
+  'worker.started': { levels: ['info'], fields: ['worker', 'active'], means: 'it follows what is deployed' },
+  'worker.stopping': { levels: ['info'], fields: ['signal'], means: 'it was told to end, and hands over' },
+  'worker.stopped': {
+    levels: ['info', 'warn'],
+    fields: ['worker', 'inTime'],
+    means: 'everything is handed over; `warn`: not all of it in time, and the next owner recovers the rest',
+  },
+  'worker.failed': { levels: ['error'], fields: [...ERROR], means: 'it cannot go on, and ends' },
+  'worker.crashed': { levels: ['error'], fields: [...ERROR, 'stack'], means: 'something unexpected; the process ends' },
+  'api.listening': { levels: ['info'], fields: ['address', 'worker'], means: 'the API answers' },
+  'metrics.listening': { levels: ['info'], fields: ['address'], means: 'metrics and probes answer' },
+  'call.failed': { levels: ['warn'], fields: [...ERROR], means: 'a call to the API met something unexpected' },
+  'lease.taken': { levels: ['info'], fields: ['worker', 'holder', 'term'], means: 'this worker is the active one' },
+  'lease.lost': { levels: ['warn'], fields: ['worker', 'holder', 'term'], means: 'another worker is active now' },
+  'lease.unreachable': { levels: ['warn'], fields: [...ERROR], means: 'the lease could not be read or renewed' },
+  'lease.unreleased': { levels: ['warn'], fields: [...ERROR], means: 'the next worker must wait for the lease to end' },
+  'spec.unreadable': { levels: ['error'], fields: [...ERROR], means: 'what is deployed under a name cannot be read' },
+  'registry.troubled': {
+    levels: ['warn'],
+    fields: [...ERROR],
+    means: 'watching the registry failed; it is tried again',
+  },
+  'nats.connected': { levels: ['info'], fields: ['server'], means: 'the connection is back' },
+  'nats.disconnected': { levels: ['warn'], fields: [], means: 'the connection is gone; it is tried again for ever' },
+  'nats.unreachable': {
+    levels: ['warn'],
+    fields: ['retryMs', ...ERROR],
+    means: 'no server answers a worker that starts; it waits',
+  },
+  'nats.refused': { levels: ['error'], fields: ['message'], means: 'the server denies a permission that is needed' },
+  'nats.closed': { levels: ['error'], fields: ['message'], means: 'the connection is closed for good' },
+  'pipeline.started': {
+    levels: ['info'],
+    fields: ['pipeline', 'revision'],
+    means: 'its readers and tasks are on their way',
+  },
+  'pipeline.stopped': { levels: ['info'], fields: ['pipeline', 'revision'], means: 'it is handed over' },
+  'pipeline.failed': {
+    levels: ['warn', 'error'],
+    fields: ['pipeline', 'revision', 'attempt', ...ERROR],
+    means: 'it stopped by itself; `warn`: it is tried again, `error`: not before a person has acted',
+  },
+  'pipeline.deleted': { levels: ['info'], fields: ['pipeline', 'revision', 'purge'], means: 'a delete is carried out' },
+  'pipeline.unplanned': {
+    levels: ['warn'],
+    fields: ['pipeline', ...ERROR],
+    means: 'it is deleted though its file cannot be loaded any more; what its name tells is found',
+  },
+  'reader.opened': {
+    levels: ['info'],
+    fields: ['pipeline', 'reader', 'position'],
+    means: 'it reads on after `position`',
+  },
+  'reader.failed': {
+    levels: ['warn', 'error'],
+    fields: ['pipeline', 'reader', ...ERROR],
+    means: 'it ended; `warn`: it is started again, `error`: the pipeline stops',
+  },
+  'task.restored': {
+    levels: ['info'],
+    fields: [...TASK, 'epoch', 'commits', 'commitsReplayed', 'entries', 'from', 'tookMs'],
+    means: 'it has its state as of its last commit, `from` store, snapshot or nothing, and works',
+  },
+  'task.checkpointed': {
+    levels: ['debug'],
+    fields: [...TASK, 'bytes', 'tookMs'],
+    means: 'a snapshot is durable, so the journal may be cut',
+  },
+  'task.fenced': { levels: ['warn'], fields: [...TASK, ...ERROR], means: 'a newer owner has it' },
+  'task.failed': {
+    levels: ['warn', 'error'],
+    fields: [...TASK, ...ERROR],
+    means: 'it ended; `warn`: it is started again and restores itself, `error`: the pipeline stops',
+  },
+} as const satisfies Record<string, EventEntry>;
+
+export interface MetricEntry {
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly labels: readonly string[];
+  readonly help: string;
+  /** Of a histogram: upper bounds, seconds. */
+  readonly buckets?: readonly number[];
+}
+
+const QUICK = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const END_TO_END = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600];
+const SLOW = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+const SOURCE = ['pipeline', 'source'] as const;
+const SINK = ['pipeline', 'sink'] as const;
+const STAGE = ['pipeline', 'stage'] as const;
+
+export const METRICS = {
+  millrace_source_records_total: {
+    type: 'counter',
+    labels: SOURCE,
+    help: 'Records read from a source; after a restart, what was not committed is read and counted again.',
+  },
+  millrace_source_bytes_total: { type: 'counter', labels: SOURCE, help: 'Payload bytes of the messages read.' },
+  millrace_source_lag_messages: {
+    type: 'gauge',
+    labels: SOURCE,
+    help: 'Messages left to read, as the broker said with its last delivery.',
+  },
+  millrace_source_lag_seconds: {
+    type: 'gauge',
+    labels: SOURCE,
+    help: 'How long ago the next unread message was published (broker timestamp against this clock); 0 when all is read.',
+  },
+  millrace_source_watermark_timestamp_seconds: {
+    type: 'gauge',
+    labels: SOURCE,
+    help: 'Event time up to which a source is taken to be complete, seconds since 1970.',
+  },
+  millrace_source_idle: { type: 'gauge', labels: SOURCE, help: '1: nothing has come for the idleAfter of the source.' },
+  millrace_sink_records_total: { type: 'counter', labels: SINK, help: 'Results that the broker has acknowledged.' },
+  millrace_sink_bytes_total: { type: 'counter', labels: SINK, help: 'Payload bytes of these results.' },
+  millrace_commits_total: {
+    type: 'counter',
+    labels: TASK,
+    help: 'Commits that have landed in the journal of a task.',
+  },
+  millrace_commit_duration_seconds: {
+    type: 'histogram',
+    labels: STAGE,
+    help: 'From sending a commit to its journal to the acknowledgement of the broker.',
+    buckets: QUICK,
+  },
+  millrace_end_to_end_duration_seconds: {
+    type: 'histogram',
+    labels: STAGE,
+    help: 'From the broker timestamp of the oldest source message of a commit (against this clock) to the acknowledgement of all its results; once for each commit that read something and has results.',
+    buckets: END_TO_END,
+  },
+  millrace_task_watermark_timestamp_seconds: {
+    type: 'gauge',
+    labels: TASK,
+    help: 'Event time of a task, seconds since 1970.',
+  },
+  millrace_state_bytes: { type: 'gauge', labels: TASK, help: 'State of a task that is in memory, about.' },
+  millrace_state_entries: { type: 'gauge', labels: TASK, help: 'Entries of state of a task.' },
+  millrace_journal_bytes: { type: 'gauge', labels: TASK, help: 'Journal that no cut has dropped yet, about.' },
+  millrace_journal_commits: { type: 'gauge', labels: TASK, help: 'Commits that no cut has dropped yet.' },
+  millrace_relay_backlog_bytes: {
+    type: 'gauge',
+    labels: TASK,
+    help: 'Commits that are journaled and not wholly sent.',
+  },
+  millrace_checkpoint_duration_seconds: {
+    type: 'histogram',
+    labels: STAGE,
+    help: 'Writing a checkpoint, in the background, from its commit to the local store.',
+    buckets: SLOW,
+  },
+  millrace_checkpoint_bytes_total: { type: 'counter', labels: STAGE, help: 'Bytes of new segments of checkpoints.' },
+  millrace_restore_duration_seconds: {
+    type: 'histogram',
+    labels: STAGE,
+    help: 'From the claim of a task until it works.',
+    buckets: SLOW,
+  },
+  millrace_late_records_total: { type: 'counter', labels: ['pipeline'], help: 'Records that came after their window.' },
+  millrace_dead_letters_total: { type: 'counter', labels: ['pipeline'], help: 'Records that became dead letters.' },
+  millrace_dropped_records_total: {
+    type: 'counter',
+    labels: ['pipeline', 'reason'],
+    help: 'Records that ended without a result: duplicate, filtered, skipped, null-key, null-value.',
+  },
+  millrace_restarts_total: {
+    type: 'counter',
+    labels: ['pipeline', 'part'],
+    help: 'Readers and tasks (part) that ended with an error that passes, and were started again.',
+  },
+  millrace_pipeline_state: {
+    type: 'gauge',
+    labels: ['pipeline', 'state'],
+    help: '1 for the state that a pipeline is in on this worker, 0 for the others. Only the active worker has any.',
+  },
+  millrace_events_total: { type: 'counter', labels: ['event', 'level'], help: 'Events, as the log has them.' },
+  millrace_worker_active: { type: 'gauge', labels: [], help: '1: this worker runs the pipelines; 0: it stands by.' },
+  millrace_worker_ready: { type: 'gauge', labels: [], help: '1: /readyz says yes.' },
+  millrace_nats_connected: { type: 'gauge', labels: [], help: '1: there is a connection to NATS.' },
+  millrace_nats_reconnects_total: { type: 'counter', labels: [], help: 'Connections that came back.' },
+  millrace_build_info: { type: 'gauge', labels: ['version', 'worker'], help: 'Always 1.' },
+} as const satisfies Record<string, MetricEntry>;
+
+export type MetricName = keyof typeof METRICS;
