@@ -36,7 +36,9 @@ export function decompressed(message: {
     if (encoding === '' || encoding === 'identity') continue;
     const decompress = DECOMPRESS.get(encoding);
     if (decompress === undefined) {
-      throw unreadable(`the Content-Encoding ${JSON.stringify(encoding.slice(0, 40))} is not known: gzip, deflate or br`);
+      throw unreadable(
+        `the Content-Encoding ${JSON.stringify(encoding.slice(0, 40))} is not known: gzip, deflate or br`,
+      );
     }
     try {
       data = decompress(data);

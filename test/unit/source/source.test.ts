@@ -1,0 +1,255 @@
+/** A source: what becomes of every message that is not as it should be, and that no one of them moves event time. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { SimClock } from '../../../lib/memory/clock.ts';
+import { MemoryBroker } from '../../../lib/memory/log.ts';
+import { noMeter } from '../../../lib/observe/meter.ts';
+import { newCursor } from '../../../lib/operator/run.ts';
+import type { Letter } from '../../../lib/record/frame.ts';
+import { ndjson } from '../../../lib/record/json.ts';
+import { Source } from '../../../lib/source/source.ts';
+import type { SourceSpec } from '../../../lib/source/spec.ts';
+import { Graph } from '../../../lib/topology/graph.ts';
+import { type FromOptions, streamDraft } from '../../../lib/topology/sources.ts';
+
+interface Got {
+  readonly value: unknown;
+  readonly timeMs: number;
+}
+
+class Rig {
+  readonly clock = new SimClock();
+  readonly broker = new MemoryBroker({ clock: this.clock });
+  readonly got: Got[] = [];
+  readonly letters: Letter[] = [];
+  skipped = 0;
+  readonly source: Source;
+
+  constructor(options: FromOptions<unknown> = {}) {
+    const graph = new Graph();
+    const draft = streamDraft(graph, 'in.>', options);
+    assert.deepEqual(graph.mistakes, []);
+    const spec = { ...draft, name: 'entries', stream: 'IN' } as SourceSpec;
+    this.broker.create({ name: 'IN', subjects: ['in.>'] });
+    this.source = new Source({
+      spec,
+      index: 0,
+      log: this.broker.client('test'),
+      clock: this.clock,
+      meter: noMeter,
+      outlet: {
+        entry: { receive: (_key, value, timeMs) => void this.got.push({ value, timeMs }) },
+        cursor: newCursor(),
+        letter: letter => void this.letters.push(letter),
+        skip: () => void this.skipped++,
+      },
+    });
+  }
+
+  /** Publishes messages and passes them on. */
+  async say(...messages: (string | Uint8Array | { data: string | Uint8Array; headers: Record<string, string> })[]) {
+    for (const message of messages) {
+      const { data, headers } =
+        typeof message === 'string' || message instanceof Uint8Array ? { data: message, headers: undefined } : message;
+      const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+      this.broker.land([{ subject: 'in.a', data: bytes, ...(headers === undefined ? {} : { headers }) }], false);
+    }
+    if (this.source.position === 0 && this.source.bornMs === 0) {
+      const place = { position: 0, watermarkMs: Number.NEGATIVE_INFINITY, bornMs: 0 };
+      await this.clock.runThrough(this.source.open(place, () => {}));
+    }
+    do await this.clock.run(this.clock.monotonic() + 50);
+    while (this.source.poll({ messagesMax: 100, bytesMax: 1 << 26 }) > 0);
+  }
+
+  get codes(): string[] {
+    return this.letters.map(letter => letter.code);
+  }
+}
+
+describe('event time', () => {
+  const at = (at: unknown) => JSON.stringify({ at });
+
+  test('that is absurd makes a dead letter with the reason, and does not move the watermark', async () => {
+    const rig = new Rig({ time: 'at' as never, maxOutOfOrder: '1s' });
+    const nowMs = rig.clock.now();
+    await rig.say(at(nowMs - 5_000));
+    const before = rig.source.watermarkMs;
+    assert.equal(before, nowMs - 6_000);
+    const absurd: readonly [text: string, why: RegExp][] = [
+      [at(nowMs + 86_400_000), /86\d{6} ms ahead of the broker's clock; maxFuture allows 3600000/],
+      [at(2 ** 63), /within 8640000000000000 of 1970/],
+      [at(1e308), /within/],
+      [at(-1e308), /within/],
+      ['{"at":1e999}', /within/],
+      [at('yesterday'), /"yesterday" is neither ms since 1970, nor a Date, nor ISO text/],
+      [at('292277026596-12-04T15:30:08Z'), /neither/],
+      [at('2026-13-45T00:00:00Z'), /neither/],
+      [at('2026-01-01T00:00:00+99:00'), /neither/],
+      [at('x'.repeat(100_000)), /^.{1,200}$/],
+      [at(null), /null/],
+      [at({}), /neither/],
+      [at([1]), /a list/],
+      [at(true), /true/],
+      ['{}', /undefined/],
+      ['{"at":{"toString":1}}', /neither/],
+    ];
+    for (const [text] of absurd) await rig.say(text);
+    assert.equal(rig.source.watermarkMs, before);
+    assert.deepEqual(
+      rig.codes,
+      absurd.map(() => 'RECORD_TIME'),
+    );
+    absurd.forEach(([text, why], i) => {
+      assert.match(rig.letters[i]!.message, why);
+      assert.equal(Buffer.from(rig.letters[i]!.bytes).toString(), text);
+    });
+    assert.equal(rig.got.length, 1);
+  });
+
+  test('a value that has no fields makes a dead letter of user code', async () => {
+    const rig = new Rig({ time: 'at' as never });
+    await rig.say('null', '7', '"text"', '[]');
+    assert.deepEqual(rig.codes, ['USER_CODE', 'RECORD_TIME', 'RECORD_TIME', 'RECORD_TIME']);
+  });
+
+  test('in seconds is read as ms of January 1970: old, and so late where somebody asks, but nothing else is', async () => {
+    const rig = new Rig({ time: 'at' as never });
+    const nowMs = rig.clock.now();
+    await rig.say(at(nowMs), at(Math.floor(nowMs / 1000)), at(nowMs + 1));
+    assert.deepEqual(
+      rig.got.map(({ timeMs }) => timeMs),
+      [nowMs, Math.floor(nowMs / 1000), nowMs + 1],
+    );
+    assert.equal(rig.source.watermarkMs, nowMs + 1);
+  });
+
+  test('as ISO text without a zone is UTC, wherever the worker stands', async () => {
+    const rig = new Rig({ time: 'at' as never, maxFuture: '36500d' });
+    await rig.say(
+      at('2026-01-01'),
+      at('2026-01-01T00:00:00'),
+      at('2026-01-01 00:00:00.000000001'),
+      at('2026-01-01T02:00:00+02:00'),
+      at('-000001-01-01T00:00:00Z'),
+    );
+    const first = Date.UTC(2026, 0, 1);
+    assert.deepEqual(
+      rig.got.map(({ timeMs }) => timeMs),
+      [first, first, first, first],
+    );
+    assert.equal(rig.letters.length, 1);
+  });
+
+  test('at the very edges of what a date can be is accepted', async () => {
+    const rig = new Rig({ time: 'at' as never });
+    await rig.say(at(-8.64e15), at(-0), at(0.9));
+    assert.deepEqual(
+      rig.got.map(({ timeMs }) => timeMs),
+      [-8.64e15, 0, 0],
+    );
+    assert.deepEqual(rig.letters, []);
+  });
+});
+
+describe('user code at the source', () => {
+  test('that is asynchronous is refused wherever it stands, and its failures end nothing', async () => {
+    const failing = async () => Promise.reject(new Error('nobody waits'));
+    for (const options of [{ with: failing }, { time: failing as unknown as () => number }]) {
+      const rig = new Rig(options);
+      await rig.say('{}');
+      assert.deepEqual([rig.codes, rig.got], [['USER_CODE'], []]);
+      assert.match(rig.letters[0]!.message, /returned a promise/);
+    }
+    // Long enough for a rejection that nobody has taken to end the process.
+    await new Promise(resolve => setImmediate(resolve));
+  });
+
+  test('that throws takes one record of a message, and its letter holds that record alone', async () => {
+    const rig = new Rig({
+      format: ndjson(),
+      with: value => {
+        if ((value as { n: number }).n % 2 === 1) throw new Error('odd');
+        return value;
+      },
+    });
+    await rig.say('{"n":0}\n{"n":1}\nbroken\n{"n":2}\n{"n":3}\n');
+    assert.deepEqual(
+      rig.got.map(({ value }) => (value as { n: number }).n),
+      [0, 2],
+    );
+    assert.deepEqual(
+      rig.letters.map(({ code, bytes }) => [code, Buffer.from(bytes).toString()]),
+      [
+        ['RECORD_UNREADABLE', 'broken'],
+        ['USER_CODE', '{"n":1}'],
+        ['USER_CODE', '{"n":3}'],
+      ],
+    );
+  });
+
+  test('that throws at each of 60,000 records of a message does so in a time that is no hang', async () => {
+    const rig = new Rig({
+      format: ndjson(),
+      with: () => {
+        throw new Error('all bad');
+      },
+    });
+    await rig.say('{"n":1}\n'.repeat(60_000));
+    assert.equal(rig.letters.length, 60_000);
+    assert.equal(Buffer.from(rig.letters.at(-1)!.bytes).toString(), '{"n":1}');
+  });
+
+  test('of a source that skips or stops does so', async () => {
+    const skips = new Rig({ onPoison: 'skip' });
+    await skips.say('broken', '{}');
+    assert.deepEqual([skips.skipped, skips.got.length, skips.letters], [1, 1, []]);
+    const stops = new Rig({ onPoison: 'stop' });
+    await assert.rejects(stops.say('{}', 'broken'), { code: 'LIMIT_REACHED', message: /message 2 of IN: not JSON/ });
+  });
+});
+
+describe('a message with headers', () => {
+  test('that says how it is compressed is read, and its letters hold what was in it', async () => {
+    const rig = new Rig({ time: 'at' as never });
+    const now = JSON.stringify({ at: rig.clock.now(), text: 'é' });
+    const packed = (text: string, encoding = 'gzip') => ({
+      data: gzipSync(text),
+      headers: { 'Content-Encoding': encoding },
+    });
+    await rig.say(packed(now), packed('{"at":"never"}'), packed('{}', 'snappy'), packed('{}', 'br'));
+    assert.deepEqual(
+      rig.got.map(({ value }) => JSON.stringify(value)),
+      [now],
+    );
+    assert.deepEqual(rig.codes, ['RECORD_TIME', 'RECORD_UNREADABLE', 'RECORD_UNREADABLE']);
+    assert.equal(Buffer.from(rig.letters[0]!.bytes).toString(), '{"at":"never"}');
+    assert.match(rig.letters[1]!.message, /"snappy" is not known: gzip, deflate or br/);
+    assert.deepEqual(Buffer.from(rig.letters[1]!.bytes), gzipSync('{}'));
+    assert.match(rig.letters[2]!.message, /cannot be decompressed \(br\)/);
+  });
+
+  test('that bursts when it is decompressed is a dead letter', async () => {
+    const rig = new Rig();
+    await rig.say({ data: gzipSync(Buffer.alloc(64 << 20, ' ')), headers: { 'Content-Encoding': 'gzip' } }, '{}');
+    assert.deepEqual(rig.codes, ['RECORD_UNREADABLE']);
+    assert.match(rig.letters[0]!.message, /DECOMPRESSED_BYTES_MAX/);
+    assert.equal(rig.got.length, 1);
+  });
+
+  test('of an unknown content type is read as JSON, and one of a known type as what it says', async () => {
+    const rig = new Rig();
+    const typed = (type: string, data: string | Uint8Array) => ({ data, headers: { 'Content-Type': type } });
+    await rig.say(
+      typed('application/x-unheard-of', '{"a":1}'),
+      typed('', '{"a":2}'),
+      typed('APPLICATION/msgpack', Uint8Array.of(0xc1)),
+    );
+    assert.deepEqual(
+      rig.got.map(({ value }) => value),
+      [{ a: 1 }, { a: 2 }],
+    );
+    assert.match(rig.letters[0]!.message, /not MessagePack/);
+  });
+});
