@@ -98,6 +98,7 @@ export function sum<V>(
   };
 }
 
+/** The least of a number of each record. Anything but a finite number is poison. */
 export function min<V>(of: (value: V) => number): MergingAggregate<V, number, number, number> {
   return {
     kind: 'min',
@@ -110,6 +111,7 @@ export function min<V>(of: (value: V) => number): MergingAggregate<V, number, nu
   };
 }
 
+/** The greatest of a number of each record. Anything but a finite number is poison. */
 export function max<V>(of: (value: V) => number): MergingAggregate<V, number, number, number> {
   return {
     kind: 'max',

@@ -13,12 +13,17 @@ export type WindowSpec =
  * `A` must be what msgpack carries.
  */
 export interface AggregateSpec<V = unknown, X = unknown, A = unknown, R = unknown> {
+  /** Names it in plans. State of one kind is never read as another's. */
   readonly kind: string;
+  /** What of a record the accumulator needs. */
   extract(value: V): X;
+  /** The accumulator of no records. */
   init(): A;
+  /** @param timeMs the record's event time, ms since 1970. */
   add(accumulator: A, extracted: X, timeMs: number): A;
   /** Needed for sessions and for hopping windows by panes. */
   merge?(left: A, right: A): A;
+  /** What the row gets. */
   result(accumulator: A): R;
 }
 
@@ -26,13 +31,17 @@ export type JoinKind = 'inner' | 'left' | 'right' | 'outer' | 'semi' | 'anti';
 
 /** State and timers of a `process` operator, for one key. Values are what msgpack carries. */
 export interface ProcessContext<S, O> {
+  /** The key, as `keyBy` made it. */
   readonly key: unknown;
   /** This key's state; undefined at first. Assign to change, undefined to delete. */
   state: S | undefined;
+  /** A record of the same key for what follows. `timeMs`: its event time; default: that of the record or timer in hand. */
   emit(value: O, options?: { timeMs?: number }): void;
   /** Fires once when the watermark reaches `timeMs`; setting the same name again moves it. */
   setTimer(name: string, timeMs: number): void;
+  /** Nothing happens if there is none of that name. */
   clearTimer(name: string): void;
+  /** Up to here event time has come, ms since 1970; −Infinity at first. */
   readonly watermarkMs: number;
 }
 

@@ -21,12 +21,17 @@ import { json } from './json.ts';
 
 /** An event as records carry it. Extension attributes stand beside the others. */
 export interface CloudEvent<D = unknown> {
+  /** Names the event within its source: a good id for `dedupe`, together with it. */
   readonly id: string;
+  /** Who sent it, a URI reference. */
   readonly source: string;
+  /** What has happened, e.g. `com.example.order.placed`. */
   readonly type: string;
   /** RFC 3339, as it was sent. */
   readonly time: string | undefined;
+  /** What it is about, within the source. */
   readonly subject: string | undefined;
+  /** The event itself, read as its content type says. */
   readonly data: D;
   readonly [extension: string]: unknown;
 }

@@ -3,10 +3,13 @@ import type { Decoder } from '../record/format.ts';
 
 /** What the broker knows of a message, for user functions at the source. */
 export interface MessageMeta {
+  /** The subject that it was published on. */
   readonly subject: string;
+  /** As they were sent, their names too; null: it has none. */
   readonly headers: Readonly<Record<string, string>> | null;
   /** Broker's clock, ms since 1970. */
   readonly timeMs: number;
+  /** Its number in the stream that keeps it. */
   readonly seq: number;
 }
 

@@ -8,6 +8,7 @@ import { Stream, Table } from './stream.ts';
 
 export const PARTITIONS_DEFAULT = 16;
 
+/** What `pipeline` can be told. */
 export interface PipelineOptions {
   /**
    * Into how many slots each stage's keys are cut: the most tasks that can ever share its work. Fixed at the first
@@ -18,9 +19,20 @@ export interface PipelineOptions {
 
 /** What a pipeline begins with. */
 export interface Beginnings {
-  /** The records of a subject (wildcards allowed) that a JetStream stream keeps. */
+  /**
+   * The records of a subject (wildcards allowed) that a JetStream stream keeps. Say what they are, by a type or by a schema;
+   * without either they are `unknown`, and nothing can be read from them before `evolve` or `map` has said more. A type is
+   * the author's word, a schema is checked.
+   *
+   *   from<Order>('shop.order', { time: 'at', maxOutOfOrder: '10m' })
+   *   from('shop.order', { schema: z.object({ id: z.string() }) })
+   */
   from<T = unknown>(subject: string, options?: FromOptions<T>): Stream<T>;
-  /** The rows of a NATS KV bucket, by their keys. */
+  /**
+   * The rows of a NATS KV bucket, by their keys, for joins. Say what they are as for `from`.
+   *
+   *   orders.keyBy('shop').join(table<Shop>('shops'), (order, shop) => ({ ...order, city: shop.city }))
+   */
   table<V = unknown>(bucket: string, options?: TableOptions<V>): Table<string, V>;
 }
 
@@ -29,8 +41,11 @@ const BRAND = Symbol.for('millrace.pipeline');
 /** A pipeline as its author described it: what a pipeline file exports by default. */
 export class Pipeline {
   readonly [BRAND] = true;
+  /** Names all that the pipeline keeps in the broker. */
   readonly name: string;
+  /** Slots of each stage's keys. */
   readonly partitions: number;
+  /** What `build` has described. */
   readonly graph: Graph;
 
   constructor(name: string, options: { partitions: number; graph: Graph }) {
@@ -43,6 +58,10 @@ export class Pipeline {
 /**
  * Describes a pipeline. `build` is called once, now; mistakes in it are reported together when the pipeline is planned.
  * @param name 1 to 40 lower-case letters, digits and '-'; names all that the pipeline keeps in the broker.
+ *
+ *   export default pipeline('hires', ({ from }) => {
+ *     from<Hired>('hr.hired').keyBy('site').window(tumbling('1h')).aggregate({ hires: count() }).to('hires.{site}');
+ *   });
  */
 export function pipeline(
   name: string,
@@ -67,6 +86,7 @@ export function pipeline(
   return new Pipeline(name, { partitions: options.partitions ?? PARTITIONS_DEFAULT, graph });
 }
 
+/** Whether it is what `pipeline` gives, of whichever copy of the library. */
 export function isPipeline(value: unknown): value is Pipeline {
   return typeof value === 'object' && value !== null && (value as Partial<Pipeline>)[BRAND] === true;
 }

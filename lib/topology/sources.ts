@@ -22,6 +22,7 @@ type TimeField<T> = unknown extends T
   ? string
   : { [F in keyof T & string]-?: NonNullable<T[F]> extends number | string | Date ? F : never }[keyof T & string];
 
+/** How a source is read. */
 export interface FromOptions<T> extends Named {
   /** Any Standard Schema (zod, valibot, arktype, …), or `versions(…)`. Without one, values are taken as they come. */
   readonly schema?: StandardSchemaV1<unknown, T>;
@@ -45,9 +46,13 @@ export interface FromOptions<T> extends Named {
   readonly onPoison?: SourceSpec['onPoison'];
 }
 
+/** How a table is read. */
 export interface TableOptions<V> extends Named {
+  /** Any Standard Schema, or `versions(…)`. Without one, values are taken as they come. */
   readonly schema?: StandardSchemaV1<unknown, V>;
+  /** How to read a row's bytes. Default: by its content type, else JSON. */
   readonly format?: Decoder;
+  /** What becomes of a row that cannot be used. Default `deadLetter`. */
   readonly onPoison?: SourceSpec['onPoison'];
 }
 
@@ -123,5 +128,8 @@ export function toMs(time: unknown): number {
     }
   }
   refusePromise(time, 'the time function');
-  throw new MillraceError('RECORD_TIME', `the event time ${shown(time)} is neither ms since 1970, nor a Date, nor ISO text`);
+  throw new MillraceError(
+    'RECORD_TIME',
+    `the event time ${shown(time)} is neither ms since 1970, nor a Date, nor ISO text`,
+  );
 }

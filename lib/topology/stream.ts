@@ -57,7 +57,10 @@ export type KeyedBranches<K, T, N, B> = { readonly [A in keyof B]: KeyedStream<K
   readonly rest: KeyedStream<K, Remaining<T, B>, N>;
 };
 
-/** What streams with and without a key have in common. */
+/**
+ * What streams with and without a key have in common. Functions that authors give are synchronous and pure; a record for
+ * which one throws becomes a dead letter (USER_CODE) that names the line.
+ */
 abstract class Flow<T> {
   readonly [NODE]: GraphPlace;
   declare readonly [VALUE]: T;
@@ -67,8 +70,13 @@ abstract class Flow<T> {
   }
 
   /**
-   * Groups by a field, by several (a tuple), or by what a function returns. Null: the record has no key. A name may
-   * follow: `keyBy(fn, { name: 'by-hour' })`; fields name themselves.
+   * Groups by a field, by several (a tuple), or by what a function returns: texts, numbers, booleans, bigints, or lists
+   * of these; anything else makes the record a dead letter (RECORD_KEY). Null or undefined: the record has no key; nothing
+   * joins it, and windows and `process` refuse it. From here on, the records of a key are handled in one place, in order. A
+   * name may follow: `keyBy(fn, { name: 'by-hour' })`; fields name themselves.
+   *
+   *   orders.keyBy('shop', 'day')
+   *   orders.keyBy(order => order.buyer.id, { name: 'buyer' })
    */
   keyBy<
     const B extends KeyField<T> | ((value: T) => Key | readonly []),
@@ -84,7 +92,11 @@ abstract class Flow<T> {
   /**
    * Publishes each record, exactly once, on the subject that the template makes of it: literal tokens, `{field}`,
    * `{a.field}`, `{key}`, `{partition}`. Subjects that end in `{partition}` have one writer each and are by far the
-   * fastest; all others are shared between the pipeline's tasks.
+   * fastest; all others are shared between the pipeline's tasks. A value that is missing, or cannot be in a subject, makes
+   * the record a dead letter (RECORD_SUBJECT). A stream that takes the subjects is made if there is none.
+   *
+   *   rows.to('analytics.hires.{site}');
+   *   rows.to('analytics.rows.{partition}', { format: 'msgpack' });
    */
   to<const S extends string>(template: SubjectTemplate<S, T>, options: SinkOptions = {}): void {
     const { mode = null, frame = null, format = null, stream = null } = options;
@@ -106,60 +118,90 @@ abstract class Flow<T> {
   }
 }
 
+/** A stream of records of type T without a key. What needs one follows `keyBy`. */
 export class Stream<T> extends Flow<T> {
+  /** Of keyed streams: call `keyBy` first. */
   declare readonly join: CallKeyByFirst;
+  /** Of keyed streams: call `keyBy` first. */
   declare readonly leftJoin: CallKeyByFirst;
+  /** Of keyed streams: call `keyBy` first. */
   declare readonly rightJoin: CallKeyByFirst;
+  /** Of keyed streams: call `keyBy` first. */
   declare readonly outerJoin: CallKeyByFirst;
+  /** Of keyed streams: call `keyBy` first. */
   declare readonly semiJoin: CallKeyByFirst;
+  /** Of keyed streams: call `keyBy` first. */
   declare readonly antiJoin: CallKeyByFirst;
+  /** Of keyed streams: call `keyBy` first. */
   declare readonly window: CallKeyByFirst;
+  /** Of keyed streams: call `keyBy` first. */
   declare readonly process: CallKeyByFirst;
 
-  /** Each record as another one. */
+  /**
+   * Each record as another one.
+   *
+   *   orders.map(order => ({ ...order, total: order.price * order.count }))
+   */
   map<U>(fn: (value: T) => U, options: Named = {}): Stream<U> {
     return new Stream(this.stateless('map', fn, options));
   }
 
-  /** Only the records for which `fn` is true. */
+  /** Only the records for which `fn` is true; a type guard narrows their type. The others are counted as dropped. */
   filter<U extends T>(fn: (value: T) => value is U, options?: Named): Stream<U>;
   filter(fn: (value: T) => boolean, options?: Named): Stream<T>;
   filter(fn: (value: T) => boolean, options: Named = {}): Stream<T> {
     return new Stream(this.stateless('filter', fn, options));
   }
 
-  /** Each record as any number of others. */
+  /**
+   * Each record as any number of others, in order; an empty list for none.
+   *
+   *   orders.flatMap(order => order.lines)
+   */
   flatMap<U>(fn: (value: T) => Iterable<U>, options: Named = {}): Stream<U> {
     return new Stream(this.stateless('flatMap', fn, options));
   }
 
-  /** Validates by a schema, or brings older shapes to the latest (`versions`); what fits none is a dead letter. */
+  /**
+   * Validates by a Standard Schema, or brings older shapes to the latest (`versions`); what fits none is a dead letter
+   * (RECORD_INVALID) with the reasons.
+   */
   evolve<U>(schema: StandardSchemaV1<unknown, U>, options: Named = {}): Stream<U> {
     return new Stream(this.evolved(schema, options));
   }
 
   /**
-   * Drops copies of one event. Copies must share the key of whatever comes next; say `across: 'keys'` if they may not,
-   * which costs a stage of its own.
+   * Drops copies of one event: records of the same `id`, at most `within` apart in event time. Copies must share the key of
+   * whatever comes next; say `across: 'keys'` if they may not, which costs a stage of its own.
+   *
+   *   orders.dedupe({ id: order => order.eventId, within: '1d' })
    */
   dedupe(options: DedupeOptions<T> & { readonly across?: 'keys' }): Stream<T> {
     return new Stream(this.deduped(options));
   }
 
-  /** All records of these streams as one stream. */
+  /** All records of these streams as one stream; each stream's records stay in order among themselves. */
   merge<const O extends readonly StreamOf<unknown>[]>(...others: O): Stream<T | ValueOf<O[number]>> {
     const unkeyed: GraphPlace = { ...this[NODE], keyed: false };
     return new Stream(grow(unkeyed, 'merge', { kind: 'merge' }, {}, placesOf(others)));
   }
 
-  /** Sends each record into the first branch whose predicate is true; `rest` takes what is left. */
+  /**
+   * Sends each record into the first branch whose predicate is true; `rest` takes what is left. Type guards narrow their
+   * branches, and `rest`.
+   *
+   *   const { large, rest } = orders.branch({ large: order => order.total > 1_000 });
+   */
   branch<const B extends Predicates<T>>(branches: B & Takeable<T, B>, options: Named = {}): Branches<T, B> {
     const places = branchArms(this[NODE], branches as unknown as Predicates<never>, options);
     return mapValues(places, place => new Stream(place)) as unknown as Branches<T, B>;
   }
 }
 
-/** A stream whose records have a key of type K. N: the key's fields, as they show in aggregate rows. */
+/**
+ * A stream of records of type T that have a key of type K. N: the key's fields, as they show in aggregate rows. What `map`
+ * and the like make of a record keeps the record's key.
+ */
 export class KeyedStream<K, T, N> extends Flow<T> {
   declare readonly [KEY]: K;
   readonly #fields: readonly string[] | null;
@@ -173,42 +215,62 @@ export class KeyedStream<K, T, N> extends Flow<T> {
     return new KeyedStream(place, this.#fields);
   }
 
+  /** Each record as another one of the same key. */
   map<U>(fn: (value: T) => U, options: Named = {}): KeyedStream<K, U, N> {
     return this.#at(this.stateless('map', fn, options));
   }
 
+  /** Only the records for which `fn` is true; a type guard narrows their type. The others are counted as dropped. */
   filter<U extends T>(fn: (value: T) => value is U, options?: Named): KeyedStream<K, U, N>;
   filter(fn: (value: T) => boolean, options?: Named): KeyedStream<K, T, N>;
   filter(fn: (value: T) => boolean, options: Named = {}): KeyedStream<K, T, N> {
     return this.#at(this.stateless('filter', fn, options));
   }
 
+  /** Each record as any number of others of the same key, in order; an empty list for none. */
   flatMap<U>(fn: (value: T) => Iterable<U>, options: Named = {}): KeyedStream<K, U, N> {
     return this.#at(this.stateless('flatMap', fn, options));
   }
 
+  /**
+   * Validates by a Standard Schema, or brings older shapes to the latest (`versions`); what fits none is a dead letter
+   * (RECORD_INVALID) with the reasons.
+   */
   evolve<U>(schema: StandardSchemaV1<unknown, U>, options: Named = {}): KeyedStream<K, U, N> {
     return this.#at(this.evolved(schema, options));
   }
 
-  /** Drops copies of one event among the records of a key. */
+  /** Drops copies of one event among the records of a key: those of the same `id`, at most `within` apart in event time. */
   dedupe(options: DedupeOptions<T>): KeyedStream<K, T, N> {
     return this.#at(this.deduped(options));
   }
 
+  /**
+   * Sends each record into the first branch whose predicate is true; `rest` takes what is left. Type guards narrow their
+   * branches, and `rest`.
+   */
   branch<const B extends Predicates<T>>(branches: B & Takeable<T, B>, options: Named = {}): KeyedBranches<K, T, N, B> {
     const places = branchArms(this[NODE], branches as unknown as Predicates<never>, options);
     return mapValues(places, place => this.#at(place)) as unknown as KeyedBranches<K, T, N, B>;
   }
 
-  /** All records of these streams, which share their key, as one keyed stream. */
+  /** All records of these streams, whose keys are of one type, as one keyed stream. */
   merge<const O extends readonly KeyedOf<K, unknown>[]>(...others: O): KeyedStream<K, T | ValueOf<O[number]>, N> {
     return this.#at(grow(this[NODE], 'merge', { kind: 'merge' }, {}, placesOf(others)));
   }
 
-  /** Each record with the table's row of the same key; records without one are dropped. */
+  /**
+   * Each record with the table's row of the same key, the latest at that moment; records without one are dropped.
+   *
+   *   orders.keyBy('shop').join(shops, (order, shop) => ({ ...order, city: shop.city }))
+   */
   join<U, R>(table: Table<K, U>, combine: (value: T, row: U) => R, options?: Named): KeyedStream<K, R, N>;
-  /** Every pair of records of the same key whose event times lie within reach of each other. */
+  /**
+   * Every pair of records of the same key whose event times lie within reach of each other, as soon as both are there. The
+   * pair's event time is the later of the two.
+   *
+   *   orders.join(payments, { within: { after: '2h' } }, (order, payment) => ({ ...order, paid: payment.cents }))
+   */
   join<U, R>(other: KeyedOf<K, U>, options: JoinOptions, combine: (left: T, right: U) => R): KeyedStream<K, R, N>;
   join<R>(other: KeyedOf<K, unknown> | Table<K, unknown>, ...rest: JoinArguments): KeyedStream<K, R, N> {
     return this.#join('inner', other, rest);
@@ -259,7 +321,12 @@ export class KeyedStream<K, T, N> extends Flow<T> {
     return this.#at(grow(this[NODE], title, body, options, placesOf([other])));
   }
 
-  /** Cuts event time into windows, for each key. */
+  /**
+   * Cuts event time into windows, for each key; `aggregate` says what to compute in each. A window closes when event time has
+   * passed its end and `grace`; a record for a closed window becomes a late record.
+   *
+   *   orders.keyBy('shop').window(tumbling('1h')).aggregate({ orders: count() })
+   */
   window<const E extends 'final' | 'updates' = 'final'>(
     shape: WindowShape,
     options: WindowOptions<E> = {},
@@ -267,7 +334,16 @@ export class KeyedStream<K, T, N> extends Flow<T> {
     return new WindowedStream<K, T, N, E>(this[NODE], { shape, options, fields: this.#fields });
   }
 
-  /** Code of your own with state and timers for each key. `process<State, Output>({ onRecord, onTimer })`. */
+  /**
+   * Code of your own with state and timers for each key: `process<State, Output>({ onRecord, onTimer })`.
+   *
+   *   clicks.keyBy('user').process<number, { user: string; clicks: number }>({
+   *     onRecord(_, context) {
+   *       context.state = (context.state ?? 0) + 1;
+   *       if (context.state % 100 === 0) context.emit({ user: context.key, clicks: context.state });
+   *     },
+   *   })
+   */
   process<S, O>(options: ProcessOptions<K, T, S, O>): KeyedStream<K, O, N> {
     type Context = KeyedContext<K, S, O>;
     const spec = {
@@ -294,8 +370,11 @@ export type JoinArguments = readonly unknown[];
 /** A keyed stream cut into windows; say what to compute in each. */
 export class WindowedStream<K, T, N, E> {
   readonly [NODE]: GraphPlace;
+  /** Of rows: call `aggregate` first. */
   declare readonly to: CallAggregateFirst;
+  /** Of rows: call `aggregate` first. */
   declare readonly map: CallAggregateFirst;
+  /** Of rows: call `aggregate` first. */
   declare readonly filter: CallAggregateFirst;
   readonly #window: {
     readonly shape: WindowShape;
@@ -315,7 +394,12 @@ export class WindowedStream<K, T, N, E> {
     this.#window = window;
   }
 
-  /** One row for each key and window that had a record: the key's fields, `start`, `end`, and these results. */
+  /**
+   * One row for each key and window that had a record: the key's fields (`key` where a function made it), `start` and `end`
+   * in ms since 1970, and these results by their names. Its event time is that of the window's end.
+   *
+   *   windows.aggregate({ orders: count(), total: sum(order => order.amount) })
+   */
   aggregate<const A extends Aggregates<T>>(aggregates: A): KeyedStream<K, AggregateRow<N, A, E>, N> {
     const { shape, options, fields } = this.#window;
     const spec = aggregateSpec(this[NODE].graph, { shape, options, fields, aggregates });
@@ -324,7 +408,7 @@ export class WindowedStream<K, T, N, E> {
   }
 }
 
-/** The latest row for each key of a NATS KV bucket. */
+/** The latest row, of type V, for each key of a NATS KV bucket: what `join` and `leftJoin` of keyed streams take. */
 export class Table<K, V> {
   readonly [NODE]: GraphPlace;
   declare readonly [ROW]: V;

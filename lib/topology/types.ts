@@ -12,6 +12,7 @@ export type Flat<T> = { [F in keyof T]: T[F] } & unknown;
 
 /** Every operator can be given a name. Without one it is numbered; a name lets its state outlive a reordering. */
 export interface Named {
+  /** 1 to 64 letters, digits, '-' or '_'; unique in the pipeline. */
   readonly name?: string;
 }
 
@@ -97,6 +98,7 @@ type ResultOf<S> = S extends { result(accumulator: never): infer R } ? R : never
 /** A duration for both sides, or one for each; a side that is left out is 0. */
 export type Within = Duration | { readonly before?: Duration; readonly after?: Duration };
 
+/** How far apart, in event time, what is joined may be. */
 export interface JoinOptions extends Named {
   /** How far the right record's event time may lie from the left one's, both ends included. */
   readonly within: Within;
@@ -104,6 +106,7 @@ export interface JoinOptions extends Named {
   readonly grace?: Duration;
 }
 
+/** When windows give their rows. */
 export interface WindowOptions<E extends 'final' | 'updates'> extends Named {
   /** How long after its end a window still takes records, in event time. Default 0. */
   readonly grace?: Duration;
@@ -111,27 +114,35 @@ export interface WindowOptions<E extends 'final' | 'updates'> extends Named {
   readonly emit?: E;
 }
 
+/** What makes a record a copy of another. */
 export interface DedupeOptions<T> {
   /** What copies of one event have in common. */
   readonly id: (value: T) => string | number | bigint;
   /** A record is a copy if one of the same id lies this close to it in event time. */
   readonly within: Duration;
+  /** How far behind event time a record may come and still be judged; one that comes later is late. Default 0. */
   readonly grace?: Duration;
   /** `last`: later copies pass too, as updates. Default `first`. */
   readonly keep?: 'first' | 'last';
+  /** The operator's name. */
   readonly name?: string;
 }
 
 /** What a `process` operator's functions get: this key's state and timers. */
 export interface KeyedContext<K, S, O> extends ProcessContext<S, O> {
+  /** The key, as `keyBy` made it. */
   readonly key: K;
 }
 
+/** The functions of a `process` operator. They are synchronous; one that throws changes nothing. */
 export interface ProcessOptions<K, T, S, O> extends Named {
+  /** Called for each record. `timeMs`: its event time, ms since 1970. */
   onRecord(value: T, context: KeyedContext<K, S, O>, timeMs: number): void;
+  /** Called once for each timer, when event time has come to `timeMs`, which it was set to. */
   onTimer?(name: string, context: KeyedContext<K, S, O>, timeMs: number): void;
 }
 
+/** How results are published. */
 export interface SinkOptions extends Named {
   /** Default: `owned` if the template ends in `{partition}`, else `shared`. */
   readonly mode?: SinkMode;

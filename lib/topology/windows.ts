@@ -6,6 +6,7 @@ import type { Duration } from '../base/duration.ts';
 import type { WindowSpec } from '../operator/spec.ts';
 import type { Graph } from './graph.ts';
 
+/** What `tumbling`, `hopping` and `session` give. */
 export type WindowShape =
   | { readonly kind: 'tumbling'; readonly size: Duration; readonly offset: Duration }
   | { readonly kind: 'hopping'; readonly size: Duration; readonly advance: Duration; readonly offset: Duration }
