@@ -6,7 +6,6 @@
 import { readFileSync } from 'node:fs';
 import { MillraceError, messageOf } from '../lib/base/errors.ts';
 import type { NatsOptions } from '../lib/nats/connection.ts';
-import type { Level } from '../lib/observe/events.ts';
 import { didYouMean } from './nearest.ts';
 import {
   type Kind,
@@ -26,28 +25,35 @@ export type FileValues = ReadonlyMap<SettingName, SettingValue<Setting>>;
 
 export const NO_FILE: FileValues = new Map();
 
-/** The values of `names`. Throws INVALID_ARGUMENT, which names the flag or the variable. */
-export function settle<N extends SettingName>(
-  names: readonly N[],
-  from: { readonly flags?: Flags; readonly file?: FileValues; readonly environment?: 'ignored' } = {},
-): Settings<N> {
-  const values: [string, unknown][] = names.map(name => {
-    const setting: Setting = SETTINGS[name];
-    const flag = from.flags?.[name];
-    if (flag !== undefined) return [name, parse(flag, setting.kind, setting.flag!.split(' ')[0]!)];
-    const variable = from.environment === 'ignored' || setting.variable === null ? null : variableOf(setting.variable);
-    if (variable !== null) return [name, parse(variable, setting.kind, setting.variable!)];
-    return [name, from.file?.get(name) ?? setting.default];
-  });
-  return Object.fromEntries(values) as Settings<N>;
+/** Where a value came from, the strongest first. */
+export const SOURCES = ['flag', 'variable', 'file', 'default'] as const;
+export type Source = (typeof SOURCES)[number];
+
+interface From {
+  readonly flags?: Flags;
+  readonly file?: FileValues;
+  /** `ignored`: somebody named a context, and means all of it. */
+  readonly environment?: 'ignored';
 }
 
-/** Whether any of `names` is given by a flag or, unless ignored, a variable. */
-export function isGiven(names: readonly SettingName[], flags: Flags): boolean {
-  return names.some(name => {
-    const { variable }: Setting = SETTINGS[name];
-    return flags[name] !== undefined || (variable !== null && variableOf(variable) !== null);
-  });
+/** The values of `names`. Throws INVALID_ARGUMENT, which names the flag or the variable. */
+export function settle<N extends SettingName>(names: readonly N[], from: From = {}): Settings<N> {
+  return Object.fromEntries(names.map(name => [name, settleOne(name, from).value])) as Settings<N>;
+}
+
+/** A value and its source. Throws INVALID_ARGUMENT. */
+export function settleOne<N extends SettingName>(
+  name: N,
+  from: From = {},
+): { readonly value: Settings<N>[N]; readonly source: Source } {
+  const setting: Setting = SETTINGS[name];
+  const found = (value: unknown, source: Source) => ({ value: value as Settings<N>[N], source });
+  const flag = from.flags?.[name];
+  if (flag !== undefined) return found(parse(flag, setting.kind, setting.flag?.split(' ')[0] ?? name), 'flag');
+  const variable = from.environment === 'ignored' || setting.variable === null ? null : variableOf(setting.variable);
+  if (variable !== null) return found(parse(variable, setting.kind, setting.variable ?? name), 'variable');
+  const filed = from.file?.get(name);
+  return filed === undefined ? found(setting.default, 'default') : found(filed, 'file');
 }
 
 /** A variable that is empty is not set. */
@@ -150,18 +156,19 @@ export function natsOptions(settings: Settings<(typeof NATS_SETTINGS)[number]>, 
   };
 }
 
-/** The token itself, from its file if need be. Throws INVALID_ARGUMENT. */
-export function tokenOf(token: string | null, file: string | null): string | null {
-  if (token !== null || file === null) return token;
+/** The token, given as such or as its file, whichever has the stronger source. Throws INVALID_ARGUMENT. */
+export function tokenOf(names: 'client' | 'worker', from: From): string | null {
+  const token = settleOne(names === 'client' ? 'token' : 'serverToken', from);
+  const file = settleOne(names === 'client' ? 'tokenFile' : 'serverTokenFile', from);
+  if (file.value === null || SOURCES.indexOf(token.source) <= SOURCES.indexOf(file.source)) return token.value;
   try {
-    const text = readFileSync(file, 'utf8').trim();
+    const text = readFileSync(file.value, 'utf8').trim();
     if (text !== '') return text;
   } catch (error) {
-    throw new MillraceError('INVALID_ARGUMENT', `the token file ${file} cannot be read: ${messageOf(error)}`, {
-      cause: error,
-    });
+    const what = `the token file ${file.value} cannot be read: ${messageOf(error)}`;
+    throw new MillraceError('INVALID_ARGUMENT', what, { cause: error });
   }
-  throw new MillraceError('INVALID_ARGUMENT', `the token file ${file} is empty; write the token into it`);
+  throw new MillraceError('INVALID_ARGUMENT', `the token file ${file.value} is empty; write the token into it`);
 }
 
 /** What the platform says: folders by the XDG rules, and whether colours are wanted. */
@@ -184,78 +191,4 @@ export function strangeVariables(): string[] {
     .filter(name => name.startsWith('MILLRACE_') && !known.includes(name))
     .filter(name => !/^MILLRACE_(.+_)?(PORT|SERVICE_HOST|SERVICE_PORT)(_|$)/.test(name))
     .map(name => `the variable ${name} means nothing to millrace${didYouMean(name, known)}`);
-}
-
-export interface Environment {
-  readonly nats: string;
-  readonly server: string;
-  readonly data: string;
-  readonly listen: string;
-  /** Address that other workers reach this one at, if it differs from `listen`. */
-  readonly advertise: string | null;
-  readonly logLevel: Level;
-  readonly logFormat: 'json' | 'text';
-  /** Path of a nats-server for `dev`; null: it is looked for. */
-  readonly natsServer: string | null;
-  /** Credentials for NATS, whatever was given. */
-  readonly login: Omit<NatsOptions, 'servers' | 'name'>;
-  /** Where this user's caches go. */
-  readonly cacheDir: string;
-}
-
-export const ENVIRONMENT_HELP = `
-Environment (flags win):
-  MILLRACE_NATS         NATS URLs, separated by commas      default nats://127.0.0.1:4222
-  MILLRACE_SERVER       address of a worker's API           default 127.0.0.1:4280
-  MILLRACE_DATA         data folder of a worker             default .millrace/worker
-  MILLRACE_LISTEN       where a worker's API listens        default 127.0.0.1:4280
-  MILLRACE_ADVERTISE    where other workers reach it        default: where it listens
-  MILLRACE_LOG          debug | info | warn | error         default info
-  MILLRACE_LOG_FORMAT   json | text                         default text at a terminal, else json
-  NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS (path of a .creds file), NATS_NKEY (seed),
-  NATS_CA, NATS_CERT, NATS_KEY (paths of PEM files)         how to log in to NATS
-  NATS_SERVER           path of a nats-server for 'dev'     default: looked for`;
-
-/** Throws INVALID_ARGUMENT. */
-export function readEnvironment(): Environment {
-  const env = process.env;
-  const text = (name: string) => (env[name] === undefined || env[name] === '' ? null : env[name]);
-  const login: { -readonly [K in keyof Environment['login']]: Environment['login'][K] } = {};
-  const [user, password, token] = [text('NATS_USER'), text('NATS_PASSWORD'), text('NATS_TOKEN')];
-  const [credentialsFile, nkeySeed] = [text('NATS_CREDS'), text('NATS_NKEY')];
-  if (user !== null) login.user = user;
-  if (password !== null) login.password = password;
-  if (token !== null) login.token = token;
-  if (credentialsFile !== null) login.credentialsFile = credentialsFile;
-  if (nkeySeed !== null) login.nkeySeed = nkeySeed;
-  const [caFile, certFile, keyFile] = [text('NATS_CA'), text('NATS_CERT'), text('NATS_KEY')];
-  if (caFile !== null || certFile !== null) {
-    login.tls = {
-      ...(caFile === null ? {} : { caFile }),
-      ...(certFile === null ? {} : { certFile }),
-      ...(keyFile === null ? {} : { keyFile }),
-    };
-  }
-  const home = text('HOME') ?? '/tmp';
-  return {
-    nats: text('MILLRACE_NATS') ?? 'nats://127.0.0.1:4222',
-    server: text('MILLRACE_SERVER') ?? '127.0.0.1:4280',
-    data: text('MILLRACE_DATA') ?? '.millrace/worker',
-    listen: text('MILLRACE_LISTEN') ?? '127.0.0.1:4280',
-    advertise: text('MILLRACE_ADVERTISE'),
-    logLevel: oneOf('MILLRACE_LOG', text('MILLRACE_LOG') ?? 'info', ['debug', 'info', 'warn', 'error']),
-    logFormat: oneOf('MILLRACE_LOG_FORMAT', text('MILLRACE_LOG_FORMAT') ?? (process.stderr.isTTY ? 'text' : 'json'), [
-      'json',
-      'text',
-    ]),
-    natsServer: text('NATS_SERVER'),
-    login,
-    cacheDir: `${text('XDG_CACHE_HOME') ?? `${home}/.cache`}/millrace`,
-  };
-}
-
-function oneOf<T extends string>(name: string, value: string, values: readonly T[]): T {
-  const found = values.find(one => one === value);
-  if (found !== undefined) return found;
-  throw new MillraceError('INVALID_ARGUMENT', `${name} is ${value}; give one of ${values.join(', ')}`);
 }

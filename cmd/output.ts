@@ -1,31 +1,105 @@
 /**
- * What commands print: tables for people, JSON and YAML for programs, and numbers and times as people read them.
+ * What commands print: tables for people, JSON and YAML for programs, names for scripts; and numbers and times as people
+ * read them. What there is to show of each kind of thing is in `resources.ts`.
  */
 import { stringify } from 'yaml';
-import type { PipelineInfo } from '../lib/control/client.ts';
+import type { Paint, Terminal } from './terminal.ts';
 
-export type OutputFormat = 'table' | 'json' | 'yaml';
+export const FORMATS = ['table', 'wide', 'json', 'yaml', 'name'] as const;
+export type OutputFormat = (typeof FORMATS)[number];
 
-/** `value` for programs, or `text` for people. */
-export function print(format: OutputFormat, value: unknown, text: () => string): void {
-  if (format === 'json') process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
-  else if (format === 'yaml') process.stdout.write(stringify(value));
-  else process.stdout.write(`${text()}\n`);
+export interface Column<T> {
+  readonly head: string;
+  /** Numbers stand to the right. */
+  readonly right?: true;
+  /** Only with `-o wide`. */
+  readonly wide?: true;
+  cell(row: T): string;
+  paint?(row: T): Paint | null;
 }
 
-/** Aligned columns; those whose head starts with `>` are right-aligned. */
-export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const right = heads.map(head => head.startsWith('>'));
-  const lines = [heads.map(head => head.replace(/^>/, '')), ...rows];
-  const widths = heads.map((_, column) => Math.max(...lines.map(line => line[column]?.length ?? 0)));
+/** A kind of thing that can be listed. */
+export interface Resource<T> {
+  /** Singular, as in `pipeline/orders`. */
+  readonly kind: string;
+  readonly columns: readonly Column<T>[];
+  name(row: T): string;
+  /** For programs: names and meanings as in `proto/`. */
+  json(row: T): unknown;
+  /** What to say when there are none, and what to do about it. */
+  readonly none: string;
+}
+
+export interface Format {
+  readonly output: OutputFormat;
+  readonly headers: boolean;
+}
+
+/** `value` for programs, or `text` for people. */
+export function print(terminal: Terminal, output: OutputFormat, value: unknown, text: () => string): void {
+  terminal.out(output === 'json' || output === 'yaml' ? forProgram(output, value) : `${text()}\n`);
+}
+
+export function forProgram(output: 'json' | 'yaml', value: unknown): string {
+  return output === 'json' ? `${JSON.stringify(value, null, 2)}\n` : stringify(value, { lineWidth: 0 });
+}
+
+/** A list; for programs an array. */
+export function printList<T>(terminal: Terminal, resource: Resource<T>, rows: readonly T[], format: Format): void {
+  const { output } = format;
+  if (output === 'json' || output === 'yaml') terminal.out(forProgram(output, rows.map(resource.json)));
+  else if (rows.length === 0) terminal.err(output === 'name' ? '' : `${resource.none}\n`);
+  else terminal.out(`${listText(terminal, resource, rows, format)}\n`);
+}
+
+/** One thing; for programs an object. */
+export function printOne<T>(terminal: Terminal, resource: Resource<T>, row: T, format: Format): void {
+  const { output } = format;
+  if (output === 'json' || output === 'yaml') terminal.out(forProgram(output, resource.json(row)));
+  else terminal.out(`${listText(terminal, resource, [row], format)}\n`);
+}
+
+export function listText<T>(terminal: Terminal, resource: Resource<T>, rows: readonly T[], format: Format): string {
+  if (format.output === 'name') return rows.map(row => `${resource.kind}/${resource.name(row)}`).join('\n');
+  return table(
+    resource.columns.filter(column => format.output === 'wide' || column.wide !== true),
+    rows,
+    { headers: format.headers, terminal },
+  );
+}
+
+/** Aligned columns, without trailing space. */
+export function table<T>(
+  columns: readonly Column<T>[],
+  rows: readonly T[],
+  options: { headers?: boolean; terminal?: Terminal } = {},
+): string {
+  const cells = rows.map(row => columns.map(column => column.cell(row)));
+  const heads = columns.map(column => column.head);
+  const lines = options.headers === false ? cells : [heads, ...cells];
+  const widths = columns.map((_, at) => Math.max(0, ...lines.map(line => line[at]!.length)));
+  const fit = (cell: string, at: number) =>
+    columns[at]!.right === true ? cell.padStart(widths[at]!) : cell.padEnd(at === columns.length - 1 ? 0 : widths[at]!);
+  const painted = (cell: string, at: number, row: T | null) => {
+    if (options.terminal === undefined) return cell;
+    return options.terminal.paint(row === null ? 'bold' : (columns[at]!.paint?.(row) ?? null), cell);
+  };
   return lines
-    .map(line =>
-      line
-        .map((cell, column) => (right[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+    .map((line, index) => {
+      const row = options.headers === false ? rows[index]! : index === 0 ? null : rows[index - 1]!;
+      return line
+        .map((cell, at) => painted(fit(cell, at), at, row))
         .join('  ')
-        .trimEnd(),
-    )
+        .trimEnd();
+    })
     .join('\n');
+}
+
+/** Titles and facts below each other; those that are empty are left out. */
+export function facts(pairs: readonly (readonly [title: string, fact: string])[]): string {
+  const shown = pairs.filter(([, fact]) => fact !== '');
+  const width = Math.max(0, ...shown.map(([title]) => title.length)) + 2;
+  return shown.map(([title, fact]) => `${`${title}:`.padEnd(width)}${fact}`).join('\n');
 }
 
 /** `1234567` → `1,234,567` */
@@ -59,31 +133,15 @@ export function span(durationMs: number): string {
     .join('');
 }
 
+/** How long ago, ms since 1970; `–` for never. */
+export function ago(timeMs: number | null): string {
+  return timeMs === null || timeMs === 0 ? '–' : span(Date.now() - timeMs);
+}
+
 /** Event time as people read it; `–` when there is none. */
 export function time(timeMs: number | null): string {
   if (timeMs === null || Math.abs(timeMs) > 8.64e15) return '–';
   return new Date(timeMs).toISOString().replace('.000Z', 'Z');
-}
-
-/** What all readers together have left to read; null: not known. */
-export function lagOf(pipeline: PipelineInfo): number | null {
-  const lags = pipeline.status.readers.map(reader => reader.lag);
-  if (lags.length === 0 || lags.some(lag => lag === null)) return null;
-  return lags.reduce<number>((sum, lag) => sum + (lag ?? 0), 0);
-}
-
-/** The smallest watermark of readers that are not idle, or of all if all are; null before the first record. */
-export function watermarkOf(pipeline: PipelineInfo): number | null {
-  const { readers, tasks } = pipeline.status;
-  const awake = readers.filter(reader => !reader.idle);
-  const parts: readonly { readonly watermarkMs: number | null }[] =
-    readers.length === 0 ? tasks : awake.length > 0 ? awake : readers;
-  let least: number | null = null;
-  for (const { watermarkMs } of parts) {
-    if (watermarkMs === null) return null;
-    least = least === null ? watermarkMs : Math.min(least, watermarkMs);
-  }
-  return least;
 }
 
 export function optional(value: number | null, show: (value: number) => string): string {

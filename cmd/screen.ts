@@ -5,12 +5,15 @@
 import type { PipelineInfo } from '../lib/control/client.ts';
 import type { Event, Observer } from '../lib/observe/events.ts';
 import { textLine } from '../lib/observe/log.ts';
-import { bytes, count, lagOf, optional, span, time, watermarkOf } from './output.ts';
-import type { OutputRow } from './tail.ts';
+import { bytes, count, optional, span, time } from './output.ts';
+import { lagOf, watermarkOf } from './resources.ts';
+import type { OutputRow, TailedLetter } from './tail.ts';
 
 export interface Screen extends Observer {
   status(pipeline: PipelineInfo): void;
   row(row: OutputRow): void;
+  /** A record that was not processed. */
+  letter(letter: TailedLetter): void;
   /** A line for the person. */
   say(text: string): void;
   stop(): void;
@@ -43,6 +46,7 @@ class Rates {
 
 const ROWS_MAX = 10;
 const TROUBLES_MAX = 5;
+const LETTERS_MAX = 3;
 const DRAW_MS = 200;
 
 /** A block that is drawn anew in place. */
@@ -50,6 +54,7 @@ export function liveScreen(options: ScreenOptions): Screen {
   const rates = new Rates();
   const rows: OutputRow[] = [];
   const troubles: string[] = [];
+  const letters: TailedLetter[] = [];
   let pipeline: PipelineInfo | null = null;
   let drawn = 0;
   let timer: NodeJS.Timeout | null = null;
@@ -63,6 +68,7 @@ export function liveScreen(options: ScreenOptions): Screen {
       ...(pipeline === null ? ['starting …'] : statusLines(pipeline, rates, options.now())),
     ];
     if (rows.length > 0) lines.push('', 'latest results', ...rows.map(row => `  ${row.subject}  ${row.text}`));
+    if (letters.length > 0) lines.push('', 'latest letters', ...letters.flatMap(letterLines));
     if (troubles.length > 0) lines.push('', 'latest warnings', ...troubles.map(line => `  ${line}`));
     lines.push('', 'Ctrl-C stops; the same command goes on from here');
     const width = Math.max(20, options.columns() - 1);
@@ -82,6 +88,11 @@ export function liveScreen(options: ScreenOptions): Screen {
     row(row) {
       rows.push(row);
       if (rows.length > ROWS_MAX) rows.shift();
+      drawSoon();
+    },
+    letter(letter) {
+      letters.push(letter);
+      if (letters.length > LETTERS_MAX) letters.shift();
       drawSoon();
     },
     emit(event) {
@@ -110,11 +121,13 @@ export function plainScreen(options: ScreenOptions): Screen {
   let second = 0;
   let shown = 0;
   let hidden = 0;
+  let lettersShown = 0;
   options.write(`${options.title}\n`);
   const unhide = () => {
     if (hidden > 0) options.write(`  … and ${count(hidden)} more results\n`);
     hidden = 0;
     shown = 0;
+    lettersShown = 0;
   };
   return {
     status(pipeline) {
@@ -133,6 +146,12 @@ export function plainScreen(options: ScreenOptions): Screen {
       if (shown++ < ROWS_MAX) options.write(`  ${row.subject}  ${row.text}\n`);
       else hidden++;
     },
+    letter(letter) {
+      const now = Math.floor(options.now() / 1_000);
+      if (now !== second) unhide();
+      second = now;
+      if (lettersShown++ < LETTERS_MAX) options.write(`${letterLines(letter).join('\n')}\n`);
+    },
     emit(event) {
       // There are as many tasks as partitions: what each of them does is news only when something is wrong.
       if (event.level === 'debug' || (event.level === 'info' && event.partition !== undefined)) return;
@@ -143,6 +162,12 @@ export function plainScreen(options: ScreenOptions): Screen {
     },
     stop: unhide,
   };
+}
+
+/** What was wrong, where (user code names its own line), and with what. */
+function letterLines({ operator, code, message, text }: TailedLetter): string[] {
+  const what = code === null ? message : `${code}: ${message}`;
+  return [`  ${operator}  ${what.replaceAll('\n', ' ')}`, `    ${text.replaceAll('\n', ' ')}`];
 }
 
 function oneLine(event: Event, nowMs: number): string {

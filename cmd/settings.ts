@@ -40,6 +40,7 @@ export interface Setting {
 }
 
 const nats = { file: 'worker', flag: null, kind: 'text', default: null } as const;
+const secret = { ...nats, secret: true } as const;
 
 export const SETTINGS = {
   // a worker
@@ -62,21 +63,9 @@ export const SETTINGS = {
     means: 'NATS servers, separated by commas',
   },
   natsUser: { ...nats, key: 'nats.user', variable: 'NATS_USER', means: 'user name for NATS' },
-  natsPassword: {
-    ...nats,
-    key: 'nats.password',
-    variable: 'NATS_PASSWORD',
-    means: 'password for NATS',
-    secret: true,
-  },
-  natsToken: { ...nats, key: 'nats.token', variable: 'NATS_TOKEN', means: 'token for NATS', secret: true },
-  natsNkey: {
-    ...nats,
-    key: 'nats.nkey',
-    variable: 'NATS_NKEY',
-    means: 'seed of an nkey for NATS',
-    secret: true,
-  },
+  natsPassword: { ...secret, key: 'nats.password', variable: 'NATS_PASSWORD', means: 'password for NATS' },
+  natsToken: { ...secret, key: 'nats.token', variable: 'NATS_TOKEN', means: 'token for NATS' },
+  natsNkey: { ...secret, key: 'nats.nkey', variable: 'NATS_NKEY', means: 'seed of an nkey for NATS' },
   natsCreds: {
     ...nats,
     key: 'nats.creds',

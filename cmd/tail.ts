@@ -1,9 +1,11 @@
 /**
- * The results as they come, for `dev`: reads every output stream from where it ended when the tail was made, and hands on
- * each row as text. Made before the pipeline is deployed, so that its first result is seen; a stream may come later.
+ * The results and letters as they come, for `dev`: reads every output stream, and the stream of letters, from where it
+ * ended when the tail was made, and hands on each row as text. Made before the pipeline is deployed, so that its first
+ * result is seen; a stream may come later.
  */
 import type { SinkSpec } from '../lib/commit/sink-spec.ts';
 import type { Log, LogReader, StoredMessage } from '../lib/port/log.ts';
+import { lettersStream } from '../lib/record/names.ts';
 
 const ROW_CHARACTERS_MAX = 400;
 const TAKE = { messagesMax: 1_000, bytesMax: 1 << 20 };
@@ -13,9 +15,22 @@ export interface OutputRow {
   readonly text: string;
 }
 
+export interface TailedLetter {
+  readonly operator: string;
+  /** Code of the error; null: it was late. */
+  readonly code: string | null;
+  readonly message: string;
+  readonly text: string;
+}
+
+export interface TailOptions {
+  row(row: OutputRow): void;
+  letter(letter: TailedLetter): void;
+}
+
 interface Tailed {
   readonly stream: string;
-  readonly msgpack: boolean;
+  readonly holds: 'text' | 'msgpack' | 'letters';
   readonly from: number;
   reader: LogReader | null;
 }
@@ -23,21 +38,25 @@ interface Tailed {
 export class Tail {
   readonly #log: Log;
   readonly #streams = new Map<string, Tailed>();
-  readonly #row: (row: OutputRow) => void;
+  readonly #options: TailOptions;
 
-  constructor(log: Log, row: (row: OutputRow) => void) {
+  constructor(log: Log, options: TailOptions) {
     this.#log = log;
-    this.#row = row;
+    this.#options = options;
   }
 
   /** Notes where the streams end now; what is known already is left as it is. */
-  async add(sinks: readonly SinkSpec[]): Promise<void> {
-    for (const { stream, format } of sinks) {
-      if (this.#streams.has(stream.name)) continue;
-      const info = await this.#log.info(stream.name);
-      const from = (info?.lastSeq ?? 0) + 1;
-      this.#streams.set(stream.name, { stream: stream.name, msgpack: format === 'msgpack', from, reader: null });
+  async add(plan: { readonly pipeline: string; readonly sinks: readonly SinkSpec[] }): Promise<void> {
+    for (const { stream, format } of plan.sinks) {
+      await this.#note(stream.name, format === 'msgpack' ? 'msgpack' : 'text');
     }
+    await this.#note(lettersStream(plan.pipeline), 'letters');
+  }
+
+  async #note(stream: string, holds: Tailed['holds']): Promise<void> {
+    if (this.#streams.has(stream)) return;
+    const info = await this.#log.info(stream);
+    this.#streams.set(stream, { stream, holds, from: (info?.lastSeq ?? 0) + 1, reader: null });
   }
 
   /** Begins to read the streams that exist by now. Called again and again. */
@@ -57,19 +76,36 @@ export class Tail {
 
   #drain(tailed: Tailed, reader: LogReader): void {
     for (let batch = reader.take(TAKE); batch.length > 0; batch = reader.take(TAKE)) {
-      for (const message of batch) this.#show(message, tailed.msgpack);
+      for (const message of batch) this.#show(message, tailed.holds);
     }
   }
 
-  #show(message: StoredMessage, msgpack: boolean): void {
+  #show(message: StoredMessage, holds: Tailed['holds']): void {
     const { subject, data } = message;
     if (subject.startsWith('_mr.') || data.length === 0) return;
-    if (msgpack) {
-      this.#row({ subject, text: `(${data.length} bytes of msgpack)` });
+    const text = () => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString();
+    if (holds === 'letters') {
+      this.#options.letter(letterOf(message, text()));
       return;
     }
-    for (const line of Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString().split('\n')) {
-      if (line !== '') this.#row({ subject, text: line.slice(0, ROW_CHARACTERS_MAX) });
+    if (holds === 'msgpack') {
+      this.#options.row({ subject, text: `(${data.length} bytes of msgpack)` });
+      return;
+    }
+    for (const line of text().split('\n')) {
+      if (line !== '') this.#options.row({ subject, text: line.slice(0, ROW_CHARACTERS_MAX) });
     }
   }
+}
+
+function letterOf({ headers }: StoredMessage, text: string): TailedLetter {
+  const header = (name: string) => headers?.[name] ?? null;
+  const code = header('Millrace-Error');
+  const late = header('Millrace-Late-By');
+  return {
+    operator: header('Millrace-Operator') ?? '',
+    code,
+    message: code === null ? `late by ${late ?? '?'} ms` : (header('Millrace-Message') ?? ''),
+    text: text.slice(0, ROW_CHARACTERS_MAX),
+  };
 }

@@ -1,12 +1,13 @@
 /** The broker that the demo and the bench start: found as `millrace dev` finds it, as a process of its own. */
 import { join } from 'node:path';
-import { readEnvironment } from '../../cmd/config.ts';
+import { platform, settle } from '../../cmd/config.ts';
 import { type FoundServer, findServer } from '../../lib/nats/find-server.ts';
 import { type NatsServer, startServer } from '../../lib/nats/server.ts';
 
 /** The binary, fetched if need be. Throws SERVER_NOT_FOUND with what was tried. */
 export function findBroker(say: (line: string) => void): Promise<FoundServer> {
-  const { cacheDir, natsServer } = readEnvironment();
+  const { cacheDir } = platform();
+  const { natsServer } = settle(['natsServer']);
   return findServer({ cacheDir: join(cacheDir, 'nats-server'), variable: natsServer ?? undefined, log: say });
 }
 

@@ -27,7 +27,11 @@ test('numbers, sizes, spans and times read as people write them', () => {
 
 test('a table aligns words to the left and numbers to the right, without trailing space', () => {
   const text = table(
-    ['NAME', '>IN', 'NOTE'],
+    [
+      { head: 'NAME', cell: row => row[0]! },
+      { head: 'IN', right: true, cell: row => row[1]! },
+      { head: 'NOTE', cell: row => row[2]! },
+    ],
     [
       ['a', '1', ''],
       ['long', '1,000', 'x'],

@@ -1,0 +1,226 @@
+/**
+ * The kinds of things that can be listed, and what is shown of each: columns for people, and for programs values whose
+ * fields are those of `proto/` by their JSON names. What is not known there is left out; states and levels are words.
+ */
+import type { EventInfo, PipelineInfo } from '../lib/control/client.ts';
+import type { EntryView, LetterView, TableView, TaskView, WorkerView } from '../lib/worker/views.ts';
+import { ago, bytes, type Column, count, optional, type Resource, time } from './output.ts';
+import type { Paint } from './terminal.ts';
+
+/** Without fields that are null, all the way down. */
+export function known(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(known);
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, part]) => (part === null || part === undefined ? [] : [[key, known(part)]])),
+  );
+}
+
+export const pipelines: Resource<PipelineInfo> = {
+  kind: 'pipeline',
+  none: 'no pipelines; deploy one with: millrace deploy FILE',
+  name: pipeline => pipeline.name,
+  json: pipelineJson,
+  columns: [
+    { head: 'NAME', cell: pipeline => pipeline.name },
+    { head: 'STATE', cell: stateOf, paint: pipeline => paintOf(stateOf(pipeline)) },
+    { head: 'REVISION', right: true, cell: pipeline => String(pipeline.revision) },
+    { head: 'IN', right: true, cell: ({ status }) => count(status.counts.in) },
+    { head: 'OUT', right: true, cell: ({ status }) => count(status.counts.out) },
+    { head: 'LATE', right: true, cell: ({ status }) => count(status.counts.late) },
+    {
+      head: 'DEAD',
+      right: true,
+      cell: ({ status }) => count(status.counts.dead),
+      paint: ({ status }) => (status.counts.dead > 0 ? 'warn' : null),
+    },
+    { head: 'LAG', right: true, cell: pipeline => optional(lagOf(pipeline), count) },
+    { head: 'WATERMARK', cell: pipeline => time(watermarkOf(pipeline)) },
+    { head: 'WORKER', cell: pipeline => pipeline.worker ?? '–' },
+    { head: 'AGE', right: true, cell: pipeline => ago(pipeline.deployedAtMs) },
+    { head: 'FILE', wide: true, cell: pipeline => pipeline.file },
+    { head: 'BUNDLE', wide: true, cell: pipeline => pipeline.bundleHash.slice(0, 12) },
+    { head: 'REASON', wide: true, cell: pipeline => pipeline.status.reason?.replaceAll('\n', ' ') ?? '' },
+  ],
+};
+
+/** Field by field, so that what the client adds is not printed before `proto/` says what it is. */
+function pipelineJson({ status, worker, atMs, ...pipeline }: PipelineInfo): unknown {
+  const { state, reason, readers, tasks, counts } = status;
+  return known({ ...pipeline, status: { state, reason, worker, readers, tasks, counts, atMs } });
+}
+
+export const workers: Resource<WorkerView> = {
+  kind: 'worker',
+  none: 'no workers; start one with: millrace worker',
+  name: worker => worker.name,
+  json: known,
+  columns: [
+    { head: 'NAME', cell: worker => worker.name },
+    {
+      head: 'ROLE',
+      cell: worker => (worker.active ? 'active' : 'standby'),
+      paint: worker => (worker.active ? 'good' : null),
+    },
+    { head: 'PIPELINES', right: true, cell: worker => count(worker.pipelines) },
+    { head: 'TASKS', right: true, cell: worker => count(worker.tasks) },
+    { head: 'VERSION', cell: worker => worker.version },
+    { head: 'ADDRESS', cell: worker => worker.address ?? '–' },
+    { head: 'SEEN', right: true, cell: worker => ago(worker.seenAtMs) },
+    { head: 'AGE', right: true, cell: worker => ago(worker.startedAtMs) },
+  ],
+};
+
+export const tasks: Resource<TaskView> = {
+  kind: 'task',
+  none: 'no tasks run; see why with: millrace get pipelines',
+  name: taskName,
+  json: known,
+  columns: [
+    { head: 'NAME', cell: taskName },
+    { head: 'STATE', cell: ({ status }) => status.state, paint: ({ status }) => paintOf(status.state) },
+    { head: 'EPOCH', right: true, cell: ({ status }) => String(status.epoch) },
+    { head: 'COMMITS', right: true, cell: ({ status }) => count(status.commits) },
+    { head: 'IN', right: true, cell: ({ status }) => count(status.recordsIn) },
+    { head: 'OUT', right: true, cell: ({ status }) => count(status.recordsOut) },
+    { head: 'STATE SIZE', right: true, cell: ({ status }) => bytes(status.stateBytes) },
+    { head: 'ENTRIES', right: true, cell: ({ status }) => count(status.stateEntries) },
+    { head: 'WATERMARK', cell: ({ status }) => time(status.watermarkMs) },
+    { head: 'WORKER', wide: true, cell: task => task.worker },
+  ],
+};
+
+/** Its columns within one pipeline: the rest would be the same in each row. */
+export const taskColumns: readonly Column<TaskView>[] = [
+  { head: 'TASK', cell: ({ status }) => `${status.stage}/${status.partition}` },
+  ...tasks.columns.filter(({ head }) => head !== 'NAME' && head !== 'WORKER'),
+];
+
+export const tables: Resource<TableView> = {
+  kind: 'table',
+  none: 'its operators keep no state',
+  name: table => `${table.operator}/${table.table}`,
+  json: known,
+  columns: [
+    { head: 'OPERATOR', cell: table => table.operator },
+    { head: 'TABLE', cell: table => table.table },
+    { head: 'STAGE', cell: table => table.stage },
+    { head: 'ENTRIES', right: true, cell: table => count(table.entries) },
+    { head: 'SIZE', right: true, cell: table => bytes(table.bytes) },
+  ],
+};
+
+const VALUE_CHARACTERS_MAX = 120;
+
+export const entries: Resource<EntryView> = {
+  kind: 'entry',
+  none: 'nothing is remembered',
+  name: entry => `${entry.operator}/${entry.table}/${JSON.stringify(entry.key)}`,
+  json: ({ key, value, ...entry }) => ({ ...entry, key, value }),
+  columns: [
+    { head: 'TABLE', cell: entry => entry.table },
+    { head: 'PARTITION', right: true, cell: entry => String(entry.partition) },
+    { head: 'BUCKET', right: true, cell: entry => String(entry.bucket) },
+    { head: 'KEY', cell: entry => JSON.stringify(entry.key) },
+    { head: 'VALUE', cell: entry => cut(JSON.stringify(entry.value) ?? '–', VALUE_CHARACTERS_MAX) },
+  ],
+};
+
+export const letters: Resource<LetterView> = {
+  kind: 'letter',
+  none: 'no letters',
+  name: letter => String(letter.number),
+  json: letter => known({ ...letter, content: letter.content === null ? null : textOf(letter.content) }),
+  columns: [
+    { head: 'NUMBER', right: true, cell: letter => String(letter.number) },
+    { head: 'KIND', cell: letter => letter.kind, paint: letter => (letter.kind === 'dead' ? 'bad' : 'warn') },
+    { head: 'OPERATOR', cell: letter => letter.operator },
+    { head: 'CODE', cell: letter => letter.code ?? '–' },
+    { head: 'AGE', right: true, cell: letter => ago(letter.atMs) },
+    { head: 'SUBJECT', cell: letter => letter.subject ?? '–' },
+    { head: 'SIZE', right: true, wide: true, cell: letter => bytes(letter.sizeBytes) },
+    { head: 'MESSAGE', cell: letter => cut(letter.message.replaceAll('\n', ' '), VALUE_CHARACTERS_MAX) },
+    {
+      head: 'CONTENT',
+      wide: true,
+      cell: letter => (letter.content === null ? '–' : cut(textOf(letter.content), VALUE_CHARACTERS_MAX)),
+    },
+  ],
+};
+
+const LEVEL_PAINTS: Readonly<Record<string, Paint>> = { debug: 'faint', warn: 'warn', error: 'bad' };
+
+export const events: Resource<EventInfo> = {
+  kind: 'event',
+  none: 'nothing has happened since the worker was started',
+  name: event => event.event,
+  json: event => known(event),
+  columns: [
+    { head: 'TIME', cell: event => time(event.atMs) },
+    { head: 'LEVEL', cell: event => event.level, paint: event => LEVEL_PAINTS[event.level] ?? null },
+    { head: 'PIPELINE', cell: event => event.pipeline ?? '–' },
+    { head: 'EVENT', cell: event => event.event },
+    {
+      head: 'MESSAGE',
+      cell: event =>
+        [
+          event.message.replaceAll('\n', ' '),
+          ...Object.entries(event.fields).map(([key, value]) => `${key}=${plain(value)}`),
+        ]
+          .filter(part => part !== '')
+          .join('  '),
+    },
+  ],
+};
+
+export function taskName({ pipeline, status }: TaskView): string {
+  return `${pipeline}/${status.stage}/${status.partition}`;
+}
+
+export function stateOf(pipeline: PipelineInfo): string {
+  return pipeline.deleting ? 'deleting' : pipeline.status.state;
+}
+
+export function paintOf(state: string): Paint | null {
+  if (state === 'running') return 'good';
+  if (state === 'failed') return 'bad';
+  return state === 'paused' || state === 'stopped' ? 'faint' : 'warn';
+}
+
+/** What all readers together have left to read; null: not known. */
+export function lagOf(pipeline: PipelineInfo): number | null {
+  const lags = pipeline.status.readers.map(reader => reader.lag);
+  if (lags.length === 0 || lags.some(lag => lag === null)) return null;
+  return lags.reduce<number>((sum, lag) => sum + (lag ?? 0), 0);
+}
+
+/** The smallest watermark of readers that are not idle, or of all if all are; null before the first record. */
+export function watermarkOf(pipeline: PipelineInfo): number | null {
+  const { readers, tasks } = pipeline.status;
+  const awake = readers.filter(reader => !reader.idle);
+  const parts: readonly { readonly watermarkMs: number | null }[] =
+    readers.length === 0 ? tasks : awake.length > 0 ? awake : readers;
+  let least: number | null = null;
+  for (const { watermarkMs } of parts) {
+    if (watermarkMs === null) return null;
+    least = least === null ? watermarkMs : Math.min(least, watermarkMs);
+  }
+  return least;
+}
+
+/** As text where it is text, else in base64. */
+export function textOf(content: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(content);
+  } catch {
+    return `base64:${Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString('base64')}`;
+  }
+}
+
+function plain(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+function cut(text: string, max: number): string {
+  return text.length > max ? `${text.slice(0, max - 1)}…` : text;
+}

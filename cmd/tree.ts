@@ -1,0 +1,79 @@
+/**
+ * The tree of commands: which there are, in the order of the help. What each does is in `verbs/`.
+ */
+import { Command, Option } from 'commander';
+import { VERSION } from '../lib/base/package.ts';
+import { EXIT_CODES } from './exit.ts';
+import { COLORS } from './terminal.ts';
+import { type Around, examples } from './verbs/common.ts';
+import { completeVerb, completionVerb } from './verbs/completion.ts';
+import { configVerb } from './verbs/config.ts';
+import { deployVerb, planVerb } from './verbs/deploy.ts';
+import { describeVerb } from './verbs/describe.ts';
+import { eventsVerb } from './verbs/events.ts';
+import { getVerb } from './verbs/get.ts';
+import { lettersVerb } from './verbs/letters.ts';
+import { deleteVerb, pauseVerb, restartVerb, resumeVerb } from './verbs/lifecycle.ts';
+import { stateVerb } from './verbs/state.ts';
+import { versionVerb } from './verbs/version.ts';
+import { devVerb, workerVerb } from './verbs/worker.ts';
+
+/** They end by themselves when they are told to, and say so. */
+const STAYING = ['worker', 'dev'];
+
+const GROUPS = {
+  'Write a pipeline:': [devVerb, planVerb],
+  'Run it:': [workerVerb, deployVerb, pauseVerb, resumeVerb, restartVerb, deleteVerb],
+  'See what it does:': [getVerb, describeVerb, eventsVerb, stateVerb, lettersVerb],
+  'This command:': [configVerb, completionVerb, versionVerb],
+} as const;
+
+export function makeTree(around: Around): Command {
+  const root = new Command('millrace')
+    .description(
+      'Millrace, the stream processor for NATS: exactly-once joins, windows and deduplication over JetStream.',
+    )
+    .version(VERSION)
+    .option('--debug', 'show stack traces with errors')
+    .addOption(
+      new Option('--color <when>', 'colours: auto is at a terminal, unless NO_COLOR is set')
+        .choices(COLORS)
+        .default('auto'),
+    )
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText(
+      'after',
+      examples(
+        ['millrace dev src/pipeline.ts', 'try a pipeline: broker, worker and screen in one'],
+        ['millrace worker --nats nats://nats:4222', 'run a worker'],
+        ['millrace deploy src/pipeline.ts', 'deploy to a cluster'],
+        ['millrace get', 'see what runs'],
+      ) + exitCodes(),
+    );
+  for (const [heading, verbs] of Object.entries(GROUPS)) {
+    for (const verb of verbs) root.addCommand(verb(around).helpGroup(heading));
+  }
+  root.addCommand(
+    completeVerb(around, () => root),
+    { hidden: true },
+  );
+  root.helpCommand(false);
+  for (const command of commandsOf(root)) {
+    command.exitOverride().showHelpAfterError('(see --help)').showSuggestionAfterError();
+  }
+  root.hook('preAction', (_, command) => {
+    // What only asks leaves nothing half done: it goes at once and quietly.
+    if (!STAYING.includes(command.name())) process.once('SIGINT', () => process.exit(EXIT_CODES.interrupted.code));
+  });
+  return root;
+}
+
+/** The command and all below it. */
+export function commandsOf(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(commandsOf)];
+}
+
+function exitCodes(): string {
+  const lines = Object.values(EXIT_CODES).map(({ code, means }) => `  ${String(code).padStart(3)}  ${means}`);
+  return `\nExit codes:\n${lines.join('\n')}\n`;
+}

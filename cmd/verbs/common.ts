@@ -1,0 +1,148 @@
+/**
+ * What the verbs share: options made from the table of settings, examples, the way to a worker and back.
+ */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { MillraceError } from '../../lib/base/errors.ts';
+import type { AdminClient } from '../../lib/control/client.ts';
+import type { Flags } from '../config.ts';
+import { type Target, targetOf } from '../contexts.ts';
+import { FORMATS, type Format, type OutputFormat } from '../output.ts';
+import { CLIENT_SETTINGS, SETTINGS, type Setting, type SettingName } from '../settings.ts';
+import type { Terminal } from '../terminal.ts';
+
+/** What a verb is run in. */
+export interface Around {
+  readonly terminal: Terminal;
+  /** Sets the exit code; 0 unless called. */
+  readonly exit: (code: number) => void;
+}
+
+export type Options = Readonly<Record<string, unknown>>;
+
+/** An option with its default and its variable in the help; its value is settled in `config.ts`. */
+export function settingOption(name: SettingName, means?: string): Option {
+  const setting: Setting = SETTINGS[name];
+  const standard = setting.default === null || setting.default === false ? [] : [`default: ${setting.default}`];
+  const more = means === undefined ? [...standard, ...(setting.variable === null ? [] : [setting.variable])] : [];
+  const words = Array.isArray(setting.kind) ? [`one of ${setting.kind.join(', ')}`] : [];
+  const notes = [...words, ...more].join('; ');
+  return new Option(setting.flag ?? '', `${means ?? setting.means}${notes === '' ? '' : ` (${notes})`}`);
+}
+
+/** The flags among `names` that were given. */
+export function flagsOf(names: readonly SettingName[], options: Options): Flags {
+  const given: [string, string | boolean][] = [];
+  for (const name of names) {
+    const { flag }: Setting = SETTINGS[name];
+    const value = flag === null ? undefined : options[new Option(flag).attributeName()];
+    if (typeof value === 'string' || typeof value === 'boolean') given.push([name, value]);
+  }
+  return Object.fromEntries(given);
+}
+
+const CONNECTION = ['context', ...CLIENT_SETTINGS] as const;
+
+/** Adds the options of all that ask a worker. */
+export function asking(command: Command): Command {
+  for (const name of CONNECTION) {
+    if ((SETTINGS[name] as Setting).flag !== null) command.addOption(settingOption(name).helpGroup('Connection:'));
+  }
+  return command;
+}
+
+/** Adds `-o`; the first format is the default. */
+export function printing(command: Command, formats: readonly OutputFormat[] = ['table', 'json', 'yaml']): Command {
+  command.addOption(
+    new Option('-o, --output <format>', 'how to print')
+      .choices([...formats])
+      .default(formats[0])
+      .helpGroup('Output:'),
+  );
+  if (formats.includes('wide')) {
+    command.addOption(new Option('--no-headers', 'tables without their first line').helpGroup('Output:'));
+  }
+  return command;
+}
+
+export function formatOf(options: Options): Format {
+  return { output: FORMATS.find(format => format === options.output) ?? 'table', headers: options.headers !== false };
+}
+
+/** Where the command is to go. Throws INVALID_ARGUMENT. */
+export function targetFor(options: Options): Target {
+  return targetOf(flagsOf(CONNECTION, options));
+}
+
+export async function openClient(target: Target, timeoutMs?: number): Promise<AdminClient> {
+  const { AdminClient } = await import('../../lib/control/client.ts');
+  const { tls, tlsCa, tlsCert, tlsKey, tlsServerName, token } = target;
+  return new AdminClient({
+    address: target.server,
+    ...(tls
+      ? {
+          tls: {
+            ...(tlsCa === null ? {} : { caFile: tlsCa }),
+            ...(tlsCert === null ? {} : { certFile: tlsCert }),
+            ...(tlsKey === null ? {} : { keyFile: tlsKey }),
+            ...(tlsServerName === null ? {} : { serverName: tlsServerName }),
+          },
+        }
+      : {}),
+    ...(token === null ? {} : { token }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  });
+}
+
+/** Asks the worker that the options name. Throws what the client throws. */
+export async function withClient<T>(options: Options, use: (client: AdminClient) => Promise<T>): Promise<T> {
+  const client = await openClient(targetFor(options));
+  try {
+    return await use(client);
+  } finally {
+    client.close();
+  }
+}
+
+/** Examples for the end of a help text; what stands behind each is optional. */
+export function examples(...lines: (readonly [command: string, what?: string])[]): string {
+  const width = Math.max(...lines.filter(line => line[1] !== undefined).map(([command]) => command.length), 0);
+  const shown = lines.map(([command, what]) =>
+    what === undefined ? `  $ ${command}` : `  $ ${command.padEnd(width)}   # ${what}`,
+  );
+  return `\nExamples:\n${shown.join('\n')}\n`;
+}
+
+/** For `argParser`. */
+export function secondsArgument(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value < 0 || text.trim() === '') {
+    throw new InvalidArgumentError('Give a number of seconds, e.g. 10.');
+  }
+  return value;
+}
+
+/** For `argParser`: a whole number. */
+export function numberArgument(text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('Give a whole number, e.g. 100.');
+  return value;
+}
+
+/** For `argParser`: a whole number, or several separated by commas; may be given again and again. */
+export function numbersArgument(text: string, before: readonly number[] | undefined): readonly number[] {
+  const numbers = text.split(',').map(part => Number(part.trim() === '' ? Number.NaN : part));
+  if (!numbers.every(number => Number.isSafeInteger(number) && number >= 0)) {
+    throw new InvalidArgumentError('Give a whole number, or several separated by commas, e.g. 3,4.');
+  }
+  return [...(before ?? []), ...numbers];
+}
+
+/** Throws INVALID_ARGUMENT: an argument is missing that this kind of thing needs. */
+export function needed(value: string | undefined, what: string, example: string): string {
+  if (value !== undefined) return value;
+  throw new MillraceError('INVALID_ARGUMENT', `${what} is missing; give it, e.g. ${example}`);
+}
+
+export function makeCommand(name: string, description: string, ...shown: Parameters<typeof examples>): Command {
+  return new Command(name).description(description).addHelpText('after', examples(...shown));
+}

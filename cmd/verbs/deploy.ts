@@ -1,0 +1,210 @@
+/**
+ * `plan` and `deploy`: what a file would become, and making it so. A deploy waits until the new revision runs, and says on
+ * standard error how far it is.
+ */
+import { rmSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { sleep, systemClock } from '../../lib/base/clock.ts';
+import { durationMs } from '../../lib/base/duration.ts';
+import { isMillraceError, MillraceError } from '../../lib/base/errors.ts';
+import type { AdminClient, PipelineInfo } from '../../lib/control/client.ts';
+import type { Bundle } from '../../lib/worker/host.ts';
+import { natsOptions, settle } from '../config.ts';
+import { Ended, endingOf } from '../exit.ts';
+import { bytes, print } from '../output.ts';
+import { NATS_SETTINGS } from '../settings.ts';
+import {
+  type Around,
+  asking,
+  flagsOf,
+  formatOf,
+  makeCommand,
+  type Options,
+  printing,
+  settingOption,
+  withClient,
+} from './common.ts';
+
+const LOOK_MS = 250;
+/** So long nobody may answer while we wait: a worker that takes over needs some five seconds. */
+const AWAY_MS = 30_000;
+
+async function bundled(file: string): Promise<Bundle> {
+  const { bundlePipeline } = await import('../../lib/worker/bundle.ts');
+  return bundlePipeline(file);
+}
+
+export function planVerb(around: Around): Command {
+  const command = makeCommand(
+    'plan',
+    'Show what a pipeline would become: stages, partitions, state, streams. Changes nothing.',
+    ['millrace plan src/pipeline.ts', 'also says whether a deploy would be accepted'],
+    ['millrace plan src/pipeline.ts --nats nats://127.0.0.1:4222', 'without any worker'],
+    ['millrace plan src/pipeline.ts -o json'],
+  )
+    .argument('<file>', 'the pipeline, e.g. src/pipeline.ts')
+    .addOption(settingOption('nats', 'ask this broker about streams, without any worker'));
+  return asking(printing(command)).action(async (file: string, options: Options) => {
+    const bundle = await bundled(file);
+    const { output } = formatOf(options);
+    if (options.nats !== undefined) {
+      const planned = await planAlone(bundle, options);
+      return print(around.terminal, output, planned.summary, () => planned.text);
+    }
+    return withClient(options, async client => {
+      const { summary, ...answer } = await client.plan(bundle);
+      print(around.terminal, output, { ...answer, summary }, () => {
+        const deploy = {
+          created: 'a deploy would create it',
+          updated: 'a deploy would update the running pipeline, which goes on from its state',
+          unchanged: 'this very bundle is deployed already',
+          resumed: 'a deploy would go on from the state that a deleted pipeline of this name has left',
+          incompatible: `a deploy would be refused:\n${answer.incompatibilities.map(reason => `  - ${reason}`).join('\n')}`,
+        }[answer.outcome];
+        return `${answer.text}\n\n${deploy}`;
+      });
+    });
+  });
+}
+
+async function planAlone(bundle: Bundle, options: Options) {
+  const [{ connectNats }, { NatsLog }, { pipelineCompiler }] = await Promise.all([
+    import('../../lib/nats/connection.ts'),
+    import('../../lib/nats/log.ts'),
+    import('../../lib/worker/compile.ts'),
+  ]);
+  const dir = await mkdtemp(join(tmpdir(), 'millrace-plan-'));
+  const removed = () => rmSync(dir, { recursive: true, force: true });
+  process.once('exit', removed);
+  try {
+    const link = await connectNats(
+      natsOptions(settle(NATS_SETTINGS, { flags: flagsOf(NATS_SETTINGS, options) }), 'millrace plan'),
+    );
+    try {
+      return await pipelineCompiler({ log: new NatsLog(link), dir }).plan(bundle);
+    } finally {
+      await link.close();
+    }
+  } finally {
+    process.off('exit', removed);
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+export function deployVerb(around: Around): Command {
+  const command = makeCommand(
+    'deploy',
+    'Deploy a pipeline, or a new revision of it, and wait until it runs. The same again changes nothing.',
+    ['millrace deploy src/pipeline.ts'],
+    ['millrace deploy -f src/pipeline.ts --dry-run', 'would it be accepted?'],
+    ['millrace deploy src/pipeline.ts --context prod --timeout 5m'],
+  )
+    .argument('[file]', 'the pipeline, e.g. src/pipeline.ts')
+    .option('-f, --file <file>', 'the same as the argument')
+    .option('--dry-run', 'check everything, change nothing');
+  return asking(printing(waiting(command))).action(async (argument: string | undefined, options: Options) => {
+    const { terminal } = around;
+    const file = fileOf(argument, options.file);
+    const dryRun = options.dryRun === true;
+    const timeoutMs = timeoutOf(options);
+    terminal.err(`bundling ${file}\n`);
+    const bundle = await bundled(file);
+    await withClient(options, async client => {
+      terminal.err(`uploading ${bytes(bundle.code.length)}\n`);
+      const answer = await client.deploy(bundle, { dryRun });
+      const { name, revision } = answer;
+      if (!dryRun && options.wait !== false) await untilRunning({ around, client, name, revision, timeoutMs });
+      print(terminal, formatOf(options).output, answer, () => {
+        const done = `pipeline ${name} ${answer.outcome} (revision ${revision})`;
+        return dryRun ? `${done}: dry run, nothing was changed` : done;
+      });
+    });
+  });
+}
+
+function fileOf(argument: string | undefined, flag: unknown): string {
+  if (argument !== undefined && typeof flag === 'string' && flag !== argument) {
+    throw new MillraceError('INVALID_ARGUMENT', `there are two files, ${argument} and ${flag}; deploy them one by one`);
+  }
+  const file = argument ?? flag;
+  if (typeof file === 'string') return file;
+  throw new MillraceError('INVALID_ARGUMENT', 'which file? give it, e.g. millrace deploy src/pipeline.ts');
+}
+
+/** Adds the options of verbs that wait until a pipeline runs; they do unless told otherwise. */
+export function waiting(command: Command): Command {
+  return command
+    .option('--wait', 'wait until it runs (the default)')
+    .option('--no-wait', 'do not wait until it runs')
+    .option('--timeout <duration>', 'how long to wait, e.g. 90s or 5m', '2m');
+}
+
+export function timeoutOf(options: Options): number {
+  return durationMs(String(options.timeout), '--timeout');
+}
+
+/**
+ * Waits until this revision runs, or is paused. Throws Ended: it failed, it was changed or deleted meanwhile, it took too
+ * long. A worker that is replaced meanwhile is waited for.
+ */
+export async function untilRunning(options: {
+  readonly around: Around;
+  readonly client: AdminClient;
+  readonly name: string;
+  readonly revision: number;
+  readonly timeoutMs: number;
+}): Promise<void> {
+  const { around, client, name, revision, timeoutMs } = options;
+  const deadlineMs = performance.now() + timeoutMs;
+  let said = '';
+  let awaySinceMs: number | null = null;
+  while (true) {
+    let pipeline: PipelineInfo | null = null;
+    try {
+      pipeline = await client.get(name);
+      awaySinceMs = null;
+    } catch (error) {
+      if (!isMillraceError(error) || endingOf(error.code) !== 'unreachable') throw error;
+      awaySinceMs ??= performance.now();
+      if (performance.now() - awaySinceMs > Math.min(AWAY_MS, timeoutMs)) throw error;
+    }
+    if (pipeline !== null) {
+      if (pipeline.revision !== revision) {
+        throw new Ended(
+          'failed',
+          `pipeline ${name} is at revision ${pipeline.revision} by now: somebody has changed it`,
+        );
+      }
+      const { state, reason } = pipeline.status;
+      if (state === 'failed') throw new Ended('failed', `pipeline ${name} has failed: ${reason}`);
+      const progress = progressOf(pipeline);
+      if (progress !== said) around.terminal.err(`${progress}\n`);
+      said = progress;
+      if (state === 'running' && restored(pipeline).done) return;
+      if (state === 'paused') return;
+    }
+    if (performance.now() > deadlineMs) {
+      const where = said === '' ? '' : `, it is still ${said}`;
+      throw new Ended(
+        'timeout',
+        `pipeline ${name} does not run yet${where}; it goes on, look with: millrace get ${name}`,
+      );
+    }
+    await sleep(systemClock, LOOK_MS);
+  }
+}
+
+function restored({ status }: PipelineInfo): { readonly count: number; readonly done: boolean } {
+  const running = status.tasks.filter(task => task.state === 'running').length;
+  return { count: running, done: running === status.tasks.length };
+}
+
+function progressOf(pipeline: PipelineInfo): string {
+  const { state, reason, tasks } = pipeline.status;
+  const restoring = state === 'restoring' || (state === 'running' && !restored(pipeline).done);
+  if (restoring) return `restoring ${restored(pipeline).count}/${tasks.length} tasks`;
+  return reason === null ? state : `${state}: ${reason}`;
+}

@@ -1,0 +1,59 @@
+/**
+ * `events`: what has happened on the active worker, and what happens.
+ */
+import { type Command, Option } from 'commander';
+import type { Level } from '../../lib/observe/events.ts';
+import { printList, table } from '../output.ts';
+import * as resources from '../resources.ts';
+import {
+  type Around,
+  asking,
+  formatOf,
+  makeCommand,
+  numberArgument,
+  type Options,
+  printing,
+  withClient,
+} from './common.ts';
+
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+
+export function eventsVerb(around: Around): Command {
+  const command = makeCommand(
+    'events',
+    'Show what has happened on the active worker, and with --follow what happens.',
+    ['millrace events'],
+    ['millrace events orders --level warn --follow'],
+    ['millrace events --past 1000 -o json'],
+  )
+    .argument('[pipeline]', 'only of this pipeline')
+    .addOption(new Option('--level <level>', 'this level and above').choices(LEVELS).default('info'))
+    .option('--past <count>', 'so many of the past at most; a worker remembers some 1,000', numberArgument, 50)
+    .option('--follow', 'go on with each event as it happens');
+  return asking(printing(command, ['table', 'wide', 'json', 'yaml', 'name'])).action(
+    (pipeline: string | undefined, options: Options) =>
+      withClient(options, async client => {
+        const { terminal } = around;
+        const format = formatOf(options);
+        const which = {
+          level: LEVELS.find((level): level is Level => level === options.level) ?? 'info',
+          past: Number(options.past),
+          ...(pipeline === undefined ? {} : { pipeline }),
+        };
+        if (options.follow !== true) {
+          const events = [];
+          for await (const event of client.events({ ...which, pastOnly: true })) events.push(event);
+          return printList(terminal, resources.events, events, format);
+        }
+        for await (const event of client.events(which)) {
+          const forProgram = format.output === 'json' || format.output === 'yaml';
+          const line = forProgram
+            ? JSON.stringify(resources.events.json(event))
+            : format.output === 'name'
+              ? `event/${event.event}`
+              : table(resources.events.columns, [event], { headers: false, terminal });
+          terminal.out(`${line}\n`);
+        }
+      }),
+  );
+}

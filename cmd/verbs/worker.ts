@@ -1,0 +1,103 @@
+/**
+ * `worker` and `dev`: the commands that run a worker in this process. What they do is in `../worker.ts` and `../dev.ts`.
+ */
+import type { Command } from 'commander';
+import type { Observer } from '../../lib/observe/events.ts';
+import { type FileValues, NO_FILE, natsOptions, platform, settle, settleOne, strangeVariables } from '../config.ts';
+import { readWorkerFile } from '../config-file.ts';
+import { type SettingName, WORKER_SETTINGS } from '../settings.ts';
+import { type Around, flagsOf, makeCommand, type Options, settingOption } from './common.ts';
+
+const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
+  'NATS:': ['nats', 'natsCreds', 'natsCa', 'natsCert', 'natsKey'],
+  'API:': ['listen', 'advertise', 'serverCert', 'serverKey', 'serverClientCa', 'serverTokenFile', 'insecure'],
+  'Worker:': ['workerConfig', 'data', 'replicas', 'stopSeconds', 'metrics', 'logLevel', 'logFormat'],
+};
+
+const DEV_SETTINGS = ['listen', 'metrics', 'stopSeconds', 'natsServer'] as const;
+
+export function workerVerb(around: Around): Command {
+  const command = makeCommand(
+    'worker',
+    'Run a worker: it serves the API, and runs the pipelines or waits to take over.',
+    ['millrace worker', 'against NATS on this machine'],
+    ['millrace worker --nats nats://a:4222,nats://b:4222 --data /var/lib/millrace --listen 0.0.0.0:4280'],
+    ['millrace worker --config worker.yaml', 'settings in a file'],
+  );
+  for (const [heading, names] of Object.entries(HEADINGS)) {
+    for (const name of names) command.addOption(settingOption(name).helpGroup(heading));
+  }
+  return command.action(async (options: Options) => {
+    const flags = flagsOf(['workerConfig', ...WORKER_SETTINGS], options);
+    const path = settle(['workerConfig'], { flags }).workerConfig;
+    const file: FileValues = path === null ? NO_FILE : readWorkerFile(path);
+    const settings = settle(WORKER_SETTINGS, { flags, file });
+    const observer = await logOf(settings);
+    for (const message of strangeVariables()) observer.emit({ event: 'config.ignored', level: 'warn', message });
+    const { servers, ...login } = natsOptions(settings, 'millrace worker');
+    const { workerCommand } = await import('../worker.ts');
+    around.exit(
+      await workerCommand({
+        nats: { ...login, servers },
+        dataDir: settings.data,
+        listen: settings.listen,
+        advertise: settings.advertise,
+        metrics: metricsOf({ flags, file }),
+        stopMs: settings.stopSeconds * 1_000,
+        observer,
+      }),
+    );
+  });
+}
+
+/** Nobody has asked for the usual port: if it is taken, another will do. */
+function metricsOf(from: Parameters<typeof settleOne>[1]) {
+  const { value, source } = settleOne('metrics', from);
+  return value === 'off' ? ('off' as const) : { address: value, orAnyPort: source === 'default' };
+}
+
+async function logOf(settings: {
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  readonly logFormat: 'auto' | 'json' | 'text';
+}): Promise<Observer> {
+  const { jsonLog, textLog } = await import('../../lib/observe/log.ts');
+  const write = (line: string) => void process.stderr.write(line);
+  const log = { level: settings.logLevel, write, now: () => Date.now() };
+  const text = settings.logFormat === 'text' || (settings.logFormat === 'auto' && process.stderr.isTTY);
+  return text ? textLog(log) : jsonLog(log);
+}
+
+export function devVerb(around: Around): Command {
+  const command = makeCommand(
+    'dev',
+    'Try a pipeline: a broker of its own, a worker and a screen in one process. Deploys again what is saved, and goes on where it was stopped.',
+    ['millrace dev src/pipeline.ts'],
+    ['millrace dev src/pipeline.ts --nats nats://127.0.0.1:4222', 'with events that are there already'],
+  )
+    .argument('<file>', 'the pipeline, e.g. src/pipeline.ts')
+    .addOption(settingOption('nats', 'use this broker instead of one of its own'))
+    .addOption(settingOption('data', 'where broker and worker keep their data (default: .millrace in the project)'));
+  for (const name of DEV_SETTINGS) {
+    if (name !== 'natsServer') command.addOption(settingOption(name));
+  }
+  return command.action(async (file: string, options: Options) => {
+    const flags = flagsOf(['nats', 'data', ...DEV_SETTINGS], options);
+    const settings = settle(DEV_SETTINGS, { flags });
+    const { nats, data } = flags;
+    const all = settle(WORKER_SETTINGS, { flags });
+    const { servers, ...login } = natsOptions(all, 'millrace dev');
+    const { devCommand } = await import('../dev.ts');
+    around.exit(
+      await devCommand({
+        file,
+        nats: nats === undefined ? null : { ...login, servers },
+        dataDir: data === undefined ? null : all.data,
+        listen: settings.listen,
+        metrics: metricsOf({ flags }),
+        stopMs: settings.stopSeconds * 1_000,
+        natsServer: settings.natsServer,
+        cacheDir: platform().cacheDir,
+      }),
+    );
+  });
+}
