@@ -23,10 +23,17 @@ const PARTIAL = join(ROOT, `.dist-${process.pid}`);
 /** What can be imported, by the name of its file in `dist`. */
 const LIBRARY = { index: 'lib/index.ts', testing: 'lib/testing.ts', client: 'lib/client.ts' };
 
+/** Programs: what the launchers in `cmd` start, by the launcher's name. */
+const PROGRAMS: Readonly<Record<string, string>> = Object.fromEntries(
+  readdirSync(join(ROOT, 'cmd'))
+    .filter(file => file.endsWith('.mjs'))
+    .map(file => [file.slice(0, -4), `cmd/${file.slice(0, -4)}.ts`]),
+);
+
 async function javascript(): Promise<void> {
   await build({
     absWorkingDir: ROOT,
-    entryPoints: { ...LIBRARY, millrace: 'cmd/millrace.ts' },
+    entryPoints: { ...LIBRARY, ...PROGRAMS },
     outdir: PARTIAL,
     bundle: true,
     splitting: true,
