@@ -15,9 +15,11 @@ import type { Access } from '../lib/control/access.ts';
 import { AdminServer } from '../lib/control/server.ts';
 import { storeError } from '../lib/level/disk.ts';
 import type { LinkStatus, NatsOptions } from '../lib/nats/connection.ts';
-import type { Event, Observer } from '../lib/observe/events.ts';
+import { type Event, type Observer, observers } from '../lib/observe/events.ts';
+import { EventMemory } from '../lib/observe/history.ts';
 import { noMeter } from '../lib/observe/meter.ts';
 import { Commands } from '../lib/worker/commands.ts';
+import { LetterBox } from '../lib/worker/letters.ts';
 import { readinessOf } from '../lib/worker/readiness.ts';
 import { Specs } from '../lib/worker/specs.ts';
 import { Sweep } from '../lib/worker/sweep.ts';
@@ -53,7 +55,9 @@ export interface Node {
 
 /** Throws STORE_IN_USE, STORE_UNAVAILABLE, BROKER_UNAVAILABLE, BROKER_REFUSED, INVALID_ARGUMENT (cannot listen there). */
 export async function startNode(options: NodeOptions): Promise<Node> {
-  const { dataDir, observer, telemetry } = options;
+  const { dataDir, telemetry } = options;
+  const events = new EventMemory(systemClock);
+  const observer = observers(options.observer, events);
   const name = await workerName(dataDir);
   const { replicas = 1 } = options;
   const nats = { ...options.nats, name: `millrace ${name}` };
@@ -124,6 +128,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         nats: () => (ground.link.connected ? { version: ground.link.serverVersion } : null),
       },
       access: options.access ?? {},
+      letters: new LetterBox({ log: ground.log, registry, clock: systemClock }),
+      events,
       healthy: () => ground.link.connected && !stopping,
     });
     const api = server;

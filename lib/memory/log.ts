@@ -224,6 +224,14 @@ export class MemoryLog implements Log {
     return this.#ask(() => this.#existing(stream).trim(subject, before));
   }
 
+  remove({ stream, seq }: { stream: string; seq: number }): Promise<boolean> {
+    return this.#ask(() => this.#existing(stream).remove(seq));
+  }
+
+  count({ stream, subject }: { stream: string; subject: string }): Promise<number> {
+    return this.#ask(() => this.#existing(stream).count(subject));
+  }
+
   streamOf(subject: string): Promise<string | null> {
     return this.#ask(() => {
       const found = this.#broker

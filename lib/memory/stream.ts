@@ -108,6 +108,20 @@ export class MemoryStream {
     this.tell();
   }
 
+  /** Deletes one message. False: it is not there. */
+  remove(seq: number): boolean {
+    if (this.at(seq) === null) return false;
+    this.#delete(seq);
+    this.tell();
+    return true;
+  }
+
+  count(filter: string): number {
+    let count = 0;
+    for (const [subject, seqs] of this.#bySubject) if (matches(filter, subject)) count += seqs.length;
+    return count;
+  }
+
   /** Forgets what is too old. */
   expire(nowMs: number): void {
     const { maxAgeMs } = this.settings;

@@ -21,8 +21,17 @@ import type { NatsLink } from './connection.ts';
 import { encodeHeaders, headerLines, textOf } from './headers.ts';
 import type { NoAnswer, Outgoing, Waiter } from './inbox.ts';
 import { NatsReader } from './reader.ts';
-import { type ApiFailure, errorOf, judgeRefusal, NO_MESSAGE, STREAM_NAME_IN_USE, STREAM_NOT_FOUND } from './refusal.ts';
+import {
+  type ApiFailure,
+  errorOf,
+  isMissing,
+  judgeRefusal,
+  NO_MESSAGE,
+  STREAM_NAME_IN_USE,
+  STREAM_NOT_FOUND,
+} from './refusal.ts';
 import { storedMessageOf, streamConfigOf, streamInfoOf, type WireMessage, type WireStreamInfo } from './streams.ts';
+import { countsOf } from './subject-map.ts';
 
 const BATCH_MESSAGES_MAX = 1_000;
 
@@ -134,6 +143,24 @@ export class NatsLog implements Log {
     // `seq` 0 or 1 reads as "none given" and would delete the whole subject.
     if (before <= 1) return;
     await askOrThrow(this.#link, `STREAM.PURGE.${stream}`, { filter: subject, seq: before });
+  }
+
+  async remove({ stream, seq }: { stream: string; seq: number }): Promise<boolean> {
+    // Beyond its end the server fails as if its store had, which would be asked again.
+    if ((await this.get({ stream, seq })) === null) return false;
+    const topic = `STREAM.MSG.DELETE.${stream}`;
+    // Not overwritten on the disk first: it is to go, it is no secret.
+    const answer = await ask<{ success?: boolean }>(this.#link, topic, { seq, no_erase: true });
+    if (answer.error === undefined) return answer.success === true;
+    if (isMissing(answer.error)) return false;
+    throw errorOf(answer.error, topic);
+  }
+
+  async count({ stream, subject }: { stream: string; subject: string }): Promise<number> {
+    const counts = await countsOf(this.#link, { stream, filter: subject });
+    let sum = 0;
+    for (const count of counts.values()) sum += count;
+    return sum;
   }
 
   async streamOf(subject: string): Promise<string | null> {

@@ -13,6 +13,8 @@ export interface ApiFailure {
 }
 
 export const NO_MESSAGE = 10037;
+const SEQUENCE_NOT_FOUND = 10043;
+const MESSAGE_DELETE_FAILED = 10057;
 export const STREAM_NAME_IN_USE = 10058;
 export const STREAM_NOT_FOUND = 10059;
 const WRONG_LAST_SEQUENCE = 10071;
@@ -63,6 +65,12 @@ export function judgeRefusal(failure: ApiFailure, subject: string): Append {
   if (isPassing(failure) || code === TOO_MANY_REQUESTS)
     return { kind: 'unsure', cause: new Error(`${subject}: ${textOf(failure)}`) };
   throw errorOf(failure, `append to ${subject}`);
+}
+
+/** The message to be deleted is not there: the server says so in one of three ways, the last with its store's reason. */
+export function isMissing({ err_code: errCode, description }: ApiFailure): boolean {
+  if (errCode === NO_MESSAGE || errCode === SEQUENCE_NOT_FOUND) return true;
+  return errCode === MESSAGE_DELETE_FAILED && /not found|no message|deleted/i.test(description ?? '');
 }
 
 /** The error for a refused request of ours. */

@@ -31,22 +31,27 @@ export async function land(log: Log, message: NewMessage): Promise<Exclude<Appen
   }
 }
 
-/** The subjects that the stream holds, asked of its leader; sorted. A page of the broker's answer holds 100,000. */
-export async function subjectsOf(
+/** The subjects that the stream holds, asked of its leader; sorted. */
+export async function subjectsOf(link: NatsLink, options: { stream: string; filter: string }): Promise<string[]> {
+  return [...(await countsOf(link, options)).keys()].sort();
+}
+
+/** How many messages of each subject the stream holds. A page of the broker's answer has 100,000 subjects. */
+export async function countsOf(
   link: NatsLink,
   { stream, filter }: { stream: string; filter: string },
-): Promise<string[]> {
-  const subjects: string[] = [];
-  for (let total = 1; subjects.length < total; ) {
+): Promise<Map<string, number>> {
+  const counts = new Map<string, number>();
+  for (let total = 1; counts.size < total; ) {
     const page = await askOrThrow<{ total?: number; state: { subjects?: Record<string, number> | null } }>(
       link,
       `STREAM.INFO.${stream}`,
-      { subjects_filter: filter, offset: subjects.length },
+      { subjects_filter: filter, offset: counts.size },
     );
-    const names = Object.keys(page.state.subjects ?? {});
-    if (names.length === 0) break;
-    subjects.push(...names);
+    const found = Object.entries(page.state.subjects ?? {});
+    if (found.length === 0) break;
+    for (const [subject, count] of found) counts.set(subject, count);
     total = page.total ?? 0;
   }
-  return subjects.sort();
+  return counts;
 }

@@ -164,6 +164,14 @@ class WatchedLog implements Log {
     return this.#log.trim(options);
   }
 
+  remove(options: { stream: string; seq: number }): Promise<boolean> {
+    return this.#log.remove(options);
+  }
+
+  count(options: { stream: string; subject: string }): Promise<number> {
+    return this.#log.count(options);
+  }
+
   streamOf(subject: string): Promise<string | null> {
     return this.#log.streamOf(subject);
   }

@@ -135,6 +135,8 @@ export interface Log {
   trim(options: { stream: string; subject: string; before: number }): Promise<void>;
   /** Deletes one message, wherever in the stream it is; its sequence is not used again. True: it was there. */
   remove(options: { stream: string; seq: number }): Promise<boolean>;
+  /** How many messages the stream keeps of `subject` (may have wildcards). */
+  count(options: { stream: string; subject: string }): Promise<number>;
   /** Name of the stream that keeps `subject` (may have wildcards), or null. */
   streamOf(subject: string): Promise<string | null>;
   info(stream: string): Promise<StreamInfo | null>;

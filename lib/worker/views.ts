@@ -2,7 +2,7 @@
  * What can be seen of a cluster beside its pipelines: workers, tasks, state, letters, events. Plain values, made here, passed
  * on by the API, drawn by the CLI. Times are ms since 1970.
  */
-import type { Event } from '../observe/events.ts';
+import type { SeenEvent } from '../observe/history.ts';
 import type { TaskStatus } from '../observe/status.ts';
 import type { Key } from '../record/key.ts';
 
@@ -132,10 +132,7 @@ export interface Letters {
   discard(filter: LetterFilter, options: { dryRun: boolean }): AsyncIterable<DiscardProgress>;
 }
 
-export interface SeenEvent {
-  readonly atMs: number;
-  readonly event: Event;
-}
+export type { SeenEvent } from '../observe/history.ts';
 
 /** The last events of this worker, and each that follows. */
 export interface EventHistory {

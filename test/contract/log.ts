@@ -249,6 +249,39 @@ export function logContract(name: string, makeRig: () => Promise<LogRig>): void 
       });
     });
 
+    describe('remove', () => {
+      test('deletes one message wherever it is, once, and nothing else', async () => {
+        for (const data of ['1', '2', '3', '4']) await place.append(data === '2' ? 'b' : 'a', data);
+        assert.equal(await place.log.remove({ stream: place.stream, seq: 3 }), true);
+        assert.equal(await place.log.remove({ stream: place.stream, seq: 3 }), false);
+        assert.equal(await place.log.remove({ stream: place.stream, seq: 1 }), true);
+        assert.equal(await place.log.remove({ stream: place.stream, seq: 0 }), false);
+        assert.equal(await place.log.remove({ stream: place.stream, seq: 99 }), false);
+        assert.equal(await place.log.get({ stream: place.stream, seq: 3 }), null);
+        const kept = await take(place.read({ from: 1, gaps: 'allow' }), 2);
+        assert.deepEqual(texts(kept), ['2', '4']);
+        assert.equal((await place.log.info(place.stream))?.messages, 2);
+        assert.equal(await place.append('a', '5'), 5);
+      });
+
+      test('shows in the count of a subject, with wildcards or without', async () => {
+        for (const subject of ['a.x', 'a.y', 'a.x', 'b.x']) await place.append(subject, '1');
+        const count = (subject: string) => place.log.count({ stream: place.stream, subject: `${place.s}.${subject}` });
+        assert.deepEqual(await Promise.all([count('a.*'), count('a.x'), count('>'), count('c')]), [3, 2, 4, 0]);
+        await place.log.remove({ stream: place.stream, seq: 3 });
+        assert.deepEqual(await Promise.all([count('a.*'), count('a.x'), count('>')]), [2, 1, 3]);
+      });
+
+      test('leaves the fences of other subjects standing, and throws for a stream that does not exist', async () => {
+        const fenced = await place.append('chain', '1', 0);
+        const other = await place.append('a', '2');
+        await place.log.remove({ stream: place.stream, seq: other });
+        await place.append('chain', '3', fenced);
+        const missing = (error: unknown) => isMillraceError(error, 'STREAM_MISSING');
+        await assert.rejects(place.log.remove({ stream: 'NONE', seq: 1 }), missing);
+      });
+    });
+
     describe('trim', () => {
       test('deletes what is below the sequence, of that subject only', async () => {
         for (const data of ['1', '2', '3', '4', '5', '6'])

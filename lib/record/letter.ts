@@ -1,0 +1,91 @@
+/**
+ * Letters as messages: the names of their headers, read by whoever shows and replays them, and what a replay publishes.
+ *
+ * `Millrace-Content` says what a dead letter holds, which decides whether it can be published again:
+ * - `message`  the message as the service sent it (without its content encoding)
+ * - `record`   one record of a message that held several, as bytes that its source reads
+ * - `value`    the value as JSON, as it was when it failed: operators had changed it already
+ * Headers of the original message travel along as `Millrace-Header-<name>`.
+ */
+import type { Headers, StoredMessage } from '../port/log.ts';
+import { HEADER_REPLAY, replayText } from './replay.ts';
+
+export const HEADER_CONTENT = 'Millrace-Content';
+/** The dedupe operators that had let the record pass, as `dedupe-1 dedupe-2`. */
+export const HEADER_PASSED = 'Millrace-Passed';
+export const ORIGINAL_PREFIX = 'Millrace-Header-';
+/** Original headers that a letter carries along, in bytes; beyond it only the content type is. */
+const ORIGINAL_BYTES_MAX = 1_000;
+
+export type LetterContent = 'message' | 'record' | 'value';
+
+/** Not worth carrying along, or untrue of what is published again: the broker's, ours, and how the bytes were packed. */
+const LEFT_OUT = /^(nats-|millrace-|kv-operation$|content-encoding$|content-length$)/i;
+
+/** The headers of an original message as a letter carries them. */
+export function carriedHeaders(headers: Headers | null): Record<string, string> {
+  const carried: Record<string, string> = {};
+  let bytes = 0;
+  for (const name in headers) {
+    if (LEFT_OUT.test(name)) continue;
+    const value = headers[name]!;
+    const size = Buffer.byteLength(name) + Buffer.byteLength(value);
+    const isType = name.toLowerCase() === 'content-type';
+    if (!isType && bytes + size > ORIGINAL_BYTES_MAX) continue;
+    if (isType && size > ORIGINAL_BYTES_MAX) continue;
+    bytes += size;
+    carried[ORIGINAL_PREFIX + name] = value;
+  }
+  return carried;
+}
+
+/** A letter as it lies in its stream. */
+export interface ReadLetter {
+  readonly kind: 'dead' | 'late';
+  readonly operator: string;
+  /** Null for late records. */
+  readonly code: string | null;
+  readonly message: string;
+  /** Null: it was made by the pipeline, or is a late record. */
+  readonly subject: string | null;
+  readonly index: number;
+  readonly truncated: boolean;
+  readonly content: LetterContent;
+}
+
+/** Null: the message is no letter (a marker). */
+export function readLetter(message: StoredMessage): ReadLetter | null {
+  const [first, , kind, ...operator] = message.subject.split('.');
+  if (first !== 'millrace' || (kind !== 'dead' && kind !== 'late')) return null;
+  const headers = message.headers ?? {};
+  const content = headers[HEADER_CONTENT] as LetterContent | undefined;
+  return {
+    kind,
+    operator: operator.join('.'),
+    code: kind === 'dead' ? (headers['Millrace-Error'] ?? '') : null,
+    message: kind === 'dead' ? (headers['Millrace-Message'] ?? '') : lateText(headers),
+    subject: headers['Millrace-Subject'] ?? null,
+    index: Number(headers['Millrace-Index'] ?? 0),
+    truncated: headers['Millrace-Truncated'] !== undefined,
+    // Before letters said so, only a message that held one record was kept as it came.
+    content: content ?? (kind === 'dead' && headers['Millrace-Subject'] !== undefined ? 'message' : 'value'),
+  };
+}
+
+function lateText(headers: Headers): string {
+  return `${headers['Millrace-Late-By'] ?? '?'} ms late; its time is ${headers['Millrace-Time'] ?? 'unknown'}`;
+}
+
+/** The headers under which a letter's content is published again. */
+export function replayHeaders(pipeline: string, message: StoredMessage): Record<string, string> {
+  const letter = message.headers ?? {};
+  const headers: Record<string, string> = {};
+  for (const name in letter) {
+    if (name.startsWith(ORIGINAL_PREFIX)) headers[name.slice(ORIGINAL_PREFIX.length)] = letter[name]!;
+  }
+  if (readLetter(message)?.content === 'value') headers['Content-Type'] = 'application/json';
+  const passed = (letter[HEADER_PASSED] ?? '').split(' ').filter(operator => operator !== '');
+  headers[HEADER_REPLAY] = replayText(pipeline, { number: message.seq, passed });
+  headers['Nats-Msg-Id'] = `millrace-replay-${pipeline}-${message.seq}`;
+  return headers;
+}
