@@ -152,6 +152,15 @@ export const SETTINGS = {
     default: null,
     means: 'clients need a certificate by one of these, PEM',
   },
+  serverCa: {
+    file: 'worker',
+    key: 'tls.ca',
+    flag: '--tls-ca <file>',
+    variable: 'MILLRACE_TLS_CA',
+    kind: 'path',
+    default: null,
+    means: "trusts the other workers' certificates, if not by tls.clientCa",
+  },
   serverToken: {
     file: 'worker',
     key: 'token',
@@ -347,47 +356,20 @@ export type Settings<N extends SettingName> = {
   readonly [K in N]: SettingValue<(typeof SETTINGS)[K]>;
 };
 
-const NATS_LOGIN = [
-  'natsUser',
-  'natsPassword',
-  'natsToken',
-  'natsNkey',
-  'natsCreds',
-  'natsCa',
-  'natsCert',
-  'natsKey',
-] as const;
-
 /** What it takes to reach NATS. */
-export const NATS_SETTINGS = ['nats', ...NATS_LOGIN] as const;
+export const NATS_SETTINGS = [
+  ...(['nats', 'natsUser', 'natsPassword', 'natsToken', 'natsNkey'] as const),
+  ...(['natsCreds', 'natsCa', 'natsCert', 'natsKey'] as const),
+] as const;
 
 /** What a worker is run with. */
 export const WORKER_SETTINGS = [
   ...NATS_SETTINGS,
-  'data',
-  'listen',
-  'advertise',
-  'serverCert',
-  'serverKey',
-  'serverClientCa',
-  'serverToken',
-  'serverTokenFile',
-  'insecure',
-  'metrics',
-  'replicas',
-  'logLevel',
-  'logFormat',
-  'stopSeconds',
+  ...(['data', 'listen', 'advertise', 'metrics', 'replicas', 'logLevel', 'logFormat', 'stopSeconds'] as const),
+  ...(['serverCert', 'serverKey', 'serverClientCa', 'serverCa', 'serverToken', 'serverTokenFile', 'insecure'] as const),
 ] as const;
 
 /** What it takes to reach a worker's API. */
 export const CLIENT_SETTINGS = [
-  'server',
-  'tls',
-  'tlsCa',
-  'tlsCert',
-  'tlsKey',
-  'tlsServerName',
-  'token',
-  'tokenFile',
+  ...(['server', 'tls', 'tlsCa', 'tlsCert', 'tlsKey', 'tlsServerName', 'token', 'tokenFile'] as const),
 ] as const;

@@ -2,17 +2,40 @@
  * `worker` and `dev`: the commands that run a worker in this process. What they do is in `../worker.ts` and `../dev.ts`.
  */
 import type { Command } from 'commander';
+import { MillraceError } from '../../lib/base/errors.ts';
+import type { Access } from '../../lib/control/access.ts';
 import type { Observer } from '../../lib/observe/events.ts';
-import { type FileValues, NO_FILE, natsOptions, platform, settle, settleOne, strangeVariables } from '../config.ts';
+import {
+  type FileValues,
+  NO_FILE,
+  natsOptions,
+  platform,
+  settle,
+  settleOne,
+  strangeVariables,
+  tokenOf,
+} from '../config.ts';
 import { readWorkerFile } from '../config-file.ts';
-import { type SettingName, WORKER_SETTINGS } from '../settings.ts';
+import { type SettingName, type Settings, WORKER_SETTINGS } from '../settings.ts';
 import { type Around, flagsOf, makeCommand, type Options, settingOption } from './common.ts';
 
 const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
   'NATS:': ['nats', 'natsCreds', 'natsCa', 'natsCert', 'natsKey'],
-  'API:': ['listen', 'advertise', 'serverCert', 'serverKey', 'serverClientCa', 'serverTokenFile', 'insecure'],
+  'API:': [
+    'listen',
+    'advertise',
+    'serverCert',
+    'serverKey',
+    'serverClientCa',
+    'serverCa',
+    'serverTokenFile',
+    'insecure',
+  ],
   'Worker:': ['workerConfig', 'data', 'replicas', 'stopSeconds', 'metrics', 'logLevel', 'logFormat'],
 };
+
+/** Renewing the lease waits for the same thread, so longer would be of no use. */
+const STUCK_MS = 5_000;
 
 const DEV_SETTINGS = ['listen', 'metrics', 'stopSeconds', 'natsServer'] as const;
 
@@ -43,11 +66,39 @@ export function workerVerb(around: Around): Command {
         listen: settings.listen,
         advertise: settings.advertise,
         metrics: metricsOf({ flags, file }),
+        replicas: settings.replicas,
+        access: accessOf(settings, tokenOf('worker', { flags, file })),
         stopMs: settings.stopSeconds * 1_000,
+        stuckMs: STUCK_MS,
         observer,
       }),
     );
   });
+}
+
+type AccessSettings = Settings<'serverCert' | 'serverKey' | 'serverClientCa' | 'serverCa' | 'insecure'>;
+
+/** Throws INVALID_ARGUMENT: TLS needs both certificate and key. */
+function accessOf(settings: AccessSettings, token: string | null): Access {
+  const { serverCert, serverKey, serverClientCa, serverCa, insecure } = settings;
+  if (serverCert === null || serverKey === null) {
+    const given = [serverCert, serverKey, serverClientCa, serverCa].some(value => value !== null);
+    if (given) throw new MillraceError('INVALID_ARGUMENT', 'TLS needs both --tls-cert and --tls-key');
+  }
+  return {
+    insecure,
+    ...(token === null ? {} : { token }),
+    ...(serverCert === null || serverKey === null
+      ? {}
+      : {
+          tls: {
+            certFile: serverCert,
+            keyFile: serverKey,
+            ...(serverClientCa === null ? {} : { clientCaFile: serverClientCa }),
+            ...(serverCa === null ? {} : { caFile: serverCa }),
+          },
+        }),
+  };
 }
 
 /** Nobody has asked for the usual port: if it is taken, another will do. */
