@@ -14,6 +14,8 @@ import type { Surroundings } from './surroundings.ts';
 
 /** Records and letters that may wait to be sent. */
 const WAITING_MAX = 65_536;
+/** Bytes of messages of which something may wait to be sent. */
+const WAITING_BYTES_MAX = 64 << 20;
 /** What is read before the event loop has its turn. */
 const POLL_BYTES_MAX = 1 << 20;
 const POLL_MESSAGES_MAX = 8192;
@@ -36,6 +38,8 @@ export class Reader {
   #source: Source;
   #router: Router;
   #ends: EndsTeller;
+  /** Polls of which something may wait to be sent, oldest first. */
+  #unsent: { readonly position: number; readonly bytesBefore: number }[] = [];
   #scheduled = false;
   #cancelTick: (() => void) | null = null;
 
@@ -154,11 +158,22 @@ export class Reader {
     });
   }
 
+  /** Of polls that have landed nobody needs to know any more. */
+  #isFull(): boolean {
+    const { landedTo } = this.#router;
+    const landed = this.#unsent.findIndex(({ position }) => position > landedTo);
+    this.#unsent.splice(0, landed < 0 ? this.#unsent.length : landed);
+    const first = this.#unsent[0];
+    return first !== undefined && this.#source.bytesIn - first.bytesBefore > WAITING_BYTES_MAX;
+  }
+
   #pump(): void {
-    if (this.phase !== 'running' || this.#router.waiting > WAITING_MAX) return;
+    if (this.phase !== 'running' || this.#router.waiting > WAITING_MAX || this.#isFull()) return;
     try {
+      const before = this.#source.bytesIn;
       const messages = this.#source.poll({ messagesMax: POLL_MESSAGES_MAX, bytesMax: POLL_BYTES_MAX });
       if (messages === 0) return;
+      this.#unsent.push({ position: this.#source.position, bytesBefore: before });
       this.#ends.tell({ late: 0, dead: 0, dropped: this.dropped });
       this.#sample();
       this.#router.flush(() => this.#state());

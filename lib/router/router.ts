@@ -115,6 +115,11 @@ export class Router {
     return waiting;
   }
 
+  /** Every record of source messages up to this sequence has landed, if the reader has passed them on. */
+  get landedTo(): number {
+    return Math.min(...this.#lanes.map(landedTo));
+  }
+
   get framesSent(): number {
     let sent = 0;
     for (const lane of this.#lanes) for (const channel of lane.channels) sent += channel.framesSent;
@@ -159,8 +164,8 @@ export class Router {
   }
 
   async #tell(lane: Lane): Promise<void> {
-    const landedTo = Math.min(...lane.channels.map(channel => channel.landedTo));
-    const sample = this.#samples.findLast(({ position }) => position <= landedTo);
+    const landed = landedTo(lane);
+    const sample = this.#samples.findLast(({ position }) => position <= landed);
     if (sample === undefined) return;
     const head = { ...sample, row: 0 };
     if (lane.told !== null && !isNews(head, lane.told)) return;
@@ -180,6 +185,10 @@ export class Router {
       for (const channel of lane.channels) channel.stop();
     }
   }
+}
+
+function landedTo(lane: Lane): number {
+  return Math.min(...lane.channels.map(channel => channel.landedTo));
 }
 
 /** Another writer may have told more than we know; never tell less. */

@@ -68,6 +68,8 @@ export class Source {
   #lastArrivalMs = 0;
   #bootstrapped = false;
   #values: unknown[] = [];
+  /** Taken and not passed on yet: what they hold, decompressed, was more than one poll should bring. */
+  #rest: readonly StoredMessage[] = [];
   /** The message in hand, without its content encoding. */
   #message: StoredMessage | null = null;
   /** The bytes of each record of that message; undefined: nobody has asked yet, null: it is one record. */
@@ -146,15 +148,16 @@ export class Source {
   /** Messages left to read, as the broker last said: 0 at the end of the stream, null while that is not known. */
   get lag(): number | null {
     if (this.#reader === null) return null;
-    return this.#reader.caughtUp ? 0 : this.#reader.left;
+    if (this.#caughtUp) return 0;
+    return this.#reader.left === null ? null : this.#reader.left + this.#rest.length;
   }
 
   /** How long ago the next unread message was published, ms: 0 at the end of the stream, null while that is not known. */
   get lagMs(): number | null {
     if (this.#reader === null) return null;
-    if (this.#reader.caughtUp) return 0;
+    if (this.#caughtUp) return 0;
     // Where none has arrived yet, the one before it is the nearest that is known.
-    const timeMs = this.#reader.nextTimeMs ?? this.#lastTimeMs;
+    const timeMs = this.#rest[0]?.timeMs ?? this.#reader.nextTimeMs ?? this.#lastTimeMs;
     return timeMs === null ? null : Math.max(0, this.#clock.now() - timeMs);
   }
 
@@ -167,15 +170,19 @@ export class Source {
     return null;
   }
 
+  get #caughtUp(): boolean {
+    return this.#reader?.caughtUp === true && this.#rest.length === 0;
+  }
+
   /** Nothing has come for `idleAfterMs` though everything there was has been read. */
   get idle(): boolean {
-    if (this.#reader === null || !this.#reader.caughtUp) return false;
+    if (!this.#caughtUp) return false;
     return this.#clock.monotonic() - this.#lastArrivalMs >= this.spec.idleAfterMs;
   }
 
   /** The end of the stream has been reached once. */
   get bootstrapped(): boolean {
-    if (!this.#bootstrapped && this.#reader?.caughtUp === true) this.#bootstrapped = true;
+    if (!this.#bootstrapped && this.#caughtUp) this.#bootstrapped = true;
     return this.#bootstrapped;
   }
 
@@ -184,11 +191,14 @@ export class Source {
     return this.#polls.at(-1)?.timeMs ?? null;
   }
 
-  /** Passes on what has arrived. Returns the number of messages; 0: nothing was there. Throws what ended the reader. */
+  /**
+   * Passes on what has arrived, until it is more than `bytesMax` as the records have it. Returns the number of messages;
+   * 0: nothing was there. Throws what ended the reader.
+   */
   poll(limits: { messagesMax: number; bytesMax: number }): number {
     const reader = this.#reader;
     if (reader === null) return 0;
-    const messages = reader.take(limits);
+    const messages = this.#rest.length > 0 ? this.#rest : reader.take(limits);
     if (messages.length === 0) {
       if (reader.error !== null) throw reader.error;
       return 0;
@@ -198,18 +208,21 @@ export class Source {
     const { seq, timeMs } = messages[0]!;
     if (this.#polls.length >= POLLS_MAX) this.#polls.splice(0, POLLS_MAX / 2);
     this.#polls.push({ seq, timeMs });
-    this.#lastTimeMs = messages.at(-1)!.timeMs;
-    for (const message of messages) {
+    let passed = 0;
+    while (passed < messages.length && this.bytesIn - before.bytes <= limits.bytesMax) {
+      const message = messages[passed++]!;
       if (this.#matches === null || this.#matches(message.subject)) this.#pass(message);
       this.#position = message.seq;
     }
+    this.#lastTimeMs = messages[passed - 1]!.timeMs;
+    this.#rest = messages.slice(passed);
     this.#outlet.cursor.origin = NO_ORIGIN;
     this.#message = null;
     this.#meter.read(this.spec.name, {
       records: this.recordsIn - before.records,
       bytes: this.bytesIn - before.bytes,
     });
-    return messages.length;
+    return passed;
   }
 
   #pass(stored: StoredMessage): void {

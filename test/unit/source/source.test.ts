@@ -18,6 +18,8 @@ interface Got {
   readonly timeMs: number;
 }
 
+type Message = string | Uint8Array | { data: string | Uint8Array; headers: Record<string, string> };
+
 class Rig {
   readonly clock = new SimClock();
   readonly broker = new MemoryBroker({ clock: this.clock });
@@ -47,14 +49,18 @@ class Rig {
     });
   }
 
-  /** Publishes messages and passes them on. */
-  async say(...messages: (string | Uint8Array | { data: string | Uint8Array; headers: Record<string, string> })[]) {
+  publish(...messages: Message[]): void {
     for (const message of messages) {
       const { data, headers } =
         typeof message === 'string' || message instanceof Uint8Array ? { data: message, headers: undefined } : message;
       const bytes = typeof data === 'string' ? Buffer.from(data) : data;
       this.broker.land([{ subject: 'in.a', data: bytes, ...(headers === undefined ? {} : { headers }) }], false);
     }
+  }
+
+  /** Publishes messages and passes them on. */
+  async say(...messages: Message[]): Promise<void> {
+    this.publish(...messages);
     if (this.source.position === 0 && this.source.bornMs === 0) {
       const place = { position: 0, watermarkMs: Number.NEGATIVE_INFINITY, bornMs: 0 };
       await this.clock.runThrough(this.source.open(place, () => {}));
@@ -236,6 +242,24 @@ describe('a message with headers', () => {
     assert.deepEqual(rig.codes, ['RECORD_UNREADABLE']);
     assert.match(rig.letters[0]!.message, /DECOMPRESSED_BYTES_MAX/);
     assert.equal(rig.got.length, 1);
+  });
+
+  test('that is much more once it is decompressed ends the poll, and what is left is read by the next ones', async () => {
+    const rig = new Rig({ format: ndjson() });
+    const data = gzipSync('{"n":1}\n'.repeat(10_000));
+    const packed = Array.from({ length: 12 }, () => ({ data, headers: { 'Content-Encoding': 'gzip' } }));
+    await rig.say();
+    rig.publish(...packed);
+    await rig.clock.run(rig.clock.monotonic() + 50);
+    const polls: number[] = [];
+    for (let passed = -1; passed !== 0; polls.push(passed)) {
+      passed = rig.source.poll({ messagesMax: 100, bytesMax: 100_000 });
+      const isDone = rig.source.position === 12;
+      assert.equal(rig.source.lag, isDone ? 0 : 12 - rig.source.position);
+    }
+    assert.deepEqual(polls, [2, 2, 2, 2, 2, 2, 0]);
+    assert.equal(rig.got.length, 120_000);
+    assert.equal(rig.source.bytesIn, 12 * 80_000);
   });
 
   test('of an unknown content type is read as JSON, and one of a known type as what it says', async () => {
