@@ -1,0 +1,258 @@
+/** The router: which channel a record takes, what is told to stages that hear nothing, and where to go on. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { partitionOf } from '../../../lib/base/hash.ts';
+import { Random } from '../../../lib/base/random.ts';
+import { SimClock } from '../../../lib/memory/clock.ts';
+import { MemoryBroker } from '../../../lib/memory/log.ts';
+import { newCursor } from '../../../lib/operator/run.ts';
+import { decodeBroadcast, decodeFrame, type Frame, type FrameHead, type Letter } from '../../../lib/record/frame.ts';
+import { broadcastSubject, channelSubject, channelsStream, channelsSubjects } from '../../../lib/record/names.ts';
+import { originOf, seqOfOrigin } from '../../../lib/record/origin.ts';
+import type { WriterState } from '../../../lib/router/channel.ts';
+import { Router } from '../../../lib/router/router.ts';
+
+const ROUTES = [
+  { stage: 'left', input: 'a', partitions: 3 },
+  { stage: 'right', input: 'b', partitions: 2 },
+];
+const BORN_MS = 1_234;
+
+class Rig {
+  readonly clock = new SimClock({ random: new Random(1) });
+  readonly broker = new MemoryBroker({ clock: this.clock });
+  readonly failures: unknown[] = [];
+  readonly cursor = newCursor();
+  landed = 0;
+  router = this.#make();
+
+  constructor() {
+    for (const { stage } of ROUTES) {
+      this.broker.create({ name: channelsStream('p', stage), subjects: [...channelsSubjects('p', stage)] });
+    }
+  }
+
+  #make(): Router {
+    return new Router({
+      pipeline: 'p',
+      writer: 'r-orders',
+      routes: ROUTES,
+      log: this.broker.client('reader'),
+      clock: this.clock,
+      random: new Random(2),
+      cursor: this.cursor,
+      bornMs: () => BORN_MS,
+      publishedMs: () => null,
+      onLanded: () => void this.landed++,
+      onFailed: error => void this.failures.push(error),
+    });
+  }
+
+  open() {
+    return this.clock.runThrough(this.router.open());
+  }
+
+  /** The reader dies, and another one begins. */
+  restart() {
+    this.router.stop();
+    return this.takeOver();
+  }
+
+  /** Another one begins, and the first one does not know. */
+  takeOver() {
+    this.router = this.#make();
+    return this.open();
+  }
+
+  feed(exit: number, key: string | null, value: unknown, seq: number): void {
+    this.cursor.origin = originOf(0, seq);
+    this.router.exits[exit]!.receive(key, value, seq * 10);
+  }
+
+  async flush(state: WriterState): Promise<void> {
+    this.router.flush(() => state);
+    await this.rest();
+  }
+
+  rest(): Promise<void> {
+    return this.clock.run(this.clock.monotonic() + 1_000);
+  }
+
+  broadcast(): Promise<void> {
+    return this.clock.runThrough(this.router.broadcast());
+  }
+
+  #messages(stage: string) {
+    const stream = this.broker.stream(channelsStream('p', stage))!;
+    return Array.from({ length: stream.lastSeq }, (_, i) => stream.at(i + 1)!);
+  }
+
+  frames(route: number, partition: number): Frame[] {
+    const subject = channelSubject('p', { ...ROUTES[route]!, partition, writer: 'r-orders' });
+    const of = this.#messages(ROUTES[route]!.stage).filter(message => message.subject === subject);
+    return of.map(({ data }) => decodeFrame(data));
+  }
+
+  told(route: number): FrameHead[] {
+    const subject = broadcastSubject('p', { ...ROUTES[route]!, writer: 'r-orders' });
+    const of = this.#messages(ROUTES[route]!.stage).filter(message => message.subject === subject);
+    assert.ok(of.every(({ headers }) => headers?.['Millrace-Source-Born'] === String(BORN_MS)));
+    return of.map(({ data }) => decodeBroadcast(data));
+  }
+}
+
+const at = (position: number, more: Partial<WriterState> = {}): WriterState => {
+  return { position, watermarkMs: position * 10, idle: false, bootstrapped: true, ...more };
+};
+
+function letterOf(seq: number): Letter {
+  const about = { operator: 'orders', code: 'RECORD_UNREADABLE', message: 'no', index: 0, subject: 'in' };
+  return { ...about, bytes: Buffer.from('x'), origin: originOf(0, seq) };
+}
+
+describe('a router', () => {
+  test('sends each record to the partition of its key, those without one to the first, on every route that takes it', async () => {
+    const rig = new Rig();
+    assert.equal(await rig.open(), null);
+    const keys = Array.from({ length: 40 }, (_, i) => (i % 10 === 7 ? null : `key-${i}`));
+    keys.forEach((key, i) => {
+      rig.feed(0, key, i, i + 1);
+      if (i % 2 === 0) rig.feed(1, key, i, i + 1);
+    });
+    assert.equal(rig.router.waiting, 60);
+    await rig.flush(at(40));
+    assert.equal(rig.router.waiting, 0);
+    for (const [route, { partitions }] of ROUTES.entries()) {
+      for (let partition = 0; partition < partitions; partition++) {
+        const rows = rig.frames(route, partition).flatMap(({ columns }) => columns.values);
+        const wanted = keys.flatMap((key, i) => {
+          const here = key === null ? 0 : partitionOf(key, partitions);
+          return here === partition && (route === 0 || i % 2 === 0) ? [i] : [];
+        });
+        assert.deepEqual(rows, wanted);
+      }
+    }
+    assert.equal(rig.router.framesSent, 5);
+    assert.equal(rig.landed, 5);
+  });
+
+  test('sends a letter once, on the first route, whatever routes its message has', async () => {
+    const rig = new Rig();
+    await rig.open();
+    for (let seq = 1; seq <= 7; seq++) rig.router.letter(letterOf(seq));
+    await rig.flush(at(7));
+    const sent = [0, 1, 2].flatMap(partition => rig.frames(0, partition).flatMap(({ letters }) => letters));
+    assert.deepEqual(sent.map(({ origin }) => seqOfOrigin(origin)).sort(), [1, 2, 3, 4, 5, 6, 7]);
+    assert.deepEqual([...rig.frames(1, 0), ...rig.frames(1, 1)], []);
+  });
+
+  test('tells channels without traffic how far it is, but never further than what has landed', async () => {
+    const rig = new Rig();
+    await rig.open();
+    rig.router.sample(at(0, { watermarkMs: Number.NEGATIVE_INFINITY }));
+    await rig.broadcast();
+    rig.feed(0, 'k', 'v', 5);
+    rig.router.sample(at(4));
+    rig.router.sample(at(9));
+    await rig.broadcast();
+    assert.deepEqual(
+      rig.told(0).map(({ position, watermarkMs }) => [position, watermarkMs]),
+      [
+        [0, Number.NEGATIVE_INFINITY],
+        [4, 40],
+      ],
+      'record 5 has not landed on the first route',
+    );
+    assert.deepEqual(
+      rig.told(1).map(({ position }) => position),
+      [0, 9],
+      'the second one has nothing to wait for',
+    );
+    assert.equal(rig.router.landedTo, 4);
+    await rig.flush(at(9));
+    assert.equal(rig.router.landedTo, Number.POSITIVE_INFINITY);
+    await rig.broadcast();
+    assert.deepEqual(
+      rig.told(0).map(({ position }) => position),
+      [0, 4, 9],
+    );
+    await rig.broadcast();
+    assert.equal(rig.told(0).length, 3, 'what is no news is not told');
+  });
+
+  test('tells that its source is idle, and that it is no more, at the same position', async () => {
+    const rig = new Rig();
+    await rig.open();
+    for (const idle of [false, true, true, false]) {
+      rig.router.sample(at(3, { idle }));
+      await rig.broadcast();
+    }
+    assert.deepEqual(
+      rig.told(0).map(head => head.idle),
+      [false, true, false],
+    );
+    assert.deepEqual(
+      rig.told(1).map(head => head.idle),
+      [false, true, false],
+    );
+  });
+
+  test('remembers so many watermarks and no more, and what it tells becomes coarser, never wrong', async () => {
+    const rig = new Rig();
+    await rig.open();
+    rig.feed(0, 'k', 'v', 2_000);
+    for (let position = 1; position <= 5_000; position++) rig.router.sample(at(position));
+    await rig.broadcast();
+    assert.ok(rig.told(0).every(({ position }) => position <= 1_999));
+    assert.deepEqual([rig.told(1)[0]!.position, rig.told(1)[0]!.watermarkMs], [5_000, 50_000]);
+    await rig.flush(at(5_000));
+    await rig.broadcast();
+    const told = rig.told(0).at(-1)!;
+    assert.deepEqual([told.position, told.watermarkMs], [5_000, 50_000]);
+  });
+
+  test('goes on where the channel is that is furthest behind, once every channel has said something', async () => {
+    const rig = new Rig();
+    assert.equal(await rig.open(), null);
+    rig.feed(0, 'k', 'v', 1);
+    await rig.flush(at(1));
+    assert.equal(await rig.restart(), null, 'the other channels have nothing, nor were they told anything');
+    rig.feed(0, 'k', 'v', 1);
+    await rig.flush(at(1));
+    rig.router.sample(at(1));
+    await rig.broadcast();
+    rig.feed(1, 'k', 'v', 6);
+    rig.feed(0, 'k', 'w', 6);
+    await rig.flush(at(6));
+    const head = await rig.restart();
+    assert.deepEqual([head!.position, head!.watermarkMs, head!.bornMs], [1, 10, BORN_MS]);
+    for (const exit of [0, 1]) rig.feed(exit, 'k', 'again', 6);
+    for (const exit of [0, 1]) rig.feed(exit, 'k', 'new', 7);
+    await rig.flush(at(7));
+    const rows = (route: number) =>
+      [0, 1, 2].flatMap(partition => {
+        if (partition >= ROUTES[route]!.partitions) return [];
+        return rig.frames(route, partition).flatMap(({ columns }) => columns.values);
+      });
+    assert.deepEqual(rows(0), ['v', 'w', 'new']);
+    assert.deepEqual(rows(1), ['v', 'new']);
+    assert.deepEqual(rig.failures, []);
+  });
+
+  test('never tells less than another writer of its name has told', async () => {
+    const rig = new Rig();
+    await rig.open();
+    const former = rig.router;
+    rig.router.sample(at(2));
+    await rig.broadcast();
+    await rig.takeOver();
+    rig.router.sample(at(8));
+    await rig.broadcast();
+    former.sample(at(5));
+    await rig.clock.runThrough(former.broadcast());
+    assert.deepEqual(
+      rig.told(0).map(({ position }) => position),
+      [2, 8],
+    );
+  });
+});
