@@ -34,6 +34,8 @@ import { TestStreams, viewFor } from './streams.ts';
 
 /** As a nats-server has it unless told otherwise. */
 const MESSAGE_BYTES_MAX = 1 << 20;
+/** So often does a worker look how far event time is. */
+const TICK_MS = 100;
 /** Of a frame: what a message holds beside its head and headers. */
 const FRAME_BYTES_MAX = MESSAGE_BYTES_MAX - 4096;
 
@@ -237,13 +239,29 @@ export class PipelineDriver {
     }
   }
 
-  /** To each moment at which a source falls quiet, then to the end: what happens then is the same as in many steps. */
+  /** From moment to moment at which something happens: a source falls quiet, or a timer falls due. */
   #goTo(elapsedMs: number): void {
-    const moments = [...this.#idleAtMs.values()].filter(ms => ms > this.#clock.monotonic() && ms < elapsedMs);
-    for (const ms of [...new Set(moments)].sort((a, b) => a - b).concat(elapsedMs)) {
-      this.#clock.goTo(ms);
+    for (let nextMs = 0; nextMs < elapsedMs; ) {
+      nextMs = Math.min(elapsedMs, this.#nextMs());
+      this.#clock.goTo(nextMs);
       this.#run();
     }
+  }
+
+  /** Between the moments that this gives nothing happens that would not happen at the next one just as well. */
+  #nextMs(): number {
+    const nowMs = this.#clock.monotonic();
+    const quiet = [...this.#idleAtMs.values()].filter(ms => ms > nowMs);
+    if (quiet.length > 0) return Math.min(...quiet);
+    // All are idle, so event time goes as the clock does. A timer that was set for the past fires when it has moved.
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const stage of this.#stages) {
+      for (const dueMs of timersOf(stage)) {
+        const waitMs = dueMs > stage.watermarkMs ? dueMs - stage.watermarkMs : TICK_MS;
+        nextMs = Math.min(nextMs, nowMs + Math.ceil(waitMs));
+      }
+    }
+    return nextMs;
   }
 
   /** The results since the last read on subjects that match, wildcards allowed, in order; they are taken. */

@@ -202,7 +202,7 @@ describe('time in a driven pipeline', () => {
           },
           onTimer(_, context) {
             context.emit({ total: context.state ?? 0 });
-            context.setTimer('tell', context.watermarkMs + 60_000);
+            context.setTimer('tell', context.watermarkMs + 3_600_000);
           },
         })
         .to('out.total.{partition}');
@@ -210,10 +210,9 @@ describe('time in a driven pipeline', () => {
     const driver = testPipeline(deep);
     for (const time of ['08:00:00', '08:05:00', '09:00:00']) driver.push('shop.order', order('1', time));
     driver.finish();
-    assert.deepEqual(
-      driver.read().map(({ value }) => value),
-      [{ total: 2 }],
-    );
+    const [total, ...again] = driver.read().map(({ value }) => value);
+    assert.deepEqual(total, { total: 2 });
+    assert.ok(again.length > 20, 'a timer that sets itself again fires as often as in a worker, and is not waited for');
     assert.deepEqual(
       driver.state('process-1', 'all').map(({ table, key }) => [table, key]),
       [

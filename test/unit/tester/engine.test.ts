@@ -66,9 +66,10 @@ const everything = pipeline(
           context.state = (context.state ?? 0) + 1;
           context.setTimer('quiet', timeMs + 90_000);
         },
-        onTimer(_, context) {
-          context.emit({ customer: context.key, payments: context.state ?? 0 });
+        onTimer(name, context, timeMs) {
+          context.emit({ customer: context.key, payments: name === 'quiet' ? (context.state ?? 0) : -1 });
           context.state = undefined;
+          if (name === 'quiet') context.setTimer('later', timeMs + 45_000);
         },
       })
       .to('out.quiet.{partition}');
