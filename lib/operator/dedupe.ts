@@ -14,6 +14,9 @@
  * too (so of equal times the later arrival wins); older copies are dropped. Copies never move a mark: what is a copy
  * of what depends on accepted records alone.
  *
+ * A replayed dead letter whose record this operator had let pass (`record/replay.ts`) passes again, whatever its id and
+ * time: no copy of it ever will.
+ *
  * `lagMs` is 0: records pass in the order they come, no later in relation to the watermark than they came.
  */
 import { MillraceError } from '../base/errors.ts';
@@ -48,6 +51,10 @@ export class Dedupe implements Operator {
     const context = this.#context;
     if (value === null || value === undefined) {
       context.drop('null-value');
+      return;
+    }
+    if (context.hasPassed()) {
+      context.emit(key, value, timeMs);
       return;
     }
     let id: string;
@@ -146,7 +153,7 @@ export class Dedupe implements Operator {
   }
 
   want(wants: Wants, _port: number, key: string | null, value: unknown, timeMs: number): void {
-    if (value === null || value === undefined) return;
+    if (value === null || value === undefined || this.#context.hasPassed()) return;
     let id: string;
     try {
       id = this.#markOf(key, value);

@@ -24,6 +24,8 @@ export interface OperatorContext {
   poison(cause: unknown, record: { key: string | null; value: unknown; timeMs: number }): void;
   /** The dedupe id that the reader computed for the record in hand, or null. */
   carriedId(): string | null;
+  /** The record in hand is a replay of one that this operator had let pass before it died further on. */
+  hasPassed(): boolean;
 }
 
 export interface Operator {

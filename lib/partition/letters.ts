@@ -6,8 +6,10 @@ import type { RowHeaders } from '../commit/outbox.ts';
 import type { LateRecord } from '../operator/run.ts';
 import type { Letter } from '../record/frame.ts';
 import { keyText } from '../record/key.ts';
+import { HEADER_CONTENT, HEADER_PASSED, type LetterContent } from '../record/letter.ts';
 import { letterSubject } from '../record/names.ts';
 import { readable } from '../record/output.ts';
+import type { Lineage } from '../topology/lineage.ts';
 
 /** Of a header's text, in UTF-8: all headers of a letter together fit the room that is left beside its content. */
 const HEADER_BYTES_MAX = 1000;
@@ -28,15 +30,26 @@ export interface LetterMessage {
   readonly headers: RowHeaders;
 }
 
-/** @param bytesMax what a message holds beside its headers; longer content is cut, and the letter says so */
-export function deadLetter(pipeline: string, letter: Letter, bytesMax: number): LetterMessage {
+/**
+ * @param options.bytesMax what a message holds beside its headers; longer content is cut, and the letter says so
+ * @param options.lineage of the operator; null: the record never left its source
+ */
+export function deadLetter(
+  pipeline: string,
+  letter: Letter,
+  options: { bytesMax: number; lineage: Lineage | null },
+): LetterMessage {
+  const { bytesMax, lineage } = options;
   const headers: Record<string, string> = {
     'Content-Type': 'application/octet-stream',
     'Millrace-Operator': letter.operator,
     'Millrace-Error': letter.code,
     'Millrace-Message': line(letter.message),
     'Millrace-Index': String(letter.index),
+    [HEADER_CONTENT]: contentOf(letter, lineage),
+    ...letter.carried,
   };
+  if (lineage !== null && lineage.passed.length > 0) headers[HEADER_PASSED] = lineage.passed.join(' ');
   if (letter.subject !== '') headers['Millrace-Subject'] = line(letter.subject);
   const subject = letterSubject(pipeline, { kind: 'dead', operator: letter.operator });
   return { subject, headers, bytes: cut(letter.bytes, letter.bytesTotal ?? letter.bytes.length, bytesMax, headers) };
@@ -55,6 +68,12 @@ export function lateLetter(pipeline: string, record: LateRecord, bytesMax: numbe
   const bytes = readable(record.value);
   const subject = letterSubject(pipeline, { kind: 'late', operator: record.operator });
   return { subject, headers, bytes: cut(bytes, bytes.length, bytesMax, headers) };
+}
+
+function contentOf({ content = 'value' }: Letter, lineage: Lineage | null): LetterContent {
+  if (content === 'part') return 'record';
+  if (content === 'decoded') return lineage === null || lineage.unchanged ? 'record' : 'value';
+  return content;
 }
 
 /** Never silently: a letter whose content is not whole says how long it was. */

@@ -5,8 +5,12 @@
 import type { Log, StoredMessage } from '../port/log.ts';
 import { decompressed } from '../record/encoding.ts';
 import type { Letter } from '../record/frame.ts';
+import { CARRIED_JSON, carriedHeaders } from '../record/letter.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import type { SourceSpec } from '../source/spec.ts';
+
+/** Formats that read a record's value as JSON, under the content type that a letter gives it. */
+const READS_JSON: ReadonlySet<string> = new Set(['auto', 'json', 'ndjson']);
 
 /** The letter with the bytes of the source message, if that is still there and held this record alone. */
 export async function fetchOriginal(letter: Letter, source: SourceSpec | null, log: Log): Promise<Letter> {
@@ -18,7 +22,19 @@ export async function fetchOriginal(letter: Letter, source: SourceSpec | null, l
 /** The letter with the message's bytes, if that held this record alone. */
 export function withOriginal(letter: Letter, source: SourceSpec, message: StoredMessage): Letter {
   const data = decompressed(message);
+  const { headers, subject } = message;
+  const decoded = { data, headers, subject };
   const values: unknown[] = [];
-  source.decoder.decode({ data, headers: message.headers, subject: message.subject }, values, () => {});
-  return { ...letter, bytes: values.length === 1 ? data : letter.bytes, subject: message.subject };
+  let unreadable = 0;
+  source.decoder.decode(decoded, values, () => {
+    unreadable++;
+  });
+  if (values.length === 1) {
+    const part = unreadable === 0 ? undefined : source.decoder.parts?.(decoded)?.[0];
+    const carried = carriedHeaders(headers, data !== message.data);
+    return { ...letter, bytes: part ?? data, subject, content: part === undefined ? 'message' : 'part', carried };
+  }
+  // Which of them it was is not known, but its value is at hand.
+  const isJson = READS_JSON.has(source.decoder.name) && source.attach === null && source.validate === null;
+  return isJson ? { ...letter, subject, content: 'decoded', carried: CARRIED_JSON } : { ...letter, subject };
 }

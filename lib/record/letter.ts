@@ -19,15 +19,24 @@ const ORIGINAL_BYTES_MAX = 1_000;
 
 export type LetterContent = 'message' | 'record' | 'value';
 
-/** Not worth carrying along, or untrue of what is published again: the broker's, ours, and how the bytes were packed. */
-const LEFT_OUT = /^(nats-|millrace-|kv-operation$|content-encoding$|content-length$)/i;
+/**
+ * The same while a letter is on its way: `part` is a record's own bytes out of a larger message, `decoded` its value as
+ * JSON that its source reads, too, if no operator has changed it.
+ */
+export type CarriedContent = 'message' | 'part' | 'decoded' | 'value';
 
-/** The headers of an original message as a letter carries them. */
-export function carriedHeaders(headers: Headers | null): Record<string, string> {
+/** Not worth carrying along: the broker's and our own. */
+const LEFT_OUT = /^(nats-|millrace-|kv-operation$|content-length$)/i;
+
+/**
+ * The headers of an original message as a letter carries them.
+ * @param unpacked the letter's bytes are without the message's content encoding
+ */
+export function carriedHeaders(headers: Headers | null, unpacked: boolean): Record<string, string> {
   const carried: Record<string, string> = {};
   let bytes = 0;
   for (const name in headers) {
-    if (LEFT_OUT.test(name)) continue;
+    if (LEFT_OUT.test(name) || (unpacked && name.toLowerCase() === 'content-encoding')) continue;
     const value = headers[name]!;
     const size = Buffer.byteLength(name) + Buffer.byteLength(value);
     const isType = name.toLowerCase() === 'content-type';
@@ -38,6 +47,11 @@ export function carriedHeaders(headers: Headers | null): Record<string, string> 
   }
   return carried;
 }
+
+/** The headers of a letter that holds a record's value as JSON. */
+export const CARRIED_JSON: Readonly<Record<string, string>> = {
+  [`${ORIGINAL_PREFIX}Content-Type`]: 'application/json',
+};
 
 /** A letter as it lies in its stream. */
 export interface ReadLetter {

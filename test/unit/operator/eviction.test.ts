@@ -28,6 +28,7 @@ async function playOnDisk(spec: StatefulSpec, history: History): Promise<unknown
       throw cause;
     },
     carriedId: () => carried,
+    hasPassed: () => false,
   });
   let state = new TaskState();
   let operator = buildOperator(spec, context(state));

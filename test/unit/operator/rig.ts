@@ -54,6 +54,7 @@ export class Rig {
       drop: reason => this.drops.push(reason),
       poison: (cause, record) => this.poisons.push({ cause, ...record }),
       carriedId: () => this.carried,
+      hasPassed: () => false,
     });
   }
 
