@@ -11,6 +11,7 @@
 import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
 import { NO_ORIGIN } from '../record/origin.ts';
+import { hasPassed, idOf, withId } from '../record/replay.ts';
 import type { Tables, Wants } from '../state/tables.ts';
 import { buildOperator } from './build.ts';
 import { checkData } from './kept.ts';
@@ -27,7 +28,7 @@ export interface Receiver {
 /** What travels beside the record in hand without being passed from call to call. */
 export interface Cursor {
   origin: number;
-  /** The dedupe id that a `carryId` node computed, or that came with the frame. */
+  /** The dedupe id that a `carryId` node computed, or that came with the frame; of a replay that, too (`replay.ts`). */
   id: string | null;
 }
 
@@ -60,6 +61,8 @@ export interface RunPorts {
   readonly tables: ((operator: string) => Tables) | null;
   late(record: LateRecord): void;
   poison(record: PoisonedRecord): void;
+  /** Whose replayed records may pass a dedupe a second time; absent: nobody's. */
+  readonly pipeline?: string;
   drop(operator: string, reason: DropReason): void;
 }
 
@@ -168,6 +171,7 @@ export class Run {
 function operatorOf(name: string, spec: StatefulSpec, next: Receiver, ports: RunPorts): Operator {
   const { tables, cursor } = ports;
   invariant(tables !== null, `${name} keeps state and so cannot run in a reader`);
+  const place = `${ports.pipeline}/${name}`;
   return buildOperator(spec, {
     name,
     tables: tables(name),
@@ -175,7 +179,8 @@ function operatorOf(name: string, spec: StatefulSpec, next: Receiver, ports: Run
     late: record => ports.late({ operator: name, ...record }),
     drop: reason => ports.drop(name, reason),
     poison: (cause, record) => ports.poison({ operator: name, cause: blame(cause), value: record.value }),
-    carriedId: () => cursor.id,
+    carriedId: () => idOf(cursor.id),
+    hasPassed: () => cursor.id !== null && hasPassed(cursor.id, place),
   });
 }
 
@@ -323,7 +328,7 @@ class StatelessNode implements Receiver {
             return poison(cause, value);
           }
           const outer = cursor.id;
-          cursor.id = id;
+          cursor.id = outer === null ? id : withId(outer, id);
           next.receive(key, value, timeMs);
           cursor.id = outer;
         };

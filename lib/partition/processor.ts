@@ -11,6 +11,7 @@ import type { Store } from '../port/store.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
 import { readable } from '../record/output.ts';
 import { TaskState } from '../state/state.ts';
+import { type Lineage, lineagesOf } from '../topology/lineage.ts';
 import type { Plan, StagePlan } from '../topology/plan.ts';
 import { deadLetter, lateLetter } from './letters.ts';
 import { Outgoing, SinkExit, StageExit } from './outgoing.ts';
@@ -40,6 +41,7 @@ export class Processor {
   #outgoing: Outgoing;
   #pipeline: string;
   #letterBytesMax: number;
+  #lineages: ReadonlyMap<string, Lineage>;
   #pending: Letter[] = [];
 
   constructor(options: ProcessorOptions) {
@@ -47,6 +49,7 @@ export class Processor {
     const { cursor } = this;
     this.#pipeline = plan.pipeline;
     this.#letterBytesMax = messageBytesMax - HEADROOM_BYTES;
+    this.#lineages = lineagesOf(plan);
     const poison = ({ operator, cause, value }: PoisonedRecord) => {
       const about = { operator, code: cause.code, message: cause.message.slice(0, REASON_LENGTH_MAX) };
       if (original !== undefined) this.letter(original(about));
@@ -78,6 +81,7 @@ export class Processor {
       late: record => this.#late(record),
       poison,
       drop: (_operator, reason) => this.#drop(reason),
+      pipeline: plan.pipeline,
     });
   }
 
@@ -99,7 +103,9 @@ export class Processor {
 
   letter(letter: Letter): void {
     this.dead++;
-    const { subject, bytes, headers } = deadLetter(this.#pipeline, letter, this.#letterBytesMax);
+    const lineage = this.#lineages.get(letter.operator) ?? null;
+    const about = { bytesMax: this.#letterBytesMax, lineage };
+    const { subject, bytes, headers } = deadLetter(this.#pipeline, letter, about);
     this.#outgoing.addLetter(subject, bytes, headers, letter);
   }
 

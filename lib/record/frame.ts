@@ -11,6 +11,8 @@
  * small integers are packed into few bytes. What only some frames have is a last part that is left out elsewhere.
  */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
+import type { Headers } from '../port/log.ts';
+import type { CarriedContent } from './letter.ts';
 import { decodeRows, encodeRows, pack, unpack } from './rows.ts';
 
 const VERSION = 1;
@@ -33,6 +35,10 @@ export interface Letter {
   /** Index of the record within its source message. */
   readonly index: number;
   readonly subject: string;
+  /** What `bytes` is; absent: the value as JSON. */
+  readonly content?: CarriedContent;
+  /** Headers of its message, as the letter carries them (`letter.ts`). */
+  readonly carried?: Headers;
 }
 
 /** Columns of records; all arrays are of one length. `ids` is null when no record carries a dedupe id. */
@@ -112,6 +118,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
       encodeRows(columns.values),
       frame.letters.map(l => {
         const fields = [l.operator, l.code, l.message, l.bytes, l.origin, l.index, l.subject];
+        if (l.content !== undefined) return [...fields, l.bytesTotal ?? null, l.content, l.carried ?? null];
         return l.bytesTotal === undefined ? fields : [...fields, l.bytesTotal];
       }),
       ...(publishedMs === undefined && traces === null ? [] : [[publishedMs ?? null, traces]]),
@@ -168,6 +175,16 @@ function toHead(numbers: readonly number[]): FrameHead {
   return { position, row, watermarkMs, idle: (flags & IDLE) !== 0, bootstrapped: (flags & BOOTSTRAPPED) !== 0 };
 }
 
+type LetterFields = [
+  operator: string,
+  code: string,
+  message: string,
+  bytes: Uint8Array,
+  origin: number,
+  index: number,
+  subject: string,
+];
+
 export function decodeFrame(bytes: Uint8Array): Frame {
   const [head, keys, times, origins, ids, values, letters, more] = body(bytes) as [
     number[],
@@ -176,7 +193,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     number[],
     (string | null)[] | null,
     Uint8Array,
-    [string, string, string, Uint8Array, number, number, string, number?][],
+    [...LetterFields, bytesTotal?: number | null, content?: CarriedContent, carried?: Headers | null][],
     [publishedMs: number | null, traces: (string | null)[] | null]?,
   ];
   const [publishedMs, traces] = more ?? [null, null];
@@ -192,10 +209,12 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     ...toHead(head),
     ...(publishedMs === null ? {} : { publishedMs }),
     columns,
-    letters: letters.map(([operator, code, message, letterBytes, origin, index, subject, bytesTotal]) => {
-      const letter = { operator, code, message, bytes: letterBytes, origin, index, subject };
-      return bytesTotal === undefined ? letter : { ...letter, bytesTotal };
-    }),
+    letters: letters.map(([operator, code, message, letterBytes, origin, index, subject, total, content, carried]) => ({
+      ...{ operator, code, message, bytes: letterBytes, origin, index, subject },
+      ...(total == null ? {} : { bytesTotal: total }),
+      ...(content === undefined ? {} : { content }),
+      ...(carried == null ? {} : { carried }),
+    })),
   };
 }
 

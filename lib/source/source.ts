@@ -18,7 +18,9 @@ import type { Log, LogReader, StoredMessage, StreamInfo } from '../port/log.ts';
 import { decompressed } from '../record/encoding.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
 import { encodeKey } from '../record/key.ts';
+import { carriedHeaders } from '../record/letter.ts';
 import { NO_ORIGIN, originOf } from '../record/origin.ts';
+import { replayOf } from '../record/replay.ts';
 import { covers, hasWildcard, matches } from '../record/subject.ts';
 import { TIME_MAX_MS } from '../window/watermark.ts';
 import type { SourceSpec } from './spec.ts';
@@ -75,6 +77,8 @@ export class Source {
   /** The bytes of each record of that message; undefined: nobody has asked yet, null: it is one record. */
   #parts: readonly Uint8Array[] | null | undefined;
   #part = 0;
+  /** It had a content encoding. */
+  #unpacked = false;
   #meter: Meter;
   /** First messages of the last polls, oldest first. */
   #polls: { readonly seq: number; readonly timeMs: number }[] = [];
@@ -217,6 +221,7 @@ export class Source {
     this.#lastTimeMs = messages[passed - 1]!.timeMs;
     this.#rest = messages.slice(passed);
     this.#outlet.cursor.origin = NO_ORIGIN;
+    this.#outlet.cursor.id = null;
     this.#message = null;
     this.#meter.read(this.spec.name, {
       records: this.recordsIn - before.records,
@@ -230,6 +235,8 @@ export class Source {
     this.#part = 0;
     this.#parts = undefined;
     this.#outlet.cursor.origin = originOf(this.#index, stored.seq);
+    this.#outlet.cursor.id = replayOf(stored.headers);
+    this.#unpacked = false;
     const message = this.#decompressed(stored);
     if (message === null) return;
     this.bytesIn += message.data.length;
@@ -253,6 +260,7 @@ export class Source {
       if (data !== message.data) {
         const { subject, seq, timeMs, headers } = message;
         this.#message = { subject, seq, timeMs, headers, data };
+        this.#unpacked = true;
       }
       return this.#message;
     } catch (cause) {
@@ -327,7 +335,10 @@ export class Source {
     const text = options.message.slice(0, REASON_LENGTH_MAX);
     const bytes = options.bytes ?? (message === null ? new Uint8Array() : this.#bytesOfPart(message));
     const subject = message?.subject ?? '';
-    return { operator, code, message: text, bytes, origin: this.#outlet.cursor.origin, index: this.#part, subject };
+    const content = bytes === message?.data ? 'message' : 'part';
+    const carried = carriedHeaders(message?.headers ?? null, this.#unpacked);
+    const { origin } = this.#outlet.cursor;
+    return { operator, code, message: text, bytes, origin, index: this.#part, subject, content, carried };
   }
 
   #bytesOfPart(message: StoredMessage): Uint8Array {
