@@ -173,7 +173,9 @@ export class Channel {
     for (;;) {
       const head = this.#headFor(count, writer);
       const rows = sliceColumns(this.#columns, 0, count);
-      const bytes = tryEncodeFrame({ ...head, ...(this.#plain ? { columns: rows, letters: [] } : parted(rows)) });
+      const publishedMs = this.#publishedMs(seqOfOrigin(rows.origins[0]!)) ?? undefined;
+      const content = this.#plain ? { columns: rows, letters: [] } : parted(rows);
+      const bytes = tryEncodeFrame({ ...head, ...content, ...(publishedMs === undefined ? {} : { publishedMs }) });
       if (bytes instanceof Uint8Array && bytes.length <= this.#frameBytesMax) {
         this.#columns = sliceColumns(this.#columns, count, this.#columns.keys.length);
         this.#plain ||= this.#columns.keys.length === 0;

@@ -24,7 +24,11 @@ export class WorkerProcess {
   /** Called when it ends though nobody asked it to, with the end of what it said. */
   onDeath: ((reason: string) => void) | null = null;
 
-  constructor(options: { natsUrl: string; dataDir: string }) {
+  private readonly flags: readonly string[];
+
+  /** @param options.flags more of the command's; the last of a name counts */
+  constructor(options: { natsUrl: string; dataDir: string; flags?: readonly string[] }) {
+    this.flags = options.flags ?? [];
     this.natsUrl = options.natsUrl;
     this.dataDir = options.dataDir;
   }
@@ -38,7 +42,7 @@ export class WorkerProcess {
   /** Resolves when the process runs and its API answers. Throws with what it said when it ends before. */
   async start(): Promise<void> {
     if (this.address === '') this.address = `127.0.0.1:${await freePort()}`;
-    const flags = ['worker', '--nats', this.natsUrl, '--data', this.dataDir, '--listen', this.address];
+    const flags = ['worker', '--nats', this.natsUrl, '--data', this.dataDir, '--listen', this.address, ...this.flags];
     const child = spawn(process.execPath, [LAUNCHER, ...flags], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     this.child = child;
     for (const stream of [child.stdout, child.stderr]) {

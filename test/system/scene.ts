@@ -9,7 +9,7 @@ import { connect, type NatsConnection } from 'nats';
 import { AdminClient, type PipelineInfo } from '../../lib/control/client.ts';
 import { connectNats, type NatsLink } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
-import { type NatsServer, startServer } from '../../lib/nats/server.ts';
+import { type NatsServer, type ServerConfig, startServer } from '../../lib/nats/server.ts';
 import type { StoredMessage } from '../../lib/port/log.ts';
 import { bundlePipeline } from '../../lib/worker/bundle.ts';
 import { Closing } from '../demo/stage.ts';
@@ -41,11 +41,11 @@ export class Scene {
     this.closing = parts.closing;
   }
 
-  static async open(): Promise<Scene> {
+  static async open(config: ServerConfig = {}): Promise<Scene> {
     const closing = new Closing();
     const folder = await mkdtemp(join(tmpdir(), 'millrace-system-'));
     closing.add(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
-    const server = await startServer({ dataDir: join(folder, 'nats') });
+    const server = await startServer({ dataDir: join(folder, 'nats'), config });
     closing.add(() => server.stop());
     const connection = await connect({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
     closing.add(() => connection.close());
@@ -60,8 +60,8 @@ export class Scene {
   }
 
   /** A worker that is not started yet, with a data folder of its own. */
-  worker(name = 'worker'): WorkerProcess {
-    const worker = new WorkerProcess({ natsUrl: this.server.url, dataDir: join(this.folder, name) });
+  worker(name = 'worker', flags: readonly string[] = []): WorkerProcess {
+    const worker = new WorkerProcess({ natsUrl: this.server.url, dataDir: join(this.folder, name), flags });
     this.closing.add(() => worker.kill());
     return worker;
   }
