@@ -33,46 +33,51 @@ const BYTES_MAX = 2_800;
 const MESSAGE_CHARACTERS_MAX = 800;
 const DESCRIPTION_CHARACTERS_MAX = 400;
 
-const RPC = {
+const TEXT = 'string';
+
+/** Messages of `google.rpc`, so far as they are used. */
+export const ERROR_DETAILS = {
+  ErrorInfo: {
+    fields: {
+      reason: { type: TEXT, id: 1 },
+      domain: { type: TEXT, id: 2 },
+      metadata: { keyType: TEXT, type: TEXT, id: 3 },
+    },
+  },
+  BadRequest: {
+    fields: { field_violations: { rule: 'repeated', type: 'FieldViolation', id: 1 } },
+    nested: { FieldViolation: { fields: { field: { type: TEXT, id: 1 }, description: { type: TEXT, id: 2 } } } },
+  },
+  PreconditionFailure: {
+    fields: { violations: { rule: 'repeated', type: 'Violation', id: 1 } },
+    nested: {
+      Violation: {
+        fields: { type: { type: TEXT, id: 1 }, subject: { type: TEXT, id: 2 }, description: { type: TEXT, id: 3 } },
+      },
+    },
+  },
+} as const;
+
+/** Their envelope. */
+const STATUS = {
   Status: {
     fields: {
       code: { type: 'int32', id: 1 },
-      message: { type: 'string', id: 2 },
+      message: { type: TEXT, id: 2 },
       details: { rule: 'repeated', type: 'Any', id: 3 },
     },
   },
-  Any: { fields: { typeUrl: { type: 'string', id: 1 }, value: { type: 'bytes', id: 2 } } },
-  ErrorInfo: {
-    fields: {
-      reason: { type: 'string', id: 1 },
-      domain: { type: 'string', id: 2 },
-      metadata: { keyType: 'string', type: 'string', id: 3 },
-    },
-  },
-  BadRequest: { fields: { fieldViolations: { rule: 'repeated', type: 'FieldViolation', id: 1 } } },
-  FieldViolation: { fields: { field: { type: 'string', id: 1 }, description: { type: 'string', id: 2 } } },
-  PreconditionFailure: { fields: { violations: { rule: 'repeated', type: 'UnmetCondition', id: 1 } } },
-  UnmetCondition: {
-    fields: {
-      type: { type: 'string', id: 1 },
-      subject: { type: 'string', id: 2 },
-      description: { type: 'string', id: 3 },
-    },
-  },
-};
+  Any: { fields: { type_url: { type: TEXT, id: 1 }, value: { type: 'bytes', id: 2 } } },
+} as const;
 
 let types: protobufjs.Root | null = null;
 
-function typeOf(name: keyof typeof RPC): protobufjs.Type {
+function encode(name: keyof typeof ERROR_DETAILS | 'Status', message: object): Uint8Array {
   if (types === null) {
     const { Root } = createRequire(import.meta.url)('protobufjs') as typeof protobufjs;
-    types = Root.fromJSON({ nested: RPC });
+    types = Root.fromJSON({ nested: { ...ERROR_DETAILS, ...STATUS } });
   }
-  return types.lookupType(name);
-}
-
-function encode(name: keyof typeof RPC, message: object): Uint8Array {
-  const type = typeOf(name);
+  const type = types.lookupType(name);
   return type.encode(type.fromObject(message)).finish();
 }
 
@@ -80,9 +85,9 @@ function encode(name: keyof typeof RPC, message: object): Uint8Array {
 export function encodeDetails(details: Details): Buffer {
   const { violations, unmet, reason } = details;
   const message = cut(details.message, MESSAGE_CHARACTERS_MAX);
-  const any: { typeUrl: string; value: Uint8Array }[] = [];
-  const add = (name: keyof typeof RPC, value: object) => {
-    any.push({ typeUrl: `type.googleapis.com/google.rpc.${name}`, value: encode(name, value) });
+  const any: { type_url: string; value: Uint8Array }[] = [];
+  const add = (name: keyof typeof ERROR_DETAILS, value: object) => {
+    any.push({ type_url: `type.googleapis.com/google.rpc.${name}`, value: encode(name, value) });
   };
   if (reason !== null) add('ErrorInfo', { reason, domain: DOMAIN });
   let left = BYTES_MAX - Buffer.byteLength(message) - 100;
@@ -101,7 +106,7 @@ export function encodeDetails(details: Details): Buffer {
   };
   if (violations.length > 0) {
     const rest = (description: string) => ({ field: violations[0]!.field, description });
-    add('BadRequest', { fieldViolations: fitting(violations, rest) });
+    add('BadRequest', { field_violations: fitting(violations, rest) });
   }
   if (unmet.length > 0) {
     const type = reason ?? '';

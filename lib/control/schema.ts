@@ -2,6 +2,7 @@
  * The control interface's schema at run time, read from `proto/` and from the public schema of health checks: paths,
  * encoders and decoders of its methods, and how large messages may be.
  */
+import { join } from 'node:path';
 import { logVerbosity, type MethodDefinition, type ServiceDefinition, setLogVerbosity } from '@grpc/grpc-js';
 import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
 import { protoPath as healthFile } from 'grpc-health-check';
@@ -9,7 +10,10 @@ import { invariant, MillraceError } from '../base/errors.ts';
 import { packageFile } from '../base/package.ts';
 import type { MethodName, Request, Response } from './wire.ts';
 
-const FILES = ['pipeline', 'worker', 'state', 'letter', 'server'];
+const FILES = ['pipeline', 'worker', 'state', 'letter', 'server'].map(name => `millrace/admin/v1/${name}.proto`);
+export const PROTO_FOLDER = packageFile('proto');
+/** Where the schema is written down. */
+export const PROTO_FILES: readonly string[] = [...FILES.map(file => join(PROTO_FOLDER, file)), healthFile];
 /** Services by their names on the wire. */
 export const SERVICES = {
   PipelineService: 'millrace.admin.v1.PipelineService',
@@ -34,9 +38,8 @@ let schema: PackageDefinition | null = null;
 export function packageSchema(): PackageDefinition {
   if (schema === null) {
     const options = { longs: Number, enums: String, defaults: true };
-    const files = FILES.map(name => `millrace/admin/v1/${name}.proto`);
     schema = {
-      ...loadSync(files, { ...options, includeDirs: [packageFile('proto')] }),
+      ...loadSync(FILES, { ...options, includeDirs: [PROTO_FOLDER] }),
       ...loadSync(healthFile, options),
     };
   }

@@ -3,7 +3,6 @@
  * TLS and a token where they are asked for. The services only translate; each is a file beside this one.
  */
 import { Server, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
-import { ReflectionService } from '@grpc/reflection';
 import { MillraceError } from '../base/errors.ts';
 import type { Observer } from '../observe/events.ts';
 import type { Commands } from '../worker/commands.ts';
@@ -15,8 +14,8 @@ import { Forward, type Serving } from './forward.ts';
 import { healthHandlers } from './health.ts';
 import { letterHandlers } from './letters.ts';
 import { pipelineHandlers } from './pipelines.ts';
-import { boundedReflection } from './reflection.ts';
-import { MESSAGE_BYTES_MAX, packageSchema, type ServiceName, serviceSchema } from './schema.ts';
+import { addReflection } from './reflection.ts';
+import { MESSAGE_BYTES_MAX, type ServiceName, serviceSchema } from './schema.ts';
 import { stateHandlers } from './state.ts';
 import type { MethodName } from './wire.ts';
 import { workerHandlers } from './workers.ts';
@@ -25,8 +24,8 @@ export interface ServerOptions {
   /** `host:port`; port 0 takes a free one. */
   readonly listen: string;
   readonly commands: Commands;
-  readonly letters?: Letters;
-  readonly events?: EventHistory;
+  readonly letters: Letters;
+  readonly events: EventHistory;
   readonly worker: Serving;
   readonly observer: Observer;
   readonly about: About;
@@ -71,16 +70,10 @@ export class AdminServer {
     this.#serve('PipelineService', pipelineHandlers(commands));
     this.#serve('WorkerService', workerHandlers(commands));
     this.#serve('StateService', stateHandlers(commands));
-    const { letters, events } = options;
-    if (letters !== undefined) this.#serve('LetterService', letterHandlers(letters));
-    this.#serve(
-      'ServerService',
-      aboutHandlers({ ...options, events: events ?? { past: () => [], follow: () => () => {} } }),
-    );
+    this.#serve('LetterService', letterHandlers(options.letters));
+    this.#serve('ServerService', aboutHandlers(options));
     this.#serve('Health', healthHandlers(options.healthy));
-    new ReflectionService(packageSchema()).addToServer({
-      addService: (service, handlers) => this.#server.addService(service, boundedReflection(handlers)),
-    });
+    addReflection(this.#server);
   }
 
   /** Returns the port it listens on. Throws INVALID_ARGUMENT when it cannot listen there. */
