@@ -4,11 +4,12 @@
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { type Document, parseDocument } from 'yaml';
+import type { Document } from 'yaml';
 import { MillraceError, messageOf } from '../lib/base/errors.ts';
 import { checked, type FileValues } from './config.ts';
 import { didYouMean } from './nearest.ts';
 import { SETTINGS, type Setting, type SettingName, type SettingValue } from './settings.ts';
+import { yaml } from './yaml.ts';
 
 /** A worker's settings. Throws INVALID_ARGUMENT. */
 export function readWorkerFile(path: string): FileValues {
@@ -31,7 +32,7 @@ export function readYaml(path: string): Document | null {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw new MillraceError('INVALID_ARGUMENT', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
-  const document = parseDocument(text);
+  const document = yaml().parseDocument(text);
   const [mistake] = document.errors;
   if (mistake !== undefined)
     throw new MillraceError('INVALID_ARGUMENT', `${path} is no YAML: ${mistake.message.trim()}`);

@@ -4,12 +4,13 @@
  */
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { Document, isMap, isSeq } from 'yaml';
+import type { Document } from 'yaml';
 import { MillraceError } from '../lib/base/errors.ts';
 import { type FileValues, type Flags, NO_FILE, platform, type Source, settle, settleOne, tokenOf } from './config.ts';
 import { readYaml, throwIfAny, valuesOf } from './config-file.ts';
 import { didYouMean } from './nearest.ts';
 import { CLIENT_SETTINGS, SETTINGS, type Setting, type Settings } from './settings.ts';
+import { yaml } from './yaml.ts';
 
 export interface ClientFile {
   readonly path: string;
@@ -124,7 +125,7 @@ export function setContext(name: string, values: FileValues, options: { use: boo
       ? ((document.getIn(['contexts']) as { items: unknown[] } | undefined)?.items.length ?? 0)
       : at;
     if (created) {
-      if (!isSeq(document.get('contexts'))) document.set('contexts', document.createNode([]));
+      if (!yaml().isSeq(document.get('contexts'))) document.set('contexts', document.createNode([]));
       document.addIn(['contexts'], document.createNode({ name }));
     }
     for (const [setting, value] of values) {
@@ -156,7 +157,7 @@ function editClientFile(edit: (document: Document, index: (name: string) => numb
   const path = clientFilePath();
   readClientFile(path);
   const read = readYaml(path);
-  const document = read !== null && isMap(read.contents) ? read : new Document({});
+  const document = read !== null && yaml().isMap(read.contents) ? read : new (yaml().Document)({});
   const index = (name: string) => {
     const { contexts = [] } = document.toJS() as { contexts?: readonly { name: string }[] };
     return contexts.findIndex(context => context.name === name);

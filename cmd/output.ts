@@ -2,8 +2,8 @@
  * What commands print: tables for people, JSON and YAML for programs, names for scripts; and numbers and times as people
  * read them. What there is to show of each kind of thing is in `resources.ts`.
  */
-import { stringify } from 'yaml';
 import type { Paint, Terminal } from './terminal.ts';
+import { yaml } from './yaml.ts';
 
 export const FORMATS = ['table', 'wide', 'json', 'yaml', 'name'] as const;
 export type OutputFormat = (typeof FORMATS)[number];
@@ -41,7 +41,7 @@ export function print(terminal: Terminal, output: OutputFormat, value: unknown, 
 }
 
 export function forProgram(output: 'json' | 'yaml', value: unknown): string {
-  return output === 'json' ? `${JSON.stringify(value, null, 2)}\n` : stringify(value, { lineWidth: 0 });
+  return output === 'json' ? `${JSON.stringify(value, null, 2)}\n` : yaml().stringify(value, { lineWidth: 0 });
 }
 
 /** A list; for programs an array. */
