@@ -130,7 +130,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       access: options.access ?? {},
       letters: new LetterBox({ log: ground.log, registry, clock: systemClock }),
       events,
-      healthy: () => ground.link.connected && !stopping,
+      healthy: () => readiness().ok,
     });
     const api = server;
     const listening = `${isWildcard(host) ? '127.0.0.1' : host}:${await api.start()}`;
