@@ -1,26 +1,36 @@
 /**
- * The first pipeline. Personnel (hr) provisions an employee, facilities (access) issues a badge: two services, two streams
- * of events, each sent at least once. What comes out: every employee with the badge, or without one when none was
- * issued within two hours; and how many people started at each site in each hour.
+ * The first pipeline. Personnel (hr) provisions an employee; payroll, building access and IT each react: four services,
+ * four kinds of events of different shapes, each sent at least once. What comes out: one record for every employee, and
+ * an alert for whoever has no badge two hours after being provisioned.
  */
-import { count, pipeline, tumbling } from 'millrace';
+import { pipeline } from 'millrace';
 
 type Provisioned = { eventId: string; employee: string; name: string; site: string; at: string };
-type BadgeIssued = { eventId: string; employee: string; badge: string; at: string };
+type AccountOpened = { id: number; staffNo: string; account: string; openedAt: string };
+type BadgeIssued = { eventId: string; holder: string; badge: string; at: string };
+type LaptopAssigned = { ticket: string; user: { employee: string }; asset: string; ts: number };
 
 export default pipeline('onboarding', ({ from }) => {
-  const options = { time: 'at', maxOutOfOrder: '10m', capture: true } as const;
-  const hires = from<Provisioned>('hr.employee.provisioned', options)
-    .dedupe({ id: event => event.eventId, within: '1d' })
+  const options = { maxOutOfOrder: '10m', capture: true } as const;
+  const within = '1d';
+  const hires = from<Provisioned>('hr.employee.provisioned', { time: 'at', ...options })
+    .dedupe({ id: event => event.eventId, within })
     .keyBy('employee');
-  const badges = from<BadgeIssued>('access.badge.issued', options)
-    .dedupe({ id: event => event.eventId, within: '1d' })
-    .keyBy('employee');
+  const accounts = from<AccountOpened>('payroll.account.opened', { time: 'openedAt', ...options })
+    .dedupe({ id: event => String(event.id), within })
+    .keyBy('staffNo');
+  const badges = from<BadgeIssued>('access.badge.issued', { time: 'at', ...options })
+    .dedupe({ id: event => event.eventId, within })
+    .keyBy('holder');
+  const laptops = from<LaptopAssigned>('it.laptop.assigned', { time: event => event.ts * 1000, ...options })
+    .dedupe({ id: event => event.ticket, within })
+    .keyBy(event => event.user.employee);
 
-  const employees = hires.leftJoin(badges, { within: { after: '2h' } }, (hire, badge) => {
-    return { employee: hire.employee, name: hire.name, site: hire.site, badge: badge?.badge ?? null };
-  });
-  employees.to('onboarding.employees.{partition}');
-  employees.filter(row => row.badge === null).to('onboarding.unbadged.{site}');
-  employees.keyBy('site').window(tumbling('1h')).aggregate({ hires: count() }).to('analytics.hires.{site}');
+  hires
+    .map(({ employee, name, site }) => ({ employee, name, site }))
+    .leftJoin(accounts, { within: '4h' }, (row, opened) => ({ ...row, account: opened?.account ?? null }))
+    .leftJoin(badges, { within: '4h' }, (row, issued) => ({ ...row, badge: issued?.badge ?? null }))
+    .leftJoin(laptops, { within: '4h' }, (row, assigned) => ({ ...row, laptop: assigned?.asset ?? null }))
+    .to('onboarding.employees.{partition}');
+  hires.antiJoin(badges, { within: { after: '2h' } }).to('onboarding.unbadged.{site}');
 });

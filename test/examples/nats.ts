@@ -1,4 +1,4 @@
-/** The connection of the example's two scripts, and what to do when there is none. */
+/** The connection of the examples' scripts, and what to do when there is none. */
 import { connect, type NatsConnection } from 'nats';
 
 export async function connectToNats(): Promise<NatsConnection> {

@@ -2,9 +2,9 @@
  * Reads results as any service would: through JetStream, with an ordered consumer of the plain `nats` client. Prints what
  * is there and ends; a service would go on.
  *
- *   npx tsx test/examples/01-onboarding/read.ts 'analytics.hires.*'
+ *   npx tsx test/examples/read.ts 'onboarding.unbadged.*'
  */
-import { connectToNats } from './broker.ts';
+import { connectToNats } from './nats.ts';
 
 const [subject = 'onboarding.employees.*'] = process.argv.slice(2);
 const connection = await connectToNats();
