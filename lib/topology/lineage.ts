@@ -25,15 +25,17 @@ const PASSING: ReadonlySet<ProgramNode['spec']['kind']> = new Set(['filter', 'ke
 /** By operator, sink and stage. Where several ways lead to one, what is on any of them. */
 export function lineagesOf(plan: Pick<Plan, 'readers' | 'stages'>): ReadonlyMap<string, Lineage> {
   const pasts = new Map<string, Past>();
+  /** A stage may be called as an operator of it is, which is further on. */
+  const stages = new Map<string, Past>();
 
   /** What all ways that are known have in common with this one; null: nothing new. */
-  function arrive(name: string, past: Past): Past | null {
-    const before = pasts.get(name);
+  function arrive(name: string, past: Past, at = pasts): Past | null {
+    const before = at.get(name);
     const passed = new Set([...(before?.passed ?? []), ...past.passed]);
     const changed = past.changed || before?.changed === true;
     if (before !== undefined && passed.size === before.passed.size && changed === before.changed) return null;
     const merged = { passed, changed };
-    pasts.set(name, merged);
+    at.set(name, merged);
     return merged;
   }
 
@@ -54,7 +56,7 @@ export function lineagesOf(plan: Pick<Plan, 'readers' | 'stages'>): ReadonlyMap<
       return;
     }
     const stage = plan.stages.find(candidate => candidate.name === exit.stage)!;
-    arrive(stage.name, from);
+    arrive(stage.name, from, stages);
     const input = stage.inputs.findIndex(candidate => candidate.name === exit.input);
     for (const to of stage.program.entries[input] ?? []) walk(stage.program, to, from);
   }
@@ -64,6 +66,9 @@ export function lineagesOf(plan: Pick<Plan, 'readers' | 'stages'>): ReadonlyMap<
     if (direct !== null) for (const to of program.entries[0] ?? []) walk(program, to, BEGINNING);
   }
   return new Map(
-    Array.from(pasts, ([name, { passed, changed }]) => [name, { passed: [...passed].sort(), unchanged: !changed }]),
+    Array.from([...stages, ...pasts], ([name, { passed, changed }]) => [
+      name,
+      { passed: [...passed].sort(), unchanged: !changed },
+    ]),
   );
 }
