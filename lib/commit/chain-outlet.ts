@@ -7,6 +7,7 @@
 import { MillraceError } from '../base/errors.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { decodeFrameHead, type Progress } from '../record/frame.ts';
+import { firstTrace } from '../record/trace.ts';
 import type { Chain } from './chain.ts';
 import { type Outgoing, OutgoingQueue, parseProgress } from './queue.ts';
 import { type Block, HEADER_COMMIT, headersFor, joinRows, type RowsItem, type Sender } from './rows-item.ts';
@@ -121,6 +122,15 @@ export const frameForm: Form<FrameItem> = {
   progressOf: tail => decodeFrameHead(tail.data),
 };
 
+/** A message of many rows carries the trace of the first that has one. */
+function traceOfBlocks(blocks: readonly Block[]): string | null {
+  for (const { item, from, to } of blocks) {
+    const trace = firstTrace(item.rows.traces, from, to);
+    if (trace !== null) return trace;
+  }
+  return null;
+}
+
 /** Rows to an owned subject: as many commits' rows as wait and fit go out in one message, or one row at a time. */
 export function rowsForm(options: { sink: SinkSpec; sender: Sender; messageBytesMax: number }): Form<RowsItem> {
   const { sink, sender, messageBytesMax } = options;
@@ -158,6 +168,7 @@ export function rowsForm(options: { sink: SinkSpec; sender: Sender; messageBytes
         row: last.to,
         firstOrigin: first.item.rows.origins[first.from]!,
         lastOrigin: last.item.rows.origins[last.to - 1]!,
+        trace: traceOfBlocks(blocks),
       });
       return { data: joinRows(blocks, sink.format), headers, through: { position: commit, row: last.to } };
     },

@@ -3,6 +3,7 @@
  * commit and row, so that within the stream's duplicate window a repeat is dropped by the broker.
  */
 import type { Log, NewMessage } from '../port/log.ts';
+import { traceHeaders } from '../record/trace.ts';
 import type { Outlet } from './chain-outlet.ts';
 import { OutgoingQueue } from './queue.ts';
 import {
@@ -72,6 +73,7 @@ export class LooseOutlet implements Outlet<RowsItem> {
           'Nats-Msg-Id': `${sender.task}/${sink.name}/${commit}.${row}`,
           [HEADER_TASK]: sender.task,
           ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }),
+          ...traceHeaders(rows.traces?.[row] ?? null),
         },
       });
     }

@@ -28,6 +28,8 @@ export interface OutRows {
   readonly origins: readonly number[];
   /** Per row, or null: none has headers of its own. */
   readonly headers: readonly RowHeaders[] | null;
+  /** Trace contexts (`record/trace.ts`) by row, with holes; absent: no row has one. */
+  readonly traces?: readonly (string | null | undefined)[];
 }
 
 /** The name that dead letters and late records travel under; not a sink's, since those have no `!`. */
@@ -62,6 +64,7 @@ export function toParts(outbox: Outbox): unknown[] {
       rows.lengths,
       rows.origins,
       rows.headers,
+      ...(rows.traces === undefined ? [] : [rows.lengths.map((_, i) => rows.traces?.[i] ?? null)]),
     ]),
   ];
 }
@@ -69,12 +72,13 @@ export function toParts(outbox: Outbox): unknown[] {
 export function fromParts(parts: unknown): Outbox {
   const [frames, rows] = parts as [
     [number, number, number, Uint8Array][],
-    [string, string[], number[], Uint8Array, number[], number[], RowHeaders[] | null][],
+    [string, string[], number[], Uint8Array, number[], number[], RowHeaders[] | null, (string | null)[]?][],
   ];
   return {
     frames: frames.map(([exit, partition, row, bytes]) => ({ exit, partition, row, bytes })),
-    rows: rows.map(([sink, subjects, subjectOf, bytes, lengths, origins, headers]) => {
-      return { sink, subjects, subjectOf, bytes, lengths, origins, headers };
+    rows: rows.map(([sink, subjects, subjectOf, bytes, lengths, origins, headers, traces]) => {
+      const plain = { sink, subjects, subjectOf, bytes, lengths, origins, headers };
+      return traces === undefined ? plain : { ...plain, traces };
     }),
   };
 }

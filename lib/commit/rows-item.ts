@@ -3,6 +3,7 @@
  */
 import type { Headers } from '../port/log.ts';
 import { NO_ORIGIN, seqOfOrigin, sourceOfOrigin } from '../record/origin.ts';
+import { traceHeaders } from '../record/trace.ts';
 import type { OutRows } from './outbox.ts';
 import { type Outgoing, progressText } from './queue.ts';
 import type { SinkSpec } from './sink-spec.ts';
@@ -59,6 +60,8 @@ export function headersFor(options: {
   row: number;
   firstOrigin: number;
   lastOrigin: number;
+  /** Of the first row that has one, or null. */
+  trace: string | null;
 }): Headers {
   const headers: Record<string, string> = {
     'Content-Type': contentType(options.sink, options.rows),
@@ -67,7 +70,7 @@ export function headersFor(options: {
   };
   const origin = originHeader(options.sender, options.firstOrigin, options.lastOrigin);
   if (origin !== null) headers[HEADER_ORIGIN] = origin;
-  return headers;
+  return options.trace === null ? headers : { ...headers, ...traceHeaders(options.trace) };
 }
 
 const NEWLINE = 10;

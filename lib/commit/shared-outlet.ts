@@ -14,6 +14,7 @@ import { invariant, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Log, NewMessage, StoredMessage } from '../port/log.ts';
 import type { Progress } from '../record/frame.ts';
+import { firstTrace, traceHeaders } from '../record/trace.ts';
 import type { Outlet } from './chain-outlet.ts';
 import type { RowHeaders } from './outbox.ts';
 import { OutgoingQueue, parseProgress, progressText } from './queue.ts';
@@ -254,6 +255,7 @@ function takeFrom(
         'Content-Type': contentType(sink, to - from),
         [HEADER_TASK]: sender.task,
         ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }),
+        ...traceHeaders(firstTrace(rows.traces, from, to)),
         ...own,
       };
       messages.push({ subject, data, headers });

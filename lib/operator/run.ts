@@ -30,10 +30,12 @@ export interface Cursor {
   origin: number;
   /** The dedupe id that a `carryId` node computed, or that came with the frame; of a replay that, too (`replay.ts`). */
   id: string | null;
+  /** The trace context that it came with (`record/trace.ts`). */
+  trace: string | null;
 }
 
 export function newCursor(): Cursor {
-  return { origin: NO_ORIGIN, id: null };
+  return { origin: NO_ORIGIN, id: null, trace: null };
 }
 
 /** A late record, on its way to the late output. */
@@ -78,6 +80,8 @@ export class Step {
   #timesMs: number[] = [];
   #origins: number[] = [];
   #ids: (string | null)[] = [];
+  /** With holes; null: none of them has one. */
+  #traces: (string | null)[] | null = null;
 
   constructor(options: { operator: Operator; cursor: Cursor }) {
     this.operator = options.operator;
@@ -91,6 +95,7 @@ export class Step {
     this.#timesMs.push(timeMs);
     this.#origins.push(this.#cursor.origin);
     this.#ids.push(this.#cursor.id);
+    if (this.#cursor.trace !== null) (this.#traces ??= [])[this.#ports.length - 1] = this.#cursor.trace;
   }
 
   want(wants: Wants): void {
@@ -108,13 +113,17 @@ export class Step {
   execute(watermarkMs: number): void {
     const cursor = this.#cursor;
     const count = this.#ports.length;
+    const traces = this.#traces;
     for (let i = 0; i < count; i++) {
       cursor.origin = this.#origins[i]!;
       cursor.id = this.#ids[i]!;
+      cursor.trace = traces === null ? null : (traces[i] ?? null);
       this.operator.receive(this.#ports[i]!, this.#keys[i]!, this.#values[i], this.#timesMs[i]!);
     }
     cursor.origin = NO_ORIGIN;
     cursor.id = null;
+    cursor.trace = null;
+    this.#traces = null;
     if (count > 0) {
       this.#ports = [];
       this.#keys = [];

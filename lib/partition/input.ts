@@ -176,13 +176,15 @@ export class ChannelInput implements TaskInput {
     this.#checkChain(message, writer);
     const frame = decodeFrame(message.data);
     const { entry, cursor, letter } = this.#options;
-    const { keys, timesMs, origins, ids, values } = frame.columns;
+    const { keys, timesMs, origins, ids, values, traces } = frame.columns;
     for (let i = 0; i < keys.length; i++) {
       cursor.origin = origins[i]!;
       cursor.id = ids === null ? null : ids[i]!;
+      cursor.trace = traces === undefined ? null : traces[i]!;
       entry.receive(keys[i]!, values[i], timesMs[i]!);
     }
     cursor.id = null;
+    cursor.trace = null;
     if (frame.publishedMs !== undefined && frame.publishedMs < this.#publishedMs) this.#publishedMs = frame.publishedMs;
     for (const one of frame.letters) letter(one);
     hear(writer, frame);

@@ -23,6 +23,8 @@ export class RowBlock {
   #subjectOf: number[] = [];
   #origins: number[] = [];
   #headers: RowHeaders[] | null = null;
+  /** With holes; undefined: no row has one. */
+  #traces: (string | null)[] | undefined;
 
   constructor(sink: string) {
     this.sink = sink;
@@ -32,19 +34,25 @@ export class RowBlock {
     return this.#origins.length;
   }
 
-  addText(text: string, subject: string | null, origin: number): void {
+  addText(text: string, subject: string | null, cursor: Pick<Cursor, 'origin' | 'trace'>): void {
     this.#texts.push(text);
-    this.#add(subject, origin);
+    this.#add(subject, cursor);
   }
 
-  addBytes(bytes: Uint8Array, subject: string | null, origin: number, headers?: RowHeaders): void {
+  addBytes(
+    bytes: Uint8Array,
+    subject: string | null,
+    cursor: Pick<Cursor, 'origin' | 'trace'>,
+    headers?: RowHeaders,
+  ): void {
     this.#blobs.push(bytes);
-    this.#add(subject, origin);
+    this.#add(subject, cursor);
     if (headers !== undefined) (this.#headers ??= []).push(headers);
   }
 
-  #add(subject: string | null, origin: number): void {
+  #add(subject: string | null, { origin, trace }: Pick<Cursor, 'origin' | 'trace'>): void {
     this.#origins.push(origin);
+    if (trace !== null) (this.#traces ??= [])[this.#origins.length - 1] = trace;
     if (subject === null) return;
     let index = this.#subjects.get(subject);
     if (index === undefined) this.#subjects.set(subject, (index = this.#subjects.size));
@@ -53,7 +61,7 @@ export class RowBlock {
 
   take(): OutRows {
     const { bytes, lengths } = this.#blobs.length > 0 ? joinBlobs(this.#blobs) : joinTexts(this.#texts);
-    const rows = {
+    const rows: OutRows = {
       sink: this.sink,
       subjects: [...this.#subjects.keys()],
       subjectOf: this.#subjectOf,
@@ -61,6 +69,7 @@ export class RowBlock {
       lengths,
       origins: this.#origins,
       headers: this.#headers,
+      ...(this.#traces === undefined ? {} : { traces: this.#traces }),
     };
     this.#texts = [];
     this.#blobs = [];
@@ -68,6 +77,7 @@ export class RowBlock {
     this.#subjectOf = [];
     this.#origins = [];
     this.#headers = null;
+    this.#traces = undefined;
     return rows;
   }
 }
@@ -115,11 +125,11 @@ export class SinkExit implements Receiver {
         const text = jsonOutput(value);
         // A UTF-16 unit is at most three bytes; only near the limit is it counted exactly.
         if (text.length * 3 > this.#rowBytesMax) this.#checkSize(Buffer.byteLength(text));
-        this.block.addText(text, subject, this.#cursor.origin);
+        this.block.addText(text, subject, this.#cursor);
       } else {
         const bytes = packOutput(value);
         this.#checkSize(bytes.length);
-        this.block.addBytes(bytes, subject, this.#cursor.origin);
+        this.block.addBytes(bytes, subject, this.#cursor);
       }
     } catch (cause) {
       const error =
@@ -160,6 +170,7 @@ export class StageExit implements Receiver {
     lane.timesMs.push(timeMs);
     lane.origins.push(this.#cursor.origin);
     lane.ids!.push(this.#cursor.id);
+    if (this.#cursor.trace !== null) (lane.traces ??= [])[lane.keys.length - 1] = this.#cursor.trace;
   }
 
   /** Frames of at most `bytesMax`. A record that cannot be packed, or is too large for any frame, is refused. */
@@ -236,8 +247,13 @@ export class Outgoing {
     this.#refuseRecord = options.refuseRecord;
   }
 
-  addLetter(subject: string, bytes: Uint8Array, headers: RowHeaders, letter: Pick<Letter, 'origin'>): void {
-    this.letters.addBytes(bytes, subject, letter.origin, headers);
+  addLetter(
+    subject: string,
+    bytes: Uint8Array,
+    headers: RowHeaders,
+    { origin, trace = null }: Pick<Letter, 'origin'> & Partial<Pick<Cursor, 'trace'>>,
+  ): void {
+    this.letters.addBytes(bytes, subject, { origin, trace }, headers);
   }
 
   /** The outbox of commit number `commit`; `watermarkMs` by exit, `publishedMs` of its oldest source message. */

@@ -111,7 +111,14 @@ export class Channel {
     return from - 1;
   }
 
-  push(key: string | null, value: unknown, timeMs: number, origin: number, id: string | null): void {
+  push(
+    key: string | null,
+    value: unknown,
+    timeMs: number,
+    origin: number,
+    id: string | null,
+    trace: string | null = null,
+  ): void {
     if (this.#skipping && this.#isCovered(origin)) return;
     const columns = this.#columns;
     columns.keys.push(key);
@@ -119,6 +126,7 @@ export class Channel {
     columns.timesMs.push(timeMs);
     columns.origins.push(origin);
     columns.ids!.push(id);
+    if (trace !== null) (columns.traces ??= [])[columns.keys.length - 1] = trace;
   }
 
   pushLetter(letter: Letter): void {
@@ -246,8 +254,9 @@ export class Channel {
     this.#goOnAfter(decodeFrameHead(tail.data));
     const waiting = this.#columns;
     this.#columns = emptyColumns();
-    for (let i = 0; i < waiting.keys.length; i++) {
-      this.push(waiting.keys[i]!, waiting.values[i], waiting.timesMs[i]!, waiting.origins[i]!, waiting.ids![i]!);
+    const { keys, values, timesMs, origins, ids, traces } = waiting;
+    for (let i = 0; i < keys.length; i++) {
+      this.push(keys[i]!, values[i], timesMs[i]!, origins[i]!, ids![i]!, traces?.[i] ?? null);
     }
   }
 }
@@ -277,6 +286,8 @@ function parted(rows: Columns): { columns: Columns; letters: Letter[] } {
     columns.timesMs.push(rows.timesMs[i]!);
     columns.origins.push(rows.origins[i]!);
     columns.ids!.push(rows.ids![i]!);
+    const trace = rows.traces?.[i] ?? null;
+    if (trace !== null) (columns.traces ??= [])[columns.keys.length - 1] = trace;
   });
   return { columns, letters };
 }
@@ -288,5 +299,11 @@ function joinColumns(a: Columns, b: Columns): Columns {
     origins: a.origins.concat(b.origins),
     ids: a.ids!.concat(b.ids!),
     values: a.values.concat(b.values),
+    ...(a.traces === undefined && b.traces === undefined ? {} : { traces: joinTraces(a, b) }),
   };
+}
+
+function joinTraces(a: Columns, b: Columns): (string | null)[] {
+  const of = ({ keys, traces }: Columns) => keys.map((_, i) => traces?.[i] ?? null);
+  return [...of(a), ...of(b)];
 }

@@ -80,7 +80,7 @@ export class Router {
     this.exits = this.#lanes.map(({ route, channels }) => ({
       receive(key, value, timeMs) {
         const partition = key === null ? 0 : partitionOf(key, route.partitions);
-        channels[partition]!.push(key, value, timeMs, cursor.origin, cursor.id);
+        channels[partition]!.push(key, value, timeMs, cursor.origin, cursor.id, cursor.trace);
       },
     }));
   }

@@ -22,6 +22,7 @@ import { carriedHeaders } from '../record/letter.ts';
 import { NO_ORIGIN, originOf } from '../record/origin.ts';
 import { replayOf } from '../record/replay.ts';
 import { covers, hasWildcard, matches } from '../record/subject.ts';
+import { traceOf } from '../record/trace.ts';
 import { TIME_MAX_MS } from '../window/watermark.ts';
 import type { SourceSpec } from './spec.ts';
 
@@ -222,6 +223,7 @@ export class Source {
     this.#rest = messages.slice(passed);
     this.#outlet.cursor.origin = NO_ORIGIN;
     this.#outlet.cursor.id = null;
+    this.#outlet.cursor.trace = null;
     this.#message = null;
     this.#meter.read(this.spec.name, {
       records: this.recordsIn - before.records,
@@ -236,6 +238,7 @@ export class Source {
     this.#parts = undefined;
     this.#outlet.cursor.origin = originOf(this.#index, stored.seq);
     this.#outlet.cursor.id = replayOf(stored.headers);
+    this.#outlet.cursor.trace = traceOf(stored.headers);
     this.#unpacked = false;
     const message = this.#decompressed(stored);
     if (message === null) return;
