@@ -18,6 +18,7 @@ import type { LinkStatus, NatsOptions } from '../lib/nats/connection.ts';
 import { type Event, type Observer, observers } from '../lib/observe/events.ts';
 import { EventMemory } from '../lib/observe/history.ts';
 import { noMeter } from '../lib/observe/meter.ts';
+import { Hand } from '../lib/operator/hand.ts';
 import { Commands } from '../lib/worker/commands.ts';
 import { LetterBox } from '../lib/worker/letters.ts';
 import { readinessOf } from '../lib/worker/readiness.ts';
@@ -37,6 +38,8 @@ export interface NodeOptions {
   /** Of the streams that Millrace makes, 1 to 5. Default 1. */
   readonly replicas?: number;
   readonly observer: Observer;
+  /** Sees user code at work; absent: nobody looks. */
+  readonly hand?: Hand;
   /** TLS and token of its API; absent: neither. */
   readonly access?: Access;
   /** Shows this node, and is one of its observers already; absent: nobody looks. */
@@ -62,7 +65,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   const { replicas = 1 } = options;
   const nats = { ...options.nats, name: `millrace ${name}` };
   const meter = (pipeline: string) => telemetry?.meter(pipeline) ?? noMeter;
-  const ground = await openGround({ nats, dataDir, replicas, observer, meter });
+  const ground = await openGround({ nats, dataDir, replicas, observer, meter, hand: options.hand ?? new Hand() });
   let stopping = false;
   let server: AdminServer | null = null;
   const closed = new Promise<MillraceError>(resolve => {

@@ -234,6 +234,15 @@ export const SETTINGS = {
     default: 10,
     means: 'how long a clean stop may take',
   },
+  stuckSeconds: {
+    file: 'worker',
+    key: 'stuckSeconds',
+    flag: '--stuck-seconds <seconds>',
+    variable: 'MILLRACE_STUCK_SECONDS',
+    kind: 'seconds',
+    default: 5,
+    means: 'how long a function of a pipeline may take for one record; then the record becomes a dead letter',
+  },
   natsServer: {
     file: null,
     key: '(nats-server)',
@@ -365,7 +374,17 @@ export const NATS_SETTINGS = [
 /** What a worker is run with. */
 export const WORKER_SETTINGS = [
   ...NATS_SETTINGS,
-  ...(['data', 'listen', 'advertise', 'metrics', 'replicas', 'logLevel', 'logFormat', 'stopSeconds'] as const),
+  ...([
+    'data',
+    'listen',
+    'advertise',
+    'metrics',
+    'replicas',
+    'logLevel',
+    'logFormat',
+    'stopSeconds',
+    'stuckSeconds',
+  ] as const),
   ...(['serverCert', 'serverKey', 'serverClientCa', 'serverCa', 'serverToken', 'serverTokenFile', 'insecure'] as const),
 ] as const;
 

@@ -15,6 +15,7 @@ import { NatsLog } from '../lib/nats/log.ts';
 import { openRegistry } from '../lib/nats/registry.ts';
 import { errorFields, type Observer } from '../lib/observe/events.ts';
 import type { Meter } from '../lib/observe/meter.ts';
+import type { GripOn, Hand } from '../lib/operator/hand.ts';
 import { startPipeline } from '../lib/partition/pipeline.ts';
 import type { Blobs } from '../lib/port/blob.ts';
 import type { Log } from '../lib/port/log.ts';
@@ -46,10 +47,11 @@ export async function openGround(options: {
   dataDir: string;
   replicas?: number;
   observer: Observer;
+  hand: Hand;
   /** What a pipeline of that name counts with. */
   meter(pipeline: string): Meter;
 }): Promise<Ground> {
-  const { observer, replicas = 1 } = options;
+  const { observer, hand, replicas = 1 } = options;
   await mkdir(options.dataDir, { recursive: true });
   const root = await realpath(options.dataDir);
   const lock = await lockFolder(root);
@@ -64,11 +66,16 @@ export async function openGround(options: {
     const stores = new LevelStores({ root: join(root, 'state') });
     await mkdir(join(root, 'state'), { recursive: true });
     const around = { log, blobs, stores, clock: systemClock, random: new Random(randomBytes(4).readUInt32LE()) };
+    const compiler = pipelineCompiler({ log, dir: join(root, 'bundles') });
     const engine: Engine = {
-      ...pipelineCompiler({ log, dir: join(root, 'bundles') }),
-      start: (plan, { observer, revision }) => {
-        const meter = options.meter(plan.pipeline);
-        return startPipeline({ plan, around: { ...around, observer, meter }, life: revision });
+      ...compiler,
+      plan: bundle => hand.loading(bundle, () => compiler.plan(bundle)),
+      start: async (plan, { observer, revision }) => {
+        const { pipeline } = plan;
+        hand.checkStart(pipeline, revision);
+        const grip: GripOn = (operator, cursor) => hand.at({ pipeline, revision, operator }, cursor);
+        const meter = options.meter(pipeline);
+        return startPipeline({ plan, around: { ...around, observer, meter, grip }, life: revision });
       },
       clear: pipelineClearer({ log, blobs, stores }),
     };

@@ -1,17 +1,17 @@
 /**
- * `millrace worker`: a node that runs until it is told to stop. The first SIGTERM or SIGINT hands everything over within
- * the deadline, a second one ends the process at once (safe: whoever takes over recovers from the journals).
+ * `millrace worker`: a worker that runs until it is told to stop. The first SIGTERM or SIGINT hands everything over
+ * within the deadline, a second one ends the process at once (safe: whoever takes over recovers from the journals).
+ *
+ * This thread only says what happens, passes signals on, and looks after the thread that does the work.
  */
-import { sleep, systemClock } from '../lib/base/clock.ts';
-import { isMillraceError } from '../lib/base/errors.ts';
+import type { Access } from '../lib/control/access.ts';
 import type { NatsOptions } from '../lib/nats/connection.ts';
-import { errorFields, type Observer, observers } from '../lib/observe/events.ts';
-import { type Node, startNode } from './node.ts';
-import { type MetricsAddress, Telemetry } from './telemetry.ts';
+import type { Observer } from '../lib/observe/events.ts';
+import { supervise } from './supervisor.ts';
+import type { MetricsAddress } from './telemetry.ts';
 
-const RETRY_MS = 2_000;
-
-export interface WorkerCommandOptions {
+/** Plain data: it is handed to a thread. */
+export interface WorkerOptions {
   readonly nats: Omit<NatsOptions, 'name'>;
   readonly dataDir: string;
   readonly listen: string;
@@ -19,57 +19,22 @@ export interface WorkerCommandOptions {
   readonly metrics: MetricsAddress;
   /** Of the streams that Millrace makes, 1 to 5. Default 1. */
   readonly replicas?: number;
+  /** TLS and token of its API; absent: neither. */
+  readonly access?: Access;
   readonly stopMs: number;
+}
+
+export interface WorkerCommandOptions extends WorkerOptions {
+  /** How long a function of a pipeline may take for one record before it counts as stuck, ms. */
+  readonly stuckMs: number;
   readonly observer: Observer;
 }
 
 /** Resolves with the exit code. */
-export async function workerCommand(options: WorkerCommandOptions): Promise<number> {
-  // Up before the broker is reached, so that a probe does not end a worker that waits for it.
-  const telemetry = await Telemetry.start(options.metrics);
-  const observer = observers(options.observer, telemetry);
-  // What nobody expected ends the process: recovery is tested, going on with half a state is not.
-  process.on('uncaughtException', error => {
-    observer.emit({ event: 'worker.crashed', level: 'error', ...errorFields(error), stack: error.stack });
-    process.exit(1);
-  });
+export function workerCommand(options: WorkerCommandOptions): Promise<number> {
+  const { observer, stuckMs, ...worker } = options;
   const stopped = firstSignal(observer);
-  if (telemetry.address !== null) {
-    observer.emit({ event: 'metrics.listening', level: 'info', address: telemetry.address });
-  }
-  const node = await startWhenReachable({ ...options, observer, telemetry }, stopped);
-  if (node === null) {
-    await telemetry.stop();
-    return 0;
-  }
-  observer.emit({ event: 'api.listening', level: 'info', address: node.address, worker: node.name });
-  const failure = await Promise.race([stopped, node.failed]);
-  if (failure !== null) observer.emit({ event: 'worker.failed', level: 'error', ...errorFields(failure) });
-  await node.stop({ deadlineMs: options.stopMs });
-  await telemetry.stop();
-  return failure === null ? 0 : 1;
-}
-
-/** A worker may be started before its broker: it waits and says so. Null: it was told to stop meanwhile. */
-async function startWhenReachable(
-  options: WorkerCommandOptions & { readonly telemetry: Telemetry },
-  stopped: Promise<null>,
-): Promise<Node | null> {
-  let over = false;
-  void stopped.then(() => {
-    over = true;
-  });
-  while (!over) {
-    try {
-      // Told to stop while it starts: the process ends, and whatever was begun is as after a crash.
-      return await Promise.race([startNode(options), stopped]);
-    } catch (error) {
-      if (!isMillraceError(error, 'BROKER_UNAVAILABLE')) throw error;
-      options.observer.emit({ event: 'nats.unreachable', level: 'warn', retryMs: RETRY_MS, ...errorFields(error) });
-      await Promise.race([sleep(systemClock, RETRY_MS), stopped]);
-    }
-  }
-  return null;
+  return supervise({ launcher: 'worker-thread.mjs', options: worker, stuckMs, observer, stopped });
 }
 
 /** Resolves at the first signal; from then on the next one ends the process. */

@@ -31,11 +31,8 @@ const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
     'serverTokenFile',
     'insecure',
   ],
-  'Worker:': ['workerConfig', 'data', 'replicas', 'stopSeconds', 'metrics', 'logLevel', 'logFormat'],
+  'Worker:': ['workerConfig', 'data', 'replicas', 'stopSeconds', 'stuckSeconds', 'metrics', 'logLevel', 'logFormat'],
 };
-
-/** Renewing the lease waits for the same thread, so longer would be of no use. */
-const STUCK_MS = 5_000;
 
 const DEV_SETTINGS = ['listen', 'metrics', 'stopSeconds', 'natsServer'] as const;
 
@@ -69,7 +66,7 @@ export function workerVerb(around: Around): Command {
         replicas: settings.replicas,
         access: accessOf(settings, tokenOf('worker', { flags, file })),
         stopMs: settings.stopSeconds * 1_000,
-        stuckMs: STUCK_MS,
+        stuckMs: settings.stuckSeconds * 1_000,
         observer,
       }),
     );

@@ -37,6 +37,7 @@ export const ERRORS = {
   RECORD_SUBJECT: { fate: 'poison', means: 'the output subject cannot be made from the record' },
   RECORD_UNWRITABLE: { fate: 'poison', means: 'the output value cannot be encoded' },
   USER_CODE: { fate: 'poison', means: "the pipeline's own function threw or returned a promise" },
+  USER_CODE_STUCK: { fate: 'stop', means: "the pipeline's own functions did not return, for several records" },
   // limits
   LIMIT_REACHED: { fate: 'stop', means: 'a named limit was reached' },
   // what users ask for
@@ -52,10 +53,14 @@ export const ERRORS = {
   INVARIANT: { fate: 'fatal', means: 'something that cannot be has happened' },
 } as const satisfies Record<string, { fate: Fate; means: string }>;
 
+/** What went wrong, for programs: a code of the table, which decides the error's fate. */
 export type ErrorCode = keyof typeof ERRORS;
 
+/** Every error that Millrace raises on purpose. Its `message` says what happened and what to do next. */
 export class MillraceError extends Error {
+  /** What went wrong; does not change between versions. */
   readonly code: ErrorCode;
+  /** What is done about it. */
   readonly fate: Fate;
   /** @param message what happened and what to do next. */
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {

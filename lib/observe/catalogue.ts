@@ -26,6 +26,11 @@ export const EVENTS = {
     means: 'everything is handed over; `warn`: not all of it in time, and the next owner recovers the rest',
   },
   'worker.failed': { levels: ['error'], fields: [...ERROR], means: 'it cannot go on, and ends' },
+  'worker.stuck': {
+    levels: ['error'],
+    fields: ['pipeline', 'operator', 'sequence', 'message'],
+    means: 'a function of a pipeline did not return; the worker is started anew and the record becomes a dead letter',
+  },
   'worker.crashed': { levels: ['error'], fields: [...ERROR, 'stack'], means: 'something unexpected; the process ends' },
   'worker.stuck': {
     levels: ['error'],

@@ -223,15 +223,16 @@ class Call implements ProcessContext<unknown, unknown> {
     this.#isCopied = this.#hasChanged = true;
   }
 
-  emit(value: unknown, options?: { timeMs?: number }): void {
+  // Functions of their own, so that authors may take them out of the context.
+  readonly emit = (value: unknown, options?: { timeMs?: number }): void => {
     this.#check();
     refusePromise(value, 'what is emitted');
     const timeMs = options?.timeMs ?? this.#emitMs;
     this.#values.push(value);
     this.#timesMs.push(timeOf(timeMs, 'emit'));
-  }
+  };
 
-  setTimer(name: string, timeMs: number): void {
+  readonly setTimer = (name: string, timeMs: number): void => {
     this.#check();
     const dueMs = timeOf(timeMs, 'setTimer');
     const timers = this.#ownTimers();
@@ -239,12 +240,12 @@ class Call implements ProcessContext<unknown, unknown> {
     if (Object.keys(timers).length > TIMERS_MAX) {
       throw new MillraceError('LIMIT_REACHED', `a key has more than TIMERS_MAX (${TIMERS_MAX}) timers set`);
     }
-  }
+  };
 
-  clearTimer(name: string): void {
+  readonly clearTimer = (name: string): void => {
     this.#check();
     delete this.#ownTimers()[name];
-  }
+  };
 
   #ownTimers(): Record<string, number> {
     this.#timers ??= Object.assign(Object.create(null) as Record<string, number>, this.#timersBefore);

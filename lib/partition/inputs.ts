@@ -2,6 +2,7 @@
  * Makes the inputs of a task from its stage's plan, each feeding the processor's entry of the same number.
  */
 import { readerWriter, taskWriter } from '../record/names.ts';
+import { watchedSource } from '../source/watched.ts';
 import { type InputPlan, type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { ChannelInput, DirectInput, type TaskInput } from './input.ts';
 import type { Processor } from './processor.ts';
@@ -13,14 +14,15 @@ export function inputsOf(
   onFailed: (error: unknown) => void,
 ): TaskInput[] {
   const { plan, stage, partition, around } = place;
-  const { log, clock, meter } = around;
+  const { log, clock, meter, grip } = around;
   const { cursor, entries } = processor;
   const { direct } = stage;
   if (direct !== null) {
     const index = sourcesOf(plan).findIndex(source => source.name === direct.name);
     const letter = processor.letter.bind(processor);
     const outlet = { entry: entries[0]!, cursor, letter, skip: () => processor.skip() };
-    return [new DirectInput({ spec: direct, index, log, clock, outlet, meter })];
+    const spec = grip === undefined ? direct : watchedSource(direct, grip(direct.name, cursor));
+    return [new DirectInput({ spec, index, log, clock, outlet, meter })];
   }
   const letter = processor.passLetter.bind(processor);
   return stage.inputs.map((input, i) => {

@@ -5,8 +5,9 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import type { Outbox } from '../commit/outbox.ts';
-import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
+import type { GripOn } from '../operator/hand.ts';
 import type { Exit } from '../operator/program.ts';
+import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import type { Store } from '../port/store.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
 import { readable } from '../record/output.ts';
@@ -25,10 +26,11 @@ export interface ProcessorOptions {
   readonly messageBytesMax: number;
   /** A letter about the record in hand with its original bytes, where the surroundings have them at hand. */
   original?(options: { operator: string; code: string; message: string }): Letter;
+  /** See `Surroundings`. */
+  readonly grip?: GripOn | undefined;
   /** What stands before a sink's exit to see its rows with their keys and times. */
   watch?(exit: SinkExit): Receiver;
 }
-
 
 export class Processor {
   readonly state = new TaskState();
@@ -45,7 +47,7 @@ export class Processor {
   #pending: Letter[] = [];
 
   constructor(options: ProcessorOptions) {
-    const { plan, stage, partition, messageBytesMax, original, watch } = options;
+    const { plan, stage, partition, messageBytesMax, original, grip, watch } = options;
     const { cursor } = this;
     this.#pipeline = plan.pipeline;
     this.#letterBytesMax = messageBytesMax - HEADROOM_BYTES;
@@ -82,6 +84,7 @@ export class Processor {
       poison,
       drop: (_operator, reason) => this.#drop(reason),
       pipeline: plan.pipeline,
+      ...(grip === undefined ? {} : { grip: node => grip(node, cursor) }),
     });
   }
 

@@ -9,6 +9,7 @@ import { newCursor, type PoisonedRecord, Run } from '../operator/run.ts';
 import { readerWriter } from '../record/names.ts';
 import { Router } from '../router/router.ts';
 import { Source } from '../source/source.ts';
+import { watchedSource } from '../source/watched.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -45,7 +46,7 @@ export class Reader {
 
   constructor(options: ReaderOptions) {
     const { plan, reader, around } = options;
-    const { log, clock, random, meter } = around;
+    const { log, clock, random, meter, grip } = around;
     this.#ends = new EndsTeller(meter);
     this.name = reader.name;
     this.#options = options;
@@ -75,9 +76,10 @@ export class Reader {
       late: () => {},
       poison: record => this.#poison(record),
       drop: (_, reason) => this.#drop(reason),
+      ...(grip === undefined ? {} : { grip: node => grip(node, cursor) }),
     });
     this.#source = new Source({
-      spec: reader.source,
+      spec: grip === undefined ? reader.source : watchedSource(reader.source, grip(reader.source.name, cursor)),
       index: sourcesOf(plan).findIndex(source => source.name === reader.source.name),
       log,
       clock,

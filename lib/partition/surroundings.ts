@@ -6,6 +6,7 @@ import type { Random } from '../base/random.ts';
 import type { SharedStream } from '../commit/shared-outlet.ts';
 import type { Observer } from '../observe/events.ts';
 import type { Meter } from '../observe/meter.ts';
+import type { GripOn } from '../operator/hand.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
@@ -52,5 +53,7 @@ export interface Surroundings {
   readonly meter: Meter;
   readonly stores: Stores;
   readonly blobs: Blobs;
+  /** How user code of an operator or source is called, so that it is seen at work; absent: nobody looks. */
+  readonly grip?: GripOn;
   shared(stream: string): SharedStream;
 }

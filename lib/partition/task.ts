@@ -117,6 +117,7 @@ export class Task {
       stage,
       partition,
       messageBytesMax: log.messageBytesMax,
+      grip: around.grip,
       ...(stage.direct === null ? {} : { original: about => this.source!.letter({ ...about, bytes: null }) }),
     });
     this.#inputs = inputsOf(options, this.processor, error => this.#fail(error));

@@ -1,0 +1,80 @@
+/**
+ * A program whose user functions are in hand while they run (`hand.ts`). What is ours alone (shapes of windows, built-in
+ * aggregates beyond their `extract`) is left as it is.
+ */
+import type { Grip } from './hand.ts';
+import type { Program } from './program.ts';
+import type { AggregateSpec, OperatorSpec } from './spec.ts';
+
+/** @param grip for the node of a name */
+export function watchedProgram(program: Program, grip: (node: string) => Grip): Program {
+  return { ...program, nodes: program.nodes.map(node => ({ ...node, spec: watched(node.spec, grip(node.name)) })) };
+}
+
+function watched(spec: OperatorSpec, grip: Grip): OperatorSpec {
+  switch (spec.kind) {
+    case 'map':
+      return { ...spec, fn: grip.seen((value: unknown) => spec.fn(value)) };
+    case 'filter':
+      return { ...spec, fn: grip.seen((value: unknown) => spec.fn(value)) };
+    case 'flatMap':
+      // A generator runs while it is read.
+      return {
+        ...spec,
+        fn: grip.seen((value: unknown) => {
+          const many: Iterable<unknown> = spec.fn(value);
+          return many instanceof Promise ? many : Array.from(many);
+        }),
+      };
+    case 'keyBy':
+      return { ...spec, fn: grip.seen((value: unknown) => spec.fn(value)) };
+    case 'carryId':
+      return { ...spec, fn: grip.seen((value: unknown) => spec.fn(value)) };
+    case 'dedupe': {
+      const { id } = spec;
+      return id === null ? spec : { ...spec, id: grip.seen((value: unknown) => id(value)) };
+    }
+    case 'join':
+      return { ...spec, combine: grip.seen((left: unknown, right: unknown) => spec.combine(left, right)) };
+    case 'tableJoin':
+      return { ...spec, combine: grip.seen((stream: unknown, row: unknown) => spec.combine(stream, row)) };
+    case 'window':
+      return { ...spec, aggregates: spec.aggregates.map(one => watchedAggregate(one, grip)) };
+    case 'process': {
+      const { process } = spec;
+      const { onTimer } = process;
+      type Timer = NonNullable<typeof onTimer>;
+      return {
+        ...spec,
+        process: {
+          onRecord: grip.seen((...[value, context, timeMs]: Parameters<typeof process.onRecord>) =>
+            process.onRecord(value, context, timeMs),
+          ),
+          ...(onTimer === undefined
+            ? {}
+            : {
+                onTimer: grip.seen((...[name, context, timeMs]: Parameters<Timer>) =>
+                  onTimer.call(process, name, context, timeMs),
+                ),
+              }),
+        },
+      };
+    }
+  }
+}
+
+/** Of the built-in ones only `extract` runs user code; of an author's own, everything does. */
+function watchedAggregate(spec: AggregateSpec, grip: Grip): AggregateSpec {
+  const extract = grip.seen((value: unknown) => spec.extract(value));
+  if (spec.kind !== 'aggregate' && spec.kind !== 'reduce') return { ...spec, extract };
+  const { merge } = spec;
+  return {
+    ...spec,
+    init: grip.seen(() => spec.init()),
+    add: grip.seen((accumulator: unknown, value: unknown, timeMs: number) => spec.add(accumulator, value, timeMs)),
+    result: grip.seen((accumulator: unknown) => spec.result(accumulator)),
+    ...(merge === undefined
+      ? {}
+      : { merge: grip.seen((left: unknown, right: unknown) => merge.call(spec, left, right)) }),
+  };
+}

@@ -1,0 +1,104 @@
+/**
+ * User code that never returns: the worker notices, names it, starts anew by itself, and only the record is out. The
+ * rest flows exactly once, other pipelines go on, and a pipeline that does it again and again is stopped with the reason.
+ */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { AdminClient } from '../../lib/control/client.ts';
+import type { WorkerProcess } from '../rig/worker-process.ts';
+import { eventually, running, Scene } from './scene.ts';
+
+let scene: Scene;
+let worker: WorkerProcess;
+let client: AdminClient;
+before(async () => {
+  scene = await Scene.open();
+  process.env.MILLRACE_STUCK_SECONDS = '1.5';
+  worker = scene.worker();
+  await worker.start();
+  client = scene.client(worker);
+});
+after(() => scene.close());
+
+async function publish(subject: string, values: readonly unknown[]): Promise<void> {
+  for (const value of values) scene.connection.publish(subject, JSON.stringify(value));
+  await scene.connection.flush();
+}
+
+test('a record for which a function never returns becomes a dead letter, and all others are counted exactly once', async () => {
+  const { pid } = worker;
+  await scene.log.ensureStream({ name: 'turns', subjects: ['turns'] });
+  const text = `import { count, pipeline, tumbling } from 'millrace';
+export default pipeline('turning', ({ from }) => {
+  const options = { time: 'at', maxOutOfOrder: '0s', idleAfter: '1s' } as const;
+  const turns = from<{ n: number; at: number }>('turns', options).filter(({ n }) => {
+    while (n === 7);
+    return true;
+  });
+  turns.to('turned.all.{partition}');
+  turns.keyBy(({ n }) => n % 3).process({ onRecord(turn, { emit }) {
+    while (turn.n === 11);
+    emit(turn);
+  } }).to('turned.keyed.{partition}');
+}, { partitions: 2 });
+`;
+  await scene.deploy(client, { text });
+  await running(client, 'turning');
+  await publish(
+    'turns',
+    Array.from({ length: 200 }, (_, n) => ({ n, at: 1_700_000_000_000 + n })),
+  );
+  const all = scene.output('turned_all', 'turned.all.*');
+  const keyed = scene.output('turned_keyed', 'turned.keyed.*');
+  await eventually(
+    'the rest is there',
+    async () => (await keyed.rows()).length >= 198 && (await all.rows()).length >= 199,
+  );
+  const numbers = (rows: readonly string[]) =>
+    rows.map(row => (JSON.parse(row) as { n: number }).n).sort((a, b) => a - b);
+  const but = (...without: number[]) => Array.from({ length: 200 }, (_, n) => n).filter(n => !without.includes(n));
+  assert.deepEqual(numbers(await all.rows()), but(7));
+  assert.deepEqual(numbers(await keyed.rows()), but(7, 11));
+  const letters = await scene.output('MR_turning_letters', 'millrace.turning.dead.*').read();
+  const told = letters.map(({ headers }) => `${headers?.['Millrace-Error']}: ${headers?.['Millrace-Message']}`);
+  // What stands before both branches runs for each of them.
+  assert.equal(letters.length, 3);
+  for (const text of told) assert.match(text, /^USER_CODE: .*did not return for this record/);
+  assert.equal(worker.pid, pid, 'the process is the same');
+});
+
+test('a function that never returns while a bundle is loaded is a mistake of that bundle, and the worker goes on', async () => {
+  const text = `import { pipeline } from 'millrace';
+for (;;);
+export default pipeline('endless', ({ from }) => { from('turns').to('endless.{partition}'); });
+`;
+  await assert.rejects(scene.deploy(client, { text }));
+  await eventually('the same bundle is refused', async () => {
+    const refusal = await scene.deploy(client, { text }).then(
+      () => 'it was deployed',
+      error => String(error),
+    );
+    return /did not come to an end/.test(refusal);
+  });
+  await running(client, 'turning');
+});
+
+test('a pipeline whose function never returns, whatever the record, is stopped with the reason, and others go on', async () => {
+  const text = `import { pipeline } from 'millrace';
+export default pipeline('hopeless', ({ from }) => {
+  from<{ n: number }>('turns').map(turn => { for (;;); return turn; }, { name: 'spin' }).to('hopeless.{partition}');
+});
+`;
+  await scene.deploy(client, { text });
+  await eventually('it is stopped', async () => {
+    const pipeline = await client.get('hopeless').catch(() => null);
+    return (
+      pipeline?.status.state === 'failed' && /USER_CODE_STUCK.*spin.*deploy again/.test(pipeline.status.reason ?? '')
+    );
+  });
+  await running(client, 'turning');
+  const all = scene.output('turned_all', 'turned.all.*');
+  const before = (await all.rows()).length;
+  await publish('turns', [{ n: 1_000, at: 1_700_000_100_000 }]);
+  await eventually('the other goes on', async () => (await all.rows()).length === before + 1);
+});
