@@ -9,7 +9,7 @@
  * The crc makes the journal one unbroken thread: a message that was lost or changed below us is noticed by the next.
  */
 import { crc32 } from 'node:zlib';
-import { MillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { pack, unpack } from '../record/rows.ts';
 import { fromParts, type Outbox, toParts } from './outbox.ts';
 
@@ -61,8 +61,18 @@ export function encodeCommit(commit: Commit): Uint8Array {
   ]);
 }
 
+/** Throws JOURNAL_CORRUPT. */
 export function decodeCommit(head: EntryHead, body: Uint8Array): Commit {
-  const [positions, watermarkMs, delta, outbox, relayedThrough, tails, snapshot] = unpack(body) as [
+  try {
+    return commitOf(head, unpack(body));
+  } catch (cause) {
+    if (isMillraceError(cause)) throw cause;
+    throw new MillraceError('JOURNAL_CORRUPT', 'a commit does not have the form of one', { cause });
+  }
+}
+
+function commitOf(head: EntryHead, parts: unknown): Commit {
+  const [positions, watermarkMs, delta, outbox, relayedThrough, tails, snapshot] = parts as [
     Record<string, number>,
     number,
     Uint8Array | null,

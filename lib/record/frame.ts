@@ -95,6 +95,7 @@ function differences(numbers: readonly number[]): number[] {
 function restore(numbers: number[]): number[] {
   let sum = 0;
   for (let i = 0; i < numbers.length; i++) numbers[i] = sum += numbers[i]!;
+  if (typeof sum !== 'number') throw notAFrame();
   return numbers;
 }
 
@@ -164,10 +165,13 @@ function body(bytes: Uint8Array): unknown[] {
     throw new MillraceError('JOURNAL_CORRUPT', `a frame of format ${bytes[0]} was read; this version knows ${VERSION}`);
   }
   const parts = unpack(bytes.subarray(1));
-  if (!Array.isArray(parts) || !Array.isArray(parts[0])) {
-    throw new MillraceError('JOURNAL_CORRUPT', 'a frame does not have the form of one');
-  }
-  return parts;
+  const head: unknown = Array.isArray(parts) ? parts[0] : null;
+  if (!Array.isArray(head) || head.length !== 4 || !head.every(part => typeof part === 'number')) throw notAFrame();
+  return parts as unknown[];
+}
+
+function notAFrame(cause?: unknown): MillraceError {
+  return new MillraceError('JOURNAL_CORRUPT', 'a frame does not have the form of one', { cause });
 }
 
 function toHead(numbers: readonly number[]): FrameHead {
@@ -185,8 +189,17 @@ type LetterFields = [
   subject: string,
 ];
 
+/** Throws JOURNAL_CORRUPT. */
 export function decodeFrame(bytes: Uint8Array): Frame {
-  const [head, keys, times, origins, ids, values, letters, more] = body(bytes) as [
+  try {
+    return frameOf(body(bytes));
+  } catch (error) {
+    throw isMillraceError(error) ? error : notAFrame(error);
+  }
+}
+
+function frameOf(parts: unknown[]): Frame {
+  const [head, keys, times, origins, ids, values, letters, more] = parts as [
     number[],
     (string | null)[],
     number[],
@@ -204,6 +217,9 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     ids,
     values: decodeRows(values),
   };
+  const { length } = keys;
+  const lists: (readonly unknown[])[] = [times, origins, columns.values, ids ?? keys, traces ?? keys];
+  if (!Array.isArray(keys) || lists.some(list => !Array.isArray(list) || list.length !== length)) throw notAFrame();
   if (traces !== null) columns.traces = traces;
   return {
     ...toHead(head),

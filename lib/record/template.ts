@@ -28,7 +28,7 @@ export const SUBJECT_BYTES_MAX = 1024;
 /** The longest text that a value may be within a subject. */
 export const TOKEN_LENGTH_MAX = 256;
 
-const LITERAL = /^[^\s.*>{}\p{Cc}]+$/u;
+const LITERAL = /^[^\s.*>{}\p{Cc}\ud800-\udfff]+$/u;
 const FIELD = /^[^\s.*>{}\p{Cc}]+(\.[^\s.*>{}\p{Cc}]+)*$/u;
 /** What may not be in a token of a subject. */
 const ILLEGAL = /[\s.*>\p{Cc}\ud800-\udfff]/u;

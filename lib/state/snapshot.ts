@@ -119,6 +119,9 @@ export function decodeSegment(segment: Uint8Array): StoreWrite[] {
   while (cursor.at < bytes.length) {
     const kind = bytes[cursor.at++];
     const shared = takeCount(cursor);
+    if (shared > key.length) {
+      throw new MillraceError('JOURNAL_CORRUPT', 'a snapshot segment names more of the key before than there is');
+    }
     const own = takeBytes(cursor);
     const whole = Buffer.allocUnsafe(shared + own.length);
     whole.set(key.subarray(0, shared));
