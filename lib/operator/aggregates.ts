@@ -15,7 +15,7 @@
 import { MillraceError } from '../base/errors.ts';
 import { encodeKey } from '../record/key.ts';
 import { addDistinct, type DistinctSketch, distinctResult, mergeDistinct } from './distinct.ts';
-import { checkData, frozen } from './kept.ts';
+import { kept } from './kept.ts';
 import { compareValues } from './order.ts';
 import {
   ACCURACY_MIN,
@@ -39,7 +39,7 @@ import {
   SCALE_MAX,
   unitsOf,
 } from './sums.ts';
-import { refusePromise, shown } from './user-code.ts';
+import { refusePromise, shown, synchronous } from './user-code.ts';
 
 /** Values that `collect` keeps for one key and window when told no other limit. */
 export const COLLECT_MAX = 1_000;
@@ -104,7 +104,7 @@ export function min<V>(of: (value: V) => number): MergingAggregate<V, number, nu
     kind: 'min',
     extract: value => numberOf(of(value), 'min'),
     init: () => Number.POSITIVE_INFINITY,
-    // Not `Math.min` itself: it would take the event time for one more value.
+    // Not `Math.min` itself (nor `Math.max` below): it would take the event time for one more value.
     add: (least, value) => Math.min(least, value),
     merge: (left, right) => Math.min(left, right),
     result: least => least,
@@ -117,7 +117,6 @@ export function max<V>(of: (value: V) => number): MergingAggregate<V, number, nu
     kind: 'max',
     extract: value => numberOf(of(value), 'max'),
     init: () => Number.NEGATIVE_INFINITY,
-    // Not `Math.max` itself: it would take the event time for one more value.
     add: (most, value) => Math.max(most, value),
     merge: (left, right) => Math.max(left, right),
     result: most => most,
@@ -374,18 +373,6 @@ function numberOf(value: unknown, what: string): number {
   if (typeof value === 'number' && Number.isFinite(value)) return value;
   refusePromise(value, what);
   throw new MillraceError('RECORD_INVALID', `${what} takes a finite number, not ${shown(value)}`);
-}
-
-function synchronous<T>(value: T, what: string): T {
-  if (value instanceof Promise) refusePromise(value, what);
-  return value;
-}
-
-/** What a window keeps of a record and shows to nobody but as it is. */
-function kept<T>(value: T, what: string): T {
-  refusePromise(value, what);
-  checkData(value);
-  return frozen(value);
 }
 
 /** Keeps `texts` sorted and without repeats; one more than `limit` stays, as the sign of having had too many. */

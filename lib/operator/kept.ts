@@ -8,6 +8,7 @@
  * does not make a state that is gone after a restart.
  */
 import { encodeRows, VALUE_NESTING_MAX } from '../record/rows.ts';
+import { refusePromise } from './user-code.ts';
 
 /** @throws MillraceError RECORD_UNWRITABLE naming the field that no journal carries. */
 export function checkData(value: unknown): void {
@@ -50,4 +51,11 @@ export function frozen<T>(value: T): T {
   if (prototype !== Object.prototype && prototype !== null) return value;
   for (const name in value) frozen((value as Record<string, unknown>)[name]);
   return Object.freeze(value);
+}
+
+/** What a user's function has taken from a record, to be kept and shown to nobody but as it is. Throws as `checkData`, and for a promise. */
+export function kept<T>(value: T, where: string): T {
+  refusePromise(value, where);
+  checkData(value);
+  return frozen(value);
 }

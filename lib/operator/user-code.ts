@@ -17,6 +17,12 @@ export function refusePromise(value: unknown, where: string): void {
   );
 }
 
+/** What a user function gave, if it is no promise. Throws as `refusePromise`. */
+export function synchronous<T>(value: T, where: string): T {
+  refusePromise(value, where);
+  return value;
+}
+
 /** A value as an error message shows it: short, and never throwing itself. */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? value.slice(0, 40) + '…' : value);
