@@ -10,8 +10,10 @@ import { completeVerb, completionVerb } from './verbs/completion.ts';
 import { configVerb } from './verbs/config.ts';
 import { deployVerb, planVerb } from './verbs/deploy.ts';
 import { describeVerb } from './verbs/describe.ts';
+import { doctorVerb } from './verbs/doctor.ts';
 import { eventsVerb } from './verbs/events.ts';
 import { getVerb } from './verbs/get.ts';
+import { initVerb } from './verbs/init.ts';
 import { lettersVerb } from './verbs/letters.ts';
 import { deleteVerb, pauseVerb, restartVerb, resumeVerb } from './verbs/lifecycle.ts';
 import { stateVerb } from './verbs/state.ts';
@@ -22,9 +24,9 @@ import { devVerb, workerVerb } from './verbs/worker.ts';
 const STAYING = ['worker', 'dev'];
 
 const GROUPS = {
-  'Write a pipeline:': [devVerb, planVerb],
+  'Write a pipeline:': [initVerb, devVerb, planVerb],
   'Run it:': [workerVerb, deployVerb, pauseVerb, resumeVerb, restartVerb, deleteVerb],
-  'See what it does:': [getVerb, describeVerb, eventsVerb, stateVerb, lettersVerb],
+  'See what it does:': [getVerb, describeVerb, doctorVerb, eventsVerb, stateVerb, lettersVerb],
   'This command:': [configVerb, completionVerb, versionVerb],
 } as const;
 

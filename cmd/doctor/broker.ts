@@ -1,0 +1,197 @@
+/**
+ * What `millrace doctor` looks at on the broker: can it be reached, is it new enough, what may we do there, and are the
+ * streams that Millrace made still as they were made.
+ */
+import { isMillraceError } from '../../lib/base/errors.ts';
+import { connectNats, type NatsLink, type NatsOptions } from '../../lib/nats/connection.ts';
+import {
+  accountFacts,
+  clockDifferenceMs,
+  missingPermissions,
+  type StreamFacts,
+  serverFacts,
+  streamFacts,
+} from '../../lib/nats/survey.ts';
+import { bytes, count, span } from '../output.ts';
+import { bad, type Finding, failed, good, warn } from './finding.ts';
+
+const PAYLOAD_BYTES_MIN = 1024 * 1024;
+/** From here on a limit is said to be near. */
+const NEAR = 0.8;
+const CLOCK_MS_MAX = 2_000;
+const OWN = /^(MR_|MRB_millrace$|KV_millrace$)/;
+
+export interface BrokerReport {
+  readonly findings: readonly Finding[];
+  /** Empty when the broker could not be asked. */
+  readonly streams: readonly StreamFacts[];
+}
+
+/** @param options.replicas that streams made by Millrace should have. */
+export async function checkBroker(nats: NatsOptions, options: { replicas: number }): Promise<BrokerReport> {
+  const findings: Finding[] = [];
+  let link: NatsLink;
+  try {
+    link = await connectNats(nats);
+  } catch (error) {
+    const advice = isMillraceError(error, 'BROKER_UNAVAILABLE')
+      ? 'start it, or say where it is with --nats or MILLRACE_NATS'
+      : 'mend what the server complains of, and look again';
+    return { findings: [failed('broker', error, advice)], streams: [] };
+  }
+  try {
+    const server = serverFacts(link);
+    findings.push(good('broker', `nats-server ${server.version}, ${server.name}`));
+    findings.push(payloadOf(server.payloadBytesMax));
+    try {
+      findings.push(...accountOf(await accountFacts(link)));
+    } catch (error) {
+      const advice = 'start nats-server with -js, or enable JetStream for this account';
+      const why = server.jetstream ? failed('jetstream', error, advice) : bad('jetstream', 'JetStream is off', advice);
+      return { findings: [...findings, why], streams: [] };
+    }
+    const missing = await missingPermissions(link);
+    findings.push(
+      missing.length === 0
+        ? good('permissions', 'all requests that a worker sends are permitted')
+        : bad(
+            'permissions',
+            `not permitted: publish to ${missing.join(', ')}`,
+            'let the user publish to $JS.API.>, and subscribe to _INBOX.>',
+          ),
+    );
+    if (missing.includes('$JS.API.STREAM.LIST')) return { findings, streams: [] };
+    const streams = await streamFacts(link);
+    findings.push(replicasOf(streams, { cluster: server.cluster, wanted: options.replicas }));
+    findings.push(...streams.filter(({ name }) => OWN.test(name)).flatMap(streamOf));
+    const clock = streams[0] === undefined ? null : await clockDifferenceMs(link, streams[0].name);
+    if (clock !== null) findings.push(clockOf('broker', clock));
+    return { findings, streams };
+  } finally {
+    await link.close();
+  }
+}
+
+function payloadOf(max: number): Finding {
+  const text = `one message may have ${bytes(max)}`;
+  if (max >= PAYLOAD_BYTES_MIN) return good('max_payload', text);
+  return warn(
+    'max_payload',
+    text,
+    `set max_payload to ${bytes(PAYLOAD_BYTES_MIN)} or more: larger rows become dead letters`,
+  );
+}
+
+function accountOf(account: Awaited<ReturnType<typeof accountFacts>>): Finding[] {
+  const { domain, storageBytes, storageBytesMax, streams, streamsMax, consumers, consumersMax } = account;
+  const limits: readonly [what: string, used: number, max: number | null, show: (value: number) => string][] = [
+    ['storage', storageBytes, storageBytesMax, bytes],
+    ['streams', streams, streamsMax, count],
+    ['consumers', consumers, consumersMax, count],
+  ];
+  return [
+    good('jetstream', domain === null ? 'JetStream is on' : `JetStream is on, domain ${domain}`),
+    ...limits.map(([what, used, max, show]) => {
+      const text = `${show(used)} of ${max === null ? 'no limit' : show(max)} used`;
+      if (max === null || used < max * NEAR) return good(`account ${what}`, text);
+      return (used >= max ? bad : warn)(
+        `account ${what}`,
+        text,
+        `raise the account's limit of ${what}, or delete what is not needed`,
+      );
+    }),
+  ];
+}
+
+function replicasOf(streams: readonly StreamFacts[], so: { cluster: string | null; wanted: number }): Finding {
+  const own = streams.filter(({ name }) => OWN.test(name));
+  const few = own.filter(({ replicas }) => replicas < so.wanted);
+  const behind = own.filter(({ replicas, replicasCurrent }) => replicasCurrent < replicas);
+  if (so.wanted > 1 && so.cluster === null) {
+    return bad(
+      'replicas',
+      `${so.wanted} replicas are wanted, and the server is in no cluster`,
+      'set replicas to 1, or use a cluster',
+    );
+  }
+  if (few.length > 0) {
+    const text = `${few.map(({ name, replicas }) => `${name} has ${replicas}`).join(', ')}, wanted are ${so.wanted}`;
+    return warn('replicas', text, `change them: nats stream edit NAME --replicas ${so.wanted}`);
+  }
+  if (behind.length > 0) {
+    const text = behind
+      .map(({ name, replicas, replicasCurrent }) => `${name}: ${replicasCurrent} of ${replicas} keep up`)
+      .join(', ');
+    return warn('replicas', text, 'see whether all servers of the cluster run');
+  }
+  if (so.cluster !== null && so.wanted === 1 && own.some(({ replicas }) => replicas === 1)) {
+    return warn(
+      'replicas',
+      'streams have one replica in a cluster: a server that is lost takes them with it',
+      'run workers with --replicas 3, and change the streams that are there',
+    );
+  }
+  return good(
+    'replicas',
+    so.cluster === null ? 'one server, so one replica of each stream' : `${so.wanted} of each stream`,
+  );
+}
+
+/** Somebody has changed what we made: each of these loses or refuses something sooner or later. */
+function streamOf(stream: StreamFacts): Finding[] {
+  const { name, maxAgeMs, maxMessages, maxMessagesPerSubject } = stream;
+  const wrong: [string, string][] = [];
+  if (stream.sealed) wrong.push(['it is sealed', 'nothing can be written; restore it from a backup']);
+  if (stream.retention !== 'limits')
+    wrong.push([
+      `retention ${stream.retention}`,
+      'it cannot be changed back; delete the pipeline with --purge, and deploy it anew',
+    ]);
+  const letters = name.endsWith('_letters');
+  if (letters && !stream.atomic) wrong.push(['atomic batches are off', `nats stream edit ${name} --allow-batch`]);
+  if (!letters) {
+    if (stream.discard !== 'new') wrong.push(['discard old', `nats stream edit ${name} --discard new`]);
+    if (maxAgeMs !== null)
+      wrong.push([`messages are dropped after ${span(maxAgeMs)}`, `nats stream edit ${name} --max-age 0`]);
+    if (maxMessages !== null)
+      wrong.push([`no more than ${count(maxMessages)} messages`, `nats stream edit ${name} --max-msgs=-1`]);
+    const one = name === 'KV_millrace' ? null : maxMessagesPerSubject;
+    if (one !== null)
+      wrong.push([
+        `no more than ${count(one)} messages a subject`,
+        `nats stream edit ${name} --max-msgs-per-subject=-1`,
+      ]);
+    if (stream.direct)
+      wrong.push(['direct reads are on, which may be old', `nats stream edit ${name} --no-allow-direct`]);
+  }
+  const check = `stream ${name}`;
+  if (wrong.length > 0) {
+    return [
+      bad(
+        check,
+        `changed by hand: ${wrong.map(([what]) => what).join(', ')}`,
+        wrong.map(([, advice]) => advice).join('; '),
+      ),
+    ];
+  }
+  const { maxBytes } = stream;
+  if (maxBytes !== null && stream.bytes >= maxBytes * NEAR) {
+    return [
+      warn(
+        check,
+        `${bytes(stream.bytes)} of ${bytes(maxBytes)} used`,
+        'if it stays so, whoever writes there waits: see which pipeline lags',
+      ),
+    ];
+  }
+  return [good(check, `${count(stream.messages)} messages, ${bytes(stream.bytes)}`)];
+}
+
+export function clockOf(whose: string, differenceMs: number): Finding {
+  const check = `clock of the ${whose}`;
+  const ms = Math.abs(differenceMs);
+  if (ms <= CLOCK_MS_MAX)
+    return good(check, `within ${ms < 1_000 ? 'a second' : span(CLOCK_MS_MAX)} of this machine's`);
+  const text = `${span(ms)} ${differenceMs > 0 ? 'ahead of' : 'behind'} this machine's`;
+  return warn(check, text, 'synchronise the clocks (NTP): idle sources and the times of messages go by them');
+}

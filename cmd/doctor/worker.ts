@@ -1,0 +1,156 @@
+/**
+ * What `millrace doctor` looks at beside the broker: this machine, a worker's API, and whether pipelines keep up with what
+ * their sources keep.
+ */
+import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { isMillraceError, messageOf } from '../../lib/base/errors.ts';
+import { VERSION } from '../../lib/base/package.ts';
+import type { AdminClient, PipelineInfo } from '../../lib/control/client.ts';
+import type { StreamFacts } from '../../lib/nats/survey.ts';
+import { bytes, count } from '../output.ts';
+import { clockOf } from './broker.ts';
+import { bad, type Finding, failed, good, warn } from './finding.ts';
+
+const NODE_MIN: readonly [number, number] = [20, 15];
+const FREE_BYTES_MIN = 1 << 30;
+const NEAR = 0.8;
+
+export function checkMachine(options: { dataDir: string; nodeVersion: string }): Finding[] {
+  const [major = 0, minor = 0] = options.nodeVersion.split('.').map(Number);
+  const isNew = major > NODE_MIN[0] || (major === NODE_MIN[0] && minor >= NODE_MIN[1]);
+  const node = isNew
+    ? good('node', options.nodeVersion)
+    : bad('node', options.nodeVersion, `use Node ${NODE_MIN.join('.')} or later`);
+  return [node, dataFolder(options.dataDir)];
+}
+
+/** The folder need not be there: then it is about the one that it would be made in. */
+function dataFolder(dataDir: string): Finding {
+  const check = 'data folder';
+  let folder = resolve(dataDir);
+  while (!existsSync(folder) && folder !== dirname(folder)) folder = dirname(folder);
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    return bad(
+      check,
+      `${dataDir} cannot be written: ${messageOf(error)}`,
+      'give another with --data, or change its permissions',
+    );
+  }
+  const { bavail, bsize } = statfsSync(folder);
+  const free = bavail * bsize;
+  const text = `${dataDir}, ${bytes(free)} free`;
+  return free >= FREE_BYTES_MIN
+    ? good(check, text)
+    : warn(check, text, 'make room: state that does not fit into memory goes there');
+}
+
+/** @param streams for the retention of sources; empty: not known. */
+export async function checkWorker(client: AdminClient, streams: readonly StreamFacts[]): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  try {
+    const before = Date.now();
+    const info = await client.info();
+    findings.push(good('worker', `${info.worker} answers at ${client.address}`));
+    findings.push(
+      info.version === VERSION
+        ? good('versions', `worker and this command are of version ${VERSION}`)
+        : warn(
+            'versions',
+            `the worker is of version ${info.version}, this command of ${VERSION}`,
+            'use the same version for both',
+          ),
+    );
+    if (!info.natsConnected) findings.push(bad('worker and NATS', 'the worker is not connected', 'see its log'));
+    if (info.activeWorker === null) {
+      findings.push(
+        bad('active worker', 'there is none', 'wait some seconds for one to take over, or start one: millrace worker'),
+      );
+    }
+    const workers = await client.workers();
+    const others = workers.filter(({ version }) => version !== info.version);
+    if (others.length > 0) {
+      const text = others.map(({ name, version }) => `${name} is of version ${version}`).join(', ');
+      findings.push(warn('workers', text, 'bring all workers to one version'));
+    } else findings.push(good('workers', `${workers.length}, all of one version`));
+    const pipelines = await client.list();
+    const [first] = pipelines;
+    if (first !== undefined) findings.push(clockOf('worker', differenceMs(first.atMs, before, Date.now())));
+    for (const pipeline of pipelines) findings.push(...(await pipelineOf(client, pipeline, streams)));
+  } catch (error) {
+    findings.push(failed('worker', error, adviceFor(error)));
+  }
+  return findings;
+}
+
+function adviceFor(error: unknown): string {
+  if (isMillraceError(error, 'WORKER_UNAVAILABLE'))
+    return 'start one: millrace worker; or say where it is with --server or --context';
+  return 'mend what the worker complains of, and look again';
+}
+
+function differenceMs(theirsMs: number, beforeMs: number, afterMs: number): number {
+  if (theirsMs >= beforeMs && theirsMs <= afterMs) return 0;
+  return theirsMs < beforeMs ? theirsMs - beforeMs : theirsMs - afterMs;
+}
+
+async function pipelineOf(
+  client: AdminClient,
+  pipeline: PipelineInfo,
+  streams: readonly StreamFacts[],
+): Promise<Finding[]> {
+  const check = `pipeline ${pipeline.name}`;
+  const { state, reason, counts, readers } = pipeline.status;
+  const why = reason === null ? state : `${state}: ${reason}`;
+  if (state === 'failed') return [bad(check, why, `mend the cause, then: millrace restart ${pipeline.name}`)];
+  if (state === 'unknown' || state === 'stopped')
+    return [warn(check, why, 'see which workers there are: millrace get workers')];
+  const findings: Finding[] = [];
+  if (counts.dead > 0) {
+    findings.push(
+      warn(
+        check,
+        `${count(counts.dead)} dead letters since it was started`,
+        `see them: millrace letters list ${pipeline.name}`,
+      ),
+    );
+  } else findings.push(good(check, why));
+  const { summary } = await client.describe(pipeline.name);
+  for (const { name, stream } of sourcesIn(summary)) {
+    const reader = readers.find(one => one.name === name);
+    const facts = streams.find(one => one.name === stream);
+    if (reader !== undefined && facts !== undefined)
+      findings.push(...retentionOf(`source ${pipeline.name}/${name}`, reader.position, facts));
+  }
+  return findings;
+}
+
+/** What the stream drops before it was read is lost. */
+function retentionOf(check: string, position: number, stream: StreamFacts): Finding[] {
+  const unread = stream.lastSeq - Math.max(position, stream.firstSeq - 1);
+  if (unread <= 0) return [good(check, 'all is read')];
+  const text = `${count(unread)} messages of ${stream.name} are not read yet`;
+  const shares = [
+    stream.maxBytes === null ? 0 : stream.bytes / stream.maxBytes,
+    stream.maxMessages === null ? 0 : stream.messages / stream.maxMessages,
+  ];
+  const dropsOld = stream.discard === 'old' && Math.max(...shares) >= NEAR;
+  if (!dropsOld || stream.messages === 0 || unread / stream.messages < 0.5) return [good(check, text)];
+  return [
+    bad(
+      check,
+      `${text}, and the stream is about to drop the oldest`,
+      `let ${stream.name} keep more: nats stream edit ${stream.name} --max-bytes, --max-msgs`,
+    ),
+  ];
+}
+
+/** The plan's sources, wherever they stand in it. */
+function sourcesIn(summary: unknown): { name: string; stream: string }[] {
+  if (typeof summary !== 'object' || summary === null) return [];
+  const { kind, name, stream } = summary as Readonly<Record<string, unknown>>;
+  if (kind === 'stream' && typeof name === 'string' && typeof stream === 'string') return [{ name, stream }];
+  return Object.values(summary).flatMap(sourcesIn);
+}

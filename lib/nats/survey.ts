@@ -1,0 +1,202 @@
+/**
+ * A look around a broker, for `millrace doctor`: what the server and the account allow, which streams there are, and
+ * whether we may ask for all that a worker asks for. Nothing is changed: each permission is tried with a request that the
+ * server must refuse for another reason, since it is about a stream that does not exist.
+ */
+import { randomBytes } from 'node:crypto';
+import { isMillraceError, messageOf } from '../base/errors.ts';
+import { type Answer, ask, askOrThrow } from './api.ts';
+import type { NatsLink } from './connection.ts';
+import { type ApiFailure, errorOf } from './refusal.ts';
+
+/** How long a request that should be answered at once may stay unanswered. */
+const PATIENCE_MS = 1_000;
+const NANOS_PER_MS = 1_000_000;
+
+export interface ServerFacts {
+  readonly name: string;
+  readonly version: string;
+  readonly jetstream: boolean;
+  readonly payloadBytesMax: number;
+  /** Null: not in a cluster. */
+  readonly cluster: string | null;
+}
+
+export interface AccountFacts {
+  readonly domain: string | null;
+  readonly storageBytes: number;
+  /** Null: no limit. */
+  readonly storageBytesMax: number | null;
+  readonly streams: number;
+  readonly streamsMax: number | null;
+  readonly consumers: number;
+  readonly consumersMax: number | null;
+}
+
+export interface StreamFacts {
+  readonly name: string;
+  readonly subjects: readonly string[];
+  readonly retention: string;
+  readonly discard: string;
+  readonly replicas: number;
+  /** How many of its replicas keep up with the leader, the leader included. */
+  readonly replicasCurrent: number;
+  readonly atomic: boolean;
+  readonly direct: boolean;
+  readonly sealed: boolean;
+  /** Null: no limit. */
+  readonly maxAgeMs: number | null;
+  readonly maxBytes: number | null;
+  readonly maxMessages: number | null;
+  readonly maxMessagesPerSubject: number | null;
+  readonly messages: number;
+  readonly bytes: number;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+}
+
+export function serverFacts(link: NatsLink): ServerFacts {
+  const { info } = link.client;
+  return {
+    name: info?.server_name ?? '',
+    version: info?.version ?? '',
+    jetstream: info?.jetstream === true,
+    payloadBytesMax: link.payloadBytesMax,
+    cluster: (info as { cluster?: string } | undefined)?.cluster ?? null,
+  };
+}
+
+interface WireAccount {
+  readonly domain?: string;
+  readonly storage: number;
+  readonly streams: number;
+  readonly consumers: number;
+  readonly limits: { readonly max_storage: number; readonly max_streams: number; readonly max_consumers: number };
+}
+
+/** Throws BROKER_UNAVAILABLE when JetStream does not answer, BROKER_REFUSED. */
+export async function accountFacts(link: NatsLink): Promise<AccountFacts> {
+  const answer = await ask<WireAccount>(link, 'INFO', undefined, { patienceMs: PATIENCE_MS });
+  if (answer.error !== undefined) throw errorOf(answer.error, 'JetStream');
+  const { domain, storage, streams, consumers, limits } = answer;
+  return {
+    domain: domain ?? null,
+    storageBytes: storage,
+    storageBytesMax: limited(limits.max_storage),
+    streams,
+    streamsMax: limited(limits.max_streams),
+    consumers,
+    consumersMax: limited(limits.max_consumers),
+  };
+}
+
+interface WireStream {
+  readonly config: {
+    readonly name: string;
+    readonly subjects?: readonly string[];
+    readonly retention: string;
+    readonly discard: string;
+    readonly num_replicas: number;
+    readonly allow_atomic?: boolean;
+    readonly allow_direct?: boolean;
+    readonly sealed?: boolean;
+    readonly max_age: number;
+    readonly max_bytes: number;
+    readonly max_msgs: number;
+    readonly max_msgs_per_subject: number;
+  };
+  readonly state: {
+    readonly messages: number;
+    readonly bytes: number;
+    readonly first_seq: number;
+    readonly last_seq: number;
+  };
+  readonly cluster?: { readonly replicas?: readonly { readonly current: boolean }[] };
+}
+
+/** All streams of the account, by name. Throws BROKER_UNAVAILABLE, BROKER_REFUSED. */
+export async function streamFacts(link: NatsLink): Promise<StreamFacts[]> {
+  const found: StreamFacts[] = [];
+  for (let offset = 0; ; ) {
+    const page = await askOrThrow<{ total: number; streams: readonly WireStream[] | null }>(link, 'STREAM.LIST', {
+      offset,
+    });
+    for (const { config, state, cluster } of page.streams ?? []) {
+      found.push({
+        name: config.name,
+        subjects: config.subjects ?? [],
+        retention: config.retention,
+        discard: config.discard,
+        replicas: config.num_replicas,
+        replicasCurrent: 1 + (cluster?.replicas ?? []).filter(({ current }) => current).length,
+        atomic: config.allow_atomic === true,
+        direct: config.allow_direct === true,
+        sealed: config.sealed === true,
+        maxAgeMs: config.max_age > 0 ? config.max_age / NANOS_PER_MS : null,
+        maxBytes: limited(config.max_bytes),
+        maxMessages: limited(config.max_msgs),
+        maxMessagesPerSubject: limited(config.max_msgs_per_subject),
+        messages: state.messages,
+        bytes: state.bytes,
+        firstSeq: state.first_seq,
+        lastSeq: state.last_seq,
+      });
+    }
+    offset += page.streams?.length ?? 0;
+    if (offset >= page.total || (page.streams?.length ?? 0) === 0) break;
+  }
+  return found.sort((left, right) => (left.name < right.name ? -1 : 1));
+}
+
+/** Requests that a worker sends, each to a stream that is not there. */
+const REQUESTS = [
+  'INFO',
+  'STREAM.LIST',
+  'STREAM.NAMES',
+  'STREAM.CREATE.#',
+  'STREAM.UPDATE.#',
+  'STREAM.INFO.#',
+  'STREAM.DELETE.#',
+  'STREAM.PURGE.#',
+  'STREAM.MSG.GET.#',
+  'STREAM.MSG.DELETE.#',
+  'CONSUMER.CREATE.#',
+  'CONSUMER.DELETE.#.#',
+] as const;
+
+/** What is not permitted, as subjects; empty: all that a worker needs is. */
+export async function missingPermissions(link: NatsLink): Promise<string[]> {
+  // No stream has this name, and a request without a body that makes sense makes none.
+  const absent = `MR_doctor_${randomBytes(6).toString('hex')}`;
+  const missing: string[] = [];
+  for (const request of REQUESTS) {
+    try {
+      await ask<object>(link, request.replaceAll('#', absent), { name: `${absent}_not` }, { patienceMs: PATIENCE_MS });
+    } catch (error) {
+      if (!isMillraceError(error, 'BROKER_REFUSED')) continue;
+      missing.push(`$JS.API.${request.replaceAll('#', '*')}`);
+    }
+  }
+  return missing;
+}
+
+/** The broker's clock less ours, ms, as far as a round trip tells; null: it does not say. */
+export async function clockDifferenceMs(link: NatsLink, stream: string): Promise<number | null> {
+  const before = Date.now();
+  let answer: Answer<{ ts?: string }> | { readonly error: ApiFailure };
+  try {
+    answer = await ask<{ ts?: string }>(link, `STREAM.INFO.${stream}`, undefined, { patienceMs: PATIENCE_MS });
+  } catch (error) {
+    if (isMillraceError(error)) return null;
+    throw new Error(`asking for stream ${stream}: ${messageOf(error)}`, { cause: error });
+  }
+  const after = Date.now();
+  if (answer.error !== undefined || answer.ts === undefined) return null;
+  const brokerMs = Date.parse(answer.ts);
+  if (brokerMs >= before && brokerMs <= after) return 0;
+  return brokerMs < before ? brokerMs - before : brokerMs - after;
+}
+
+function limited(value: number): number | null {
+  return value > 0 ? value : null;
+}
