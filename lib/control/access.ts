@@ -8,8 +8,9 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { ServerCredentials, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
-import { type ClientOptions, readPem } from './channel.ts';
+import type { ClientOptions } from './channel.ts';
 import { headerText, toStatus } from './errors.ts';
+import { readPem } from './pem.ts';
 import { SERVICES } from './schema.ts';
 
 /** Paths of PEM files. */

@@ -2,10 +2,10 @@
  * A connection to a worker's API: methods by name, messages as they are on the wire, errors as MillraceErrors. The client
  * is made on it, and workers pass calls on to each other over it.
  */
-import { readFileSync } from 'node:fs';
 import { type ChannelCredentials, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { fromStatus } from './errors.ts';
+import { readPem } from './pem.ts';
 import { MESSAGE_BYTES_MAX, methodSchema } from './schema.ts';
 import type { MethodName, Request, Response } from './wire.ts';
 
@@ -143,16 +143,5 @@ function secured({ caFile, certFile, keyFile }: ClientTls): ChannelCredentials {
     const files = [caFile, certFile, keyFile].filter(file => file !== undefined).join(', ');
     const text = `${files} cannot be used for TLS: ${messageOf(cause)}; give PEM files, the key without a passphrase`;
     throw new MillraceError('INVALID_ARGUMENT', text, { cause });
-  }
-}
-
-/** Throws INVALID_ARGUMENT. */
-export function readPem(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (cause) {
-    throw new MillraceError('INVALID_ARGUMENT', `${file} cannot be read: ${messageOf(cause)}; give a PEM file`, {
-      cause,
-    });
   }
 }

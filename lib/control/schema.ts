@@ -2,16 +2,21 @@
  * The control interface's schema at run time, read from `proto/` and from the public schema of health checks: paths,
  * encoders and decoders of its methods, and how large messages may be.
  */
-import { join } from 'node:path';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { logVerbosity, type MethodDefinition, type ServiceDefinition, setLogVerbosity } from '@grpc/grpc-js';
 import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
-import { protoPath as healthFile } from 'grpc-health-check';
 import { invariant, MillraceError } from '../base/errors.ts';
 import { packageFile } from '../base/package.ts';
 import type { MethodName, Request, Response } from './wire.ts';
 
 const FILES = ['pipeline', 'worker', 'state', 'letter', 'server'].map(name => `millrace/admin/v1/${name}.proto`);
 export const PROTO_FOLDER = packageFile('proto');
+/** Found, not imported: the package's code would be loaded for the name of a file. */
+const healthFile = join(
+  dirname(createRequire(import.meta.url).resolve('grpc-health-check/package.json')),
+  'proto/health/v1/health.proto',
+);
 /** Where the schema is written down. */
 export const PROTO_FILES: readonly string[] = [...FILES.map(file => join(PROTO_FOLDER, file)), healthFile];
 /** Services by their names on the wire. */
