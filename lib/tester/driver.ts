@@ -241,27 +241,38 @@ export class PipelineDriver {
 
   /** From moment to moment at which something happens: a source falls quiet, or a timer falls due. */
   #goTo(elapsedMs: number): void {
+    let overdue = { timeMs: Number.NaN, waitMs: 0 };
     for (let nextMs = 0; nextMs < elapsedMs; ) {
-      nextMs = Math.min(elapsedMs, this.#nextMs());
+      const nowMs = this.#clock.monotonic();
+      const quietMs = [...this.#idleAtMs.values()].filter(ms => ms > nowMs);
+      nextMs = Math.min(elapsedMs, ...quietMs);
+      // Once all are idle, event time goes as the clock does.
+      if (quietMs.length === 0) {
+        const due = this.#nextTimer();
+        nextMs = Math.min(nextMs, nowMs + Math.ceil(due.inMs));
+        // One that was set for the past fires when event time has moved; one behind a window when that has caught up.
+        if (due.overdueMs !== null) {
+          const isSame = due.overdueMs === overdue.timeMs;
+          overdue = { timeMs: due.overdueMs, waitMs: isSame ? overdue.waitMs * 2 : TICK_MS };
+          nextMs = Math.min(nextMs, nowMs + overdue.waitMs);
+        }
+      }
       this.#clock.goTo(nextMs);
       this.#run();
     }
   }
 
-  /** Between the moments that this gives nothing happens that would not happen at the next one just as well. */
-  #nextMs(): number {
-    const nowMs = this.#clock.monotonic();
-    const quiet = [...this.#idleAtMs.values()].filter(ms => ms > nowMs);
-    if (quiet.length > 0) return Math.min(...quiet);
-    // All are idle, so event time goes as the clock does. A timer that was set for the past fires when it has moved.
-    let nextMs = Number.POSITIVE_INFINITY;
+  /** How long until the next timer falls due, and when the first of those was due that are. */
+  #nextTimer(): { inMs: number; overdueMs: number | null } {
+    let inMs = Number.POSITIVE_INFINITY;
+    let overdueMs: number | null = null;
     for (const stage of this.#stages) {
       for (const dueMs of timersOf(stage)) {
-        const waitMs = dueMs > stage.watermarkMs ? dueMs - stage.watermarkMs : TICK_MS;
-        nextMs = Math.min(nextMs, nowMs + Math.ceil(waitMs));
+        if (dueMs > stage.watermarkMs) inMs = Math.min(inMs, dueMs - stage.watermarkMs);
+        else if (overdueMs === null || dueMs < overdueMs) overdueMs = dueMs;
       }
     }
-    return nextMs;
+    return { inMs, overdueMs };
   }
 
   /** The results since the last read on subjects that match, wildcards allowed, in order; they are taken. */

@@ -185,6 +185,37 @@ describe('time in a driven pipeline', () => {
     );
   });
 
+  test('lets timers fire that timers have set, also for the past, in a step of a day as in many', () => {
+    const timers = pipeline('timers', ({ from }) => {
+      from<Order>('shop.order', { time: 'at' })
+        .keyBy('shop')
+        .process<number, { timer: number; at: number }>({
+          onRecord(event, context) {
+            context.setTimer('next', Date.parse(event.at) + 30_000);
+          },
+          onTimer(_, context, timeMs) {
+            const timer = (context.state ?? 0) + 1;
+            context.state = timer;
+            context.emit({ timer, at: timeMs });
+            if (timer < 5) context.setTimer('next', timer === 2 ? timeMs : timeMs + 60_000);
+          },
+        })
+        .to('out.timers.{partition}');
+    });
+    const drive = (steps: number) => {
+      const driver = testPipeline(timers);
+      driver.push('shop.order', order('1', '08:00:30'));
+      for (let i = 0; i < steps; i++) driver.advance(86_400_000 / steps);
+      return driver.read().map(({ value }) => value);
+    };
+    const times = ['08:01:00', '08:02:00', '08:02:00', '08:03:00', '08:04:00'];
+    assert.deepEqual(
+      drive(1),
+      times.map((time, i) => ({ timer: i + 1, at: ms(time) })),
+    );
+    assert.deepEqual(drive(2000), drive(1));
+  });
+
   test('goes on at the end until all that waits is out, through every stage', () => {
     const deep = pipeline('deep', ({ from }) => {
       from<Order>('shop.order', { time: 'at' })
