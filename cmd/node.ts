@@ -65,7 +65,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   const { replicas = 1 } = options;
   const nats = { ...options.nats, name: `millrace ${name}` };
   const meter = (pipeline: string) => telemetry?.meter(pipeline) ?? noMeter;
-  const ground = await openGround({ nats, dataDir, replicas, observer, meter, hand: options.hand ?? new Hand() });
+  const told = { observer, meter, tracing: telemetry?.tracing };
+  const ground = await openGround({ nats, dataDir, replicas, ...told, hand: options.hand ?? new Hand() });
   let stopping = false;
   let server: AdminServer | null = null;
   const closed = new Promise<MillraceError>(resolve => {

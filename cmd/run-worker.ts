@@ -21,7 +21,7 @@ export interface RunOptions extends WorkerOptions {
 /** Resolves with the exit code. */
 export async function runWorker(options: RunOptions): Promise<number> {
   // Up before the broker is reached, so that a probe does not end a worker that waits for it.
-  const telemetry = await Telemetry.start(options.metrics);
+  const telemetry = await Telemetry.start(options.metrics, options.otlp ?? null);
   const observer = observers(options.observer, telemetry);
   // What nobody expected ends the process: recovery is tested, going on with half a state is not.
   process.on('uncaughtException', error => {

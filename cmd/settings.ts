@@ -198,6 +198,15 @@ export const SETTINGS = {
     default: '127.0.0.1:4281',
     means: 'where metrics and probes are served, or off',
   },
+  otlp: {
+    file: 'worker',
+    key: 'otlp',
+    flag: '--otlp <url>',
+    variable: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    kind: 'text',
+    default: null,
+    means: 'collector that spans of traced records are sent to, by OTLP over HTTP',
+  },
   replicas: {
     file: 'worker',
     key: 'replicas',
@@ -379,6 +388,7 @@ export const WORKER_SETTINGS = [
     'listen',
     'advertise',
     'metrics',
+    'otlp',
     'replicas',
     'logLevel',
     'logFormat',

@@ -15,6 +15,7 @@ import { NatsLog } from '../lib/nats/log.ts';
 import { openRegistry } from '../lib/nats/registry.ts';
 import { errorFields, type Observer } from '../lib/observe/events.ts';
 import type { Meter } from '../lib/observe/meter.ts';
+import type { Tracing } from '../lib/observe/tracing.ts';
 import type { GripOn, Hand } from '../lib/operator/hand.ts';
 import { startPipeline } from '../lib/partition/pipeline.ts';
 import type { Blobs } from '../lib/port/blob.ts';
@@ -50,6 +51,8 @@ export async function openGround(options: {
   hand: Hand;
   /** What a pipeline of that name counts with. */
   meter(pipeline: string): Meter;
+  /** Undefined: nobody traces. */
+  tracing: Tracing | undefined;
 }): Promise<Ground> {
   const { observer, hand, replicas = 1 } = options;
   await mkdir(options.dataDir, { recursive: true });
@@ -75,7 +78,11 @@ export async function openGround(options: {
         hand.checkStart(pipeline, revision);
         const grip: GripOn = (operator, cursor) => hand.at({ pipeline, revision, operator }, cursor);
         const meter = options.meter(pipeline);
-        return startPipeline({ plan, around: { ...around, observer, meter, grip }, life: revision });
+        return startPipeline({
+          plan,
+          around: { ...around, observer, meter, tracing: options.tracing, grip },
+          life: revision,
+        });
       },
       clear: pipelineClearer({ log, blobs, stores }),
     };

@@ -31,7 +31,17 @@ const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
     'serverTokenFile',
     'insecure',
   ],
-  'Worker:': ['workerConfig', 'data', 'replicas', 'stopSeconds', 'stuckSeconds', 'metrics', 'logLevel', 'logFormat'],
+  'Worker:': [
+    'workerConfig',
+    'data',
+    'replicas',
+    'stopSeconds',
+    'stuckSeconds',
+    'metrics',
+    'otlp',
+    'logLevel',
+    'logFormat',
+  ],
 };
 
 const DEV_SETTINGS = ['listen', 'metrics', 'stopSeconds', 'natsServer'] as const;
@@ -63,6 +73,7 @@ export function workerVerb(around: Around): Command {
         listen: settings.listen,
         advertise: settings.advertise,
         metrics: metricsOf({ flags, file }),
+        otlp: settings.otlp,
         replicas: settings.replicas,
         access: accessOf(settings, tokenOf('worker', { flags, file })),
         stopMs: settings.stopSeconds * 1_000,

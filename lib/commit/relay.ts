@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.ts';
 import { invariant } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Meter } from '../observe/meter.ts';
+import { distinctTraces, type Tracing } from '../observe/tracing.ts';
 import type { Log } from '../port/log.ts';
 import { encodeBroadcast } from '../record/frame.ts';
 import {
@@ -59,6 +60,8 @@ export interface RelayOptions {
   onProgress(): void;
   onFailed(error: unknown): void;
   readonly meter: Meter;
+  /** Absent: nobody traces. */
+  readonly tracing?: Tracing | undefined;
 }
 
 interface PendingCommit {
@@ -67,6 +70,8 @@ interface PendingCommit {
   readonly watermarkMs: number;
   /** When its oldest source message was published, ms since 1970; Infinity: unknown, or nothing for a sink is in it. */
   readonly publishedMs: number;
+  /** When it was given to be sent, ms since 1970. */
+  readonly sinceMs: number;
   /** Items that are not out yet. */
   open: number;
 }
@@ -133,6 +138,7 @@ export class Relay {
       bytes: bytesOf(outbox),
       watermarkMs,
       publishedMs: hasResults ? publishedMs : Number.POSITIVE_INFINITY,
+      sinceMs: this.#options.clock.now(),
       open: 0,
     };
     this.#pending.push(pending);
@@ -168,6 +174,23 @@ export class Relay {
     invariant(pending !== undefined && pending.open > 0, `commit ${item.commit} is sent once`);
     pending.open--;
     this.#settle();
+  }
+
+  /** Tells of results that are in, if any of them is traced. */
+  #trace(name: string, { commit, rows }: RowsItem): void {
+    const { tracing, pipeline, stage, partition, sinks, clock } = this.#options;
+    if (tracing === undefined || rows.traces === undefined) return;
+    tracing.sent({
+      pipeline,
+      stage,
+      partition,
+      commit,
+      startMs: this.#byCommit.get(commit)?.sinceMs ?? clock.now(),
+      endMs: clock.now(),
+      traces: distinctTraces(rows.traces),
+      records: rows.lengths.length,
+      destination: sinks.get(name)?.template ?? lettersStream(pipeline),
+    });
   }
 
   #settle(): void {
@@ -220,6 +243,7 @@ export class Relay {
       const records = item.rows.lengths.length;
       this.rowsSent += records;
       if (name !== LETTERS) this.#options.meter.sent(name, { records, bytes: item.rows.bytes.length });
+      this.#trace(name, item);
       this.#sent(name, item, seq);
     };
     const past = { rememberedSeq: tails[name] ?? 0, inheritedTo: this.#options.inheritedTo };

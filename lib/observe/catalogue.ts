@@ -32,11 +32,6 @@ export const EVENTS = {
     means: 'a function of a pipeline did not return; the worker is started anew and the record becomes a dead letter',
   },
   'worker.crashed': { levels: ['error'], fields: [...ERROR, 'stack'], means: 'something unexpected; the process ends' },
-  'worker.stuck': {
-    levels: ['error'],
-    fields: ['message', 'pipeline', 'operator', 'sequence'],
-    means: 'user code or something else did not return; the worker is started anew',
-  },
   'config.ignored': { levels: ['warn'], fields: ['message'], means: 'a variable is set that means nothing' },
   'api.listening': { levels: ['info'], fields: ['address', 'worker'], means: 'the API answers' },
   'metrics.listening': { levels: ['info'], fields: ['address'], means: 'metrics and probes answer' },

@@ -74,6 +74,8 @@ export interface ChannelInputOptions {
   readonly entry: Receiver;
   readonly cursor: Cursor;
   letter(letter: Letter): void;
+  /** Told the trace context of each record that has one; absent: nobody traces. */
+  readonly traced?: ((trace: string) => void) | undefined;
   onFailed(error: unknown): void;
 }
 
@@ -185,6 +187,8 @@ export class ChannelInput implements TaskInput {
     }
     cursor.id = null;
     cursor.trace = null;
+    const { traced } = this.#options;
+    if (traces !== undefined && traced !== undefined) for (const trace of traces) if (trace !== null) traced(trace);
     if (frame.publishedMs !== undefined && frame.publishedMs < this.#publishedMs) this.#publishedMs = frame.publishedMs;
     for (const one of frame.letters) letter(one);
     hear(writer, frame);

@@ -11,7 +11,7 @@ import type { Surroundings } from './surroundings.ts';
 export function inputsOf(
   place: { plan: Plan; stage: StagePlan; partition: number; around: Surroundings },
   processor: Processor,
-  onFailed: (error: unknown) => void,
+  on: { failed(error: unknown): void; readonly traced: ((trace: string) => void) | undefined },
 ): TaskInput[] {
   const { plan, stage, partition, around } = place;
   const { log, clock, meter, grip } = around;
@@ -20,7 +20,7 @@ export function inputsOf(
   if (direct !== null) {
     const index = sourcesOf(plan).findIndex(source => source.name === direct.name);
     const letter = processor.letter.bind(processor);
-    const outlet = { entry: entries[0]!, cursor, letter, skip: () => processor.skip() };
+    const outlet = { entry: entries[0]!, cursor, letter, skip: () => processor.skip(), traced: on.traced };
     const spec = grip === undefined ? direct : watchedSource(direct, grip(direct.name, cursor));
     return [new DirectInput({ spec, index, log, clock, outlet, meter })];
   }
@@ -28,7 +28,17 @@ export function inputsOf(
   return stage.inputs.map((input, i) => {
     const { name, bootstrap } = input;
     const channels = { pipeline: plan.pipeline, stage: stage.name, partition, writers: writersOf(plan, input) };
-    return new ChannelInput({ name, bootstrap, ...channels, log, entry: entries[i]!, cursor, letter, onFailed });
+    return new ChannelInput({
+      name,
+      bootstrap,
+      ...channels,
+      log,
+      entry: entries[i]!,
+      cursor,
+      letter,
+      traced: on.traced,
+      onFailed: on.failed,
+    });
   });
 }
 

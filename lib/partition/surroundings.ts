@@ -6,6 +6,7 @@ import type { Random } from '../base/random.ts';
 import type { SharedStream } from '../commit/shared-outlet.ts';
 import type { Observer } from '../observe/events.ts';
 import type { Meter } from '../observe/meter.ts';
+import type { Tracing } from '../observe/tracing.ts';
 import type { GripOn } from '../operator/hand.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
@@ -51,6 +52,8 @@ export interface Surroundings {
   readonly random: Random;
   readonly observer: Observer;
   readonly meter: Meter;
+  /** Absent: nobody traces. */
+  readonly tracing?: Tracing | undefined;
   readonly stores: Stores;
   readonly blobs: Blobs;
   /** How user code of an operator or source is called, so that it is seen at work; absent: nobody looks. */

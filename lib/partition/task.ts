@@ -17,6 +17,7 @@ import { bytesOf, isEmpty, type Outbox } from '../commit/outbox.ts';
 import { Relay, type RelayRoute } from '../commit/relay.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsTeller } from '../observe/meter.ts';
+import { TraceCollector } from '../observe/tracing.ts';
 import type { Store } from '../port/store.ts';
 import { journalStream, journalSubject } from '../record/names.ts';
 import { sourceOfOrigin } from '../record/origin.ts';
@@ -71,6 +72,7 @@ export class Task {
   readonly processor: Processor;
   phase: TaskPhase = 'claiming';
   recordsIn = 0;
+  #recordsCommitted = 0;
   #options: TaskOptions;
   #around: Surroundings;
   #sources: readonly SourceSpec[];
@@ -91,6 +93,8 @@ export class Task {
   /** Publish time of the oldest source message since the last commit was made; Infinity: unknown. */
   #publishedMs = Number.POSITIVE_INFINITY;
   #ends: EndsTeller;
+  /** Traces read since the last commit was made; null: nobody traces. */
+  #traced: TraceCollector | null;
   /** Who wants to see the state: each is answered between two batches, or told that the task has ended. */
   #looks: { read(store: Store): Promise<void>; refuse(): void }[] = [];
   #signal = false;
@@ -104,6 +108,7 @@ export class Task {
     const { plan, stage, partition, around, life } = options;
     const { log, clock, random, meter, observer } = around;
     this.#ends = new EndsTeller(meter);
+    this.#traced = around.tracing === undefined ? null : new TraceCollector(() => clock.now());
     this.stage = stage.name;
     this.partition = partition;
     this.#options = options;
@@ -120,7 +125,11 @@ export class Task {
       grip: around.grip,
       ...(stage.direct === null ? {} : { original: about => this.source!.letter({ ...about, bytes: null }) }),
     });
-    this.#inputs = inputsOf(options, this.processor, error => this.#fail(error));
+    const traced = this.#traced;
+    this.#inputs = inputsOf(options, this.processor, {
+      failed: error => this.#fail(error),
+      traced: traced === null ? undefined : trace => traced.add(trace),
+    });
     this.#streams = this.#inputs.filter(input => !input.bootstrap);
     this.#eventTime = new InputWatermarks({ inputs: this.#streams.length });
     this.#routes = stage.program.exits.flatMap((exit, index) => {
@@ -217,6 +226,7 @@ export class Task {
       onProgress: () => this.#wake(),
       onFailed: error => this.#fail(error),
       meter,
+      tracing: around.tracing,
     });
     for (const { commit, outbox, watermarkMs } of restored.unsent) this.#send(commit, outbox, watermarkMs);
     while (this.#relay.relayedThrough < this.#commits && !this.#stopping) await this.#woken();
@@ -355,11 +365,21 @@ export class Task {
     const checkpoint = this.#checkpoints.begin({ state, commitBytes, checkpointBytes, stateBytesMax });
     await this.#inFlight;
     this.#checkFailure();
+    const traced = this.#traced?.take() ?? null;
+    const records = this.recordsIn - this.#recordsCommitted;
+    this.#recordsCommitted = this.recordsIn;
     const append = this.#append(number, { positions, watermarkMs, delta, outbox }, publishedMs).then(async landed => {
+      if (traced !== null) this.#tell(number, traced, records);
       if (checkpoint !== null) this.#checkpoints.finish(checkpoint, landed, { state, store: this.#store! });
     });
     this.#inFlight = append.catch(error => this.#fail(error));
     if (state.bytes > stateBytesMax) state.evict(stateBytesMax);
+  }
+
+  #tell(commit: number, { traces, sinceMs }: { traces: readonly string[]; sinceMs: number }, records: number): void {
+    const { plan, around, stage, partition } = this.#options;
+    const about = { pipeline: plan.pipeline, stage: stage.name, partition, commit, traces, records };
+    around.tracing?.processed({ ...about, startMs: sinceMs, endMs: around.clock.now() });
   }
 
   async #append(

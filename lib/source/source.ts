@@ -31,6 +31,8 @@ export interface SourceOutlet {
   readonly entry: Receiver;
   readonly cursor: Cursor;
   letter(letter: Letter): void;
+  /** Told the trace context of each message that has one; absent: nobody traces. */
+  readonly traced?: ((trace: string) => void) | undefined;
   /** The policy of the source is to drop what it cannot use. */
   skip(): void;
 }
@@ -238,7 +240,9 @@ export class Source {
     this.#parts = undefined;
     this.#outlet.cursor.origin = originOf(this.#index, stored.seq);
     this.#outlet.cursor.id = replayOf(stored.headers);
-    this.#outlet.cursor.trace = traceOf(stored.headers);
+    const trace = traceOf(stored.headers);
+    this.#outlet.cursor.trace = trace;
+    if (trace !== null) this.#outlet.traced?.(trace);
     this.#unpacked = false;
     const message = this.#decompressed(stored);
     if (message === null) return;

@@ -41,6 +41,8 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'grpc-health-check': ['lib/control'],
   pino: ['lib/observe'],
   'prom-client': ['lib/observe'],
+  '@opentelemetry/api': ['lib/observe'],
+  '@opentelemetry/sdk-trace-base': ['lib/observe'],
   commander: ['cmd'],
 };
 
