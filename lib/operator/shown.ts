@@ -9,7 +9,7 @@ import { endOf, panesOf, startOf, type Windows } from '../window/windows.ts';
 import { readMark, writeMark } from './dedupe.ts';
 import type { Item } from './join-side.ts';
 import { readTimerId } from './process.ts';
-import type { AggregateSpec, OperatorSpec, StatefulSpec } from './spec.ts';
+import type { AggregateSpec, JoinKind, OperatorSpec, StatefulSpec } from './spec.ts';
 
 export interface ShownEntry {
   readonly key: Key;
@@ -37,7 +37,10 @@ export function showEntry(spec: StatefulSpec, { table, bucket, key, content }: K
       };
     }
     case 'join':
-      return { key: plainKey(key), value: (content as Item[]).map(({ t, v, m }) => shownItem(t, v, m)) };
+      return {
+        key: plainKey(key),
+        value: (content as Item[]).map(item => shownItem(item, knowsMatched(spec.join, table))),
+      };
     case 'tableJoin':
       return { key: plainKey(key), value: plain(content) };
     case 'process': {
@@ -53,8 +56,15 @@ export function showEntry(spec: StatefulSpec, { table, bucket, key, content }: K
   }
 }
 
-function shownItem(timeMs: number, value: unknown, matched: 0 | 1): object {
-  return { timeMs, value: plain(value), matched: matched === 1 };
+function shownItem({ t, v, m }: Item, knows: boolean): object {
+  const item = { timeMs: t, value: plain(v) };
+  return knows ? { ...item, matched: m === 1 } : item;
+}
+
+/** Whether records of a side are told that they have matched: only where it makes a difference. */
+function knowsMatched(join: JoinKind, side: string): boolean {
+  if (join === 'outer') return true;
+  return side === 'right' ? join === 'right' : join === 'left' || join === 'semi' || join === 'anti';
 }
 
 function shownWindow(
