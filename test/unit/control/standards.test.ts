@@ -3,15 +3,17 @@
  * can read.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import protobufjs from 'protobufjs';
 import descriptor from 'protobufjs/ext/descriptor.js';
 import { MillraceError } from '../../../lib/base/errors.ts';
+import { packageFile } from '../../../lib/base/package.ts';
 import { Channel } from '../../../lib/control/channel.ts';
 import { toStatus } from '../../../lib/control/errors.ts';
 import { fileDescriptors } from '../../../lib/control/reflection.ts';
-import { methodSchema, SERVICES } from '../../../lib/control/schema.ts';
+import { methodSchema, SERVICES, type ServiceName, serviceSchema } from '../../../lib/control/schema.ts';
 import type { MethodName, Request } from '../../../lib/control/wire.ts';
 import { ReflectionClient } from '../../rig/reflection.ts';
 import { fakeBundle, until } from '../worker/fakes.ts';
@@ -115,6 +117,18 @@ describe('reflection', () => {
     const [{ pipeline }] = answers as [{ pipeline: { status: { readers: object[]; reason?: string } } }];
     assert.ok(!('lag' in pipeline.status.readers[0]!));
     assert.ok(!('reason' in pipeline.status));
+  });
+});
+
+describe('the schema', () => {
+  test('still has every method that was published', () => {
+    const set = descriptor.FileDescriptorSet.decode(readFileSync(packageFile('proto/baseline.binpb')));
+    const { file } = set as unknown as { file: { service: { name: string; method: { name: string }[] }[] }[] };
+    assert.equal(file.flatMap(({ service }) => service).length, 5);
+    for (const { name, method } of file.flatMap(({ service }) => service)) {
+      const served = serviceSchema(name as ServiceName);
+      for (const one of method) assert.ok(served[one.name] !== undefined, `${name} has no ${one.name} any more`);
+    }
   });
 });
 
