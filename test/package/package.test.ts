@@ -71,7 +71,7 @@ describe('the package', () => {
   test('holds the launcher, what was built, the interface and the words, and nothing else', () => {
     const others = packed.filter(
       file =>
-        !/^(cmd\/[\w-]+\.mjs|dist\/[\w-]+\.js|dist\/types\/lib\/.*\.d\.ts|proto\/.*|[A-Z]+(\.md)?|package\.json)$/.test(
+        !/^(cmd\/[\w-]+\.mjs|dist\/[\w-]+\.js|dist\/types\/lib\/.*\.d\.ts|proto\/.*|(cmd\/)?[A-Z]+(\.md)?|package\.json)$/.test(
           file,
         ),
     );
