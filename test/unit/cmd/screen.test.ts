@@ -68,6 +68,16 @@ describe('the plain screen', () => {
   });
 });
 
+test('both screens show what was not processed, and where user code failed', () => {
+  const letter = { operator: 'map-1', code: 'USER_CODE', message: 'src/p.ts:4:9: no site', text: '{"id":1}' };
+  for (const make of [plainScreen, liveScreen]) {
+    const { screen, texts } = written(make);
+    screen.letter(letter);
+    screen.stop();
+    assert.match(texts.join(''), /map-1 {2}USER_CODE: src\/p\.ts:4:9: no site\n {4}\{"id":1\}/);
+  }
+});
+
 describe('the live screen', () => {
   test('draws a block over the one before, none of its lines wider than the terminal', () => {
     const { screen, texts } = written(liveScreen);
