@@ -86,7 +86,7 @@ export class PipelineDriver {
     this.#plan = plan;
     this.#specs = sourcesOf(plan);
     this.#clock = new TestClock(options.now === undefined ? null : momentMs(options.now, 'now'));
-    for (const spec of this.#specs) this.#idleAtMs.set(spec.name, spec.idleAfterMs);
+    this.#expectQuiet(this.#specs);
     const world = { plan, streams: this.#streams, clock: this.#clock, bytesMax: FRAME_BYTES_MAX };
     this.#readers = plan.readers.map(
       reader => new TestReader({ ...world, reader, letter: letter => this.#deliver(reader.program.exits[0]!, letter) }),
@@ -201,9 +201,16 @@ export class PipelineDriver {
     const stored = [...new Set(readBy.map(spec => spec.stream))].map(name =>
       this.#streams.stream(name).append({ ...message, nowMs }),
     );
-    for (const spec of readBy) this.#idleAtMs.set(spec.name, this.#clock.monotonic() + spec.idleAfterMs);
+    this.#expectQuiet(readBy);
     this.#run();
     this.#clock.begin(Math.max(...stored.map(({ timeMs }) => timeMs)));
+  }
+
+  /** Tables have no say in event time. */
+  #expectQuiet(specs: readonly SourceSpec[]): void {
+    for (const { name, kind, idleAfterMs } of specs) {
+      if (kind === 'stream') this.#idleAtMs.set(name, this.#clock.monotonic() + idleAfterMs);
+    }
   }
 
   /** Lets the clock go on. Event time goes on with it once all sources have been quiet for their `idleAfter`. */
@@ -234,8 +241,8 @@ export class PipelineDriver {
     this.#goTo(this.#clock.monotonic() + quietMs + disorderMs + waitMs);
     // Timers of one stage may lead to timers of the next.
     for (const stage of this.#stages) {
-      const lastMs = Math.max(...timersOf(stage));
-      if (lastMs > stage.watermarkMs) this.#goTo(this.#clock.monotonic() + lastMs - stage.watermarkMs + waitMs);
+      const leftMs = timersOf(stage).reduce((most, dueMs) => Math.max(most, dueMs), 0) - stage.watermarkMs;
+      if (leftMs > 0 && Number.isFinite(leftMs)) this.#goTo(this.#clock.monotonic() + leftMs + waitMs);
     }
   }
 
