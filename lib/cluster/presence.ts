@@ -3,7 +3,7 @@
  * every ten seconds, and at once when the worker becomes active or stops being so; it goes on a clean stop, and by
  * itself some time after a crash. Nothing depends on it but what people see: who is active is the lease's to say.
  */
-import type { Clock } from '../base/clock.ts';
+import { type Clock, sleep } from '../base/clock.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import type { Registry } from '../port/registry.ts';
 
@@ -34,6 +34,8 @@ const PREFIX = 'workers.';
 const BEAT_MS = 10_000;
 /** Two beats may be missed. */
 const TTL_MS = 3 * BEAT_MS;
+/** A stop waits so long for the entry to be gone. */
+const STOP_MS = 1_000;
 
 export class Presence {
   readonly #options: PresenceOptions;
@@ -66,6 +68,11 @@ export class Presence {
     if (!this.#started || this.#stopped) return;
     this.#stopped = true;
     this.#cancelBeat?.();
+    // Where the broker does not answer, the entry goes by itself in the end, and nobody should wait for it here.
+    await Promise.race([this.#delete(), sleep(this.#options.clock, STOP_MS)]);
+  }
+
+  async #delete(): Promise<void> {
     await this.#writing;
     try {
       await this.#options.registry.delete(this.#key);
