@@ -235,7 +235,7 @@ function checked(port: Receiver, maker: string, ports: RunPorts): Receiver {
   };
 }
 
-function isStateful(spec: ProgramNode['spec']): spec is StatefulSpec {
+export function isStateful(spec: ProgramNode['spec']): spec is StatefulSpec {
   return !['map', 'filter', 'flatMap', 'keyBy', 'carryId'].includes(spec.kind);
 }
 

@@ -9,7 +9,7 @@ import { endOf, panesOf, startOf, type Windows } from '../window/windows.ts';
 import { readMark, writeMark } from './dedupe.ts';
 import type { Item } from './join-side.ts';
 import { readTimerId } from './process.ts';
-import type { AggregateSpec, JoinKind, OperatorSpec, StatefulSpec } from './spec.ts';
+import type { AggregateSpec, JoinKind, StatefulSpec } from './spec.ts';
 
 export interface ShownEntry {
   readonly key: Key;
@@ -113,9 +113,4 @@ export function keptKeys(spec: StatefulSpec, key: Key): string[] {
 function bigints(key: Key): Key {
   if (typeof key === 'number' && Number.isSafeInteger(key)) return BigInt(key);
   return Array.isArray(key) ? key.map(bigints) : key;
-}
-
-/** Whether the operator keeps state. */
-export function isStateful(spec: OperatorSpec): spec is StatefulSpec {
-  return !['map', 'filter', 'flatMap', 'keyBy', 'carryId'].includes(spec.kind);
 }

@@ -6,7 +6,8 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
-import { isStateful, keptKeys, showEntry } from '../operator/shown.ts';
+import { isStateful } from '../operator/run.ts';
+import { keptKeys, showEntry } from '../operator/shown.ts';
 import type { StatefulSpec } from '../operator/spec.ts';
 import type { Store } from '../port/store.ts';
 import type { Key } from '../record/key.ts';

@@ -97,8 +97,20 @@ for (const place of PLACES) {
         await done;
         return steps.at(-1);
       };
-      assert.deepEqual(await replay(), { seen: deadCount, replayed: deadCount, skipped: 0, total: deadCount, reasons: [] });
-      assert.deepEqual(await replay(), { seen: deadCount, replayed: deadCount, skipped: 0, total: deadCount, reasons: [] });
+      assert.deepEqual(await replay(), {
+        seen: deadCount,
+        replayed: deadCount,
+        skipped: 0,
+        total: deadCount,
+        reasons: [],
+      });
+      assert.deepEqual(await replay(), {
+        seen: deadCount,
+        replayed: deadCount,
+        skipped: 0,
+        total: deadCount,
+        reasons: [],
+      });
       const { headers } = await box.get('p', 1);
       assert.match(headers!['Millrace-Origin']!, /^orders:\d+$/);
       await all(bad, good);
