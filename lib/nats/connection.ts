@@ -49,6 +49,8 @@ const RECONNECT_WAIT_MS = 250;
 const PING_MS = 10_000;
 const CONNECT_MS = 5_000;
 const ANSWER_MS = 5_000;
+/** Codes of the client for a login that is not accepted. */
+const AUTHENTICATION = /^(?:BAD_AUTHENTICATION|AUTHORIZATION_VIOLATION|AUTHENTICATION_|ACCOUNT_EXPIRED)/;
 const CREDENTIALS = 'the credentials file (NATS_CREDS)';
 
 /**
@@ -77,6 +79,8 @@ export class NatsLink {
   readonly client: NatsConnection;
   readonly inbox: Inbox;
   #connected = true;
+  /** Why the login was refused last, since the connection was lost. */
+  #refusal: string | null = null;
   #payloadBytesMax: number;
   readonly #listeners = new Set<(status: LinkStatus) => void>();
 
@@ -123,11 +127,14 @@ export class NatsLink {
     });
     for await (const status of this.client.status()) {
       if (status.type === Events.Disconnect) {
+        // Also after each dial that fails: that is no news.
+        if (!this.#connected) continue;
         this.#connected = false;
         this.inbox.disconnected();
         this.#tell({ kind: 'disconnected' });
       } else if (status.type === Events.Reconnect) {
         this.#connected = true;
+        this.#refusal = null;
         this.inbox.connected();
         this.#payloadBytesMax = this.client.info?.max_payload ?? this.#payloadBytesMax;
         this.#tell({ kind: 'connected', server: String(status.data) });
@@ -135,8 +142,18 @@ export class NatsLink {
         const { operation, subject } = status.permissionContext;
         if (operation === 'publish') this.inbox.refused(subject);
         this.#tell({ kind: 'refused', message: permissionText(operation, subject) });
+      } else if (status.type === Events.Error && AUTHENTICATION.test(String(status.data))) {
+        this.#refuse(String(status.data));
       }
     }
+  }
+
+  /** Our login is not accepted any more. Told once for each reason: it is tried again at every dial. */
+  #refuse(reason: string): void {
+    if (reason === this.#refusal) return;
+    this.#refusal = reason;
+    const message = `the server refuses our login (${reason}); it is tried again until it is accepted: renew it, or grant it`;
+    this.#tell({ kind: 'refused', message });
   }
 
   #tell(status: LinkStatus): void {

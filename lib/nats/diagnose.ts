@@ -32,6 +32,9 @@ export async function explainFailure(options: NatsOptions, error: unknown): Prom
   const away = (why: string) =>
     new MillraceError('BROKER_UNAVAILABLE', `cannot connect to NATS at ${at}: ${why}`, { cause: error });
   if ((error as { isAuthError?: () => boolean }).isAuthError?.() === true) return refused(loginText(options, error));
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return refused(`its certificate is for another name (${messageOf(error)}): connect by a name that is in it`);
+  }
   if (CERTIFICATE.test(code)) {
     return refused(`its certificate is not trusted (${messageOf(error)}): give the CA that has signed it (NATS_CA)`);
   }

@@ -31,7 +31,7 @@ const REMEDIES: Readonly<Record<number, string>> = {
   10027: "raise the account's max_streams, or delete streams that nobody needs",
   10028: 'raise max_mem in the jetstream block of the server, or make room',
   10039: "switch JetStream on for this user's account: jetstream: enabled in its block of the server's settings",
-  10047: 'the server has no room: raise max_file in its jetstream block, or make room',
+  10047: 'the server or account cannot set aside what the stream may grow to (max_bytes): raise max_file, or make room',
   10074: 'a server without a cluster keeps one replica of a stream: set MILLRACE_REPLICAS to 1, or run a cluster',
   10076: 'start nats-server with -js, or with a jetstream block in its settings',
   10077: "the stream or its disk is full: raise the stream's limits, or make room",

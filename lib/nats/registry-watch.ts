@@ -83,7 +83,11 @@ export class RegistryWatch {
     const { log, stream, filter, list } = this.#options;
     await this.#endReader();
     const info = await log.info(stream);
-    if (info === null) throw new MillraceError('STREAM_MISSING', `the bucket ${stream} is gone`);
+    if (info === null)
+      throw new MillraceError(
+        'STREAM_MISSING',
+        `the bucket ${stream} is gone: what runs goes on; restart the workers, which makes it anew, and deploy the pipelines again`,
+      );
     const reader = log.read({ stream, subjects: [filter], from: info.lastSeq + 1 });
     this.#reader = reader;
     const entries = await list();

@@ -36,6 +36,10 @@ export interface ServerConfig {
   readonly maxPayloadBytes?: number;
   /** Sync every write to the disk before it is acknowledged. Default false: a test need not survive a power cut. */
   readonly syncAlways?: boolean;
+  /** What JetStream may take on disk, in bytes (`max_file`). Default: the server's own, of what is free. */
+  readonly fileBytesMax?: number;
+  /** Further blocks of its settings, as text: accounts, users, TLS, a cluster. */
+  readonly blocks?: readonly string[];
 }
 
 export interface ServerOptions {
@@ -222,7 +226,12 @@ class RunningServer implements NatsServer {
   }
 
   #configText(): string {
-    const { maxPayloadBytes = 8 << 20, syncAlways = false } = this.#config;
+    const { maxPayloadBytes = 8 << 20, syncAlways = false, fileBytesMax, blocks = [] } = this.#config;
+    const jetstream = [
+      `store_dir: ${JSON.stringify(this.dataDir)}`,
+      ...(syncAlways ? ['sync_interval: always'] : []),
+      ...(fileBytesMax === undefined ? [] : [`max_file: ${fileBytesMax}`]),
+    ];
     invariant(Number.isSafeInteger(maxPayloadBytes) && maxPayloadBytes > 0, 'maxPayloadBytes is a positive integer');
     // JSON strings are valid strings of the server's configuration language.
     return [
@@ -233,7 +242,8 @@ class RunningServer implements NatsServer {
       `max_payload: ${maxPayloadBytes}`,
       // The server's own bound on what a client may leave unread must not cut off a batch of large messages.
       `max_pending: ${Math.max(64 << 20, maxPayloadBytes * 4)}`,
-      `jetstream { store_dir: ${JSON.stringify(this.dataDir)}${syncAlways ? ', sync_interval: always' : ''} }`,
+      `jetstream { ${jetstream.join(', ')} }`,
+      ...blocks,
       '',
     ].join('\n');
   }
@@ -244,7 +254,7 @@ class RunningServer implements NatsServer {
     const file = files.find(name => name.endsWith(`_${pid}.ports`));
     if (file === undefined) return null;
     const text = await readFile(join(this.#folder, file), 'utf8');
-    const port = /nats:\/\/[^"]*:(\d+)"/.exec(text)?.[1];
+    const port = /(?:nats|tls):\/\/[^"]*:(\d+)"/.exec(text)?.[1];
     if (port === undefined) return null;
     const line = await firstLine(Number(port));
     if (!line.startsWith('INFO ')) return null;

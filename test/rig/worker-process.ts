@@ -19,6 +19,7 @@ export class WorkerProcess {
   address = '';
   private readonly natsUrl: string;
   private readonly dataDir: string;
+  private readonly env: NodeJS.ProcessEnv;
   private child: ChildProcess | null = null;
   private output = '';
   /** Called when it ends though nobody asked it to, with the end of what it said. */
@@ -26,10 +27,19 @@ export class WorkerProcess {
 
   private readonly flags: readonly string[];
 
-  /** @param options.flags more of the command's; the last of a name counts */
-  constructor(options: { natsUrl: string; dataDir: string; flags?: readonly string[] }) {
+  /**
+   * @param options.flags more of the command's; the last of a name counts
+   * @param options.env added to the environment of this process
+   */
+  constructor(options: {
+    natsUrl: string;
+    dataDir: string;
+    flags?: readonly string[];
+    env?: NodeJS.ProcessEnv;
+  }) {
     this.flags = options.flags ?? [];
     this.natsUrl = options.natsUrl;
+    this.env = options.env ?? {};
     this.dataDir = options.dataDir;
   }
 
@@ -43,7 +53,11 @@ export class WorkerProcess {
   async start(): Promise<void> {
     if (this.address === '') this.address = `127.0.0.1:${await freePort()}`;
     const flags = ['worker', '--nats', this.natsUrl, '--data', this.dataDir, '--listen', this.address, ...this.flags];
-    const child = spawn(process.execPath, [LAUNCHER, ...flags], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const child = spawn(process.execPath, [LAUNCHER, ...flags], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+      env: { ...process.env, ...this.env },
+    });
     this.child = child;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8');
@@ -70,6 +84,11 @@ export class WorkerProcess {
   /** SIGTERM, and by force when that takes too long. */
   stop(): Promise<void> {
     return this.end('SIGTERM');
+  }
+
+  /** All that it wrote, as far as it is kept. */
+  get log(): string {
+    return this.output;
   }
 
   /** The last lines that it wrote. */

@@ -41,15 +41,28 @@ export class Scene {
     this.closing = parts.closing;
   }
 
-  static async open(config: ServerConfig = {}): Promise<Scene> {
+  /** @param options.login of the connections that the test itself makes. */
+  static async open(
+    config: ServerConfig = {},
+    options: { login?: { user: string; pass: string }; dataDir?: string } = {},
+  ): Promise<Scene> {
+    const { login } = options;
     const closing = new Closing();
     const folder = await mkdtemp(join(tmpdir(), 'millrace-system-'));
     closing.add(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
-    const server = await startServer({ dataDir: join(folder, 'nats'), config });
+    const server = await startServer({ dataDir: options.dataDir ?? join(folder, 'nats'), config });
     closing.add(() => server.stop());
-    const connection = await connect({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
+    const connection = await connect({
+      servers: server.url,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 100,
+      ...login,
+    });
     closing.add(() => connection.close());
-    const link = await connectNats({ servers: server.url });
+    const link = await connectNats({
+      servers: server.url,
+      ...(login === undefined ? {} : { user: login.user, password: login.pass }),
+    });
     closing.add(() => link.close());
     await writeFile(join(folder, 'package.json'), '{"type":"module"}');
     return new Scene({ folder, server, connection, link, closing });
@@ -60,8 +73,8 @@ export class Scene {
   }
 
   /** A worker that is not started yet, with a data folder of its own. */
-  worker(name = 'worker', flags: readonly string[] = []): WorkerProcess {
-    const worker = new WorkerProcess({ natsUrl: this.server.url, dataDir: join(this.folder, name), flags });
+  worker(name = 'worker', flags: readonly string[] = [], env: NodeJS.ProcessEnv = {}): WorkerProcess {
+    const worker = new WorkerProcess({ natsUrl: this.server.url, dataDir: join(this.folder, name), flags, env });
     this.closing.add(() => worker.kill());
     return worker;
   }

@@ -116,7 +116,9 @@ describe('what a README says in a table', () => {
 
   test('of headers has those that the code sets', () => {
     const told = new Set(textOf('lib/commit/README.md').match(/Millrace-[A-Z][A-Za-z-]+/g));
-    const code = files.filter(file => /^lib\/(commit|partition|record)\/.*\.ts$/.test(file)).map(file => texts.get(file));
+    const code = files
+      .filter(file => /^lib\/(commit|partition|record)\/.*\.ts$/.test(file))
+      .map(file => texts.get(file));
     const set = new Set(code.join('\n').match(/(?<=')Millrace-[A-Z][A-Za-z-]+(?=')/g));
     assert.deepEqual([...told].sort(), [...set].sort());
   });
