@@ -4,7 +4,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { MillraceError } from '../base/errors.ts';
 import type { ProgramNode } from '../operator/program.ts';
-import { isStateful, showEntry } from '../operator/shown.ts';
+import { isStateful } from '../operator/run.ts';
+import { showEntry } from '../operator/shown.ts';
 import type { StatefulSpec } from '../operator/spec.ts';
 import type { Key } from '../record/key.ts';
 import type { TestStage } from './stage.ts';
