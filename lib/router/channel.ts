@@ -163,6 +163,7 @@ export class Channel {
       } else {
         this.#columns = joinColumns(cut.rows, this.#columns);
         this.#plain = false;
+        this.#rowsOfFront = cut.rowsBefore;
         this.#adopt(outcome.tail);
       }
       return true;
@@ -187,8 +188,9 @@ export class Channel {
       if (bytes instanceof Uint8Array && bytes.length <= this.#frameBytesMax) {
         this.#columns = sliceColumns(this.#columns, count, this.#columns.keys.length);
         this.#plain ||= this.#columns.keys.length === 0;
+        const rowsBefore = this.#rowsOfFront;
         this.#rowsOfFront = head.row;
-        return { head, rows, bytes, fromSeq: seqOfOrigin(rows.origins[0]!) };
+        return { head, rows, rowsBefore, bytes, fromSeq: seqOfOrigin(rows.origins[0]!) };
       }
       if (!(bytes instanceof Uint8Array) && this.#refuseUnwritable(count)) continue;
       if (count > 1) count = count >> 1;
@@ -254,6 +256,8 @@ export class Channel {
     this.#goOnAfter(decodeFrameHead(tail.data));
     const waiting = this.#columns;
     this.#columns = emptyColumns();
+    // Of a message that the tail ends in, we may have sent some rows before ours was beaten: they do not wait any more.
+    if (seqOfOrigin(waiting.origins[0]!) === this.#progress.position + 1) this.#skipped = this.#rowsOfFront;
     const { keys, values, timesMs, origins, ids, traces } = waiting;
     for (let i = 0; i < keys.length; i++) {
       this.push(keys[i]!, values[i], timesMs[i]!, origins[i]!, ids![i]!, traces?.[i] ?? null);

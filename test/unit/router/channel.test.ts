@@ -168,6 +168,33 @@ describe('a channel', () => {
     assert.deepEqual(values(frames()).length, 32);
   });
 
+  test('is beaten in the middle of a message that it has sent a part of, and loses none of the rest', async () => {
+    for (const [mineFirst, othersThen] of [
+      [1, 1],
+      [2, 1],
+      [1, 3],
+      [3, 2],
+    ] as const) {
+      const { writer, frames } = await makeWorld(300);
+      const feed = (channel: Channel) => {
+        for (let part = 0; part < 90; part++) push(channel, 7, part);
+        push(channel, 8);
+      };
+      const mine = writer();
+      await mine.open(null);
+      feed(mine);
+      for (let i = 0; i < mineFirst; i++) await mine.send(at(8));
+      const other = writer();
+      await other.open(null);
+      feed(other);
+      for (let i = 0; i < othersThen; i++) await other.send(at(8));
+      // Turn by turn, each is beaten by what the other has sent.
+      while ((await mine.send(at(8))) || (await other.send(at(8))));
+      const wanted = [...Array.from({ length: 90 }, (_, part) => `7.${part}`), '8.0'];
+      assert.deepEqual(values(frames()), wanted, `${mineFirst} and ${othersThen}`);
+    }
+  });
+
   test('goes on at a broadcast that is further than its last frame', async () => {
     const { writer, frames } = await makeWorld();
     const former = writer();
