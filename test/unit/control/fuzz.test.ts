@@ -156,3 +156,27 @@ test('ten thousand random requests are all answered properly, and leave the serv
   assert.equal((await client.info()).worker, 'a');
   assert.ok(heapOf() - heapEarly < 300 * 1024 * 1024, `the heap grew by ${heapOf() - heapEarly} bytes`);
 });
+
+test('reflection answers whatever it is sent, and answers on', async () => {
+  const { address, client } = await serving.worker('b');
+  const raw = new Client(address, credentials.createInsecure());
+  serving.onStop(() => raw.close());
+  const same = (value: Buffer) => value;
+  const ask = (request: Buffer) =>
+    new Promise<status>(resolve => {
+      const path = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
+      const stream = raw.makeServerStreamRequest(path, same, same, request, { deadline: Date.now() + 20_000 });
+      stream.on('data', () => {});
+      stream.on('error', (error: ServiceError) => resolve(error.code));
+      stream.on('end', () => resolve(status.OK));
+    });
+  // What cannot be decoded is answered by the library, which calls it internal.
+  const proper = new Set([status.OK, status.INTERNAL]);
+  for (let i = 0; i < 500; i++) {
+    const symbol = Buffer.from(oneOf(['constructor', '__proto__', 'toString', 'grpc.health.v1.Health', '']));
+    const request = dice(2) === 0 ? noise(60) : Buffer.concat([Buffer.from([0x22, symbol.length]), symbol]);
+    const code = await ask(request);
+    assert.ok(proper.has(code), `${request.toString('hex')}: ${status[code]}`);
+  }
+  assert.equal((await client.info()).worker, 'b');
+});

@@ -260,6 +260,49 @@ describe('error details', () => {
   });
 });
 
+describe('requests that are none', () => {
+  /** The error that these bytes are answered with. */
+  const send = (address: string, name: MethodName, bytes: Buffer) => {
+    const client = new Client(address, credentials.createInsecure(), { 'grpc.max_send_message_length': -1 });
+    serving.onStop(() => client.close());
+    const same = (value: Buffer) => value;
+    return new Promise<ServiceError>((resolve, reject) => {
+      client.makeUnaryRequest(methodSchema(name).path, same, same, bytes, error =>
+        error === null ? reject(new Error('it was answered')) : resolve(error),
+      );
+    });
+  };
+
+  test('are refused as such, with the code of the error', async () => {
+    const { address } = await serving.worker('a');
+    const error = await send(address, 'GetPipeline', Buffer.from([0x0f, 0x01]));
+    assert.equal(error.code, status.INVALID_ARGUMENT);
+    assert.match(error.details, /no message of GetPipeline/);
+    assert.equal(detailsOf(error)['google.rpc.ErrorInfo']!.reason, 'INVALID_ARGUMENT');
+  });
+
+  test('are refused above 4 MiB, where they bring no bundle', async () => {
+    const { address, client } = await serving.worker('a');
+    const name = Buffer.alloc(5 * 1024 * 1024, 'x');
+    const bytes = Buffer.from(methodSchema('GetPipeline').requestSerialize({ name: name.toString() }));
+    const error = await send(address, 'GetPipeline', bytes);
+    assert.equal(error.code, status.RESOURCE_EXHAUSTED);
+    const bundle = fakeBundle('p', { salt: name.toString() });
+    assert.equal((await client.plan(bundle)).outcome, 'created');
+  });
+
+  test('of methods that there are not are told so', async () => {
+    const { address } = await serving.worker('a');
+    const client = new Client(address, credentials.createInsecure());
+    serving.onStop(() => client.close());
+    const same = (value: Buffer) => value;
+    const error = await new Promise<ServiceError | null>(resolve =>
+      client.makeUnaryRequest('/millrace.admin.v1.AdminService/X', same, same, Buffer.alloc(0), resolve),
+    );
+    assert.equal(error?.code, status.UNIMPLEMENTED);
+  });
+});
+
 describe('deadlines', () => {
   test('of the caller end a call, and its work with it', async () => {
     const { address, client, letters } = await serving.worker('a');
