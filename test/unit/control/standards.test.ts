@@ -275,7 +275,7 @@ describe('requests that are none', () => {
 
   test('are refused as such, with the code of the error', async () => {
     const { address } = await serving.worker('a');
-    const error = await send(address, 'GetPipeline', Buffer.from([0x0f, 0x01]));
+    const error = await send(address, 'GetPipeline', Buffer.from([0x7f, 0x01]));
     assert.equal(error.code, status.INVALID_ARGUMENT);
     assert.match(error.details, /no message of GetPipeline/);
     assert.equal(detailsOf(error)['google.rpc.ErrorInfo']!.reason, 'INVALID_ARGUMENT');
