@@ -9,6 +9,7 @@
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import type {
+  Metadata,
   MethodDefinition,
   ServerUnaryCall,
   ServerWritableStream,
@@ -17,6 +18,7 @@ import type {
 } from '@grpc/grpc-js';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
+import type { Channel } from './channel.ts';
 import { BadRequest, toStatus } from './errors.ts';
 import type { Forward } from './forward.ts';
 import { REQUEST_BYTES_MAX } from './schema.ts';
@@ -39,7 +41,7 @@ export interface Handler<M extends MethodName> {
   check?(checks: Checks, request: Request<M>): void;
   /**
    * Only the active worker knows: ask it, unless it is this one. `or-here`: when it cannot be asked, what is known here
-   * will do.
+   * will do. A stream that has begun there is not gone on with here.
    */
   readonly active?: 'only' | 'or-here';
   /** @param signal the call is over. */
@@ -122,7 +124,7 @@ export class Calls {
     signal: AbortSignal,
   ): Promise<Response<M>> {
     const request = checked(handler, call.request);
-    const channel = handler.active === undefined ? null : this.#forward.channel(call.metadata);
+    const channel = this.#channelFor(handler, call);
     const here = () => handler.answer(request, signal) as Promise<Response<M>>;
     if (channel === null) return here();
     const deadline = this.#forward.deadline(call.getDeadline(), { patient: handler.active === 'only' });
@@ -139,7 +141,7 @@ export class Calls {
     const signal = AbortSignal.any([left, this.#stopping.signal]);
     try {
       const request = checked(handler, call.request);
-      const channel = handler.active === undefined ? null : this.#forward.channel(call.metadata);
+      const channel = this.#channelFor(handler, call);
       const answers =
         channel === null
           ? (handler.answer(request, signal) as AsyncIterable<Response<M>>)
@@ -157,6 +159,14 @@ export class Calls {
       // Not `destroy`: the library turns an `error` event into the call's status, and a destroyed stream sends none.
       else call.emit('error', Object.assign(new Error(), this.#failure(signal.aborted ? stopped() : error)));
     }
+  }
+
+  /** Null: the answer is to be given here. Throws WORKER_UNAVAILABLE: only the active worker could. */
+  #channelFor<M extends MethodName>(handler: Handler<M>, call: { metadata: Metadata }): Channel | null {
+    if (handler.active === undefined) return null;
+    const channel = this.#forward.channel(call.metadata);
+    if (channel === null && handler.active === 'only') this.#forward.checkKnown();
+    return channel;
   }
 
   #failure(error: unknown) {

@@ -3,6 +3,7 @@
  * arrives, so two workers that take each other for the active one do not pass it on for ever.
  */
 import type { Deadline, Metadata } from '@grpc/grpc-js';
+import { MillraceError } from '../base/errors.ts';
 import { Channel, type ClientOptions } from './channel.ts';
 
 /** What must be known of a worker. */
@@ -38,6 +39,15 @@ export class Forward {
       this.#channel = new Channel({ ...this.#access, address }, { [FORWARDED]: name });
     }
     return this.#channel;
+  }
+
+  /** Throws WORKER_UNAVAILABLE when another worker is active: this one knows nothing then. */
+  checkKnown(): void {
+    const { active, holder } = this.#worker;
+    if (active || holder === null) return;
+    const where =
+      holder.address === null ? 'which tells nobody its address; ask it, or let it --advertise one' : 'ask again';
+    throw new MillraceError('WORKER_UNAVAILABLE', `only the active worker knows, ${holder.name}: ${where}`);
   }
 
   /** The caller's deadline, or ours if that is earlier; ms since 1970. */

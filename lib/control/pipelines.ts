@@ -58,7 +58,7 @@ export function pipelineHandlers(commands: Commands): Handlers<Methods> {
       },
     },
     WatchPipeline: {
-      active: 'only',
+      active: 'or-here',
       check(checks, request) {
         named(checks, request);
         checks.intervalMs(request.intervalMs);

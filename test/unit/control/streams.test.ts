@@ -90,6 +90,19 @@ describe('workers and tasks', () => {
   });
 });
 
+describe('an active worker that tells nobody its address', () => {
+  test('is named to those who ask another one for what only it knows', async () => {
+    const worker = { name: 'b', active: false, holder: { name: 'a', address: null } };
+    const { address } = await serving.server({ ...serving.options(), worker });
+    const client = serving.client(address);
+    const known = refused('WORKER_UNAVAILABLE', /only the active worker knows, a: .*--advertise/);
+    await assert.rejects(client.tasks(), known);
+    await assert.rejects(client.tables('p'), known);
+    await assert.rejects(client.events({ past: 1 }).next(), known);
+    assert.deepEqual(await client.list(), []);
+  });
+});
+
 describe('state', () => {
   test('is read by key and by page, with keys of every type', async () => {
     const { client, engine } = await running();
