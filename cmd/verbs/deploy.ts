@@ -116,9 +116,11 @@ export function deployVerb(around: Around): Command {
       terminal.err(`uploading ${bytes(bundle.code.length)}\n`);
       const answer = await client.deploy(bundle, { dryRun });
       const { name, revision } = answer;
-      if (!dryRun && options.wait !== false) await untilRunning({ around, client, name, revision, timeoutMs });
+      const wait = !dryRun && options.wait !== false;
+      const state = wait ? await untilRunning({ around, client, name, revision, timeoutMs }) : null;
       print(terminal, formatOf(options).output, answer, () => {
         const done = `pipeline ${name} ${answer.outcome} (revision ${revision})`;
+        if (state === 'paused') return `${done}; it stays paused, to run it: millrace resume ${name}`;
         return dryRun ? `${done}: dry run, nothing was changed` : done;
       });
     });
@@ -148,7 +150,7 @@ export function timeoutOf(options: Options): number {
 
 /**
  * Waits until this revision runs, or is paused. Throws Ended: it failed, it was changed or deleted meanwhile, it took too
- * long. A worker that is replaced meanwhile is waited for.
+ * long. A worker that is replaced meanwhile is waited for. Resolves with what it has come to.
  */
 export async function untilRunning(options: {
   readonly around: Around;
@@ -156,7 +158,7 @@ export async function untilRunning(options: {
   readonly name: string;
   readonly revision: number;
   readonly timeoutMs: number;
-}): Promise<void> {
+}): Promise<'running' | 'paused'> {
   const { around, client, name, revision, timeoutMs } = options;
   const deadlineMs = performance.now() + timeoutMs;
   let said = '';
@@ -183,8 +185,8 @@ export async function untilRunning(options: {
       const progress = progressOf(pipeline);
       if (progress !== said) around.terminal.err(`${progress}\n`);
       said = progress;
-      if (state === 'running' && restored(pipeline).done) return;
-      if (state === 'paused') return;
+      if (state === 'running' && restored(pipeline).done) return state;
+      if (state === 'paused') return state;
     }
     if (performance.now() > deadlineMs) {
       const where = said === '' ? '' : `, it is still ${said}`;

@@ -2,142 +2,124 @@
  * The command as a user runs it: child processes, a real broker, exit codes and what is written where.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { AdminClient } from '../../lib/control/client.ts';
-import { connectNats } from '../../lib/nats/connection.ts';
+import { connectNats, type NatsLink } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import { type NatsServer, startServer } from '../../lib/nats/server.ts';
+import { Cli, type Ended } from '../rig/cli.ts';
 import { freePort } from '../rig/worker-process.ts';
 import { until } from '../unit/worker/fakes.ts';
-
-const LAUNCHER = fileURLToPath(new URL('../../cmd/millrace.mjs', import.meta.url));
 
 const PIPELINE = `import { pipeline } from 'millrace';
 interface Order { id: string; amount: number }
 export default pipeline('orders', ({ from }) => {
-  from<Order>('shop.order', { capture: true }).keyBy('id').dedupe({ id: o => o.id, within: '1h' }).to('shop.unique.{id}');
+  from<Order>('shop.order', { capture: true })
+    .keyBy('id')
+    .map(order => {
+      if (order.amount < 0) throw new Error('a negative amount');
+      return order;
+    })
+    .dedupe({ id: o => o.id, within: '1h' })
+    .to('shop.unique.{id}');
 }, { partitions: 2 });
 `;
 
-let folder = '';
+const rig = new Cli();
 let broker: NatsServer;
-const children: ChildProcess[] = [];
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'millrace-cli-test-'));
   broker = await startServer();
-  await writeFile(join(folder, 'package.json'), '{"type":"module"}');
-  await writeFile(join(folder, 'orders.ts'), PIPELINE);
+  writeFileSync(join(rig.folder, 'package.json'), '{"type":"module"}');
+  writeFileSync(join(rig.folder, 'orders.ts'), PIPELINE);
 });
 after(async () => {
-  for (const child of children) child.kill('SIGKILL');
+  rig.stop();
   await broker.stop();
-  await rm(folder, { recursive: true, force: true });
 });
 
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
+const run = (...args: string[]) => rig.run(...args);
+const json = (ended: Ended) => JSON.parse(ended.out) as Record<string, unknown>;
 
-function begin(args: readonly string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [LAUNCHER, ...args], {
-    cwd: folder,
-    env: { PATH: process.env.PATH, HOME: folder, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  children.push(child);
-  const said = { out: '', err: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (said.out += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (said.err += text));
-  const ended = new Promise<Ended>(resolve => child.once('close', code => resolve({ code, ...said })));
-  return { child, said, ended };
-}
-
-function run(...args: readonly string[]): Promise<Ended> {
-  return begin(args).ended;
-}
-
-describe('help', () => {
-  test('of every command has examples, on standard output, with exit code 0', async () => {
-    const commands = ['worker', 'dev', 'plan', 'deploy', 'get', 'describe', 'restart', 'delete'];
-    const all = await Promise.all([[], ...commands.map(command => [command])].map(args => run(...args, '--help')));
-    for (const { code, out, err } of all) {
-      assert.equal(code, 0);
-      assert.match(out, /Examples:\n {2}\$ millrace /);
-      assert.equal(err, '');
-    }
-    assert.match(all[0]!.out, /MILLRACE_NATS .*default nats:/);
-  });
-
-  test('nothing at all is answered with help, and that is an error', async () => {
-    const { code, out, err } = await run();
-    assert.equal(code, 2);
-    assert.equal(out, '');
-    assert.match(err, /Usage: millrace/);
-  });
-});
-
-describe('errors', () => {
+describe('wrong uses', () => {
   const cases: [string, string[], number, RegExp][] = [
-    ['an unknown command', ['foo'], 2, /^error: unknown command 'foo'\n\(see --help\)\n$/],
-    ['an unknown flag', ['get', '--wide'], 2, /^error: unknown option '--wide'/],
-    ['a missing argument', ['deploy'], 2, /^error: missing required argument 'file'/],
-    ['a wrong format', ['get', '-o', 'xml'], 2, /Allowed choices are table, json, yaml/],
+    ['nothing at all is answered with help', [], 2, /^Usage: millrace/],
+    ['an unknown command', ['gte'], 2, /^error: unknown command 'gte'\n\(Did you mean get\?\)\n\(see --help\)\n$/],
+    ['an unknown flag', ['get', '--wdie'], 2, /^error: unknown option '--wdie'/],
+    ['a missing argument', ['pause'], 2, /^error: missing required argument 'name'/],
+    ['a missing file', ['deploy'], 2, /^error: which file\? give it, e\.g\. millrace deploy/],
+    ['two files', ['deploy', 'a.ts', '-f', 'b.ts'], 2, /^error: there are two files/],
+    ['a wrong format', ['get', '-o', 'xml'], 2, /Allowed choices are table, wide, json, yaml, name/],
     ['a wrong address', ['get', '--server', 'nonsense'], 2, /^error: --server is nonsense; give HOST:PORT/],
-    ['a wrong number', ['worker', '--stop-seconds', 'ten'], 2, /Give a number of seconds/],
-    [
-      'nobody at the address',
-      ['get', '--server', '127.0.0.1:1'],
-      1,
-      /^error: no worker answers at 127\.0\.0\.1:1; start one with: millrace worker/,
-    ],
+    ['a wrong number', ['worker', '--stop-seconds', 'ten'], 2, /--stop-seconds is ten; give a number of seconds/],
+    ['an unknown kind', ['get', 'wrokers', 'x'], 2, /no kind of thing named wrokers; did you mean workers\?/],
+    ['a task that is none', ['get', 'task', 'a/b'], 2, /a\/b names no task; give PIPELINE\/STAGE\/PARTITION/],
+    ['no pipeline named', ['get', 'letters'], 2, /^error: the name of the pipeline is missing/],
+    ['a key that is none', ['state', 'get', 'p', 'o', '{}'], 2, /\{\} is no key/],
+    ['letters that nobody chose', ['letters', 'discard', 'orders'], 2, /which letters\? give --number/],
+    ['all letters, and some', ['letters', 'replay', 'p', '--all', '--code', 'X'], 2, /do not go together/],
+    ['a span that is none', ['letters', 'list', 'p', '--since', 'soon'], 2, /--since.*write e\.g\./],
+    ['half a certificate', ['get', '--tls-cert', 'a.pem'], 2, /--tls-cert needs --tls-key with it/],
+    ['an unknown context', ['get', '--context', 'prod'], 2, /there is no context prod in .*set-context prod/],
+    ['an unknown shell', ['completion', 'tcsh'], 2, /Allowed choices are bash, zsh, fish/],
+    ['a file that is not there', ['deploy', 'gone.ts'], 3, /error: there is no file gone\.ts; give the path/],
+    ['nobody at the address', ['get', '--server', '127.0.0.1:1'], 5, /^error: no worker answers at 127\.0\.0\.1:1;/],
+    ['a delete that nobody confirmed', ['delete', 'orders'], 2, /would stop pipeline orders.*confirm with --yes\n$/],
     [
       'a data folder that cannot be made',
-      ['worker', '--data', 'package.json/data', '--listen', '127.0.0.1:0'],
+      [
+        'worker',
+        '--nats',
+        'nats://127.0.0.1:1',
+        '--data',
+        'package.json/x',
+        '--listen',
+        '127.0.0.1:0',
+        '--metrics',
+        'off',
+      ],
       1,
-      /^error: opening the data folder package\.json\/data failed: .*check free space, permissions and mount/,
-    ],
-    ['a file that is not there', ['deploy', 'gone.ts'], 1, /^error: there is no file gone\.ts; give the path/],
-    [
-      'a delete that nobody confirmed',
-      ['delete', 'orders'],
-      2,
-      /^error: this would stop pipeline orders.*confirm with --yes\n$/,
+      /opening the data folder package\.json\/x failed: /,
     ],
   ];
   for (const [what, args, exitCode, text] of cases) {
-    test(`${what}: exit code ${exitCode}, one clear line on standard error, no stack`, async () => {
+    test(`${what}: exit code ${exitCode}, what to do on standard error, no stack`, async () => {
       const { code, out, err } = await run(...args);
       assert.match(err, text);
       assert.doesNotMatch(err, /^\s+at /m);
-      assert.equal(code, exitCode);
+      assert.equal(code, exitCode, err);
       assert.equal(out, '');
     });
   }
 
-  test('a mistake in the pipeline is shown with its place', async () => {
-    await writeFile(join(folder, 'broken.ts'), "import { pipeline } from 'millrace';\nexport default pipeline(;\n");
-    const { code, err } = await run('deploy', 'broken.ts');
-    assert.equal(code, 1);
-    assert.match(err, /^error: broken\.ts:2:25: /);
-  });
-
-  test('a wrong variable in the environment is named', async () => {
-    const { code, err } = await begin(['get'], { MILLRACE_LOG: 'loud' }).ended;
-    assert.equal(code, 2);
-    assert.match(err, /^error: MILLRACE_LOG is loud; give one of debug, info, warn, error\n$/);
-  });
-
-  test('--debug adds the stack', async () => {
-    const { err } = await run('get', '--server', '127.0.0.1:1', '--debug');
+  test('a mistake in the pipeline is shown with its place, and --debug adds the stack', async () => {
+    writeFileSync(join(rig.folder, 'broken.ts'), "import { pipeline } from 'millrace';\nexport default pipeline(;\n");
+    const { code, err } = await run('deploy', 'broken.ts', '--debug');
+    assert.equal(code, 4);
+    assert.match(err, /^error: broken\.ts:2:25: /m);
     assert.match(err, /^\s+at /m);
+  });
+
+  test('variables and files that are wrong are named', async () => {
+    const loud = await rig.begin(['worker'], { env: { MILLRACE_LOG: 'loud' } }).ended;
+    assert.deepEqual([loud.code, loud.out], [2, '']);
+    assert.equal(loud.err, 'error: MILLRACE_LOG is loud; give one of debug, info, warn, error\n');
+    writeFileSync(join(rig.folder, 'worker.yaml'), 'replica: 3\n');
+    const file = await run('worker', '--config', 'worker.yaml');
+    assert.equal(file.code, 2);
+    assert.equal(file.err, 'error: worker.yaml: replica is no setting; did you mean replicas?\n');
+    const odd = await rig.begin(['config', 'get-contexts'], { env: { MILLRACE_SEVRER: 'x' } }).ended;
+    assert.equal(odd.code, 0);
+    assert.match(odd.err, /^warning: the variable MILLRACE_SEVRER means nothing to millrace; did you mean/);
+  });
+
+  test('a reader that has gone ends a command quietly', async () => {
+    const begun = rig.begin(['--help']);
+    begun.child.stdout?.destroy();
+    const { err } = await begun.ended;
+    assert.equal(err, '');
   });
 });
 
@@ -147,17 +129,16 @@ describe('plan', () => {
     assert.equal(code, 0);
     assert.match(out, /pipeline orders/);
     assert.match(out, /shop\.unique/);
-    const json = await run('plan', 'orders.ts', '--nats', broker.url, '-o', 'json');
-    assert.equal((JSON.parse(json.out) as { pipeline: string }).pipeline, 'orders');
+    assert.equal(json(await run('plan', 'orders.ts', '--nats', broker.url, '-o', 'json')).pipeline, 'orders');
     const text = `import { pipeline } from 'millrace';
 export default pipeline('orders', ({ from }) => {
-  from('not.captured').to('a.b');
-  from('not.captured.either', { maxOutOfOrder: 'soon' as '1s' }).to('c.d');
+  from<{ a: string }>('not.captured').to('a.b');
+  from<{ a: string }>('not.captured.either', { maxOutOfOrder: 'soon' as '1s' }).to('c.d');
 });
 `;
-    await writeFile(join(folder, 'mistaken.ts'), text);
+    writeFileSync(join(rig.folder, 'mistaken.ts'), text);
     const wrong = await run('plan', 'mistaken.ts', '--nats', broker.url);
-    assert.equal(wrong.code, 1);
+    assert.equal(wrong.code, 4);
     assert.match(wrong.err, /mistaken\.ts:3:\d+/);
     assert.match(wrong.err, /mistaken\.ts:4:\d+/);
     assert.doesNotMatch(wrong.err, /millrace-plan-/);
@@ -165,67 +146,183 @@ export default pipeline('orders', ({ from }) => {
 });
 
 describe('a worker', () => {
-  test('takes a pipeline from deploy to delete, through SIGKILL and SIGTERM', async () => {
-    const server = `127.0.0.1:${await freePort()}`;
-    const flags = ['worker', '--nats', broker.url, '--data', join(folder, 'data'), '--listen', server];
-    const client = new AdminClient({ address: server });
-    const ask = (...args: string[]) => run(...args, '--server', server);
-    const running = () =>
-      client.get('orders').then(
-        ({ status }) => status.state === 'running',
-        () => false,
-      );
-    let worker = begin(flags);
-    await until('the worker answers', () =>
-      client.info().then(
-        () => true,
-        () => false,
-      ),
-    );
+  let link: NatsLink;
+  let log: NatsLog;
+  let worker: ReturnType<Cli['begin']>;
+  let client: AdminClient;
+  let flags: string[] = [];
+  let natsAt = '';
 
-    const created = await ask('deploy', 'orders.ts');
+  const publish = (...orders: { id: string; amount: number }[]) =>
+    log.appendAll(orders.map(order => ({ subject: 'shop.order', data: Buffer.from(JSON.stringify(order)) })));
+  const answers = () =>
+    client.info().then(
+      () => true,
+      () => false,
+    );
+  const running = () =>
+    client.get('orders').then(
+      ({ status }) => status.state === 'running',
+      () => false,
+    );
+  const total = async () => Number((await client.letters({ pipeline: 'orders' })).total);
+
+  before(async () => {
+    link = await connectNats({ servers: broker.url });
+    log = new NatsLog(link);
+    natsAt = `127.0.0.1:${await freePort()}`;
+    flags = [
+      'worker',
+      '--nats',
+      broker.url,
+      '--data',
+      join(rig.folder, 'data'),
+      '--listen',
+      natsAt,
+      '--metrics',
+      'off',
+    ];
+    client = new AdminClient({ address: natsAt });
+    worker = rig.begin(flags);
+    await until('the worker answers', answers);
+    await run('config', 'set-context', 'test', '--server', natsAt);
+  });
+  after(async () => {
+    client.close();
+    await link.close();
+  });
+
+  test('is found by the current context, and named by version and get workers', async () => {
+    assert.match((await run('config', 'get-contexts')).out, new RegExp(`\\* +test +${natsAt} `));
+    assert.match((await run('config', 'view')).out, /server +127\S+ +context test/);
+    assert.match((await run('version')).out, /^Client: [\s\S]*Worker: .*active\nNATS: +2\./);
+    const [one] = JSON.parse((await run('get', 'wk', '-o', 'json')).out) as { active: boolean; address: string }[];
+    assert.deepEqual([one?.active, one?.address], [true, natsAt]);
+    assert.match((await run('describe', 'worker')).out, /Role: +active: it runs the pipelines/);
+  });
+
+  test('has nothing at first, and says how to begin', async () => {
+    const nothing = await run('get');
+    assert.deepEqual([nothing.code, nothing.out], [0, '']);
+    assert.equal(nothing.err, 'no pipelines; deploy one with: millrace deploy FILE\n');
+    assert.equal((await run('get', '-o', 'json')).out, '[]\n');
+    const gone = await run('get', 'taks');
+    assert.equal(gone.code, 3);
+    assert.match(gone.err, /no pipeline is named taks; .*did you mean: millrace get tasks\?/);
+  });
+
+  test('gets a pipeline, which is deployed when it runs, and can be seen in every form', async () => {
+    const dry = await run('deploy', 'orders.ts', '--dry-run');
+    assert.equal(dry.out, 'pipeline orders created (revision 1): dry run, nothing was changed\n');
+    assert.equal((await run('get', 'orders')).code, 3);
+    const created = await run('deploy', '-f', 'orders.ts');
     assert.equal(created.out, 'pipeline orders created (revision 1)\n');
-    assert.equal((await ask('deploy', 'orders.ts')).out, 'pipeline orders unchanged (revision 1)\n');
-    await until('the pipeline runs', running);
-    assert.match((await ask('get')).out, /^NAME +STATE .*\norders +running /);
-    const described = (await ask('describe', 'orders')).out;
+    assert.match(created.err, /^bundling orders\.ts\nuploading \S+ KiB\n[\s\S]*running\n$/);
+    assert.equal((await run('deploy', 'orders.ts')).out, 'pipeline orders unchanged (revision 1)\n');
+
+    assert.match((await run('get')).out, /^NAME +STATE .*\norders +running /);
+    assert.match((await run('get', 'pl', '--no-headers')).out, /^orders +running /);
+    assert.match((await run('get', 'orders', '-o', 'wide')).out, /FILE +BUNDLE .*\norders .* orders\.ts +[0-9a-f]{12}/);
+    assert.equal((await run('get', '-o', 'name')).out, 'pipeline/orders\n');
+    assert.match((await run('get', 'orders', '-o', 'yaml')).out, /^name: orders\nrevision: 1\n/);
+    assert.match((await run('get', 'tasks', '-o', 'name')).out, /^task\/orders\/by-id\/0\ntask\/orders\/by-id\/1\n$/);
+    assert.equal(
+      (json(await run('get', 'task', 'orders/by-id/1', '-o', 'json')).status as { state: string }).state,
+      'running',
+    );
+    assert.match((await run('describe', 'task', 'orders/by-id/1')).out, /^Name: +orders\/by-id\/1\nState: +running/);
+    const described = (await run('describe', 'orders')).out;
     assert.match(described, /State: +running/);
     assert.match(described, /^by-id\/0 +running +1 +\d{1,3} /m, 'commits are counted from the first of this life');
-    const yaml = await ask('get', 'orders', '-o', 'yaml');
-    assert.match(yaml.out, /^name: orders\nrevision: 1\n/);
+    const coloured = await run('get', '--color', 'always');
+    assert.ok(coloured.out.includes('\x1b[32mrunning'));
+    assert.ok(!(await run('get')).out.includes('\x1b'));
+  });
 
-    const link = await connectNats({ servers: broker.url });
-    const log = new NatsLog(link);
-    const orders = ['1', '2', '2', '3', '1'].map(id => ({
-      subject: 'shop.order',
-      data: Buffer.from(JSON.stringify({ id, amount: 5 })),
-    }));
-    await log.appendAll(orders);
-    const results = async () => {
-      const stream = await log.streamOf('shop.unique.1');
-      const found =
-        stream === null
-          ? []
-          : await Promise.all(['1', '2', '3'].map(id => log.last({ stream, subject: `shop.unique.${id}` })));
-      return found.filter(message => message !== null).length;
-    };
-    await until('three results are there', async () => (await results()) === 3);
+  test('shows what operators remember, and what could not be processed; letters are replayed and discarded', async () => {
+    await publish({ id: 'a', amount: 1 }, { id: 'b', amount: -1 }, { id: 'c', amount: -2 }, { id: 'a', amount: 1 });
+    await until('two letters are there', async () => (await total()) === 2);
+    await until('the mark of a is there', async () =>
+      (await run('state', 'get', 'orders', 'dedupe-1', 'a', '-o', 'json')).out.includes('"key": "a"'),
+    );
+    assert.match((await run('state', 'tables', 'orders')).out, /^OPERATOR +TABLE .*\ndedupe-1 +\w+ +by-id +1 /);
+    assert.match((await run('state', 'scan', 'orders', 'dedupe-1')).out, /"a"/);
+    assert.equal((await run('state', 'scan', 'orders', 'nothing-1')).code, 3);
 
+    const list = await run('letters', 'list', 'orders', '-o', 'json');
+    const letters = JSON.parse(list.out) as { number: number; code: string; message: string }[];
+    assert.deepEqual(
+      letters.map(({ code }) => code),
+      ['USER_CODE', 'USER_CODE'],
+    );
+    assert.match(letters[0]!.message, /orders\.ts:7:\d+: a negative amount/);
+    const number = String(letters[0]!.number);
+    assert.match((await run('letters', 'get', 'orders', number)).out, /Operator: +map-1[\s\S]*"amount":-\d/);
+    assert.equal((await run('letters', 'get', 'orders', '999999')).code, 3);
+    assert.equal((await run('letters', 'replay', 'orders', '--all')).code, 2, 'nobody can be asked');
+    const dry = await run('letters', 'replay', 'orders', '--all', '--dry-run');
+    assert.equal(dry.out, 'dry run: would replay 2 of 2 letters\n');
+    const replayed = await run('letters', 'replay', 'orders', '-n', number, '--to', 'shop.elsewhere');
+    assert.deepEqual([replayed.code === 0, (await total()) === 2], [false, true], 'no stream has that subject');
+    const kept = await run('letters', 'replay', 'orders', '-n', number, '--to', 'shop.unique.mended', '--keep');
+    assert.equal(kept.out, 'replayed 1 of 1 letters\n', kept.err);
+    const discarded = await run('letters', 'discard', 'orders', '--code', 'USER_CODE', '--since', '1h', '--yes');
+    assert.equal(discarded.out, 'discarded 2 of 2 letters\n');
+    assert.equal((await run('letters', 'list', 'orders')).err, 'no letters\n');
+  });
+
+  test('says what happens, and goes on to say it until it is told to stop', async () => {
+    assert.match((await run('events', 'orders')).out, /info +orders +pipeline\.started/);
+    const following = rig.begin(['events', '--follow', '-o', 'json']);
+    const watching = rig.begin(['get', 'orders', '--watch', '--interval', '0.2']);
+    await until('the first line', () => /orders +running/.test(watching.said.out));
+    const paused = await run('pause', 'orders');
+    assert.match(paused.out, /pipeline orders is paused \(revision 2\); to go on: millrace resume orders/);
+    await until('the watch has seen it', () => /orders +paused/.test(watching.said.out));
+    assert.equal((await run('restart', 'orders')).code, 2);
+    assert.equal((await run('resume', 'orders')).out, 'pipeline orders runs (revision 3)\n');
+    await until('the watch has seen that', () => / 3 .*$/m.test(watching.said.out));
+    await until('the follower has heard it', () => following.said.out.includes('pipeline.started'));
+    for (const { child } of [following, watching]) child.kill('SIGINT');
+    for (const { ended } of [following, watching]) {
+      const { code, err } = await ended;
+      assert.deepEqual([code, err], [130, '']);
+    }
+  });
+
+  test('completes names that are deployed', async () => {
+    assert.match((await run('__complete', '--', 'pause', 'or')).out, /^orders\tpipeline, running\n$/);
+    assert.match((await run('__complete', '--', 'state', 'get', 'orders', '')).out, /^dedupe-1\toperator$/m);
+    assert.match((await run('completion', 'bash')).out, /complete -F _millrace millrace/);
+  });
+
+  test('that was killed goes on where it was; a change that cannot read the state is refused', async () => {
     worker.child.kill('SIGKILL');
     await worker.ended;
-    worker = begin(flags);
+    worker = rig.begin(flags);
     await until('it runs again', running);
-
-    const other = await begin(['worker', ...flags.slice(1, 5), '--listen', '127.0.0.1:0']).ended;
+    const other = await run('worker', ...flags.slice(1, 5), '--listen', '127.0.0.1:0', '--metrics', 'off');
     assert.equal(other.code, 1);
-    assert.match(other.err, /^error: the data folder .* is used by another process/m);
-
-    const changed = PIPELINE.replace('partitions: 2', 'partitions: 4');
-    await writeFile(join(folder, 'changed.ts'), changed);
-    const refused = await ask('deploy', 'changed.ts');
-    assert.equal(refused.code, 1);
+    assert.match(other.err, /the data folder .* is used by another process/m);
+    writeFileSync(join(rig.folder, 'changed.ts'), PIPELINE.replace('partitions: 2', 'partitions: 4'));
+    const refused = await run('deploy', 'changed.ts');
+    assert.equal(refused.code, 4);
     assert.match(refused.err, /has 2 partitions and would have 4/);
+    assert.equal((await run('restart', 'orders')).out, 'pipeline orders runs (revision 4)\n');
+  });
 
+  test('leaves a pipeline paused that gets a new revision, and waits only when it should', async () => {
+    assert.equal((await run('restart', 'orders', '--no-wait')).out, 'pipeline orders restarts (revision 5)\n');
+    await run('pause', 'orders');
+    const changed = PIPELINE.replace('a negative amount', 'less than nothing');
+    writeFileSync(join(rig.folder, 'later.ts'), changed);
+    const paused = await run('deploy', 'later.ts');
+    assert.equal(paused.code, 0, paused.err);
+    assert.match(paused.out, /stays paused/);
+    assert.equal((await run('resume', 'orders')).code, 0);
+  });
+
+  test('hands over when told to stop, and deletes what it is asked to', async () => {
     worker.child.kill('SIGTERM');
     const ended = await worker.ended;
     assert.equal(ended.code, 0);
@@ -234,63 +331,24 @@ describe('a worker', () => {
       .split('\n')
       .map(line => (JSON.parse(line) as { event: string }).event);
     assert.ok(events.indexOf('worker.stopping') < events.indexOf('pipeline.stopped'), events.join());
-    assert.equal(events.at(-1), 'worker.stopped');
-
-    worker = begin(flags);
+    worker = rig.begin(flags);
     await until('it runs once more', running);
-    const deleted = await ask('delete', 'orders', '--purge', '--yes');
+    const dry = await run('delete', 'orders', '--purge', '--dry-run');
+    assert.match(dry.out, /^dry run, nothing was changed\nwould be deleted:\n[\s\S]*stream MR_orders_journal/);
+    const deleted = await run('delete', 'orders', '--purge', '--yes');
     assert.equal(deleted.code, 0);
     assert.match(deleted.out, /deleted:\n[\s\S]*stream MR_orders_journal[\s\S]*kept:\n[\s\S]*with results/);
     assert.equal(await log.info('MR_orders_journal'), null);
-    assert.equal((await ask('get', 'orders')).code, 1);
-    assert.equal((await ask('get')).out, 'no pipelines; deploy one with: millrace deploy FILE\n');
+    assert.equal((await run('get', 'orders')).code, 3);
     worker.child.kill('SIGINT');
-    assert.equal((await worker.ended).code, 0);
-    client.close();
-    await link.close();
-  });
-
-  test('started before its broker waits for it, and ends when told to', async () => {
-    const flags = [
-      'worker',
-      '--nats',
-      'nats://127.0.0.1:1',
-      '--data',
-      join(folder, 'early'),
-      '--listen',
-      '127.0.0.1:0',
-    ];
-    const worker = begin(flags);
-    await until('it says that it waits', () => worker.said.err.includes('nats.unreachable'));
-    worker.child.kill('SIGTERM');
     assert.equal((await worker.ended).code, 0);
   });
 });
 
-describe('dev', () => {
-  test('shows results as plain lines, stops cleanly, and goes on where it was', async () => {
-    const data = join(folder, 'dev-data');
-    const dev = async (id: string) => {
-      const one = begin(['dev', 'orders.ts', '--data', data, '--listen', '127.0.0.1:0']);
-      await until('the pipeline runs', () => /orders {2}running/.test(one.said.out));
-      const url = /broker (nats:\S+)/.exec(one.said.out)![1]!;
-      const link = await connectNats({ servers: url });
-      await new NatsLog(link).appendAll(
-        ['0', id].map(order => ({ subject: 'shop.order', data: Buffer.from(`{"id":"${order}"}`) })),
-      );
-      await until('the result is shown', () => one.said.out.includes(`shop.unique.${id}`));
-      await link.close();
-      one.child.kill('SIGINT');
-      return one.ended;
-    };
-    const first = await dev('1');
-    assert.equal(first.code, 0, first.err);
-    assert.match(first.out, /orders created \(revision 1\)/);
-    assert.match(first.out, /shop\.unique\.0 {2}\{"id":"0"\}/);
-    const second = await dev('2');
-    assert.equal(second.code, 0, second.err);
-    assert.match(second.out, /orders goes on \(revision 1\)/);
-    assert.doesNotMatch(second.out, /shop\.unique\.0/, 'a duplicate of what was seen before the stop');
-    assert.match(await readFile(join(data, 'worker', 'worker-name'), 'utf8'), /^[\w-]+\n$/);
-  });
+test('a worker that is started before its broker waits for it, and ends when told to', async () => {
+  const flags = ['--nats', 'nats://127.0.0.1:1', '--data', 'early', '--listen', '127.0.0.1:0', '--metrics', 'off'];
+  const worker = rig.begin(['worker', ...flags]);
+  await until('it says that it waits', () => worker.said.err.includes('nats.unreachable'));
+  worker.child.kill('SIGTERM');
+  assert.equal((await worker.ended).code, 0);
 });
