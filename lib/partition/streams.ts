@@ -82,23 +82,25 @@ export async function ensureStreams(plan: Plan, log: Log): Promise<void> {
 /**
  * A pipeline that has lived here before must find what it has left: with an empty journal in place of its own it would
  * begin anew, and send everything a second time. The letters' stream is made after the journal's and deleted before it,
- * so it shows that there was a journal; a stage's journal shows that there were channels.
+ * so it shows that there was a journal; a stage's journal shows that there were channels. What shows it is looked at first:
+ * another worker may be making these very streams.
  */
 async function checkOwn(plan: Plan, log: Log): Promise<void> {
   const { pipeline } = plan;
+  const letters = await log.info(lettersStream(pipeline));
   const journal = await log.info(journalStream(pipeline));
   if (journal === null) {
-    if ((await log.info(lettersStream(pipeline))) !== null) throw lost(pipeline, journalStream(pipeline), 'is gone');
+    if (letters !== null) throw lost(pipeline, journalStream(pipeline), 'is gone');
     return;
   }
   if (isEmptied(journal)) throw lost(pipeline, journal.name, 'was purged');
   for (const stage of plan.stages) {
     if (stage.direct !== null) continue;
     const name = channelsStream(pipeline, stage.name);
-    const channels = await log.info(name);
-    if (channels !== null && !isEmptied(channels)) continue;
     const subject = journalSubject(pipeline, { stage: stage.name, partition: 0 });
     const isNew = (await log.last({ stream: journal.name, subject })) === null;
+    const channels = await log.info(name);
+    if (channels !== null && !isEmptied(channels)) continue;
     if (!isNew) throw lost(pipeline, name, channels === null ? 'is gone' : 'was purged');
   }
 }

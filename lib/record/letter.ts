@@ -38,7 +38,7 @@ export function carriedHeaders(headers: Headers | null, unpacked: boolean): Reco
   for (const name in headers) {
     if (LEFT_OUT.test(name) || (unpacked && name.toLowerCase() === 'content-encoding')) continue;
     const value = headers[name]!;
-    const size = Buffer.byteLength(name) + Buffer.byteLength(value);
+    const size = ORIGINAL_PREFIX.length + Buffer.byteLength(name) + Buffer.byteLength(value) + ': \r\n'.length;
     const isType = name.toLowerCase() === 'content-type';
     if (!isType && bytes + size > ORIGINAL_BYTES_MAX) continue;
     if (isType && size > ORIGINAL_BYTES_MAX) continue;
