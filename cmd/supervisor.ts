@@ -8,6 +8,7 @@
  */
 import { once } from 'node:events';
 import { Worker as Thread } from 'node:worker_threads';
+import { type ErrorCode, MillraceError } from '../lib/base/errors.ts';
 import { packageFile } from '../lib/base/package.ts';
 import { type Event, errorFields, type Observer } from '../lib/observe/events.ts';
 import { HAND_BYTES, LOADING, readHand, type Site, type Suspect } from '../lib/operator/hand.ts';
@@ -28,7 +29,9 @@ export interface ThreadData<T> {
 export type ThreadMessage =
   | { readonly kind: 'event'; readonly event: Event }
   | { readonly kind: 'site'; readonly number: number; readonly site: Site }
-  | { readonly kind: 'ended'; readonly code: number };
+  | { readonly kind: 'ended'; readonly code: number }
+  /** It could not start, for a reason that a person must mend. */
+  | { readonly kind: 'refused'; readonly code: ErrorCode; readonly message: string };
 
 export interface SuperviseOptions<T> {
   /** A launcher in `cmd/`, e.g. `worker-thread.mjs`. */
@@ -42,7 +45,7 @@ export interface SuperviseOptions<T> {
   readonly stopped: Promise<unknown>;
 }
 
-/** Resolves with the thread's own exit code, when it ends by itself or as told. */
+/** Resolves with the thread's own exit code, when it ends by itself or as told. Throws why it could not start. */
 export async function supervise<T>(options: SuperviseOptions<T>): Promise<number> {
   const suspects: Suspect[] = [];
   let stopping = false;
@@ -78,15 +81,20 @@ class ThreadRun {
     const data: ThreadData<unknown> = { options: options.options, memory: this.#memory, suspects };
     this.#thread = new Thread(packageFile(`cmd/${launcher}`), { workerData: data });
     let code = 1;
+    let refusal: MillraceError | null = null;
     this.#thread.on('message', (message: ThreadMessage) => {
       if (message.kind === 'event') observer.emit(message.event);
       else if (message.kind === 'site') this.#sites.set(message.number, message.site);
-      else code = message.code;
+      else if (message.kind === 'ended') code = message.code;
+      else refusal = new MillraceError(message.code, message.message);
     });
     this.#thread.on('error', error => {
       observer.emit({ event: 'worker.crashed', level: 'error', ...errorFields(error), stack: stackOf(error) });
     });
-    const ended = once(this.#thread, 'exit').then((): Outcome => ({ kind: 'ended', code }));
+    const ended = once(this.#thread, 'exit').then((): Outcome => {
+      if (refusal !== null) throw refusal;
+      return { kind: 'ended', code };
+    });
     const stuck = new Promise<Outcome>(resolve => {
       this.#looks = setInterval(() => this.#look(stuckMs, resolve), LOOK_MS);
     });

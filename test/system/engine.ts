@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { systemClock } from '../../lib/base/clock.ts';
+import { type Clock, systemClock } from '../../lib/base/clock.ts';
 import { Random } from '../../lib/base/random.ts';
 import { LevelStores } from '../../lib/level/stores.ts';
 import { openBlobs } from '../../lib/nats/blobs.ts';
@@ -30,7 +30,7 @@ export interface EngineOptions {
 
 /** Runs `story.ts`. */
 export async function startEngine(
-  options: EngineOptions & { emit: (event: Event) => void },
+  options: EngineOptions & { emit: (event: Event) => void; clock?: Clock },
 ): Promise<{ pipeline: Pipeline; stop(): Promise<void> }> {
   const link = await connectNats({ servers: options.natsUrl });
   const log = new NatsLog(link);
@@ -38,7 +38,7 @@ export async function startEngine(
     log,
     blobs: await openBlobs(link, { bucket: 'millrace' }),
     stores: new LevelStores({ root: options.dataDir }),
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     random: new Random(randomBytes(4).readUInt32LE()),
     observer: { emit: options.emit },
   };
