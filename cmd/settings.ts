@@ -199,12 +199,10 @@ export const SETTINGS = {
     means: 'where metrics and probes are served, or off',
   },
   otlp: {
-    file: 'worker',
+    ...nats,
     key: 'otlp',
     flag: '--otlp <url>',
     variable: 'OTEL_EXPORTER_OTLP_ENDPOINT',
-    kind: 'text',
-    default: null,
     means: 'collector that spans of traced records are sent to, by OTLP over HTTP',
   },
   replicas: {
@@ -383,18 +381,8 @@ export const NATS_SETTINGS = [
 /** What a worker is run with. */
 export const WORKER_SETTINGS = [
   ...NATS_SETTINGS,
-  ...([
-    'data',
-    'listen',
-    'advertise',
-    'metrics',
-    'otlp',
-    'replicas',
-    'logLevel',
-    'logFormat',
-    'stopSeconds',
-    'stuckSeconds',
-  ] as const),
+  ...(['data', 'listen', 'advertise', 'metrics', 'otlp', 'replicas'] as const),
+  ...(['logLevel', 'logFormat', 'stopSeconds', 'stuckSeconds'] as const),
   ...(['serverCert', 'serverKey', 'serverClientCa', 'serverCa', 'serverToken', 'serverTokenFile', 'insecure'] as const),
 ] as const;
 
