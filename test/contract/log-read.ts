@@ -44,6 +44,21 @@ export function readerContract(name: string, makeRig: () => Promise<LogRig>): vo
         assert.deepEqual(texts(await take(reader, 1)), ['1']);
       });
 
+      test('says how many messages are left, and when the next of them was published', async () => {
+        const reader = place.read({ from: 1 });
+        await ready(reader, () => reader.caughtUp);
+        assert.deepEqual([reader.left, reader.nextTimeMs], [0, null]);
+        for (let i = 0; i < 3; i++) await place.append('a', `${i}`);
+        await ready(reader, () => reader.left === 3);
+        const nextTimeMs = reader.nextTimeMs;
+        const [first] = reader.take({ messagesMax: 1, bytesMax: 1 });
+        assert.equal(first?.timeMs, nextTimeMs);
+        assert.equal(reader.left, 2);
+        assert.deepEqual(texts(await take(reader, 2)), ['1', '2']);
+        await ready(reader, () => reader.caughtUp);
+        assert.deepEqual([reader.left, reader.nextTimeMs], [0, null]);
+      });
+
       test('takes at most so many messages, and about so many bytes but at least one', async () => {
         for (let i = 0; i < 10; i++) await place.append('a', 'x'.repeat(1_000));
         const reader = place.read({ from: 1 });
