@@ -179,6 +179,16 @@ describe('a worker waits, says for what, and goes on by itself', { concurrency: 
     assert.equal(await worker.ended, 0);
   });
 
+  test('while no server is there, and ends when told to', async () => {
+    const worker = begin(`nats://127.0.0.1:${await freePort()}`);
+    await says(
+      worker,
+      /"event":"nats.unreachable".*cannot connect to NATS at .*check the address, and that the server runs/,
+    );
+    worker.child.kill('SIGTERM');
+    assert.equal(await worker.ended, 0);
+  });
+
   test('while JetStream is off, and runs when it is on', async () => {
     const port = await freePort();
     const bare = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port)], { stdio: 'ignore' });
