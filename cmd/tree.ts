@@ -3,8 +3,9 @@
  */
 import { Command, Option } from 'commander';
 import { VERSION } from '../lib/base/package.ts';
-import { EXIT_CODES } from './exit.ts';
-import { COLORS } from './terminal.ts';
+import { strangeVariables } from './config.ts';
+import { EXIT_CODES, report } from './exit.ts';
+import { COLORS, type Terminal } from './terminal.ts';
 import { type Around, examples } from './verbs/common.ts';
 import { completeVerb, completionVerb } from './verbs/completion.ts';
 import { configVerb } from './verbs/config.ts';
@@ -19,9 +20,6 @@ import { deleteVerb, pauseVerb, restartVerb, resumeVerb } from './verbs/lifecycl
 import { stateVerb } from './verbs/state.ts';
 import { versionVerb } from './verbs/version.ts';
 import { devVerb, workerVerb } from './verbs/worker.ts';
-
-/** They end by themselves when they are told to, and say so. */
-const STAYING = ['worker', 'dev'];
 
 const GROUPS = {
   'Write a pipeline:': [initVerb, devVerb, planVerb],
@@ -60,14 +58,38 @@ export function makeTree(around: Around): Command {
     { hidden: true },
   );
   root.helpCommand(false);
+  const { terminal } = around;
   for (const command of commandsOf(root)) {
-    command.exitOverride().showHelpAfterError('(see --help)').showSuggestionAfterError();
+    command
+      .exitOverride()
+      .showHelpAfterError('(see --help)')
+      .configureOutput({ writeOut: terminal.out, writeErr: terminal.err });
   }
-  root.hook('preAction', (_, command) => {
-    // What only asks leaves nothing half done: it goes at once and quietly.
-    if (!STAYING.includes(command.name())) process.once('SIGINT', () => process.exit(EXIT_CODES.interrupted.code));
-  });
   return root;
+}
+
+/** Runs what was typed. Resolves with the exit code; errors are told on the terminal. */
+export async function run(args: readonly string[], options: { terminal: Terminal; debug: boolean }): Promise<number> {
+  const { terminal, debug } = options;
+  let code: number = EXIT_CODES.done.code;
+  try {
+    const exit = (given: number) => {
+      code = given;
+    };
+    const tree = makeTree({ terminal, exit });
+    if (args.length === 0) {
+      tree.outputHelp({ error: true });
+      return EXIT_CODES.usage.code;
+    }
+    // A worker says it in its log, completion must say nothing else.
+    if (!['worker', '__complete'].includes(args[0]!)) {
+      for (const line of strangeVariables()) terminal.err(`warning: ${line}\n`);
+    }
+    await tree.parseAsync(args, { from: 'user' });
+    return code;
+  } catch (error) {
+    return report(error, { debug, write: terminal.err });
+  }
 }
 
 /** The command and all below it. */

@@ -7,6 +7,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openTerminal, type Terminal } from '../../cmd/terminal.ts';
+import { run } from '../../cmd/tree.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../cmd/millrace.mjs', import.meta.url));
 
@@ -48,6 +50,19 @@ export class Cli {
 
   run(...args: readonly string[]): Promise<Ended> {
     return this.begin(args).ended;
+  }
+
+  /** The same in this process, in its folder and with its environment, which costs less. */
+  async ask(...args: readonly string[]): Promise<Omit<Ended, 'signal'>> {
+    const said = { out: '', err: '' };
+    const color = args.includes('always') ? 'always' : 'never';
+    const terminal: Terminal = {
+      ...openTerminal(color),
+      out: text => void (said.out += text),
+      err: text => void (said.err += text),
+    };
+    const code = await run(args, { terminal, debug: args.includes('--debug') });
+    return { code, ...said };
   }
 
   /** Ends what still runs and removes the folder. */
