@@ -140,6 +140,8 @@ export class PipelineStateReader {
       items.push(...page.entries);
       from = page.next;
       const { look } = task.processor.state;
+      // The next turn is not to come before everybody else's.
+      if (from !== null) await this.#pause();
       picked = page.mustPick && from !== null ? await look.pickKeys(from, pageSize, () => this.#pause()) : null;
     }
     return null;
