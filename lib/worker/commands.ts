@@ -261,7 +261,7 @@ export class Commands {
             'unknown',
             `worker ${holder.name} is active but cannot be asked at ${holder.address ?? 'any address'}`,
           );
-    const own = active ? this.#worker.status(spec.name) : nobody;
+    const own = active ? this.#worker.status(spec.name, spec.revision) : nobody;
     const status = spec.desired === 'paused' ? paused(own, spec) : this.#connected() ? own : withoutBroker(own);
     return { spec, status, worker: active ? name : null, atMs: this.#clock.now() };
   }

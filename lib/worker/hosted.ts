@@ -63,6 +63,11 @@ export class Hosted {
     return this.#phase.kind === 'running' ? this.#phase.pipeline : null;
   }
 
+  /** The revision that the status is of; null: nothing of it is here. */
+  get revision(): number | null {
+    return this.#phase.kind === 'idle' ? null : this.#phase.revision;
+  }
+
   status(): PipelineStatus {
     const phase = this.#phase;
     switch (phase.kind) {

@@ -139,9 +139,17 @@ export class Worker {
     return [...this.#desired.values()];
   }
 
-  /** Status of a pipeline on this worker; `stopped` when nothing of it is here. */
-  status(name: string): PipelineStatus {
-    return this.#hosted.get(name)?.status() ?? emptyStatus(this.active ? 'starting' : 'stopped', null);
+  /**
+   * Status of a pipeline on this worker; `stopped` when nothing of it is here. With the `revision` that is desired by now:
+   * what an earlier one does (it runs on, it has failed) is not told as if it were that one's.
+   */
+  status(name: string, revision?: number): PipelineStatus {
+    const hosted = this.#hosted.get(name);
+    const status = hosted?.status() ?? emptyStatus(this.active ? 'starting' : 'stopped', null);
+    const present = hosted?.revision ?? null;
+    if (revision === undefined || present === null || present >= revision) return status;
+    if (status.state === 'failed' || status.state === 'stopped') return emptyStatus('starting', null);
+    return { ...status, state: 'stopping', reason: `revision ${present} makes room for ${revision}` };
   }
 
   /** The pipeline as it runs here; null: it does not. */

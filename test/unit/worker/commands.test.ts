@@ -26,6 +26,28 @@ describe('deploy', () => {
     assert.deepEqual(await deploy('2'), { name: 'p', revision: 2, outcome: 'updated', paused: false });
   });
 
+  test('is never answered with what the revision before it does: it runs on for a while, or has failed', async () => {
+    const a = cluster.worker('a');
+    await a.worker.start();
+    const deploy = (salt: string) => a.commands.deploy(fakeBundle('p', { salt }), { dryRun: false });
+    const state = async () => (await a.commands.get('p')).status.state;
+    await deploy('1');
+    await until('the first runs', async () => (await state()) === 'running');
+    a.engine.running[0]!.stopDelayMs = 50;
+    await deploy('2');
+    assert.notEqual(await state(), 'running');
+    await until('the second runs', async () => (await state()) === 'running');
+    assert.deepEqual(
+      a.engine.running.map(pipeline => pipeline.revision),
+      [2],
+    );
+    a.engine.running[0]!.fail(new MillraceError('CHAIN_BROKEN', 'gone'));
+    await until('it has failed', async () => (await state()) === 'failed');
+    await deploy('3');
+    assert.notEqual(await state(), 'failed');
+    await until('the third runs', async () => (await state()) === 'running');
+  });
+
   test('a dry run says what would happen and changes nothing', async () => {
     const { commands } = cluster.worker('a');
     const answer = await commands.deploy(fakeBundle('p'), { dryRun: true });
