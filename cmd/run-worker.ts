@@ -4,6 +4,7 @@
  */
 import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError } from '../lib/base/errors.ts';
+import { isAuthors, placedMessageOf } from '../lib/base/place.ts';
 import { errorFields, type Observer, observers } from '../lib/observe/events.ts';
 import type { Hand } from '../lib/operator/hand.ts';
 import { type Node, startNode } from './node.ts';
@@ -23,8 +24,14 @@ export async function runWorker(options: RunOptions): Promise<number> {
   // Up before the broker is reached, so that a probe does not end a worker that waits for it.
   const telemetry = await Telemetry.start(options.metrics, options.otlp ?? null);
   const observer = observers(options.observer, telemetry);
-  // What nobody expected ends the process: recovery is tested, going on with half a state is not.
+  // What nobody expected ends the process: recovery is tested, going on with half a state is not. What a pipeline's
+  // functions have left behind (a promise that nobody waited for, a timer) touches no state of ours.
   process.on('uncaughtException', error => {
+    if (isAuthors(error)) {
+      const message = placedMessageOf(error);
+      observer.emit({ event: 'user.failed', level: 'warn', code: 'USER_CODE', message });
+      return;
+    }
     observer.emit({ event: 'worker.crashed', level: 'error', ...errorFields(error), stack: error.stack });
     process.exit(1);
   });

@@ -24,6 +24,18 @@ export function placeOf(error: unknown): string | null {
   return null;
 }
 
+/**
+ * It was thrown in the author's own files, or by the runtime on behalf of nobody else. True, too, of what has no stack:
+ * all that we throw has one.
+ */
+export function isAuthors(error: unknown): boolean {
+  const stack = stackOf(error);
+  if (typeof stack !== 'string') return true;
+  const frames = stack.split('\n').filter(line => /^\s+at /.test(line));
+  const innermost = frames.find(line => !/[ (](?:node:|native|<anonymous>)/.test(line));
+  return innermost === undefined || innermost.includes(PROJECT_ROOT);
+}
+
 /** User code may throw what throws again when it is looked at. */
 function stackOf(error: unknown): unknown {
   try {

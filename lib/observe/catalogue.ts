@@ -31,6 +31,11 @@ export const EVENTS = {
     fields: ['pipeline', 'operator', 'sequence', 'message'],
     means: 'a function of a pipeline did not return; the worker is started anew and the record becomes a dead letter',
   },
+  'user.failed': {
+    levels: ['warn'],
+    fields: [...ERROR],
+    means: 'a promise or a timer that a function of a pipeline left behind has failed',
+  },
   'worker.crashed': { levels: ['error'], fields: [...ERROR, 'stack'], means: 'something unexpected; the process ends' },
   'config.ignored': { levels: ['warn'], fields: ['message'], means: 'a variable is set that means nothing' },
   'api.listening': { levels: ['info'], fields: ['address', 'worker'], means: 'the API answers' },

@@ -14,11 +14,13 @@ import { NO_ORIGIN } from '../record/origin.ts';
 import { hasPassed, idOf, withId } from '../record/replay.ts';
 import type { Tables, Wants } from '../state/tables.ts';
 import { buildOperator } from './build.ts';
+import type { Grip } from './hand.ts';
 import { checkData } from './kept.ts';
 import type { DropReason, Operator } from './operator.ts';
 import type { Program, ProgramNode, Target } from './program.ts';
 import type { StatefulSpec, StatelessSpec } from './spec.ts';
 import { refusePromise, shown } from './user-code.ts';
+import { watchedProgram } from './watched.ts';
 
 /** Takes records one by one. `cursor` has the rest of the record in hand. */
 export interface Receiver {
@@ -61,10 +63,12 @@ export interface RunPorts {
   readonly exits: readonly Receiver[];
   /** Opens the tables of an operator; null where there is no state (a reader). */
   readonly tables: ((operator: string) => Tables) | null;
-  late(record: LateRecord): void;
-  poison(record: PoisonedRecord): void;
+  /** How the user code of a node is called; absent: as it is. */
+  grip?(node: string): Grip;
   /** Whose replayed records may pass a dedupe a second time; absent: nobody's. */
   readonly pipeline?: string;
+  late(record: LateRecord): void;
+  poison(record: PoisonedRecord): void;
   drop(operator: string, reason: DropReason): void;
 }
 
@@ -147,7 +151,8 @@ export class Run {
   /** By exit: how far the event times of what leaves may trail the stage's watermark. */
   readonly exitLagsMs: readonly number[];
 
-  constructor(program: Program, ports: RunPorts) {
+  constructor(given: Program, ports: RunPorts) {
+    const program = ports.grip === undefined ? given : watchedProgram(given, ports.grip);
     const nodes: (Receiver | Step)[] = [];
     const makers = makersOf(program);
     /** @param maker who made the values, where it is not known that they are data */
@@ -250,7 +255,10 @@ function listed(result: unknown): unknown[] {
   if (typeof result === 'object' && result !== null && Symbol.iterator in result) {
     return Array.from(result as Iterable<unknown>);
   }
-  throw new MillraceError('USER_CODE', `the function of flatMap returned ${shown(result)}: return a list, empty for none`);
+  throw new MillraceError(
+    'USER_CODE',
+    `the function of flatMap returned ${shown(result)}: return a list, empty for none`,
+  );
 }
 
 function portOf(step: Step, port: number): Receiver {

@@ -67,6 +67,23 @@ export default pipeline('turning', ({ from }) => {
   assert.equal(worker.pid, pid, 'the process is the same');
 });
 
+test('a promise that a function leaves behind may fail: it is told, and ends nothing', async () => {
+  const text = `import { pipeline } from 'millrace';
+export default pipeline('careless', ({ from }) => {
+  from<{ n: number }>('turns').map(turn => {
+    void Promise.reject(new Error('nobody waits for ' + turn.n));
+    setTimeout(() => { throw new Error('nor for this'); }, 1);
+    return turn;
+  }).to('careless.{partition}');
+});
+`;
+  await scene.deploy(client, { text });
+  const out = scene.output('careless', 'careless.*');
+  await eventually('all rows are there', async () => (await out.rows()).length === 200);
+  assert.match(worker.said(), /"event":"user\.failed".*pipeline\.ts:\d+:\d+: nor for this/);
+  await client.delete('careless', { purge: true });
+});
+
 test('a function that never returns while a bundle is loaded is a mistake of that bundle, and the worker goes on', async () => {
   const text = `import { pipeline } from 'millrace';
 for (;;);
