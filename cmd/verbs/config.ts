@@ -142,7 +142,7 @@ function effective(name: (typeof CLIENT_SETTINGS)[number], target: ReturnType<ty
   const value = target[name === 'tokenFile' ? 'token' : name];
   const source = target.sources[name];
   if (value === null || (name === 'tokenFile' && source === 'default')) return [];
-  if (name === 'token' && source === 'default') return [];
+  if ((name === 'token' || name === 'tls') && source === 'default') return [];
   const from = { flag: flag ?? '', variable: variable ?? '', file: `context ${target.context}`, default: 'default' }[
     source
   ];

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { table } from '../../../cmd/output.ts';
+import * as resources from '../../../cmd/resources.ts';
+import { emptyStatus } from '../../../lib/observe/status.ts';
+import { root, textOf } from '../../tidy/texts.ts';
+
+const PROTO = 'proto/millrace/admin/v1';
+
+/** The JSON names of each message's fields. */
+const fields = new Map<string, Set<string>>();
+for (const file of readdirSync(`${root}/${PROTO}`).filter(name => name.endsWith('.proto'))) {
+  for (const [, message, body] of textOf(`${PROTO}/${file}`).matchAll(/^message (\w+) \{([\s\S]*?)^\}/gm)) {
+    const names = Array.from(
+      body!.matchAll(/^ {2}(?:optional |repeated )?[\w.<>, ]+ (\w+) = \d+;/gm),
+      match => match[1]!,
+    );
+    fields.set(
+      message!,
+      new Set(names.map(name => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()))),
+    );
+  }
+}
+
+function isOf(value: unknown, message: string, also: readonly string[] = []): void {
+  const known = fields.get(message);
+  assert.ok(known !== undefined && known.size > 0, `${message} is not in ${PROTO}`);
+  for (const key of Object.keys(value as object)) {
+    assert.ok(known.has(key) || also.includes(key), `${message} has no field ${key}`);
+  }
+}
+
+const status = {
+  stage: 's',
+  partition: 1,
+  state: 'running',
+  epoch: 1,
+  commits: 2,
+  recordsIn: 3,
+  recordsOut: 4,
+  watermarkMs: 5,
+  stateBytes: 6,
+  stateEntries: 7,
+};
+const reader = { name: 'r', position: 5, lag: null, watermarkMs: 60_000, recordsIn: 1, idle: false };
+const pipeline = {
+  name: 'orders',
+  revision: 3,
+  bundleHash: 'abc',
+  file: 'orders.ts',
+  fingerprint: 'f',
+  deployedAtMs: 1,
+  deleting: false,
+  paused: false,
+  status: { ...emptyStatus('running', 'why'), readers: [reader], tasks: [status] },
+  worker: 'a',
+  atMs: 9,
+};
+const letter = {
+  number: 1,
+  kind: 'dead' as const,
+  operator: 'map-1',
+  code: 'USER_CODE',
+  message: 'no',
+  atMs: 1,
+  subject: 'a.b',
+  index: 0,
+  sizeBytes: 2,
+  truncated: false,
+  content: Buffer.from('hi'),
+  headers: { A: 'b' },
+};
+
+describe('what is printed for programs', () => {
+  test('has the fields of the interface, and no others', () => {
+    const printed = resources.pipelines.json(pipeline) as Record<string, Record<string, unknown[]>>;
+    isOf(printed, 'Pipeline');
+    isOf(printed.status, 'PipelineStatus');
+    isOf(printed.status!.readers![0], 'ReaderStatus');
+    isOf(printed.status!.tasks![0], 'TaskStatus');
+    isOf(printed.status!.counts, 'PipelineCounts');
+    const worker = {
+      name: 'a',
+      address: 'b:1',
+      version: '1',
+      active: true,
+      startedAtMs: 1,
+      seenAtMs: 2,
+      pipelines: 1,
+      tasks: 2,
+    };
+    isOf(resources.workers.json(worker), 'Worker');
+    isOf(resources.tasks.json({ pipeline: 'p', worker: 'w', status }), 'Task');
+    isOf(resources.tables.json({ operator: 'o', table: 't', stage: 's', entries: 1, bytes: 2 }), 'Table');
+    const entry = { operator: 'o', table: 't', partition: 0, bucket: 0, key: 'k', value: null };
+    isOf(resources.entries.json(entry), 'Entry', ['key', 'value']);
+    isOf(resources.letters.json(letter), 'Letter');
+  });
+
+  test('leaves out what is not known, and shows content as text or in base64', () => {
+    const printed = resources.pipelines.json(pipeline) as { status: { readers: object[] } };
+    assert.equal('lag' in printed.status.readers[0]!, false);
+    assert.equal((resources.letters.json(letter) as { content: string }).content, 'hi');
+    assert.equal(resources.textOf(new Uint8Array([0xff, 0])), 'base64:/wA=');
+    const { value } = resources.entries.json({
+      operator: 'o',
+      table: 't',
+      partition: 0,
+      bucket: 0,
+      key: 'k',
+      value: null,
+    }) as { value: null };
+    assert.equal(value, null, 'a value may be null');
+  });
+});
+
+test('what people see of a pipeline fits on a line, with more of it on request', () => {
+  const short = table(
+    resources.pipelines.columns.filter(column => column.wide !== true),
+    [pipeline],
+  );
+  assert.match(short, /^NAME +STATE +REVISION .*\norders +running +3 +0 .* – +1970-01-01T00:01:00Z +a +/);
+  assert.match(table(resources.pipelines.columns, [pipeline]), /orders\.ts +abc +why$/);
+});
