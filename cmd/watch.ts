@@ -2,6 +2,7 @@
  * `--watch`: a list that is read again and again. At a terminal it is drawn anew in place; elsewhere each line that has
  * changed is appended, for programs as one JSON document a line. A worker that is away for a while ends nothing.
  */
+import { stripVTControlCharacters } from 'node:util';
 import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError, messageOf } from '../lib/base/errors.ts';
 import { endingOf } from './exit.ts';
@@ -44,9 +45,16 @@ function redrawer<T>({ terminal, resource, format }: WatchOptions<T>): Show<T> {
     const text = rows.length === 0 ? resource.none : listText(terminal, resource, rows, format);
     const lines = [...text.split('\n'), ...(trouble === null ? [] : [terminal.paint('warn', trouble)])];
     // What has left the screen cannot be drawn over.
-    const fitting = lines.slice(0, Math.max(1, terminal.rows - 1));
+    const fitting: string[] = [];
+    let rowsTaken = 0;
+    for (const line of lines) {
+      const taken = Math.max(1, Math.ceil(stripVTControlCharacters(line).length / terminal.columns));
+      if (rowsTaken + taken > Math.max(1, terminal.rows - 1)) break;
+      rowsTaken += taken;
+      fitting.push(line);
+    }
     terminal.out(`${drawn === 0 ? '' : `\x1b[${drawn}A\x1b[J`}${fitting.join('\n')}\n`);
-    drawn = fitting.length;
+    drawn = Math.max(1, rowsTaken);
   };
 }
 
