@@ -22,8 +22,9 @@ function watched(spec: OperatorSpec, grip: Grip): OperatorSpec {
       return {
         ...spec,
         fn: grip.seen((value: unknown) => {
-          const many: Iterable<unknown> = spec.fn(value);
-          return many instanceof Promise ? many : Array.from(many);
+          const many: unknown = spec.fn(value);
+          const isLazy = typeof many === 'object' && many !== null && !Array.isArray(many) && Symbol.iterator in many;
+          return (isLazy ? Array.from(many as Iterable<unknown>) : many) as Iterable<unknown>;
         }),
       };
     case 'keyBy':
