@@ -3,22 +3,26 @@
  * of the project, a worker, the pipeline deployed, its status, results and dead letters on the screen. The pipeline is
  * deployed again when its file, or one that it imports, is saved. The same command goes on where it was stopped.
  */
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../lib/base/errors.ts';
 import { AdminClient } from '../lib/control/client.ts';
-import type { NatsOptions } from '../lib/nats/connection.ts';
+import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connection.ts';
 import { findServer } from '../lib/nats/find-server.ts';
+import { NatsLog } from '../lib/nats/log.ts';
 import { type NatsServer, startServer } from '../lib/nats/server.ts';
+import type { Log } from '../lib/port/log.ts';
+import type { PlanSummary } from '../lib/topology/summary.ts';
 import { bundlePipeline, projectRoot } from '../lib/worker/bundle.ts';
 import type { Bundle } from '../lib/worker/host.ts';
 import { inputsOf, nearbyInputs, stampOf } from './inputs.ts';
-import { type Node, startNode } from './node.ts';
 import { liveScreen, plainScreen, type Screen } from './screen.ts';
+import { supervise } from './supervisor.ts';
 import { Tail } from './tail.ts';
-import { type MetricsAddress, Telemetry } from './telemetry.ts';
-import { firstSignal } from './worker.ts';
+import type { MetricsAddress } from './telemetry.ts';
+import { firstSignal, type WorkerOptions } from './worker.ts';
 
 const STATUS_MS = 1_000;
 const LOOK_MS = 250;
@@ -33,6 +37,8 @@ export interface DevOptions {
   readonly listen: string;
   readonly metrics: MetricsAddress;
   readonly stopMs: number;
+  /** See `WorkerCommandOptions`. */
+  readonly stuckMs: number;
   /** Path of a nats-server; null: it is looked for. */
   readonly natsServer: string | null;
   /** Where this user's caches go. */
@@ -45,38 +51,48 @@ export async function devCommand(options: DevOptions): Promise<number> {
   const first = await attempt(file);
   const dataDir = options.dataDir ?? join(projectRoot(file), '.millrace');
   let broker: NatsServer | null = null;
-  let node: Node | null = null;
+  let worker: Promise<number> | null = null;
+  let link: NatsLink | null = null;
   let screen: Screen | null = null;
-  let telemetry: Telemetry | null = null;
-  const observer = {
-    emit(event: Parameters<Screen['emit']>[0]) {
-      screen?.emit(event);
-      telemetry?.emit(event);
-    },
-  };
   const stopped = firstSignal({ emit: event => screen?.say(`stopping … (${event.signal}; once more to force it)`) });
+  const over = new AbortController();
   try {
     if (options.nats === null) broker = await startBroker(join(dataDir, 'nats'), options);
     const nats = options.nats ?? { servers: broker!.url };
-    const listen = (await isFree(options.listen)) ? options.listen : '127.0.0.1:0';
-    telemetry = await Telemetry.start(options.metrics);
-    node = await startNode({
-      telemetry,
-      nats,
-      dataDir: join(dataDir, 'worker'),
-      listen,
-      advertise: null,
-      observer,
+    // The same one when the worker is started anew.
+    const address = (await isFree(options.listen)) ? options.listen : await freeAddress();
+    let up: () => void = () => {};
+    const listening = new Promise<void>(resolve => {
+      up = resolve;
     });
-    const title = `millrace dev  ${options.file}  broker ${[nats.servers].flat().join(',')}  api ${node.address}`;
+    const { metrics, stopMs, stuckMs } = options;
+    worker = supervise<WorkerOptions>({
+      launcher: 'worker-thread.mjs',
+      options: { nats, dataDir: join(dataDir, 'worker'), listen: address, advertise: null, metrics, stopMs },
+      stuckMs,
+      observer: {
+        emit(event) {
+          if (event.event === 'api.listening') up();
+          screen?.emit(event);
+        },
+      },
+      stopped: once(over.signal, 'abort'),
+    });
+    const ended = worker.then(code => {
+      if (!over.signal.aborted) throw new MillraceError('WORKER_UNAVAILABLE', `the worker ended with code ${code}`);
+    });
+    await Promise.race([listening, ended, stopped]);
+    link = await connectNats({ ...nats, name: 'millrace dev' });
+    const title = `millrace dev  ${options.file}  broker ${[nats.servers].flat().join(',')}  api ${address}`;
     screen = makeScreen(title);
-    const failure = await Promise.race([stopped, node.failed, follow({ node, first, file, screen })]);
-    if (failure !== null) throw failure;
+    await Promise.race([stopped, ended, follow({ address, log: new NatsLog(link), first, file, screen })]);
     return 0;
   } finally {
     screen?.stop();
-    await node?.stop({ deadlineMs: options.stopMs });
-    await telemetry?.stop();
+    over.abort();
+    // Why it could not start has been thrown already.
+    await worker?.catch(() => {});
+    await link?.close();
     await broker?.stop();
   }
 }
@@ -98,10 +114,16 @@ async function attempt(file: string): Promise<Attempt> {
  * Deploys, then shows status and results, and deploys again what has changed; ends only by throwing. The author is at
  * work: a mistake is shown, and what was deployed goes on.
  */
-async function follow(options: { node: Node; first: Attempt; file: string; screen: Screen }): Promise<never> {
-  const { node, file, screen } = options;
-  const client = new AdminClient({ address: node.address });
-  const tail = new Tail(node.ground.log, { row: row => screen.row(row), letter: letter => screen.letter(letter) });
+async function follow(options: {
+  address: string;
+  log: Log;
+  first: Attempt;
+  file: string;
+  screen: Screen;
+}): Promise<never> {
+  const { address, log, file, screen } = options;
+  const client = new AdminClient({ address });
+  const tail = new Tail(log, { row: row => screen.row(row), letter: letter => screen.letter(letter) });
   let next: Attempt | null = options.first;
   let name: string | null = null;
   let inputs: readonly string[] = [file];
@@ -116,7 +138,7 @@ async function follow(options: { node: Node; first: Attempt; file: string; scree
         inputs = 'bundle' in made ? inputsOf(made.bundle, file) : nearbyInputs(file);
         stamp = stampOf(inputs);
         if ('mistake' in made) throw made.mistake;
-        name = await deploy(client, { node, bundle: made.bundle, screen, tail });
+        name = await deploy(client, { bundle: made.bundle, screen, tail });
       }
       await tail.poll();
       if (name !== null && performance.now() - statusAtMs > STATUS_MS) {
@@ -124,7 +146,9 @@ async function follow(options: { node: Node; first: Attempt; file: string; scree
         screen.status(await client.get(name));
       }
     } catch (error) {
-      screen.say(`error: ${messageOf(error)}${name === null ? '\nsave the file to try again' : ''}`);
+      // A worker that is started anew is away for a moment, and why has been said.
+      const isAway = name !== null && isMillraceError(error, 'WORKER_UNAVAILABLE');
+      if (!isAway) screen.say(`error: ${messageOf(error)}${name === null ? '\nsave the file to try again' : ''}`);
     }
     await sleep(systemClock, LOOK_MS);
     const now = stampOf(inputs);
@@ -140,13 +164,10 @@ async function follow(options: { node: Node; first: Attempt; file: string; scree
   }
 }
 
-async function deploy(
-  client: AdminClient,
-  options: { node: Node; bundle: Bundle; screen: Screen; tail: Tail },
-): Promise<string> {
-  const { node, bundle, screen, tail } = options;
-  const { plan } = await node.ground.engine.plan(bundle);
-  await tail.add(plan);
+async function deploy(client: AdminClient, options: { bundle: Bundle; screen: Screen; tail: Tail }): Promise<string> {
+  const { bundle, screen, tail } = options;
+  const { name, summary } = await client.plan(bundle);
+  await tail.add({ pipeline: name, sinks: (summary as PlanSummary).sinks });
   try {
     const { name, revision, outcome } = await client.deploy(bundle);
     screen.say(
@@ -196,4 +217,12 @@ function isFree(address: string): Promise<boolean> {
       server.close(() => resolve(true)),
     );
   });
+}
+
+async function freeAddress(): Promise<string> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return `127.0.0.1:${port}`;
 }

@@ -154,6 +154,7 @@ export function devVerb(around: Around): Command {
         listen: settings.listen,
         metrics: metricsOf({ flags }),
         stopMs: settings.stopSeconds * 1_000,
+        stuckMs: all.stuckSeconds * 1_000,
         natsServer: settings.natsServer,
         cacheDir: platform().cacheDir,
       }),
