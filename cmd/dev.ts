@@ -60,7 +60,8 @@ export async function devCommand(options: DevOptions): Promise<number> {
     if (options.nats === null) broker = await startBroker(join(dataDir, 'nats'), options);
     const nats = options.nats ?? { servers: broker!.url };
     // The same one when the worker is started anew.
-    const address = (await isFree(options.listen)) ? options.listen : await freeAddress();
+    const isFixed = !options.listen.endsWith(':0') && (await isFree(options.listen));
+    const address = isFixed ? options.listen : await freeAddress();
     let up: () => void = () => {};
     const listening = new Promise<void>(resolve => {
       up = resolve;

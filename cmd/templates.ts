@@ -1,12 +1,12 @@
 /**
  * The files of a new project, for `millrace init`: a pipeline, a test of it without a broker, and what runs them.
  */
-import { VERSION } from '../lib/base/package.ts';
-
 export interface Project {
   /** Name of the package. */
   readonly name: string;
   readonly language: 'ts' | 'js';
+  /** Where npm finds the library: a range of versions, or `file:` and the path of a packed one. */
+  readonly library: string;
 }
 
 /** Paths below the project's folder, each with its text. */
@@ -23,7 +23,7 @@ export function filesOf(project: Project): ReadonlyMap<string, string> {
   return files;
 }
 
-function packageJson({ name, language }: Project): string {
+function packageJson({ name, language, library }: Project): string {
   const test =
     language === 'ts' ? 'node --import tsx --test test/pipeline.test.ts' : 'node --test test/pipeline.test.js';
   const json = {
@@ -37,7 +37,7 @@ function packageJson({ name, language }: Project): string {
       plan: `millrace plan src/pipeline.${language}`,
       deploy: `millrace deploy src/pipeline.${language}`,
     },
-    dependencies: { millrace: `^${VERSION}` },
+    dependencies: { millrace: library },
     ...(language === 'ts'
       ? { devDependencies: { '@types/node': '^20.19.0', tsx: '^4.20.0', typescript: '^5.9.0' } }
       : {}),
@@ -105,7 +105,7 @@ test('an order that comes twice counts once', () => {
 function readme({ name, language }: Project): string {
   return `# ${name}
 
-A pipeline of [Millrace](https://www.npmjs.com/package/millrace), the stream processor for NATS: [src/pipeline.${language}](src/pipeline.${language}).
+A pipeline of Millrace, the stream processor for NATS: [src/pipeline.${language}](src/pipeline.${language}).
 
     npm install
     npm test

@@ -2,9 +2,10 @@
  * `init`: writes a new project that works at once. What it holds is in `../templates.ts`. Nothing that is there is changed.
  */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { MillraceError, messageOf } from '../../lib/base/errors.ts';
+import { packageFile, VERSION } from '../../lib/base/package.ts';
 import { filesOf } from '../templates.ts';
 import { type Around, makeCommand, type Options } from './common.ts';
 
@@ -19,7 +20,12 @@ export function initVerb(around: Around): Command {
     .option('--js', 'JavaScript instead of TypeScript')
     .action((dir: string, options: Options) => {
       const folder = resolve(dir);
-      const files = filesOf({ name: packageName(basename(folder)), language: options.js === true ? 'js' : 'ts' });
+      const packed = packedLibrary();
+      const files = filesOf({
+        name: packageName(basename(folder)),
+        language: options.js === true ? 'js' : 'ts',
+        library: packed === null ? `^${VERSION}` : `file:${relative(folder, packed)}`,
+      });
       const there = [...files.keys()].filter(path => existsSync(join(folder, path)));
       if (there.length > 0) {
         const text = `${there.join(', ')} ${there.length === 1 ? 'is' : 'are'} in ${dir} already, and nothing is overwritten; give another folder`;
@@ -30,9 +36,15 @@ export function initVerb(around: Around): Command {
         write(join(folder, path), text);
         terminal.out(`wrote ${join(dir, path)}\n`);
       }
+      const pack = packed === null || existsSync(packed) ? '' : `(cd ${dirname(packed)} && npm pack)\n  `;
       const enter = folder === process.cwd() ? '' : `cd ${dir} && `;
-      terminal.out(`\nnext:\n  ${enter}npm install\n  npm test\n  npm run dev\n`);
+      terminal.out(`\nnext:\n  ${pack}${enter}npm install\n  npm test\n  npm run dev\n`);
     });
+}
+
+/** In a clone of the sources: what `npm pack` makes there. Null: the library is installed as packages are. */
+function packedLibrary(): string | null {
+  return existsSync(packageFile('lib/index.ts')) ? packageFile(`millrace-${VERSION}.tgz`) : null;
 }
 
 /** Throws INVALID_ARGUMENT: it cannot be written, or has come into being meanwhile. */

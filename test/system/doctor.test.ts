@@ -127,7 +127,10 @@ describe('init', () => {
         const flags = language === 'js' ? ['--js'] : [];
         const { code, out } = await rig.run('init', dir, ...flags);
         assert.equal(code, 0);
-        assert.match(out, /next:\n {2}cd orders-\w+ && npm install\n {2}npm test\n {2}npm run dev\n$/);
+        assert.match(
+          out,
+          /next:\n {2}(\(cd \S+ && npm pack\)\n {2})?cd orders-\w+ && npm install\n {2}npm test\n {2}npm run dev\n$/,
+        );
         const folder = join(rig.folder, dir);
         const read = (path: string) => readFileSync(join(folder, path), 'utf8');
         assert.equal((JSON.parse(read('package.json')) as { name: string }).name, dir);
