@@ -25,13 +25,16 @@ interface Staying {
 }
 
 export class Newcomer {
+  /** The clone. */
   readonly folder: string;
+  private at: string;
   private readonly env: Record<string, string>;
   private staying: Staying[] = [];
   private broker: NatsServer | null = null;
 
   private constructor(port: number) {
-    this.folder = mkdtempSync(join(tmpdir(), 'millrace-newcomer-'));
+    this.folder = join(mkdtempSync(join(tmpdir(), 'millrace-newcomer-')), 'millrace');
+    this.at = this.folder;
     for (const file of projectFiles()) {
       mkdirSync(dirname(join(this.folder, file)), { recursive: true });
       cpSync(join(root, file), join(this.folder, file));
@@ -45,10 +48,22 @@ export class Newcomer {
     };
     const { HOME } = process.env;
     if (HOME !== undefined) this.env.XDG_CACHE_HOME ??= join(HOME, '.cache');
+    // What npm has fetched once.
+    if (HOME !== undefined) this.env.npm_config_cache = process.env.npm_config_cache ?? join(HOME, '.npm');
   }
 
   static async arrive(): Promise<Newcomer> {
     return new Newcomer(await freePort());
+  }
+
+  /** Whether commands run in the clone. */
+  get isHome(): boolean {
+    return this.at === this.folder;
+  }
+
+  /** Goes to a folder; none: back to the clone. */
+  go(folder = ''): void {
+    this.at = folder === '' ? this.folder : join(this.at, folder);
   }
 
   /** Runs a command to its end. */
@@ -87,7 +102,7 @@ export class Newcomer {
 
   async leave(): Promise<void> {
     await this.stopAll();
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(dirname(this.folder), { recursive: true, force: true });
   }
 
   /** Ctrl-C for each, the last first. Throws when one does not end well. */
@@ -109,7 +124,7 @@ export class Newcomer {
   private begin(command: string): Staying {
     // A group of its own, so that Ctrl-C reaches what npx has started, as it does in a terminal.
     const child = spawn('sh', ['-c', command], {
-      cwd: this.folder,
+      cwd: this.at,
       env: this.env,
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,

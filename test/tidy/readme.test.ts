@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Newcomer } from './newcomer.ts';
-import { anchorsOf, blocksOf, commandsOf, linksOf, readmes, root, textOf } from './texts.ts';
+import { anchorsOf, blocksOf, commandBlocksOf, commandsOf, linksOf, readmes, root, textOf } from './texts.ts';
 
 /** Run instead of what is written, and why. */
 const INSTEAD: Readonly<Record<string, { readonly run: string; readonly why: string }>> = {
@@ -32,7 +32,7 @@ const INSTEAD: Readonly<Record<string, { readonly run: string; readonly why: str
 
 /** Commands that stay, and what they say when they are ready. */
 const STAYING: readonly (readonly [command: RegExp, ready: RegExp])[] = [
-  [/^npx millrace dev /, /\w {2}running {2}revision/],
+  [/^npx millrace dev |^npm run dev$/, /\w {2}running {2}revision/],
   [/^npx millrace worker/, /api\.listening/],
 ];
 
@@ -61,13 +61,14 @@ function checkInstall(): void {
 
 async function obey(newcomer: Newcomer, command: string): Promise<void> {
   if (command === 'npm ci') return checkInstall();
+  if (command.startsWith('cd ')) return newcomer.go(command.slice(3));
   if (/^nats-server /.test(command)) return newcomer.startBroker();
   const staying = STAYING.find(([pattern]) => pattern.test(command));
   if (staying !== undefined) {
     await newcomer.start(command, staying[1]);
     return;
   }
-  const instead = INSTEAD[command];
+  const instead = newcomer.isHome ? INSTEAD[command] : undefined;
   if (instead !== undefined) used.add(command);
   let said = await newcomer.run(instead?.run ?? command);
   // Results take a moment; people do too.
@@ -87,7 +88,10 @@ describe('every command works for a newcomer', () => {
     test(`of ${file}`, async () => {
       const newcomer = await Newcomer.arrive();
       try {
-        for (const command of commands) await obey(newcomer, command);
+        for (const block of commandBlocksOf(file)) {
+          newcomer.go();
+          for (const command of block) await obey(newcomer, command);
+        }
       } finally {
         await newcomer.leave();
       }

@@ -58,11 +58,20 @@ export function blocksOf(file: string): Block[] {
 
 /** The commands of a file's `sh` blocks, one by one: what `&&` joins is taken apart. */
 export function commandsOf(file: string): string[] {
+  return commandBlocksOf(file).flat();
+}
+
+/** The same, block by block: each begins in the folder of the clone. */
+export function commandBlocksOf(file: string): string[][] {
   return blocksOf(file)
     .filter(({ language }) => ['sh', 'bash', 'shell', 'console'].includes(language))
-    .flatMap(({ text }) => text.replaceAll('\\\n', ' ').split('\n'))
-    .filter(line => line.trim() !== '' && !line.startsWith('#'))
-    .flatMap(line => line.split(' && ').map(command => command.trim()));
+    .map(({ text }) =>
+      text
+        .replaceAll('\\\n', ' ')
+        .split('\n')
+        .filter(line => line.trim() !== '' && !line.startsWith('#'))
+        .flatMap(line => line.split(' && ').map(command => command.trim())),
+    );
 }
 
 export interface Link {
