@@ -4,11 +4,13 @@
  * deployed again when its file, or one that it imports, is saved. The same command goes on where it was stopped.
  */
 import { once } from 'node:events';
+import { mkdir, realpath } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../lib/base/errors.ts';
 import { AdminClient } from '../lib/control/client.ts';
+import { lockFolder } from '../lib/level/folder-lock.ts';
 import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connection.ts';
 import { findServer } from '../lib/nats/find-server.ts';
 import { NatsLog } from '../lib/nats/log.ts';
@@ -50,6 +52,9 @@ export async function devCommand(options: DevOptions): Promise<number> {
   const file = resolve(options.file);
   const first = await attempt(file);
   const dataDir = options.dataDir ?? join(projectRoot(file), '.millrace');
+  await mkdir(dataDir, { recursive: true });
+  // Before the broker is started: two brokers on one folder destroy each other's streams, and nats-server lets them.
+  const lock = await lockFolder(await realpath(dataDir));
   let broker: NatsServer | null = null;
   let worker: Promise<number> | null = null;
   let link: NatsLink | null = null;
@@ -95,6 +100,7 @@ export async function devCommand(options: DevOptions): Promise<number> {
     await worker?.catch(() => {});
     await link?.close();
     await broker?.stop();
+    await lock.release();
   }
 }
 

@@ -218,6 +218,13 @@ export default pipeline('orders', ({ from }) => {
 
     const again = begin();
     await until('the pipeline runs again', () => /orders {2}running/.test(again.said.out));
+    const third = await rig.run(...flags);
+    assert.equal(third.code, 1);
+    assert.match(
+      third.err,
+      /the data folder \S*dev-data is used by another process \(pid \d+/,
+      'a second dev does not touch the broker of the first',
+    );
     await publish(brokerOf(again.said.out), '{"id":"1","amount":5}', '{"id":"4","amount":1}');
     await until('the result is shown', () => again.said.out.includes('shop.unique.4'));
     again.child.kill('SIGINT');
