@@ -114,7 +114,7 @@ const VALUE_CHARACTERS_MAX = 120;
 
 export const entries: Resource<EntryView> = {
   kind: 'entry',
-  none: 'nothing is remembered',
+  none: 'nothing is remembered of it; the keys that there are: millrace state scan PIPELINE OPERATOR',
   name: entry => `${entry.operator}/${entry.table}/${JSON.stringify(entry.key)}`,
   json: ({ key, value, ...entry }) => ({ ...entry, key, value }),
   columns: [

@@ -258,7 +258,8 @@ function whyNot({ letter }: Numbered, toSubject: string | null): string | null {
   if (letter.truncated) return 'its content was cut to what a message holds';
   if (toSubject !== null) return null;
   if (letter.kind === 'late') return 'late records are as operators made them: say where to with a subject';
-  if (letter.subject === null) return 'it was made by the pipeline and came from no subject: say where to with one';
+  if (letter.subject === null)
+    return 'it was made by the pipeline and came from no subject; name one to send it to (--to, to_subject)';
   if (letter.content === 'value') {
     return 'its message held several records and operators had changed this one: say where to with a subject';
   }
