@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../lib/base/errors.ts';
+import { Closing } from '../rig/closing.ts';
 import { type Answer, answerOf } from './answer.ts';
 import { Crashes } from './crashes.ts';
 import { FLIGHTS_MAX, readAirports, readFlights } from './flights.ts';
@@ -12,7 +13,7 @@ import { Outputs } from './outputs.ts';
 import { Replay } from './replay.ts';
 import { Screen, type View, whole } from './screen.ts';
 import { disorderOf, type Told, tellFlights } from './services.ts';
-import { Closing, setStage } from './stage.ts';
+import { setStage } from './stage.ts';
 
 const HELP = `Real flights of January 2001, told by two services that disagree, joined and summed up as they happen,
 and every result checked against a batch answer. Exit code 1 if a single row is wrong.
@@ -155,20 +156,14 @@ if (values.help) {
     keep: values.keep,
   };
   const closing = new Closing();
-  let interrupted = false;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      interrupted = true;
-      void closing.run().finally(() => process.exit(130));
-    });
-  }
+  closing.heedSignals();
   try {
     const held = await runDemo(options, closing);
     console.log(held ? 'every row is right' : 'WRONG: see above');
     process.exitCode = held ? 0 : 1;
   } catch (error) {
     // What breaks because everything is being taken down is nobody's mistake.
-    if (!interrupted) process.stderr.write(`error: ${messageOf(error)}\n`);
+    if (!closing.interrupted) process.stderr.write(`error: ${messageOf(error)}\n`);
     process.exitCode = 1;
   }
   await closing.run();

@@ -1,6 +1,6 @@
 /**
  * The demo's stage: a broker and a worker, each a process of its own, in a temporary folder, with what the services bring
- * along; and the way to take it all down again, also when somebody presses Ctrl-C half-way.
+ * along.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,26 +10,10 @@ import { connect, type NatsConnection } from 'nats';
 import { AdminClient } from '../../lib/control/client.ts';
 import { bundlePipeline } from '../../lib/worker/bundle.ts';
 import { startBroker } from '../rig/broker.ts';
+import type { Closing } from '../rig/closing.ts';
 import { WorkerProcess } from '../rig/worker-process.ts';
 import type { Airport } from './flights.ts';
 import { fillAirports, makeStreams } from './replay.ts';
-
-/** What must be undone, last first, and once, whoever asks. */
-export class Closing {
-  private readonly steps: (() => unknown)[] = [];
-  private done: Promise<void> | null = null;
-
-  add(step: () => unknown): void {
-    this.steps.push(step);
-  }
-
-  run(): Promise<void> {
-    this.done ??= (async () => {
-      for (const step of this.steps.reverse()) await step();
-    })();
-    return this.done;
-  }
-}
 
 export interface Stage {
   readonly connection: NatsConnection;

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { platform, settle } from '../../cmd/config.ts';
 import { type FoundServer, findServer } from '../../lib/nats/find-server.ts';
-import { type NatsServer, startServer } from '../../lib/nats/server.ts';
+import { type NatsServer, type ServerConfig, startServer } from '../../lib/nats/server.ts';
 
 /** The binary, fetched if need be. Throws SERVER_NOT_FOUND with what was tried. */
 export function findBroker(say: (line: string) => void): Promise<FoundServer> {
@@ -12,7 +12,12 @@ export function findBroker(say: (line: string) => void): Promise<FoundServer> {
 }
 
 /** Throws SERVER_NOT_FOUND with what was tried, BROKER_UNAVAILABLE when it does not come up. */
-export async function startBroker(options: { dataDir: string; say: (line: string) => void }): Promise<NatsServer> {
-  const { binary } = await findBroker(options.say);
-  return startServer({ dataDir: options.dataDir, binary });
+export async function startBroker(options: {
+  dataDir: string;
+  config?: ServerConfig;
+  say: (line: string) => void;
+}): Promise<NatsServer> {
+  const { dataDir, config = {}, say } = options;
+  const { binary } = await findBroker(say);
+  return startServer({ dataDir, config, binary });
 }

@@ -8,6 +8,8 @@ const BUCKETS = 1024;
 
 export class Latencies {
   count = 0;
+  /** The longest, exactly; 0 without samples. */
+  maxMs = 0;
   private readonly buckets = new Uint32Array(BUCKETS);
 
   /** @param ms how long it took; below 0.05 ms counts as that. */
@@ -16,6 +18,7 @@ export class Latencies {
     const index = Math.min(bucket, BUCKETS - 1);
     this.buckets[index] = this.buckets[index]! + 1;
     this.count++;
+    if (ms > this.maxMs) this.maxMs = ms;
   }
 
   /** The latency in ms that a share of all samples (0 to 1) did not exceed; null without samples. */

@@ -26,17 +26,21 @@ export class WorkerProcess {
   onDeath: ((reason: string) => void) | null = null;
 
   private readonly flags: readonly string[];
+  private readonly launcher: string;
 
   /**
    * @param options.flags more of the command's; the last of a name counts
    * @param options.env added to the environment of this process
+   * @param options.launcher another one than the repository's, which runs the sources
    */
   constructor(options: {
     natsUrl: string;
     dataDir: string;
     flags?: readonly string[];
     env?: NodeJS.ProcessEnv;
+    launcher?: string;
   }) {
+    this.launcher = options.launcher ?? LAUNCHER;
     this.flags = options.flags ?? [];
     this.natsUrl = options.natsUrl;
     this.env = options.env ?? {};
@@ -53,7 +57,7 @@ export class WorkerProcess {
   async start(): Promise<void> {
     if (this.address === '') this.address = `127.0.0.1:${await freePort()}`;
     const flags = ['worker', '--nats', this.natsUrl, '--data', this.dataDir, '--listen', this.address, ...this.flags];
-    const child = spawn(process.execPath, [LAUNCHER, ...flags], {
+    const child = spawn(process.execPath, [this.launcher, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
       env: { ...process.env, ...this.env },

@@ -10,7 +10,7 @@ import { connectNats, type NatsLink } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import { type NatsServer, startServer } from '../../lib/nats/server.ts';
 import type { Event } from '../../lib/observe/events.ts';
-import { Closing } from '../demo/stage.ts';
+import { Closing } from '../rig/closing.ts';
 import { freePort, WorkerProcess } from '../rig/worker-process.ts';
 import { startEngine } from './engine.ts';
 import { Rounds } from './rounds.ts';

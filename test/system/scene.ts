@@ -12,7 +12,7 @@ import { NatsLog } from '../../lib/nats/log.ts';
 import { type NatsServer, type ServerConfig, startServer } from '../../lib/nats/server.ts';
 import type { StoredMessage } from '../../lib/port/log.ts';
 import { bundlePipeline } from '../../lib/worker/bundle.ts';
-import { Closing } from '../demo/stage.ts';
+import { Closing } from '../rig/closing.ts';
 import { WorkerProcess } from '../rig/worker-process.ts';
 
 const POLL_MS = 40;

@@ -9,6 +9,12 @@ describe('latencies', () => {
     assert.equal(new Latencies().quantileMs(0.5), null);
   });
 
+  test('know the longest of them exactly', () => {
+    const latencies = new Latencies();
+    for (const ms of [3, 7.123, 0.01]) latencies.add(ms);
+    assert.equal(latencies.maxMs, 7.123);
+  });
+
   test('give quantiles that are at most 3 % off', () => {
     const samples = fc.array(fc.double({ min: 0.06, max: 1_000_000, noNaN: true }), { minLength: 1 });
     fc.assert(

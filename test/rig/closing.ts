@@ -1,0 +1,29 @@
+/** What a program must undo before it ends, also when somebody presses Ctrl-C half-way: last first, and once. */
+export class Closing {
+  private readonly steps: (() => unknown)[] = [];
+  private done: Promise<void> | null = null;
+  /** Somebody wants the program to end: what fails from now on fails because of that. */
+  interrupted = false;
+
+  add(step: () => unknown): void {
+    this.steps.push(step);
+  }
+
+  /** Undoes everything. Called again, it resolves with the first call. */
+  run(): Promise<void> {
+    this.done ??= (async () => {
+      for (const step of this.steps.reverse()) await step();
+    })();
+    return this.done;
+  }
+
+  /** Undoes everything at SIGINT and SIGTERM, and ends the process with code 130. */
+  heedSignals(): void {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => {
+        this.interrupted = true;
+        void this.run().finally(() => process.exit(130));
+      });
+    }
+  }
+}
