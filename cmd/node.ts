@@ -18,6 +18,7 @@ import type { LinkStatus, NatsOptions } from '../lib/nats/connection.ts';
 import { type Event, type Observer, observers } from '../lib/observe/events.ts';
 import { EventMemory } from '../lib/observe/history.ts';
 import { noMeter } from '../lib/observe/meter.ts';
+import { emptyStatus } from '../lib/observe/status.ts';
 import { Hand } from '../lib/operator/hand.ts';
 import { Commands } from '../lib/worker/commands.ts';
 import { LetterBox } from '../lib/worker/letters.ts';
@@ -102,8 +103,11 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     });
     const connected = () => ground.link.connected;
     const pipelines = () => {
-      const running = worker.active ? worker.specs.filter(spec => spec.desired === 'running') : [];
-      return running.map(spec => ({ name: spec.name, status: worker.status(spec.name) }));
+      const wanted = worker.active ? worker.specs.filter(spec => spec.desired !== 'deleted') : [];
+      return wanted.map(({ name, desired }) => ({
+        name,
+        status: desired === 'paused' ? emptyStatus('paused', null) : worker.status(name),
+      }));
     };
     const readiness = () =>
       readinessOf({

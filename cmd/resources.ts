@@ -46,8 +46,8 @@ export const pipelines: Resource<PipelineInfo> = {
 
 /** Field by field, so that what the client adds is not printed before `proto/` says what it is. */
 function pipelineJson({ status, worker, atMs, ...pipeline }: PipelineInfo): unknown {
-  const { state, reason, readers, tasks, counts } = status;
-  return known({ ...pipeline, status: { state, reason, worker, readers, tasks, counts, atMs } });
+  const { state, reason, sources, tasks, counts } = status;
+  return known({ ...pipeline, status: { state, reason, worker, sources, tasks, counts, atMs } });
 }
 
 export const workers: Resource<WorkerView> = {
@@ -187,19 +187,19 @@ export function paintOf(state: string): Paint | null {
   return state === 'paused' || state === 'stopped' ? 'faint' : 'warn';
 }
 
-/** What all readers together have left to read; null: not known. */
+/** What is left to read of all sources together; null: not known. */
 export function lagOf(pipeline: PipelineInfo): number | null {
-  const lags = pipeline.status.readers.map(reader => reader.lag);
+  const lags = pipeline.status.sources.map(source => source.lag);
   if (lags.length === 0 || lags.some(lag => lag === null)) return null;
   return lags.reduce<number>((sum, lag) => sum + (lag ?? 0), 0);
 }
 
-/** The smallest watermark of readers that are not idle, or of all if all are; null before the first record. */
+/** The smallest watermark of sources that are not idle, or of all if all are; null before the first record. */
 export function watermarkOf(pipeline: PipelineInfo): number | null {
-  const { readers, tasks } = pipeline.status;
-  const awake = readers.filter(reader => !reader.idle);
+  const { sources, tasks } = pipeline.status;
+  const awake = sources.filter(source => !source.idle);
   const parts: readonly { readonly watermarkMs: number | null }[] =
-    readers.length === 0 ? tasks : awake.length > 0 ? awake : readers;
+    sources.length === 0 ? tasks : awake.length > 0 ? awake : sources;
   let least: number | null = null;
   for (const { watermarkMs } of parts) {
     if (watermarkMs === null) return null;

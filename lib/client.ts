@@ -24,7 +24,7 @@ export {
   type ServerInfo,
 } from './control/client.ts';
 export type { Level } from './observe/events.ts';
-export type { PipelineCounts, PipelineState, PipelineStatus, ReaderStatus, TaskStatus } from './observe/status.ts';
+export type { PipelineCounts, PipelineState, PipelineStatus, SourceStatus, TaskStatus } from './observe/status.ts';
 export type { DecodedKey, Key } from './record/key.ts';
 export { bundlePipeline } from './worker/bundle.ts';
 export type { DeleteAnswer, DeployAnswer, DeployOutcome, PlanAnswer } from './worker/commands.ts';

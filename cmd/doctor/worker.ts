@@ -102,7 +102,7 @@ async function pipelineOf(
   streams: readonly StreamFacts[],
 ): Promise<Finding[]> {
   const check = `pipeline ${pipeline.name}`;
-  const { state, reason, counts, readers } = pipeline.status;
+  const { state, reason, counts, sources } = pipeline.status;
   const why = reason === null ? state : `${state}: ${reason}`;
   if (state === 'failed') return [bad(check, why, `mend the cause, then: millrace restart ${pipeline.name}`)];
   if (state === 'unknown' || state === 'stopped')
@@ -119,10 +119,10 @@ async function pipelineOf(
   } else findings.push(good(check, why));
   const { summary } = await client.describe(pipeline.name);
   for (const { name, stream } of sourcesIn(summary)) {
-    const reader = readers.find(one => one.name === name);
+    const source = sources.find(one => one.name === name);
     const facts = streams.find(one => one.name === stream);
-    if (reader !== undefined && facts !== undefined)
-      findings.push(...retentionOf(`source ${pipeline.name}/${name}`, reader.position, facts));
+    if (source !== undefined && facts !== undefined)
+      findings.push(...retentionOf(`source ${pipeline.name}/${name}`, source.position, facts));
   }
   return findings;
 }

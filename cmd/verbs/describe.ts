@@ -3,9 +3,9 @@
  */
 import type { Command } from 'commander';
 import type { AdminClient, PipelineInfo } from '../../lib/control/client.ts';
-import type { ReaderStatus } from '../../lib/observe/status.ts';
+import type { SourceStatus } from '../../lib/observe/status.ts';
 import type { WorkerView } from '../../lib/worker/views.ts';
-import { ago, bytes, type Column, count, facts, optional, print, table, time } from '../output.ts';
+import { ago, bytes, type Column, count, facts, optional, print, span, table, time } from '../output.ts';
 import * as resources from '../resources.ts';
 import type { Terminal } from '../terminal.ts';
 import { type Around, asking, formatOf, makeCommand, needed, type Options, printing, withClient } from './common.ts';
@@ -14,7 +14,7 @@ import { kindOf, taskPlace, unknownKind } from './get.ts';
 export function describeVerb(around: Around): Command {
   const command = makeCommand(
     'describe',
-    'Show one pipeline, worker or task in full: status, readers, tasks, plan.',
+    'Show one pipeline, worker or task in full: status, sources, tasks, plan.',
     ['millrace describe orders', 'a pipeline'],
     ['millrace describe worker', 'the worker that answers'],
     ['millrace describe task orders/by-id/3'],
@@ -54,13 +54,14 @@ async function describePipeline(
   print(terminal, output, value, () => `${pipelineText(terminal, pipeline)}\n\n${text}`);
 }
 
-const READERS: readonly Column<ReaderStatus>[] = [
-  { head: 'READER', cell: reader => reader.name },
-  { head: 'POSITION', right: true, cell: reader => count(reader.position) },
-  { head: 'LAG', right: true, cell: reader => optional(reader.lag, count) },
-  { head: 'RECORDS', right: true, cell: reader => count(reader.recordsIn) },
-  { head: 'WATERMARK', cell: reader => time(reader.watermarkMs) },
-  { head: '', cell: reader => (reader.idle ? 'idle' : '') },
+const SOURCES: readonly Column<SourceStatus>[] = [
+  { head: 'SOURCE', cell: source => source.name },
+  { head: 'POSITION', right: true, cell: source => count(source.position) },
+  { head: 'LAG', right: true, cell: source => optional(source.lag, count) },
+  { head: 'BEHIND', right: true, cell: source => optional(source.lagMs, span) },
+  { head: 'RECORDS', right: true, cell: source => count(source.recordsIn) },
+  { head: 'WATERMARK', cell: source => time(source.watermarkMs) },
+  { head: '', cell: source => (source.idle ? 'idle' : '') },
 ];
 
 function pipelineText(terminal: Terminal, pipeline: PipelineInfo): string {
@@ -85,7 +86,7 @@ function pipelineText(terminal: Terminal, pipeline: PipelineInfo): string {
       ['Letters', letters === 0 ? '' : `see them with: millrace letters list ${pipeline.name}`],
     ]),
   ];
-  if (status.readers.length > 0) parts.push(table(READERS, status.readers, { terminal }));
+  if (status.sources.length > 0) parts.push(table(SOURCES, status.sources, { terminal }));
   if (status.tasks.length > 0) {
     const tasks = status.tasks.map(task => ({ pipeline: pipeline.name, worker: '', status: task }));
     parts.push(table(resources.taskColumns, tasks, { terminal }));

@@ -127,9 +127,10 @@ export function pipelineToWire(view: PipelineView, options: { tasks: boolean }):
       state: stateToWire(status.state),
       ...(status.reason === null ? {} : { reason: status.reason }),
       worker: view.worker ?? '',
-      readers: status.readers.map(({ lag, watermarkMs, ...reader }) => ({
-        ...reader,
+      sources: status.sources.map(({ lag, lagMs, watermarkMs, ...source }) => ({
+        ...source,
         ...(lag === null ? {} : { lag }),
+        ...(lagMs === null ? {} : { lagMs: Math.round(lagMs) }),
         ...(watermarkMs === null ? {} : { watermarkMs }),
       })),
       tasks: options.tasks ? status.tasks.map(taskStatusToWire) : [],
@@ -143,10 +144,11 @@ function statusFromWire(status: StatusWire | null): PipelineStatus {
   return {
     state: stateFromWire(status?.state ?? STATE),
     reason: status?.reason ?? null,
-    readers: (status?.readers ?? []).map(reader => ({
-      ...reader,
-      lag: reader.lag ?? null,
-      watermarkMs: reader.watermarkMs ?? null,
+    sources: (status?.sources ?? []).map(source => ({
+      ...source,
+      lag: source.lag ?? null,
+      lagMs: source.lagMs ?? null,
+      watermarkMs: source.watermarkMs ?? null,
     })),
     tasks: (status?.tasks ?? []).map(taskStatusFromWire),
     counts: status?.counts ?? { in: 0, out: 0, late: 0, dead: 0, dropped: {} },

@@ -5,12 +5,14 @@
  */
 import type { Bundle } from '../worker/host.ts';
 
-export interface ReaderWire {
+export interface SourceWire {
   name: string;
   position: number;
   lag?: number;
+  lagMs?: number;
   watermarkMs?: number;
   recordsIn: number;
+  bytesIn: number;
   idle: boolean;
 }
 
@@ -25,13 +27,16 @@ export interface TaskStatusWire {
   watermarkMs?: number;
   stateBytes: number;
   stateEntries: number;
+  journalBytes: number;
+  journalCommits: number;
+  backlogBytes: number;
 }
 
 export interface StatusWire {
   state: string;
   reason?: string;
   worker: string;
-  readers: ReaderWire[];
+  sources: SourceWire[];
   tasks: TaskStatusWire[];
   counts: { in: number; out: number; late: number; dead: number; dropped: Record<string, number> } | null;
   atMs: number;

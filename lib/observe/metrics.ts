@@ -26,6 +26,7 @@ const STATES: readonly PipelineState[] = [
   'stopping',
   'stopped',
   'failed',
+  'paused',
 ];
 
 type Labels = Readonly<Record<string, string | number>>;
@@ -160,7 +161,7 @@ export class Metrics implements Observer {
     for (const state of STATES) {
       this.#set('millrace_pipeline_state', { pipeline, state }, status.state === state ? 1 : 0);
     }
-    for (const { name: source, lag, lagMs, watermarkMs, idle } of status.sources ?? []) {
+    for (const { name: source, lag, lagMs, watermarkMs, idle } of status.sources) {
       const labels = { pipeline, source };
       this.#set('millrace_source_lag_messages', labels, lag);
       this.#set('millrace_source_lag_seconds', labels, seconds(lagMs));

@@ -16,19 +16,7 @@ export type PipelineState =
   | 'failed'
   | 'unknown';
 
-export interface ReaderStatus {
-  readonly name: string;
-  /** Sequence of the last message that was read, 0: none yet. */
-  readonly position: number;
-  /** Messages left to read, or null when that is not known yet. */
-  readonly lag: number | null;
-  /** Event time, ms since 1970; null before the first record. */
-  readonly watermarkMs: number | null;
-  readonly recordsIn: number;
-  readonly idle: boolean;
-}
-
-/** A source, whoever reads it: a reader, or the task of a keyless stage. */
+/** A source as one who reads it sees it: a reader, or the task of a keyless stage. Where both read, there are two. */
 export interface SourceStatus {
   readonly name: string;
   /** Sequence of the last message that was read, 0: none yet. */
@@ -56,11 +44,11 @@ export interface TaskStatus {
   readonly watermarkMs: number | null;
   readonly stateBytes: number;
   readonly stateEntries: number;
-  /** Journal that no cut has dropped yet, about. Absent, as the two below: whoever tells it does not know. */
-  readonly journalBytes?: number;
-  readonly journalCommits?: number;
+  /** Journal that no cut has dropped yet, about. */
+  readonly journalBytes: number;
+  readonly journalCommits: number;
   /** Bytes of commits that are journaled and not wholly sent. */
-  readonly backlogBytes?: number;
+  readonly backlogBytes: number;
 }
 
 export interface PipelineCounts {
@@ -77,14 +65,12 @@ export interface PipelineStatus {
   readonly state: PipelineState;
   /** Why it is in this state, for a person: what it waits for, why it failed. Null: nothing to say. */
   readonly reason: string | null;
-  readonly readers: readonly ReaderStatus[];
+  readonly sources: readonly SourceStatus[];
   readonly tasks: readonly TaskStatus[];
-  /** Every source of the pipeline that is read here. Absent: whoever tells it does not know. */
-  readonly sources?: readonly SourceStatus[];
   readonly counts: PipelineCounts;
 }
 
 /** The status of a pipeline that has nothing running. */
 export function emptyStatus(state: PipelineState, reason: string | null): PipelineStatus {
-  return { state, reason, readers: [], tasks: [], counts: { in: 0, out: 0, late: 0, dead: 0, dropped: {} } };
+  return { state, reason, sources: [], tasks: [], counts: { in: 0, out: 0, late: 0, dead: 0, dropped: {} } };
 }

@@ -199,14 +199,7 @@ export class Pipeline {
     return {
       state: this.#state(tasks, readers, waiting !== undefined || stalled !== null),
       reason: this.#reason ?? waiting?.lastError ?? stalled,
-      readers: readers.map(({ name, source }) => ({
-        name,
-        position: source.position,
-        lag: source.lag,
-        watermarkMs: finiteOrNull(source.watermarkMs),
-        recordsIn: source.recordsIn,
-        idle: source.idle,
-      })),
+      sources: [...readers, ...tasks].flatMap(({ source }) => (source === null ? [] : [sourceStatus(source)])),
       tasks: tasks.map(task => ({
         stage: task.stage,
         partition: task.partition,
@@ -222,7 +215,6 @@ export class Pipeline {
         journalCommits: task.uncut.commits,
         backlogBytes: task.backlogBytes,
       })),
-      sources: [...readers, ...tasks].flatMap(({ source }) => (source === null ? [] : [sourceStatus(source)])),
       counts: { ...counts, dropped: Object.fromEntries(dropped) },
     };
   }

@@ -62,7 +62,7 @@ describe("the bench's input", () => {
     assert.deepEqual(answerOf('qd', events), answerOf('qd', nexmark({ events: EVENTS })));
   });
 
-  test('is sent live with the moment of sending as event time', async () => {
+  test('is sent live with the moment at which it is due as event time', async () => {
     const before = Date.now();
     await sendLive(connection, { query: 'q0', shape: 'single', eventsPerSecond: 500, seconds: 1 });
     const times: number[] = [];

@@ -42,8 +42,20 @@ const status = {
   watermarkMs: 5,
   stateBytes: 6,
   stateEntries: 7,
+  journalBytes: 0,
+  journalCommits: 0,
+  backlogBytes: 0,
 };
-const reader = { name: 'r', position: 5, lag: null, watermarkMs: 60_000, recordsIn: 1, idle: false };
+const source = {
+  name: 'r',
+  position: 5,
+  lag: null,
+  watermarkMs: 60_000,
+  recordsIn: 1,
+  bytesIn: 0,
+  lagMs: null,
+  idle: false,
+};
 const pipeline = {
   name: 'orders',
   revision: 3,
@@ -53,7 +65,7 @@ const pipeline = {
   deployedAtMs: 1,
   deleting: false,
   paused: false,
-  status: { ...emptyStatus('running', 'why'), readers: [reader], tasks: [status] },
+  status: { ...emptyStatus('running', 'why'), sources: [source], tasks: [status] },
   worker: 'a',
   atMs: 9,
 };
@@ -77,7 +89,7 @@ describe('what is printed for programs', () => {
     const printed = resources.pipelines.json(pipeline) as Record<string, Record<string, unknown[]>>;
     isOf(printed, 'Pipeline');
     isOf(printed.status, 'PipelineStatus');
-    isOf(printed.status!.readers![0], 'ReaderStatus');
+    isOf(printed.status!.sources![0], 'SourceStatus');
     isOf(printed.status!.tasks![0], 'TaskStatus');
     isOf(printed.status!.counts, 'PipelineCounts');
     const worker = {
@@ -99,8 +111,8 @@ describe('what is printed for programs', () => {
   });
 
   test('leaves out what is not known, and shows content as text or in base64', () => {
-    const printed = resources.pipelines.json(pipeline) as { status: { readers: object[] } };
-    assert.equal('lag' in printed.status.readers[0]!, false);
+    const printed = resources.pipelines.json(pipeline) as { status: { sources: object[] } };
+    assert.equal('lag' in printed.status.sources[0]!, false);
     assert.equal((resources.letters.json(letter) as { content: string }).content, 'hi');
     assert.equal(resources.textOf(new Uint8Array([0xff, 0])), 'base64:/wA=');
     const { value } = resources.entries.json({

@@ -6,7 +6,16 @@ import { emptyStatus } from '../../../lib/observe/status.ts';
 
 function pipeline(atMs: number, records: number): PipelineInfo {
   const counts = { in: records, out: records / 10, late: 0, dead: 1, dropped: { duplicate: 2 } };
-  const reader = { name: 'r', position: 5, lag: 7, watermarkMs: 60_000, recordsIn: records, idle: false };
+  const source = {
+    name: 'r',
+    position: 5,
+    lag: 7,
+    watermarkMs: 60_000,
+    recordsIn: records,
+    bytesIn: 0,
+    lagMs: null,
+    idle: false,
+  };
   return {
     name: 'orders',
     revision: 3,
@@ -16,7 +25,7 @@ function pipeline(atMs: number, records: number): PipelineInfo {
     deployedAtMs: 0,
     deleting: false,
     paused: false,
-    status: { ...emptyStatus('running', null), readers: [reader], counts },
+    status: { ...emptyStatus('running', null), sources: [source], counts },
     worker: 'a',
     atMs,
   };

@@ -4,8 +4,8 @@ import { describe, test } from 'node:test';
 import type { Outbox } from '../../../lib/commit/outbox.ts';
 import { Relay } from '../../../lib/commit/relay.ts';
 import { SharedStream } from '../../../lib/commit/shared-outlet.ts';
-import type { Log } from '../../../lib/port/log.ts';
 import { noMeter } from '../../../lib/observe/meter.ts';
+import type { Log } from '../../../lib/port/log.ts';
 import { decodeBroadcast, emptyColumns, encodeFrame } from '../../../lib/record/frame.ts';
 import { makeBroker, numbered, rowsOf, sender, sinkOf, withCall } from './rig.ts';
 

@@ -57,7 +57,7 @@ describe('the API', () => {
     assert.equal(pipeline.bundleHash, fakeBundle('p').hash);
     const [listed] = await client.list();
     assert.deepEqual(listed!.status.tasks, []);
-    assert.deepEqual(listed!.status.readers, pipeline.status.readers);
+    assert.deepEqual(listed!.status.sources, pipeline.status.sources);
   });
 
   test('describes with the plan, restarts, deletes', async () => {

@@ -102,7 +102,7 @@ describe('reflection', () => {
       [['DroppedEntry', true]],
     );
     const time = messages
-      .find(({ name }) => name === 'ReaderStatus')!
+      .find(({ name }) => name === 'SourceStatus')!
       .field.find(({ name }) => name === 'watermark_ms')!;
     assert.deepEqual([time.proto3Optional, time.jsonName], [true, 'watermarkMs']);
     assert.ok(messages.some(({ name }) => name === 'BadRequest'));
@@ -114,8 +114,8 @@ describe('reflection', () => {
     await client.deploy(fakeBundle('p'));
     await until('it runs', () => engine.running.length === 1);
     const answers = await generic(address).call('millrace.admin.v1.PipelineService', 'GetPipeline', { name: 'p' });
-    const [{ pipeline }] = answers as [{ pipeline: { status: { readers: object[]; reason?: string } } }];
-    assert.ok(!('lag' in pipeline.status.readers[0]!));
+    const [{ pipeline }] = answers as [{ pipeline: { status: { sources: object[]; reason?: string } } }];
+    assert.ok(!('lag' in pipeline.status.sources[0]!));
     assert.ok(!('reason' in pipeline.status));
   });
 });

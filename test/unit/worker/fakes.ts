@@ -49,7 +49,16 @@ export class FakePipeline implements RunningPipeline {
 
   status() {
     const empty = emptyStatus('running', null);
-    const reader = { name: 'orders', position: 7, lag: null, watermarkMs: 1_000, recordsIn: 7, idle: false };
+    const source = {
+      name: 'orders',
+      position: 7,
+      lag: null,
+      watermarkMs: 1_000,
+      recordsIn: 7,
+      bytesIn: 0,
+      lagMs: null,
+      idle: false,
+    };
     const task = {
       stage: 'join-1',
       partition: 3,
@@ -61,10 +70,13 @@ export class FakePipeline implements RunningPipeline {
       watermarkMs: null,
       stateBytes: 100,
       stateEntries: 9,
+      journalBytes: 0,
+      journalCommits: 0,
+      backlogBytes: 0,
     };
     return {
       ...empty,
-      readers: [reader],
+      sources: [source],
       tasks: [task],
       counts: { in: this.recordsIn, out: 4, late: 1, dead: 2, dropped: { duplicate: 3 } },
     };

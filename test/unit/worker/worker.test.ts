@@ -17,7 +17,7 @@ describe('Worker', () => {
     await a.commands.deploy(fakeBundle('later'), { dryRun: false });
     await until('both run', () => a.engine.running.length === 2);
     assert.equal(a.worker.status('early').state, 'running');
-    assert.equal(a.worker.status('later').readers[0]!.position, 7);
+    assert.equal(a.worker.status('later').sources[0]!.position, 7);
   });
 
   test('a new revision replaces the old one, which has stopped before', async () => {

@@ -1,9 +1,20 @@
-/** CPU accounting on this very process, and between samples. */
+/** What processes use: asked of this very process, of a child of it, and between samples. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { cpuAt, cpuMsOf, meterCpu } from '../../bench/cpu.ts';
+import {
+  cpuAt,
+  cpuMsOf,
+  folderBytes,
+  meterCpu,
+  peakBytesOf,
+  residentBytesOf,
+  writtenBytesOf,
+} from '../../bench/usage.ts';
 
 /** Keeps the processor busy until it has used so much time. */
 function burn(cpuMs: number): void {
@@ -14,8 +25,8 @@ function burn(cpuMs: number): void {
   }
 }
 
-describe('cpu accounting', () => {
-  test('agrees with what the process knows of itself', () => {
+describe('usage', () => {
+  test('of processor time agrees with what the process knows of itself', () => {
     const before = cpuMsOf(process.pid);
     burn(300);
     const used = cpuMsOf(process.pid) - before;
@@ -24,7 +35,7 @@ describe('cpu accounting', () => {
     assert.ok(Math.abs(cpuMsOf(process.pid) - (user + system) / 1_000) < 100);
   });
 
-  test('counts children with their parent', async () => {
+  test('of processor time counts children with their parent', async () => {
     const burning = 'const end = Date.now() + 60_000; while (Date.now() < end);';
     const parent = `require("node:child_process").spawn(process.execPath, ["-e", ${JSON.stringify(burning)}])
       .on("spawn", () => console.log("up")).unref(); setTimeout(() => {}, 60_000);`;
@@ -39,13 +50,28 @@ describe('cpu accounting', () => {
         [used] = meter.between(fromMs, Date.now()) as [number];
       }
       meter.stop();
-      assert.ok(meter.peakBytes()[0]! > 10_000_000);
+      assert.ok(peakBytesOf(child.pid!) > 10_000_000);
     } finally {
       process.kill(-child.pid!, 'SIGKILL');
     }
   });
 
-  test('interpolates between two samples and holds still outside of them', () => {
+  test('knows what a process holds and has written, and what lies in a folder', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-usage-'));
+    try {
+      const resident = residentBytesOf(process.pid);
+      assert.ok(resident > 10_000_000 && resident <= peakBytesOf(process.pid));
+      assert.ok(writtenBytesOf(process.pid) >= 0);
+      mkdirSync(join(folder, 'below'));
+      writeFileSync(join(folder, 'one'), 'x'.repeat(1_000));
+      writeFileSync(join(folder, 'below', 'two'), 'x'.repeat(500));
+      assert.equal(folderBytes(folder), 1_500);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('of processor time between two samples is interpolated, and holds still outside of them', () => {
     const samples = [
       { atMs: 1_000, cpuMs: [0, 500] },
       { atMs: 2_000, cpuMs: [100, 500] },
