@@ -7,10 +7,20 @@ import { Publisher } from '../rig/publisher.ts';
 import type { Query } from './answers.ts';
 import { bidsOf, type NexmarkEvent, nexmark, withCopies } from './nexmark.ts';
 
-export type Shape = 'framed' | 'single';
+/**
+ * - `framed`  200 events a message in, frames out on subjects of each task's own
+ * - `single`  one event a message in, one row a message out on a subject shared by all tasks
+ * - `safe`    as framed, and the broker syncs every write to the disk before it acknowledges it
+ */
+export const SHAPES = ['framed', 'single', 'safe'] as const;
+export type Shape = (typeof SHAPES)[number];
 
 const FRAME_EVENTS = 200;
-const TICK_MS = 5;
+const TELL_EVENTS = 500_000;
+/** How long a live producer gathers events before it sends them. */
+const TICK_MS: Readonly<Record<Shape, number>> = { framed: 5, safe: 5, single: 1 };
+/** Of the live events: others than those of the backlog. */
+const LIVE_SEED = 2;
 
 /** The subjects of the events and the streams that keep them. */
 export const SUBJECTS = { bid: 'nexmark.bid', auction: 'nexmark.auction' } as const;
@@ -44,15 +54,22 @@ function* inputOf(
 /** Fills the input streams. Resolves with the number of events in them and the last event's time. */
 export async function loadInput(
   connection: NatsConnection,
-  options: { query: Query; shape: Shape; events: number; eventsPerSecond?: number },
+  options: {
+    query: Query;
+    shape: Shape;
+    events: number;
+    eventsPerSecond?: number;
+    /** Told now and then how many events are under way. */
+    loaded?: (events: number) => void;
+  },
 ): Promise<{ eventsRead: number; lastMs: number }> {
-  const { query, shape, events, eventsPerSecond = 10_000 } = options;
+  const { query, shape, events, eventsPerSecond = 10_000, loaded } = options;
   const publisher = new Publisher(connection);
-  const frames = new Frames(shape === 'framed' ? FRAME_EVENTS : 1);
+  const frames = new Frames(shape === 'single' ? 1 : FRAME_EVENTS);
   let eventsRead = 0;
   let lastMs = 0;
   for (const { kind, event } of inputOf(query, nexmark({ events, eventsPerSecond }))) {
-    eventsRead++;
+    if (++eventsRead % TELL_EVENTS === 0) loaded?.(eventsRead);
     lastMs = Math.max(lastMs, event.dateTime);
     const frame = frames.add(kind, event);
     if (frame !== null && publisher.publish(SUBJECTS[kind], frame)) await publisher.room();
@@ -63,32 +80,37 @@ export async function loadInput(
 }
 
 /**
- * Sends events at a rate for so long, each with the moment of sending as its time. Resolves when all are stored, with
- * the moment of the first (ms since 1970).
+ * Sends events at a rate for so long. A producer gathers for a tick, then sends; every event carries the moment at which
+ * that was due, so that a sender that is late itself does not make latencies shorter. Resolves when all are stored.
  */
 export async function sendLive(
   connection: NatsConnection,
   options: { query: Query; shape: Shape; eventsPerSecond: number; seconds: number },
-): Promise<{ fromMs: number }> {
+): Promise<void> {
   const { query, shape, eventsPerSecond, seconds } = options;
+  const tickMs = TICK_MS[shape];
   const publisher = new Publisher(connection, { windowMax: eventsPerSecond });
-  const frames = new Frames(shape === 'framed' ? Number.POSITIVE_INFINITY : 1);
-  const events = inputOf(query, nexmark({ events: eventsPerSecond * seconds, eventsPerSecond, startMs: 0, seed: 2 }));
-  const fromMs = Date.now();
+  const frames = new Frames(shape === 'single' ? 1 : Number.POSITIVE_INFINITY);
+  const live = nexmark({ events: eventsPerSecond * seconds, eventsPerSecond, startMs: 0, seed: LIVE_SEED });
+  const events = inputOf(query, live);
+  const fromMs = Math.ceil(clockMs());
   let next = events.next();
-  while (!next.done) {
-    const nowMs = Date.now();
-    while (!next.done && next.value.event.dateTime <= nowMs - fromMs) {
+  for (let dueMs = fromMs + tickMs; !next.done; dueMs += tickMs) {
+    while (clockMs() < dueMs) await new Promise(resolve => setTimeout(resolve, dueMs - clockMs()));
+    while (!next.done && next.value.event.dateTime <= dueMs - fromMs) {
       const { kind, event } = next.value;
-      const frame = frames.add(kind, { ...event, dateTime: nowMs });
+      const frame = frames.add(kind, { ...event, dateTime: dueMs });
       if (frame !== null) publisher.publish(SUBJECTS[kind], frame);
       next = events.next();
     }
     for (const { kind, frame } of frames.rest()) publisher.publish(SUBJECTS[kind], frame);
-    await new Promise(resolve => setTimeout(resolve, TICK_MS));
   }
   await publisher.finish();
-  return { fromMs };
+}
+
+/** The wall clock, finer than a millisecond, ms since 1970. */
+export function clockMs(): number {
+  return performance.timeOrigin + performance.now();
 }
 
 /** Gathers events into NDJSON, a frame of each kind at a time. */

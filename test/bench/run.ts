@@ -1,38 +1,33 @@
 /**
- * One measured run: a broker and a worker, each a process of its own; the input loaded first; a query deployed; what comes
- * out read back and held against the batch answer. CPU counts broker and worker together, from the first event
- * read to the last row stored; nobody reads the output meanwhile, since that would be charged to the broker.
+ * One measured run of a query: the input loaded first, the pipeline deployed, what comes out read back and held against
+ * the batch answer. CPU counts broker and worker together, from the first event read to the last row stored. Then the raw
+ * limit of the same messages on the same broker, and latency at a steady rate.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { connect, type NatsConnection } from 'nats';
-import { AdminClient } from '../../lib/control/client.ts';
-import { bundlePipeline } from '../../lib/worker/bundle.ts';
-import { startBroker } from '../rig/broker.ts';
-import { Latencies } from '../rig/latency.ts';
-import { lastSequenceOf, readAll, streamOf, subscribe } from '../rig/subscriber.ts';
-import { WorkerProcess } from '../rig/worker-process.ts';
-import { type Answer, answerOf, type Query, type Row, Tally } from './answers.ts';
-import { type CpuMeter, meterCpu } from './cpu.ts';
-import { kindsOf, loadInput, makeInputStreams, type Shape, STREAMS, sendLive } from './input.ts';
+import { type Answer, answerOf, type Query, type Row, sameAnswer, Tally } from './answers.ts';
+import { awaitOutput, watchFirstRead } from './catch-up.ts';
+import { kindsOf, loadInput, makeInputStreams, type Shape, STREAMS } from './input.ts';
+import { type LatencyResult, type Live, measureLive, NO_LATENCY } from './live.ts';
 import { nexmark } from './nexmark.ts';
+import { measureRawLimit, type RawLimit } from './raw-limit.ts';
+import { Scene, type SceneOptions } from './scene.ts';
+import { meterCpu, peakBytesOf, writtenBytesOf } from './usage.ts';
 
-export interface RunOptions {
+export interface RunOptions extends Omit<SceneOptions, 'syncAlways'> {
   readonly query: Query;
   readonly shape: Shape;
   /** Nexmark events of all kinds; a query reads some of them. */
   readonly events: number;
   /** Distance of their event times; default 10,000 a second. */
   readonly eventsPerSecond?: number;
-  /** Afterwards, live: so many events a second for so long, to measure latency. 0 seconds: not at all. */
-  readonly live: { readonly eventsPerSecond: number; readonly seconds: number };
-  /** Told what is being done. */
-  readonly say: (text: string) => void;
+  /** Whether the raw limit is measured, too. */
+  readonly raw: boolean;
+  readonly live: Live;
 }
 
-export interface RunResult {
+export interface RunResult extends LatencyResult {
   readonly query: Query;
   readonly shape: Shape;
   readonly events: number;
@@ -44,201 +39,128 @@ export interface RunResult {
   /** Events read for each second of CPU that worker and broker used. */
   readonly eventsPerCpuSecond: number;
   readonly workerCpuSeconds: number;
-  readonly serverCpuSeconds: number;
+  readonly brokerCpuSeconds: number;
   readonly wallSeconds: number;
-  /** From sending to arrival at a subscriber; null where rows are windows, or without a live part. */
-  readonly p50Ms: number | null;
-  readonly p99Ms: number | null;
-  /** Peak of the worker. */
+  /** The same messages without an engine; null when it was not measured. */
+  readonly raw: RawLimit | null;
+  /** Share of the raw limit's events per CPU-second, 0 to 1; null likewise. */
+  readonly ofRaw: number | null;
+  /** Peaks of worker and broker. */
   readonly rssMb: number;
-  readonly serverRssMb: number;
+  readonly brokerRssMb: number;
+  /** What the worker and the broker have written to disk, and what the worker has sent to the broker. */
+  readonly workerDiskMb: number;
+  readonly brokerDiskMb: number;
+  readonly toBrokerMb: number;
 }
 
-const POLL_MS = 100;
-/** The output has ended when it is complete and nothing has come for so long. */
-const QUIET_MS = 1_000;
-/** It is given up when nothing has come for so long. */
-const STALLED_MS = 20_000;
-const LIVE_WARM_UP_MS = 2_000;
+const SINGLE = 'export { single as default } from';
+const expected = new Map<string, Answer>();
 
 /** Runs one query. Throws when anything does not start; wrong rows are a result. */
 export async function runQuery(options: RunOptions): Promise<RunResult> {
-  const { query, shape, events, eventsPerSecond = 10_000, say } = options;
-  const folder = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
-  const server = await startBroker({ dataDir: join(folder, 'nats'), say });
-  const connection = await connect({ servers: server.url });
-  const worker = new WorkerProcess({ natsUrl: server.url, dataDir: join(folder, 'worker') });
+  const { query, shape, events, eventsPerSecond = 10_000, raw, live, say } = options;
+  const scene = await Scene.set({ ...options, syncAlways: shape === 'safe' });
   try {
+    const { connection } = scene;
     say('computing the batch answer');
-    const expected = answerOf(query, nexmark({ events, eventsPerSecond }));
+    const answer = expectedOf(query, { events, eventsPerSecond });
     say('loading the input');
     await makeInputStreams(connection);
-    const { eventsRead, lastMs } = await loadInput(connection, { query, shape, events, eventsPerSecond });
-    await worker.start();
-    const meter = meterCpu([worker.pid, server.pid]);
+    const loaded = (count: number) => say(`loading the input: ${count.toLocaleString('en-US')} events`);
+    const { eventsRead, lastMs } = await loadInput(connection, { query, shape, events, eventsPerSecond, loaded });
+
     say('running');
-    const firstRead = watchFirstRead(connection, query);
-    await deploy(worker.address, { query, shape, folder });
-    const output = await awaitOutput(connection, { query, expected, lastMs });
+    await scene.worker.start();
+    const usage = await beginUsage(scene);
+    const inputs = kindsOf(query).map(kind => STREAMS[kind]);
+    const firstRead = watchFirstRead(connection, inputs);
+    await scene.deploy(await entryOf(scene, { query, shape }));
+    const subject = subjectOf(query);
+    const tally = new Tally(query, { lastMs });
+    const { stream, lastStoredMs } = await awaitOutput(connection, {
+      subject,
+      take: row => tally.add(JSON.parse(row) as Row),
+      complete: () => tally.rows >= answer.rows,
+    });
     const fromMs = await firstRead.stop();
-    const cost = costOf(meter, { fromMs, toMs: output.lastStoredMs, eventsRead });
-    const latency = await measureLive(connection, options);
-    meter.stop();
-    const correct = output.answer.rows === expected.rows && output.answer.checksum === expected.checksum;
-    if (!correct) say(await explain(worker, query));
-    const rows = output.answer.rows;
-    return { query, shape, events, eventsRead, correct, rows, rowsExpected: expected.rows, ...cost, ...latency };
+    const cost = await usage.end({ fromMs, toMs: Math.max(lastStoredMs, fromMs), eventsRead });
+
+    const correct = sameAnswer(tally.answer(), answer);
+    if (!correct) say(await scene.explain(query));
+    if (raw) say('measuring the raw limit');
+    const limit = raw && stream !== null ? await measureRawLimit(scene, { inputs, output: stream, eventsRead }) : null;
+    return {
+      ...{ query, shape, events, eventsRead, correct, rows: tally.rows, rowsExpected: answer.rows },
+      ...cost,
+      raw: limit,
+      ofRaw: limit === null ? null : Math.round((cost.eventsPerCpuSecond / limit.eventsPerCpuSecond) * 1_000) / 1_000,
+      ...(stream === null
+        ? NO_LATENCY
+        : await latencyOf(scene, { query, shape, live, say, output: { stream, subject } })),
+    };
   } finally {
-    await worker.stop();
-    await connection.close();
-    await server.stop();
-    await rm(folder, { recursive: true, force: true });
+    await scene.close();
   }
 }
 
-/** What the worker itself knows of a run that went wrong. */
-async function explain(worker: WorkerProcess, query: Query): Promise<string> {
-  const client = new AdminClient({ address: worker.address });
-  try {
-    const { status } = await client.get(query);
-    return `wrong rows; the pipeline says ${JSON.stringify(status)}\nthe worker says ${worker.said()}`;
-  } finally {
-    client.close();
-  }
+/** Rows of windows come when a window closes: there is no event from which their latency could be told. */
+async function latencyOf(
+  scene: Scene,
+  options: Parameters<typeof measureLive>[1] & { say: (text: string) => void },
+): Promise<LatencyResult> {
+  const { query, live, say } = options;
+  if (live.seconds === 0 || query === 'q5' || query === 'q11') return NO_LATENCY;
+  say(`measuring latency at ${live.eventsPerSecond.toLocaleString('en-US')} events a second for ${live.seconds} s`);
+  return measureLive(scene, options);
 }
 
-/** A run without any row has cost nothing that could be told. */
-function costOf(meter: CpuMeter, run: { fromMs: number; toMs: number; eventsRead: number }) {
-  const toMs = Math.max(run.toMs, run.fromMs);
-  const [workerMs = 0, serverMs = 0] = meter.between(run.fromMs, toMs);
-  const [workerBytes = 0, serverBytes = 0] = meter.peakBytes();
+/** Starts to count what worker and broker use. A run without any row has cost nothing that could be told. */
+export async function beginUsage(scene: Scene) {
+  const pids = [scene.worker.pid, scene.broker.pid] as const;
+  const meter = meterCpu(pids);
+  const before = { worker: writtenBytesOf(pids[0]), broker: writtenBytesOf(pids[1]), in: await scene.brokerBytesIn() };
   return {
-    eventsPerCpuSecond: workerMs + serverMs > 0 ? Math.round((run.eventsRead * 1_000) / (workerMs + serverMs)) : 0,
-    workerCpuSeconds: Math.round(workerMs) / 1_000,
-    serverCpuSeconds: Math.round(serverMs) / 1_000,
-    wallSeconds: Math.round(toMs - run.fromMs) / 1_000,
-    rssMb: Math.round(workerBytes / 2 ** 20),
-    serverRssMb: Math.round(serverBytes / 2 ** 20),
-  };
-}
-
-/** Deploys the query's pipeline as a user would: from its file, over the API. */
-async function deploy(address: string, options: { query: Query; shape: Shape; folder: string }): Promise<void> {
-  const file = fileURLToPath(new URL(`pipelines/${options.query}.ts`, import.meta.url));
-  let entry = file;
-  if (options.shape === 'single') {
-    entry = join(options.folder, 'single.ts');
-    await writeFile(entry, `export { single as default } from ${JSON.stringify(file)};\n`);
-  }
-  const client = new AdminClient({ address });
-  try {
-    await client.deploy(await bundlePipeline(entry));
-  } finally {
-    client.close();
-  }
-}
-
-/**
- * Notes the last moment at which no reader had turned up at an input stream: nothing can have been read before, and what
- * is charged too much lies within one look.
- */
-function watchFirstRead(connection: NatsConnection, query: Query): { stop(): Promise<number> } {
-  const kinds = kindsOf(query);
-  let stopped = false;
-  const watch = async (): Promise<number> => {
-    const manager = await connection.jetstreamManager();
-    let unreadMs = Date.now();
-    while (!stopped) {
-      const askedMs = Date.now();
-      for (const kind of kinds) {
-        const { state } = await manager.streams.info(STREAMS[kind]);
-        if (state.consumer_count > 0) return unreadMs;
-      }
-      unreadMs = askedMs;
-      await pause(POLL_MS / 4);
-    }
-    throw new Error('rows came out, but nobody was seen to read the input');
-  };
-  const first = watch();
-  return {
-    stop() {
-      stopped = true;
-      return first;
+    async end(run: { fromMs: number; toMs: number; eventsRead: number }) {
+      meter.stop();
+      const [workerMs = 0, brokerMs = 0] = meter.between(run.fromMs, run.toMs);
+      return {
+        eventsPerCpuSecond: workerMs + brokerMs > 0 ? Math.round((run.eventsRead * 1_000) / (workerMs + brokerMs)) : 0,
+        workerCpuSeconds: Math.round(workerMs) / 1_000,
+        brokerCpuSeconds: Math.round(brokerMs) / 1_000,
+        wallSeconds: Math.round(run.toMs - run.fromMs) / 1_000,
+        rssMb: megabytes(peakBytesOf(pids[0])),
+        brokerRssMb: megabytes(peakBytesOf(pids[1])),
+        workerDiskMb: megabytes(writtenBytesOf(pids[0]) - before.worker),
+        brokerDiskMb: megabytes(writtenBytesOf(pids[1]) - before.broker),
+        toBrokerMb: megabytes((await scene.brokerBytesIn()) - before.in),
+      };
     },
   };
 }
 
-interface Output {
-  readonly answer: Answer;
-  /** When the last row that counts was stored, ms since 1970. */
-  readonly lastStoredMs: number;
+export function megabytes(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
 }
 
-/** Waits, without reading, until the output falls quiet; reads it; goes on waiting as long as rows are missing. */
-async function awaitOutput(
-  connection: NatsConnection,
-  options: { query: Query; expected: Answer; lastMs: number },
-): Promise<Output> {
-  const { query, expected, lastMs } = options;
-  const tally = new Tally(query, { lastMs });
-  let lastStoredMs = 0;
-  let readTo = 0;
-  let movedMs = Date.now();
-  let lastSeq = 0;
-  for (;;) {
-    const stream = await streamOf(connection, subjectOf(query));
-    const seq = stream === null ? 0 : await lastSequenceOf(connection, stream);
-    if (seq > lastSeq) {
-      lastSeq = seq;
-      movedMs = Date.now();
-    }
-    const quietMs = Date.now() - movedMs;
-    if (stream !== null && quietMs > QUIET_MS && readTo < lastSeq) {
-      readTo = await readAll(connection, {
-        stream,
-        subject: subjectOf(query),
-        from: readTo + 1,
-        arrived({ row, storedMs }) {
-          if (tally.add(JSON.parse(row) as Row)) lastStoredMs = Math.max(lastStoredMs, storedMs);
-        },
-      });
-    }
-    const complete = tally.rows >= expected.rows && readTo === lastSeq && quietMs > QUIET_MS;
-    if (complete || quietMs > STALLED_MS) return { answer: tally.answer(), lastStoredMs };
-    await pause(POLL_MS);
-  }
+/** Shapes share their answers, which take longer than most runs. */
+function expectedOf(query: Query, input: { events: number; eventsPerSecond: number }): Answer {
+  const key = `${query} ${input.events} ${input.eventsPerSecond}`;
+  const answer = expected.get(key) ?? answerOf(query, nexmark(input));
+  expected.set(key, answer);
+  return answer;
 }
 
-/** Latency under a steady load, measured on the pipeline that has just caught up. */
-async function measureLive(
-  connection: NatsConnection,
-  { query, shape, live, say }: RunOptions,
-): Promise<{ p50Ms: number | null; p99Ms: number | null }> {
-  const stream = await streamOf(connection, subjectOf(query));
-  if (live.seconds === 0 || stream === null || query === 'q5' || query === 'q11') return { p50Ms: null, p99Ms: null };
-  say(`measuring latency at ${live.eventsPerSecond} events a second`);
-  const latencies = new Latencies();
-  const fromMs = Date.now() + LIVE_WARM_UP_MS;
-  const subscription = await subscribe(connection, {
-    stream,
-    subject: subjectOf(query),
-    from: (await lastSequenceOf(connection, stream)) + 1,
-    arrived({ row }) {
-      const { dateTime } = JSON.parse(row) as { dateTime: number };
-      if (dateTime >= fromMs) latencies.add(Date.now() - dateTime);
-    },
-  });
-  await sendLive(connection, { query, shape, ...live });
-  await pause(QUIET_MS);
-  await subscription.stop();
-  return { p50Ms: latencies.quantileMs(0.5), p99Ms: latencies.quantileMs(0.99) };
+/** The file to deploy. */
+async function entryOf(scene: Scene, { query, shape }: { query: Query; shape: Shape }): Promise<string> {
+  const file = fileURLToPath(new URL(`pipelines/${query}.ts`, import.meta.url));
+  if (shape !== 'single') return file;
+  const entry = join(scene.folder, 'single.ts');
+  await writeFile(entry, `${SINGLE} ${JSON.stringify(file)};\n`);
+  return entry;
 }
 
 /** As a subscriber names it: a task each has a subject of its own, or all share one. */
 function subjectOf(query: Query): string {
   return `bench.${query}.>`;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, ms));
 }

@@ -1,9 +1,10 @@
 /**
- * CPU accounting: how much processor time and memory a set of processes has used, children and threads
- * included, read from Linux's /proc. A meter samples while a run goes on, so that the usage at any moment of it can be
- * asked for afterwards: the moment of the last output is known only when the outputs are read back.
+ * What processes use, read from Linux's /proc: processor time (children and threads included), memory, bytes written to
+ * disk. A meter samples while a run goes on, so that the processor time at any moment of it can be asked for afterwards:
+ * the moment of the last output is known only when the outputs are read back.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** Clock ticks per second in /proc; USER_HZ is 100 on every architecture that Node runs on. */
 const TICK_MS = 10;
@@ -18,8 +19,6 @@ export interface Sample {
 export interface CpuMeter {
   /** Processor time of each process in ms between two moments (ms since 1970), interpolated. */
   between(fromMs: number, toMs: number): number[];
-  /** The most memory that each process has held, bytes. */
-  peakBytes(): number[];
   stop(): void;
 }
 
@@ -29,7 +28,6 @@ export function meterCpu(pids: readonly number[], { everyMs = 50 }: { everyMs?: 
   const timer = setInterval(() => samples.push(sample(pids)), everyMs);
   return {
     between: (fromMs, toMs) => pids.map((_, i) => cpuAt(samples, i, toMs) - cpuAt(samples, i, fromMs)),
-    peakBytes: () => pids.map(peakBytesOf),
     stop: () => clearInterval(timer),
   };
 }
@@ -71,9 +69,34 @@ export function cpuMsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
-function peakBytesOf(pid: number): number {
+/** The most memory that the process has held, bytes. */
+export function peakBytesOf(pid: number): number {
+  return statusOf(pid, 'VmHWM');
+}
+
+/** The memory that the process holds, bytes. */
+export function residentBytesOf(pid: number): number {
+  return statusOf(pid, 'VmRSS');
+}
+
+function statusOf(pid: number, field: string): number {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-  return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024;
+}
+
+/** What the process has written to files that lie on a disk, bytes. */
+export function writtenBytesOf(pid: number): number {
+  return Number(/^write_bytes: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'latin1'))?.[1] ?? 0);
+}
+
+/** What lies in a folder and below, bytes. Files that vanish meanwhile do not count. */
+export function folderBytes(folder: string): number {
+  let bytes = 0;
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    bytes += statSync(join(entry.parentPath, entry.name), { throwIfNoEntry: false })?.size ?? 0;
+  }
+  return bytes;
 }
 
 /** Children that the main thread has started, which in Node is every one. */

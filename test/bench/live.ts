@@ -1,0 +1,55 @@
+/**
+ * Latency at a steady rate: from the moment at which an event was due to be sent to the arrival of its row at a plain
+ * JetStream subscriber, both in this process and by one clock.
+ */
+import { Latencies } from '../rig/latency.ts';
+import { lastSequenceOf, subscribe } from '../rig/subscriber.ts';
+import type { Query } from './answers.ts';
+import { clockMs, type Shape, sendLive } from './input.ts';
+import { pause, type Scene } from './scene.ts';
+
+export interface Live {
+  readonly eventsPerSecond: number;
+  /** How long it is measured, after the warm-up; 0: not at all. */
+  readonly seconds: number;
+}
+
+export interface LatencyResult {
+  readonly p50Ms: number | null;
+  readonly p99Ms: number | null;
+  readonly maxMs: number | null;
+}
+
+export const NO_LATENCY: LatencyResult = { p50Ms: null, p99Ms: null, maxMs: null };
+
+const WARM_UP_SECONDS = 5;
+/** When the last event has been stored, its row may be under way for so long. */
+const TAIL_MS = 1_000;
+
+/** @param options.output the stream and subjects of the rows; each row has the event's `dateTime`. */
+export async function measureLive(
+  scene: Scene,
+  options: { query: Query; shape: Shape; live: Live; output: { stream: string; subject: string } },
+): Promise<LatencyResult> {
+  const { query, shape, live, output } = options;
+  const { connection } = scene;
+  const latencies = new Latencies();
+  const fromMs = Date.now() + WARM_UP_SECONDS * 1_000;
+  const subscription = await subscribe(connection, {
+    ...output,
+    from: (await lastSequenceOf(connection, output.stream)) + 1,
+    arrived({ row }) {
+      const { dateTime } = JSON.parse(row) as { dateTime: number };
+      if (dateTime >= fromMs) latencies.add(clockMs() - dateTime);
+    },
+  });
+  await sendLive(connection, { query, shape, ...live, seconds: live.seconds + WARM_UP_SECONDS });
+  await pause(TAIL_MS);
+  await subscription.stop();
+  if (latencies.count === 0) return NO_LATENCY;
+  return {
+    p50Ms: latencies.quantileMs(0.5),
+    p99Ms: latencies.quantileMs(0.99),
+    maxMs: Math.round(latencies.maxMs * 10) / 10,
+  };
+}
