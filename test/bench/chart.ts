@@ -97,7 +97,8 @@ function legendOf(shapes: readonly Shape[]): string[] {
 }
 
 function footing(text: string): Part {
-  return { height: 36, svg: write(16, 20, text, 'soft') };
+  const lines = text.split('; ');
+  return { height: 20 + lines.length * 16, svg: lines.map((line, i) => write(16, 20 + i * 16, line, 'soft')).join('') };
 }
 
 function speedPart(groups: readonly Group[]): Part {
