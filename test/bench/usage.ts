@@ -25,7 +25,15 @@ export interface CpuMeter {
 /** Meters processes and their children. Throws when there is no /proc or a process does not live. */
 export function meterCpu(pids: readonly number[], { everyMs = 50 }: { everyMs?: number } = {}): CpuMeter {
   const samples: Sample[] = [sample(pids)];
-  const timer = setInterval(() => samples.push(sample(pids)), everyMs);
+  const timer = setInterval(() => {
+    try {
+      samples.push(sample(pids));
+    } catch (error) {
+      // A process that has ended uses nothing more; whoever needed it knows.
+      if (!isGone(error)) throw error;
+      clearInterval(timer);
+    }
+  }, everyMs);
   return {
     between: (fromMs, toMs) => pids.map((_, i) => cpuAt(samples, i, toMs) - cpuAt(samples, i, fromMs)),
     stop: () => clearInterval(timer),

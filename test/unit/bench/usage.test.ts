@@ -56,6 +56,19 @@ describe('usage', () => {
     }
   });
 
+  test('of processor time stays what it was when a process has ended', async () => {
+    const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)']);
+    await once(child, 'spawn');
+    const fromMs = Date.now();
+    const meter = meterCpu([child.pid!], { everyMs: 10 });
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    await new Promise(resolve => setTimeout(resolve, 50));
+    const [used] = meter.between(fromMs, Date.now());
+    assert.ok(used !== undefined && used >= 0);
+    meter.stop();
+  });
+
   test('knows what a process holds and has written, and what lies in a folder', () => {
     const folder = mkdtempSync(join(tmpdir(), 'millrace-usage-'));
     try {
