@@ -27,7 +27,7 @@ limit of the same messages without an engine; latency at a steady rate; the sile
 state. Every row is checked against a batch answer; a wrong row makes the exit code 1.
 
 Examples:
-  npm run bench                                        everything, 3,000,000 events: more than half an hour
+  npm run bench                                        everything, 3,000,000 events: about an hour
   npm run bench -- --out results.json                  the same, kept: results.json, results.md, results.svg
   npm run bench -- --query q0,qj --shape framed --events 200000 --live-seconds 5
   npm run bench -- --query qj --shape framed --events 1000000 --json
