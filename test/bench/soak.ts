@@ -83,7 +83,7 @@ function signed(bytes: number): string {
 }
 
 function line(cells: readonly string[]): string {
-  return cells.map(cell => cell.padStart(12)).join('');
+  return cells.map(cell => cell.padStart(14)).join('');
 }
 
 function readFlags() {

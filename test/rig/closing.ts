@@ -5,11 +5,13 @@ export class Closing {
   /** Somebody wants the program to end: what fails from now on fails because of that. */
   interrupted = false;
 
+  /** Something more to undo; at once when everything else is being undone already. */
   add(step: () => unknown): void {
-    this.steps.push(step);
+    if (this.done === null) this.steps.push(step);
+    else this.done = this.done.then(async () => void (await step()));
   }
 
-  /** Undoes everything. Called again, it resolves with the first call. */
+  /** Undoes everything, once. */
   run(): Promise<void> {
     this.done ??= (async () => {
       for (const step of this.steps.reverse()) await step();
