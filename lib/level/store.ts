@@ -9,6 +9,7 @@
  * c. Writes happen one after the other in the order of the calls. LevelDB's own threads would not keep it, and a batch
  *    that clears a range reads before it writes.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import type { Level } from 'level';
 import { MillraceError, messageOf } from '../base/errors.ts';
@@ -34,6 +35,7 @@ export interface KeyRange {
 
 const crcBytes = 4;
 const clearSlice = 1_000;
+const writeSlice = 1_000;
 const sliceBytesMax = 1 << 20;
 
 export class LevelStore implements Store {
@@ -78,7 +80,7 @@ export class LevelStore implements Store {
   write(batch: readonly StoreWrite[]): Promise<void> {
     return this.#inOrder(async () => {
       const operations = await this.#operationsOf(batch);
-      if (operations.length > 0) await this.#db.batch(operations);
+      if (operations.length > 0) await this.#writeAll(operations);
     });
   }
 
@@ -124,6 +126,23 @@ export class LevelStore implements Store {
     return done;
   }
 
+  /** One batch, handed over in slices: LevelDB copies it in this thread, and others have their turn in between. */
+  async #writeAll(operations: readonly Operation[]): Promise<void> {
+    const whole = this.#db.batch();
+    try {
+      for (let i = 0; i < operations.length; i++) {
+        const one = operations[i]!;
+        if (one.type === 'put') whole.put(one.key, one.value);
+        else whole.del(one.key);
+        if (i % writeSlice === writeSlice - 1) await nextTurn();
+      }
+    } catch (error) {
+      await whole.close();
+      throw error;
+    }
+    await whole.write();
+  }
+
   async #operationsOf(batch: readonly StoreWrite[]): Promise<Operation[]> {
     let bytes = 0;
     for (const one of batch) if (one.type === 'put') bytes += one.value.length + crcBytes;
@@ -131,7 +150,9 @@ export class LevelStore implements Store {
     const room = Buffer.allocUnsafe(bytes);
     const operations: Operation[] = [];
     let at = 0;
-    for (const one of batch) {
+    for (let i = 0; i < batch.length; i++) {
+      if (i % writeSlice === writeSlice - 1) await nextTurn();
+      const one = batch[i]!;
       if (one.type === 'put') {
         const end = at + one.value.length;
         room.set(one.value, at);

@@ -32,6 +32,7 @@ import {
   type SegmentRef,
 } from '../state/snapshot.ts';
 import type { TaskState } from '../state/state.ts';
+import type { TaskLimits } from './surroundings.ts';
 
 /** A snapshot: which segments, and what the journal no longer needs to say. */
 export interface Snapshot {
@@ -171,21 +172,25 @@ export class Checkpoints {
   begin(options: {
     state: TaskState;
     commitBytes: number;
-    checkpointBytes: number;
-    stateBytesMax: number;
+    limits: Pick<TaskLimits, 'checkpointBytes' | 'checkpointSliceEntries' | 'stateBytesMax'>;
   }): Checkpoint | null {
+    const { state, commitBytes } = options;
+    const { checkpointBytes, checkpointSliceEntries, stateBytesMax } = options.limits;
     const grown = this.#grown;
-    grown.bytes += options.commitBytes;
+    grown.bytes += commitBytes;
     grown.commits++;
     const { now } = this.#journal;
-    this.#journal.now = { bytes: now.bytes + options.commitBytes, commits: now.commits + 1 };
+    this.#journal.now = { bytes: now.bytes + commitBytes, commits: now.commits + 1 };
     if (this.#isOpen || this.#stopped) return null;
-    const crowded = options.state.bytes > options.stateBytesMax && grown.bytes > options.checkpointBytes / 8;
-    if (grown.bytes < options.checkpointBytes && grown.commits < CHECKPOINT_COMMITS && !crowded) return null;
+    const crowded = state.bytes > stateBytesMax && grown.bytes > checkpointBytes / 8;
+    if (grown.bytes < checkpointBytes && grown.commits < CHECKPOINT_COMMITS && !crowded) return null;
+    // A slice a commit, so that no batch waits for all of it; but not for ever, since nothing is evicted meanwhile.
+    const isLate = grown.bytes > checkpointBytes * (crowded ? 1 / 4 : 2);
+    if (!isLate && state.prepareCheckpoint(checkpointSliceEntries)) return null;
     this.#grown = { bytes: 0, commits: 0 };
     this.#isOpen = true;
     this.#journal.taken = this.#journal.now;
-    return options.state.checkpoint();
+    return state.checkpoint();
   }
 
   /** The checkpoint's commit has landed: write it, in the background. */
@@ -209,7 +214,7 @@ export class Checkpoints {
     options: { state: TaskState; store: Store; tails: Record<string, number> },
   ): Promise<void> {
     const sinceMs = this.#clock.monotonic();
-    const segments = await this.#persistently(() => this.#putSegments(checkpoint.segments, commit));
+    const segments = await this.#persistently(() => this.#putSegments(checkpoint.segments(), commit));
     const manifest = { commitSeq: commit.commit, journalSeq: commit.seq, segments };
     const name = `${this.#prefix}/${blobName('manifest', commit, '')}`;
     const snapshot = { name, manifest, crc: commit.crc, tails: options.tails };
@@ -220,12 +225,13 @@ export class Checkpoints {
     this.#latest = snapshot;
     this.#unannounced = snapshot;
     this.#journal.named = this.#journal.taken;
-    const written = checkpoint.segments.reduce((sum, segment) => sum + segment.length, 0);
+    const fresh = segments.filter(({ run }) => run === commit.commit);
+    const written = fresh.reduce((sum, segment) => sum + segment.bytes, 0);
     this.#onWritten({ bytes: written, tookMs: Math.round(this.#clock.monotonic() - sinceMs) });
   }
 
   /** Adds the new segments to the latest snapshot's, merging those that no longer pay for themselves. */
-  async #putSegments(fresh: readonly Uint8Array[], commit: Pointer): Promise<SegmentRef[]> {
+  async #putSegments(fresh: Iterable<Uint8Array>, commit: Pointer): Promise<SegmentRef[]> {
     const refs = [...(this.#latest?.manifest.segments ?? []), ...(await this.#put(fresh, commit))];
     const from = mergeFrom(refs);
     if (from === null) return refs;
@@ -244,10 +250,10 @@ export class Checkpoints {
     for (let i = refs.length - 1; i >= 0; i--) yield await this.#segment(refs[i]!);
   }
 
-  async #put(segments: readonly Uint8Array[], commit: Pointer): Promise<SegmentRef[]> {
+  async #put(segments: Iterable<Uint8Array>, commit: Pointer): Promise<SegmentRef[]> {
     const refs: SegmentRef[] = [];
-    for (const [part, bytes] of segments.entries()) {
-      const name = `${this.#prefix}/${blobName('segment', commit, `-${part}`)}`;
+    for (const bytes of segments) {
+      const name = `${this.#prefix}/${blobName('segment', commit, `-${refs.length}`)}`;
       await this.#blobs.put(name, bytes);
       refs.push({ name, bytes: bytes.length, run: commit.commit });
     }

@@ -25,6 +25,8 @@ export interface TaskLimits {
   readonly stateBytesMax: number;
   /** Journal written since the last checkpoint before the next is taken. */
   readonly checkpointBytes: number;
+  /** Entries of it that are prepared at one boundary: some milliseconds of work. */
+  readonly checkpointSliceEntries: number;
 }
 
 /** What all tasks of a pipeline in one worker may use together, shared out evenly; a task gets no less than the least. */
@@ -42,6 +44,7 @@ export function defaultLimits(tasks: number): TaskLimits {
     relayBytesMax: 16 << 20,
     stateBytesMax: share(PIPELINE_STATE_BYTES),
     checkpointBytes: share(PIPELINE_JOURNAL_BYTES),
+    checkpointSliceEntries: 1000,
   };
 }
 

@@ -360,9 +360,9 @@ export class Task {
     const positions = this.#positions();
     // Taken at this boundary, before the next batch changes anything.
     const { state } = this.processor;
-    const { checkpointBytes, stateBytesMax } = this.#options.limits;
+    const { stateBytesMax } = this.#options.limits;
     const commitBytes = (delta?.length ?? 0) + bytesOf(outbox);
-    const checkpoint = this.#checkpoints.begin({ state, commitBytes, checkpointBytes, stateBytesMax });
+    const checkpoint = this.#checkpoints.begin({ state, commitBytes, limits: this.#options.limits });
     await this.#inFlight;
     this.#checkFailure();
     const traced = this.#traced?.take() ?? null;

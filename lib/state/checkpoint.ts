@@ -22,10 +22,10 @@ export interface Checkpoint {
   /** For the store, in order; the caller adds its pointer to the same batch. */
   readonly writes: StoreWrite[];
   /**
-   * The same changes for the snapshot, oldest first. They must be part of a durable snapshot before the store is written:
+   * The same changes for the snapshot, oldest first, each encoded when it is asked for. They must be part of a durable snapshot before the store is written:
    * whoever restores from a store goes on with a snapshot of its commit or a later one.
    */
-  readonly segments: readonly Uint8Array[];
+  segments(): Iterable<Uint8Array>;
 }
 
 interface Told {
@@ -97,7 +97,7 @@ export class WriteBack {
     if (told.writes.length + counts.length > 0)
       counts.push({ type: 'put', key: totalKey(), value: encodeCount(this.#entries()) });
     for (const write of counts) told.writes.push(write);
-    return { writes: told.writes, segments: encodeSegments(told.changes) };
+    return { writes: told.writes, segments: () => encodeSegments(told.changes) };
   }
 
   landed(): void {

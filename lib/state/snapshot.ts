@@ -86,21 +86,19 @@ export function mergeFrom(segments: readonly SegmentRef[]): number | null {
 }
 
 /** The writes as segments, in order. */
-export function encodeSegments(writes: readonly StoreWrite[]): Uint8Array[] {
-  const segments: Uint8Array[] = [];
+export function* encodeSegments(writes: readonly StoreWrite[]): Generator<Uint8Array> {
   let start = 0;
   let bytes = HEAD_BYTES;
   for (let i = 0; i < writes.length; i++) {
     const length = lengthMax(writes[i]!);
     if (bytes + length > SEGMENT_BYTES_MAX && i > start) {
-      segments.push(encodeSegment(writes, start, i, bytes));
+      yield encodeSegment(writes, start, i, bytes);
       start = i;
       bytes = HEAD_BYTES;
     }
     bytes += length;
   }
-  if (start < writes.length) segments.push(encodeSegment(writes, start, writes.length, bytes));
-  return segments;
+  if (start < writes.length) yield encodeSegment(writes, start, writes.length, bytes);
 }
 
 /** Throws JOURNAL_CORRUPT. What is returned shares memory with `segment`. */

@@ -83,7 +83,7 @@ describe('bytes that are kept', () => {
       name: 'segments',
       valid: fc.uint8Array({ minLength: 1 }).map(key => {
         const put = { type: 'put', key: Buffer.from(key), value: Buffer.from(key) } as const;
-        return encodeSegments([put, { type: 'del', key: Buffer.concat([key, key]) }])[0]!;
+        return [...encodeSegments([put, { type: 'del', key: Buffer.concat([key, key]) }])][0]!;
       }),
       read: decodeSegment,
     },

@@ -58,6 +58,7 @@ export async function play(seed: number): Promise<Verdict> {
     batchRecordsMax: 1 + random.int(40),
     batchBytesMax: 4_096,
     checkpointBytes: random.chance(0.7) ? 500 + random.int(4_000) : 1 << 30,
+    checkpointSliceEntries: 1 + random.int(10),
     stateBytesMax: random.chance(0.5) ? 2_000 + random.int(10_000) : 1 << 30,
     relayBytesMax: 1_000 + random.int(20_000),
   };

@@ -75,7 +75,12 @@ async function play(seed: number): Promise<void> {
   await setup.client().ensureStream({ name: 'in_bundles', subjects: ['in.bundles'] });
   const limits = {
     ...{ batchRecordsMax: 1 + random.int(60), batchBytesMax: 4_096, relayBytesMax: 8_000 },
-    ...{ commitBytesMax: 1 << 20, checkpointBytes: 1_000 + random.int(4_000), stateBytesMax: 1 << 20 },
+    ...{
+      commitBytesMax: 1 << 20,
+      checkpointBytes: 1_000 + random.int(4_000),
+      checkpointSliceEntries: 1 + random.int(10),
+      stateBytesMax: 1 << 20,
+    },
   };
   const plan = await planOrThrow(refused, setup.client());
   const cluster = new Cluster({ seed, plan, limits, messageBytesMax: 5_000 + random.int(4_000) });

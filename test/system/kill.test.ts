@@ -19,7 +19,13 @@ import { pause, Scene } from './scene.ts';
 
 const SEED = Number(process.env.SYSTEM_SEED ?? 1);
 const LIVES = 20;
-const LIMITS = { checkpointBytes: 12_000, stateBytesMax: 40_000, batchRecordsMax: 64, commitBytesMax: 16_000 };
+const LIMITS = {
+  checkpointBytes: 12_000,
+  checkpointSliceEntries: 20,
+  stateBytesMax: 40_000,
+  batchRecordsMax: 64,
+  commitBytesMax: 16_000,
+};
 
 let scene: Scene;
 before(async () => {

@@ -159,7 +159,11 @@ describe('a checkpoint', () => {
     table.set(0, 'a', 1);
     state.takeDelta();
     const begin = (commitBytes: number) =>
-      checkpoints.begin({ state, commitBytes, checkpointBytes: 10, stateBytesMax: 1 << 30 });
+      checkpoints.begin({
+        state,
+        commitBytes,
+        limits: { checkpointBytes: 10, checkpointSliceEntries: 1, stateBytesMax: 1 << 30 },
+      });
     assert.equal(begin(9), null);
     assert.notEqual(begin(1), null);
     assert.equal(begin(1_000), null);

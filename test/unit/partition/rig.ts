@@ -92,8 +92,7 @@ export class Life {
     const taken = checkpoints.begin({
       state,
       commitBytes: delta?.length ?? 0,
-      checkpointBytes,
-      stateBytesMax: 1 << 30,
+      limits: { checkpointBytes, checkpointSliceEntries: 1 << 30, stateBytesMax: 1 << 30 },
     });
     if (options.checkpoint) assert.notEqual(taken, null, 'a checkpoint could be taken');
     const snapshot = checkpoints.announce(relayedThrough);

@@ -25,9 +25,10 @@ export function commit({ state }: Held): Uint8Array | null {
 
 export async function checkpoint({ state }: Held, store: GatedStore): Promise<readonly Uint8Array[]> {
   const { writes, segments } = state.checkpoint();
+  const encoded = [...segments()];
   await store.write(writes);
   state.checkpointLanded();
-  return segments;
+  return encoded;
 }
 
 /** Everything is in the store and nothing in memory. */

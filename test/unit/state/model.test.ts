@@ -155,7 +155,7 @@ class Owner {
     const { writes, segments } = this.state.checkpoint();
     this.pointer = this.journal.length;
     const run = ++this.#runs;
-    for (const bytes of segments) this.snapshot.push({ bytes, run });
+    for (const bytes of segments()) this.snapshot.push({ bytes, run });
     await this.merge();
     this.store.hold('writes');
     this.#writing = this.store.write([

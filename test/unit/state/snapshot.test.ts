@@ -67,10 +67,10 @@ describe('segments', () => {
   });
 
   test('nothing needs no segment, and much is split in order', () => {
-    assert.deepEqual(encodeSegments([]), []);
+    assert.deepEqual([...encodeSegments([])], []);
     const writes = Array.from({ length: 300 }, (_, i) => put(0, `k${i}`, Buffer.alloc(50_000, i)));
     writes.push(put(1, 'huge', Buffer.alloc(SEGMENT_BYTES_MAX + 1)), put(1, 'small', ''));
-    const segments = encodeSegments(writes);
+    const segments = [...encodeSegments(writes)];
     assert.ok(segments.length >= 5);
     assert.equal(segments.filter(segment => segment.length > SEGMENT_BYTES_MAX).length, 1);
     assert.deepEqual(segments.flatMap(decodeSegment), writes);
@@ -92,7 +92,10 @@ describe('merging', () => {
     const segments = fc.array(fc.array(write, { minLength: 1 }), { maxLength: 6 });
     await fc.assert(
       fc.asyncProperty(segments, segments, async (older, newer) => {
-        const [base, tail] = [older, newer].map(all => all.flatMap(encodeSegments)) as [Uint8Array[], Uint8Array[]];
+        const [base, tail] = [older, newer].map(all => all.flatMap(writes => [...encodeSegments(writes)])) as [
+          Uint8Array[],
+          Uint8Array[],
+        ];
         const content = await contentOf([...base, ...tail]);
         const whole = await merged([...base, ...tail], true);
         assert.deepEqual(await contentOf(whole), content);
