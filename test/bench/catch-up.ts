@@ -31,7 +31,7 @@ export function watchFirstRead(connection: NatsConnection, streams: readonly str
       unreadMs = askedMs;
       await pause(LOOK_MS);
     }
-    throw new Error('rows came out, but nobody was seen to read the input');
+    throw new Error('nobody was seen to read the input');
   };
   const first = watch();
   first.catch(() => 'told to whoever stops it; a run that fails before has another reason');

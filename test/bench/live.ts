@@ -12,6 +12,8 @@ export interface Live {
   readonly eventsPerSecond: number;
   /** How long it is measured, after the warm-up; 0: not at all. */
   readonly seconds: number;
+  /** Default 5. */
+  readonly warmUpSeconds?: number;
 }
 
 export interface LatencyResult {
@@ -22,7 +24,6 @@ export interface LatencyResult {
 
 export const NO_LATENCY: LatencyResult = { p50Ms: null, p99Ms: null, maxMs: null };
 
-const WARM_UP_SECONDS = 5;
 /** When the last event has been stored, its row may be under way for so long. */
 const TAIL_MS = 1_000;
 
@@ -32,9 +33,10 @@ export async function measureLive(
   options: { query: Query; shape: Shape; live: Live; output: { stream: string; subject: string } },
 ): Promise<LatencyResult> {
   const { query, shape, live, output } = options;
+  const { warmUpSeconds = 5 } = live;
   const { connection } = scene;
   const latencies = new Latencies();
-  const fromMs = Date.now() + WARM_UP_SECONDS * 1_000;
+  const fromMs = Date.now() + warmUpSeconds * 1_000;
   const subscription = await subscribe(connection, {
     ...output,
     from: (await lastSequenceOf(connection, output.stream)) + 1,
@@ -43,7 +45,7 @@ export async function measureLive(
       if (dateTime >= fromMs) latencies.add(clockMs() - dateTime);
     },
   });
-  await sendLive(connection, { query, shape, ...live, seconds: live.seconds + WARM_UP_SECONDS });
+  await sendLive(connection, { query, shape, ...live, seconds: live.seconds + warmUpSeconds });
   await pause(TAIL_MS);
   await subscription.stop();
   if (latencies.count === 0) return NO_LATENCY;

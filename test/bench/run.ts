@@ -85,11 +85,11 @@ export async function runQuery(options: RunOptions): Promise<RunResult> {
       take: row => tally.add(JSON.parse(row) as Row),
       complete: () => tally.rows >= answer.rows,
     });
+    const correct = sameAnswer(tally.answer(), answer);
+    if (!correct) say(await scene.explain(query));
     const fromMs = await firstRead.stop();
     const cost = await usage.end({ fromMs, toMs: Math.max(lastStoredMs, fromMs), eventsRead });
 
-    const correct = sameAnswer(tally.answer(), answer);
-    if (!correct) say(await scene.explain(query));
     if (raw) say('measuring the raw limit');
     const limit = raw && stream !== null ? await measureRawLimit(scene, { inputs, output: stream, eventsRead }) : null;
     return {

@@ -48,10 +48,10 @@ export async function measureState(options: StateOptions): Promise<StateResult> 
     const firstRead = watchFirstRead(connection, [KEYS.stream]);
     await scene.deploy(KEYS.file);
     const { seen, lastStoredMs, stream } = await awaitKeys(scene, keys);
-    const fromMs = await firstRead.stop();
-    const fill = await filling.end({ fromMs, toMs: Math.max(fromMs, lastStoredMs), eventsRead: keys });
     const once = stream !== null && sameAnswer(seen, answerOfKeys(keys));
     if (!once) say(await scene.explain(KEYS.pipeline));
+    const fromMs = await firstRead.stop();
+    const fill = await filling.end({ fromMs, toMs: Math.max(fromMs, lastStoredMs), eventsRead: keys });
 
     say('repeating a tenth');
     const lastSeq = stream === null ? 0 : await lastSequenceOf(connection, stream);
