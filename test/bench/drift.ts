@@ -1,7 +1,8 @@
 /**
- * Whether memory grows: a straight line through the samples after the warm-up, which is their first third. Flat means that
- * along the line it has grown by no more than a tenth of its mean, or by 16 MB if that is more: a garbage collector's
- * breathing and a heap that fills up once stay below, a leak that would fill a machine within a day of such runs does not.
+ * Whether memory grows: a straight line through the samples after the warm-up, which is their first third and at least
+ * four minutes: streams and caches must be full before anything can be told. Flat means that along the line it has grown by
+ * no more than a tenth of its mean, or by 16 MB if that is more. A garbage collector's breathing stays below that; of leaks,
+ * a quarter of an hour shows those of some 3 MB a minute and more, a longer soak smaller ones.
  */
 export interface MemorySample {
   /** Since the beginning, ms. */
@@ -20,6 +21,7 @@ export interface Drift {
 }
 
 const WARM_UP_SHARE = 1 / 3;
+const WARM_UP_MS = 240_000;
 const SAMPLES_MIN = 6;
 const TOLERANCE_SHARE = 0.1;
 const TOLERANCE_BYTES = 16 * 2 ** 20;
@@ -27,7 +29,8 @@ const TOLERANCE_BYTES = 16 * 2 ** 20;
 /** @param samples in order of time. */
 export function driftOf(samples: readonly MemorySample[]): Drift {
   const lastMs = samples.at(-1)?.atMs ?? 0;
-  const fitted = samples.filter(({ atMs }) => atMs >= lastMs * WARM_UP_SHARE);
+  const warmMs = Math.max(lastMs * WARM_UP_SHARE, WARM_UP_MS);
+  const fitted = samples.filter(({ atMs }) => atMs >= warmMs);
   const n = Math.max(fitted.length, 1);
   const meanMs = fitted.reduce((sum, { atMs }) => sum + atMs, 0) / n;
   const meanBytes = fitted.reduce((sum, { bytes }) => sum + bytes, 0) / n;

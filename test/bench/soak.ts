@@ -17,8 +17,8 @@ Examples:
   npm run soak -- --minutes 60 --rate 10000
 
 Options:
-  --minutes N   how long; a third of it is warm-up  (default 15)
-  --rate N      readings a second                   (default 5000)
+  --minutes N   how long; a third of it, and at least four, are warm-up  (default 15)
+  --rate N      readings a second                                      (default 5000)
   --json        the verdict as JSON on the last line
   --help        this
 `;
@@ -73,7 +73,7 @@ if (values.help) {
 }
 
 function describe({ verdict, meanBytes, grownBytes, bytesAnHour }: Drift): string {
-  if (verdict === 'short') return `${VERDICTS.short}: ${megabytes(meanBytes)} MB on average`;
+  if (verdict === 'short') return VERDICTS.short;
   const rate = `${signed(grownBytes)} MB after the warm-up, ${signed(bytesAnHour)} MB an hour`;
   return `${VERDICTS[verdict]}: ${megabytes(meanBytes)} MB on average, ${rate}`;
 }

@@ -35,5 +35,7 @@ describe('memory', () => {
   test('of few samples tells nothing', () => {
     assert.equal(driftOf([]).verdict, 'short');
     assert.equal(driftOf(samples(8, i => 100 + i * 100)).verdict, 'short');
+    assert.equal(driftOf(samples(29, i => 100 + i * 100)).verdict, 'short');
+    assert.equal(driftOf(samples(30, i => 100 + i * 100)).verdict, 'grows');
   });
 });
