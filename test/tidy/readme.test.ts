@@ -19,6 +19,10 @@ const INSTEAD: Readonly<Record<string, { readonly run: string; readonly why: str
     run: 'npm run demo -- --flights 300 --crash --help',
     why: 'the tests of the demo run it',
   },
+  'npm run bench -- --shape framed --events 1000000 --out results.json': {
+    run: 'npm run bench -- --query q0 --shape framed --events 20000 --live-seconds 0 --out results.json',
+    why: 'it takes minutes',
+  },
   'npm run bench': {
     run: 'npm run bench -- --query q0 --events 20000 --live-seconds 0',
     why: 'it takes most of an hour',
