@@ -23,10 +23,6 @@ const INSTEAD: Readonly<Record<string, { readonly run: string; readonly why: str
     run: 'npm run bench -- --query q0 --shape framed --events 20000 --live-seconds 0 --out results.json',
     why: 'it takes minutes',
   },
-  'npm run bench': {
-    run: 'npm run bench -- --query q0 --events 20000 --live-seconds 0',
-    why: 'it takes most of an hour',
-  },
   'npm run bench -- --query q5,q11 --shape framed --events 200000': {
     run: 'npm run bench -- --query q5,q11 --shape framed --events 20000',
     why: 'it takes a while',
