@@ -18,12 +18,6 @@ const LOOK_MS = 250;
 /** How often what is no user code may seem stuck longer than user code: a disk or a debugger is slow, not endless. */
 const PATIENCE = 6;
 
-/**
- * Room for what lives as long as a batch: V8's own choice copies records that are about to die. Joins gain most.
- * Three of its semi-spaces, MiB.
- */
-const YOUNG_MIB = 48;
-
 /** What a thread is given. */
 export interface ThreadData<T> {
   readonly options: T;
@@ -85,10 +79,7 @@ class ThreadRun {
   constructor(options: SuperviseOptions<unknown>, suspects: readonly Suspect[]) {
     const { launcher, observer, stuckMs } = options;
     const data: ThreadData<unknown> = { options: options.options, memory: this.#memory, suspects };
-    this.#thread = new Thread(packageFile(`cmd/${launcher}`), {
-      workerData: data,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
-    });
+    this.#thread = new Thread(packageFile(`cmd/${launcher}`), { workerData: data });
     let code = 1;
     let refusal: MillraceError | null = null;
     this.#thread.on('message', (message: ThreadMessage) => {
