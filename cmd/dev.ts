@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { mkdir, realpath } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
+import { bareHost, splitAddress } from '../lib/base/address.ts';
 import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../lib/base/errors.ts';
 import { AdminClient } from '../lib/control/client.ts';
@@ -216,13 +217,11 @@ function makeScreen(title: string): Screen {
 }
 
 function isFree(address: string): Promise<boolean> {
-  const at = address.lastIndexOf(':');
+  const [host, port] = splitAddress(address);
   return new Promise(resolve => {
     const server = createServer();
     server.once('error', () => resolve(false));
-    server.listen({ host: address.slice(0, at), port: Number(address.slice(at + 1)) }, () =>
-      server.close(() => resolve(true)),
-    );
+    server.listen({ host: bareHost(host), port }, () => server.close(() => resolve(true)));
   });
 }
 

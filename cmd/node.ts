@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { splitAddress } from '../lib/base/address.ts';
 import { systemClock } from '../lib/base/clock.ts';
 import { MillraceError } from '../lib/base/errors.ts';
 import { VERSION } from '../lib/base/package.ts';
@@ -204,11 +205,6 @@ function linkEvent(status: LinkStatus): Event {
     case 'closed':
       return { event: 'nats.closed', level: 'error', message: status.cause ? String(status.cause) : null };
   }
-}
-
-function splitAddress(address: string): [host: string, port: number] {
-  const at = address.lastIndexOf(':');
-  return [address.slice(0, at), Number(address.slice(at + 1))];
 }
 
 /** A NATS URL may hold a password. */

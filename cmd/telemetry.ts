@@ -5,6 +5,7 @@
  * Alive means that the event loop turns (or nobody would answer) and no invariant is broken; nothing that a restart could
  * not mend makes it dead, least of all a broker that is away.
  */
+import { bareHost, splitAddress } from '../lib/base/address.ts';
 import { isMillraceError, MillraceError } from '../lib/base/errors.ts';
 import { VERSION } from '../lib/base/package.ts';
 import type { Event, Observer } from '../lib/observe/events.ts';
@@ -52,11 +53,10 @@ export class Telemetry implements Observer {
     if (where === 'off') return new Telemetry(null, tracing);
     const metrics = new Metrics({ version: VERSION, processMetrics: true });
     const telemetry = new Telemetry(metrics, tracing);
-    const at = where.address.lastIndexOf(':');
-    const host = where.address.slice(0, at);
+    const [host, port] = splitAddress(where.address);
     const listen = async (port: number) => {
       const server = new ObserveServer({
-        host: host.replace(/^\[(.*)\]$/, '$1'),
+        host: bareHost(host),
         port,
         metrics: async () => ({ type: metrics.contentType, text: await metrics.text() }),
         live: () => telemetry.#live(),
@@ -66,7 +66,7 @@ export class Telemetry implements Observer {
       telemetry.#server = server;
     };
     try {
-      await listen(Number(where.address.slice(at + 1)));
+      await listen(port);
     } catch (error) {
       if (!where.orAnyPort || !isMillraceError(error, 'INVALID_ARGUMENT')) throw error;
       await listen(0);

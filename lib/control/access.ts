@@ -6,6 +6,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { ServerCredentials, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import { bareHost, splitAddress } from '../base/address.ts';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import type { ClientOptions } from './channel.ts';
@@ -49,7 +50,7 @@ export function checkAccess(listen: string, { tls, token, insecure = false }: Ac
 }
 
 function isLoopback(listen: string): boolean {
-  const host = listen.slice(0, listen.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
+  const host = bareHost(splitAddress(listen)[0]);
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
