@@ -83,7 +83,7 @@ export interface ReadOptions {
    * `from` of 1 or less means the beginning, wherever that is now.
    */
   readonly gaps?: 'refuse' | 'allow';
-  /** How much may wait, untaken, in memory. Default 8 MiB. */
+  /** How much may wait, untaken, in memory. Default 2 MiB. */
   readonly bufferBytesMax?: number;
 }
 
