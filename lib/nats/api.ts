@@ -58,7 +58,7 @@ export async function askOrThrow<T>(link: NatsLink, topic: string, question?: un
 function askOnce(link: NatsLink, subject: string, data: Uint8Array): Promise<Uint8Array | NoAnswer> {
   return new Promise(resolve => {
     const waiter: Waiter = { answer: (_, answer) => resolve(answer), noAnswer: (_, why) => resolve(why) };
-    link.inbox.send({ subject, data, headers: null }, waiter, 0);
+    link.inbox.send({ subject, data, lines: '' }, waiter, 0);
   });
 }
 

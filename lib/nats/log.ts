@@ -18,8 +18,8 @@ import type {
 import { ask, askOrThrow } from './api.ts';
 import { appendAll } from './append-all.ts';
 import type { NatsLink } from './connection.ts';
-import { encodeHeaders, headerLines, textOf } from './headers.ts';
-import type { NoAnswer, Outgoing, Waiter } from './inbox.ts';
+import { headerLines, textOf } from './headers.ts';
+import type { NoAnswer, Waiter } from './inbox.ts';
 import { NatsReader } from './reader.ts';
 import {
   type ApiFailure,
@@ -32,8 +32,11 @@ import {
 } from './refusal.ts';
 import { storedMessageOf, streamConfigOf, streamInfoOf, type WireMessage, type WireStreamInfo } from './streams.ts';
 import { countsOf } from './subject-map.ts';
+import { type Outgoing, sizeOf } from './wire-writer.ts';
 
 const BATCH_MESSAGES_MAX = 1_000;
+/** More than headers have beside their lines. */
+const HEAD_BYTES = 64;
 
 /** The answer to a publish. */
 interface Ack {
@@ -73,12 +76,9 @@ export class NatsLog implements Log {
     checkBatch(messages);
     const id = nuid.next();
     const last = messages.length - 1;
-    const outgoing = messages.map((message, i) =>
-      this.#outgoing(
-        message,
-        `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${i + 1}\r\n${i === last ? 'Nats-Batch-Commit: 1\r\n' : ''}`,
-      ),
-    );
+    const start = `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: `;
+    const outgoing = (i: number): Outgoing =>
+      this.#outgoing(messages[i]!, `${start}${i + 1}\r\n${i === last ? 'Nats-Batch-Commit: 1\r\n' : ''}`);
     const outcome = await new Promise<Uint8Array | NoAnswer>(resolve => {
       const waiter: Waiter = {
         answer: (i, data) => {
@@ -88,10 +88,7 @@ export class NatsLog implements Log {
           if (i === last || why.kind === 'refused') resolve(why);
         },
       };
-      for (let i = 0; i <= last; i++) {
-        if (i === 0 || i === last) this.#link.inbox.send(outgoing[i]!, waiter, i);
-        else this.#link.inbox.post(outgoing[i]!);
-      }
+      this.#link.inbox.sendTogether(messages.length, outgoing, waiter);
     });
     const judged = await this.#judge(outcome, messages[0]!.subject);
     if (judged.kind === 'unsure') {
@@ -113,7 +110,7 @@ export class NatsLog implements Log {
       send: (index, waiter) => {
         const outgoing = this.#outgoing(messages[index]!, '');
         this.#link.inbox.send(outgoing, waiter, index);
-        return outgoing.data.length + (outgoing.headers?.length ?? 0);
+        return outgoing.data.length + outgoing.lines.length;
       },
       landed: (index, answer) => {
         const judged = judgeAck(answer, messages[index]!.subject);
@@ -209,15 +206,18 @@ export class NatsLog implements Log {
       headers === undefined && expect === undefined
         ? extraLines
         : extraLines + (expect === undefined ? '' : `${EXPECT_HEADER}: ${expect}\r\n`) + headerLines(headers);
-    const encoded = lines === '' ? null : encodeHeaders(lines);
-    const bytes = data.length + (encoded?.length ?? 0);
-    if (bytes > this.messageBytesMax) {
-      throw new MillraceError(
-        'MESSAGE_TOO_LARGE',
-        `a message of ${bytes} bytes for ${subject}, but the server takes ${this.messageBytesMax}: raise max_payload`,
-      );
+    const outgoing = { subject, data, lines };
+    // Counted only where it could be too much: a character is three bytes at most.
+    if (data.length + 3 * lines.length + HEAD_BYTES > this.messageBytesMax) {
+      const bytes = sizeOf(outgoing);
+      if (bytes > this.messageBytesMax) {
+        throw new MillraceError(
+          'MESSAGE_TOO_LARGE',
+          `a message of ${bytes} bytes for ${subject}, but the server takes ${this.messageBytesMax}: raise max_payload`,
+        );
+      }
     }
-    return { subject, data, headers: encoded };
+    return outgoing;
   }
 
   async #judge(outcome: Uint8Array | NoAnswer, subject: string): Promise<Append> {
