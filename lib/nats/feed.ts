@@ -15,6 +15,7 @@ import { Delivery, NatsMessage, SubjectText } from './message.ts';
 import type { ApiFailure } from './refusal.ts';
 import type { Ear } from './wire.ts';
 import type { Frame, Receiver } from './wire-reader.ts';
+import { NOTHING } from './wire-writer.ts';
 
 export interface FeedEvents {
   /** `pending`: matching messages in the stream beyond this one. */
@@ -41,8 +42,6 @@ const HEARTBEAT_MS = 2_500;
 /** Two heartbeats and some. */
 const SILENCE_MS = 6_000;
 const PULL_MESSAGES = 10_000;
-
-const NOTHING = new Uint8Array(0);
 
 const HEARTBEAT = 100;
 const NO_MESSAGES = 404;
@@ -126,7 +125,8 @@ export class Feed implements Receiver {
       idle_heartbeat: HEARTBEAT_MS * NANOS_PER_MS,
     });
     const data = Buffer.from(request);
-    this.#link.wire.publish({ subject: this.#pullSubject, data, lines: '' }, `${this.#inbox}.${++this.#pulls}`);
+    const outgoing = { subject: this.#pullSubject, data, lines: '', commonLines: NOTHING };
+    this.#link.wire.publish(outgoing, `${this.#inbox}.${++this.#pulls}`);
   }
 
   /** Called about once a second: notices silence, and a request that was not permitted (nothing answers it). */
@@ -146,7 +146,7 @@ export class Feed implements Receiver {
     this.#ear.stop();
     // Not waited for: an abandoned consumer goes by itself after a while.
     const subject = `$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#consumer}`;
-    this.#link.wire.publish({ subject, data: NOTHING, lines: '' }, '');
+    this.#link.wire.publish({ subject, data: NOTHING, lines: '', commonLines: NOTHING }, '');
   }
 
   receive(frame: Frame): void {

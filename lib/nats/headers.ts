@@ -15,6 +15,25 @@ export function headerLines(headers: Headers | undefined): string {
   return lines;
 }
 
+/**
+ * Encoded lines that many messages have in common, with what is the same for each of them before: remembered for as long
+ * as neighbours bring the same.
+ */
+export class CommonLines {
+  #before = '';
+  #headers: Headers | undefined = undefined;
+  #lines: Uint8Array = new Uint8Array(0);
+
+  of(before: string, headers: Headers | undefined): Uint8Array {
+    if (headers !== this.#headers || before !== this.#before) {
+      this.#before = before;
+      this.#headers = headers;
+      this.#lines = Buffer.from(before + headerLines(headers));
+    }
+    return this.#lines;
+  }
+}
+
 /** The headers of a stored message; of a name given twice the first value counts, as it does for the server. */
 export function decodeHeaders(block: Uint8Array): Headers | null {
   const text = textOf(block);

@@ -18,7 +18,7 @@ import type {
 import { ask, askOrThrow } from './api.ts';
 import { appendAll } from './append-all.ts';
 import type { NatsLink } from './connection.ts';
-import { headerLines, textOf } from './headers.ts';
+import { CommonLines, headerLines, textOf } from './headers.ts';
 import type { NoAnswer, Waiter } from './inbox.ts';
 import { NatsReader } from './reader.ts';
 import {
@@ -47,6 +47,7 @@ interface Ack {
 export class NatsLog implements Log {
   readonly #link: NatsLink;
   readonly #replicas: number;
+  readonly #commonLines = new CommonLines();
 
   /** @param options.replicas of streams that are made here and do not say how many; default 1. */
   constructor(link: NatsLink, { replicas = 1 }: { readonly replicas?: number } = {}) {
@@ -59,7 +60,7 @@ export class NatsLog implements Log {
   }
 
   async append(message: NewMessage): Promise<Append> {
-    const outgoing = this.#outgoing(message, '');
+    const outgoing = this.#outgoing(message, { lines: '', commonLines: '' });
     const outcome = await new Promise<Uint8Array | NoAnswer>(resolve => {
       const waiter: Waiter = { answer: (_, data) => resolve(data), noAnswer: (_, why) => resolve(why) };
       this.#link.inbox.send(outgoing, waiter, 0);
@@ -76,9 +77,11 @@ export class NatsLog implements Log {
     checkBatch(messages);
     const id = nuid.next();
     const last = messages.length - 1;
-    const start = `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: `;
-    const outgoing = (i: number): Outgoing =>
-      this.#outgoing(messages[i]!, `${start}${i + 1}\r\n${i === last ? 'Nats-Batch-Commit: 1\r\n' : ''}`);
+    const commonLines = `Nats-Batch-Id: ${id}\r\n`;
+    const outgoing = (i: number): Outgoing => {
+      const lines = `Nats-Batch-Sequence: ${i + 1}\r\n${i === last ? 'Nats-Batch-Commit: 1\r\n' : ''}`;
+      return this.#outgoing(messages[i]!, { lines, commonLines });
+    };
     const outcome = await new Promise<Uint8Array | NoAnswer>(resolve => {
       const waiter: Waiter = {
         answer: (i, data) => {
@@ -108,9 +111,9 @@ export class NatsLog implements Log {
     return appendAll({
       messages,
       send: (index, waiter) => {
-        const outgoing = this.#outgoing(messages[index]!, '');
+        const outgoing = this.#outgoing(messages[index]!, { lines: '', commonLines: '' });
         this.#link.inbox.send(outgoing, waiter, index);
-        return outgoing.data.length + outgoing.lines.length;
+        return outgoing.data.length + outgoing.lines.length + outgoing.commonLines.length;
       },
       landed: (index, answer) => {
         const judged = judgeAck(answer, messages[index]!.subject);
@@ -200,20 +203,20 @@ export class NatsLog implements Log {
     throw errorOf(answer.error, topic);
   }
 
-  /** Throws MESSAGE_TOO_LARGE. */
-  #outgoing({ subject, data, headers, expect }: NewMessage, extraLines: string): Outgoing {
-    const lines =
-      headers === undefined && expect === undefined
-        ? extraLines
-        : extraLines + (expect === undefined ? '' : `${EXPECT_HEADER}: ${expect}\r\n`) + headerLines(headers);
-    const outgoing = { subject, data, lines };
+  /** With our own lines before the message's. Throws MESSAGE_TOO_LARGE. */
+  #outgoing(message: NewMessage, own: { readonly lines: string; readonly commonLines: string }): Outgoing {
+    const { subject, data, headers, commonHeaders, expect } = message;
+    const fence = expect === undefined ? '' : `${EXPECT_HEADER}: ${expect}\r\n`;
+    const lines = own.lines + fence + headerLines(headers);
+    const outgoing = { subject, data, lines, commonLines: this.#commonLines.of(own.commonLines, commonHeaders) };
     // Counted only where it could be too much: a character is three bytes at most.
-    if (data.length + 3 * lines.length + HEAD_BYTES > this.messageBytesMax) {
+    const bytesMax = this.messageBytesMax;
+    if (data.length + 3 * lines.length + outgoing.commonLines.length + HEAD_BYTES > bytesMax) {
       const bytes = sizeOf(outgoing);
-      if (bytes > this.messageBytesMax) {
+      if (bytes > bytesMax) {
         throw new MillraceError(
           'MESSAGE_TOO_LARGE',
-          `a message of ${bytes} bytes for ${subject}, but the server takes ${this.messageBytesMax}: raise max_payload`,
+          `a message of ${bytes} bytes for ${subject}, but the server takes ${bytesMax}: raise max_payload`,
         );
       }
     }

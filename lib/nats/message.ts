@@ -72,7 +72,7 @@ const DOT = 46;
 const ZERO = 48;
 
 /**
- * What a delivery says of itself in its reply subject, read in place from the end:
+ * What the deliveries of one consumer say of themselves in their reply subjects, read in place from the end:
  * `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns since 1970>.<pending>`, or the longer form
  * `$JS.ACK.<domain>.<account>.<stream>.….<pending>.<random>`.
  */
@@ -82,13 +82,13 @@ export class Delivery {
   timeMs = 0;
   /** Matching messages that the stream holds beyond this one. */
   pending = 0;
+  /** All deliveries of a consumer have the form of its first; null: none has come. */
+  #isLong: boolean | null = null;
   #end = 0;
 
   read({ bytes, replyFrom, replyTo }: Frame): void {
-    let dots = 0;
-    for (let i = replyFrom; i < replyTo; i++) if (bytes[i] === DOT) dots++;
-    this.#end = replyTo;
-    if (dots > 10) this.#end = bytes.lastIndexOf(DOT, replyTo - 1);
+    this.#isLong ??= dotsIn(bytes, replyFrom, replyTo) > 10;
+    this.#end = this.#isLong ? bytes.lastIndexOf(DOT, replyTo - 1) : replyTo;
     this.pending = this.#number(bytes, 0);
     this.timeMs = this.#number(bytes, 6);
     this.consumerSeq = this.#number(bytes, 0);
@@ -99,9 +99,14 @@ export class Delivery {
   #number(bytes: Buffer, skip: number): number {
     let at = this.#end - 1 - skip;
     let value = 0;
-    // A reply is never a line's first word, so there is something before it that is no digit.
-    for (let unit = 1; bytes[at] !== DOT && at >= 0; at--, unit *= 10) value += (bytes[at]! - ZERO) * unit;
+    for (let unit = 1; at >= 0 && bytes[at] !== DOT; at--, unit *= 10) value += (bytes[at]! - ZERO) * unit;
     this.#end = at;
     return value;
   }
+}
+
+function dotsIn(bytes: Buffer, from: number, to: number): number {
+  let dots = 0;
+  for (let i = from; i < to; i++) if (bytes[i] === DOT) dots++;
+  return dots;
 }

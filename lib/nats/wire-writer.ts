@@ -10,7 +10,11 @@ export interface Outgoing {
   readonly data: Uint8Array;
   /** Lines of headers, each ended (`headers.ts`); empty: there are none. */
   readonly lines: string;
+  /** More of them, encoded: what many messages have in common. */
+  readonly commonLines: Uint8Array;
 }
+
+export const NOTHING = new Uint8Array(0);
 
 /** Room for some hundred small messages; what is written at a time is one message more at most. */
 const PIECE_BYTES = 128 * 1024;
@@ -35,22 +39,29 @@ export class WireWriter {
   }
 
   /** @param reply the subject for answers; empty: none are asked for. */
-  add({ subject, data, lines }: Outgoing, reply: string): void {
+  add({ subject, data, lines, commonLines }: Outgoing, reply: string): void {
     const size = data.length;
+    const common = commonLines.length;
     const to = reply === '' ? subject : `${subject} ${reply}`;
     // Nearly everything is ASCII; only of what turns out not to be are the bytes counted apart.
-    let head = lines === '' ? 0 : HEAD_EXTRA + lines.length;
+    let head = lines === '' && common === 0 ? 0 : HEAD_EXTRA + lines.length + common;
     let text = opening({ to, lines, head, size });
     let bytes = Buffer.byteLength(text);
     const isAscii = bytes === text.length;
     if (!isAscii && lines !== '') {
-      head = HEAD_EXTRA + Buffer.byteLength(lines);
+      head = HEAD_EXTRA + Buffer.byteLength(lines) + common;
       text = opening({ to, lines, head, size });
       bytes = Buffer.byteLength(text);
     }
-    let at = this.#room(bytes + size + 2);
+    let at = this.#room(bytes + common + size + 4);
     const piece = this.#piece;
     at += piece.write(text, at, isAscii ? 'latin1' : 'utf8');
+    if (head > 0) {
+      piece.set(commonLines, at);
+      at += common;
+      piece[at++] = CR;
+      piece[at++] = LF;
+    }
     piece.set(data, at);
     at += size;
     piece[at++] = CR;
@@ -81,12 +92,13 @@ export class WireWriter {
   }
 }
 
-/** All of a message that is before its payload. */
+/** All of a message that is before its payload, but for common lines and the empty one. */
 function opening({ to, lines, head, size }: { to: string; lines: string; head: number; size: number }): string {
-  return lines === '' ? `PUB ${to} ${size}\r\n` : `HPUB ${to} ${head} ${head + size}\r\n${FIRST_LINE}${lines}\r\n`;
+  return head === 0 ? `PUB ${to} ${size}\r\n` : `HPUB ${to} ${head} ${head + size}\r\n${FIRST_LINE}${lines}`;
 }
 
 /** What a message counts for in the server's limit: payload and headers. */
-export function sizeOf({ data, lines }: Outgoing): number {
-  return data.length + (lines === '' ? 0 : HEAD_EXTRA + Buffer.byteLength(lines));
+export function sizeOf({ data, lines, commonLines }: Outgoing): number {
+  const bytes = Buffer.byteLength(lines) + commonLines.length;
+  return data.length + (bytes === 0 ? 0 : HEAD_EXTRA + bytes);
 }
