@@ -34,10 +34,6 @@ export class WireWriter {
   #from = 0;
   #at = 0;
 
-  get isEmpty(): boolean {
-    return this.messages === 0;
-  }
-
   /** @param reply the subject for answers; empty: none are asked for. */
   add({ subject, data, lines, commonLines }: Outgoing, reply: string): void {
     const size = data.length;
