@@ -7,8 +7,8 @@ import { decodeHeaders, textOf } from './headers.ts';
 import type { Frame } from './wire-reader.ts';
 
 /**
- * Data is cut out and headers are decoded when somebody looks, which most do once: a view costs as much as all the rest
- * of a message, and one that waits in a buffer has to be moved by every collection of garbage.
+ * Data is cut out and headers are decoded when somebody looks: a view is larger than all the rest of a message, and one
+ * that waits in a buffer has to be moved by every collection of garbage.
  */
 export class NatsMessage implements StoredMessage {
   readonly subject: string;
@@ -18,6 +18,7 @@ export class NatsMessage implements StoredMessage {
   readonly size: number;
   readonly #bytes: Buffer;
   readonly #dataFrom: number;
+  #data: Uint8Array | null = null;
   /** -1: there is none, or it has been decoded. */
   #headFrom: number;
   #headers: Headers | null = null;
@@ -33,7 +34,9 @@ export class NatsMessage implements StoredMessage {
   }
 
   get data(): Uint8Array {
-    return this.#bytes.subarray(this.#dataFrom, this.#dataFrom + this.size);
+    // One object, as others compare it to know whether bytes are still the message's own.
+    this.#data ??= this.#bytes.subarray(this.#dataFrom, this.#dataFrom + this.size);
+    return this.#data;
   }
 
   get headers(): Headers | null {

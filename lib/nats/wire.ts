@@ -69,7 +69,10 @@ export class Wire {
   /** Subscribes for as long as the client lives, across connections. `onError`: the server has refused it. */
   subscribe(subject: string, receiver: Receiver, onError: (error: Error) => void): Ear {
     const subscription = this.#client.subscribe(subject, {
-      callback: error => onError(error ?? strange('its parser was given our messages')),
+      callback: error => {
+        this.#receivers.delete(subscription.getID());
+        onError(error ?? strange('its parser was given our messages'));
+      },
     });
     this.#receivers.set(subscription.getID(), receiver);
     return new Ear(this.#client, this.#receivers, subscription);

@@ -72,6 +72,7 @@ describe('a feed', () => {
     const [{ subject, seq, timeMs, data, headers } = assert.fail()] = messages;
     assert.deepEqual([subject, seq, timeMs, headers], ['s.a', 907_199_254_740, 1_795_370_037_891, null]);
     assert.equal(Buffer.from(data).toString(), 'data 907199254740');
+    assert.equal(messages[0]?.data, data, 'the same object, however often it is looked at');
     assert.deepEqual(events, ['907199254740 pending 12345']);
   });
 
