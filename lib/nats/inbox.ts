@@ -120,8 +120,8 @@ export class Inbox implements Receiver {
     return true;
   }
 
-  #await(token: number, asked: Asked): void {
-    this.#waiting.set(token, { ...asked, deadline: performance.now() + this.#answerMs });
+  #await(token: number, { waiter, tag, subject }: Asked): void {
+    this.#waiting.set(token, { waiter, tag, subject, deadline: performance.now() + this.#answerMs });
   }
 
   connected(): void {
