@@ -61,6 +61,8 @@ const H = 104;
 const M = 109;
 const S = 115;
 const WORDS_MAX = 5;
+const FOUR_ABOVE_BLANK = 0x21212121;
+const FOUR_HIGH_BITS = 0x80808080;
 
 export class WireReader {
   /** Messages that went to receivers, and the bytes of their payloads and headers. */
@@ -71,6 +73,8 @@ export class WireReader {
   readonly #frame = new Frame();
   /** Where the words of a message's first line begin and end. */
   readonly #words = new Int32Array(2 * WORDS_MAX);
+  /** Of the bytes that are looked at. */
+  #view: DataView = new DataView(new ArrayBuffer(0));
   /** An operation that has come in part: so many bytes of it. */
   #held: Buffer | null = null;
   #heldBytes = 0;
@@ -133,6 +137,7 @@ export class WireReader {
 
   /** Hands over all whole operations. Returns where the first incomplete one begins. */
   #scan(bytes: Buffer, from: number): number {
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     let at = from;
     while (at < bytes.length) {
       const first = bytes[at]! | SMALL;
@@ -158,6 +163,7 @@ export class WireReader {
   #message(bytes: Buffer, from: number): number {
     this.#needs = 0;
     const words = this.#words;
+    const view = this.#view;
     const hasHead = (bytes[from]! | SMALL) === H;
     const length = bytes.length;
     let at = from + (hasHead ? 4 : 3);
@@ -173,6 +179,12 @@ export class WireReader {
       }
       if (count === WORDS_MAX) return this.#malformed(bytes, from);
       words[2 * count] = at;
+      // Four bytes at a time while none of them is a blank or below.
+      while (at + 4 < length) {
+        const four = view.getInt32(at + 1);
+        if (((four - FOUR_ABOVE_BLANK) & ~four & FOUR_HIGH_BITS) !== 0) break;
+        at += 4;
+      }
       do {
         if (++at === length) return -1;
         byte = bytes[at]!;

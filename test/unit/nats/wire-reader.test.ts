@@ -56,7 +56,7 @@ const payload = fc.oneof(
 const anyMessage = fc
   .record({
     sid: fc.integer({ min: 1, max: 4 }),
-    name: fc.constantFrom('a', 'orders.eu', 'a.rather.long.subject.of.several.words'),
+    name: fc.constantFrom('a', 'orders.eu', 'größe.世界', 'a\u0001.b', 'a.rather.long.subject.of.several.words'),
     reply: fc.constantFrom('', '_INBOX.x.1', '$JS.ACK.S.c.1.7.7.1795370037891340485.0'),
     head: fc.constantFrom(undefined, 'NATS/1.0\r\n\r\n', 'NATS/1.0 408 Request Timeout\r\nA: b\r\n\r\n'),
     data: payload,
