@@ -6,15 +6,7 @@ import type { Log, NewMessage } from '../port/log.ts';
 import { traceHeaders } from '../record/trace.ts';
 import type { Outlet } from './chain-outlet.ts';
 import { OutgoingQueue } from './queue.ts';
-import {
-  contentType,
-  HEADER_ORIGIN,
-  HEADER_TASK,
-  joinRows,
-  originText,
-  type RowsItem,
-  type Sender,
-} from './rows-item.ts';
+import { CommonHeaders, HEADER_ORIGIN, joinRows, originText, type RowsItem, type Sender } from './rows-item.ts';
 import type { SinkSpec } from './sink-spec.ts';
 
 export interface LooseOptions {
@@ -28,11 +20,13 @@ export interface LooseOptions {
 export class LooseOutlet implements Outlet<RowsItem> {
   #options: LooseOptions;
   #queue = new OutgoingQueue<RowsItem>();
+  readonly #commonHeaders: CommonHeaders;
   #running = false;
   #stopped = false;
 
   constructor(options: LooseOptions) {
     this.#options = options;
+    this.#commonHeaders = new CommonHeaders(options);
   }
 
   get backlogBytes(): number {
@@ -68,10 +62,9 @@ export class LooseOutlet implements Outlet<RowsItem> {
       messages.push({
         subject: rows.subjects[rows.subjectOf[row]!]!,
         data: joinRows([{ item, from: row, to: row + 1 }], sink.format),
+        commonHeaders: this.#commonHeaders.of(1),
         headers: {
-          'Content-Type': contentType(sink, 1),
           'Nats-Msg-Id': `${sender.task}/${sink.name}/${commit}.${row}`,
-          [HEADER_TASK]: sender.task,
           ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }),
           ...traceHeaders(rows.traces?.[row] ?? null),
         },

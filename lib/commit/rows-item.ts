@@ -52,6 +52,21 @@ export function contentType(sink: Pick<SinkSpec, 'format'>, rows: number): strin
   return rows === 1 ? 'application/json' : 'application/x-ndjson';
 }
 
+/** The headers that all messages of so many rows have in common, for senders that send many. */
+export class CommonHeaders {
+  readonly #one: Headers;
+  readonly #many: Headers;
+
+  constructor({ sink, sender }: { sink: Pick<SinkSpec, 'format'>; sender: Sender }) {
+    this.#one = { 'Content-Type': contentType(sink, 1), [HEADER_TASK]: sender.task };
+    this.#many = { 'Content-Type': contentType(sink, 2), [HEADER_TASK]: sender.task };
+  }
+
+  of(rows: number): Headers {
+    return rows === 1 ? this.#one : this.#many;
+  }
+}
+
 export function headersFor(options: {
   sender: Sender;
   sink: Pick<SinkSpec, 'format'>;

@@ -12,27 +12,19 @@ import { backoffMs } from '../base/backoff.ts';
 import { type Clock, sleep } from '../base/clock.ts';
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
-import type { Log, NewMessage, StoredMessage } from '../port/log.ts';
+import type { Headers, Log, NewMessage, StoredMessage } from '../port/log.ts';
 import type { Progress } from '../record/frame.ts';
 import { firstTrace, traceHeaders } from '../record/trace.ts';
 import type { Outlet } from './chain-outlet.ts';
-import type { RowHeaders } from './outbox.ts';
 import { OutgoingQueue, parseProgress, progressText } from './queue.ts';
-import {
-  contentType,
-  HEADER_ORIGIN,
-  HEADER_TASK,
-  joinRows,
-  originText,
-  type RowsItem,
-  type Sender,
-} from './rows-item.ts';
+import { CommonHeaders, HEADER_ORIGIN, joinRows, originText, type RowsItem, type Sender } from './rows-item.ts';
 import type { SinkSpec } from './sink-spec.ts';
 
 const BATCH_MESSAGES_MAX = 1000;
 const BATCH_BYTES_MAX = 4 << 20;
 const RETRY_BASE_MS = 10;
 const RETRY_MAX_MS = 1000;
+const NONE: Headers = {};
 
 /** One task's part in a shared output stream. */
 export interface SharedSeat {
@@ -49,6 +41,7 @@ export interface SharedSeat {
 class Seat implements Outlet<RowsItem> {
   readonly options: SharedSeat;
   readonly queue = new OutgoingQueue<RowsItem>();
+  readonly commonHeaders: CommonHeaders;
   /** Sequence of the marker's last message; null: not read yet. */
   markerSeq: number | null = null;
   gone = false;
@@ -57,6 +50,7 @@ class Seat implements Outlet<RowsItem> {
 
   constructor(options: SharedSeat, wake: () => void, leave: (seat: Seat) => void) {
     this.options = options;
+    this.commonHeaders = new CommonHeaders(options);
     this.#wake = wake;
     this.#leave = leave;
   }
@@ -249,16 +243,15 @@ function takeFrom(
       const to = sink.frame === 'none' ? from + 1 : sameSubjectRun(rows, from, rowTo, budget.messageBytesMax / 2);
       const data = joinRows([{ item, from, to }], sink.format);
       const subject = rows.subjects[rows.subjectOf[from]!]!;
-      const own: RowHeaders = rows.headers?.[from] ?? {};
       const origin = originText(sender, rows.origins[from]!);
-      const headers = {
-        'Content-Type': contentType(sink, to - from),
-        [HEADER_TASK]: sender.task,
-        ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }),
-        ...traceHeaders(firstTrace(rows.traces, from, to)),
-        ...own,
-      };
-      messages.push({ subject, data, headers });
+      const trace = firstTrace(rows.traces, from, to);
+      let headers: Headers = origin === null ? NONE : { [HEADER_ORIGIN]: origin };
+      if (trace !== null) headers = { ...headers, ...traceHeaders(trace) };
+      const commonHeaders = seat.commonHeaders.of(to - from);
+      const own = rows.headers?.[from];
+      // A row's own headers may have any name.
+      if (own === undefined) messages.push({ subject, data, headers, commonHeaders });
+      else messages.push({ subject, data, headers: { ...commonHeaders, ...headers, ...own } });
       bytes += data.length + 128;
       through = { position: commit, row: to };
       from = to;

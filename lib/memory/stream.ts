@@ -66,7 +66,7 @@ export class MemoryStream {
     const { subject, expect } = message;
     this.expire(nowMs);
     if (expect !== undefined && expect !== this.lastSeqOf(subject)) return MOVED;
-    const id = message.headers?.[MESSAGE_ID_HEADER];
+    const id = message.headers?.[MESSAGE_ID_HEADER] ?? message.commonHeaders?.[MESSAGE_ID_HEADER];
     if (id !== undefined) {
       const before = this.#ids.get(id);
       if (before !== undefined && nowMs - before.timeMs < DEDUPE_MS) return { kind: 'landed', seq: before.seq };
@@ -148,14 +148,16 @@ export class MemoryStream {
     for (const watcher of this.watchers) watcher();
   }
 
-  #store({ subject, data, headers, expect }: NewMessage, timeMs: number, batch: Headers | null): number {
+  #store(message: NewMessage, timeMs: number, batch: Headers | null): number {
+    const { subject, data, headers, commonHeaders, expect } = message;
     const seq = this.lastSeq + 1;
     let stored: Record<string, string> | null = null;
-    if (headers !== undefined || expect !== undefined || batch !== null) {
+    if (headers !== undefined || commonHeaders !== undefined || expect !== undefined || batch !== null) {
       stored = Object.create(null) as Record<string, string>;
       Object.assign(stored, batch);
       if (expect !== undefined) stored[EXPECT_HEADER] = String(expect);
-      for (const name in headers) stored[name] = headerValue(headers[name]!);
+      const given = { ...commonHeaders, ...headers };
+      for (const name in given) stored[name] = headerValue(given[name]!);
     }
     this.#messages.push({ subject, seq, timeMs, headers: stored, data });
     const seqs = this.#bySubject.get(subject);

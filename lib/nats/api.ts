@@ -9,8 +9,8 @@ import type { NatsLink } from './connection.ts';
 import { textOf } from './headers.ts';
 import type { NoAnswer, Waiter } from './inbox.ts';
 import { type ApiFailure, errorOf, isMomentary } from './refusal.ts';
+import { NOTHING } from './wire-writer.ts';
 
-const NOTHING = new Uint8Array(0);
 const PATIENCE_MS = 20_000;
 const RETRY_BASE_MS = 50;
 const RETRY_MAX_MS = 1000;
@@ -58,7 +58,7 @@ export async function askOrThrow<T>(link: NatsLink, topic: string, question?: un
 function askOnce(link: NatsLink, subject: string, data: Uint8Array): Promise<Uint8Array | NoAnswer> {
   return new Promise(resolve => {
     const waiter: Waiter = { answer: (_, answer) => resolve(answer), noAnswer: (_, why) => resolve(why) };
-    link.inbox.send({ subject, data, headers: null }, waiter, 0);
+    link.inbox.send({ subject, data, lines: '', commonLines: NOTHING }, waiter, 0);
   });
 }
 

@@ -16,6 +16,7 @@ import {
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { checkVersion, explainFailure } from './diagnose.ts';
 import { Inbox, permissionText } from './inbox.ts';
+import { Wire } from './wire.ts';
 
 export interface NatsOptions {
   readonly servers: string | readonly string[];
@@ -67,16 +68,17 @@ export async function connectNats(options: NatsOptions): Promise<NatsLink> {
   }
   try {
     checkVersion(client.info?.version ?? '', client.getServer());
+    return new NatsLink(client, options);
   } catch (error) {
     await client.close();
     throw error;
   }
-  return new NatsLink(client, options);
 }
 
 export class NatsLink {
   /** For adapters in this folder; nobody else may see the client. */
   readonly client: NatsConnection;
+  readonly wire: Wire;
   readonly inbox: Inbox;
   #connected = true;
   /** Why the login was refused last, since the connection was lost. */
@@ -87,7 +89,8 @@ export class NatsLink {
   constructor(client: NatsConnection, options: Pick<NatsOptions, 'answerMs' | 'inboxPrefix'> = {}) {
     this.client = client;
     this.#payloadBytesMax = client.info?.max_payload ?? 1024 * 1024;
-    this.inbox = new Inbox(client, {
+    this.wire = new Wire(client);
+    this.inbox = new Inbox(this.wire, {
       answerMs: options.answerMs ?? ANSWER_MS,
       prefix: options.inboxPrefix ?? '_INBOX',
     });

@@ -5,14 +5,17 @@
  * One request at a time: its end is a message of the server's own, so the wait between two is a round trip every ten
  * thousand messages or half a buffer, and credit never has to be guessed from several overlapping requests.
  */
-import { createInbox, type Msg, nuid, type Subscription } from 'nats';
+import { createInbox, nuid } from 'nats';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { decodeHeaders, statusOf } from './headers.ts';
 import { permissionText } from './inbox.ts';
-import { Delivery, NatsMessage, partsOf, SubjectText } from './message.ts';
+import { Delivery, NatsMessage, SubjectText } from './message.ts';
 import type { ApiFailure } from './refusal.ts';
+import type { Ear } from './wire.ts';
+import type { Frame, Receiver } from './wire-reader.ts';
+import { NOTHING } from './wire-writer.ts';
 
 export interface FeedEvents {
   /** `pending`: matching messages in the stream beyond this one. */
@@ -71,13 +74,13 @@ export async function openFeed(
   return { feed: new Feed(link, consumer, options), pending: answer.num_pending ?? 0 };
 }
 
-export class Feed {
+export class Feed implements Receiver {
   readonly #link: NatsLink;
   readonly #consumer: string;
   readonly #stream: string;
   readonly #events: FeedEvents;
   readonly #inbox: string;
-  readonly #subscription: Subscription;
+  readonly #ear: Ear;
   readonly #delivery = new Delivery();
   readonly #subject = new SubjectText();
   #lastConsumerSeq = 0;
@@ -85,6 +88,8 @@ export class Feed {
   #pulls = 0;
   #delivered = 0;
   #heardAt = performance.now();
+  /** Since `check` looked: a look at the clock for each message would cost as much as the message. */
+  #heard = false;
   #ended = false;
 
   constructor(link: NatsLink, consumer: string, { stream, events }: FeedOptions) {
@@ -93,14 +98,9 @@ export class Feed {
     this.#stream = stream;
     this.#events = events;
     this.#inbox = createInbox(link.inbox.root);
-    this.#subscription = link.client.subscribe(`${this.#inbox}.*`, {
-      callback: (error, message) => {
-        if (error === null) this.#receive(message);
-        else {
-          const text = permissionText('subscription', `${link.inbox.root}.>`);
-          this.#break(messageOf(error), new MillraceError('BROKER_REFUSED', text, { cause: error }));
-        }
-      },
+    this.#ear = link.wire.subscribe(`${this.#inbox}.*`, this, cause => {
+      const text = permissionText('subscription', `${link.inbox.root}.>`);
+      this.#break(messageOf(cause), new MillraceError('BROKER_REFUSED', text, { cause }));
     });
   }
 
@@ -124,52 +124,47 @@ export class Feed {
       expires: PULL_MS * NANOS_PER_MS,
       idle_heartbeat: HEARTBEAT_MS * NANOS_PER_MS,
     });
-    if (this.#link.client.isClosed()) return;
-    this.#link.client.publish(this.#pullSubject, request, { reply: `${this.#inbox}.${++this.#pulls}` });
+    const data = Buffer.from(request);
+    const outgoing = { subject: this.#pullSubject, data, lines: '', commonLines: NOTHING };
+    this.#link.wire.publish(outgoing, `${this.#inbox}.${++this.#pulls}`);
   }
 
   /** Called about once a second: notices silence, and a request that was not permitted (nothing answers it). */
   check(): void {
     const refusal = this.#pulling ? this.#link.inbox.refusalOf(this.#pullSubject) : null;
     if (refusal !== null) this.#break(refusal.message, refusal);
-    if (this.#pulling && performance.now() - this.#heardAt > SILENCE_MS) this.#break('no heartbeat');
+    if (!this.#pulling) return;
+    const now = performance.now();
+    if (this.#heard) this.#heardAt = now;
+    this.#heard = false;
+    if (now - this.#heardAt > SILENCE_MS) this.#break('no heartbeat');
   }
 
   stop(): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#link.client.isClosed()) return;
-    this.#subscription.unsubscribe();
+    this.#ear.stop();
     // Not waited for: an abandoned consumer goes by itself after a while.
-    if (this.#link.connected) this.#link.client.publish(`$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#consumer}`);
+    const subject = `$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#consumer}`;
+    this.#link.wire.publish({ subject, data: NOTHING, lines: '', commonLines: NOTHING }, '');
   }
 
-  #receive(message: Msg): void {
+  receive(frame: Frame): void {
     if (this.#ended) return;
-    const { subject, reply, head, data } = partsOf(message);
-    this.#heardAt = performance.now();
-    if (reply.length === 0) {
-      if (head !== null) this.#control(head);
+    this.#heard = true;
+    if (!frame.hasReply) {
+      if (frame.hasHead) this.#control(frame.head);
       return;
     }
     const delivery = this.#delivery;
-    delivery.read(reply);
+    delivery.read(frame);
     if (delivery.consumerSeq !== this.#lastConsumerSeq + 1) {
       this.#break(`delivery ${delivery.consumerSeq} came after ${this.#lastConsumerSeq}`);
       return;
     }
     this.#lastConsumerSeq = delivery.consumerSeq;
     this.#delivered++;
-    this.#events.message(
-      new NatsMessage({
-        subject: this.#subject.of(subject),
-        seq: delivery.streamSeq,
-        timeMs: delivery.timeMs,
-        head,
-        data,
-      }),
-      delivery.pending,
-    );
+    this.#events.message(new NatsMessage(this.#subject.of(frame), delivery, frame), delivery.pending);
   }
 
   /** A message of the server's own about the open request. */

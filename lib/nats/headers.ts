@@ -2,7 +2,6 @@
  * Headers on the wire: `NATS/1.0 [code description]`, then `Name: value` lines, then an empty one; UTF-8. Written and
  * read here rather than by the client, whose header object costs several times as much as the message it comes with.
  */
-import type { MsgHdrs } from 'nats';
 import { headerValue } from '../port/headers.ts';
 import type { Headers } from '../port/log.ts';
 
@@ -16,13 +15,23 @@ export function headerLines(headers: Headers | undefined): string {
   return lines;
 }
 
-export function encodeHeaders(lines: string): Uint8Array {
-  return Buffer.from(`${FIRST_LINE}\r\n${lines}\r\n`);
-}
+/**
+ * Encoded lines that many messages have in common, with what is the same for each of them before: remembered for as long
+ * as neighbours bring the same.
+ */
+export class CommonLines {
+  #before = '';
+  #headers: Headers | undefined = undefined;
+  #lines: Uint8Array = new Uint8Array(0);
 
-/** Encoded headers in the shape that the client's `publish` takes: it only ever asks them to encode themselves. */
-export function asClientHeaders(encoded: Uint8Array): MsgHdrs {
-  return { encode: () => encoded } as unknown as MsgHdrs;
+  of(before: string, headers: Headers | undefined): Uint8Array {
+    if (headers !== this.#headers || before !== this.#before) {
+      this.#before = before;
+      this.#headers = headers;
+      this.#lines = Buffer.from(before + headerLines(headers));
+    }
+    return this.#lines;
+  }
 }
 
 /** The headers of a stored message; of a name given twice the first value counts, as it does for the server. */

@@ -5,10 +5,12 @@
  * All waiters have the same patience, so the map's own order is the order of their deadlines and one slow timer serves
  * them all.
  */
-import { createInbox, type Msg, type NatsConnection, type Subscription } from 'nats';
+import { createInbox } from 'nats';
 import { MillraceError } from '../base/errors.ts';
-import { asClientHeaders, statusOf } from './headers.ts';
-import { partsOf } from './message.ts';
+import { statusOf } from './headers.ts';
+import type { Ear, Wire } from './wire.ts';
+import type { Frame, Receiver } from './wire-reader.ts';
+import type { Outgoing } from './wire-writer.ts';
 
 /**
  * Why there was no answer. `no-responders`: nobody listens on the subject at the moment, so it was not received;
@@ -25,17 +27,13 @@ export interface Waiter {
   noAnswer(tag: number, why: NoAnswer): void;
 }
 
-/** A message as it goes out; headers are encoded. */
-export interface Outgoing {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  readonly headers: Uint8Array | null;
-}
-
-interface Waiting {
+interface Asked {
   readonly waiter: Waiter;
   readonly tag: number;
   readonly subject: string;
+}
+
+interface Waiting extends Asked {
   readonly deadline: number;
 }
 
@@ -43,13 +41,13 @@ const SWEEP_MS = 250;
 const ZERO = 48;
 const NO_RESPONDERS = 503;
 
-export class Inbox {
+export class Inbox implements Receiver {
   /** The prefix that inboxes of this connection are made with. */
   readonly root: string;
-  readonly #client: NatsConnection;
+  readonly #wire: Wire;
   readonly #answerMs: number;
   readonly #prefix: string;
-  #subscription: Subscription;
+  #ear: Ear;
   /** Why no answer can come; null: they can. */
   #deaf: MillraceError | null = null;
   readonly #waiting = new Map<number, Waiting>();
@@ -60,24 +58,19 @@ export class Inbox {
   #up = true;
   #stopped = false;
 
-  constructor(client: NatsConnection, options: { answerMs: number; prefix: string }) {
-    this.#client = client;
+  constructor(wire: Wire, options: { answerMs: number; prefix: string }) {
+    this.#wire = wire;
     this.#answerMs = options.answerMs;
     this.root = options.prefix;
     this.#prefix = `${createInbox(options.prefix)}.`;
-    this.#subscription = this.#subscribe();
+    this.#ear = this.#subscribe();
     this.#sweep = setInterval(() => this.#expire(), SWEEP_MS).unref();
   }
 
-  #subscribe(): Subscription {
-    return this.#client.subscribe(`${this.#prefix}*`, {
-      callback: (error, message) => {
-        if (error === null) return this.#receive(message);
-        this.#deaf = new MillraceError('BROKER_REFUSED', permissionText('subscription', `${this.root}.>`), {
-          cause: error,
-        });
-        this.#fail('refused', this.#deaf);
-      },
+  #subscribe(): Ear {
+    return this.#wire.subscribe(`${this.#prefix}*`, this, cause => {
+      this.#deaf = new MillraceError('BROKER_REFUSED', permissionText('subscription', `${this.root}.>`), { cause });
+      this.#fail('refused', this.#deaf);
     });
   }
 
@@ -86,31 +79,49 @@ export class Inbox {
    * connection: what cannot be sent has no answer, and the waiter may hear so before this returns.
    */
   send(message: Outgoing, waiter: Waiter, tag: number): void {
-    const { subject, data, headers } = message;
-    if (!this.#up) {
-      // The client would keep it for later; whoever asks again would then find both sent.
-      waiter.noAnswer(tag, { kind: 'disconnected', cause: new Error('there is no connection to NATS') });
-      return;
-    }
-    if (this.#deaf !== null) {
-      waiter.noAnswer(tag, { kind: 'refused', cause: this.#deaf });
-      return;
-    }
+    if (this.#isSilent(waiter, tag)) return;
     const token = ++this.#lastToken;
-    this.#waiting.set(token, { waiter, tag, subject, deadline: performance.now() + this.#answerMs });
-    try {
-      const reply = this.#prefix + token;
-      this.#client.publish(subject, data, headers === null ? { reply } : { reply, headers: asClientHeaders(headers) });
-    } catch (error) {
-      this.#waiting.delete(token);
-      waiter.noAnswer(tag, { kind: 'disconnected', cause: error as Error });
-    }
+    this.#wire.publish(message, this.#prefix + token);
+    this.#await(token, { waiter, tag, subject: message.subject });
   }
 
-  /** Sends without waiting for an answer. */
-  post({ subject, data, headers }: Outgoing): void {
-    if (!this.#up || this.#client.isClosed()) return;
-    this.#client.publish(subject, data, headers === null ? undefined : { headers: asClientHeaders(headers) });
+  /**
+   * Publishes messages that belong together, and waits for answers to the first and to the last; their tags are their
+   * indexes. Throws what `message` throws, and then has sent none.
+   */
+  sendTogether(count: number, message: (index: number) => Outgoing, waiter: Waiter): void {
+    const last = count - 1;
+    if (this.#isSilent(waiter, last)) return;
+    const asked: { readonly token: number; readonly waiting: Asked }[] = [];
+    this.#wire.publishAll(writer => {
+      for (let i = 0; i < count; i++) {
+        const outgoing = message(i);
+        if (i > 0 && i < last) {
+          writer.add(outgoing, '');
+          continue;
+        }
+        const token = ++this.#lastToken;
+        writer.add(outgoing, this.#prefix + token);
+        asked.push({ token, waiting: { waiter, tag: i, subject: outgoing.subject } });
+      }
+    });
+    for (const { token, waiting } of asked) this.#await(token, waiting);
+  }
+
+  /** Whether there is no sense in asking now; the waiter has been told. */
+  #isSilent(waiter: Waiter, tag: number): boolean {
+    if (!this.#up) {
+      // Kept for later it would be sent beside its own repeat.
+      waiter.noAnswer(tag, { kind: 'disconnected', cause: new Error('there is no connection to NATS') });
+      return true;
+    }
+    if (this.#deaf === null) return false;
+    waiter.noAnswer(tag, { kind: 'refused', cause: this.#deaf });
+    return true;
+  }
+
+  #await(token: number, { waiter, tag, subject }: Asked): void {
+    this.#waiting.set(token, { waiter, tag, subject, deadline: performance.now() + this.#answerMs });
   }
 
   connected(): void {
@@ -118,7 +129,7 @@ export class Inbox {
     if (this.#deaf === null || this.#stopped) return;
     // The permission may have been granted: servers make their clients connect anew when permissions change.
     this.#deaf = null;
-    this.#subscription = this.#subscribe();
+    this.#ear = this.#subscribe();
   }
 
   disconnected(): void {
@@ -151,18 +162,19 @@ export class Inbox {
     this.#stopped = true;
     this.#up = false;
     clearInterval(this.#sweep);
-    if (!this.#client.isClosed()) this.#subscription.unsubscribe();
+    this.#ear.stop();
     this.#fail('disconnected', new Error('the connection to NATS was closed'));
   }
 
-  #receive(message: Msg): void {
-    const { subject, head, data } = partsOf(message);
+  receive(frame: Frame): void {
+    const { bytes, subjectFrom, subjectTo } = frame;
     let token = 0;
-    for (let i = this.#prefix.length; i < subject.length; i++) token = token * 10 + subject[i]! - ZERO;
+    for (let i = subjectFrom + this.#prefix.length; i < subjectTo; i++) token = token * 10 + bytes[i]! - ZERO;
     const waiting = this.#waiting.get(token);
     if (waiting === undefined) return; // came after its deadline, or twice
     this.#waiting.delete(token);
-    if (head !== null && data.length === 0 && statusOf(head).code === NO_RESPONDERS) {
+    const { data } = frame;
+    if (frame.hasHead && data.length === 0 && statusOf(frame.head).code === NO_RESPONDERS) {
       const cause = new Error(`no responders for ${waiting.subject}`);
       waiting.waiter.noAnswer(waiting.tag, { kind: 'no-responders', cause });
     } else {

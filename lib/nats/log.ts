@@ -18,8 +18,8 @@ import type {
 import { ask, askOrThrow } from './api.ts';
 import { appendAll } from './append-all.ts';
 import type { NatsLink } from './connection.ts';
-import { encodeHeaders, headerLines, textOf } from './headers.ts';
-import type { NoAnswer, Outgoing, Waiter } from './inbox.ts';
+import { CommonLines, headerLines, textOf } from './headers.ts';
+import type { NoAnswer, Waiter } from './inbox.ts';
 import { NatsReader } from './reader.ts';
 import {
   type ApiFailure,
@@ -32,8 +32,11 @@ import {
 } from './refusal.ts';
 import { storedMessageOf, streamConfigOf, streamInfoOf, type WireMessage, type WireStreamInfo } from './streams.ts';
 import { countsOf } from './subject-map.ts';
+import { type Outgoing, sizeOf } from './wire-writer.ts';
 
 const BATCH_MESSAGES_MAX = 1_000;
+/** More than headers have beside their lines. */
+const HEAD_BYTES = 64;
 
 /** The answer to a publish. */
 interface Ack {
@@ -44,6 +47,7 @@ interface Ack {
 export class NatsLog implements Log {
   readonly #link: NatsLink;
   readonly #replicas: number;
+  readonly #commonLines = new CommonLines();
 
   /** @param options.replicas of streams that are made here and do not say how many; default 1. */
   constructor(link: NatsLink, { replicas = 1 }: { readonly replicas?: number } = {}) {
@@ -56,7 +60,7 @@ export class NatsLog implements Log {
   }
 
   async append(message: NewMessage): Promise<Append> {
-    const outgoing = this.#outgoing(message, '');
+    const outgoing = this.#outgoing(message, { lines: '', commonLines: '' });
     const outcome = await new Promise<Uint8Array | NoAnswer>(resolve => {
       const waiter: Waiter = { answer: (_, data) => resolve(data), noAnswer: (_, why) => resolve(why) };
       this.#link.inbox.send(outgoing, waiter, 0);
@@ -73,12 +77,11 @@ export class NatsLog implements Log {
     checkBatch(messages);
     const id = nuid.next();
     const last = messages.length - 1;
-    const outgoing = messages.map((message, i) =>
-      this.#outgoing(
-        message,
-        `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${i + 1}\r\n${i === last ? 'Nats-Batch-Commit: 1\r\n' : ''}`,
-      ),
-    );
+    const commonLines = `Nats-Batch-Id: ${id}\r\n`;
+    const outgoing = (i: number): Outgoing => {
+      const lines = `Nats-Batch-Sequence: ${i + 1}\r\n${i === last ? 'Nats-Batch-Commit: 1\r\n' : ''}`;
+      return this.#outgoing(messages[i]!, { lines, commonLines });
+    };
     const outcome = await new Promise<Uint8Array | NoAnswer>(resolve => {
       const waiter: Waiter = {
         answer: (i, data) => {
@@ -88,10 +91,7 @@ export class NatsLog implements Log {
           if (i === last || why.kind === 'refused') resolve(why);
         },
       };
-      for (let i = 0; i <= last; i++) {
-        if (i === 0 || i === last) this.#link.inbox.send(outgoing[i]!, waiter, i);
-        else this.#link.inbox.post(outgoing[i]!);
-      }
+      this.#link.inbox.sendTogether(messages.length, outgoing, waiter);
     });
     const judged = await this.#judge(outcome, messages[0]!.subject);
     if (judged.kind === 'unsure') {
@@ -111,9 +111,9 @@ export class NatsLog implements Log {
     return appendAll({
       messages,
       send: (index, waiter) => {
-        const outgoing = this.#outgoing(messages[index]!, '');
+        const outgoing = this.#outgoing(messages[index]!, { lines: '', commonLines: '' });
         this.#link.inbox.send(outgoing, waiter, index);
-        return outgoing.data.length + (outgoing.headers?.length ?? 0);
+        return outgoing.data.length + outgoing.lines.length + outgoing.commonLines.length;
       },
       landed: (index, answer) => {
         const judged = judgeAck(answer, messages[index]!.subject);
@@ -203,21 +203,24 @@ export class NatsLog implements Log {
     throw errorOf(answer.error, topic);
   }
 
-  /** Throws MESSAGE_TOO_LARGE. */
-  #outgoing({ subject, data, headers, expect }: NewMessage, extraLines: string): Outgoing {
-    const lines =
-      headers === undefined && expect === undefined
-        ? extraLines
-        : extraLines + (expect === undefined ? '' : `${EXPECT_HEADER}: ${expect}\r\n`) + headerLines(headers);
-    const encoded = lines === '' ? null : encodeHeaders(lines);
-    const bytes = data.length + (encoded?.length ?? 0);
-    if (bytes > this.messageBytesMax) {
-      throw new MillraceError(
-        'MESSAGE_TOO_LARGE',
-        `a message of ${bytes} bytes for ${subject}, but the server takes ${this.messageBytesMax}: raise max_payload`,
-      );
+  /** With our own lines before the message's. Throws MESSAGE_TOO_LARGE. */
+  #outgoing(message: NewMessage, own: { readonly lines: string; readonly commonLines: string }): Outgoing {
+    const { subject, data, headers, commonHeaders, expect } = message;
+    const fence = expect === undefined ? '' : `${EXPECT_HEADER}: ${expect}\r\n`;
+    const lines = own.lines + fence + headerLines(headers);
+    const outgoing = { subject, data, lines, commonLines: this.#commonLines.of(own.commonLines, commonHeaders) };
+    // Counted only where it could be too much: a character is three bytes at most.
+    const bytesMax = this.messageBytesMax;
+    if (data.length + 3 * lines.length + outgoing.commonLines.length + HEAD_BYTES > bytesMax) {
+      const bytes = sizeOf(outgoing);
+      if (bytes > bytesMax) {
+        throw new MillraceError(
+          'MESSAGE_TOO_LARGE',
+          `a message of ${bytes} bytes for ${subject}, but the server takes ${bytesMax}: raise max_payload`,
+        );
+      }
     }
-    return { subject, data, headers: encoded };
+    return outgoing;
   }
 
   async #judge(outcome: Uint8Array | NoAnswer, subject: string): Promise<Append> {

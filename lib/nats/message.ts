@@ -1,59 +1,48 @@
 /**
- * A delivered message as the stream keeps it. The one place that knows how `nats` 2.29 holds a message inside, because
- * its public face decodes subject, reply and headers anew for each look: read here, a message costs half as much.
+ * A delivered message as the stream keeps it, read where the socket left it: what it says of itself in its reply
+ * subject, and its subject, which is the same text as that of the message before it more often than not.
  */
-import type { Msg } from 'nats';
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { decodeHeaders, textOf } from './headers.ts';
+import type { Frame } from './wire-reader.ts';
 
-interface ClientMessage {
-  readonly _msg: { readonly subject: Uint8Array; readonly reply?: Uint8Array; readonly hdr: number };
-  readonly _rdata: Uint8Array;
-}
-
-export interface Parts {
-  readonly subject: Uint8Array;
-  /** Empty: there is none. */
-  readonly reply: Uint8Array;
-  readonly head: Uint8Array | null;
-  readonly data: Uint8Array;
-}
-
-const NOTHING = new Uint8Array(0);
-
-export function partsOf(message: Msg): Parts {
-  const { _msg, _rdata } = message as unknown as ClientMessage;
-  const bytes = _rdata ?? NOTHING;
-  const hasHead = _msg.hdr > -1;
-  return {
-    subject: _msg.subject,
-    reply: _msg.reply ?? NOTHING,
-    head: hasHead ? bytes.subarray(0, _msg.hdr) : null,
-    data: hasHead ? bytes.subarray(_msg.hdr) : bytes,
-  };
-}
-
-/** Headers are decoded when somebody looks. */
+/**
+ * Data is cut out and headers are decoded when somebody looks: a view is larger than all the rest of a message, and one
+ * that waits in a buffer has to be moved by every collection of garbage.
+ */
 export class NatsMessage implements StoredMessage {
   readonly subject: string;
   readonly seq: number;
   readonly timeMs: number;
-  readonly data: Uint8Array;
-  #head: Uint8Array | null;
+  /** Length of the data. */
+  readonly size: number;
+  readonly #bytes: Buffer;
+  readonly #dataFrom: number;
+  #data: Uint8Array | null = null;
+  /** -1: there is none, or it has been decoded. */
+  #headFrom: number;
   #headers: Headers | null = null;
 
-  constructor(options: { subject: string; seq: number; timeMs: number; head: Uint8Array | null; data: Uint8Array }) {
-    this.subject = options.subject;
-    this.seq = options.seq;
-    this.timeMs = options.timeMs;
-    this.data = options.data;
-    this.#head = options.head;
+  constructor(subject: string, { streamSeq, timeMs }: Delivery, { bytes, headFrom, dataFrom, dataTo }: Frame) {
+    this.subject = subject;
+    this.seq = streamSeq;
+    this.timeMs = timeMs;
+    this.size = dataTo - dataFrom;
+    this.#bytes = bytes;
+    this.#dataFrom = dataFrom;
+    this.#headFrom = headFrom < dataFrom ? headFrom : -1;
+  }
+
+  get data(): Uint8Array {
+    // One object, as others compare it to know whether bytes are still the message's own.
+    this.#data ??= this.#bytes.subarray(this.#dataFrom, this.#dataFrom + this.size);
+    return this.#data;
   }
 
   get headers(): Headers | null {
-    if (this.#head !== null) {
-      this.#headers = decodeHeaders(this.#head);
-      this.#head = null;
+    if (this.#headFrom >= 0) {
+      this.#headers = decodeHeaders(this.#bytes.subarray(this.#headFrom, this.#dataFrom));
+      this.#headFrom = -1;
     }
     return this.#headers;
   }
@@ -61,15 +50,24 @@ export class NatsMessage implements StoredMessage {
 
 /** Remembers the last subject's text: neighbours mostly share it. */
 export class SubjectText {
-  #bytes: Uint8Array = NOTHING;
+  #bytes: Buffer = Buffer.alloc(0);
   #text = '';
 
-  of(bytes: Uint8Array): string {
-    if (Buffer.compare(bytes, this.#bytes) !== 0) {
-      this.#bytes = bytes;
-      this.#text = textOf(bytes);
+  of({ bytes, subjectFrom, subjectTo }: Frame): string {
+    if (!this.#isLast(bytes, subjectFrom, subjectTo)) {
+      // A copy: a view would keep all that came with it.
+      this.#bytes = Buffer.from(bytes.subarray(subjectFrom, subjectTo));
+      this.#text = textOf(this.#bytes);
     }
     return this.#text;
+  }
+
+  #isLast(bytes: Buffer, from: number, to: number): boolean {
+    const last = this.#bytes;
+    if (last.length !== to - from) return false;
+    // From the end, where neighbours differ.
+    for (let i = last.length - 1; i >= 0; i--) if (last[i] !== bytes[from + i]) return false;
+    return true;
   }
 }
 
@@ -77,7 +75,7 @@ const DOT = 46;
 const ZERO = 48;
 
 /**
- * What a delivery says of itself in its reply subject, read in place from the end:
+ * What the deliveries of one consumer say of themselves in their reply subjects, read in place from the end:
  * `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns since 1970>.<pending>`, or the longer form
  * `$JS.ACK.<domain>.<account>.<stream>.….<pending>.<random>`.
  */
@@ -87,25 +85,31 @@ export class Delivery {
   timeMs = 0;
   /** Matching messages that the stream holds beyond this one. */
   pending = 0;
+  /** All deliveries of a consumer have the form of its first; null: none has come. */
+  #isLong: boolean | null = null;
   #end = 0;
 
-  read(reply: Uint8Array): void {
-    let dots = 0;
-    for (let i = 0; i < reply.length; i++) if (reply[i] === DOT) dots++;
-    this.#end = reply.length;
-    if (dots > 10) this.#end = reply.lastIndexOf(DOT);
-    this.pending = this.#number(reply, 0);
-    this.timeMs = this.#number(reply, 6);
-    this.consumerSeq = this.#number(reply, 0);
-    this.streamSeq = this.#number(reply, 0);
+  read({ bytes, replyFrom, replyTo }: Frame): void {
+    this.#isLong ??= dotsIn(bytes, replyFrom, replyTo) > 10;
+    this.#end = this.#isLong ? bytes.lastIndexOf(DOT, replyTo - 1) : replyTo;
+    this.pending = this.#number(bytes, 0);
+    this.timeMs = this.#number(bytes, 6);
+    this.consumerSeq = this.#number(bytes, 0);
+    this.streamSeq = this.#number(bytes, 0);
   }
 
   /** The last unread number without its last `skip` digits (more than 53 bits would not be exact). */
-  #number(reply: Uint8Array, skip: number): number {
+  #number(bytes: Buffer, skip: number): number {
     let at = this.#end - 1 - skip;
     let value = 0;
-    for (let unit = 1; at >= 0 && reply[at] !== DOT; at--, unit *= 10) value += (reply[at]! - ZERO) * unit;
+    for (let unit = 1; at >= 0 && bytes[at] !== DOT; at--, unit *= 10) value += (bytes[at]! - ZERO) * unit;
     this.#end = at;
     return value;
   }
+}
+
+function dotsIn(bytes: Buffer, from: number, to: number): number {
+  let dots = 0;
+  for (let i = from; i < to; i++) if (bytes[i] === DOT) dots++;
+  return dots;
 }

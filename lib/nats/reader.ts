@@ -16,6 +16,7 @@ import type { LogReader, ReadOptions, StoredMessage } from '../port/log.ts';
 import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { type Feed, type FeedEvents, openFeed } from './feed.ts';
+import type { NatsMessage } from './message.ts';
 import { errorOf, STREAM_NOT_FOUND } from './refusal.ts';
 import type { WireStreamInfo } from './streams.ts';
 
@@ -51,7 +52,7 @@ export class NatsReader implements LogReader, FeedEvents {
   #created: string | null = null;
   /** The next sequence that has not arrived. */
   #position: number;
-  #waiting: StoredMessage[] = [];
+  #waiting: NatsMessage[] = [];
   /** Index in `#waiting` of the oldest message. */
   #head = 0;
   #waitingBytes = 0;
@@ -123,11 +124,11 @@ export class NatsReader implements LogReader, FeedEvents {
     this.#end();
   }
 
-  message(message: StoredMessage, pending: number): void {
+  message(message: NatsMessage, pending: number): void {
     if (message.seq > this.#position && this.#refusesGaps && this.#subjects === null) this.#doubt(message.seq);
     this.#position = message.seq + 1;
     this.#waiting.push(message);
-    this.#waitingBytes += message.data.length + OVERHEAD_BYTES;
+    this.#waitingBytes += message.size + OVERHEAD_BYTES;
     this.#leftBeyond = pending;
     this.#drained = pending === 0;
     this.#wake();
@@ -157,7 +158,7 @@ export class NatsReader implements LogReader, FeedEvents {
     while (end < waiting.length && end - this.#head < messagesMax) {
       const message = waiting[end]!;
       if (message.seq >= this.#heldFrom || (bytes >= bytesMax && end > this.#head)) break;
-      bytes += message.data.length + OVERHEAD_BYTES;
+      bytes += message.size + OVERHEAD_BYTES;
       end++;
     }
     const taken = waiting.slice(this.#head, end);

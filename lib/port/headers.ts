@@ -6,10 +6,17 @@
  * function may hold anything; refusing it would lose the message that it explains.) Names are as given, case included.
  */
 const BREAKS = /[\r\n]+/g;
+const BLANK = 32;
+const DELETE = 127;
 
 /** The value as it will be read back. */
 export function headerValue(value: string): string {
-  return value.replace(BREAKS, ' ').trim();
+  // Most are a word, and to see that costs less than to look for what is not in it.
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i);
+    if (code <= BLANK || code >= DELETE) return value.replace(BREAKS, ' ').trim();
+  }
+  return value;
 }
 
 /** The header in which a message names its predecessor in a chain; stored with the message. */

@@ -21,6 +21,8 @@ export interface NewMessage {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly headers?: Headers;
+  /** More headers, of other names: one object for many messages, so that what they have in common is encoded once. */
+  readonly commonHeaders?: Headers;
   /** Sequence of the last message of this subject (0: there is none), or absent for an append without a fence. */
   readonly expect?: number;
 }

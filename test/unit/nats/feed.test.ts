@@ -3,26 +3,43 @@ import { beforeEach, describe, test } from 'node:test';
 import type { NatsLink } from '../../../lib/nats/connection.ts';
 import { Feed, type FeedEvents } from '../../../lib/nats/feed.ts';
 import type { NatsMessage } from '../../../lib/nats/message.ts';
+import { Frame, type Receiver } from '../../../lib/nats/wire-reader.ts';
+
+function frameOf(subject: string, { reply = '', head = '', data = '' }): Frame {
+  const bytes = Buffer.from(`MSG ${subject} ${reply} ${head}${data}`);
+  const frame = new Frame();
+  const subjectTo = 4 + subject.length;
+  const replyTo = subjectTo + 1 + reply.length;
+  const dataFrom = replyTo + 1 + head.length;
+  return Object.assign(frame, {
+    bytes,
+    subjectFrom: 4,
+    subjectTo,
+    replyFrom: subjectTo + 1,
+    replyTo,
+    headFrom: replyTo + 1,
+    dataFrom,
+    dataTo: bytes.length,
+  });
+}
 
 /** A feed on a connection that is played by the test: what the server sends comes from `deliver` and `control`. */
 describe('a feed', () => {
-  let sent: { subject: string; reply: string | undefined }[] = [];
+  let sent: { subject: string; reply: string }[] = [];
   let events: string[] = [];
   let messages: NatsMessage[] = [];
-  let receive: (message: unknown) => void;
+  let receive: (frame: Frame) => void;
   let feed: Feed;
 
   beforeEach(() => {
     sent = [];
     events = [];
     messages = [];
-    const client = {
-      isClosed: () => false,
-      publish: (subject: string, _data: unknown, options?: { reply?: string }) =>
-        sent.push({ subject, reply: options?.reply }),
-      subscribe: (_: string, { callback }: { callback: (error: null, message: unknown) => void }) => {
-        receive = message => callback(null, message);
-        return { unsubscribe: () => events.push('unsubscribed') };
+    const wire = {
+      publish: ({ subject }: { subject: string }, reply: string) => sent.push({ subject, reply }),
+      subscribe: (_: string, receiver: Receiver) => {
+        receive = frame => receiver.receive(frame);
+        return { stop: () => events.push('unsubscribed') };
       },
     };
     const told: FeedEvents = {
@@ -34,22 +51,18 @@ describe('a feed', () => {
       quiet: () => events.push('quiet'),
       broken: () => events.push('broken'),
     };
-    const link = { client, connected: true, inbox: { root: '_INBOX' } } as unknown as NatsLink;
+    const link = { wire, inbox: { root: '_INBOX' } } as unknown as NatsLink;
     feed = new Feed(link, 'consumer', { stream: 'S', subjects: null, from: 1, events: told });
     feed.pull(1_000);
   });
 
   function deliver(seq: number, consumerSeq: number, options: { pending?: number; reply?: string } = {}): void {
     const reply = `$JS.ACK.S.consumer.1.${seq}.${consumerSeq}.1795370037891340485.${options.pending ?? 0}`;
-    receive({
-      _msg: { subject: Buffer.from('s.a'), reply: Buffer.from(options.reply ?? reply), hdr: -1 },
-      _rdata: Buffer.from(`data ${seq}`),
-    });
+    receive(frameOf('s.a', { reply: options.reply ?? reply, data: `data ${seq}` }));
   }
 
   function control(status: string, headers = ''): void {
-    const head = Buffer.from(`NATS/1.0 ${status}\r\n${headers}\r\n`);
-    receive({ _msg: { subject: Buffer.from('_INBOX.x.1'), reply: undefined, hdr: head.length }, _rdata: head });
+    receive(frameOf('_INBOX.x.1', { head: `NATS/1.0 ${status}\r\n${headers}\r\n` }));
   }
 
   const ended = 'Nats-Pending-Messages: 9\r\nNats-Pending-Bytes: 9\r\n';
@@ -59,6 +72,7 @@ describe('a feed', () => {
     const [{ subject, seq, timeMs, data, headers } = assert.fail()] = messages;
     assert.deepEqual([subject, seq, timeMs, headers], ['s.a', 907_199_254_740, 1_795_370_037_891, null]);
     assert.equal(Buffer.from(data).toString(), 'data 907199254740');
+    assert.equal(messages[0]?.data, data, 'the same object, however often it is looked at');
     assert.deepEqual(events, ['907199254740 pending 12345']);
   });
 
