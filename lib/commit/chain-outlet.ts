@@ -170,7 +170,7 @@ export function rowsForm(options: { sink: SinkSpec; sender: Sender; messageBytes
         lastOrigin: last.item.rows.origins[last.to - 1]!,
         trace: traceOfBlocks(blocks),
       });
-      return { data: joinRows(blocks, sink.format), headers, through: { position: commit, row: last.to } };
+      return { data: joinRows(blocks), headers, through: { position: commit, row: last.to } };
     },
     progressOf: tail => parseProgress(tail.headers?.[HEADER_COMMIT]),
   };

@@ -13,7 +13,7 @@ import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { pack, unpack } from '../record/rows.ts';
 import { fromParts, type Outbox, toParts } from './outbox.ts';
 
-const VERSION = 1;
+const VERSION = 2;
 export const HEAD_BYTES = 22;
 
 /** `claim`: an owner's first word, the bump. `commit`: a batch. `release`: an owner's last word. */

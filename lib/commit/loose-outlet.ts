@@ -61,7 +61,7 @@ export class LooseOutlet implements Outlet<RowsItem> {
       const origin = originText(sender, rows.origins[row]!);
       messages.push({
         subject: rows.subjects[rows.subjectOf[row]!]!,
-        data: joinRows([{ item, from: row, to: row + 1 }], sink.format),
+        data: joinRows([{ item, from: row, to: row + 1 }]),
         commonHeaders: this.#commonHeaders.of(1),
         headers: {
           'Nats-Msg-Id': `${sender.task}/${sink.name}/${commit}.${row}`,

@@ -21,9 +21,10 @@ export interface OutRows {
   /** Distinct subjects, and for each row the index of its own; empty for an owned sink, whose subject is fixed. */
   readonly subjects: readonly string[];
   readonly subjectOf: readonly number[];
-  /** The rows one after the other; each is `lengths[i]` bytes. */
+  /** The rows one after the other, each of `lengths[i]` bytes; behind each, if they are lines, a newline. */
   readonly bytes: Uint8Array;
   readonly lengths: readonly number[];
+  readonly areLines: boolean;
   /** Origin of each row (`origin.ts`); of a join's or window's row: of the record that caused it, or -1. */
   readonly origins: readonly number[];
   /** Per row, or null: none has headers of its own. */
@@ -62,6 +63,7 @@ export function toParts(outbox: Outbox): unknown[] {
       rows.subjectOf,
       rows.bytes,
       rows.lengths,
+      rows.areLines,
       rows.origins,
       rows.headers,
       ...(rows.traces === undefined ? [] : [rows.lengths.map((_, i) => rows.traces?.[i] ?? null)]),
@@ -72,12 +74,12 @@ export function toParts(outbox: Outbox): unknown[] {
 export function fromParts(parts: unknown): Outbox {
   const [frames, rows] = parts as [
     [number, number, number, Uint8Array][],
-    [string, string[], number[], Uint8Array, number[], number[], RowHeaders[] | null, (string | null)[]?][],
+    [string, string[], number[], Uint8Array, number[], boolean, number[], RowHeaders[] | null, (string | null)[]?][],
   ];
   return {
     frames: frames.map(([exit, partition, row, bytes]) => ({ exit, partition, row, bytes })),
-    rows: rows.map(([sink, subjects, subjectOf, bytes, lengths, origins, headers, traces]) => {
-      const plain = { sink, subjects, subjectOf, bytes, lengths, origins, headers };
+    rows: rows.map(([sink, subjects, subjectOf, bytes, lengths, areLines, origins, headers, traces]) => {
+      const plain = { sink, subjects, subjectOf, bytes, lengths, areLines, origins, headers };
       return traces === undefined ? plain : { ...plain, traces };
     }),
   };

@@ -29,9 +29,16 @@ export const HEADER_COMMIT = 'Millrace-Commit';
 export const HEADER_ORIGIN = 'Millrace-Origin';
 
 export function itemOf(commit: number, rows: OutRows): RowsItem {
-  const starts = [0];
-  for (const length of rows.lengths) starts.push(starts.at(-1)! + length);
-  const rowTo = rows.lengths.length;
+  const { lengths } = rows;
+  const rowTo = lengths.length;
+  const gap = rows.areLines ? 1 : 0;
+  const starts = new Array<number>(rowTo + 1);
+  let at = 0;
+  for (let i = 0; i < rowTo; i++) {
+    starts[i] = at;
+    at += lengths[i]! + gap;
+  }
+  starts[rowTo] = at;
   return { commit, rowFrom: 0, rowTo, bytes: rows.bytes.length + 64 * rowTo, rows, starts };
 }
 
@@ -88,8 +95,6 @@ export function headersFor(options: {
   return options.trace === null ? headers : { ...headers, ...traceHeaders(options.trace) };
 }
 
-const NEWLINE = 10;
-
 /** Some rows of an item. */
 export interface Block {
   readonly item: RowsItem;
@@ -97,31 +102,15 @@ export interface Block {
   readonly to: number;
 }
 
-/**
- * Joins blocks of rows into one payload: msgpack rows follow each other, JSON rows end in a newline unless there is just
- * one.
- */
-export function joinRows(blocks: readonly Block[], format: 'json' | 'msgpack'): Uint8Array {
-  let count = 0;
-  let size = 0;
-  for (const { item, from, to } of blocks) {
-    count += to - from;
-    size += item.starts[to]! - item.starts[from]!;
-  }
-  if (count === 1) {
-    const { item, from, to } = blocks[0]!;
-    return item.rows.bytes.subarray(item.starts[from], item.starts[to]);
-  }
-  const lines = format === 'json';
-  const out = new Uint8Array(size + (lines ? count : 0));
-  let at = 0;
-  for (const { item, from, to } of blocks) {
-    for (let i = from; i < to; i++) {
-      const row = item.rows.bytes.subarray(item.starts[i], item.starts[i + 1]);
-      out.set(row, at);
-      at += row.length;
-      if (lines) out[at++] = NEWLINE;
-    }
-  }
-  return out;
+/** Blocks of rows as one payload: a row alone as it is, several as they stand in their commits, lines with their newlines. */
+export function joinRows(blocks: readonly Block[]): Uint8Array {
+  const { item, from, to } = blocks[0]!;
+  const { rows, starts } = item;
+  if (blocks.length > 1) return Buffer.concat(blocks.map(part => bytesOf(part)));
+  if (to - from > 1) return bytesOf(blocks[0]!);
+  return rows.bytes.subarray(starts[from], starts[from]! + rows.lengths[from]!);
+}
+
+function bytesOf({ item, from, to }: Block): Uint8Array {
+  return item.rows.bytes.subarray(item.starts[from], item.starts[to]);
 }

@@ -241,7 +241,7 @@ function takeFrom(
       const room = budget.messages - messages.length - budget.shares;
       if (room <= 0 || bytes >= budget.bytes) break;
       const to = sink.frame === 'none' ? from + 1 : sameSubjectRun(rows, from, rowTo, budget.messageBytesMax / 2);
-      const data = joinRows([{ item, from, to }], sink.format);
+      const data = joinRows([{ item, from, to }]);
       const subject = rows.subjects[rows.subjectOf[from]!]!;
       const origin = originText(sender, rows.origins[from]!);
       const trace = firstTrace(rows.traces, from, to);

@@ -60,13 +60,15 @@ export class RowBlock {
   }
 
   take(): OutRows {
-    const { bytes, lengths } = this.#blobs.length > 0 ? joinBlobs(this.#blobs) : joinTexts(this.#texts);
+    const areLines = this.#texts.length > 0;
+    const { bytes, lengths } = areLines ? joinTexts(this.#texts) : joinBlobs(this.#blobs);
     const rows: OutRows = {
       sink: this.sink,
       subjects: [...this.#subjects.keys()],
       subjectOf: this.#subjectOf,
       bytes,
       lengths,
+      areLines,
       origins: this.#origins,
       headers: this.#headers,
       ...(this.#traces === undefined ? {} : { traces: this.#traces }),
@@ -88,7 +90,7 @@ function joinBlobs(blobs: readonly Uint8Array[]): { bytes: Uint8Array; lengths: 
 
 /** One conversion for all rows; only where they are not ASCII is each measured. */
 function joinTexts(texts: readonly string[]): { bytes: Uint8Array; lengths: number[] } {
-  const all = texts.join('');
+  const all = `${texts.join('\n')}\n`;
   const bytes = Buffer.from(all, 'utf8');
   const ascii = bytes.length === all.length;
   return { bytes, lengths: texts.map(text => (ascii ? text.length : Buffer.byteLength(text))) };

@@ -7,11 +7,12 @@
  * - a stage task's frame: all records of commits < `position`, and the first `row` of commit `position`
  * `row` counts this channel's records only.
  *
- * Layout: a version byte, then one packed list (`rows.ts`). Times and origins are a first value and differences, since
+ * Layout: a version byte, then one packed list (`rows.ts`). Keys of whole numbers are written as numbers. Times and origins are a first value and differences, since
  * small integers are packed into few bytes. What only some frames have is a last part that is left out elsewhere.
  */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Headers } from '../port/log.ts';
+import { fromKeyColumn, toKeyColumn } from './key.ts';
 import type { CarriedContent } from './letter.ts';
 import { decodeRows, encodeRows, pack, unpack } from './rows.ts';
 
@@ -112,7 +113,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
   return withVersion(
     pack([
       headOf(frame),
-      columns.keys,
+      toKeyColumn(columns.keys),
       differences(columns.timesMs),
       differences(columns.origins),
       columns.ids?.some(id => id !== null) === true ? columns.ids : null,
@@ -201,7 +202,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
 function frameOf(parts: unknown[]): Frame {
   const [head, keys, times, origins, ids, values, letters, more] = parts as [
     number[],
-    (string | null)[],
+    (string | number | null)[],
     number[],
     number[],
     (string | null)[] | null,
@@ -211,7 +212,7 @@ function frameOf(parts: unknown[]): Frame {
   ];
   const [publishedMs, traces] = more ?? [null, null];
   const columns: Columns = {
-    keys,
+    keys: fromKeyColumn(keys),
     timesMs: restore(times),
     origins: restore(origins),
     ids,

@@ -9,6 +9,9 @@
 import { type Decoder, jsonOf, RECORDS_PER_MESSAGE_MAX, textOf, unreadable, unreadableCause } from './format.ts';
 
 const NEWLINE = 10;
+const COMMA = 44;
+const OPENING = 91;
+const CLOSING = 93;
 
 /** One JSON value a message. */
 export function json(): Decoder {
@@ -29,13 +32,13 @@ export function ndjson(): Decoder {
   return {
     name: 'ndjson',
     decode({ data }, out, report) {
-      const lines = countLines(data);
+      const { list, lines } = asList(data);
       if (lines > RECORDS_PER_MESSAGE_MAX) {
         const cause = unreadable(`${lines} lines are more than RECORDS_PER_MESSAGE_MAX (${RECORDS_PER_MESSAGE_MAX})`);
         report({ index: 0, bytes: data, cause });
         return;
       }
-      const values = parseAsList(data, lines);
+      const values = parseAsList(list, lines);
       if (values !== null) {
         for (let i = 0; i < values.length; i++) out.push(values[i]);
         return;
@@ -66,19 +69,29 @@ export function ndjson(): Decoder {
   };
 }
 
-/** Lines as newlines divide them, a last empty one not counted. */
-function countLines(data: Uint8Array): number {
-  let lines = 0;
-  for (let at = data.indexOf(NEWLINE); at >= 0; at = data.indexOf(NEWLINE, at + 1)) lines++;
-  return data.length > 0 && data[data.length - 1] !== NEWLINE ? lines + 1 : lines;
+/** Room for the message in hand, so that its text is the only copy of it that the collector has to see. */
+const room = Buffer.allocUnsafeSlow(256 * 1024);
+
+/** The lines as the bytes of one JSON list, and how many there are, as newlines divide them, a last empty one not counted. */
+function asList(data: Uint8Array): { list: Buffer; lines: number } {
+  const end = data.length > 0 && data[data.length - 1] === NEWLINE ? data.length - 1 : data.length;
+  const list = end + 2 > room.length ? Buffer.allocUnsafeSlow(end + 2) : (room.subarray(0, end + 2) as Buffer);
+  list.set(end === data.length ? data : data.subarray(0, end), 1);
+  let lines = data.length > 0 ? 1 : 0;
+  // Within a JSON string a newline is escaped, so every raw one ends a line.
+  for (let at = list.indexOf(NEWLINE, 1); at > 0 && at <= end; at = list.indexOf(NEWLINE, at + 1)) {
+    list[at] = COMMA;
+    lines++;
+  }
+  list[0] = OPENING;
+  list[end + 1] = CLOSING;
+  return { list, lines };
 }
 
 /** All values at once; null when it must be done line by line. */
-function parseAsList(data: Uint8Array, lines: number): unknown[] | null {
+function parseAsList(list: Buffer, lines: number): unknown[] | null {
   try {
-    const body = data[data.length - 1] === NEWLINE ? data.subarray(0, -1) : data;
-    // Within a JSON string a newline is escaped, so every raw one ends a line.
-    const values: unknown = JSON.parse(`[${textOf(body).replaceAll('\n', ',')}]`);
+    const values: unknown = JSON.parse(textOf(list));
     return Array.isArray(values) && values.length === lines ? values : null;
   } catch {
     return null;

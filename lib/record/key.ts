@@ -38,6 +38,8 @@ const TUPLE = '\u0006';
 /** First characters below this one name a type; those not used yet are kept for types to come. */
 const FIRST_PLAIN = 0x10;
 
+const ZERO = 48;
+
 /** In Unicode mode a surrogate class matches only what is not part of a pair. */
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
@@ -97,7 +99,7 @@ function encodePart(value: unknown, depth: number): string {
       return encodeText(value);
     case 'number':
       // -0 becomes "0" here; every other finite number reads back from its shortest decimal.
-      if (Number.isFinite(value)) return NUMBER + value;
+      if (Number.isFinite(value)) return numberKey(value);
       break;
     case 'bigint':
       return BIGINT + value;
@@ -115,6 +117,61 @@ function encodePart(value: unknown, depth: number): string {
     `${describe(value)} cannot be ${depth === 0 ? 'a key' : 'part of a key'}: ` +
       'return a string, a finite number, a bigint, a boolean, an array of these, or null for no key',
   );
+}
+
+/** Of numbers seen lately, by their last bits. */
+const KNOWN = 8192;
+const knownNumbers = new Float64Array(KNOWN).fill(Number.NaN);
+const knownKeys = new Array<string>(KNOWN).fill('');
+
+/** The same keys come again and again, and a text that is one object is made, and hashed, once. */
+function numberKey(value: number): string {
+  const at = value & (KNOWN - 1);
+  if (knownNumbers[at] === value) return knownKeys[at]!;
+  const key = NUMBER + value;
+  knownNumbers[at] = value;
+  knownKeys[at] = key;
+  return key;
+}
+
+/** Longest text of a whole number that is kept as a number: below 2^31. */
+const WHOLE_DIGITS_MAX = 9;
+
+/**
+ * Keys as a column to be packed: those of whole numbers as the numbers, since a text costs several times as much to
+ * write, to send and to read.
+ */
+export function toKeyColumn(keys: readonly (string | null)[]): readonly (string | number | null)[] {
+  const first = keys.length === 0 ? null : keys[0]!;
+  if (first === null || !first.startsWith(NUMBER)) return keys;
+  const column = new Array<string | number | null>(keys.length);
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!;
+    column[i] = key === null ? null : (wholeOf(key) ?? key);
+  }
+  return column;
+}
+
+/** What `toKeyColumn` made, as keys again, in place. */
+export function fromKeyColumn(column: (string | number | null)[]): (string | null)[] {
+  for (let i = 0; i < column.length; i++) {
+    const key = column[i]!;
+    if (typeof key === 'number') column[i] = numberKey(key);
+  }
+  return column as (string | null)[];
+}
+
+/** The number that the key is the text of, if it is a whole one and not large; null: it is not. */
+function wholeOf(key: string): number | null {
+  const { length } = key;
+  if (length < 2 || length > 1 + WHOLE_DIGITS_MAX || key[0] !== NUMBER) return null;
+  let value = 0;
+  for (let i = 1; i < length; i++) {
+    const digit = key.charCodeAt(i) - ZERO;
+    if (digit < 0 || digit > 9 || (value === 0 && i > 1)) return null;
+    value = value * 10 + digit;
+  }
+  return value;
 }
 
 function encodeTuple(parts: readonly unknown[], depth: number): string {

@@ -140,10 +140,18 @@ export class RowWriter {
     const depth = this.#depth - 1;
     this.#bytes[this.#at++] = tag;
     this.#count(values.length);
-    for (let i = 0; i < values.length; i++) {
-      this.#path[depth] = i;
-      this.#write(values[i]);
+    for (let i = 0; i < values.length; i++) this.#member(values[i], depth, i);
+  }
+
+  /** A value at `depth` of the path, which only what can be refused needs. */
+  #member(value: unknown, depth: number, step: string | number): void {
+    if (typeof value === 'number') {
+      if (this.#at + 16 > this.#bytes.length) this.#reserve(16);
+      this.#number(value);
+      return;
     }
+    if (typeof value !== 'string') this.#path[depth] = step;
+    this.#write(value);
   }
 
   #map(map: ReadonlyMap<unknown, unknown>): void {
@@ -170,11 +178,7 @@ export class RowWriter {
       this.#bytes[this.#at++] = T.SHAPE_0 + shape.id;
     }
     const depth = this.#depth - 1;
-    for (let i = 0; i < names.length; i++) {
-      const name = names[i]!;
-      this.#path[depth] = name;
-      this.#write(value[name]);
-    }
+    for (let i = 0; i < names.length; i++) this.#member(value[names[i]!], depth, names[i]!);
   }
 
   /** The shape with these names; a new one, not yet in the list, if there was none; null when there is no room. */

@@ -3,7 +3,7 @@
  * say. A commit's bytes are taken apart here.
  */
 import { LETTERS, type OutRows } from '../commit/outbox.ts';
-import { contentType, HEADER_ORIGIN, HEADER_TASK, originText, type Sender } from '../commit/rows-item.ts';
+import { contentType, HEADER_ORIGIN, HEADER_TASK, itemOf, originText, type Sender } from '../commit/rows-item.ts';
 import type { SinkSpec } from '../commit/sink-spec.ts';
 import type { Headers } from '../port/log.ts';
 import { decodeKey } from '../record/key.ts';
@@ -60,8 +60,8 @@ export interface Note {
 const packed = msgpack();
 
 function rowBytes(rows: OutRows): Uint8Array[] {
-  let at = 0;
-  return rows.lengths.map(length => rows.bytes.subarray(at, (at += length)));
+  const { starts } = itemOf(0, rows);
+  return rows.lengths.map((length, i) => rows.bytes.subarray(starts[i], starts[i]! + length));
 }
 
 function decoded(bytes: Uint8Array, format: SinkSpec['format']): unknown {

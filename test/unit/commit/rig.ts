@@ -59,8 +59,9 @@ export function rowsOf(texts: readonly string[], to: string | readonly string[] 
     sink: 'sink',
     subjects,
     subjectOf: each.map(subject => subjects.indexOf(subject)),
-    bytes: Buffer.from(texts.join('')),
+    bytes: Buffer.from(texts.map(text => `${text}\n`).join('')),
     lengths: texts.map(text => Buffer.byteLength(text)),
+    areLines: true,
     origins: texts.map((_, i) => (i + 1) * 64 + 1),
     headers: null,
   };

@@ -1,5 +1,6 @@
 /** What the tests of the processor share: the last stage of a pipeline, fed by hand, and what came out of it. */
 import { LETTERS, type OutRows } from '../../../lib/commit/outbox.ts';
+import { itemOf } from '../../../lib/commit/rows-item.ts';
 import { type Pipeline, pipeline } from '../../../lib/index.ts';
 import { Processor } from '../../../lib/partition/processor.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
@@ -48,8 +49,8 @@ export class Rig {
 }
 
 function textsOf(rows: OutRows): string[] {
-  let at = 0;
-  return rows.lengths.map(length => Buffer.from(rows.bytes.subarray(at, (at += length))).toString());
+  const { starts } = itemOf(0, rows);
+  return rows.lengths.map((length, i) => Buffer.from(rows.bytes.subarray(starts[i], starts[i]! + length)).toString());
 }
 
 function toldOf(rows: OutRows): Told[] {

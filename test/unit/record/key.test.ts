@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { decodeKey, encodeKey, KEY_LENGTH_MAX, keyText } from '../../../lib/record/key.ts';
+import { decodeKey, encodeKey, fromKeyColumn, KEY_LENGTH_MAX, keyText, toKeyColumn } from '../../../lib/record/key.ts';
 
 const unit = fc.oneof(
   fc.constantFrom('\u0000', '\u0001', '\u0002', '"', '1', ':', 'a', '\ud83d', '\ude80'),
@@ -199,5 +199,29 @@ describe('keys', () => {
     assert.equal(keyText(encodeKey(42)), '42');
     assert.equal(keyText(encodeKey(['shop', 42, 7n, null])), '["shop",42,"7n",null]');
     assert.equal(keyText(null), '(none)');
+  });
+
+  test('a column of keys becomes the same keys again, and those of whole numbers are numbers in it', () => {
+    const text = fc.oneof(
+      fc.constant(null),
+      key.map(value => encodeKey(value)),
+      fc.nat(2 ** 31).map(value => encodeKey(value)),
+      fc.constantFrom(
+        '\u0002',
+        '\u000201',
+        '\u00021e21',
+        '\u0002-0',
+        '\u0002999999999',
+        '\u00021000000000',
+        '\u0002+1',
+      ),
+    );
+    fc.assert(
+      fc.property(fc.array(text), keys => {
+        assert.deepEqual(fromKeyColumn([...toKeyColumn(keys)]), keys);
+      }),
+      { numRuns: 3000 },
+    );
+    assert.deepEqual(toKeyColumn([encodeKey(7), encodeKey(0), encodeKey(1.5)]), [7, 0, '\u00021.5']);
   });
 });

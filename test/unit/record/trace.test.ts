@@ -77,6 +77,7 @@ test('rows keep their traces in the journal, and rows without any have no place 
     subjectOf: [],
     bytes: Buffer.from('ab'),
     lengths: [1, 1],
+    areLines: false,
     origins: [64, 128],
     headers: null,
   };
@@ -84,5 +85,5 @@ test('rows keep their traces in the journal, and rows without any have no place 
   traces[1] = PARENT;
   const outbox = { frames: [], rows: [{ ...plain, traces }] };
   assert.deepEqual(fromParts(toParts(outbox)).rows[0]?.traces, [null, PARENT]);
-  assert.equal((toParts({ frames: [], rows: [plain] })[1] as unknown[][])[0]?.length, 7);
+  assert.equal((toParts({ frames: [], rows: [plain] })[1] as unknown[][])[0]?.length, 8);
 });
