@@ -1,10 +1,11 @@
 /**
  * A run: a program brought to life in one place, a reader or a stage's task.
  *
- * Stateless nodes call each other directly, a record at a time. A stateful node has an input buffer; `steps` are those
- * nodes in topological order. A batch is: `receive` every record (which fills the first buffers), then execute each
- * step with the watermark. Buffers are what makes prefetch possible: before a step executes, all that it will receive
- * is known, and so are the keys that it will touch.
+ * Nodes call each other directly, a record at a time. `steps` are the stateful ones, in topological order. A batch is:
+ * `receive` every record, then execute each step with the watermark. Where state is on disk, a step holds back what it is
+ * given until it executes: all that it will receive is known then, and so are the keys that it will touch, which is what
+ * makes prefetch possible. While all state is in memory nothing is held back: lists of thousands of records would only
+ * be copied by the collector again and again.
  *
  * Event time: `watermark downstream = watermark − lag`, lags summed along the longest path to each node and exit.
  */
@@ -70,14 +71,46 @@ export interface RunPorts {
   late(record: LateRecord): void;
   poison(record: PoisonedRecord): void;
   drop(operator: string, reason: DropReason): void;
+  /** Whether operators may be given records at once, without saying first what they will touch. Absent: they may. */
+  resident?(): boolean;
 }
 
-/** One stateful node: its operator and what waits for it. */
+/**
+ * Whether the steps of a run hold records back in the batch in hand. Asked once a batch, at its first record or when it is
+ * executed, and the answer stays for all steps until the batch ends: what one step's prefetch brings into memory must
+ * not let another overtake the records that it has been holding.
+ */
+class Batch {
+  /** Records pass. False as long as nobody has asked. */
+  passes = false;
+  #asked = false;
+  #resident: () => boolean;
+
+  constructor(resident: () => boolean) {
+    this.#resident = resident;
+  }
+
+  ask(): boolean {
+    if (!this.#asked) {
+      this.#asked = true;
+      this.passes = this.#resident();
+    }
+    return this.passes;
+  }
+
+  end(): void {
+    this.#asked = false;
+    this.passes = false;
+  }
+}
+
+/** One stateful node: its operator and, in a batch that does not pass, what waits for it. */
 export class Step {
   readonly operator: Operator;
   /** How far this node's watermark stays behind the stage's. */
   lagMs = 0;
   #cursor: Cursor;
+  #batch: Batch;
   #ports: number[] = [];
   #keys: (string | null)[] = [];
   #values: unknown[] = [];
@@ -87,12 +120,17 @@ export class Step {
   /** With holes; null: none of them has one. */
   #traces: (string | null)[] | null = null;
 
-  constructor(options: { operator: Operator; cursor: Cursor }) {
+  constructor(options: { operator: Operator; cursor: Cursor; batch: Batch }) {
     this.operator = options.operator;
     this.#cursor = options.cursor;
+    this.#batch = options.batch;
   }
 
   push(port: number, key: string | null, value: unknown, timeMs: number): void {
+    if (this.#batch.passes || this.#batch.ask()) {
+      this.operator.receive(port, key, value, timeMs);
+      return;
+    }
     this.#ports.push(port);
     this.#keys.push(key);
     this.#values.push(value);
@@ -115,28 +153,30 @@ export class Step {
   }
 
   execute(watermarkMs: number): void {
+    if (this.#ports.length > 0) this.#passHeld();
     const cursor = this.#cursor;
-    const count = this.#ports.length;
+    cursor.origin = NO_ORIGIN;
+    cursor.id = null;
+    cursor.trace = null;
+    this.operator.advance(watermarkMs - this.lagMs);
+  }
+
+  #passHeld(): void {
+    const cursor = this.#cursor;
     const traces = this.#traces;
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < this.#ports.length; i++) {
       cursor.origin = this.#origins[i]!;
       cursor.id = this.#ids[i]!;
       cursor.trace = traces === null ? null : (traces[i] ?? null);
       this.operator.receive(this.#ports[i]!, this.#keys[i]!, this.#values[i], this.#timesMs[i]!);
     }
-    cursor.origin = NO_ORIGIN;
-    cursor.id = null;
-    cursor.trace = null;
+    this.#ports = [];
+    this.#keys = [];
+    this.#values = [];
+    this.#timesMs = [];
+    this.#origins = [];
+    this.#ids = [];
     this.#traces = null;
-    if (count > 0) {
-      this.#ports = [];
-      this.#keys = [];
-      this.#values = [];
-      this.#timesMs = [];
-      this.#origins = [];
-      this.#ids = [];
-    }
-    this.operator.advance(watermarkMs - this.lagMs);
   }
 
   resume(watermarkMs: number): void {
@@ -150,8 +190,11 @@ export class Run {
   readonly steps: readonly Step[];
   /** By exit: how far the event times of what leaves may trail the stage's watermark. */
   readonly exitLagsMs: readonly number[];
+  #batch: Batch;
 
   constructor(given: Program, ports: RunPorts) {
+    const batch = new Batch(() => ports.resident?.() ?? true);
+    this.#batch = batch;
     const program = ports.grip === undefined ? given : watchedProgram(given, ports.grip);
     const nodes: (Receiver | Step)[] = [];
     const makers = makersOf(program);
@@ -173,12 +216,22 @@ export class Run {
       invariant(forward, `the nodes of a program are in topological order, but ${node.name} sends back`);
       const next = toward(node.targets, makers[i]!);
       nodes[i] = isStateful(node.spec)
-        ? new Step({ operator: operatorOf(node.name, node.spec, next, ports), cursor: ports.cursor })
+        ? new Step({ operator: operatorOf(node.name, node.spec, next, ports), cursor: ports.cursor, batch })
         : new StatelessNode({ name: node.name, spec: node.spec, next, ports });
     }
     this.entries = program.entries.map(targets => toward(targets, null));
     this.steps = nodes.filter(node => node instanceof Step);
     this.exitLagsMs = spreadLags(program, nodes);
+  }
+
+  /** Whether the batch in hand passes the steps as it is fed, and its keys need not be wanted. */
+  get passes(): boolean {
+    return this.#batch.ask();
+  }
+
+  /** All steps have executed. What is fed now belongs to the next batch. */
+  endBatch(): void {
+    this.#batch.end();
   }
 }
 
