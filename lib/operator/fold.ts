@@ -120,8 +120,8 @@ export class Fold {
   /** A row's results. Throws what user code throws, and LIMIT_REACHED. */
   results(row: Row): unknown[] {
     // What the user gets back may be the accumulator itself, and the next record may change that in place.
-    return this.#aggregates.map((aggregate, i) =>
-      aggregate.result(this.#risky.includes(i) ? copyValue(row[i]) : row[i]),
-    );
+    const given =
+      this.#risky.length === 0 ? row : row.map((one, i) => (this.#risky.includes(i) ? copyValue(one) : one));
+    return this.#aggregates.map((aggregate, i) => aggregate.result(given[i]));
   }
 }
