@@ -11,34 +11,24 @@
  */
 import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
-import { NO_ORIGIN } from '../record/origin.ts';
 import { hasPassed, idOf, withId } from '../record/replay.ts';
-import type { Tables, Wants } from '../state/tables.ts';
+import type { Tables } from '../state/tables.ts';
 import { buildOperator } from './build.ts';
+import type { Cursor } from './cursor.ts';
 import type { Grip } from './hand.ts';
 import { checkData } from './kept.ts';
 import type { DropReason, Operator } from './operator.ts';
 import type { Program, ProgramNode, Target } from './program.ts';
 import type { StatefulSpec, StatelessSpec } from './spec.ts';
+import { Batch, Step } from './step.ts';
 import { refusePromise, shown } from './user-code.ts';
 import { watchedProgram } from './watched.ts';
+
+export { type Cursor, newCursor } from './cursor.ts';
 
 /** Takes records one by one. `cursor` has the rest of the record in hand. */
 export interface Receiver {
   receive(key: string | null, value: unknown, timeMs: number): void;
-}
-
-/** What travels beside the record in hand without being passed from call to call. */
-export interface Cursor {
-  origin: number;
-  /** The dedupe id that a `carryId` node computed, or that came with the frame; of a replay that, too (`replay.ts`). */
-  id: string | null;
-  /** The trace context that it came with (`record/trace.ts`). */
-  trace: string | null;
-}
-
-export function newCursor(): Cursor {
-  return { origin: NO_ORIGIN, id: null, trace: null };
 }
 
 /** A late record, on its way to the late output. */
@@ -73,115 +63,6 @@ export interface RunPorts {
   drop(operator: string, reason: DropReason): void;
   /** Whether operators may be given records at once, without saying first what they will touch. Absent: they may. */
   resident?(): boolean;
-}
-
-/**
- * Whether the steps of a run hold records back in the batch in hand. Asked once a batch, at its first record or when it is
- * executed, and the answer stays for all steps until the batch ends: what one step's prefetch brings into memory must
- * not let another overtake the records that it has been holding.
- */
-class Batch {
-  /** Records pass. False as long as nobody has asked. */
-  passes = false;
-  #asked = false;
-  #resident: () => boolean;
-
-  constructor(resident: () => boolean) {
-    this.#resident = resident;
-  }
-
-  ask(): boolean {
-    if (!this.#asked) {
-      this.#asked = true;
-      this.passes = this.#resident();
-    }
-    return this.passes;
-  }
-
-  end(): void {
-    this.#asked = false;
-    this.passes = false;
-  }
-}
-
-/** One stateful node: its operator and, in a batch that does not pass, what waits for it. */
-export class Step {
-  readonly operator: Operator;
-  /** How far this node's watermark stays behind the stage's. */
-  lagMs = 0;
-  #cursor: Cursor;
-  #batch: Batch;
-  #ports: number[] = [];
-  #keys: (string | null)[] = [];
-  #values: unknown[] = [];
-  #timesMs: number[] = [];
-  #origins: number[] = [];
-  #ids: (string | null)[] = [];
-  /** With holes; null: none of them has one. */
-  #traces: (string | null)[] | null = null;
-
-  constructor(options: { operator: Operator; cursor: Cursor; batch: Batch }) {
-    this.operator = options.operator;
-    this.#cursor = options.cursor;
-    this.#batch = options.batch;
-  }
-
-  push(port: number, key: string | null, value: unknown, timeMs: number): void {
-    if (this.#batch.passes || this.#batch.ask()) {
-      this.operator.receive(port, key, value, timeMs);
-      return;
-    }
-    this.#ports.push(port);
-    this.#keys.push(key);
-    this.#values.push(value);
-    this.#timesMs.push(timeMs);
-    this.#origins.push(this.#cursor.origin);
-    this.#ids.push(this.#cursor.id);
-    if (this.#cursor.trace !== null) (this.#traces ??= [])[this.#ports.length - 1] = this.#cursor.trace;
-  }
-
-  want(wants: Wants): void {
-    for (let i = 0; i < this.#ports.length; i++) {
-      this.#cursor.id = this.#ids[i]!;
-      this.operator.want(wants, this.#ports[i]!, this.#keys[i]!, this.#values[i], this.#timesMs[i]!);
-    }
-    this.#cursor.id = null;
-  }
-
-  wantAdvance(wants: Wants, watermarkMs: number): void {
-    this.operator.wantAdvance(wants, watermarkMs - this.lagMs);
-  }
-
-  execute(watermarkMs: number): void {
-    if (this.#ports.length > 0) this.#passHeld();
-    const cursor = this.#cursor;
-    cursor.origin = NO_ORIGIN;
-    cursor.id = null;
-    cursor.trace = null;
-    this.operator.advance(watermarkMs - this.lagMs);
-  }
-
-  #passHeld(): void {
-    const cursor = this.#cursor;
-    const traces = this.#traces;
-    for (let i = 0; i < this.#ports.length; i++) {
-      cursor.origin = this.#origins[i]!;
-      cursor.id = this.#ids[i]!;
-      cursor.trace = traces === null ? null : (traces[i] ?? null);
-      this.operator.receive(this.#ports[i]!, this.#keys[i]!, this.#values[i], this.#timesMs[i]!);
-    }
-    this.#ports = [];
-    this.#keys = [];
-    this.#values = [];
-    this.#timesMs = [];
-    this.#origins = [];
-    this.#ids = [];
-    this.#traces = null;
-  }
-
-  resume(watermarkMs: number): void {
-    this.operator.resume(watermarkMs - this.lagMs);
-  }
 }
 
 export class Run {
