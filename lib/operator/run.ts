@@ -1,43 +1,34 @@
 /**
  * A run: a program brought to life in one place, a reader or a stage's task.
  *
- * Stateless nodes call each other directly, a record at a time. A stateful node has an input buffer; `steps` are those
- * nodes in topological order. A batch is: `receive` every record (which fills the first buffers), then execute each
- * step with the watermark. Buffers are what makes prefetch possible: before a step executes, all that it will receive
- * is known, and so are the keys that it will touch.
+ * Nodes call each other directly, a record at a time. `steps` are the stateful ones, in topological order. A batch is:
+ * `receive` every record, then execute each step with the watermark. Where state is on disk, a step holds back what it is
+ * given until it executes: all that it will receive is known then, and so are the keys that it will touch, which is what
+ * makes prefetch possible. While all state is in memory nothing is held back: lists of thousands of records would only
+ * be copied by the collector again and again.
  *
  * Event time: `watermark downstream = watermark − lag`, lags summed along the longest path to each node and exit.
  */
 import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
-import { NO_ORIGIN } from '../record/origin.ts';
 import { hasPassed, idOf, withId } from '../record/replay.ts';
-import type { Tables, Wants } from '../state/tables.ts';
+import type { Tables } from '../state/tables.ts';
 import { buildOperator } from './build.ts';
+import type { Cursor } from './cursor.ts';
 import type { Grip } from './hand.ts';
 import { checkData } from './kept.ts';
 import type { DropReason, Operator } from './operator.ts';
 import type { Program, ProgramNode, Target } from './program.ts';
 import type { StatefulSpec, StatelessSpec } from './spec.ts';
+import { Batch, Step } from './step.ts';
 import { refusePromise, shown } from './user-code.ts';
 import { watchedProgram } from './watched.ts';
+
+export { type Cursor, newCursor } from './cursor.ts';
 
 /** Takes records one by one. `cursor` has the rest of the record in hand. */
 export interface Receiver {
   receive(key: string | null, value: unknown, timeMs: number): void;
-}
-
-/** What travels beside the record in hand without being passed from call to call. */
-export interface Cursor {
-  origin: number;
-  /** The dedupe id that a `carryId` node computed, or that came with the frame; of a replay that, too (`replay.ts`). */
-  id: string | null;
-  /** The trace context that it came with (`record/trace.ts`). */
-  trace: string | null;
-}
-
-export function newCursor(): Cursor {
-  return { origin: NO_ORIGIN, id: null, trace: null };
 }
 
 /** A late record, on its way to the late output. */
@@ -70,78 +61,8 @@ export interface RunPorts {
   late(record: LateRecord): void;
   poison(record: PoisonedRecord): void;
   drop(operator: string, reason: DropReason): void;
-}
-
-/** One stateful node: its operator and what waits for it. */
-export class Step {
-  readonly operator: Operator;
-  /** How far this node's watermark stays behind the stage's. */
-  lagMs = 0;
-  #cursor: Cursor;
-  #ports: number[] = [];
-  #keys: (string | null)[] = [];
-  #values: unknown[] = [];
-  #timesMs: number[] = [];
-  #origins: number[] = [];
-  #ids: (string | null)[] = [];
-  /** With holes; null: none of them has one. */
-  #traces: (string | null)[] | null = null;
-
-  constructor(options: { operator: Operator; cursor: Cursor }) {
-    this.operator = options.operator;
-    this.#cursor = options.cursor;
-  }
-
-  push(port: number, key: string | null, value: unknown, timeMs: number): void {
-    this.#ports.push(port);
-    this.#keys.push(key);
-    this.#values.push(value);
-    this.#timesMs.push(timeMs);
-    this.#origins.push(this.#cursor.origin);
-    this.#ids.push(this.#cursor.id);
-    if (this.#cursor.trace !== null) (this.#traces ??= [])[this.#ports.length - 1] = this.#cursor.trace;
-  }
-
-  want(wants: Wants): void {
-    for (let i = 0; i < this.#ports.length; i++) {
-      this.#cursor.id = this.#ids[i]!;
-      this.operator.want(wants, this.#ports[i]!, this.#keys[i]!, this.#values[i], this.#timesMs[i]!);
-    }
-    this.#cursor.id = null;
-  }
-
-  wantAdvance(wants: Wants, watermarkMs: number): void {
-    this.operator.wantAdvance(wants, watermarkMs - this.lagMs);
-  }
-
-  execute(watermarkMs: number): void {
-    const cursor = this.#cursor;
-    const count = this.#ports.length;
-    const traces = this.#traces;
-    for (let i = 0; i < count; i++) {
-      cursor.origin = this.#origins[i]!;
-      cursor.id = this.#ids[i]!;
-      cursor.trace = traces === null ? null : (traces[i] ?? null);
-      this.operator.receive(this.#ports[i]!, this.#keys[i]!, this.#values[i], this.#timesMs[i]!);
-    }
-    cursor.origin = NO_ORIGIN;
-    cursor.id = null;
-    cursor.trace = null;
-    this.#traces = null;
-    if (count > 0) {
-      this.#ports = [];
-      this.#keys = [];
-      this.#values = [];
-      this.#timesMs = [];
-      this.#origins = [];
-      this.#ids = [];
-    }
-    this.operator.advance(watermarkMs - this.lagMs);
-  }
-
-  resume(watermarkMs: number): void {
-    this.operator.resume(watermarkMs - this.lagMs);
-  }
+  /** Whether operators may be given records at once, without saying first what they will touch. Absent: they may. */
+  resident?(): boolean;
 }
 
 export class Run {
@@ -150,8 +71,11 @@ export class Run {
   readonly steps: readonly Step[];
   /** By exit: how far the event times of what leaves may trail the stage's watermark. */
   readonly exitLagsMs: readonly number[];
+  #batch: Batch;
 
   constructor(given: Program, ports: RunPorts) {
+    const batch = new Batch(() => ports.resident?.() ?? true);
+    this.#batch = batch;
     const program = ports.grip === undefined ? given : watchedProgram(given, ports.grip);
     const nodes: (Receiver | Step)[] = [];
     const makers = makersOf(program);
@@ -173,12 +97,22 @@ export class Run {
       invariant(forward, `the nodes of a program are in topological order, but ${node.name} sends back`);
       const next = toward(node.targets, makers[i]!);
       nodes[i] = isStateful(node.spec)
-        ? new Step({ operator: operatorOf(node.name, node.spec, next, ports), cursor: ports.cursor })
+        ? new Step({ operator: operatorOf(node.name, node.spec, next, ports), cursor: ports.cursor, batch })
         : new StatelessNode({ name: node.name, spec: node.spec, next, ports });
     }
     this.entries = program.entries.map(targets => toward(targets, null));
     this.steps = nodes.filter(node => node instanceof Step);
     this.exitLagsMs = spreadLags(program, nodes);
+  }
+
+  /** Whether the batch in hand passes the steps as it is fed, and its keys need not be wanted. */
+  get passes(): boolean {
+    return this.#batch.ask();
+  }
+
+  /** All steps have executed. What is fed now belongs to the next batch. */
+  endBatch(): void {
+    this.#batch.end();
   }
 }
 

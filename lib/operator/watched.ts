@@ -64,8 +64,9 @@ function watched(spec: OperatorSpec, grip: Grip): OperatorSpec {
   }
 }
 
-/** Of the built-in ones only `extract` runs user code; of an author's own, everything does. */
+/** Of the built-in ones only `extract` runs user code, and of `count` nothing; of an author's own, everything does. */
 function watchedAggregate(spec: AggregateSpec, grip: Grip): AggregateSpec {
+  if (spec.kind === 'count') return spec;
   const extract = grip.seen((value: unknown) => spec.extract(value));
   if (spec.kind !== 'aggregate' && spec.kind !== 'reduce') return { ...spec, extract };
   const { merge } = spec;

@@ -84,6 +84,7 @@ export class Processor {
       poison,
       drop: (_operator, reason) => this.#drop(reason),
       pipeline: plan.pipeline,
+      resident: () => this.state.resident,
       ...(grip === undefined ? {} : { grip: node => grip(node, cursor) }),
     });
   }
@@ -131,10 +132,14 @@ export class Processor {
     for (const step of this.#run.steps) step.resume(watermarkMs);
   }
 
-  /** Runs what was fed, then moves event time on. Waits only where state has to be read back from the store. */
+  /**
+   * Runs what was fed and has not run yet, then moves event time on. Waits only where state has to be read back from the
+   * store. From a batch's first record to here nobody may evict: whether it needs the store was settled then.
+   */
   execute(watermarkMs: number, store: Store | null): void | Promise<void> {
-    if (store !== null && !this.state.resident) return this.#executeFromStore(watermarkMs, store);
+    if (store !== null && !this.#run.passes) return this.#executeFromStore(watermarkMs, store);
     for (const step of this.#run.steps) step.execute(watermarkMs);
+    this.#run.endBatch();
   }
 
   /**
@@ -151,6 +156,7 @@ export class Processor {
       step.execute(watermarkMs);
     }
     this.state.endBatch();
+    this.#run.endBatch();
   }
 
   /** Poisoned records whose originals are to be fetched; each must come back by `letter`. */
