@@ -56,7 +56,7 @@ export async function subscribe(
   };
 }
 
-/** Reads what the stream holds of a subject at this moment, and resolves with the sequence it was read to. */
+/** Reads what the stream holds of a subject, and what comes meanwhile. Resolves with the sequence it was read to. */
 export async function readAll(
   connection: NatsConnection,
   options: { stream: string; subject: string; from?: number; arrived: (arrival: Arrival) => void },
@@ -75,15 +75,17 @@ export async function readAll(
   });
   const consumer = await connection.jetstream().consumers.get(stream, name);
   let left = num_pending;
+  let readTo = lastSeq;
   while (left > 0) {
     const messages = await consumer.fetch({ max_messages: Math.min(left, 500), expires: 10_000 });
     for await (const message of messages) {
       takeApart(message, arrived);
       left = message.info.pending;
+      readTo = Math.max(readTo, message.seq);
     }
   }
   await consumer.delete();
-  return lastSeq;
+  return readTo;
 }
 
 /** A message is one record, or a frame of records a line each. */
