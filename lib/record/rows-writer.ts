@@ -167,6 +167,7 @@ export class RowWriter {
   }
 
   #object(value: Record<string, unknown>): void {
+    if (this.#isFlatAsExpected(value)) return;
     const names = Object.keys(value);
     const shape = this.#shapeOf(names);
     if (shape === null) {
@@ -179,6 +180,37 @@ export class RowWriter {
     }
     const depth = this.#depth - 1;
     for (let i = 0; i < names.length; i++) this.#member(value[names[i]!], depth, names[i]!);
+  }
+
+  /**
+   * Writes the object if it has the shape that is expected and no objects in it: then its names are only compared as they
+   * pass, and no list of them is made. False: nothing is written.
+   */
+  #isFlatAsExpected(value: Record<string, unknown>): boolean {
+    const expected = this.#last?.next ?? null;
+    if (expected === null) return false;
+    const { names } = expected;
+    const start = this.#at;
+    const strings = this.#strings.length;
+    const depth = this.#depth - 1;
+    this.#bytes[this.#at++] = T.SHAPE_0 + expected.id;
+    let count = 0;
+    for (const name in value) {
+      const field = value[name];
+      if (name !== names[count] || (typeof field === 'object' && field !== null)) {
+        count = -1;
+        break;
+      }
+      this.#member(field, depth, name);
+      count++;
+    }
+    if (count === names.length) {
+      this.#last = expected;
+      return true;
+    }
+    this.#at = start;
+    this.#strings.length = strings;
+    return false;
   }
 
   /** The shape with these names; a new one, not yet in the list, if there was none; null when there is no room. */
