@@ -1,8 +1,10 @@
 /**
- * Whether memory grows: a straight line through the samples after the warm-up, which is their first third and at least
- * four minutes: streams and caches must be full before anything can be told. Flat means that along the line it has grown by
- * no more than a tenth of its mean, or by 16 MB if that is more. A garbage collector's breathing stays below that; of leaks,
- * a quarter of an hour shows those of some 3 MB a minute and more, a longer soak smaller ones.
+ * Whether memory grows: the floor of the first half of the samples after the warm-up against that of the second. The
+ * warm-up is their first third and at least four minutes: streams and caches must be full before anything can be told.
+ * Flat means that from the end of the warm-up on the floor has risen by no more than a tenth of the mean, or by 16 MB if
+ * that is more. The floor, because collectors of garbage breathe: a broker's memory goes from one to three times what it
+ * needs and back within minutes, and a line through that says at which breath the soak ended. What leaks never comes
+ * back: a quarter of an hour shows leaks of some 3 MB a minute and more, a longer soak smaller ones.
  */
 export interface MemorySample {
   /** Since the beginning, ms. */
@@ -14,7 +16,7 @@ export interface Drift {
   /** `short`: too few samples to tell. */
   readonly verdict: 'flat' | 'grows' | 'short';
   readonly meanBytes: number;
-  /** Along the line, from the end of the warm-up to the last sample; negative when it shrinks. */
+  /** What the floor has risen by from the end of the warm-up to the last sample; negative when it sank. */
   readonly grownBytes: number;
   /** The same rate for an hour. */
   readonly bytesAnHour: number;
@@ -31,18 +33,18 @@ export function driftOf(samples: readonly MemorySample[]): Drift {
   const lastMs = samples.at(-1)?.atMs ?? 0;
   const warmMs = Math.max(lastMs * WARM_UP_SHARE, WARM_UP_MS);
   const fitted = samples.filter(({ atMs }) => atMs >= warmMs);
-  const n = Math.max(fitted.length, 1);
-  const meanMs = fitted.reduce((sum, { atMs }) => sum + atMs, 0) / n;
-  const meanBytes = fitted.reduce((sum, { bytes }) => sum + bytes, 0) / n;
-  let spread = 0;
-  let together = 0;
-  for (const { atMs, bytes } of fitted) {
-    spread += (atMs - meanMs) ** 2;
-    together += (atMs - meanMs) * (bytes - meanBytes);
-  }
-  const bytesAMs = spread === 0 ? 0 : together / spread;
-  const grownBytes = bytesAMs * (lastMs - (fitted[0]?.atMs ?? lastMs));
+  const meanBytes = fitted.reduce((sum, { bytes }) => sum + bytes, 0) / Math.max(fitted.length, 1);
+  const middle = Math.ceil(fitted.length / 2);
+  const risen = floorOf(fitted.slice(middle)) - floorOf(fitted.slice(0, middle));
+  const lastedMs = lastMs - (fitted[0]?.atMs ?? lastMs);
+  // The halves lie half of the time apart.
+  const bytesAMs = fitted.length < SAMPLES_MIN ? 0 : (2 * risen) / lastedMs;
+  const grownBytes = bytesAMs * lastedMs;
   const tolerated = Math.max(meanBytes * TOLERANCE_SHARE, TOLERANCE_BYTES);
   const verdict = fitted.length < SAMPLES_MIN ? 'short' : grownBytes <= tolerated ? 'flat' : 'grows';
   return { verdict, meanBytes, grownBytes, bytesAnHour: bytesAMs * 3_600_000 };
+}
+
+function floorOf(samples: readonly MemorySample[]): number {
+  return samples.reduce((least, { bytes }) => Math.min(least, bytes), Number.POSITIVE_INFINITY);
 }

@@ -19,13 +19,15 @@ describe('memory', () => {
 
   test('that breathes is flat', () => {
     assert.equal(driftOf(samples(90, i => 200 + (i % 9) * 10)).verdict, 'flat');
+    assert.equal(driftOf(samples(90, i => 200 + (i % 25) * 24)).verdict, 'flat');
   });
 
   test('that rises by half a megabyte every ten seconds grows, however much it breathes', () => {
     const { verdict, grownBytes, bytesAnHour } = driftOf(samples(91, i => 200 + i * 0.5 + (i % 2) * 20));
     assert.equal(verdict, 'grows');
-    assert.ok(Math.abs(grownBytes / MB - 30) < 1, `${grownBytes / MB} MB`);
-    assert.ok(Math.abs(bytesAnHour / MB - 180) < 5, `${bytesAnHour / MB} MB an hour`);
+    // A floor is as exact as samples are near each other.
+    assert.ok(Math.abs(grownBytes / MB - 30) < 3, `${grownBytes / MB} MB`);
+    assert.ok(Math.abs(bytesAnHour / MB - 180) < 18, `${bytesAnHour / MB} MB an hour`);
   });
 
   test('that shrinks is flat', () => {
