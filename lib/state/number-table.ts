@@ -238,6 +238,7 @@ export class NumberTable extends StateTable<NumberBucket> implements ValueTable<
     }
     if (freed.length > 0) {
       bucket.freed = [];
+      if (bucket.pinned.length > 0) bucket.pinned = bucket.pinned.filter(slot => slots.flagsAt(slot) & PINNED);
       for (const slot of freed) slots.release(slot);
     }
   }

@@ -31,8 +31,8 @@ const row = fc.record(
   { n: fc.integer(), text: fc.constantFrom(null, '', 'long '.repeat(20)) },
   { noNullPrototype: true },
 );
-const valueTable = fc.constantFrom(0 as const, 1 as const);
-const anyTable = fc.constantFrom(0 as const, 1 as const, 2 as const);
+const valueTable = fc.constantFrom(0 as const, 1 as const, 3 as const);
+const anyTable = fc.constantFrom(0 as const, 1 as const, 2 as const, 3 as const);
 const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('set' as const), table: valueTable, bucket, key, row }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('touch' as const), table: valueTable, bucket, key }) },
