@@ -30,6 +30,7 @@ import {
   mergeFrom,
   mergeSegments,
   type SegmentRef,
+  type Step,
 } from '../state/snapshot.ts';
 import type { TaskState } from '../state/state.ts';
 import type { TaskLimits } from './surroundings.ts';
@@ -231,7 +232,7 @@ export class Checkpoints {
   }
 
   /** Adds the new segments to the latest snapshot's, merging those that no longer pay for themselves. */
-  async #putSegments(fresh: Iterable<Uint8Array>, commit: Pointer): Promise<SegmentRef[]> {
+  async #putSegments(fresh: Iterable<Step>, commit: Pointer): Promise<SegmentRef[]> {
     const refs = [...(this.#latest?.manifest.segments ?? []), ...(await this.#put(fresh, commit))];
     const from = mergeFrom(refs);
     if (from === null) return refs;
@@ -239,6 +240,10 @@ export class Checkpoints {
     const merged: SegmentRef[] = [];
     let part = 0;
     for await (const bytes of mergeSegments(newestFirst, { isWhole: from === 0 })) {
+      if (bytes === null) {
+        await this.#pause();
+        continue;
+      }
       const name = `${this.#prefix}/${blobName('segment', commit, `-m${part++}`)}`;
       await this.#blobs.put(name, bytes);
       merged.unshift({ name, bytes: bytes.length, run: commit.commit });
@@ -250,14 +255,23 @@ export class Checkpoints {
     for (let i = refs.length - 1; i >= 0; i--) yield await this.#segment(refs[i]!);
   }
 
-  async #put(segments: Iterable<Uint8Array>, commit: Pointer): Promise<SegmentRef[]> {
+  async #put(segments: Iterable<Step>, commit: Pointer): Promise<SegmentRef[]> {
     const refs: SegmentRef[] = [];
     for (const bytes of segments) {
+      if (bytes === null) {
+        await this.#pause();
+        continue;
+      }
       const name = `${this.#prefix}/${blobName('segment', commit, `-${refs.length}`)}`;
       await this.#blobs.put(name, bytes);
       refs.push({ name, bytes: bytes.length, run: commit.commit });
     }
     return refs;
+  }
+
+  /** Batches come first: what is done here can wait, and a task that has to is late with everything. */
+  #pause(): Promise<void> {
+    return new Promise(resolve => this.#clock.soon(resolve));
   }
 
   /** Tries again what passes: a checkpoint that was taken must be written, since its changes are marked as told. */

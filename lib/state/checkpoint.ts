@@ -15,17 +15,17 @@ import { pack } from '../record/rows.ts';
 import { type Bucket, TELLING, type UNTOLD } from './bucket.ts';
 import type { StateTables } from './delta.ts';
 import { bucketPrefix, countKey, encodeCount, entryKey, prefixEnd, totalKey } from './layout.ts';
-import { encodeSegments } from './snapshot.ts';
+import { encodeSegments, type Step } from './snapshot.ts';
 import type { StateTable } from './table.ts';
 
 export interface Checkpoint {
   /** For the store, in order; the caller adds its pointer to the same batch. */
   readonly writes: StoreWrite[];
   /**
-   * The same changes for the snapshot, oldest first, each encoded when it is asked for. They must be part of a durable snapshot before the store is written:
-   * whoever restores from a store goes on with a snapshot of its commit or a later one.
+   * The same changes for the snapshot, oldest first, encoded step by step. They must be part of a durable snapshot before
+   * the store is written: whoever restores from a store goes on with a snapshot of its commit or a later one.
    */
-  segments(): Iterable<Uint8Array>;
+  segments(): Iterable<Step>;
 }
 
 interface Told {

@@ -59,7 +59,6 @@ export class WantsCollector implements Wants {
     this.#notes.unread++;
     return false;
   }
-
 }
 
 export class Residency {

@@ -338,7 +338,8 @@ export class Slots {
     // It is itself no place for its entries.
     page.isListed = true;
     this.#roomy = this.#roomy.filter(other => other !== number);
-    for (let at = 0; at < page.used; at++) if ((page.flags[at]! & LIVE) !== 0) this.#move(page, (number << PAGE_BITS) | at);
+    for (let at = 0; at < page.used; at++)
+      if ((page.flags[at]! & LIVE) !== 0) this.#move(page, (number << PAGE_BITS) | at);
     this.#dropPage(number);
   }
 
@@ -360,7 +361,8 @@ export class Slots {
     if (head >>> 1 !== units) return false;
     let at = from + headLength(units);
     if (head & 1) {
-      for (let i = 0; i < units; i++, at += 2) if ((keys[at]! | (keys[at + 1]! << 8)) !== key.charCodeAt(i)) return false;
+      for (let i = 0; i < units; i++, at += 2)
+        if ((keys[at]! | (keys[at + 1]! << 8)) !== key.charCodeAt(i)) return false;
     } else {
       for (let i = 0; i < units; i++) if (keys[at++] !== key.charCodeAt(i)) return false;
     }

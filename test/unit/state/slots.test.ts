@@ -153,7 +153,10 @@ describe('packed maps', () => {
       }
       step++;
     }
-    assert.deepEqual([...pair.model.keys()].filter(key => !seen.has(key)), []);
+    assert.deepEqual(
+      [...pair.model.keys()].filter(key => !seen.has(key)),
+      [],
+    );
     pair.check();
   });
 });
