@@ -1,12 +1,12 @@
 /**
- * The shared reply inbox: one subscription and a map of who waits for which answer. Owns deadlines and what becomes of
+ * The shared reply inbox: one subscription, and who waits for which answer. Owns deadlines and what becomes of
  * waiters when the connection goes. A request of its own per publish (as the client makes) costs ten times as much.
  *
- * All waiters have the same patience, so the map's own order is the order of their deadlines and one slow timer serves
- * them all.
+ * All waiters have about the same patience, so one slow timer serves them all.
  */
 import { createInbox, type Msg, type NatsConnection, type Subscription } from 'nats';
 import { MillraceError } from '../base/errors.ts';
+import { InFlight } from '../base/in-flight.ts';
 import { asClientHeaders, statusOf } from './headers.ts';
 import { partsOf } from './message.ts';
 
@@ -52,11 +52,10 @@ export class Inbox {
   #subscription: Subscription;
   /** Why no answer can come; null: they can. */
   #deaf: MillraceError | null = null;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #waiting = new InFlight<Waiting>();
   readonly #sweep: NodeJS.Timeout;
   /** Subjects that the server did not let us publish to, and when it said so. */
   readonly #refusedAt = new Map<string, number>();
-  #lastToken = 0;
   #up = true;
   #stopped = false;
 
@@ -96,13 +95,12 @@ export class Inbox {
       waiter.noAnswer(tag, { kind: 'refused', cause: this.#deaf });
       return;
     }
-    const token = ++this.#lastToken;
-    this.#waiting.set(token, { waiter, tag, subject, deadline: performance.now() + this.#answerMs });
+    const token = this.#waiting.add({ waiter, tag, subject, deadline: performance.now() + this.#answerMs });
     try {
       const reply = this.#prefix + token;
       this.#client.publish(subject, data, headers === null ? { reply } : { reply, headers: asClientHeaders(headers) });
     } catch (error) {
-      this.#waiting.delete(token);
+      this.#waiting.take(token);
       waiter.noAnswer(tag, { kind: 'disconnected', cause: error as Error });
     }
   }
@@ -130,11 +128,8 @@ export class Inbox {
   refused(subject: string): void {
     this.#refusedAt.set(subject, performance.now());
     const cause = refusal(subject);
-    for (const [token, { waiter, tag, subject: sentTo }] of this.#waiting) {
-      if (sentTo !== subject) continue;
-      this.#waiting.delete(token);
-      waiter.noAnswer(tag, { kind: 'refused', cause });
-    }
+    const refused = this.#waiting.takeAll(one => one.subject === subject);
+    for (const { waiter, tag } of refused) waiter.noAnswer(tag, { kind: 'refused', cause });
   }
 
   /**
@@ -159,9 +154,8 @@ export class Inbox {
     const { subject, head, data } = partsOf(message);
     let token = 0;
     for (let i = this.#prefix.length; i < subject.length; i++) token = token * 10 + subject[i]! - ZERO;
-    const waiting = this.#waiting.get(token);
+    const waiting = this.#waiting.take(token);
     if (waiting === undefined) return; // came after its deadline, or twice
-    this.#waiting.delete(token);
     if (head !== null && data.length === 0 && statusOf(head).code === NO_RESPONDERS) {
       const cause = new Error(`no responders for ${waiting.subject}`);
       waiting.waiter.noAnswer(waiting.tag, { kind: 'no-responders', cause });
@@ -172,18 +166,14 @@ export class Inbox {
 
   #expire(): void {
     const now = performance.now();
-    for (const [token, { waiter, tag, subject, deadline }] of this.#waiting) {
-      if (deadline > now) return;
-      this.#waiting.delete(token);
+    for (const { waiter, tag, subject } of this.#waiting.takeAll(({ deadline }) => deadline <= now)) {
       const cause = new Error(`no answer for ${subject} within ${this.#answerMs} ms`);
       waiter.noAnswer(tag, { kind: 'timeout', cause });
     }
   }
 
   #fail(kind: NoAnswer['kind'], cause: Error): void {
-    const all = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const { waiter, tag } of all) waiter.noAnswer(tag, { kind, cause });
+    for (const { waiter, tag } of this.#waiting.takeAll(() => true)) waiter.noAnswer(tag, { kind, cause });
   }
 }
 
