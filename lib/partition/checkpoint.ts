@@ -34,6 +34,7 @@ import {
 } from '../state/snapshot.ts';
 import type { TaskState } from '../state/state.ts';
 import type { TaskLimits } from './surroundings.ts';
+import type { Turns } from './turns.ts';
 
 /** A snapshot: which segments, and what the journal no longer needs to say. */
 export interface Snapshot {
@@ -85,6 +86,9 @@ export class Checkpoints {
   #clock: Clock;
   #random: Random;
   #prefix: string;
+  #turns: Turns | null;
+  /** Ends our turn; null: it is not ours. Held from the first slice until the store has all. */
+  #endTurn: (() => void) | null = null;
   #onFailed: (error: unknown) => void;
   #latest: Snapshot | null = null;
   #tails = new Map<string, number>();
@@ -105,6 +109,7 @@ export class Checkpoints {
     clock: Clock;
     random: Random;
     prefix: string;
+    turns?: Turns | undefined;
     onFailed(error: unknown): void;
     /** A checkpoint is durable: `bytes` of new segments, `tookMs` from its commit on. */
     onWritten?: (written: { readonly bytes: number; readonly tookMs: number }) => void;
@@ -113,6 +118,7 @@ export class Checkpoints {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#prefix = options.prefix;
+    this.#turns = options.turns ?? null;
     this.#onFailed = options.onFailed;
     this.#onWritten = options.onWritten ?? (() => {});
   }
@@ -185,9 +191,15 @@ export class Checkpoints {
     if (this.#isOpen || this.#stopped) return null;
     const crowded = state.bytes > stateBytesMax && grown.bytes > checkpointBytes / 8;
     if (grown.bytes < checkpointBytes && grown.commits < CHECKPOINT_COMMITS && !crowded) return null;
-    // A slice a commit, so that no batch waits for all of it; but not for ever, since nothing is evicted meanwhile.
-    const isLate = grown.bytes > checkpointBytes * (crowded ? 1 / 4 : 2);
-    if (!isLate && state.prepareCheckpoint(checkpointSliceEntries)) return null;
+    // A slice a commit, so that no batch waits for all of it; but not for ever, since nothing is evicted meanwhile, and
+    // with or without a turn: whoever waits for others must not run out of room for it.
+    const isLate = grown.bytes > checkpointBytes * (crowded ? 1 / 4 : 2) || grown.commits > 2 * CHECKPOINT_COMMITS;
+    if (this.#turns !== null) this.#endTurn ??= this.#turns.take();
+    if (!isLate) {
+      if (this.#turns !== null && this.#endTurn === null) return null;
+      // While a batch changes more than a slice, slices must grow, or there would always be more.
+      if (state.prepareCheckpoint(Math.max(checkpointSliceEntries, state.dirtyEntries >> 3))) return null;
+    }
     this.#grown = { bytes: 0, commits: 0 };
     this.#isOpen = true;
     this.#journal.taken = this.#journal.now;
@@ -202,6 +214,7 @@ export class Checkpoints {
       () => {
         this.#working = null;
         this.#isOpen = false;
+        this.#leaveTurn();
       },
       error => {
         if (!this.#stopped) this.#onFailed(error);
@@ -318,6 +331,12 @@ export class Checkpoints {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#working;
+    this.#leaveTurn();
+  }
+
+  #leaveTurn(): void {
+    this.#endTurn?.();
+    this.#endTurn = null;
   }
 }
 
