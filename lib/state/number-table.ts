@@ -4,7 +4,9 @@
  */
 import { invariant, MillraceError } from '../base/errors.ts';
 import { Bucket, CHANGED, DIRTY, KNOWN, MISSING, PINNED, STORED, type Told, USED } from './bucket.ts';
-import { type Footprint, hashOfKey, Slots } from './slots.ts';
+import { hashOfKey } from './packed-key.ts';
+import type { Footprint } from './slot-index.ts';
+import { Slots } from './slots.ts';
 import { StateTable, type TableDelta } from './table.ts';
 import type { ValueTable } from './tables.ts';
 import { applyValues } from './value-table.ts';

@@ -4,17 +4,12 @@
  * and an entry takes some 45 bytes where a `Map` of objects takes 150.
  *
  * An entry has a *slot*, a number that stays its own until it is removed or moved. Slots are laid out in pages: columns of
- * numbers, flags and places of keys, and the bytes of the keys. A key is written as Latin-1 or, where it has other
- * characters, as its UTF-16 units, so it is exact whatever it is: hashes find candidates, bytes decide.
- *
- * The index from hashes to slots is an extendible hash table (Fagin et al. 1979): a directory, by the hash's first bits,
- * of small tables with linear probing, of which a full one is split in two. So growing never moves more than some
- * hundred cells, and never holds an old and a new copy of the whole, as one large table that doubles would.
- *
- * The hash is of this process only: nothing durable and no order depends on it.
+ * numbers, flags and places of keys, and the bytes of the keys (`packed-key.ts`). Hashes find candidates
+ * (`slot-index.ts`), bytes decide.
  */
-import { invariant } from '../base/errors.ts';
 import { DIRTY, MISSING } from './bucket.ts';
+import { hashOfBytes, isKeyAt, keyAt, keyEnd, packedLength, putKey } from './packed-key.ts';
+import { type Footprint, SlotIndex } from './slot-index.ts';
 
 const PAGE_BITS = 10;
 const PAGE_SLOTS = 1 << PAGE_BITS;
@@ -22,13 +17,8 @@ const SLOT_MASK = PAGE_SLOTS - 1;
 const FIRST_SLOTS = 16;
 /** A number, the place of the key, flags. */
 const SLOT_BYTES = 8 + 4 + 1;
-/** Of objects: a page with its arrays, a table with its own. */
+/** Of objects: a page with its arrays. */
 const PAGE_BYTES = 700;
-const TABLE_BYTES = 250;
-const FIRST_CELLS = 8;
-const CELLS_MAX = 1024;
-/** Fewer entries than this for each table of the directory: splitting has gone wrong, since their hashes are alike. */
-const DIRECTORY_ENTRIES_MIN = 64;
 /** A page with no more entries than this is worth emptying into others. */
 const PAGE_ENTRIES_MIN = PAGE_SLOTS / 4;
 /** Marks a slot that has an entry; the other bits of the flags are `bucket.ts`'s. */
@@ -36,11 +26,6 @@ const LIVE = 128;
 const NEWS = DIRTY | MISSING;
 const NO_SLOT = -1;
 const NO_BYTES = Buffer.alloc(0);
-
-/** What several maps take together. */
-export interface Footprint {
-  bytes: number;
-}
 
 class Page {
   numbers!: Float64Array;
@@ -109,78 +94,14 @@ class Page {
   }
 }
 
-class Table {
-  /** Pairs: the hash, and the slot + 1; 0: empty. */
-  cells: Int32Array;
-  count = 0;
-  /** How many of the hash's first bits all its entries share. */
-  readonly depth: number;
-
-  constructor(cells: number, depth: number) {
-    this.cells = new Int32Array(2 * cells);
-    this.depth = depth;
-  }
-
-  get bytes(): number {
-    return TABLE_BYTES + this.cells.length * 4;
-  }
-
-  get isFull(): boolean {
-    return this.count * 8 >= this.cells.length * 3;
-  }
-
-  get isSparse(): boolean {
-    return this.count * 16 < this.cells.length && this.cells.length > 2 * FIRST_CELLS;
-  }
-
-  add(hash: number, slot: number): void {
-    const { cells } = this;
-    const mask = (cells.length >> 1) - 1;
-    let i = hash & mask;
-    while (cells[2 * i + 1] !== 0) i = (i + 1) & mask;
-    cells[2 * i] = hash;
-    cells[2 * i + 1] = slot + 1;
-    this.count++;
-  }
-
-  cellOf(hash: number, slot: number): number {
-    const { cells } = this;
-    const mask = (cells.length >> 1) - 1;
-    let i = hash & mask;
-    while (cells[2 * i + 1] !== slot + 1) {
-      invariant(cells[2 * i + 1] !== 0, 'an entry is not where its hash says');
-      i = (i + 1) & mask;
-    }
-    return i;
-  }
-
-  /** Without tombstones: what the cell kept from its own place moves up. */
-  remove(hash: number, slot: number): void {
-    const { cells } = this;
-    const mask = (cells.length >> 1) - 1;
-    let hole = this.cellOf(hash, slot);
-    for (let i = (hole + 1) & mask; cells[2 * i + 1] !== 0; i = (i + 1) & mask) {
-      const home = cells[2 * i]! & mask;
-      if (((i - home) & mask) < ((i - hole) & mask)) continue;
-      cells[2 * hole] = cells[2 * i]!;
-      cells[2 * hole + 1] = cells[2 * i + 1]!;
-      hole = i;
-    }
-    cells[2 * hole + 1] = 0;
-    this.count--;
-  }
-}
-
 export class Slots {
   readonly #footprint: Footprint;
+  readonly #index: SlotIndex;
   /** By number; null: emptied, and the number is free. */
   #pages: (Page | null)[] = [];
   #freeNumbers: number[] = [];
   /** Numbers of pages that may have room. */
   #roomy: number[] = [];
-  #directory: Table[] = [];
-  /** A hash shifted right by so much is its place in the directory. */
-  #shift = 31;
   size = 0;
   /** How many entries have a flag of `DIRTY` or `MISSING`. */
   news = 0;
@@ -190,12 +111,13 @@ export class Slots {
 
   constructor(footprint: Footprint) {
     this.#footprint = footprint;
+    this.#index = new SlotIndex(footprint);
   }
 
   /** The slot of the key, whose hash that is, or −1. */
   find(hash: number, key: string): number {
     if (this.size === 0) return NO_SLOT;
-    const { cells } = this.#tableOf(hash);
+    const { cells } = this.#index.tableOf(hash);
     const mask = (cells.length >> 1) - 1;
     for (let i = hash & mask; ; i = (i + 1) & mask) {
       const named = cells[2 * i + 1]!;
@@ -206,20 +128,11 @@ export class Slots {
 
   /** Adds a key that is not there. */
   add(hash: number, key: string, number: number, flags: number): number {
-    const isWide = hasWide(key);
-    const units = key.length;
-    const length = isWide ? 2 * units : units;
-    const slot = this.#allocate(headLength(units) + length);
+    const slot = this.#allocate(packedLength(key));
     const page = this.#pages[slot >>> PAGE_BITS]!;
-    let at = putHead(page.keys, page.keysEnd, units * 2 + (isWide ? 1 : 0));
-    const { keys } = page;
-    for (let i = 0; i < units; i++) {
-      const unit = key.charCodeAt(i);
-      keys[at++] = unit;
-      if (isWide) keys[at++] = unit >>> 8;
-    }
-    this.#occupy(page, slot, { end: at, number, flags });
-    this.#index(hash, slot);
+    const end = putKey(page.keys, page.keysEnd, key);
+    this.#occupy(page, slot, { end, number, flags });
+    this.#index.add(hash, slot);
     return slot;
   }
 
@@ -230,9 +143,7 @@ export class Slots {
     const from = page.places[at]!;
     const end = keyEnd(page.keys, from);
     const hash = hashOfBytes(page.keys, from);
-    const table = this.#tableOf(hash);
-    table.remove(hash, slot);
-    if (table.isSparse) this.#shrink(table, hash);
+    this.#index.remove(hash, slot);
     if (page.flags[at]! & NEWS) {
       page.news--;
       this.news--;
@@ -278,9 +189,7 @@ export class Slots {
 
   keyAt(slot: number): string {
     const { keys, places } = this.#pages[slot >>> PAGE_BITS]!;
-    const from = places[slot & SLOT_MASK]!;
-    const head = headAt(keys, from);
-    return keys.toString(head & 1 ? 'utf16le' : 'latin1', from + headLength(head >>> 1), keyEnd(keys, from));
+    return keyAt(keys, places[slot & SLOT_MASK]!);
   }
 
   /** Pages by number, from 0 to below this; not all of them have entries. */
@@ -348,25 +257,13 @@ export class Slots {
     this.#pages = [];
     this.#freeNumbers = [];
     this.#roomy = [];
-    this.#directory = [];
-    this.#shift = 31;
+    this.#index.clear();
     this.size = this.news = 0;
   }
 
   #isKey(slot: number, key: string): boolean {
     const { keys, places } = this.#pages[slot >>> PAGE_BITS]!;
-    const from = places[slot & SLOT_MASK]!;
-    const head = headAt(keys, from);
-    const units = key.length;
-    if (head >>> 1 !== units) return false;
-    let at = from + headLength(units);
-    if (head & 1) {
-      for (let i = 0; i < units; i++, at += 2)
-        if ((keys[at]! | (keys[at + 1]! << 8)) !== key.charCodeAt(i)) return false;
-    } else {
-      for (let i = 0; i < units; i++) if (keys[at++] !== key.charCodeAt(i)) return false;
-    }
-    return true;
+    return isKeyAt(keys, places[slot & SLOT_MASK]!, key);
   }
 
   #move(page: Page, slot: number): void {
@@ -379,8 +276,7 @@ export class Slots {
     const flags = page.flags[at]! & ~LIVE;
     this.#occupy(other, target, { end: other.keysEnd + end - from, number: page.numbers[at]!, flags });
     const hash = hashOfBytes(page.keys, from);
-    const table = this.#tableOf(hash);
-    table.cells[2 * table.cellOf(hash, slot) + 1] = target + 1;
+    this.#index.replace(hash, slot, target);
     // Counted twice by now.
     if (flags & NEWS) this.news--;
     this.size--;
@@ -456,133 +352,8 @@ export class Slots {
     }
   }
 
-  #tableOf(hash: number): Table {
-    return this.#directory[(hash >>> 1) >>> this.#shift]!;
-  }
-
-  #index(hash: number, slot: number): void {
-    if (this.#directory.length === 0) {
-      this.#directory.push(new Table(FIRST_CELLS, 0));
-      this.#account(this.#directory[0]!.bytes);
-    }
-    let table = this.#tableOf(hash);
-    while (table.isFull) {
-      this.#relieve(table, hash);
-      table = this.#tableOf(hash);
-    }
-    table.add(hash, slot);
-  }
-
-  /** Makes a full table larger, or two of it. */
-  #relieve(table: Table, hash: number): void {
-    const cells = table.cells.length / 2;
-    const isDeepest = table.depth === 31 - this.#shift;
-    const isCrowded = isDeepest && this.#directory.length * DIRECTORY_ENTRIES_MIN > this.size;
-    if (cells < CELLS_MAX || isCrowded) {
-      const larger = new Table(2 * cells, table.depth);
-      refill(table, () => larger);
-      this.#place(hash, table.depth, larger, larger);
-      this.#account(larger.bytes - table.bytes);
-      return;
-    }
-    if (isDeepest) {
-      this.#directory = this.#directory.flatMap(one => [one, one]);
-      this.#shift--;
-    }
-    const bit = 31 - table.depth;
-    const zeros = new Table(cells, table.depth + 1);
-    const ones = new Table(cells, table.depth + 1);
-    refill(table, one => ((one >>> bit) & 1 ? ones : zeros));
-    this.#place(hash, table.depth, zeros, ones);
-    this.#account(zeros.bytes + ones.bytes - table.bytes);
-  }
-
-  #shrink(table: Table, hash: number): void {
-    const smaller = new Table(table.cells.length / 4, table.depth);
-    refill(table, () => smaller);
-    this.#place(hash, table.depth, smaller, smaller);
-    this.#account(smaller.bytes - table.bytes);
-  }
-
-  /** Puts two tables in the directory in place of the one that `hash` leads to. */
-  #place(hash: number, depth: number, zeros: Table, ones: Table): void {
-    const span = 1 << (31 - this.#shift - depth);
-    const at = (hash >>> 1) >>> this.#shift;
-    const start = at - (at % span);
-    for (let i = 0; i < span; i++) this.#directory[start + i] = i < span / 2 ? zeros : ones;
-  }
-
   #account(bytes: number): void {
     this.#bytes += bytes;
     this.#footprint.bytes += bytes;
-  }
-}
-
-/** Of a key, to be found by: any 32 bits, as a signed integer. */
-export function hashOfKey(key: string): number {
-  let hash = key.length;
-  for (let i = 0; i < key.length; i++) hash = mixIn(hash, key.charCodeAt(i));
-  return finish(hash);
-}
-
-function hashOfBytes(keys: Buffer, from: number): number {
-  const head = headAt(keys, from);
-  const units = head >>> 1;
-  const isWide = (head & 1) !== 0;
-  let at = from + headLength(units);
-  let hash = units;
-  for (let i = 0; i < units; i++) {
-    hash = mixIn(hash, isWide ? keys[at]! | (keys[at + 1]! << 8) : keys[at]!);
-    at += isWide ? 2 : 1;
-  }
-  return finish(hash);
-}
-
-/** Not the hash that chose the partition: among keys of one task, that one's bits are no longer even. */
-function mixIn(hash: number, unit: number): number {
-  const mixed = Math.imul(hash ^ unit, 0x9e3779b1);
-  return mixed ^ (mixed >>> 15);
-}
-
-function finish(hash: number): number {
-  const mixed = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  return mixed ^ (mixed >>> 13);
-}
-
-function hasWide(key: string): boolean {
-  for (let i = 0; i < key.length; i++) if (key.charCodeAt(i) > 0xff) return true;
-  return false;
-}
-
-/** A key begins with twice its units, plus 1 if it is wide: one byte, or 255 and four. */
-function headLength(units: number): number {
-  return units < 127 ? 1 : 5;
-}
-
-function putHead(keys: Buffer, at: number, head: number): number {
-  if (head < 254) {
-    keys[at] = head;
-    return at + 1;
-  }
-  keys[at] = 255;
-  keys.writeUInt32LE(head, at + 1);
-  return at + 5;
-}
-
-function headAt(keys: Buffer, at: number): number {
-  const head = keys[at]!;
-  return head < 255 ? head : keys.readUInt32LE(at + 1);
-}
-
-function keyEnd(keys: Buffer, from: number): number {
-  const head = headAt(keys, from);
-  const units = head >>> 1;
-  return from + headLength(units) + (head & 1 ? 2 * units : units);
-}
-
-function refill(table: Table, into: (hash: number) => Table): void {
-  const { cells } = table;
-  for (let i = 0; i < cells.length; i += 2) {
-    if (cells[i + 1] !== 0) into(cells[i]!).add(cells[i]!, cells[i + 1]! - 1);
   }
 }

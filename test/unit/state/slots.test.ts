@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { CHANGED, DIRTY, PINNED, STORED } from '../../../lib/state/bucket.ts';
-import { hashOfKey, Slots } from '../../../lib/state/slots.ts';
+import { hashOfKey } from '../../../lib/state/packed-key.ts';
+import { Slots } from '../../../lib/state/slots.ts';
 
 type Entry = [number: number, flags: number];
 
