@@ -184,20 +184,22 @@ export class NumberTable extends StateTable<NumberBucket> implements ValueTable<
   override evictFrom(bucket: NumberBucket, options: { spared: number; isEnough(): boolean }): boolean {
     const { slots } = bucket;
     const fixed = CHANGED | DIRTY | MISSING | PINNED | options.spared;
-    for (let number = 0; number < slots.pages; number++) {
+    // Pages that are made meanwhile hold what was moved there.
+    for (let number = 0, pages = slots.pages; number < pages; number++) {
       for (let slot = slots.firstOf(number); slot >= 0; slot = slots.nextOf(slot)) {
         const flags = slots.flagsAt(slot);
-        if ((flags & STORED) !== 0 && (flags & fixed) === 0) {
-          slots.remove(slot);
-          slots.release(slot);
-          this.entriesHeld--;
-          bucket.onDisk++;
-          this.onDisk++;
-        } else if (flags & USED) {
-          slots.setFlags(slot, flags & ~USED);
-        }
+        if ((flags & STORED) === 0 || (flags & fixed) !== 0) continue;
+        slots.remove(slot);
+        slots.release(slot);
+        this.entriesHeld--;
+        bucket.onDisk++;
+        this.onDisk++;
       }
+      // What is moved may come up again where it is now, and is still to be spared there.
       slots.thin(number, CHANGED | PINNED);
+      for (let slot = slots.firstOf(number, USED); slot >= 0; slot = slots.nextOf(slot, USED)) {
+        slots.setFlags(slot, slots.flagsAt(slot) & ~USED);
+      }
       if (options.isEnough()) return true;
     }
     return options.isEnough();
