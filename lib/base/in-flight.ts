@@ -5,7 +5,7 @@
  * every few steps, and V8 leaves in each old table its last entries and a link to the next (iterators need it). One table
  * that lives long enough to be moved to the old generation is a root for all that come after: each in turn is kept, with
  * the entries in it and all that hangs on these, until the next full collection. What should die young is copied
- * twice and dies old; measured, that was half of all garbage collection and most of the pauses.
+ * twice and dies old.
  */
 import { invariant } from './errors.ts';
 

@@ -78,6 +78,10 @@ const NOTHING: Extent = { bytes: 0, commits: 0 };
 
 /** Small commits are read back one by one, so their number is bounded, too. */
 const CHECKPOINT_COMMITS = 5000;
+/** What is to be written takes memory until it is: some 500 bytes an entry. */
+const CHECKPOINT_ENTRIES = 250_000;
+/** A checkpoint that is due since so many times what makes it due is made at once. */
+const LATE_TIMES = 4;
 const RETRY_BASE_MS = 100;
 const RETRY_MAX_MS = 5000;
 
@@ -94,6 +98,8 @@ export class Checkpoints {
   #tails = new Map<string, number>();
   /** The journal since the last checkpoint, former owners' part included. */
   #grown = { bytes: 0, commits: 0 };
+  /** Entries that the slices so far have left; null: there were none. */
+  #left: number | null = null;
   /** A checkpoint has been taken and is not in the store yet. */
   #isOpen = false;
   #working: Promise<void> | null = null;
@@ -190,16 +196,23 @@ export class Checkpoints {
     this.#journal.now = { bytes: now.bytes + commitBytes, commits: now.commits + 1 };
     if (this.#isOpen || this.#stopped) return null;
     const crowded = state.bytes > stateBytesMax && grown.bytes > checkpointBytes / 8;
-    if (grown.bytes < checkpointBytes && grown.commits < CHECKPOINT_COMMITS && !crowded) return null;
+    const dirty = state.dirtyEntries;
+    const isDue = grown.bytes >= checkpointBytes || grown.commits >= CHECKPOINT_COMMITS || dirty >= CHECKPOINT_ENTRIES;
+    if (!isDue && !crowded) return null;
     // A slice a commit, so that no batch waits for all of it; but not for ever, since nothing is evicted meanwhile, and
     // with or without a turn: whoever waits for others must not run out of room for it.
-    const isLate = grown.bytes > checkpointBytes * (crowded ? 1 / 4 : 2) || grown.commits > 2 * CHECKPOINT_COMMITS;
+    const isLate =
+      grown.bytes > checkpointBytes * (crowded ? 1 / 4 : LATE_TIMES) || grown.commits > LATE_TIMES * CHECKPOINT_COMMITS;
     if (this.#turns !== null) this.#endTurn ??= this.#turns.take();
     if (!isLate) {
       if (this.#turns !== null && this.#endTurn === null) return null;
-      // While a batch changes more than a slice, slices must grow, or there would always be more.
-      if (state.prepareCheckpoint(Math.max(checkpointSliceEntries, state.dirtyEntries >> 3))) return null;
+      // More than the batches change meanwhile, or there would always be more.
+      const fresh = this.#left === null ? 0 : Math.max(0, dirty - this.#left);
+      const more = state.prepareCheckpoint(Math.max(checkpointSliceEntries, dirty >> 5, 2 * fresh));
+      this.#left = state.dirtyEntries;
+      if (more) return null;
     }
+    this.#left = null;
     this.#grown = { bytes: 0, commits: 0 };
     this.#isOpen = true;
     this.#journal.taken = this.#journal.now;
