@@ -13,7 +13,8 @@ export interface Outgoing {
 }
 
 export class OutgoingQueue<T extends Outgoing> {
-  #items: T[] = [];
+  /** Undefined before `#first`: what is out must die young, not wait here for its place to be tidied up. */
+  #items: (T | undefined)[] = [];
   #first = 0;
   bytes = 0;
 
@@ -34,7 +35,7 @@ export class OutgoingQueue<T extends Outgoing> {
     const item = this.#items[this.#first];
     if (item === undefined) return undefined;
     this.bytes -= item.bytes;
-    this.#first++;
+    this.#items[this.#first++] = undefined;
     if (this.#first > 256 && this.#first * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#first);
       this.#first = 0;

@@ -87,7 +87,6 @@ export class Relay {
   #options: RelayOptions;
   #outlets = new Map<string, Outlet<RowsItem> | Outlet<FrameItem>>();
   #pending: PendingCommit[] = [];
-  #byCommit = new Map<number, PendingCommit>();
   #relayedThrough: number;
   #relayedWatermarkMs = Number.NEGATIVE_INFINITY;
   #changedTails = new Map<string, number>();
@@ -123,7 +122,8 @@ export class Relay {
   /** Destinations whose last sequence has changed since this was last asked; a commit carries them. */
   takeTails(): Record<string, number> {
     const tails = Object.fromEntries(this.#changedTails);
-    this.#changedTails.clear();
+    // A cleared map would keep all that come after it, as `in-flight.ts` tells.
+    this.#changedTails = new Map();
     return tails;
   }
 
@@ -142,7 +142,6 @@ export class Relay {
       open: 0,
     };
     this.#pending.push(pending);
-    this.#byCommit.set(commit, pending);
     this.#backlogBytes += pending.bytes;
     const items: [Outlet<Outgoing>, Outgoing][] = [];
     const rowFrom = new Map<string, number>();
@@ -170,7 +169,7 @@ export class Relay {
 
   #sent(key: string, item: Outgoing, seq: number): void {
     if (seq > 0) this.#changedTails.set(key, seq);
-    const pending = this.#byCommit.get(item.commit);
+    const pending = this.#pendingOf(item.commit);
     invariant(pending !== undefined && pending.open > 0, `commit ${item.commit} is sent once`);
     pending.open--;
     this.#settle();
@@ -185,7 +184,7 @@ export class Relay {
       stage,
       partition,
       commit,
-      startMs: this.#byCommit.get(commit)?.sinceMs ?? clock.now(),
+      startMs: this.#pendingOf(commit)?.sinceMs ?? clock.now(),
       endMs: clock.now(),
       traces: distinctTraces(rows.traces),
       records: rows.lengths.length,
@@ -193,11 +192,15 @@ export class Relay {
     });
   }
 
+  /** Commits wait in order: what is sent is mostly the first. */
+  #pendingOf(commit: number): PendingCommit | undefined {
+    return this.#pending.find(pending => pending.commit === commit);
+  }
+
   #settle(): void {
     let moved = false;
     while (this.#pending.length > 0 && this.#pending[0]!.open === 0) {
       const done = this.#pending.shift()!;
-      this.#byCommit.delete(done.commit);
       this.#backlogBytes -= done.bytes;
       this.#relayedThrough = done.commit;
       this.#relayedWatermarkMs = done.watermarkMs;

@@ -1,12 +1,12 @@
 /**
- * The shared reply inbox: one subscription and a map of who waits for which answer. Owns deadlines and what becomes of
+ * The shared reply inbox: one subscription, and who waits for which answer. Owns deadlines and what becomes of
  * waiters when the connection goes. A request of its own per publish (as the client makes) costs ten times as much.
  *
- * All waiters have the same patience, so the map's own order is the order of their deadlines and one slow timer serves
- * them all.
+ * All waiters have about the same patience, so one slow timer serves them all.
  */
 import { createInbox } from 'nats';
 import { MillraceError } from '../base/errors.ts';
+import { InFlight } from '../base/in-flight.ts';
 import { statusOf } from './headers.ts';
 import type { Ear, Wire } from './wire.ts';
 import type { Frame, Receiver } from './wire-reader.ts';
@@ -50,11 +50,10 @@ export class Inbox implements Receiver {
   #ear: Ear;
   /** Why no answer can come; null: they can. */
   #deaf: MillraceError | null = null;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #waiting = new InFlight<Waiting>();
   readonly #sweep: NodeJS.Timeout;
   /** Subjects that the server did not let us publish to, and when it said so. */
   readonly #refusedAt = new Map<string, number>();
-  #lastToken = 0;
   #up = true;
   #stopped = false;
 
@@ -80,9 +79,7 @@ export class Inbox implements Receiver {
    */
   send(message: Outgoing, waiter: Waiter, tag: number): void {
     if (this.#isSilent(waiter, tag)) return;
-    const token = ++this.#lastToken;
-    this.#wire.publish(message, this.#prefix + token);
-    this.#await(token, { waiter, tag, subject: message.subject });
+    this.#wire.publish(message, this.#prefix + this.#await({ waiter, tag, subject: message.subject }));
   }
 
   /**
@@ -92,20 +89,20 @@ export class Inbox implements Receiver {
   sendTogether(count: number, message: (index: number) => Outgoing, waiter: Waiter): void {
     const last = count - 1;
     if (this.#isSilent(waiter, last)) return;
-    const asked: { readonly token: number; readonly waiting: Asked }[] = [];
-    this.#wire.publishAll(writer => {
-      for (let i = 0; i < count; i++) {
-        const outgoing = message(i);
-        if (i > 0 && i < last) {
-          writer.add(outgoing, '');
-          continue;
+    let first = 0;
+    try {
+      this.#wire.publishAll(writer => {
+        for (let i = 0; i < count; i++) {
+          const outgoing = message(i);
+          const token = i === 0 || i === last ? this.#await({ waiter, tag: i, subject: outgoing.subject }) : 0;
+          if (i === 0) first = token;
+          writer.add(outgoing, token === 0 ? '' : this.#prefix + token);
         }
-        const token = ++this.#lastToken;
-        writer.add(outgoing, this.#prefix + token);
-        asked.push({ token, waiting: { waiter, tag: i, subject: outgoing.subject } });
-      }
-    });
-    for (const { token, waiting } of asked) this.#await(token, waiting);
+      });
+    } catch (error) {
+      this.#waiting.take(first);
+      throw error;
+    }
   }
 
   /** Whether there is no sense in asking now; the waiter has been told. */
@@ -120,8 +117,9 @@ export class Inbox implements Receiver {
     return true;
   }
 
-  #await(token: number, { waiter, tag, subject }: Asked): void {
-    this.#waiting.set(token, { waiter, tag, subject, deadline: performance.now() + this.#answerMs });
+  /** Returns the token that the answer will bear. */
+  #await({ waiter, tag, subject }: Asked): number {
+    return this.#waiting.add({ waiter, tag, subject, deadline: performance.now() + this.#answerMs });
   }
 
   connected(): void {
@@ -141,11 +139,8 @@ export class Inbox implements Receiver {
   refused(subject: string): void {
     this.#refusedAt.set(subject, performance.now());
     const cause = refusal(subject);
-    for (const [token, { waiter, tag, subject: sentTo }] of this.#waiting) {
-      if (sentTo !== subject) continue;
-      this.#waiting.delete(token);
-      waiter.noAnswer(tag, { kind: 'refused', cause });
-    }
+    const refused = this.#waiting.takeAll(one => one.subject === subject);
+    for (const { waiter, tag } of refused) waiter.noAnswer(tag, { kind: 'refused', cause });
   }
 
   /**
@@ -170,9 +165,8 @@ export class Inbox implements Receiver {
     const { bytes, subjectFrom, subjectTo } = frame;
     let token = 0;
     for (let i = subjectFrom + this.#prefix.length; i < subjectTo; i++) token = token * 10 + bytes[i]! - ZERO;
-    const waiting = this.#waiting.get(token);
+    const waiting = this.#waiting.take(token);
     if (waiting === undefined) return; // came after its deadline, or twice
-    this.#waiting.delete(token);
     const { data } = frame;
     if (frame.hasHead && data.length === 0 && statusOf(frame.head).code === NO_RESPONDERS) {
       const cause = new Error(`no responders for ${waiting.subject}`);
@@ -184,18 +178,14 @@ export class Inbox implements Receiver {
 
   #expire(): void {
     const now = performance.now();
-    for (const [token, { waiter, tag, subject, deadline }] of this.#waiting) {
-      if (deadline > now) return;
-      this.#waiting.delete(token);
+    for (const { waiter, tag, subject } of this.#waiting.takeAll(({ deadline }) => deadline <= now)) {
       const cause = new Error(`no answer for ${subject} within ${this.#answerMs} ms`);
       waiter.noAnswer(tag, { kind: 'timeout', cause });
     }
   }
 
   #fail(kind: NoAnswer['kind'], cause: Error): void {
-    const all = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const { waiter, tag } of all) waiter.noAnswer(tag, { kind, cause });
+    for (const { waiter, tag } of this.#waiting.takeAll(() => true)) waiter.noAnswer(tag, { kind, cause });
   }
 }
 

@@ -20,7 +20,7 @@
  * `lagMs` is 0: records pass in the order they come, no later in relation to the watermark than they came.
  */
 import { MillraceError } from '../base/errors.ts';
-import type { ValueTable, Wants } from '../state/tables.ts';
+import type { Tables, ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import type { Operator, OperatorContext } from './operator.ts';
 import type { StatefulSpec } from './spec.ts';
@@ -43,7 +43,7 @@ export class Dedupe implements Operator {
   constructor(spec: DedupeSpec, context: OperatorContext) {
     this.#spec = spec;
     this.#context = context;
-    this.#marks = context.tables.values<Mark>('marks');
+    this.#marks = openMarks(spec, context.tables);
     this.#widthMs = Math.max(1, spec.withinMs);
   }
 
@@ -168,6 +168,11 @@ export class Dedupe implements Operator {
   }
 
   wantAdvance(): void {}
+}
+
+/** Numbers alone where copies do not go out: there may be very many of them. */
+function openMarks({ keep }: DedupeSpec, tables: Tables): ValueTable<Mark> {
+  return keep === 'last' ? tables.values<Mark>('marks') : (tables.numbers('marks') as ValueTable<Mark>);
 }
 
 /** What a mark is kept under: key and id, or the id alone where it is the key. */

@@ -1,7 +1,7 @@
 /**
  * Timers in event time, one due time per id, fired in the order of time when the watermark reaches them.
  *
- * State: a value table of due times, key = id, bucket (*slot*) = ⌊due / slotMs⌋. It stays in memory whole, since a timer
+ * State: a table of due times, key = id, bucket (*slot*) = ⌊due / slotMs⌋. It stays in memory whole, since a timer
  * may be set for any moment. A queue holds the timers of the slots that the watermark has reached; it is derived, and
  * loaded a slot at a time.
  *
@@ -22,7 +22,7 @@ export class Timers {
   #firingTo = Number.NEGATIVE_INFINITY;
 
   constructor(options: { tables: Tables; slotMs: number }) {
-    this.#table = options.tables.values<number>('timers', { inMemory: true });
+    this.#table = options.tables.numbers('timers', { inMemory: true });
     this.#slotMs = options.slotMs;
   }
 

@@ -30,9 +30,11 @@ import {
   mergeFrom,
   mergeSegments,
   type SegmentRef,
+  type Step,
 } from '../state/snapshot.ts';
 import type { TaskState } from '../state/state.ts';
 import type { TaskLimits } from './surroundings.ts';
+import type { Turns } from './turns.ts';
 
 /** A snapshot: which segments, and what the journal no longer needs to say. */
 export interface Snapshot {
@@ -76,6 +78,10 @@ const NOTHING: Extent = { bytes: 0, commits: 0 };
 
 /** Small commits are read back one by one, so their number is bounded, too. */
 const CHECKPOINT_COMMITS = 5000;
+/** What is to be written takes memory until it is: some 500 bytes an entry. */
+const CHECKPOINT_ENTRIES = 250_000;
+/** A checkpoint that is due since so many times what makes it due is made at once. */
+const LATE_TIMES = 4;
 const RETRY_BASE_MS = 100;
 const RETRY_MAX_MS = 5000;
 
@@ -84,11 +90,16 @@ export class Checkpoints {
   #clock: Clock;
   #random: Random;
   #prefix: string;
+  #turns: Turns | null;
+  /** Ends our turn; null: it is not ours. Held from the first slice until the store has all. */
+  #endTurn: (() => void) | null = null;
   #onFailed: (error: unknown) => void;
   #latest: Snapshot | null = null;
   #tails = new Map<string, number>();
   /** The journal since the last checkpoint, former owners' part included. */
   #grown = { bytes: 0, commits: 0 };
+  /** Entries that the slices so far have left; null: there were none. */
+  #left: number | null = null;
   /** A checkpoint has been taken and is not in the store yet. */
   #isOpen = false;
   #working: Promise<void> | null = null;
@@ -104,6 +115,7 @@ export class Checkpoints {
     clock: Clock;
     random: Random;
     prefix: string;
+    turns?: Turns | undefined;
     onFailed(error: unknown): void;
     /** A checkpoint is durable: `bytes` of new segments, `tookMs` from its commit on. */
     onWritten?: (written: { readonly bytes: number; readonly tookMs: number }) => void;
@@ -112,6 +124,7 @@ export class Checkpoints {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#prefix = options.prefix;
+    this.#turns = options.turns ?? null;
     this.#onFailed = options.onFailed;
     this.#onWritten = options.onWritten ?? (() => {});
   }
@@ -183,10 +196,23 @@ export class Checkpoints {
     this.#journal.now = { bytes: now.bytes + commitBytes, commits: now.commits + 1 };
     if (this.#isOpen || this.#stopped) return null;
     const crowded = state.bytes > stateBytesMax && grown.bytes > checkpointBytes / 8;
-    if (grown.bytes < checkpointBytes && grown.commits < CHECKPOINT_COMMITS && !crowded) return null;
-    // A slice a commit, so that no batch waits for all of it; but not for ever, since nothing is evicted meanwhile.
-    const isLate = grown.bytes > checkpointBytes * (crowded ? 1 / 4 : 2);
-    if (!isLate && state.prepareCheckpoint(checkpointSliceEntries)) return null;
+    const dirty = state.dirtyEntries;
+    const isDue = grown.bytes >= checkpointBytes || grown.commits >= CHECKPOINT_COMMITS || dirty >= CHECKPOINT_ENTRIES;
+    if (!isDue && !crowded) return null;
+    // A slice a commit, so that no batch waits for all of it; but not for ever, since nothing is evicted meanwhile, and
+    // with or without a turn: whoever waits for others must not run out of room for it.
+    const isLate =
+      grown.bytes > checkpointBytes * (crowded ? 1 / 4 : LATE_TIMES) || grown.commits > LATE_TIMES * CHECKPOINT_COMMITS;
+    if (this.#turns !== null) this.#endTurn ??= this.#turns.take();
+    if (!isLate) {
+      if (this.#turns !== null && this.#endTurn === null) return null;
+      // More than the batches change meanwhile, or there would always be more.
+      const fresh = this.#left === null ? 0 : Math.max(0, dirty - this.#left);
+      const more = state.prepareCheckpoint(Math.max(checkpointSliceEntries, dirty >> 5, 2 * fresh));
+      this.#left = state.dirtyEntries;
+      if (more) return null;
+    }
+    this.#left = null;
     this.#grown = { bytes: 0, commits: 0 };
     this.#isOpen = true;
     this.#journal.taken = this.#journal.now;
@@ -201,6 +227,7 @@ export class Checkpoints {
       () => {
         this.#working = null;
         this.#isOpen = false;
+        this.#leaveTurn();
       },
       error => {
         if (!this.#stopped) this.#onFailed(error);
@@ -231,7 +258,7 @@ export class Checkpoints {
   }
 
   /** Adds the new segments to the latest snapshot's, merging those that no longer pay for themselves. */
-  async #putSegments(fresh: Iterable<Uint8Array>, commit: Pointer): Promise<SegmentRef[]> {
+  async #putSegments(fresh: Iterable<Step>, commit: Pointer): Promise<SegmentRef[]> {
     const refs = [...(this.#latest?.manifest.segments ?? []), ...(await this.#put(fresh, commit))];
     const from = mergeFrom(refs);
     if (from === null) return refs;
@@ -239,6 +266,10 @@ export class Checkpoints {
     const merged: SegmentRef[] = [];
     let part = 0;
     for await (const bytes of mergeSegments(newestFirst, { isWhole: from === 0 })) {
+      if (bytes === null) {
+        await this.#pause();
+        continue;
+      }
       const name = `${this.#prefix}/${blobName('segment', commit, `-m${part++}`)}`;
       await this.#blobs.put(name, bytes);
       merged.unshift({ name, bytes: bytes.length, run: commit.commit });
@@ -250,14 +281,23 @@ export class Checkpoints {
     for (let i = refs.length - 1; i >= 0; i--) yield await this.#segment(refs[i]!);
   }
 
-  async #put(segments: Iterable<Uint8Array>, commit: Pointer): Promise<SegmentRef[]> {
+  async #put(segments: Iterable<Step>, commit: Pointer): Promise<SegmentRef[]> {
     const refs: SegmentRef[] = [];
     for (const bytes of segments) {
+      if (bytes === null) {
+        await this.#pause();
+        continue;
+      }
       const name = `${this.#prefix}/${blobName('segment', commit, `-${refs.length}`)}`;
       await this.#blobs.put(name, bytes);
       refs.push({ name, bytes: bytes.length, run: commit.commit });
     }
     return refs;
+  }
+
+  /** Batches come first: what is done here can wait, and a task that has to is late with everything. */
+  #pause(): Promise<void> {
+    return new Promise(resolve => this.#clock.soon(resolve));
   }
 
   /** Tries again what passes: a checkpoint that was taken must be written, since its changes are marked as told. */
@@ -304,6 +344,12 @@ export class Checkpoints {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#working;
+    this.#leaveTurn();
+  }
+
+  #leaveTurn(): void {
+    this.#endTurn?.();
+    this.#endTurn = null;
   }
 }
 

@@ -19,7 +19,10 @@ import { PipelineStateReader } from './state-reader.ts';
 import { ensureStreams } from './streams.ts';
 import { defaultLimits, type Surroundings, type TaskLimits } from './surroundings.ts';
 import { Task } from './task.ts';
+import { Turns } from './turns.ts';
 
+/** Tasks that write checkpoints at a time: a second one goes on while one waits for disk or broker. */
+const CHECKPOINTS_AT_ONCE = 2;
 const RESTART_BASE_MS = 250;
 const RESTART_MAX_MS = 10_000;
 /** A fenced task waits at least so long, since somebody else is at work on it. */
@@ -80,6 +83,7 @@ export class Pipeline {
       ...options.around,
       log,
       blobs: this.#stalls.blobs(blobs),
+      checkpointTurns: new Turns(CHECKPOINTS_AT_ONCE),
       shared(stream) {
         let shared = streams.get(stream);
         if (shared === undefined) streams.set(stream, (shared = new SharedStream({ stream, log, clock, random })));

@@ -11,6 +11,7 @@ import type { GripOn } from '../operator/hand.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
+import type { Turns } from './turns.ts';
 
 /** Every bound of a task, by name. */
 export interface TaskLimits {
@@ -59,6 +60,8 @@ export interface Surroundings {
   readonly tracing?: Tracing | undefined;
   readonly stores: Stores;
   readonly blobs: Blobs;
+  /** Of tasks at their checkpoints; absent: each when it likes. */
+  readonly checkpointTurns?: Turns;
   /** How user code of an operator or source is called, so that it is seen at work; absent: nobody looks. */
   readonly grip?: GripOn;
   shared(stream: string): SharedStream;

@@ -141,6 +141,7 @@ export class Task {
       clock,
       random,
       prefix: `${plan.pipeline}/${stage.name}/${partition}`,
+      turns: around.checkpointTurns,
       onFailed: error => this.#fail(error),
       onWritten: ({ bytes, tookMs }) => {
         observer.emit({ event: 'task.checkpointed', level: 'debug', pipeline: plan.pipeline, ...place, bytes, tookMs });

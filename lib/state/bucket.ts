@@ -1,16 +1,17 @@
 /**
  * A bucket: the entries of one table and bucket number that are in memory, and what is still to be told about them, to
- * the journal (since the last *cut*) and to the store (since the last *checkpoint*).
+ * the journal (since the last *cut*) and to the store (since the last *checkpoint*). How the entries themselves are kept
+ * is the kind of table's own: as objects (`entry-table.ts`) or packed into bytes (`number-table.ts`).
  *
  * Invariants:
- * - **A** `onDisk` is exactly the number of entries that are in the store and not in memory. 0: what is not in `entries`
+ * - **A** `onDisk` is exactly the number of entries that are in the store and not in memory. 0: what is not in memory
  *   does not exist, and no access needs to know more. Over 0 the bucket is *partial*.
  * - **B** An entry that the journal or the store does not have yet is in memory: only clean entries are evicted.
  * - **C** What a batch has wanted stays in memory, or known to be absent, until the batch ends: `PINNED`, `absent`.
  *   (An entry found in memory and then evicted while the others were being read once came out twice.)
  */
 
-/** Changed since the last cut; the entry is in its bucket's `changed`. Cleared when it is deleted. */
+/** Changed since the last cut; the entry is in its bucket's list of changes. Cleared when it is deleted. */
 export const CHANGED = 1;
 /** It, or an earlier one of its key, was there at the last cut: its deletion must be told. */
 export const KNOWN = 2;
@@ -22,45 +23,29 @@ export const STORED = 8;
 export const PINNED = 16;
 /** A batch has wanted it since eviction last came by. */
 export const USED = 32;
-
 /** It came from a snapshot and the store has not been told yet. */
 export const MISSING = 64;
-
-/** One entry. There are millions: few fields. */
-export class Entry {
-  /** The value, or the items of a list. */
-  content: unknown;
-  flags = 0;
-
-  constructor(content: unknown) {
-    this.content = content;
-  }
-}
 
 /** Deletions that the store has not been told of, and those it is being told of. */
 export const UNTOLD = 0;
 export const TELLING = 1;
 
-export class Bucket<E extends Entry = Entry> {
-  readonly id: number;
-  entries = new Map<string, E>();
-  onDisk = 0;
-  /** Key lengths and units (values, or items of lists) of `entries`, for the estimate of memory. */
-  chars = 0;
-  units = 0;
+/** Hears of an entry that the store must have. `isNews`: the snapshot does not have it either. */
+export type Told = (key: string, content: unknown, isNews: boolean) => void;
 
-  // Since the last cut. `changed` and `changedKeys` run in parallel; deleted entries stay there without CHANGED.
+export abstract class Bucket {
+  readonly id: number;
+  onDisk = 0;
+
+  // Since the last cut.
   isChanged = false;
-  changed: E[] = [];
-  changedKeys: string[] = [];
   removed: Set<string> | null = null;
   isDropped = false;
   /** It had entries at the last cut. */
   wasKnown = false;
 
-  // Since the last checkpoint. A key in `dirtyKeys` may be there twice, or no longer dirty.
+  // Since the last checkpoint.
   isDirty = false;
-  dirtyKeys: string[] = [];
   unstored: Map<string, typeof UNTOLD | typeof TELLING> | null = null;
   isCleared = false;
   /** Snapshot or store may have entries of it, as of `STORED`. */
@@ -79,20 +64,49 @@ export class Bucket<E extends Entry = Entry> {
     this.id = id;
   }
 
+  /** How many entries are in memory. */
+  abstract readonly size: number;
+  /** About how many of them the store must hear of, no less. */
+  abstract readonly dirty: number;
+  /** What is in memory under the key; undefined: nothing. */
+  abstract contentOf(key: string): unknown;
+  /** The keys in memory. What is there all the while comes up though the bucket changes meanwhile, perhaps twice. */
+  abstract keys(): IterableIterator<string>;
+  /** Pins the entry. False: it is not in memory. */
+  abstract pin(key: string): boolean;
+  /** The batch is over. */
+  abstract unpin(): void;
+  /** Whether entries of it are pinned. */
+  abstract readonly hasPinned: boolean;
+  /** Tells of up to `entriesMax` entries, which from then on are clean. */
+  abstract takeDirty(entriesMax: number, told: Told): void;
+
   get isEmpty(): boolean {
-    return this.entries.size === 0 && this.onDisk === 0;
+    return this.size === 0 && this.onDisk === 0;
   }
 
   /** Whether the store must hear of it at the next checkpoint, or is hearing of its deletions. */
   get hasNews(): boolean {
-    return this.dirtyKeys.length > 0 || this.unstored !== null || this.isCleared;
+    return this.dirty > 0 || this.unstored !== null || this.isCleared;
+  }
+
+  /** Whether the batch in hand has left anything here that must go when it ends. */
+  get isTouched(): boolean {
+    return this.isPinned || this.hasPinned || this.absent !== null || this.asked !== null;
+  }
+
+  /** The batch is over: lets go of what it had wanted. */
+  letGo(): void {
+    this.isPinned = false;
+    this.absent = null;
+    this.asked = null;
+    this.unpin();
   }
 }
 
 /** What the batch in hand has touched, to be let go at its end. One per task, shared by its tables. */
 export interface BatchNotes {
-  pinned: Entry[];
-  /** Buckets with `isPinned`, `absent` or `asked` set; may be there twice. */
+  /** Buckets that are `isTouched`; may be there twice. */
   touched: Bucket[];
   /** Keys and buckets that were wanted and are not read yet. */
   unread: number;

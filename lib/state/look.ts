@@ -70,7 +70,7 @@ export class StateLook {
   sizes(): TableSize[] {
     return [...this.#tables.values()].map(table => {
       const { name, entriesHeld, onDisk, memoryBytes } = table;
-      const mean = entriesHeld > 0 ? memoryBytes / entriesHeld : table.unitBytes.value;
+      const mean = entriesHeld > 0 ? memoryBytes / entriesHeld : table.entryBytes;
       return { name, entries: entriesHeld + onDisk, bytes: Math.round(memoryBytes + onDisk * mean) };
     });
   }
@@ -84,8 +84,8 @@ export class StateLook {
     for (const id of bucketsFrom(table, Number.NEGATIVE_INFINITY)) {
       const bucket = table.buckets.get(id)!;
       for (const key of options.keys) {
-        const entry = bucket.entries.get(key);
-        if (entry !== undefined) found.push({ table: table.name, bucket: id, key, content: entry.content });
+        const content = bucket.contentOf(key);
+        if (content !== undefined) found.push({ table: table.name, bucket: id, key, content });
         else if (bucket.onDisk > 0 && !bucket.unstored?.has(key)) {
           asked.push({ bucket: id, key, stored: entryKey(bucketPrefix(table.name, id), key) });
         }
@@ -127,11 +127,11 @@ export class StateLook {
           let keys = picked !== null && isSame(picked.place, from) ? picked : null;
           picked = null;
           if (keys === null) {
-            if (bucket.entries.size > left) {
-              const mustPick = bucket.entries.size > PICK_AT_ONCE;
+            if (bucket.size > left) {
+              const mustPick = bucket.size > PICK_AT_ONCE;
               return { entries, next: from, mustPick };
             }
-            left -= bucket.entries.size;
+            left -= bucket.size;
             keys = pickAll(bucket, from, limit - entries.length);
           }
           const slice = await this.#read(store, table!, bucket, keys, limit - entries.length);
@@ -151,8 +151,7 @@ export class StateLook {
     const bucket = this.#tables.get(place.table)?.buckets.get(place.bucket);
     const picker = new Picker(place.after, count);
     let looked = 0;
-    // A map may change while it is gone through: what is added comes at its end.
-    for (const key of bucket?.entries.keys() ?? []) {
+    for (const key of bucket?.keys() ?? []) {
       picker.show(key);
       if (++looked % PICK_AT_ONCE === 0) await pause();
     }
@@ -176,13 +175,13 @@ export class StateLook {
     let end = ends.length === 0 ? null : ends.reduce((a, b) => (compareKeys(a, b) <= 0 ? a : b));
     const found = new Map<string, unknown>();
     for (const [key, packed] of stored.rows) {
-      const entry = bucket.entries.get(key);
-      if (entry !== undefined) found.set(key, entry.content);
+      const content = bucket.contentOf(key);
+      if (content !== undefined) found.set(key, content);
       else if (!bucket.unstored?.has(key)) found.set(key, unpack(packed));
     }
     for (const key of picked.keys) {
-      const entry = bucket.entries.get(key);
-      if (entry !== undefined) found.set(key, entry.content);
+      const content = bucket.contentOf(key);
+      if (content !== undefined) found.set(key, content);
     }
     let keys = [...found.keys()].sort(compareKeys);
     if (end !== null) keys = keys.filter(key => compareKeys(key, end!) <= 0);
@@ -242,7 +241,7 @@ function bucketsFrom(table: StateTable, first: number): number[] {
 
 function pickAll(bucket: Bucket, place: Place, count: number): Picked {
   const picker = new Picker(place.after, count);
-  for (const key of bucket.entries.keys()) picker.show(key);
+  for (const key of bucket.keys()) picker.show(key);
   return { place, ...picker.take() };
 }
 

@@ -8,14 +8,11 @@
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { Store } from '../port/store.ts';
 import { unpack } from '../record/rows.ts';
-import { type BatchNotes, type Bucket, CHANGED, DIRTY, type Entry, MISSING, PINNED, STORED, USED } from './bucket.ts';
+import { type BatchNotes, type Bucket, USED } from './bucket.ts';
 import type { StateTables } from './delta.ts';
 import { asBuffer, bucketPrefix, bucketRange, entryKey, keyOf, prefixLength } from './layout.ts';
 import { StateTable } from './table.ts';
 import type { ListTable, ValueTable, Wants } from './tables.ts';
-
-/** Evicting looks at the memory left once in so many entries. */
-const LOOK_EVERY = 256;
 
 type AnyTable = ValueTable<never> | ListTable<never> | ValueTable<unknown> | ListTable<unknown>;
 
@@ -33,14 +30,14 @@ export class WantsCollector implements Wants {
     const found = stateTable(table);
     const bucket = found.find(id);
     if (bucket === null) return true;
-    const entry = bucket.entries.get(key);
-    if (entry !== undefined) {
-      if ((entry.flags & PINNED) === 0) this.#pin(entry);
+    const wasTouched = bucket.isTouched;
+    if (bucket.pin(key)) {
+      if (!wasTouched) this.#notes.touched.push(bucket);
       return true;
     }
     if (bucket.absent?.has(key)) return true;
     if (bucket.asked?.has(key)) return false;
-    this.#touch(bucket);
+    if (!wasTouched) this.#notes.touched.push(bucket);
     if (bucket.onDisk === 0 || bucket.unstored?.has(key)) {
       (bucket.absent ??= new Set()).add(key);
       return true;
@@ -55,21 +52,12 @@ export class WantsCollector implements Wants {
     const found = stateTable(table);
     const bucket = found.find(id);
     if (bucket === null || bucket.isPinned) return bucket === null || bucket.onDisk === 0;
-    this.#touch(bucket);
+    if (!bucket.isTouched) this.#notes.touched.push(bucket);
     bucket.isPinned = true;
     if (bucket.onDisk === 0) return true;
     this.buckets.push({ table: found, bucket });
     this.#notes.unread++;
     return false;
-  }
-
-  #pin(entry: Entry): void {
-    entry.flags |= PINNED | USED;
-    this.#notes.pinned.push(entry);
-  }
-
-  #touch(bucket: Bucket): void {
-    if (bucket.absent === null && bucket.asked === null && !bucket.isPinned) this.#notes.touched.push(bucket);
   }
 }
 
@@ -113,16 +101,10 @@ export class Residency {
 
   /** Lets go of what the batch has wanted. */
   endBatch(): void {
-    const { pinned, touched } = this.#notes;
-    if (pinned.length === 0 && touched.length === 0) return;
+    const { touched } = this.#notes;
+    if (touched.length === 0) return;
     invariant(this.#notes.unread === 0, 'a batch ends before what it wanted was read');
-    for (const entry of pinned) entry.flags &= ~PINNED;
-    for (const bucket of touched) {
-      bucket.isPinned = false;
-      bucket.absent = null;
-      bucket.asked = null;
-    }
-    this.#notes.pinned = [];
+    for (const bucket of touched) bucket.letGo();
     this.#notes.touched = [];
   }
 
@@ -136,7 +118,7 @@ export class Residency {
     let longest = 0;
     for (const table of this.#tables.values()) {
       if (table.staysInMemory) continue;
-      const buckets = [...table.buckets.values()].filter(bucket => bucket.isStored && bucket.entries.size > 0);
+      const buckets = [...table.buckets.values()].filter(bucket => bucket.isStored && bucket.size > 0);
       buckets.sort((left, right) => left.id - right.id);
       if (buckets.length > longest) longest = buckets.length;
       queues.push({ table, buckets });
@@ -154,16 +136,8 @@ export class Residency {
   /** True: enough has gone. */
   #evictFrom(table: StateTable, bucket: Bucket, bytesMax: number, spared: number): boolean {
     // Mostly dirty: looking at each entry would not be worth it.
-    if (bucket.isPinned || bucket.dirtyKeys.length >= bucket.entries.size) return false;
-    let evicted = 0;
-    for (const [key, entry] of bucket.entries) {
-      const flags = entry.flags;
-      entry.flags = flags & ~USED;
-      if ((flags & STORED) === 0 || (flags & (CHANGED | DIRTY | MISSING | PINNED | spared)) !== 0) continue;
-      table.evict(bucket, key, entry);
-      if (++evicted % LOOK_EVERY === 0 && this.#bytes() <= bytesMax) return true;
-    }
-    return this.#bytes() <= bytesMax;
+    if (bucket.isPinned || bucket.dirty >= bucket.size) return false;
+    return table.evictFrom(bucket, { spared, isEnough: () => this.#bytes() <= bytesMax });
   }
 
   #bytes(): number {
@@ -184,10 +158,7 @@ export class Residency {
   }
 
   #admit(table: StateTable, bucket: Bucket, key: string, packed: Uint8Array): void {
-    const entry = table.admit(bucket, key, unpack(packed));
-    if (entry === null) return;
-    entry.flags |= PINNED | USED;
-    this.#notes.pinned.push(entry);
+    if (table.admit(bucket, key, unpack(packed))) bucket.pin(key);
   }
 }
 

@@ -16,7 +16,7 @@ import { MillraceError } from '../base/errors.ts';
 import type { StoreWrite } from '../port/store.ts';
 import { asBuffer, prefixEnd, prefixLength } from './layout.ts';
 
-/** Longest segment; a single entry that is longer has one to itself. Small, because one is read, or merged, without a pause. */
+/** Longest segment; a single entry that is longer has one to itself. Small, because one is read without a pause. */
 export const SEGMENT_BYTES_MAX = 1024 * 1024;
 const VERSION = 1;
 const HEAD_BYTES = 5;
@@ -25,6 +25,12 @@ const DEL = 2;
 const CLEAR = 3;
 /** Kind and three counts of at most five bytes. */
 const WRITE_BYTES_MAX = 16;
+const FIRST_BYTES = 4096;
+/** So many writes are worked at without a pause: about a millisecond. */
+const STEP_WRITES = 500;
+
+/** What a step of long work has made. Null: nothing yet, and whoever has others to serve lets them have their turn. */
+export type Step = Uint8Array | null;
 
 export interface SegmentRef {
   /** Name of the blob. */
@@ -86,23 +92,28 @@ export function mergeFrom(segments: readonly SegmentRef[]): number | null {
 }
 
 /** The writes as segments, in order. */
-export function* encodeSegments(writes: readonly StoreWrite[]): Generator<Uint8Array> {
-  let start = 0;
-  let bytes = HEAD_BYTES;
+export function* encodeSegments(writes: readonly StoreWrite[]): Generator<Step> {
+  let segment = new SegmentWriter();
   for (let i = 0; i < writes.length; i++) {
-    const length = lengthMax(writes[i]!);
-    if (bytes + length > SEGMENT_BYTES_MAX && i > start) {
-      yield encodeSegment(writes, start, i, bytes);
-      start = i;
-      bytes = HEAD_BYTES;
+    if (!segment.fits(writes[i]!)) {
+      yield segment.finish();
+      segment = new SegmentWriter();
     }
-    bytes += length;
+    segment.add(writes[i]!);
+    if (i % STEP_WRITES === STEP_WRITES - 1) yield null;
   }
-  if (start < writes.length) yield encodeSegment(writes, start, writes.length, bytes);
+  if (!segment.isEmpty) yield segment.finish();
 }
 
 /** Throws JOURNAL_CORRUPT. What is returned shares memory with `segment`. */
 export function decodeSegment(segment: Uint8Array): StoreWrite[] {
+  const writes: StoreWrite[] = [];
+  for (const some of readSegment(segment)) for (const write of some) writes.push(write);
+  return writes;
+}
+
+/** The writes of a segment, so many at a time. */
+function* readSegment(segment: Uint8Array): Generator<StoreWrite[]> {
   const bytes = asBuffer(segment);
   if (
     bytes.length < HEAD_BYTES ||
@@ -111,7 +122,7 @@ export function decodeSegment(segment: Uint8Array): StoreWrite[] {
   ) {
     throw new MillraceError('JOURNAL_CORRUPT', 'a snapshot segment is damaged, or written by a later version');
   }
-  const writes: StoreWrite[] = [];
+  let writes: StoreWrite[] = [];
   const cursor = { bytes, at: HEAD_BYTES };
   let key = Buffer.alloc(0);
   while (cursor.at < bytes.length) {
@@ -128,8 +139,11 @@ export function decodeSegment(segment: Uint8Array): StoreWrite[] {
     if (kind === PUT) writes.push({ type: 'put', key, value: takeBytes(cursor) });
     else if (kind === DEL) writes.push({ type: 'del', key });
     else writes.push({ type: 'clear', gte: key, lt: prefixEnd(key) });
+    if (writes.length < STEP_WRITES) continue;
+    yield writes;
+    writes = [];
   }
-  return writes;
+  yield writes;
 }
 
 /**
@@ -142,64 +156,99 @@ export function decodeSegment(segment: Uint8Array): StoreWrite[] {
 export async function* mergeSegments(
   newestFirst: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   options: { isWhole: boolean },
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Step> {
   const seen = new Set<string>();
   const cleared = new Set<string>();
   let kept: StoreWrite[] = [];
   let bytes = HEAD_BYTES;
   for await (const segment of newestFirst) {
-    const writes = decodeSegment(segment);
-    for (let i = writes.length - 1; i >= 0; i--) {
-      const write = writes[i]!;
-      const key = asBuffer(write.type === 'clear' ? write.gte : write.key);
-      const bucket = key.toString('latin1', 0, prefixLength(key));
-      if (cleared.has(bucket)) continue;
-      const text = key.toString('latin1');
-      if (write.type === 'clear') cleared.add(bucket);
-      else if (seen.has(text)) continue;
-      else seen.add(text);
-      if (options.isWhole && write.type !== 'put') continue;
-      const length = lengthMax(write);
-      if (bytes + length > SEGMENT_BYTES_MAX && kept.length > 0) {
-        yield encodeSegment(kept.reverse(), 0, kept.length, bytes);
-        kept = [];
-        bytes = HEAD_BYTES;
+    const read: StoreWrite[][] = [];
+    for (const some of readSegment(segment)) {
+      read.push(some);
+      if (some.length === STEP_WRITES) yield null;
+    }
+    for (let last = read.pop(); last !== undefined; last = read.pop()) {
+      for (let i = last.length - 1; i >= 0; i--) {
+        const write = last[i]!;
+        const key = asBuffer(write.type === 'clear' ? write.gte : write.key);
+        const bucket = key.toString('latin1', 0, prefixLength(key));
+        if (cleared.has(bucket)) continue;
+        const text = key.toString('latin1');
+        if (write.type === 'clear') cleared.add(bucket);
+        else if (seen.has(text)) continue;
+        else seen.add(text);
+        if (options.isWhole && write.type !== 'put') continue;
+        const length = lengthMax(write);
+        if (bytes + length > SEGMENT_BYTES_MAX && kept.length > 0) {
+          // One segment, as it is measured here as it is there.
+          yield* encodeSegments(kept.reverse());
+          kept = [];
+          bytes = HEAD_BYTES;
+        }
+        kept.push(write);
+        bytes += length;
       }
-      kept.push(write);
-      bytes += length;
+      if (last.length === STEP_WRITES) yield null;
     }
   }
-  if (kept.length > 0) yield encodeSegment(kept.reverse(), 0, kept.length, bytes);
+  if (kept.length > 0) yield* encodeSegments(kept.reverse());
+}
+
+class SegmentWriter {
+  #bytes = Buffer.allocUnsafe(FIRST_BYTES);
+  #at = HEAD_BYTES;
+  /** How long it would be if no key had anything in common with the one before. */
+  #bytesMax = HEAD_BYTES;
+  #before: Uint8Array = new Uint8Array(0);
+
+  get isEmpty(): boolean {
+    return this.#at === HEAD_BYTES;
+  }
+
+  fits(write: StoreWrite): boolean {
+    return this.isEmpty || this.#bytesMax + lengthMax(write) <= SEGMENT_BYTES_MAX;
+  }
+
+  add(write: StoreWrite): void {
+    const length = lengthMax(write);
+    this.#bytesMax += length;
+    if (this.#at + length > this.#bytes.length) this.#grow(length);
+    const bytes = this.#bytes;
+    const before = this.#before;
+    const key = write.type === 'clear' ? write.gte : write.key;
+    let shared = 0;
+    while (shared < before.length && shared < key.length && before[shared] === key[shared]) shared++;
+    let at = this.#at;
+    bytes[at++] = write.type === 'put' ? PUT : write.type === 'del' ? DEL : CLEAR;
+    at = putCount(bytes, at, shared);
+    at = putCount(bytes, at, key.length - shared);
+    for (let i = shared; i < key.length; i++) bytes[at++] = key[i]!;
+    if (write.type === 'put') {
+      at = putCount(bytes, at, write.value.length);
+      bytes.set(write.value, at);
+      at += write.value.length;
+    }
+    this.#before = key;
+    this.#at = at;
+  }
+
+  finish(): Uint8Array {
+    const bytes = this.#bytes.subarray(0, this.#at);
+    bytes[0] = VERSION;
+    bytes.writeUInt32LE(crc32(bytes.subarray(HEAD_BYTES)), 1);
+    return bytes;
+  }
+
+  #grow(length: number): void {
+    const larger = Buffer.allocUnsafe(Math.max(2 * this.#bytes.length, this.#at + length));
+    larger.set(this.#bytes.subarray(0, this.#at));
+    this.#bytes = larger;
+  }
 }
 
 function lengthMax(write: StoreWrite): number {
   if (write.type === 'clear') return WRITE_BYTES_MAX + write.gte.length;
   return WRITE_BYTES_MAX + write.key.length + (write.type === 'put' ? write.value.length : 0);
-}
-
-function encodeSegment(writes: readonly StoreWrite[], start: number, end: number, bytesMax: number): Uint8Array {
-  const bytes = Buffer.allocUnsafe(bytesMax);
-  let at = HEAD_BYTES;
-  let before = new Uint8Array(0);
-  for (let i = start; i < end; i++) {
-    const write = writes[i]!;
-    const key = write.type === 'clear' ? write.gte : write.key;
-    let shared = 0;
-    while (shared < before.length && shared < key.length && before[shared] === key[shared]) shared++;
-    bytes[at++] = write.type === 'put' ? PUT : write.type === 'del' ? DEL : CLEAR;
-    at = putCount(bytes, at, shared);
-    at = putCount(bytes, at, key.length - shared);
-    bytes.set(shared === 0 ? key : key.subarray(shared), at);
-    at += key.length - shared;
-    before = key as Uint8Array<ArrayBuffer>;
-    if (write.type !== 'put') continue;
-    at = putCount(bytes, at, write.value.length);
-    bytes.set(write.value, at);
-    at += write.value.length;
-  }
-  bytes[0] = VERSION;
-  bytes.writeUInt32LE(crc32(bytes.subarray(HEAD_BYTES, at)), 1);
-  return bytes.subarray(0, at);
 }
 
 function putCount(bytes: Buffer, start: number, count: number): number {

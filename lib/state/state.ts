@@ -17,6 +17,7 @@ import { applyParts, decodeDelta, encodeDelta } from './delta.ts';
 import { checkTableName } from './layout.ts';
 import { ListStateTable } from './list-table.ts';
 import { StateLook } from './look.ts';
+import { NumberTable } from './number-table.ts';
 import { Residency, type WantsCollector } from './residency.ts';
 import { loadSegments, loadStore, type Restored, replayDelta, type Spill } from './restore.ts';
 import type { StateTable } from './table.ts';
@@ -25,7 +26,7 @@ import { ValueStateTable } from './value-table.ts';
 
 export class TaskState {
   readonly #tables = new Map<string, StateTable>();
-  readonly #notes: BatchNotes = { pinned: [], touched: [], unread: 0 };
+  readonly #notes: BatchNotes = { touched: [], unread: 0 };
   readonly #residency = new Residency(this.#tables, this.#notes);
   readonly #writeBack = new WriteBack(this.#tables);
   /** For those who only want to see what is there. */
@@ -36,6 +37,7 @@ export class TaskState {
     return {
       values: <V>(name: string, options?: { readonly inMemory?: boolean }) =>
         this.#open(new ValueStateTable(`${operator}.${name}`, this.#notes, options)) as ValueTable<V>,
+      numbers: (name, options) => this.#open(new NumberTable(`${operator}.${name}`, this.#notes, options)),
       lists: <T>(name: string) => this.#open(new ListStateTable(`${operator}.${name}`, this.#notes)) as ListTable<T>,
     };
   }
@@ -73,7 +75,10 @@ export class TaskState {
     return Math.round(bytes);
   }
 
-  /** Every entry is in memory: nothing needs to be wanted. Holds until somebody evicts, so ask when about to execute. */
+  /**
+   * Every entry is in memory: nothing needs to be wanted. Holds until somebody evicts, which nobody may between asking and
+   * executing.
+   */
   get resident(): boolean {
     for (const table of this.#tables.values()) if (table.onDisk > 0) return false;
     return true;

@@ -5,15 +5,16 @@
  * how many keys are deleted, how many are set. `keys` are those, bucket by bucket; `values` those of the set ones.
  */
 import { invariant, MillraceError } from '../base/errors.ts';
-import { CHANGED, Entry } from './bucket.ts';
-import { StateTable, type TableDelta } from './table.ts';
+import { CHANGED } from './bucket.ts';
+import { Entry, EntryTable } from './entry-table.ts';
+import type { TableDelta } from './table.ts';
 import type { ValueTable } from './tables.ts';
 
-export class ValueStateTable extends StateTable implements ValueTable<unknown> {
+export class ValueStateTable extends EntryTable implements ValueTable<unknown> {
   get(id: number, key: string): unknown {
     const bucket = id === this.lastId ? this.last : this.find(id);
     if (bucket === null) return undefined;
-    const entry = bucket.entries.get(key);
+    const entry = bucket.byKey.get(key);
     if (entry !== undefined) return entry.content;
     if (bucket.onDisk > 0) this.checkAbsent(bucket, key);
     return undefined;
@@ -22,7 +23,7 @@ export class ValueStateTable extends StateTable implements ValueTable<unknown> {
   set(id: number, key: string, value: unknown): void {
     invariant(value !== undefined, 'a state value cannot be undefined; delete the entry');
     const bucket = this.open(id);
-    const entry = bucket.entries.get(key);
+    const entry = bucket.byKey.get(key);
     if (entry === undefined) {
       this.create(bucket, key, value);
       return;
@@ -35,7 +36,7 @@ export class ValueStateTable extends StateTable implements ValueTable<unknown> {
   }
 
   entries(id: number): IterableIterator<[string, unknown]> {
-    return contentsOf(this.held(id));
+    return contentsOf(this.whole(id)?.byKey ?? null);
   }
 
   protected unitsOf(): number {
@@ -70,16 +71,21 @@ export class ValueStateTable extends StateTable implements ValueTable<unknown> {
   }
 
   apply(delta: TableDelta): void {
-    const [, buckets, keys, values] = delta as [string, number[], string[], unknown[]];
-    if (delta.length !== 4 || values.length > keys.length) throw misfit(this.name);
-    let keyAt = 0;
-    let valueAt = 0;
-    for (let at = 0; at < buckets.length; at += 4) {
-      const id = buckets[at]!;
-      if (buckets[at + 1] === 1) this.drop(id);
-      for (let left = buckets[at + 2]!; left > 0; left--) this.delete(id, keys[keyAt++]!);
-      for (let left = buckets[at + 3]!; left > 0; left--) this.set(id, keys[keyAt++]!, values[valueAt++]);
-    }
+    applyValues(this, delta);
+  }
+}
+
+/** Does a delta of values to the table. Throws JOURNAL_CORRUPT. */
+export function applyValues<V>(table: ValueTable<V> & { readonly name: string }, delta: TableDelta): void {
+  const [, buckets, keys, values] = delta as [string, number[], string[], V[]];
+  if (delta.length !== 4 || values.length > keys.length) throw misfit(table.name);
+  let keyAt = 0;
+  let valueAt = 0;
+  for (let at = 0; at < buckets.length; at += 4) {
+    const id = buckets[at]!;
+    if (buckets[at + 1] === 1) table.drop(id);
+    for (let left = buckets[at + 2]!; left > 0; left--) table.delete(id, keys[keyAt++]!);
+    for (let left = buckets[at + 3]!; left > 0; left--) table.set(id, keys[keyAt++]!, values[valueAt++]!);
   }
 }
 

@@ -54,6 +54,11 @@ export class WantedTables implements Tables, Wants {
     return this.#checked(inner);
   }
 
+  numbers(name: string, options?: { readonly inMemory?: boolean }): ValueTable<number> {
+    const inner = this.#inner.numbers(name, options);
+    return options?.inMemory === true ? inner : this.#checked(inner);
+  }
+
   lists<T>(name: string): ListTable<T> {
     return this.#checked(this.#inner.lists<T>(name));
   }

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
+import { Turns } from '../../../lib/partition/turns.ts';
 import type { Blobs } from '../../../lib/port/blob.ts';
 import type { Store, Stores } from '../../../lib/port/store.ts';
-import { location, makeWorld, never } from './rig.ts';
+import { type Life, location, makeWorld, never } from './rig.ts';
 
 type World = Awaited<ReturnType<typeof makeWorld>>;
 
@@ -167,6 +168,47 @@ describe('a checkpoint', () => {
     assert.equal(begin(9), null);
     assert.notEqual(begin(1), null);
     assert.equal(begin(1_000), null);
+  });
+
+  test('of many entries is written in steps, between which others have their turn', async () => {
+    const world = await makeWorld();
+    const life = await world.live();
+    for (let round = 0; round < 2; round++) {
+      for (let i = 0; i < 2_000; i++) life.table.set(0, `key ${i}`, round);
+      await life.commit('a', { checkpoint: true });
+      let settled = false;
+      void life.checkpoints.settle().then(() => {
+        settled = true;
+      });
+      for (let i = 0; i < 20; i++) await new Promise(resolve => setImmediate(resolve));
+      assert.equal(settled, false, 'it went on without asking the clock for a turn');
+      await world.rest();
+      assert.equal(settled, true);
+      await life.commit('a');
+    }
+    world.stores.loseEverything();
+    assert.deepEqual((await world.live()).content, life.content);
+  });
+
+  test('waits for its turn, unless it is late, and leaves it when it is written or the task ends', async () => {
+    const turns = new Turns(1);
+    const task = async () => (await makeWorld()).live({ turns });
+    const [first, second, third] = await Promise.all([task(), task(), task()]);
+    await first.commit('a', { checkpoint: true });
+    const begin = ({ checkpoints, state, table }: Life, commitBytes: number) => {
+      table.set(0, 'a', 1);
+      state.takeDelta();
+      const limits = { checkpointBytes: 10, checkpointSliceEntries: 100, stateBytesMax: 1 << 30 };
+      return checkpoints.begin({ state, commitBytes, limits });
+    };
+    assert.equal(begin(second, 10), null);
+    await first.checkpoints.settle();
+    assert.notEqual(begin(second, 1), null);
+    assert.equal(begin(third, 10), null);
+    assert.notEqual(begin(third, 31), null, 'late ones do not wait');
+    assert.equal(turns.take(), null);
+    await second.checkpoints.stop();
+    assert.notEqual(turns.take(), null);
   });
 
   test('keeps journal and blobs bounded, however long the task runs', async () => {

@@ -9,6 +9,7 @@ import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import { Checkpoints, type Pointer } from '../../../lib/partition/checkpoint.ts';
 import { type Restored, restore } from '../../../lib/partition/restore.ts';
+import type { Turns } from '../../../lib/partition/turns.ts';
 import type { Blobs } from '../../../lib/port/blob.ts';
 import type { Stores } from '../../../lib/port/store.ts';
 import { TaskState } from '../../../lib/state/state.ts';
@@ -36,12 +37,19 @@ export async function makeWorld() {
   const stores = new MemoryStores({ clock });
   let lives = 0;
   /** One life of the task: it claims, and restores what there is. */
-  const live = async (around: { blobs?: Blobs; stores?: Stores } = {}): Promise<Life> => {
+  const live = async (around: { blobs?: Blobs; stores?: Stores; turns?: Turns } = {}): Promise<Life> => {
     const random = new Random(100 + ++lives);
     const journal = new Journal({ log, clock, random, stream: 'J', subject: 'j.0', life: 0 });
     const errors: unknown[] = [];
     const onFailed = (error: unknown) => void errors.push(error);
-    const checkpoints = new Checkpoints({ blobs: around.blobs ?? blobs, clock, random, prefix: location, onFailed });
+    const checkpoints = new Checkpoints({
+      blobs: around.blobs ?? blobs,
+      clock,
+      random,
+      prefix: location,
+      turns: around.turns,
+      onFailed,
+    });
     const state = new TaskState();
     const table = state.tables('op').values<number>('counts');
     await journal.claim();

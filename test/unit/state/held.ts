@@ -3,6 +3,7 @@ import { isMillraceError } from '../../../lib/base/errors.ts';
 import { TaskState } from '../../../lib/state/state.ts';
 import type { ListTable, ValueTable } from '../../../lib/state/tables.ts';
 import type { GatedStore } from './gated-store.ts';
+import { made } from './made.ts';
 
 export interface Held {
   readonly state: TaskState;
@@ -25,7 +26,7 @@ export function commit({ state }: Held): Uint8Array | null {
 
 export async function checkpoint({ state }: Held, store: GatedStore): Promise<readonly Uint8Array[]> {
   const { writes, segments } = state.checkpoint();
-  const encoded = [...segments()];
+  const encoded = made(segments());
   await store.write(writes);
   state.checkpointLanded();
   return encoded;

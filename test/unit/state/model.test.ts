@@ -9,6 +9,7 @@ import { metaKey } from '../../../lib/state/layout.ts';
 import { mergeFrom, mergeSegments } from '../../../lib/state/snapshot.ts';
 import { TaskState } from '../../../lib/state/state.ts';
 import { GatedStore } from './gated-store.ts';
+import { made } from './made.ts';
 import {
   assertEqual,
   copyOf,
@@ -31,8 +32,8 @@ const row = fc.record(
   { n: fc.integer(), text: fc.constantFrom(null, '', 'long '.repeat(20)) },
   { noNullPrototype: true },
 );
-const valueTable = fc.constantFrom(0 as const, 1 as const);
-const anyTable = fc.constantFrom(0 as const, 1 as const, 2 as const);
+const valueTable = fc.constantFrom(0 as const, 1 as const, 3 as const);
+const anyTable = fc.constantFrom(0 as const, 1 as const, 2 as const, 3 as const);
 const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('set' as const), table: valueTable, bucket, key, row }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('touch' as const), table: valueTable, bucket, key }) },
@@ -155,7 +156,7 @@ class Owner {
     const { writes, segments } = this.state.checkpoint();
     this.pointer = this.journal.length;
     const run = ++this.#runs;
-    for (const bytes of segments()) this.snapshot.push({ bytes, run });
+    for (const bytes of made(segments())) this.snapshot.push({ bytes, run });
     await this.merge();
     this.store.hold('writes');
     this.#writing = this.store.write([
@@ -191,7 +192,7 @@ class Owner {
       tail.map(one => one.bytes),
       { isWhole: from === 0 },
     )) {
-      merged.unshift({ bytes, run });
+      if (bytes !== null) merged.unshift({ bytes, run });
     }
     this.snapshot.push(...merged);
   }

@@ -12,28 +12,32 @@ export interface Row {
 }
 
 export type Op =
-  | { kind: 'set'; table: 0 | 1; bucket: number; key: string; row: Row }
-  | { kind: 'touch'; table: 0 | 1; bucket: number; key: string }
+  | { kind: 'set'; table: ValueNumber; bucket: number; key: string; row: Row }
+  | { kind: 'touch'; table: ValueNumber; bucket: number; key: string }
   | { kind: 'append'; bucket: number; key: string; row: Row }
   | { kind: 'replace'; bucket: number; key: string; index: number; row: Row }
-  | { kind: 'delete'; table: 0 | 1 | 2; bucket: number; key: string }
-  | { kind: 'drop'; table: 0 | 1 | 2; bucket: number }
-  | { kind: 'sweep'; table: 0 | 1 | 2; bucket: number };
+  | { kind: 'delete'; table: TableNumber; bucket: number; key: string }
+  | { kind: 'drop'; table: TableNumber; bucket: number }
+  | { kind: 'sweep'; table: TableNumber; bucket: number };
 
-type Content = Row | Row[];
+/** 0 and 1 hold rows, 2 lists of them, 3 their numbers alone. */
+type ValueNumber = 0 | 1 | 3;
+type TableNumber = ValueNumber | 2;
+type Content = Row | Row[] | number;
 export type Model = Map<number, Map<string, Content>>[];
 
 export interface Opened {
-  readonly tables: readonly [ValueTable<Row>, ValueTable<Row>, ListTable<Row>];
+  readonly tables: readonly [ValueTable<Row>, ValueTable<Row>, ListTable<Row>, ValueTable<number>];
 }
 
 export function open(state: TaskState): Opened {
   const first = state.tables('first');
-  return { tables: [first.values('rows'), state.tables('second').values('rows'), first.lists('items')] };
+  const second = state.tables('second');
+  return { tables: [first.values('rows'), second.values('rows'), first.lists('items'), second.numbers('numbers')] };
 }
 
 export function newModel(): Model {
-  return [new Map(), new Map(), new Map()];
+  return [new Map(), new Map(), new Map(), new Map()];
 }
 
 export function copyOf(model: Model): Model {
@@ -73,14 +77,22 @@ export function execute({ tables }: Opened, model: Model, op: Op): void {
 }
 
 function executeOne(
-  [first, second, lists]: Opened['tables'],
+  [first, second, lists, numbers]: Opened['tables'],
   bucket: Map<string, Content>,
   op: Exclude<Op, { kind: 'drop' | 'sweep' }>,
 ): void {
   const { bucket: id, key } = op;
-  if (op.kind === 'set') {
+  if (op.kind === 'set' && op.table === 3) {
+    numbers.set(id, key, op.row.n / 7);
+    bucket.set(key, op.row.n / 7);
+  } else if (op.kind === 'set') {
     (op.table === 0 ? first : second).set(id, key, { ...op.row });
     bucket.set(key, op.row);
+  } else if (op.kind === 'touch' && op.table === 3) {
+    const number = numbers.get(id, key);
+    if (number === undefined) return;
+    numbers.set(id, key, number + 1);
+    bucket.set(key, (bucket.get(key) as number) + 1);
   } else if (op.kind === 'touch') {
     // Changed in place, then set: what an aggregate does.
     const table = op.table === 0 ? first : second;
@@ -100,7 +112,7 @@ function executeOne(
     lists.replace(id, key, index, { ...op.row });
     bucket.set(key, before.with(index, op.row));
   } else {
-    [first, second, lists][op.table]!.delete(id, key);
+    [first, second, lists, numbers][op.table]!.delete(id, key);
     bucket.delete(key);
   }
 }
@@ -108,7 +120,7 @@ function executeOne(
 /** The state, all of it in memory, holds what the model holds. */
 export function assertEqual({ tables }: Opened, model: Model): void {
   for (const [number, buckets] of model.entries()) {
-    const table = tables[number as 0 | 1 | 2];
+    const table = tables[number as TableNumber];
     const ids = [...buckets.keys()].sort((left, right) => left - right);
     assert.deepEqual(table.bucketsBelow(Number.POSITIVE_INFINITY), ids, `buckets of table ${number}`);
     for (const id of ids) assert.deepEqual(sorted(table.entries(id)), sorted(buckets.get(id)!), `bucket ${id}`);

@@ -15,6 +15,7 @@ import {
   SEGMENT_BYTES_MAX,
 } from '../../../lib/state/snapshot.ts';
 import { GatedStore } from './gated-store.ts';
+import { made } from './made.ts';
 
 const isCorrupt = (error: unknown) => isMillraceError(error, 'JOURNAL_CORRUPT');
 
@@ -50,7 +51,9 @@ async function contentOf(segments: readonly Uint8Array[]): Promise<[string, Uint
 
 async function merged(segments: readonly Uint8Array[], isWhole: boolean): Promise<Uint8Array[]> {
   const out: Uint8Array[] = [];
-  for await (const segment of mergeSegments(segments.toReversed(), { isWhole })) out.unshift(segment);
+  for await (const segment of mergeSegments(segments.toReversed(), { isWhole })) {
+    if (segment !== null) out.unshift(segment);
+  }
   return out;
 }
 
@@ -70,7 +73,7 @@ describe('segments', () => {
     assert.deepEqual([...encodeSegments([])], []);
     const writes = Array.from({ length: 300 }, (_, i) => put(0, `k${i}`, Buffer.alloc(50_000, i)));
     writes.push(put(1, 'huge', Buffer.alloc(SEGMENT_BYTES_MAX + 1)), put(1, 'small', ''));
-    const segments = [...encodeSegments(writes)];
+    const segments = made(encodeSegments(writes));
     assert.ok(segments.length >= 5);
     assert.equal(segments.filter(segment => segment.length > SEGMENT_BYTES_MAX).length, 1);
     assert.deepEqual(segments.flatMap(decodeSegment), writes);
@@ -92,7 +95,7 @@ describe('merging', () => {
     const segments = fc.array(fc.array(write, { minLength: 1 }), { maxLength: 6 });
     await fc.assert(
       fc.asyncProperty(segments, segments, async (older, newer) => {
-        const [base, tail] = [older, newer].map(all => all.flatMap(writes => [...encodeSegments(writes)])) as [
+        const [base, tail] = [older, newer].map(all => all.flatMap(writes => made(encodeSegments(writes)))) as [
           Uint8Array[],
           Uint8Array[],
         ];
@@ -111,7 +114,7 @@ describe('merging', () => {
 
   test('what is large comes out in several, none too long', async () => {
     const writes = Array.from({ length: 200 }, (_, i) => put(0, `k${i}`, Buffer.alloc(60_000, i)));
-    const segments = [...encodeSegments(writes), ...encodeSegments([put(0, 'k3', 'new'), del(0, 'k4')])];
+    const segments = made([...encodeSegments(writes), ...encodeSegments([put(0, 'k3', 'new'), del(0, 'k4')])]);
     const out = await merged(segments, true);
     assert.ok(out.length > 10 && out.every(segment => segment.length <= SEGMENT_BYTES_MAX), `${out.length}`);
     assert.deepEqual(await contentOf(out), await contentOf(segments));
