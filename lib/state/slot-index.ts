@@ -17,7 +17,7 @@ const CELLS_MAX = 1024;
 /** Fewer entries than this for each table of the directory: splitting has gone wrong, since their hashes are alike. */
 const DIRECTORY_ENTRIES_MIN = 64;
 
-class Table {
+class CellTable {
   /** Pairs: the hash, and the slot + 1; 0: empty. */
   cells: Int32Array;
   count = 0;
@@ -81,7 +81,7 @@ class Table {
 
 export class SlotIndex {
   readonly #footprint: Footprint;
-  #directory: Table[] = [];
+  #directory: CellTable[] = [];
   /** A hash without its last bit, shifted right by so much, is its place in the directory. */
   #shift = 31;
   #size = 0;
@@ -92,13 +92,13 @@ export class SlotIndex {
   }
 
   /** Where an entry with this hash is or would be, if there is any entry at all. */
-  tableOf(hash: number): Table {
+  tableOf(hash: number): CellTable {
     return this.#directory[(hash >>> 1) >>> this.#shift]!;
   }
 
   add(hash: number, slot: number): void {
     if (this.#directory.length === 0) {
-      this.#directory.push(new Table(FIRST_CELLS, 0));
+      this.#directory.push(new CellTable(FIRST_CELLS, 0));
       this.#account(this.#directory[0]!.bytes);
     }
     let table = this.tableOf(hash);
@@ -131,12 +131,12 @@ export class SlotIndex {
   }
 
   /** Makes a full table larger, or two of it. */
-  #relieve(table: Table, hash: number): void {
+  #relieve(table: CellTable, hash: number): void {
     const cells = table.cells.length / 2;
     const isDeepest = table.depth === 31 - this.#shift;
     const isCrowded = isDeepest && this.#directory.length * DIRECTORY_ENTRIES_MIN > this.#size;
     if (cells < CELLS_MAX || isCrowded) {
-      const larger = new Table(2 * cells, table.depth);
+      const larger = new CellTable(2 * cells, table.depth);
       refill(table, () => larger);
       this.#place(hash, table.depth, larger, larger);
       this.#account(larger.bytes - table.bytes);
@@ -147,22 +147,22 @@ export class SlotIndex {
       this.#shift--;
     }
     const bit = 31 - table.depth;
-    const zeros = new Table(cells, table.depth + 1);
-    const ones = new Table(cells, table.depth + 1);
+    const zeros = new CellTable(cells, table.depth + 1);
+    const ones = new CellTable(cells, table.depth + 1);
     refill(table, one => ((one >>> bit) & 1 ? ones : zeros));
     this.#place(hash, table.depth, zeros, ones);
     this.#account(zeros.bytes + ones.bytes - table.bytes);
   }
 
-  #shrink(table: Table, hash: number): void {
-    const smaller = new Table(table.cells.length / 4, table.depth);
+  #shrink(table: CellTable, hash: number): void {
+    const smaller = new CellTable(table.cells.length / 4, table.depth);
     refill(table, () => smaller);
     this.#place(hash, table.depth, smaller, smaller);
     this.#account(smaller.bytes - table.bytes);
   }
 
   /** Puts two tables in the directory in place of the one that `hash` leads to. */
-  #place(hash: number, depth: number, zeros: Table, ones: Table): void {
+  #place(hash: number, depth: number, zeros: CellTable, ones: CellTable): void {
     const span = 1 << (31 - this.#shift - depth);
     const at = (hash >>> 1) >>> this.#shift;
     const start = at - (at % span);
@@ -175,7 +175,7 @@ export class SlotIndex {
   }
 }
 
-function refill(table: Table, into: (hash: number) => Table): void {
+function refill(table: CellTable, into: (hash: number) => CellTable): void {
   const { cells } = table;
   for (let i = 0; i < cells.length; i += 2) {
     if (cells[i + 1] !== 0) into(cells[i]!).add(cells[i]!, cells[i + 1]! - 1);
