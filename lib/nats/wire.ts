@@ -84,9 +84,9 @@ export class Wire {
     if (this.#writer.payloadBytes >= TOGETHER_BYTES_MAX) this.#flush();
     else if (!this.#flushes) {
       this.#flushes = true;
-      // When all promises have had their turn, not before the next of them: each chain's append is one of its own, and a
-      // write of the socket costs as much as some ten small events.
-      process.nextTick(this.#flushTogether);
+      // Not after all promises have had their turn, though that would make fewer writes: an author's function that never
+      // returns may run in one of them, and must not hold back what was published before it.
+      queueMicrotask(this.#flushTogether);
     }
   }
 
