@@ -12,6 +12,9 @@ export interface Arrival {
   readonly storedMs: number;
 }
 
+/** Of some thousand rows, or a few frames: done within a fraction of a second. */
+const FETCH_BYTES = 4 << 20;
+
 export interface Subscription {
   stop(): Promise<void>;
 }
@@ -62,9 +65,11 @@ export async function readAll(
   options: { stream: string; subject: string; from?: number; arrived: (arrival: Arrival) => void },
 ): Promise<number> {
   const { stream, subject, from = 1, arrived } = options;
-  const lastSeq = await lastSequenceOf(connection, stream);
-  if (lastSeq < from) return lastSeq;
   const manager = await connection.jetstreamManager();
+  const { last_seq: lastSeq, bytes, messages: stored } = (await manager.streams.info(stream)).state;
+  if (lastSeq < from) return lastSeq;
+  // What a fetch has not brought before it expires is lost to us, so it must not ask for more than can be worked off.
+  const messagesMax = Math.max(1, Math.min(500, Math.floor((FETCH_BYTES * stored) / Math.max(1, bytes))));
   const { name, num_pending } = await manager.consumers.add(stream, {
     filter_subject: subject,
     deliver_policy: DeliverPolicy.StartSequence,
@@ -77,7 +82,7 @@ export async function readAll(
   let left = num_pending;
   let readTo = lastSeq;
   while (left > 0) {
-    const messages = await consumer.fetch({ max_messages: Math.min(left, 500), expires: 10_000 });
+    const messages = await consumer.fetch({ max_messages: Math.min(left, messagesMax), expires: 10_000 });
     for await (const message of messages) {
       takeApart(message, arrived);
       left = message.info.pending;
