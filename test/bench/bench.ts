@@ -43,7 +43,7 @@ Options:
   --events N         Nexmark events; a query reads only its kinds            (default 3000000)
   --rate N           events a second while latency is measured               (default 10000)
   --live-seconds N   how long it is measured, 0: not at all                  (default 60)
-  --crash-ids N      ids in the state that a crash meets, 150 bytes each     (default 700000)
+  --crash-ids N      ids in the state that a crash meets                     (default 700000)
   --ids N[,N]        sizes of the large state                                (default 1000000,10000000)
   --out FILE.json    write results there; beside it a report and a picture, FILE.md and FILE.svg
   --json             results as JSON on the last line; of a single run only that run
