@@ -144,11 +144,11 @@ export class Journal {
         lastCommit = head.commit;
         const body = Buffer.concat(parts.map(part => part.data.subarray(HEAD_BYTES)));
         yield {
-          ...decodeCommit(head, body),
           firstSeq: parts[0]!.seq,
           lastSeq: message.seq,
           crc: before.crc,
           bytes: body.length,
+          ...decodeCommit(head, body),
         };
       }
     } finally {

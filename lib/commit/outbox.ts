@@ -80,7 +80,7 @@ export function fromParts(parts: unknown): Outbox {
     frames: frames.map(([exit, partition, row, bytes]) => ({ exit, partition, row, bytes })),
     rows: rows.map(([sink, subjects, subjectOf, bytes, lengths, areLines, origins, headers, traces]) => {
       const plain = { sink, subjects, subjectOf, bytes, lengths, areLines, origins, headers };
-      return traces === undefined ? plain : { ...plain, traces };
+      return traces === undefined ? plain : { traces, ...plain };
     }),
   };
 }

@@ -202,7 +202,7 @@ export class SharedStream {
       const through = takeFrom(
         seat,
         messages,
-        { ...budget, shares: shares.length + 1, messageBytesMax: this.#log.messageBytesMax },
+        { shares: shares.length + 1, messageBytesMax: this.#log.messageBytesMax, ...budget },
         taken => {
           budget.bytes -= taken;
         },

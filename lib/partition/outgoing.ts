@@ -182,7 +182,7 @@ export class StageExit implements Receiver {
       this.#lanes[partition] = emptyColumns();
       let row = 0;
       for (let from = 0; from < columns.keys.length; ) {
-        const { bytes, to } = cutFrame(columns, { ...options, from, row });
+        const { bytes, to } = cutFrame(columns, { from, row, ...options });
         if (bytes !== null) {
           row += to - from;
           frames.push({ exit: this.exit, partition, row, bytes });
@@ -212,15 +212,16 @@ function cutFrame(
   for (let to = columns.keys.length; ; to = from + ((to - from) >> 1)) {
     // Only the commit's last frame on a channel may say how far event time is.
     const isLast = to === columns.keys.length;
-    const head = {
+    const bytes = tryEncodeFrame({
       position: options.commit,
       row: row + to - from,
       watermarkMs: isLast ? options.watermarkMs : Number.NEGATIVE_INFINITY,
       idle: false,
       bootstrapped: true,
-      ...(publishedMs === Number.POSITIVE_INFINITY ? {} : { publishedMs }),
-    };
-    const bytes = tryEncodeFrame({ ...head, columns: sliceColumns(columns, from, to), letters: [] });
+      columns: sliceColumns(columns, from, to),
+      letters: [],
+      publishedMs: publishedMs === Number.POSITIVE_INFINITY ? undefined : publishedMs,
+    });
     if (bytes instanceof Uint8Array && bytes.length <= bytesMax) return { bytes, to };
     if (to - from > 1) continue;
     const cause =

@@ -55,7 +55,7 @@ export class Processor {
     const poison = ({ operator, cause, value }: PoisonedRecord) => {
       const about = { operator, code: cause.code, message: cause.message.slice(0, REASON_LENGTH_MAX) };
       if (original !== undefined) this.letter(original(about));
-      else this.#pending.push({ ...about, bytes: readable(value), origin: cursor.origin, index: 0, subject: '' });
+      else this.#pending.push({ bytes: readable(value), origin: cursor.origin, index: 0, subject: '', ...about });
     };
     const exits = stage.program.exits.map((exit, index) => {
       if (exit.kind === 'channel') {
@@ -73,7 +73,7 @@ export class Processor {
         // The commit is being made: there is no more time to fetch the original.
         const { stage: operator } = stage.program.exits[exit.exit] as Extract<Exit, { kind: 'channel' }>;
         const about = { operator, code: cause.code, message: cause.message.slice(0, REASON_LENGTH_MAX) };
-        this.letter({ ...about, bytes: readable(value), origin, index: 0, subject: '' });
+        this.letter({ bytes: readable(value), origin, index: 0, subject: '', ...about });
       },
     });
     this.#run = new Run(stage.program, {

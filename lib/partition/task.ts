@@ -123,7 +123,7 @@ export class Task {
       partition,
       messageBytesMax: log.messageBytesMax,
       grip: around.grip,
-      ...(stage.direct === null ? {} : { original: about => this.source!.letter({ ...about, bytes: null }) }),
+      ...(stage.direct === null ? {} : { original: about => this.source!.letter({ bytes: null, ...about }) }),
     });
     const traced = this.#traced;
     this.#inputs = inputsOf(options, this.processor, {
@@ -380,7 +380,7 @@ export class Task {
   #tell(commit: number, { traces, sinceMs }: { traces: readonly string[]; sinceMs: number }, records: number): void {
     const { plan, around, stage, partition } = this.#options;
     const about = { pipeline: plan.pipeline, stage: stage.name, partition, commit, traces, records };
-    around.tracing?.processed({ ...about, startMs: sinceMs, endMs: around.clock.now() });
+    around.tracing?.processed({ startMs: sinceMs, endMs: around.clock.now(), ...about });
   }
 
   async #append(
@@ -394,12 +394,12 @@ export class Task {
     const snapshot = this.#checkpoints.announce(relayedThrough);
     const sinceMs = clock.monotonic();
     const landed = await this.journal.append({
-      ...content,
       epoch: this.journal.epoch,
       commit: number,
       relayedThrough,
       tails: this.#checkpoints.noteTails(relay.takeTails()),
       snapshot: snapshot?.manifest.commitSeq ?? 0,
+      ...content,
     });
     const atMs = clock.monotonic();
     meter.committed(this, atMs - sinceMs);

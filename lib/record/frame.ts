@@ -72,7 +72,7 @@ export interface Frame extends FrameHead {
   readonly columns: Columns;
   readonly letters: readonly Letter[];
   /** When the oldest source message that is in it was published, ms since 1970, or a little earlier; absent: unknown. */
-  readonly publishedMs?: number;
+  readonly publishedMs?: number | undefined;
 }
 
 const IDLE = 1;
@@ -188,6 +188,9 @@ type LetterFields = [
   origin: number,
   index: number,
   subject: string,
+  bytesTotal?: number | null,
+  content?: CarriedContent,
+  carried?: Headers | null,
 ];
 
 /** Throws JOURNAL_CORRUPT. */
@@ -207,7 +210,7 @@ function frameOf(parts: unknown[]): Frame {
     number[],
     (string | null)[] | null,
     Uint8Array,
-    [...LetterFields, bytesTotal?: number | null, content?: CarriedContent, carried?: Headers | null][],
+    LetterFields[],
     [publishedMs: number | null, traces: (string | null)[] | null]?,
   ];
   const [publishedMs, traces] = more ?? [null, null];
@@ -222,16 +225,18 @@ function frameOf(parts: unknown[]): Frame {
   const lists: (readonly unknown[])[] = [times, origins, columns.values, ids ?? keys, traces ?? keys];
   if (!Array.isArray(keys) || lists.some(list => !Array.isArray(list) || list.length !== length)) throw notAFrame();
   if (traces !== null) columns.traces = traces;
+  return { columns, letters: letters.map(toLetter), publishedMs: publishedMs ?? undefined, ...toHead(head) };
+}
+
+function toLetter(fields: LetterFields): Letter {
+  const [operator, code, message, bytes, origin, index, subject, total, content, carried] = fields;
+  const letter: Letter = { operator, code, message, bytes, origin, index, subject };
+  if (total == null && content === undefined) return letter;
   return {
-    ...toHead(head),
-    ...(publishedMs === null ? {} : { publishedMs }),
-    columns,
-    letters: letters.map(([operator, code, message, letterBytes, origin, index, subject, total, content, carried]) => ({
-      ...{ operator, code, message, bytes: letterBytes, origin, index, subject },
-      ...(total == null ? {} : { bytesTotal: total }),
-      ...(content === undefined ? {} : { content }),
-      ...(carried == null ? {} : { carried }),
-    })),
+    ...(total == null ? {} : { bytesTotal: total }),
+    ...(content === undefined ? {} : { content }),
+    ...(carried == null ? {} : { carried }),
+    ...letter,
   };
 }
 

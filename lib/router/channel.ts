@@ -183,8 +183,8 @@ export class Channel {
       const head = this.#headFor(count, writer);
       const rows = sliceColumns(this.#columns, 0, count);
       const publishedMs = this.#publishedMs(seqOfOrigin(rows.origins[0]!)) ?? undefined;
-      const content = this.#plain ? { columns: rows, letters: [] } : parted(rows);
-      const bytes = tryEncodeFrame({ ...head, ...content, ...(publishedMs === undefined ? {} : { publishedMs }) });
+      const { columns, letters } = this.#plain ? { columns: rows, letters: [] } : parted(rows);
+      const bytes = tryEncodeFrame({ columns, letters, publishedMs, ...head });
       if (bytes instanceof Uint8Array && bytes.length <= this.#frameBytesMax) {
         this.#columns = sliceColumns(this.#columns, count, this.#columns.keys.length);
         this.#plain ||= this.#columns.keys.length === 0;
@@ -235,19 +235,18 @@ export class Channel {
     const bytes = readable(values[row]);
     const text = message.slice(0, REASON_LENGTH_MAX);
     const about = { operator: this.#writer, code, message: text, bytes, index: 0, subject: '' };
-    values[row] = new LetterRow({ ...about, origin: origins[row]! });
+    values[row] = new LetterRow({ origin: origins[row]!, ...about });
     this.#plain = false;
   }
 
   #headFor(count: number, writer: WriterState): FrameHead {
     const { origins } = this.#columns;
-    if (count === origins.length) return { ...writer, row: 0 };
+    if (count === origins.length) return { row: 0, ...writer };
     const next = seqOfOrigin(origins[count]!);
     let row = 0;
     for (let i = count - 1; i >= 0 && seqOfOrigin(origins[i]!) === next; i--) row++;
     if (row === count) row += this.#rowsOfFront;
-    const partial = { watermarkMs: this.#landedWatermarkMs, idle: false, bootstrapped: false };
-    return { ...partial, position: next - 1, row };
+    return { position: next - 1, row, watermarkMs: this.#landedWatermarkMs, idle: false, bootstrapped: false };
   }
 
   /** Somebody else wrote: go on after what the tail covers. */

@@ -167,7 +167,7 @@ export class Router {
     const landed = landedTo(lane);
     const sample = this.#samples.findLast(({ position }) => position <= landed);
     if (sample === undefined) return;
-    const head = { ...sample, row: 0 };
+    const head = { row: 0, ...sample };
     if (lane.told !== null && !isNews(head, lane.told)) return;
     const outcome = await lane.broadcast.append(encodeBroadcast(head), {
       [HEADER_BORN]: String(this.#options.bornMs()),

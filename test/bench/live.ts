@@ -2,6 +2,8 @@
  * Latency at a steady rate: from the moment at which an event was due to be sent to the arrival of its row at a plain
  * JetStream subscriber, both in this process and by one clock.
  */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { Latencies } from '../rig/latency.ts';
 import { lastSequenceOf, subscribe } from '../rig/subscriber.ts';
 import type { Query } from './answers.ts';
@@ -35,6 +37,8 @@ export async function measureLive(
   const { query, shape, live, output } = options;
   const { warmUpSeconds = 5 } = live;
   const { connection } = scene;
+  // A batch's sync waits for all that the file system has not written yet: gigabytes of the catch-up.
+  await promisify(execFile)('sync');
   const latencies = new Latencies();
   const fromMs = Date.now() + warmUpSeconds * 1_000;
   const subscription = await subscribe(connection, {
