@@ -2,8 +2,10 @@
  * One ephemeral pull consumer and what it delivers: the raw feed under a reader. Owns its subscription and its one
  * open request; knows when it is broken (a gap in its count, silence, deleted) and says so once; never repairs itself.
  *
- * One request at a time: its end is a message of the server's own, so the wait between two is a round trip every ten
- * thousand messages or half a buffer, and credit never has to be guessed from several overlapping requests.
+ * One request at a time, so the wait between two is a round trip every ten thousand messages or half a buffer, and
+ * credit never has to be guessed from several overlapping requests. Its end is a message of the server's own, but for
+ * one case: when what was delivered is what was asked for to the byte, the server says nothing more. So we count, too,
+ * as the server does (ADR-37): subject, reply, headers and data.
  */
 import { createInbox, nuid } from 'nats';
 import { MillraceError, messageOf } from '../base/errors.ts';
@@ -87,6 +89,8 @@ export class Feed implements Receiver {
   #pulling = false;
   #pulls = 0;
   #delivered = 0;
+  /** What the open request may still bring. */
+  #bytesLeft = 0;
   #heardAt = performance.now();
   /** Since `check` looked: a look at the clock for each message would cost as much as the message. */
   #heard = false;
@@ -117,6 +121,7 @@ export class Feed implements Receiver {
     if (this.#ended || this.#pulling) return;
     this.#pulling = true;
     this.#delivered = 0;
+    this.#bytesLeft = bytes;
     this.#heardAt = performance.now();
     const request = JSON.stringify({
       batch: PULL_MESSAGES,
@@ -164,7 +169,10 @@ export class Feed implements Receiver {
     }
     this.#lastConsumerSeq = delivery.consumerSeq;
     this.#delivered++;
+    const { subjectFrom, subjectTo, replyFrom, replyTo, headFrom, dataTo } = frame;
+    this.#bytesLeft -= subjectTo - subjectFrom + (replyTo - replyFrom) + (dataTo - headFrom);
     this.#events.message(new NatsMessage(this.#subject.of(frame), delivery, frame), delivery.pending);
+    if (this.#bytesLeft === 0) this.#pullEnded({ bytesShort: false });
   }
 
   /** A message of the server's own about the open request. */
@@ -183,8 +191,12 @@ export class Feed implements Receiver {
       this.#break(text);
       return;
     }
+    this.#pullEnded({ bytesShort: code === CONFLICT && this.#delivered === 0 });
+  }
+
+  #pullEnded(outcome: { bytesShort: boolean }): void {
     this.#pulling = false;
-    this.#events.pullEnded({ bytesShort: code === CONFLICT && this.#delivered === 0 });
+    this.#events.pullEnded(outcome);
   }
 
   #break(reason: string, refusal: MillraceError | null = null): void {

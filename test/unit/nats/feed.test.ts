@@ -110,6 +110,18 @@ describe('a feed', () => {
     assert.equal(new Set(sent.map(({ reply }) => reply)).size, 4);
   });
 
+  test('knows by itself that a request is filled to the byte: the server says nothing then', () => {
+    const size = (seq: number) => `s.a$JS.ACK.S.consumer.1.${seq}.${seq}.1795370037891340485.0data ${seq}`.length;
+    control('408 Request Timeout', ended);
+    feed.pull(size(1) + size(2));
+    deliver(1, 1);
+    deliver(2, 2);
+    feed.pull(size(3) + 1);
+    deliver(3, 3);
+    assert.deepEqual(events, ['ended', '1 pending 0', '2 pending 0', 'ended', '3 pending 0']);
+    assert.equal(sent.length, 3);
+  });
+
   test('says when its byte limit was too small for a single message', () => {
     control('409 Message Size Exceeds MaxBytes', ended);
     assert.deepEqual(events, ['ended short']);
