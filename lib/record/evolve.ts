@@ -2,7 +2,7 @@
  * Versions of a record: the same fact in several shapes, each recognised by its schema and brought to the latest.
  *
  *   const order = versions(OrderV3)
- *     .from(OrderV2, old => ({ ...old, currency: 'EUR' }))
+ *     .from(OrderV2, old => ({ currency: 'EUR', ...old }))
  *     .from(OrderV1, old => ({ id: old.orderId, total: Number(old.total), currency: 'EUR' }));
  *
  * The result is a Standard Schema itself, so it stands wherever a schema does.

@@ -31,7 +31,7 @@ export interface Beginnings {
   /**
    * The rows of a NATS KV bucket, by their keys, for joins. Say what they are as for `from`.
    *
-   *   orders.keyBy('shop').join(table<Shop>('shops'), (order, shop) => ({ ...order, city: shop.city }))
+   *   orders.keyBy('shop').join(table<Shop>('shops'), (order, shop) => ({ city: shop.city, ...order }))
    */
   table<V = unknown>(bucket: string, options?: TableOptions<V>): Table<string, V>;
 }

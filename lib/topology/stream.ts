@@ -140,7 +140,7 @@ export class Stream<T> extends Flow<T> {
   /**
    * Each record as another one.
    *
-   *   orders.map(order => ({ ...order, total: order.price * order.count }))
+   *   orders.map(order => ({ total: order.price * order.count, ...order }))
    */
   map<U>(fn: (value: T) => U, options: Named = {}): Stream<U> {
     return new Stream(this.stateless('map', fn, options));
@@ -262,14 +262,14 @@ export class KeyedStream<K, T, N> extends Flow<T> {
   /**
    * Each record with the table's row of the same key, the latest at that moment; records without one are dropped.
    *
-   *   orders.keyBy('shop').join(shops, (order, shop) => ({ ...order, city: shop.city }))
+   *   orders.keyBy('shop').join(shops, (order, shop) => ({ city: shop.city, ...order }))
    */
   join<U, R>(table: Table<K, U>, combine: (value: T, row: U) => R, options?: Named): KeyedStream<K, R, N>;
   /**
    * Every pair of records of the same key whose event times lie within reach of each other, as soon as both are there. The
    * pair's event time is the later of the two.
    *
-   *   orders.join(payments, { within: { after: '2h' } }, (order, payment) => ({ ...order, paid: payment.cents }))
+   *   orders.join(payments, { within: { after: '2h' } }, (order, payment) => ({ paid: payment.cents, ...order }))
    */
   join<U, R>(other: KeyedOf<K, U>, options: JoinOptions, combine: (left: T, right: U) => R): KeyedStream<K, R, N>;
   join<R>(other: KeyedOf<K, unknown> | Table<K, unknown>, ...rest: JoinArguments): KeyedStream<K, R, N> {

@@ -1,6 +1,6 @@
 /**
  * The bench's input in the broker: which events a query reads, loaded as messages of one event or as NDJSON frames of
- * 200, or sent live at a rate with their time of sending.
+ * 200. Live events are the sender's (`sender.ts`).
  */
 import type { NatsConnection } from 'nats';
 import { Publisher } from '../rig/publisher.ts';
@@ -17,10 +17,6 @@ export type Shape = (typeof SHAPES)[number];
 
 const FRAME_EVENTS = 200;
 const TELL_EVENTS = 500_000;
-/** How long a live producer gathers events before it sends them. */
-const TICK_MS: Readonly<Record<Shape, number>> = { framed: 5, safe: 5, single: 1 };
-/** Of the live events: others than those of the backlog. */
-const LIVE_SEED = 2;
 
 /** The subjects of the events and the streams that keep them. */
 export const SUBJECTS = { bid: 'nexmark.bid', auction: 'nexmark.auction' } as const;
@@ -39,7 +35,7 @@ export function kindsOf(query: Query): readonly Kind[] {
 }
 
 /** What the query reads of the events, in the order of sending. */
-function* inputOf(
+export function* inputOf(
   query: Query,
   events: Iterable<NexmarkEvent>,
 ): Generator<{ kind: Kind; event: { dateTime: number } }> {
@@ -79,42 +75,8 @@ export async function loadInput(
   return { eventsRead, lastMs };
 }
 
-/**
- * Sends events at a rate for so long. A producer gathers for a tick, then sends; every event carries the moment at which
- * that was due, so that a sender that is late itself does not make latencies shorter. Resolves when all are stored.
- */
-export async function sendLive(
-  connection: NatsConnection,
-  options: { query: Query; shape: Shape; eventsPerSecond: number; seconds: number },
-): Promise<void> {
-  const { query, shape, eventsPerSecond, seconds } = options;
-  const tickMs = TICK_MS[shape];
-  const publisher = new Publisher(connection, { windowMax: eventsPerSecond });
-  const frames = new Frames(shape === 'single' ? 1 : Number.POSITIVE_INFINITY);
-  const live = nexmark({ events: eventsPerSecond * seconds, eventsPerSecond, startMs: 0, seed: LIVE_SEED });
-  const events = inputOf(query, live);
-  const fromMs = Math.ceil(clockMs());
-  let next = events.next();
-  for (let dueMs = fromMs + tickMs; !next.done; dueMs += tickMs) {
-    while (clockMs() < dueMs) await new Promise(resolve => setTimeout(resolve, dueMs - clockMs()));
-    while (!next.done && next.value.event.dateTime <= dueMs - fromMs) {
-      const { kind, event } = next.value;
-      const frame = frames.add(kind, { ...event, dateTime: dueMs });
-      if (frame !== null) publisher.publish(SUBJECTS[kind], frame);
-      next = events.next();
-    }
-    for (const { kind, frame } of frames.rest()) publisher.publish(SUBJECTS[kind], frame);
-  }
-  await publisher.finish();
-}
-
-/** The wall clock, finer than a millisecond, ms since 1970. */
-export function clockMs(): number {
-  return performance.timeOrigin + performance.now();
-}
-
 /** Gathers events into NDJSON, a frame of each kind at a time. */
-class Frames {
+export class Frames {
   private readonly eventsMax: number;
   private readonly lines: Record<Kind, string[]> = { bid: [], auction: [] };
 

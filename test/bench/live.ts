@@ -1,13 +1,15 @@
 /**
  * Latency at a steady rate: from the moment at which an event was due to be sent to the arrival of its row at a plain
- * JetStream subscriber, both in this process and by one clock.
+ * JetStream subscriber. The sender is a process of its own, and both go by the clock of this one.
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Latencies } from '../rig/latency.ts';
 import { lastSequenceOf, subscribe } from '../rig/subscriber.ts';
 import type { Query } from './answers.ts';
-import { clockMs, type Shape, sendLive } from './input.ts';
+import { clockMs } from './clock.ts';
+import type { Shape } from './input.ts';
+import { sendLive } from './live-input.ts';
 import { pause, type Scene } from './scene.ts';
 
 export interface Live {
@@ -36,20 +38,23 @@ export async function measureLive(
 ): Promise<LatencyResult> {
   const { query, shape, live, output } = options;
   const { warmUpSeconds = 5 } = live;
-  const { connection } = scene;
+  const { connection, broker } = scene;
   // A batch's sync waits for all that the file system has not written yet: gigabytes of the catch-up.
   await promisify(execFile)('sync');
   const latencies = new Latencies();
-  const fromMs = Date.now() + warmUpSeconds * 1_000;
+  let countedFromMs = Number.POSITIVE_INFINITY;
   const subscription = await subscribe(connection, {
     ...output,
     from: (await lastSequenceOf(connection, output.stream)) + 1,
     arrived({ row }) {
       const { dateTime } = JSON.parse(row) as { dateTime: number };
-      if (dateTime >= fromMs) latencies.add(clockMs() - dateTime);
+      if (dateTime >= countedFromMs) latencies.add(clockMs() - dateTime);
     },
   });
-  await sendLive(connection, { query, shape, ...live, seconds: live.seconds + warmUpSeconds });
+  const sending = { url: broker.url, query, shape, ...live, seconds: live.seconds + warmUpSeconds };
+  await sendLive(sending, fromMs => {
+    countedFromMs = fromMs + warmUpSeconds * 1_000;
+  });
   await pause(TAIL_MS);
   await subscription.stop();
   if (latencies.count === 0) return NO_LATENCY;

@@ -7,7 +7,7 @@ import { rm } from 'node:fs/promises';
 import { Publisher } from '../rig/publisher.ts';
 import { lastSequenceOf, subscribe } from '../rig/subscriber.ts';
 import { sameAnswer } from './answers.ts';
-import { clockMs } from './input.ts';
+import { clockMs } from './clock.ts';
 import { frameOf, KEYS, makeKeyStream, sendKeys, upTo } from './keyed.ts';
 import { megabytes } from './run.ts';
 import { pause, Scene, type SceneOptions } from './scene.ts';

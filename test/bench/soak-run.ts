@@ -5,8 +5,8 @@
 import { fileURLToPath } from 'node:url';
 import { Publisher } from '../rig/publisher.ts';
 import { type Subscription, subscribe } from '../rig/subscriber.ts';
+import { clockMs } from './clock.ts';
 import { type Drift, driftOf, type MemorySample } from './drift.ts';
-import { clockMs } from './input.ts';
 import { megabytes } from './run.ts';
 import { pause, Scene, type SceneOptions } from './scene.ts';
 import { SoakLoad, type Tick } from './soak-load.ts';

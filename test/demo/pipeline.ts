@@ -80,7 +80,7 @@ export default pipeline(
         sentAt: departure?.sentAt ?? null,
       }))
       .keyBy('origin')
-      .join(table('airports', { schema: Airport }), (flight, airport) => ({ ...flight, city: airport.city }));
+      .join(table('airports', { schema: Airport }), (flight, airport) => ({ city: airport.city, ...flight }));
 
     flights.to('flights.departures.{partition}');
     flights.filter(flight => flight.delay === null).to('flights.cancelled.{origin}');

@@ -9,7 +9,7 @@ function build(shape: 'framed' | 'single') {
     const auctions = from<Auction>('nexmark.auction', { format: ndjson(), time: 'dateTime' })
       .map(({ id, seller, category }) => ({ id, seller, category }))
       .keyBy('id');
-    const rows = bids.join(auctions, { within: '10s' }, (bid, { seller, category }) => ({ ...bid, seller, category }));
+    const rows = bids.join(auctions, { within: '10s' }, (bid, { seller, category }) => ({ seller, category, ...bid }));
     if (shape === 'framed') rows.to('bench.qj.{partition}');
     else rows.to('bench.qj.all');
   });

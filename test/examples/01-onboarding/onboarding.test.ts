@@ -58,12 +58,12 @@ test('a day of it, published twice, gives what one would compute over all its ev
   const badges = of<typeof badge>('access.badge.issued');
   const laptops = of<typeof laptop>('it.laptop.assigned');
   const records = Array.from(hires.values(), ({ employee, name, site }) => ({
+    laptop: laptops.find(({ user }) => user.employee === employee)?.asset ?? null,
+    badge: badges.find(({ holder }) => holder === employee)?.badge ?? null,
+    account: accounts.find(({ staffNo }) => staffNo === employee)?.account ?? null,
     employee,
     name,
     site,
-    account: accounts.find(({ staffNo }) => staffNo === employee)?.account ?? null,
-    badge: badges.find(({ holder }) => holder === employee)?.badge ?? null,
-    laptop: laptops.find(({ user }) => user.employee === employee)?.asset ?? null,
   }));
   const unbadged = Array.from(hires.values()).filter(({ employee, at }) => {
     const issued = badges.find(({ holder }) => holder === employee);

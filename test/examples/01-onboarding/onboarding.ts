@@ -28,9 +28,9 @@ export default pipeline('onboarding', ({ from }) => {
 
   hires
     .map(({ employee, name, site }) => ({ employee, name, site }))
-    .leftJoin(accounts, { within: '4h' }, (row, opened) => ({ ...row, account: opened?.account ?? null }))
-    .leftJoin(badges, { within: '4h' }, (row, issued) => ({ ...row, badge: issued?.badge ?? null }))
-    .leftJoin(laptops, { within: '4h' }, (row, assigned) => ({ ...row, laptop: assigned?.asset ?? null }))
+    .leftJoin(accounts, { within: '4h' }, (row, opened) => ({ account: opened?.account ?? null, ...row }))
+    .leftJoin(badges, { within: '4h' }, (row, issued) => ({ badge: issued?.badge ?? null, ...row }))
+    .leftJoin(laptops, { within: '4h' }, (row, assigned) => ({ laptop: assigned?.asset ?? null, ...row }))
     .to('onboarding.employees.{partition}');
   hires.antiJoin(badges, { within: { after: '2h' } }).to('onboarding.unbadged.{site}');
 });

@@ -1,11 +1,17 @@
 /** The bench's input as it lies in the broker: the same events, whatever their shape. */
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { connect, type NatsConnection } from 'nats';
 import { type NatsServer, startServer } from '../../../lib/nats/server.ts';
 import { answerOf } from '../../bench/answers.ts';
-import { loadInput, makeInputStreams, type Shape, STREAMS, SUBJECTS, sendLive } from '../../bench/input.ts';
+import { clockMs, clockOffsetMs } from '../../bench/clock.ts';
+import { loadInput, makeInputStreams, type Shape, STREAMS, SUBJECTS } from '../../bench/input.ts';
+import { sendLive } from '../../bench/live-input.ts';
 import { type NexmarkEvent, nexmark } from '../../bench/nexmark.ts';
+import type { SenderTask } from '../../bench/sender.ts';
 import { lastSequenceOf, readAll } from '../../rig/subscriber.ts';
 
 const EVENTS = 5_000;
@@ -22,10 +28,14 @@ after(async () => {
   await server.stop();
 });
 
-async function inputIn(shape: Shape, query: 'q0' | 'qd' | 'qj'): Promise<{ events: NexmarkEvent[]; messages: number }> {
+async function emptyStreams(): Promise<void> {
   const manager = await connection.jetstreamManager();
   for (const stream of Object.values(STREAMS)) await manager.streams.delete(stream).catch(() => false);
   await makeInputStreams(connection);
+}
+
+async function inputIn(shape: Shape, query: 'q0' | 'qd' | 'qj'): Promise<{ events: NexmarkEvent[]; messages: number }> {
+  await emptyStreams();
   const { eventsRead, lastMs } = await loadInput(connection, { query, shape, events: EVENTS });
   const events: NexmarkEvent[] = [];
   let messages = 0;
@@ -61,18 +71,46 @@ describe("the bench's input", () => {
     assert.equal(events.length, 5_520);
     assert.deepEqual(answerOf('qd', events), answerOf('qd', nexmark({ events: EVENTS })));
   });
+});
 
-  test('is sent live with the moment at which it is due as event time', async () => {
-    const before = Date.now();
-    await sendLive(connection, { query: 'q0', shape: 'single', eventsPerSecond: 500, seconds: 1 });
+describe('live input', () => {
+  const task = { query: 'q0', shape: 'single', eventsPerSecond: 500, seconds: 1 } as const;
+
+  test('has the moment at which it is due as event time, by the clock of whoever asks for it', async () => {
+    await emptyStreams();
+    const askedMs = clockMs();
+    let fromMs = 0;
+    await sendLive({ ...task, url: server.url }, begunMs => {
+      fromMs = begunMs;
+    });
+    assert.ok(fromMs >= askedMs && fromMs < clockMs());
     const times: number[] = [];
     await readAll(connection, {
       stream: STREAMS.bid,
       subject: SUBJECTS.bid,
       arrived: ({ row }) => times.push(JSON.parse(row).dateTime),
     });
-    const live = times.filter(time => time >= before);
-    assert.equal(live.length, 460);
-    assert.ok(live.every(time => time <= Date.now()));
+    assert.equal(times.length, 460);
+    // Two milliseconds from event to event; the first of fifty is a person, the next three are auctions.
+    assert.deepEqual(times.slice(0, 3), [fromMs + 8, fromMs + 10, fromMs + 12]);
+    assert.ok(times.every((time, i) => time > (times[i - 1] ?? fromMs)));
+  });
+
+  test('that the broker does not store is an error that says so', async () => {
+    const manager = await connection.jetstreamManager();
+    await manager.streams.delete(STREAMS.bid);
+    const sending = sendLive({ ...task, url: server.url }, () => {});
+    await assert.rejects(sending, /the sender ended with code 1: [\s\S]*no stream keeps the subject/);
+  });
+
+  test('ends with whoever asked for it', async () => {
+    await emptyStreams();
+    const sender = fileURLToPath(new URL('../../bench/sender.ts', import.meta.url));
+    const endless: SenderTask = { ...task, url: server.url, seconds: 3_600, clockOffsetMs: clockOffsetMs() };
+    const child = fork(sender, [JSON.stringify(endless)], { execArgv: ['--import', 'tsx'] });
+    await once(child, 'message');
+    child.disconnect();
+    const [code] = await once(child, 'exit');
+    assert.equal(code, 1);
   });
 });
