@@ -20,6 +20,13 @@ import { Channel, type WriterState } from './channel.ts';
 /** Room for the frame's head and the message's headers beside the rows. */
 const HEADROOM_BYTES = 4096;
 const SAMPLES_MAX = 256;
+/**
+ * A frame costs the broker, and the task behind it with its commit, about the same whether it has one record or a
+ * hundred. So single messages that keep coming are gathered for this long (a batch that comes after a pause is not) …
+ */
+const TRICKLE_MS = 4;
+/** … or until so many rows wait. */
+const TRICKLE_ROWS_MAX = 1_000;
 /** On broadcasts: when the source's stream was made, ms since 1970, as a sequence means nothing in another stream. */
 const HEADER_BORN = 'Millrace-Source-Born';
 
@@ -62,6 +69,8 @@ export class Router {
   /** Watermarks at past positions, oldest first: a broadcast speaks of a position that has passed. */
   #samples: WriterState[] = [];
   #telling = false;
+  #flushedMs = Number.NEGATIVE_INFINITY;
+  #cancelFlush: (() => void) | null = null;
 
   constructor(options: RouterOptions) {
     this.#options = options;
@@ -126,8 +135,22 @@ export class Router {
     return sent;
   }
 
-  /** Sends on every channel that is free what waits for it; goes on by itself while anything waits. */
+  /**
+   * Sends on every channel that is free what waits for it; goes on by itself while anything waits. After a pause, and when
+   * much waits, it does so at once; what trickles in is gathered for a moment.
+   */
   flush(state: () => WriterState): void {
+    const { clock } = this.#options;
+    const nowMs = clock.monotonic();
+    const restMs = this.#flushedMs + TRICKLE_MS - nowMs;
+    if (restMs > 0 && this.waiting < TRICKLE_ROWS_MAX) {
+      this.#cancelFlush ??= clock.after(restMs, () => {
+        this.#cancelFlush = null;
+        this.flush(state);
+      });
+      return;
+    }
+    this.#flushedMs = nowMs;
     for (const lane of this.#lanes) {
       for (const channel of lane.channels) if (!channel.sending && channel.waiting > 0) this.#drain(channel, state);
     }
@@ -136,7 +159,7 @@ export class Router {
   #drain(channel: Channel, state: () => WriterState): void {
     channel.send(state()).then(
       () => {
-        if (channel.waiting > 0 && !channel.sending) this.#drain(channel, state);
+        if (channel.waiting > 0 && !channel.sending) this.flush(state);
         this.#options.onLanded();
       },
       error => this.#options.onFailed(error),
@@ -180,6 +203,7 @@ export class Router {
   }
 
   stop(): void {
+    this.#cancelFlush?.();
     for (const lane of this.#lanes) {
       lane.broadcast.stop();
       for (const channel of lane.channels) channel.stop();

@@ -136,6 +136,31 @@ describe('a router', () => {
     assert.equal(rig.landed, 5);
   });
 
+  test('sends at once after a pause, gathers what trickles in, and lets much not wait', async () => {
+    const rig = new Rig();
+    await rig.open();
+    let seq = 0;
+    const trickle = async (rows: number) => {
+      for (let i = 0; i < rows; i++) rig.feed(0, null, ++seq, seq);
+      rig.router.flush(() => at(seq));
+      await rig.clock.run(rig.clock.monotonic() + 1);
+    };
+    const sent = () => rig.frames(0, 0).map(({ columns }) => columns.values.length);
+    await trickle(1);
+    assert.deepEqual(sent(), [1]);
+    for (let i = 0; i < 3; i++) await trickle(1);
+    assert.deepEqual(sent(), [1]);
+    await rig.rest();
+    assert.deepEqual(sent(), [1, 3]);
+    await trickle(1);
+    await trickle(1_000);
+    assert.deepEqual(sent(), [1, 3, 1, 1_000]);
+    await trickle(1);
+    rig.router.stop();
+    await rig.rest();
+    assert.deepEqual(rig.failures, [], 'what waits for its moment is not sent any more');
+  });
+
   test('sends a letter once, on the first route, whatever routes its message has', async () => {
     const rig = new Rig();
     await rig.open();
