@@ -170,7 +170,7 @@ describe('a checkpoint', () => {
     assert.equal(begin(1_000), null);
   });
 
-  test('of many entries is written in steps, between which others have their turn', async () => {
+  test('that is merged with others is written in steps, between which others have their turn', async () => {
     const world = await makeWorld();
     const life = await world.live();
     for (let round = 0; round < 2; round++) {
@@ -181,7 +181,8 @@ describe('a checkpoint', () => {
         settled = true;
       });
       for (let i = 0; i < 20; i++) await new Promise(resolve => setImmediate(resolve));
-      assert.equal(settled, false, 'it went on without asking the clock for a turn');
+      // The first has nothing to merge, and its segments are made already.
+      assert.equal(settled, round === 0, 'whether it went on without asking the clock for a turn');
       await world.rest();
       assert.equal(settled, true);
       await life.commit('a');
