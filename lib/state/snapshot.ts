@@ -9,6 +9,7 @@
 import { MillraceError } from '../base/errors.ts';
 import type { StoreWrite } from '../port/store.ts';
 import { asBuffer, prefixLength } from './layout.ts';
+import { hashOfKey } from './packed-key.ts';
 import {
   encodeSegments,
   HEAD_BYTES,
@@ -18,6 +19,7 @@ import {
   STEP_WRITES,
   type Step,
 } from './segment.ts';
+import { Slots } from './slots.ts';
 
 const VERSION = 1;
 
@@ -91,7 +93,7 @@ export async function* mergeSegments(
   newestFirst: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   options: { isWhole: boolean },
 ): AsyncGenerator<Step> {
-  const seen = new Set<string>();
+  const seen = new KeySet();
   const cleared = new Set<string>();
   let kept: StoreWrite[] = [];
   let bytes = HEAD_BYTES;
@@ -105,12 +107,11 @@ export async function* mergeSegments(
       for (let i = last.length - 1; i >= 0; i--) {
         const write = last[i]!;
         const key = asBuffer(write.type === 'clear' ? write.gte : write.key);
-        const bucket = key.toString('latin1', 0, prefixLength(key));
+        const end = prefixLength(key);
+        const bucket = key.toString('latin1', 0, end);
         if (cleared.has(bucket)) continue;
-        const text = key.toString('latin1');
         if (write.type === 'clear') cleared.add(bucket);
-        else if (seen.has(text)) continue;
-        else seen.add(text);
+        else if (!seen.add(bucket, key.toString('latin1', end))) continue;
         if (options.isWhole && write.type !== 'put') continue;
         const length = lengthMax(write);
         if (bytes + length > SEGMENT_BYTES_MAX && kept.length > 0) {
@@ -126,4 +127,19 @@ export async function* mergeSegments(
     }
   }
   if (kept.length > 0) yield* encodeSegments(kept.reverse());
+}
+
+/** The keys that a merge has seen, by bucket: as many as the state has, so they are packed. */
+class KeySet {
+  readonly #buckets = new Map<string, Slots>();
+
+  /** False: it is there already. */
+  add(bucket: string, key: string): boolean {
+    let keys = this.#buckets.get(bucket);
+    if (keys === undefined) this.#buckets.set(bucket, (keys = new Slots({ bytes: 0 })));
+    const hash = hashOfKey(key);
+    if (keys.find(hash, key) >= 0) return false;
+    keys.add(hash, key, 0, 0);
+    return true;
+  }
 }
