@@ -95,7 +95,7 @@ const NOTHING: Extent = { bytes: 0, commits: 0 };
 
 /** Small commits are read back one by one, so their number is bounded, too. */
 const CHECKPOINT_COMMITS = 5000;
-/** What is to be written takes memory until it is: some 40 bytes an entry with a short key, and its key and value. */
+/** What is to be written takes memory until it is: some 40 bytes an entry with a short key and a number. */
 const CHECKPOINT_ENTRIES = 250_000;
 /** A checkpoint that is due since so many times what makes it due is made at once. */
 const LATE_TIMES = 4;
