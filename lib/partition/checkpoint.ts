@@ -7,7 +7,7 @@
  *   2. the new segments are in the blobs
  *   3. the manifest that names them is in the blobs: the snapshot exists
  *   4. the local store has the same changes and a pointer to the commit. Never before 3, so that what is not in the
- *      store is never missing from the next snapshot
+ *      store is never missing from the next snapshot. While it has some of them it has no pointer, and counts for nothing
  *   5. a later commit names the snapshot; when it has landed we were still the owner, so
  *   6. the journal is cut to it, and blobs that no manifest names any more are deleted
  * A crash between any two leaves an older snapshot with a longer journal, or a newer one with a journal that begins
@@ -19,10 +19,11 @@ import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Journal } from '../commit/journal.ts';
 import type { Blobs } from '../port/blob.ts';
-import type { Store } from '../port/store.ts';
+import type { Store, StoreWrite } from '../port/store.ts';
 import { pack, unpack } from '../record/rows.ts';
-import type { Checkpoint } from '../state/checkpoint.ts';
+import { batchesOf, type Checkpoint } from '../state/checkpoint.ts';
 import { metaKey } from '../state/layout.ts';
+import type { Step } from '../state/segment.ts';
 import {
   decodeManifest,
   encodeManifest,
@@ -30,7 +31,6 @@ import {
   mergeFrom,
   mergeSegments,
   type SegmentRef,
-  type Step,
 } from '../state/snapshot.ts';
 import type { TaskState } from '../state/state.ts';
 import type { TaskLimits } from './surroundings.ts';
@@ -68,6 +68,23 @@ export async function readPointer(store: Store): Promise<Pointer | null> {
   return { epoch, commit, seq, crc };
 }
 
+/**
+ * A small checkpoint and its pointer are one write. A large one is several, each of which the store holds in memory: the
+ * first takes the old pointer away, the last brings the new one.
+ */
+async function writeStore(store: Store, checkpoint: Checkpoint, commit: Pointer): Promise<void> {
+  let held: StoreWrite[] = [];
+  let pointed = true;
+  for (const batch of batchesOf(checkpoint.writes())) {
+    if (held.length > 0) {
+      await store.write(pointed ? [{ type: 'del', key: POINTER_KEY }, ...held] : held);
+      pointed = false;
+    }
+    held = batch;
+  }
+  await store.write([...held, { type: 'put', key: POINTER_KEY, value: encodePointer(commit) }]);
+}
+
 /** A stretch of journal. */
 interface Extent {
   readonly bytes: number;
@@ -78,7 +95,7 @@ const NOTHING: Extent = { bytes: 0, commits: 0 };
 
 /** Small commits are read back one by one, so their number is bounded, too. */
 const CHECKPOINT_COMMITS = 5000;
-/** What is to be written takes memory until it is: some 500 bytes an entry. */
+/** What is to be written takes memory until it is: some 40 bytes an entry with a short key and a number. */
 const CHECKPOINT_ENTRIES = 250_000;
 /** A checkpoint that is due since so many times what makes it due is made at once. */
 const LATE_TIMES = 4;
@@ -247,7 +264,7 @@ export class Checkpoints {
     const snapshot = { name, manifest, crc: commit.crc, tails: options.tails };
     const bytes = pack([encodeManifest(manifest), commit.crc, options.tails]);
     await this.#persistently(() => this.#blobs.put(name, bytes));
-    await options.store.write([...checkpoint.writes, { type: 'put', key: POINTER_KEY, value: encodePointer(commit) }]);
+    await writeStore(options.store, checkpoint, commit);
     options.state.checkpointLanded();
     this.#latest = snapshot;
     this.#unannounced = snapshot;

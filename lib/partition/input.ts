@@ -62,6 +62,11 @@ interface Writer {
 const TRIM_BYTES = 8 << 20;
 /** Frames are taken a few at a time, so that a task can turn to the input that is behind. */
 const TAKE_BYTES_MAX = 256 << 10;
+/**
+ * What a task reads ahead waits until all other tasks of the worker have had their turn, so it grows old, and it is there
+ * once for each of them: no more than keeps a task busy for as long as the broker takes to send the next.
+ */
+const AHEAD_BYTES_MAX = 512 << 10;
 
 export interface ChannelInputOptions {
   readonly name: string;
@@ -115,7 +120,12 @@ export class ChannelInput implements TaskInput {
       channelSubject(pipeline, { stage, partition, input: name, writer: '*' }),
       broadcastSubject(pipeline, { stage, input: name, writer: '*' }),
     ];
-    this.#reader = log.read({ stream: this.#stream, subjects, from: position + 1 });
+    this.#reader = log.read({
+      stream: this.#stream,
+      subjects,
+      from: position + 1,
+      bufferBytesMax: AHEAD_BYTES_MAX,
+    });
     this.#reader.onReady = onReady;
   }
 

@@ -15,12 +15,16 @@ import { pack } from '../record/rows.ts';
 import { type Bucket, TELLING, type UNTOLD } from './bucket.ts';
 import type { StateTables } from './delta.ts';
 import { bucketPrefix, countKey, encodeCount, entryKey, prefixEnd, totalKey } from './layout.ts';
-import { encodeSegments, type Step } from './snapshot.ts';
+import type { Step } from './segment.ts';
 import type { StateTable } from './table.ts';
+import { WriteLog } from './write-log.ts';
 
 export interface Checkpoint {
-  /** For the store, in order; the caller adds its pointer to the same batch. */
-  readonly writes: StoreWrite[];
+  /**
+   * For the store, in order. Until it has all of them it must not count for anything, and from then on for what the
+   * caller's pointer says: either they go there in one batch with it, or without one in `batchesOf` them.
+   */
+  writes(): Iterable<StoreWrite>;
   /**
    * The same changes for the snapshot, oldest first, encoded step by step. They must be part of a durable snapshot before
    * the store is written: whoever restores from a store goes on with a snapshot of its commit or a later one.
@@ -28,12 +32,9 @@ export interface Checkpoint {
   segments(): Iterable<Step>;
 }
 
-interface Told {
-  /** For the store. */
-  readonly writes: StoreWrite[];
-  /** Those of them that the snapshot does not have. */
-  readonly changes: StoreWrite[];
-}
+/** A store holds a batch at least twice while it writes it, and keeps it in memory until it has become a file. */
+const BATCH_WRITES = 4096;
+const BATCH_BYTES = 1 << 20;
 
 interface Landing {
   readonly table: StateTable;
@@ -43,7 +44,7 @@ interface Landing {
 export class WriteBack {
   readonly #tables: StateTables;
   /** Of the slices so far. */
-  #prepared: Told = { writes: [], changes: [] };
+  #prepared = new WriteLog();
   /** Of the checkpoint that is being written. Null: none is. */
   #landing: Landing[] | null = null;
 
@@ -52,7 +53,7 @@ export class WriteBack {
   }
 
   get isOpen(): boolean {
-    return this.#landing !== null || this.#prepared.writes.length > 0;
+    return this.#landing !== null || this.#prepared.length > 0;
   }
 
   /** Keys of which the store must hear; a key changed twice may count twice. */
@@ -80,24 +81,24 @@ export class WriteBack {
 
   take(): Checkpoint {
     this.#checkReady();
-    const told = this.#prepared;
+    const log = this.#prepared;
     const counts: StoreWrite[] = [];
     const landing: Landing[] = [];
     for (const table of this.#tables.values()) {
       for (const bucket of table.dirtyBuckets) {
-        tell(table, bucket, told, Number.POSITIVE_INFINITY);
+        tell(table, bucket, log, Number.POSITIVE_INFINITY);
         count(table, bucket, counts);
         bucket.isDirty = false;
         landing.push({ table, bucket });
       }
       table.dirtyBuckets = [];
     }
-    this.#prepared = { writes: [], changes: [] };
+    log.end();
+    this.#prepared = new WriteLog();
     this.#landing = landing;
-    if (told.writes.length + counts.length > 0)
+    if (log.length + counts.length > 0)
       counts.push({ type: 'put', key: totalKey(), value: encodeCount(this.#entries()) });
-    for (const write of counts) told.writes.push(write);
-    return { writes: told.writes, segments: () => encodeSegments(told.changes) };
+    return { writes: () => inTurn(log, counts), segments: () => log.segments() };
   }
 
   landed(): void {
@@ -129,31 +130,25 @@ export class WriteBack {
 }
 
 /** Tells of the bucket, at most `entriesMax` puts. Returns how many writes that was. */
-function tell(table: StateTable, bucket: Bucket, { writes, changes }: Told, entriesMax: number): number {
-  const before = writes.length;
+function tell(table: StateTable, bucket: Bucket, log: WriteLog, entriesMax: number): number {
+  const before = log.length;
   const prefix = bucketPrefix(table.name, bucket.id);
   if (bucket.isCleared) {
-    const clear: StoreWrite = { type: 'clear', gte: prefix, lt: prefixEnd(prefix) };
-    writes.push(clear);
-    changes.push(clear);
+    log.add({ type: 'clear', gte: prefix, lt: prefixEnd(prefix) });
     bucket.isCleared = false;
   }
   if (bucket.unstored !== null) {
     for (const [key, state] of bucket.unstored) {
       if (state === TELLING) continue;
-      const del: StoreWrite = { type: 'del', key: entryKey(prefix, key) };
-      writes.push(del);
-      changes.push(del);
+      log.add({ type: 'del', key: entryKey(prefix, key) });
       bucket.unstored.set(key, TELLING);
     }
   }
   bucket.takeDirty(entriesMax, (key, content, isNews) => {
-    const put: StoreWrite = { type: 'put', key: entryKey(prefix, key), value: pack(content) };
-    writes.push(put);
-    if (isNews) changes.push(put);
+    log.add({ type: 'put', key: entryKey(prefix, key), value: pack(content) }, isNews);
     bucket.isStored = true;
   });
-  return writes.length - before;
+  return log.length - before;
 }
 
 function count(table: StateTable, bucket: Bucket, writes: StoreWrite[]): void {
@@ -169,4 +164,24 @@ function count(table: StateTable, bucket: Bucket, writes: StoreWrite[]): void {
 function forget(bucket: Bucket, unstored: Map<string, typeof UNTOLD | typeof TELLING>, key: string): void {
   unstored.delete(key);
   if (bucket.isPinned || bucket.asked !== null || bucket.absent !== null) (bucket.absent ??= new Set()).add(key);
+}
+
+/** All of a checkpoint's writes, in batches that a store can hold in memory. */
+export function* batchesOf(writes: Iterable<StoreWrite>): Generator<StoreWrite[]> {
+  let batch: StoreWrite[] = [];
+  let bytes = 0;
+  for (const write of writes) {
+    batch.push(write);
+    if (write.type === 'put') bytes += write.value.length;
+    if (batch.length < BATCH_WRITES && bytes < BATCH_BYTES) continue;
+    yield batch;
+    batch = [];
+    bytes = 0;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function* inTurn<T>(first: Iterable<T>, second: Iterable<T>): Generator<T> {
+  yield* first;
+  yield* second;
 }

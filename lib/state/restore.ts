@@ -6,7 +6,7 @@ import { MillraceError } from '../base/errors.ts';
 import type { Store, StoreWrite } from '../port/store.ts';
 import { unpack } from '../record/rows.ts';
 import { type Bucket, MISSING } from './bucket.ts';
-import type { WriteBack } from './checkpoint.ts';
+import { batchesOf, type WriteBack } from './checkpoint.ts';
 import { applyParts, decodeDelta, type StateTables, tableNamed, touchedBy } from './delta.ts';
 import {
   asBuffer,
@@ -20,7 +20,7 @@ import {
   totalKey,
 } from './layout.ts';
 import type { Residency } from './residency.ts';
-import { decodeSegment } from './snapshot.ts';
+import { decodeSegment } from './segment.ts';
 import type { StateTable } from './table.ts';
 import type { ListTable, ValueTable } from './tables.ts';
 
@@ -143,7 +143,7 @@ export async function loadSegments(
     for (const table of state.tables.values()) table.adopt(isSpilled ? 0 : MISSING);
     state.residency.endBatch();
     if (spill === null || state.bytes <= spill.bytesMax) continue;
-    await spill.store.write(state.writeBack.take().writes);
+    for (const batch of batchesOf(state.writeBack.take().writes())) await spill.store.write(batch);
     state.writeBack.landed();
     state.residency.evict(spill.bytesMax);
     isSpilled = true;

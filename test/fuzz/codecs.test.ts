@@ -14,7 +14,8 @@ import { pack, unpack } from '../../lib/record/rows.ts';
 import { covers, hasWildcard, matches, overlaps } from '../../lib/record/subject.ts';
 import { parseTemplate, SUBJECT_BYTES_MAX } from '../../lib/record/template.ts';
 import { decodeDelta } from '../../lib/state/delta.ts';
-import { decodeManifest, decodeSegment, encodeManifest, encodeSegments } from '../../lib/state/snapshot.ts';
+import { decodeSegment, encodeSegments } from '../../lib/state/segment.ts';
+import { decodeManifest, encodeManifest } from '../../lib/state/snapshot.ts';
 import { TaskState } from '../../lib/state/state.ts';
 import { damaged, hostileName, hostileText } from './arbitraries.ts';
 

@@ -52,7 +52,7 @@ async function playOnDisk(spec: StatefulSpec, history: History): Promise<unknown
     watermarkMs = nextMs;
     state.takeDelta();
     state.endBatch();
-    await store.write(state.checkpoint().writes);
+    await store.write([...state.checkpoint().writes()]);
     state.checkpointLanded();
     state.evict(0);
   };

@@ -93,7 +93,7 @@ class Rig {
   }
 
   async evict(): Promise<void> {
-    await this.#store.write(this.state.checkpoint().writes);
+    await this.#store.write([...this.state.checkpoint().writes()]);
     this.state.checkpointLanded();
     this.state.evict(0);
   }

@@ -105,6 +105,39 @@ describe('a checkpoint', () => {
     }
   });
 
+  test('that is large reaches the store in several writes, and may be interrupted between any two', async () => {
+    const entries = 10_000;
+    const run = async (world: World, around: { blobs: Blobs; stores: Stores }) => {
+      const life = await world.live(around);
+      for (let round = 1; round <= 2; round++) {
+        // The second has other keys, too: the store does not only get newer values.
+        for (let i = 0; i < entries; i++) life.table.set(0, `key ${i * round}`, round);
+        // Not relayed, so that the journal is not cut and the first store is still known in the second round.
+        await life.commit('a', { checkpoint: true, relayed: false });
+        await life.checkpoints.settle();
+      }
+    };
+    const probe = await makeWorld();
+    const { steps, ...around } = mortal(probe, 1_000, 'done');
+    void run(probe, around);
+    await probe.rest();
+    const writes = steps.flatMap((name, step) => (name === 'store' ? [step] : []));
+    assert.equal(writes.length, 6, steps.join(' '));
+    for (const left of writes) {
+      const world = await makeWorld();
+      void run(world, mortal(world, left, 'undone'));
+      await world.rest();
+      world.stores.crash();
+      const next = await world.live();
+      const round = left < writes[3]! ? 1 : 2;
+      const expected = new Map<string, number>([['a', round]]);
+      for (let at = 1; at <= round; at++) for (let i = 0; i < entries; i++) expected.set(`key ${i * at}`, at);
+      assert.deepEqual(new Map(next.content), expected, `the ${left}th step`);
+      // Before the first of the writes the store counts as what it was; between two of them it does not count.
+      assert.equal(next.restored.from, left === writes[3] ? 'store' : 'snapshot');
+    }
+  });
+
   test('is not in the store before it is in the blobs', async () => {
     const world = await makeWorld();
     let reachable = false;
@@ -170,7 +203,7 @@ describe('a checkpoint', () => {
     assert.equal(begin(1_000), null);
   });
 
-  test('of many entries is written in steps, between which others have their turn', async () => {
+  test('that is merged with others is written in steps, between which others have their turn', async () => {
     const world = await makeWorld();
     const life = await world.live();
     for (let round = 0; round < 2; round++) {
@@ -181,7 +214,8 @@ describe('a checkpoint', () => {
         settled = true;
       });
       for (let i = 0; i < 20; i++) await new Promise(resolve => setImmediate(resolve));
-      assert.equal(settled, false, 'it went on without asking the clock for a turn');
+      // The first has nothing to merge, and its segments are made already.
+      assert.equal(settled, round === 0, 'whether it went on without asking the clock for a turn');
       await world.rest();
       assert.equal(settled, true);
       await life.commit('a');

@@ -98,6 +98,18 @@ describe('a channel input', () => {
     assert.deepEqual([rig.input.watermarkMs, rig.input.idle], [950, false]);
   });
 
+  test('reads little ahead: every task of a worker does', async () => {
+    const rig = new Rig(['r-a']);
+    const read = rig.log.read.bind(rig.log);
+    const ahead: (number | undefined)[] = [];
+    rig.log.read = options => {
+      ahead.push(options.bufferBytesMax);
+      return read(options);
+    };
+    await rig.open();
+    assert.deepEqual(ahead, [512 << 10]);
+  });
+
   test('never takes back what a writer has said of event time', async () => {
     const rig = new Rig(['r-a']);
     await rig.open();

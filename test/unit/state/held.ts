@@ -27,7 +27,7 @@ export function commit({ state }: Held): Uint8Array | null {
 export async function checkpoint({ state }: Held, store: GatedStore): Promise<readonly Uint8Array[]> {
   const { writes, segments } = state.checkpoint();
   const encoded = made(segments());
-  await store.write(writes);
+  await store.write([...writes()]);
   state.checkpointLanded();
   return encoded;
 }

@@ -22,7 +22,7 @@ test('their entries are never evicted, and may be touched unwanted while all els
     values.set(i % 7, `k${i}`, i);
   }
   state.takeDelta();
-  await store.write(state.checkpoint().writes);
+  await store.write([...state.checkpoint().writes()]);
   state.checkpointLanded();
   state.evict(0);
   assert.equal(state.resident, false);
@@ -43,7 +43,7 @@ test('they come in whole whatever the budget', async () => {
     before.values.set(i % 7, `k${i}`, i);
   }
   before.state.takeDelta();
-  await store.write(before.state.checkpoint().writes);
+  await store.write([...before.state.checkpoint().writes()]);
   const { state, timers, values } = opened();
   await state.loadAll(store, { bytesMax: 0 });
   assert.equal(timers.get(6, 'k6'), 6);

@@ -57,7 +57,7 @@ class World {
   async checkpoint(): Promise<void> {
     if (this.#landing) return;
     this.#landing = true;
-    await this.store.write(this.state.checkpoint().writes);
+    await this.store.write([...this.state.checkpoint().writes()]);
   }
 
   land(): void {

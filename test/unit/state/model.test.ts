@@ -160,7 +160,7 @@ class Owner {
     await this.merge();
     this.store.hold('writes');
     this.#writing = this.store.write([
-      ...writes,
+      ...writes(),
       { type: 'put', key: pointerKey, value: Buffer.from(String(this.pointer)) },
     ]);
   }

@@ -13,7 +13,7 @@ function opened() {
 }
 
 async function checkpoint(state: TaskState, store: GatedStore): Promise<void> {
-  await store.write(state.checkpoint().writes);
+  await store.write([...state.checkpoint().writes()]);
   state.checkpointLanded();
 }
 

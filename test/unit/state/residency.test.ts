@@ -101,7 +101,7 @@ describe('memory', () => {
       await task.state.prefetch(store);
       task.values.delete(0, 'a');
       commit(task);
-      const { writes } = task.state.checkpoint();
+      const writes = [...task.state.checkpoint().writes()];
       if (isWhole) task.state.wants().bucket(task.values, 0);
       else task.state.wants().key(task.values, 0, 'a');
       store.hold('reads');

@@ -5,15 +5,8 @@ import fc from 'fast-check';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import type { StoreWrite } from '../../../lib/port/store.ts';
 import { bucketPrefix, entryKey, prefixEnd } from '../../../lib/state/layout.ts';
-import {
-  decodeManifest,
-  decodeSegment,
-  encodeManifest,
-  encodeSegments,
-  mergeFrom,
-  mergeSegments,
-  SEGMENT_BYTES_MAX,
-} from '../../../lib/state/snapshot.ts';
+import { decodeSegment, encodeSegments, SEGMENT_BYTES_MAX } from '../../../lib/state/segment.ts';
+import { decodeManifest, encodeManifest, mergeFrom, mergeSegments } from '../../../lib/state/snapshot.ts';
 import { GatedStore } from './gated-store.ts';
 import { made } from './made.ts';
 
