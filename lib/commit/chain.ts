@@ -30,7 +30,7 @@ import type { Clock } from '../base/clock.ts';
 import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { EXPECT_HEADER, headerValue } from '../port/headers.ts';
-import type { Headers, Log, NewMessage, StoredMessage } from '../port/log.ts';
+import type { Append, Headers, Log, NewMessage, StoredMessage } from '../port/log.ts';
 
 export interface ChainOptions {
   readonly log: Log;
@@ -124,22 +124,42 @@ export class Chain {
    * own, `stop` ends it. Throws CHAIN_BROKEN when the chain is shorter than remembered, BROKER_UNAVAILABLE when stopped
    * (the message may still land), and what retrying cannot mend (STREAM_MISSING, BROKER_REFUSED, MESSAGE_TOO_LARGE).
    */
-  async append(data: Uint8Array, headers?: Headers): Promise<ChainAppend> {
-    invariant(this.#phase !== 'closed', `chain ${this.subject}: appended to before it was opened`);
-    this.#begin('appended to');
-    let message: NewMessage =
+  append(data: Uint8Array, headers?: Headers): Promise<ChainAppend> {
+    try {
+      invariant(this.#phase !== 'closed', `chain ${this.subject}: appended to before it was opened`);
+      this.#begin('appended to');
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const message: NewMessage =
       headers === undefined
         ? { subject: this.subject, data, expect: this.#seq }
         : { subject: this.subject, data, headers, expect: this.#seq };
+    // The first try is nearly always the only one: it goes without what the others need.
+    return this.#unlessStopped(this.#log.append(message)).then(
+      outcome => (outcome.kind === 'landed' ? this.#landed(outcome.seq) : this.#insist(message, outcome)),
+      error => {
+        this.#end('idle');
+        throw error;
+      },
+    );
+  }
+
+  #landed(seq: number): ChainAppend {
+    invariant(seq > this.#seq, `chain ${this.subject}: landed at ${seq}, before ${this.#seq}`);
+    return this.#settle({ kind: 'landed', seq });
+  }
+
+  /** After a first try that has not landed. */
+  async #insist(first: NewMessage, outcomeOfFirst: Append): Promise<ChainAppend> {
+    let message = first;
+    let outcome = outcomeOfFirst;
     let doubt = false;
     try {
       for (let attempt = 0, shorter = 0; ; attempt++) {
-        const outcome = await this.#unlessStopped(this.#log.append(message));
         let cause: unknown;
-        if (outcome.kind === 'landed') {
-          invariant(outcome.seq > this.#seq, `chain ${this.subject}: landed at ${outcome.seq}, before ${this.#seq}`);
-          return this.#settle({ kind: 'landed', seq: outcome.seq });
-        }
+        let isEmptied = false;
+        if (outcome.kind === 'landed') return this.#landed(outcome.seq);
         if (outcome.kind === 'moved') {
           const tail = await this.#readTail();
           if (tail !== null && tail.seq > this.#seq) {
@@ -147,11 +167,7 @@ export class Chain {
               isSameWrite(message, tail) ? { kind: 'landed', seq: tail.seq } : { kind: 'moved', tail },
             );
           }
-          if (tail === null && this.#mayExpire && this.#seq > 0) {
-            this.#seq = 0;
-            message = { ...message, expect: 0 };
-            continue;
-          }
+          isEmptied = tail === null && this.#mayExpire && this.#seq > 0;
           const seen = tail?.seq ?? 0;
           shorter = seen < this.#seq ? shorter + 1 : 0;
           if (shorter >= SHORTER_READINGS_MAX) {
@@ -166,8 +182,15 @@ export class Chain {
           doubt = true;
           cause = outcome.cause;
         }
-        this.#onRetry?.({ attempt: attempt + 1, cause });
-        await this.#pause(attempt);
+        if (isEmptied) {
+          this.#seq = 0;
+          shorter = 0;
+          message = { ...message, expect: 0 };
+        } else {
+          this.#onRetry?.({ attempt: attempt + 1, cause });
+          await this.#pause(attempt);
+        }
+        outcome = await this.#unlessStopped(this.#log.append(message));
       }
     } catch (error) {
       // A refusal of the first try is certain. Later it only tells of that try: an earlier one may land yet.

@@ -35,6 +35,7 @@ import { countsOf } from './subject-map.ts';
 import { type Outgoing, sizeOf } from './wire-writer.ts';
 
 const BATCH_MESSAGES_MAX = 1_000;
+const NO_LINES = { lines: '', commonLines: '' };
 /** More than headers have beside their lines. */
 const HEAD_BYTES = 64;
 
@@ -59,13 +60,22 @@ export class NatsLog implements Log {
     return this.#link.payloadBytesMax;
   }
 
-  async append(message: NewMessage): Promise<Append> {
-    const outgoing = this.#outgoing(message, { lines: '', commonLines: '' });
-    const outcome = await new Promise<Uint8Array | NoAnswer>(resolve => {
-      const waiter: Waiter = { answer: (_, data) => resolve(data), noAnswer: (_, why) => resolve(why) };
-      this.#link.inbox.send(outgoing, waiter, 0);
+  append(message: NewMessage): Promise<Append> {
+    const { subject } = message;
+    // What is thrown in here rejects. An answer is judged where it arrives: an append that lands is one promise.
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        answer: (_, data) => {
+          try {
+            resolve(judgeAck(data, subject));
+          } catch (error) {
+            reject(error);
+          }
+        },
+        noAnswer: (_, why) => this.#judgeSilence(why, subject).then(resolve, reject),
+      };
+      this.#link.inbox.send(this.#outgoing(message, NO_LINES), waiter, 0);
     });
-    return this.#judge(outcome, message.subject);
   }
 
   /**
@@ -93,7 +103,9 @@ export class NatsLog implements Log {
       };
       this.#link.inbox.sendTogether(messages.length, outgoing, waiter);
     });
-    const judged = await this.#judge(outcome, messages[0]!.subject);
+    const { subject } = messages[0]!;
+    const judged =
+      outcome instanceof Uint8Array ? judgeAck(outcome, subject) : await this.#judgeSilence(outcome, subject);
     if (judged.kind === 'unsure') {
       // A message in the middle that was not permitted shows only as a batch that is incomplete; the refusal itself
       // comes by another way, in a moment.
@@ -111,7 +123,7 @@ export class NatsLog implements Log {
     return appendAll({
       messages,
       send: (index, waiter) => {
-        const outgoing = this.#outgoing(messages[index]!, { lines: '', commonLines: '' });
+        const outgoing = this.#outgoing(messages[index]!, NO_LINES);
         this.#link.inbox.send(outgoing, waiter, index);
         return outgoing.data.length + outgoing.lines.length + outgoing.commonLines.length;
       },
@@ -223,11 +235,10 @@ export class NatsLog implements Log {
     return outgoing;
   }
 
-  async #judge(outcome: Uint8Array | NoAnswer, subject: string): Promise<Append> {
-    if (outcome instanceof Uint8Array) return judgeAck(outcome, subject);
-    if (outcome.kind === 'refused') throw outcome.cause;
-    if (outcome.kind === 'no-responders') await this.#checkStream(subject);
-    return { kind: 'unsure', cause: outcome.cause };
+  async #judgeSilence({ kind, cause }: NoAnswer, subject: string): Promise<Append> {
+    if (kind === 'refused') throw cause;
+    if (kind === 'no-responders') await this.#checkStream(subject);
+    return { kind: 'unsure', cause };
   }
 
   /**
