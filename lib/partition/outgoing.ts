@@ -8,8 +8,9 @@ import { LETTERS, type Outbox, type OutFrame, type OutRows, type RowHeaders } fr
 import type { SinkSpec } from '../commit/sink-spec.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { type Columns, emptyColumns, type Letter, sliceColumns, tryEncodeFrame } from '../record/frame.ts';
+import { JsonLines } from '../record/json-lines.ts';
 import { decodeKey } from '../record/key.ts';
-import { jsonOutput, packOutput } from '../record/output.ts';
+import { packOutput } from '../record/output.ts';
 import { parseTemplate, type Template } from '../record/template.ts';
 
 /** A row that is poisoned on its way out, with the sink's name as its operator. */
@@ -17,7 +18,7 @@ export type Refuse = (sink: string, cause: MillraceError, value: unknown) => voi
 
 export class RowBlock {
   readonly sink: string;
-  #texts: string[] = [];
+  #lines = new JsonLines();
   #blobs: Uint8Array[] = [];
   #subjects = new Map<string, number>();
   #subjectOf: number[] = [];
@@ -34,8 +35,10 @@ export class RowBlock {
     return this.#origins.length;
   }
 
-  addText(text: string, subject: string | null, cursor: Pick<Cursor, 'origin' | 'trace'>): void {
-    this.#texts.push(text);
+  /** A row as a line of JSON, unless it is larger than `bytesMax`. */
+  addLine(row: unknown, bytesMax: number, subject: string | null, cursor: Pick<Cursor, 'origin' | 'trace'>): void {
+    const bytes = this.#lines.add(row, bytesMax);
+    if (bytes > bytesMax) throw tooLarge(bytes);
     this.#add(subject, cursor);
   }
 
@@ -60,8 +63,8 @@ export class RowBlock {
   }
 
   take(): OutRows {
-    const areLines = this.#texts.length > 0;
-    const { bytes, lengths } = areLines ? joinTexts(this.#texts) : joinBlobs(this.#blobs);
+    const areLines = this.#lines.count > 0;
+    const { bytes, lengths } = areLines ? this.#lines.take() : joinBlobs(this.#blobs);
     const rows: OutRows = {
       sink: this.sink,
       subjects: [...this.#subjects.keys()],
@@ -73,7 +76,6 @@ export class RowBlock {
       headers: this.#headers,
       ...(this.#traces === undefined ? {} : { traces: this.#traces }),
     };
-    this.#texts = [];
     this.#blobs = [];
     this.#subjects = new Map();
     this.#subjectOf = [];
@@ -88,12 +90,11 @@ function joinBlobs(blobs: readonly Uint8Array[]): { bytes: Uint8Array; lengths: 
   return { bytes: Buffer.concat(blobs), lengths: blobs.map(blob => blob.length) };
 }
 
-/** One conversion for all rows; only where they are not ASCII is each measured. */
-function joinTexts(texts: readonly string[]): { bytes: Uint8Array; lengths: number[] } {
-  const all = `${texts.join('\n')}\n`;
-  const bytes = Buffer.from(all, 'utf8');
-  const ascii = bytes.length === all.length;
-  return { bytes, lengths: texts.map(text => (ascii ? text.length : Buffer.byteLength(text))) };
+function tooLarge(bytes: number): MillraceError {
+  return new MillraceError(
+    'MESSAGE_TOO_LARGE',
+    `a result of ${bytes} bytes is larger than the broker's max_payload allows`,
+  );
 }
 
 /** Rows for a sink, each encoded once, here. */
@@ -124,28 +125,16 @@ export class SinkExit implements Receiver {
         subject = this.#template.render(value, this.#place);
       }
       if (this.#sink.format === 'json') {
-        const text = jsonOutput(value);
-        // A UTF-16 unit is at most three bytes; only near the limit is it counted exactly.
-        if (text.length * 3 > this.#rowBytesMax) this.#checkSize(Buffer.byteLength(text));
-        this.block.addText(text, subject, this.#cursor);
+        this.block.addLine(value, this.#rowBytesMax, subject, this.#cursor);
       } else {
         const bytes = packOutput(value);
-        this.#checkSize(bytes.length);
+        if (bytes.length > this.#rowBytesMax) throw tooLarge(bytes.length);
         this.block.addBytes(bytes, subject, this.#cursor);
       }
     } catch (cause) {
       const error =
         cause instanceof MillraceError ? cause : new MillraceError('RECORD_UNWRITABLE', messageOf(cause), { cause });
       this.#refuse(this.#sink.name, error, value);
-    }
-  }
-
-  #checkSize(bytes: number): void {
-    if (bytes > this.#rowBytesMax) {
-      throw new MillraceError(
-        'MESSAGE_TOO_LARGE',
-        `a result of ${bytes} bytes is larger than the broker's max_payload allows`,
-      );
     }
   }
 }
