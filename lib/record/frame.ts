@@ -225,7 +225,8 @@ function frameOf(parts: unknown[]): Frame {
   const lists: (readonly unknown[])[] = [times, origins, columns.values, ids ?? keys, traces ?? keys];
   if (!Array.isArray(keys) || lists.some(list => !Array.isArray(list) || list.length !== length)) throw notAFrame();
   if (traces !== null) columns.traces = traces;
-  return { columns, letters: letters.map(toLetter), publishedMs: publishedMs ?? undefined, ...toHead(head) };
+  const frame = { columns, letters: letters.map(toLetter), ...toHead(head) };
+  return publishedMs === null ? frame : { publishedMs, ...frame };
 }
 
 function toLetter(fields: LetterFields): Letter {

@@ -34,6 +34,31 @@ export function kindsOf(query: Query): readonly Kind[] {
   return query === 'qj' ? ['bid', 'auction'] : ['bid'];
 }
 
+/** How long a live producer gathers events before it sends them. */
+export const TICK_MS: Readonly<Record<Shape, number>> = { framed: 5, safe: 5, single: 1 };
+/** Of the live events: others than those of the backlog. */
+const LIVE_SEED = 2;
+
+export interface LiveSpan {
+  readonly eventsPerSecond: number;
+  readonly seconds: number;
+}
+
+/** The events that are sent live, each with the time after the beginning at which it happens, ms. */
+export function liveEvents({ eventsPerSecond, seconds }: LiveSpan): Iterable<NexmarkEvent> {
+  return nexmark({ events: eventsPerSecond * seconds, eventsPerSecond, startMs: 0, seed: LIVE_SEED });
+}
+
+/** When each auction is due to be sent, ms after the beginning: with the tick that it happens in. */
+export function auctionsDue(span: LiveSpan, shape: Shape): ReadonlyMap<number, number> {
+  const due = new Map<number, number>();
+  const tickMs = TICK_MS[shape];
+  for (const { kind, event } of liveEvents(span)) {
+    if (kind === 'auction') due.set(event.id, Math.max(1, Math.ceil(event.dateTime / tickMs)) * tickMs);
+  }
+  return due;
+}
+
 /** What the query reads of the events, in the order of sending. */
 export function* inputOf(
   query: Query,

@@ -1,6 +1,6 @@
 /**
- * Latency at a steady rate: from the moment at which an event was due to be sent to the arrival of its row at a plain
- * JetStream subscriber. The sender is a process of its own, and both go by the clock of this one.
+ * Latency at a steady rate: from the moment at which the last event of a row was due to be sent to the arrival of the row
+ * at a plain JetStream subscriber. The sender is a process of its own, and both go by the clock of this one.
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -8,7 +8,7 @@ import { Latencies } from '../rig/latency.ts';
 import { lastSequenceOf, subscribe } from '../rig/subscriber.ts';
 import type { Query } from './answers.ts';
 import { clockMs } from './clock.ts';
-import type { Shape } from './input.ts';
+import { auctionsDue, type Shape } from './input.ts';
 import { sendLive } from './live-input.ts';
 import { pause, type Scene } from './scene.ts';
 
@@ -42,18 +42,21 @@ export async function measureLive(
   // A batch's sync waits for all that the file system has not written yet: gigabytes of the catch-up.
   await promisify(execFile)('sync');
   const latencies = new Latencies();
-  let countedFromMs = Number.POSITIVE_INFINITY;
+  const span = { ...live, seconds: live.seconds + warmUpSeconds };
+  // A join's row is due when the later of its events is, and some bids are for an auction that is still to come.
+  const partners = query === 'qj' ? auctionsDue(span, shape) : null;
+  let begunMs = Number.POSITIVE_INFINITY;
   const subscription = await subscribe(connection, {
     ...output,
     from: (await lastSequenceOf(connection, output.stream)) + 1,
     arrived({ row }) {
-      const { dateTime } = JSON.parse(row) as { dateTime: number };
-      if (dateTime >= countedFromMs) latencies.add(clockMs() - dateTime);
+      const { dateTime, auction } = JSON.parse(row) as { dateTime: number; auction: number };
+      const partnerMs = begunMs + (partners?.get(auction) ?? 0);
+      if (dateTime >= begunMs + warmUpSeconds * 1_000) latencies.add(clockMs() - Math.max(dateTime, partnerMs));
     },
   });
-  const sending = { url: broker.url, query, shape, ...live, seconds: live.seconds + warmUpSeconds };
-  await sendLive(sending, fromMs => {
-    countedFromMs = fromMs + warmUpSeconds * 1_000;
+  await sendLive({ url: broker.url, query, shape, ...span }, fromMs => {
+    begunMs = fromMs;
   });
   await pause(TAIL_MS);
   await subscription.stop();

@@ -10,8 +10,7 @@ import { connect } from 'nats';
 import { Publisher } from '../rig/publisher.ts';
 import type { Query } from './answers.ts';
 import { clockOfMs, holdFor } from './clock.ts';
-import { Frames, inputOf, type Shape, SUBJECTS } from './input.ts';
-import { nexmark } from './nexmark.ts';
+import { Frames, inputOf, liveEvents, type Shape, SUBJECTS, TICK_MS } from './input.ts';
 
 export interface SenderTask {
   readonly url: string;
@@ -28,11 +27,6 @@ export interface SenderBegun {
   readonly fromMs: number;
 }
 
-/** How long a live producer gathers events before it sends them. */
-const TICK_MS: Readonly<Record<Shape, number>> = { framed: 5, safe: 5, single: 1 };
-/** Of the live events: others than those of the backlog. */
-const LIVE_SEED = 2;
-
 process.once('disconnect', () => process.exit(1));
 const task = JSON.parse(process.argv[2] ?? '') as SenderTask;
 const connection = await connect({ servers: task.url });
@@ -48,8 +42,7 @@ async function send({ query, shape, eventsPerSecond, seconds, clockOffsetMs }: S
   const tickMs = TICK_MS[shape];
   const publisher = new Publisher(connection, { windowMax: eventsPerSecond });
   const frames = new Frames(shape === 'single' ? 1 : Number.POSITIVE_INFINITY);
-  const live = nexmark({ events: eventsPerSecond * seconds, eventsPerSecond, startMs: 0, seed: LIVE_SEED });
-  const events = inputOf(query, live);
+  const events = inputOf(query, liveEvents({ eventsPerSecond, seconds }));
   const fromMs = Math.ceil(clockOfMs(clockOffsetMs));
   const begun: SenderBegun = { fromMs };
   process.send?.(begun);

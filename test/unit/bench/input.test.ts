@@ -8,7 +8,7 @@ import { connect, type NatsConnection } from 'nats';
 import { type NatsServer, startServer } from '../../../lib/nats/server.ts';
 import { answerOf } from '../../bench/answers.ts';
 import { clockMs, clockOffsetMs } from '../../bench/clock.ts';
-import { loadInput, makeInputStreams, type Shape, STREAMS, SUBJECTS } from '../../bench/input.ts';
+import { auctionsDue, loadInput, makeInputStreams, type Shape, STREAMS, SUBJECTS } from '../../bench/input.ts';
 import { sendLive } from '../../bench/live-input.ts';
 import { type NexmarkEvent, nexmark } from '../../bench/nexmark.ts';
 import type { SenderTask } from '../../bench/sender.ts';
@@ -94,6 +94,26 @@ describe('live input', () => {
     // Two milliseconds from event to event; the first of fifty is a person, the next three are auctions.
     assert.deepEqual(times.slice(0, 3), [fromMs + 8, fromMs + 10, fromMs + 12]);
     assert.ok(times.every((time, i) => time > (times[i - 1] ?? fromMs)));
+  });
+
+  test('has its auctions with the tick for which they are due', async () => {
+    await emptyStreams();
+    let fromMs = 0;
+    const joined = { ...task, query: 'qj', shape: 'framed' } as const;
+    await sendLive({ ...joined, url: server.url }, begunMs => {
+      fromMs = begunMs;
+    });
+    const due = new Map<number, number>();
+    await readAll(connection, {
+      stream: STREAMS.auction,
+      subject: SUBJECTS.auction,
+      arrived: ({ row }) => {
+        const { id, dateTime } = JSON.parse(row) as { id: number; dateTime: number };
+        due.set(id, dateTime - fromMs);
+      },
+    });
+    assert.equal(due.size, 30);
+    assert.deepEqual(due, auctionsDue(joined, 'framed'));
   });
 
   test('that the broker does not store is an error that says so', async () => {
