@@ -399,6 +399,7 @@ export class Task {
       relayedThrough,
       tails: this.#checkpoints.noteTails(relay.takeTails()),
       snapshot: snapshot?.manifest.commitSeq ?? 0,
+      // Last: what is added to a spread makes a hidden class for each commit.
       ...content,
     });
     const atMs = clock.monotonic();

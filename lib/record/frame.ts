@@ -225,6 +225,7 @@ function frameOf(parts: unknown[]): Frame {
   const lists: (readonly unknown[])[] = [times, origins, columns.values, ids ?? keys, traces ?? keys];
   if (!Array.isArray(keys) || lists.some(list => !Array.isArray(list) || list.length !== length)) throw notAFrame();
   if (traces !== null) columns.traces = traces;
+  // Spreads go last: what is added to one makes a hidden class for each object (`operator/README.md`).
   const frame = { columns, letters: letters.map(toLetter), ...toHead(head) };
   return publishedMs === null ? frame : { publishedMs, ...frame };
 }

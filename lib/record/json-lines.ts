@@ -1,6 +1,6 @@
 /**
- * Rows as lines of JSON, written as bytes at once: what `jsonOutput` gives of each, byte for byte, in half the time or
- * less where a row is flat. Owns which rows may be written that way; all others are `jsonOutput`'s.
+ * Rows as lines of JSON, written as bytes at once: what `jsonOutput` gives of each, byte for byte, in about half the time
+ * where a row is flat. Owns which rows may be written that way; all others are `jsonOutput`'s.
  *
  * A flat row is a plain object whose fields are numbers, strings, booleans, null, or undefined (left out). Rows of a sink
  * have the same names in the same order, nearly always, so a name's bytes are found where the row before had it.

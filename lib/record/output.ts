@@ -14,8 +14,9 @@ export const CONTENT_TYPES = {
 } as const;
 
 /**
- * JSON text of one line; most rows are written faster, and the same, by `json-lines.ts`. Dates are ISO texts; a bigint is a number where that is exact, else a text; NaN and
- * infinities are null; undefined fields are left out; Map and Set are `{}`, as everywhere in JavaScript.
+ * JSON text of one line. Dates are ISO texts; a bigint is a number where that is exact, else a text; NaN and
+ * infinities are null; undefined fields are left out; Map and Set are `{}`, as everywhere in JavaScript. Rows of sinks go
+ * through `json-lines.ts`, which writes most of them faster, and the same.
  * @throws MillraceError RECORD_UNWRITABLE for undefined, functions, and objects that contain themselves.
  */
 export function jsonOutput(value: unknown): string {

@@ -1,6 +1,7 @@
 /** The frame on the wire: frozen bytes, since channels outlive the version that wrote them. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
 import { Random } from '../../../lib/base/random.ts';
 import {
   decodeBroadcast,
@@ -109,6 +110,16 @@ describe('a frame', () => {
     assert.equal(isBeyond({ position: 1, row: 1 }, { position: 1, row: 1 }), false);
     assert.equal(isBeyond({ position: 1, row: 9 }, { position: 2, row: 0 }), false);
   });
+});
+
+test('frames that are read share a hidden class: one for each would be garbage that only full collections free', () => {
+  setFlagsFromString('--allow-natives-syntax');
+  const haveSameMap = new Function('a', 'b', 'return %HaveSameMap(a, b)') as (a: object, b: object) => boolean;
+  const bytes = [encodeFrame(frame), encodeFrame({ publishedMs: 1_767_225_600_123.5, ...frame })];
+  for (const one of bytes) {
+    const frames = Array.from({ length: 50 }, () => decodeFrame(one));
+    for (let i = 40; i < 50; i++) assert.ok(haveSameMap(frames[i - 1]!, frames[i]!), `frame ${i}`);
+  }
 });
 
 test('an origin gives back its source and sequence, as far as sequences are exact', () => {
