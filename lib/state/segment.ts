@@ -78,8 +78,8 @@ export class SegmentReader {
   #at = HEAD_BYTES;
   #key: Buffer = Buffer.alloc(0);
 
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
+  constructor(bytes: Uint8Array) {
+    this.#bytes = asBuffer(bytes);
   }
 
   /** Null: there are no more. Throws JOURNAL_CORRUPT. */
@@ -157,7 +157,7 @@ export class SegmentWriter {
   }
 
   /** The segment, no longer than it must be since many may wait; another one begins. */
-  finish(): Buffer {
+  finish(): Uint8Array {
     const bytes = Buffer.allocUnsafeSlow(this.#at);
     this.#bytes.copy(bytes, HEAD_BYTES, HEAD_BYTES, this.#at);
     bytes[0] = VERSION;

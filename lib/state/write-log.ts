@@ -9,7 +9,7 @@ import type { StoreWrite } from '../port/store.ts';
 import { encodeSegments, SegmentReader, SegmentWriter, type Step } from './segment.ts';
 
 interface Part {
-  readonly bytes: Buffer;
+  readonly bytes: Uint8Array;
   /** How many of its writes are for the store alone. */
   readonly cached: number;
 }
@@ -59,7 +59,7 @@ export class WriteLog implements Iterable<StoreWrite> {
   }
 }
 
-function* newsIn(bytes: Buffer): Generator<StoreWrite> {
+function* newsIn(bytes: Uint8Array): Generator<StoreWrite> {
   const reader = new SegmentReader(bytes);
   for (let write = reader.next(); write !== null; write = reader.next()) if (reader.isNews) yield write;
 }
