@@ -136,13 +136,17 @@ export class Chain {
         ? { subject: this.subject, data, expect: this.#seq }
         : { subject: this.subject, data, headers, expect: this.#seq };
     // The first try is nearly always the only one: it goes without what the others need.
-    return this.#unlessStopped(this.#log.append(message)).then(
+    return this.#try(message).then(
       outcome => (outcome.kind === 'landed' ? this.#landed(outcome.seq) : this.#insist(message, outcome)),
       error => {
         this.#end('idle');
         throw error;
       },
     );
+  }
+
+  #try(message: NewMessage): Promise<Append> {
+    return this.#unlessStopped(this.#log.append(message));
   }
 
   #landed(seq: number): ChainAppend {
@@ -158,7 +162,6 @@ export class Chain {
     try {
       for (let attempt = 0, shorter = 0; ; attempt++) {
         let cause: unknown;
-        let isEmptied = false;
         if (outcome.kind === 'landed') return this.#landed(outcome.seq);
         if (outcome.kind === 'moved') {
           const tail = await this.#readTail();
@@ -167,7 +170,12 @@ export class Chain {
               isSameWrite(message, tail) ? { kind: 'landed', seq: tail.seq } : { kind: 'moved', tail },
             );
           }
-          isEmptied = tail === null && this.#mayExpire && this.#seq > 0;
+          if (tail === null && this.#mayExpire && this.#seq > 0) {
+            this.#seq = 0;
+            message = { ...message, expect: 0 };
+            outcome = await this.#try(message);
+            continue;
+          }
           const seen = tail?.seq ?? 0;
           shorter = seen < this.#seq ? shorter + 1 : 0;
           if (shorter >= SHORTER_READINGS_MAX) {
@@ -182,15 +190,9 @@ export class Chain {
           doubt = true;
           cause = outcome.cause;
         }
-        if (isEmptied) {
-          this.#seq = 0;
-          shorter = 0;
-          message = { ...message, expect: 0 };
-        } else {
-          this.#onRetry?.({ attempt: attempt + 1, cause });
-          await this.#pause(attempt);
-        }
-        outcome = await this.#unlessStopped(this.#log.append(message));
+        this.#onRetry?.({ attempt: attempt + 1, cause });
+        await this.#pause(attempt);
+        outcome = await this.#try(message);
       }
     } catch (error) {
       // A refusal of the first try is certain. Later it only tells of that try: an earlier one may land yet.
