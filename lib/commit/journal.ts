@@ -17,7 +17,7 @@
  * Invariant D (cutting is safe): the journal is cut only after a commit that names the snapshot has landed, so it was
  *   the owner's right, and never past a commit that is not wholly relayed.
  */
-import type { Clock } from '../base/clock.ts';
+import { type Clock, sleep } from '../base/clock.ts';
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Log, LogReader, StoredMessage } from '../port/log.ts';
@@ -38,6 +38,14 @@ const HEADROOM_BYTES = 2048;
 const PARTS_MAX = 65_535;
 /** Commits are numbered within a life; a hundred a second take a year to use these up, and f64 has room for 2²¹ lives. */
 const COMMITS_PER_LIFE = 2 ** 32;
+/**
+ * A cut holds up whoever appends to the stream, some microseconds for each message it drops and milliseconds for what the
+ * broker must read from its disk for it. So no step of it drops more than this, of small messages or of large ones.
+ */
+const STEP_MESSAGES = 128;
+const STEP_BYTES = 1 << 20;
+/** What has waited for one step is done before the next. */
+const STEP_PAUSE_MS = 20;
 
 /** A commit read back, with where it stands. */
 export interface StoredCommit extends Commit {
@@ -72,6 +80,10 @@ export class Journal {
   #lastCrc = 0;
   #claimSeq = 0;
   #beginsAfter: number | null = null;
+  /** Sequences that a cut goes to one after the other, and what has come since the last of them. */
+  #steps: number[] = [];
+  #sinceStep = { messages: 0, bytes: 0 };
+
   constructor(options: JournalOptions) {
     this.#options = options;
     this.subject = options.subject;
@@ -117,18 +129,20 @@ export class Journal {
   }
 
   /**
-   * All commits that the journal still holds, oldest first, up to our claim. A reader that ends early (a cut is under
-   * way) throws STREAM_CHANGED; claim again and start over.
+   * All commits that the journal still holds, oldest first, up to our claim. A former owner's cut that lands meanwhile
+   * makes a gap, and throws JOURNAL_CORRUPT as any other; read again, there is none.
    */
   async *read(): AsyncGenerator<StoredCommit> {
     const { log, stream } = this.#options;
     const reader = log.read({ stream, subjects: [this.subject], from: 1 });
+    this.#steps = [];
     try {
       let before: { head: EntryHead; crc: number } | null = null;
       let parts: StoredMessage[] = [];
       let lastCommit = -1;
       for await (const message of messagesOf(reader, this.#claimSeq)) {
         const head = decodeHead(message.data);
+        this.#noteStep(message);
         if (before !== null && head.crcBefore !== before.crc)
           throw this.#corrupt(message, 'does not follow the one before');
         if (before === null && head.kind === 'claim' && head.epoch === 1) this.#beginsAfter = head.commit;
@@ -210,6 +224,7 @@ export class Journal {
       return { tail: outcome.tail };
     }
     this.#lastCrc = checksum(message);
+    this.#noteStep({ seq: this.#chain.seq, data: message });
     return 'landed';
   }
 
@@ -224,9 +239,23 @@ export class Journal {
     );
   }
 
-  /** Drops messages before `seq`. Only for commits that are snapshotted and relayed (invariant D). */
+  #noteStep({ seq, data }: Pick<StoredMessage, 'seq' | 'data'>): void {
+    const since = this.#sinceStep;
+    if (++since.messages < STEP_MESSAGES && (since.bytes += data.length) < STEP_BYTES) return;
+    this.#steps.push(seq);
+    this.#sinceStep = { messages: 0, bytes: 0 };
+  }
+
+  /** Drops messages before `seq`, step by step. Only for commits that are snapshotted and relayed (invariant D). */
   async cut(seq: number): Promise<void> {
-    await this.#options.log.trim({ stream: this.#options.stream, subject: this.subject, before: seq });
+    const { log, clock, stream } = this.#options;
+    const past = this.#steps.filter(step => step < seq);
+    this.#steps = this.#steps.slice(past.length);
+    for (const before of past) {
+      await log.trim({ stream, subject: this.subject, before });
+      await sleep(clock, STEP_PAUSE_MS);
+    }
+    await log.trim({ stream, subject: this.subject, before: seq });
   }
 
   stop(): void {

@@ -93,7 +93,10 @@ interface Extent {
 
 const NOTHING: Extent = { bytes: 0, commits: 0 };
 
-/** Small commits are read back one by one, so their number is bounded, too. */
+/**
+ * Small commits are read back one by one, so their number is bounded, too: by half of this and up to all of it, drawn anew
+ * for each checkpoint. A stage's tasks make as many commits as each other, and would all be due in the same second.
+ */
 const CHECKPOINT_COMMITS = 5000;
 /** What is to be written takes memory until it is: some 40 bytes an entry with a short key and a number. */
 const CHECKPOINT_ENTRIES = 250_000;
@@ -115,11 +118,13 @@ export class Checkpoints {
   #tails = new Map<string, number>();
   /** The journal since the last checkpoint, former owners' part included. */
   #grown = { bytes: 0, commits: 0 };
+  #commitsMax: number;
   /** Entries that the slices so far have left; null: there were none. */
   #left: number | null = null;
   /** A checkpoint has been taken and is not in the store yet. */
   #isOpen = false;
   #working: Promise<void> | null = null;
+  #cutting: Promise<void> = Promise.resolve();
   /** Written, and no commit has named it yet. */
   #unannounced: Snapshot | null = null;
   #stopped = false;
@@ -142,8 +147,13 @@ export class Checkpoints {
     this.#random = options.random;
     this.#prefix = options.prefix;
     this.#turns = options.turns ?? null;
+    this.#commitsMax = this.#drawCommitsMax();
     this.#onFailed = options.onFailed;
     this.#onWritten = options.onWritten ?? (() => {});
+  }
+
+  #drawCommitsMax(): number {
+    return (CHECKPOINT_COMMITS * (1 + this.#random.next())) / 2;
   }
 
   /** Journal that no cut has dropped yet, about. */
@@ -214,7 +224,7 @@ export class Checkpoints {
     if (this.#isOpen || this.#stopped) return null;
     const crowded = state.bytes > stateBytesMax && grown.bytes > checkpointBytes / 8;
     const dirty = state.dirtyEntries;
-    const isDue = grown.bytes >= checkpointBytes || grown.commits >= CHECKPOINT_COMMITS || dirty >= CHECKPOINT_ENTRIES;
+    const isDue = grown.bytes >= checkpointBytes || grown.commits >= this.#commitsMax || dirty >= CHECKPOINT_ENTRIES;
     if (!isDue && !crowded) return null;
     // A slice a commit, so that no batch waits for all of it; but not for ever, since nothing is evicted meanwhile, and
     // with or without a turn: whoever waits for others must not run out of room for it.
@@ -231,6 +241,7 @@ export class Checkpoints {
     }
     this.#left = null;
     this.#grown = { bytes: 0, commits: 0 };
+    this.#commitsMax = this.#drawCommitsMax();
     this.#isOpen = true;
     this.#journal.taken = this.#journal.now;
     return state.checkpoint();
@@ -340,9 +351,17 @@ export class Checkpoints {
     return snapshot;
   }
 
-  /** The commit that names the snapshot has landed. */
-  async cut(snapshot: Snapshot, journal: Journal): Promise<void> {
+  /** The commit that names the snapshot has landed: what it replaces goes, in the background. */
+  cut(snapshot: Snapshot, journal: Journal): void {
     const { named } = this.#journal;
+    this.#cutting = this.#cutting
+      .then(() => this.#cut(snapshot, journal, named))
+      .catch(error => {
+        if (!this.#stopped) this.#onFailed(error);
+      });
+  }
+
+  async #cut(snapshot: Snapshot, journal: Journal, named: Extent): Promise<void> {
     await journal.cut(snapshot.manifest.journalSeq + 1);
     this.#journal.cut = named;
     const keep = new Set(snapshot.manifest.segments.map(ref => ref.name));
@@ -356,11 +375,12 @@ export class Checkpoints {
   /** Waits for what is under way. */
   async settle(): Promise<void> {
     await this.#working;
+    await this.#cutting;
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#working;
+    await this.settle();
     this.#leaveTurn();
   }
 

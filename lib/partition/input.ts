@@ -58,8 +58,12 @@ interface Writer {
   trimmedSeq: number;
 }
 
-/** Bytes read between two trims of a channel's past. */
+/**
+ * Bytes and messages read between two trims of a channel's past. A trim holds up whoever appends to the stream, the
+ * longer the more it drops, and longest when the broker has that no more in memory.
+ */
 const TRIM_BYTES = 8 << 20;
+const TRIM_MESSAGES = 256;
 /** Frames are taken a few at a time, so that a task can turn to the input that is behind. */
 const TAKE_BYTES_MAX = 256 << 10;
 /**
@@ -92,7 +96,7 @@ export class ChannelInput implements TaskInput {
   #writers = new Map<string, Writer>();
   #reader: LogReader | null = null;
   #position = 0;
-  #bytesSinceTrim = 0;
+  #readSinceTrim = { bytes: 0, messages: 0 };
   #trimming = false;
   #publishedMs = Number.POSITIVE_INFINITY;
 
@@ -173,7 +177,8 @@ export class ChannelInput implements TaskInput {
       records += this.#read(message);
       this.#position = message.seq;
     }
-    this.#bytesSinceTrim += bytes;
+    this.#readSinceTrim.bytes += bytes;
+    this.#readSinceTrim.messages += messages.length;
     return { records, bytes, publishedMs: this.#publishedMs };
   }
 
@@ -221,8 +226,9 @@ export class ChannelInput implements TaskInput {
     const position = places[this.name] ?? 0;
     // Reading is ahead of commits: what lies between is needed, and so is a channel's last message.
     for (const writer of this.#writers.values()) writer.committedSeq = Math.min(writer.seq, position);
-    if (this.#bytesSinceTrim < TRIM_BYTES || this.#trimming) return;
-    this.#bytesSinceTrim = 0;
+    const { bytes, messages } = this.#readSinceTrim;
+    if ((bytes < TRIM_BYTES && messages < TRIM_MESSAGES) || this.#trimming) return;
+    this.#readSinceTrim = { bytes: 0, messages: 0 };
     this.#trimming = true;
     this.#trim().then(
       () => {

@@ -7,7 +7,7 @@
  *
  * The journal is held in memory while this runs. It is bounded: checkpoints cut it.
  */
-import { MillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Journal, StoredCommit } from '../commit/journal.ts';
 import type { Outbox } from '../commit/outbox.ts';
 import type { Store, Stores } from '../port/store.ts';
@@ -27,6 +27,9 @@ export interface Restored {
   readonly unsent: readonly { commit: number; outbox: Outbox; watermarkMs: number }[];
 }
 
+/** A cut that makes gaps for longer than this is none. */
+const READINGS_MAX = 3;
+
 export interface RestoreOptions {
   readonly journal: Journal;
   /** Empty, with all tables open. */
@@ -42,8 +45,7 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   try {
     // After the claim: every snapshot that a landed commit names can be seen, so the journal is not cut beyond ours.
     const snapshot = await checkpoints.latest();
-    const commits: StoredCommit[] = [];
-    for await (const commit of journal.read()) commits.push(commit);
+    const commits = await readAll(journal);
     const { store, pointer } = await openStore({ stores, location, journal, commits, snapshot });
     try {
       return await rebuild(options, { snapshot, commits, store, pointer });
@@ -55,6 +57,19 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
     // What does not fit together may be the work of an owner after us, and then it is no alarm.
     await journal.confirm();
     throw error;
+  }
+}
+
+/** A former owner's cut may land while we read, piece by piece: then the journal only seems to have a gap. */
+async function readAll(journal: Journal): Promise<StoredCommit[]> {
+  for (let readings = 1; ; readings++) {
+    const commits: StoredCommit[] = [];
+    try {
+      for await (const commit of journal.read()) commits.push(commit);
+      return commits;
+    } catch (error) {
+      if (!isMillraceError(error, 'JOURNAL_CORRUPT') || readings === READINGS_MAX) throw error;
+    }
   }
 }
 

@@ -409,7 +409,7 @@ export class Task {
     this.#journaled = { watermarkMs, relayedThrough, positions: JSON.stringify(content.positions), atMs };
     this.#send(number, outbox, watermarkMs, publishedMs);
     for (const input of this.#inputs) input.committed(content.positions);
-    if (snapshot !== null) await this.#checkpoints.cut(snapshot, this.journal);
+    if (snapshot !== null) this.#checkpoints.cut(snapshot, this.journal);
     return { epoch: this.journal.epoch, commit: number, seq: landed.lastSeq, crc: landed.crc };
   }
 

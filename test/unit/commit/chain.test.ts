@@ -23,7 +23,7 @@ const lostAck: Twist = async (_, really) => {
 const notLanded: Twist = async () => unsure;
 
 /** A world of one chain on a broker without faults, whose tries are twisted one by one as the script says. */
-async function makeWorld(script: Twist[] = []) {
+async function makeWorld(script: Twist[] = [], options: { mayExpire?: boolean } = {}) {
   const clock = new SimClock();
   const broker = new MemoryBroker({ clock });
   const log = broker.client('writer');
@@ -40,7 +40,8 @@ async function makeWorld(script: Twist[] = []) {
     last: { value: log.last.bind(log), writable: true },
   });
   const retries: unknown[] = [];
-  const chain = new Chain({ log: twisted, clock, stream, subject, onRetry: retry => retries.push(retry) });
+  const onRetry = (retry: unknown) => void retries.push(retry);
+  const chain = new Chain({ log: twisted, clock, stream, subject, onRetry, ...options });
   const kept = (): (string | undefined)[] => {
     const messages: (string | undefined)[] = [];
     const { firstSeq, lastSeq } = broker.stream(stream)!;
@@ -188,6 +189,20 @@ describe('the chain', () => {
     await assert.rejects(chain.append(bytes('three')), error => isMillraceError(error, 'INVARIANT'));
     assert.equal(await chain.open(), null);
     assert.equal((await chain.append(bytes('three'))).kind, 'landed');
+  });
+
+  test('goes on at its beginning when its last message has expired, however often a stale one was read before', async () => {
+    const { chain, log, twisted, clock, kept } = await makeWorld([], { mayExpire: true });
+    await chain.open();
+    for (const data of ['one', 'two', 'three']) await chain.append(bytes(data));
+    const stale = await log.get({ stream, seq: 1 });
+    await log.trim({ stream, subject, before: 9 });
+    let readings = 0;
+    const really = twisted.last;
+    twisted.last = async about => (++readings < 5 ? stale : await really(about));
+    assert.deepEqual(await clock.runThrough(chain.append(bytes('four'))), { kind: 'landed', seq: 4 });
+    assert.equal(readings, 5);
+    assert.deepEqual(kept(), ['four']);
   });
 
   test('keeps its place when a try is refused for good, and loses it when an earlier one is in doubt', async () => {

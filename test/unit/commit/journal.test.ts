@@ -9,7 +9,7 @@ import { EMPTY_OUTBOX } from '../../../lib/commit/outbox.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import type { Log } from '../../../lib/port/log.ts';
-import { withCall } from './rig.ts';
+import { withCall, withCalls } from './rig.ts';
 
 const stream = 'J';
 const subject = 'j.0';
@@ -257,5 +257,43 @@ describe('the journal', () => {
     const { firstSeq } = await next.append(commitOf(next));
     await next.cut(firstSeq - 1);
     assert.deepEqual(numbers(await all(await claimed())), [10]);
+  });
+
+  test('is cut in steps, between which others have their turn, of few messages or few bytes (D)', async () => {
+    const { claimed, clock, log } = await makeWorld();
+    const trims: { messages: number; bytes: number; atMs: number }[] = [];
+    let landed: { seq: number; bytes: number }[] = [];
+    const watched = withCalls(log, {
+      async append(message) {
+        const outcome = await log.append(message);
+        if (outcome.kind === 'landed') landed.push({ seq: outcome.seq, bytes: message.data.length });
+        return outcome;
+      },
+      async trim(options) {
+        const gone = landed.filter(({ seq }) => seq < options.before);
+        landed = landed.slice(gone.length);
+        const dropped = gone.reduce((sum, { bytes }) => sum + bytes, 0);
+        trims.push({ messages: gone.length, bytes: dropped, atMs: clock.monotonic() });
+        await log.trim(options);
+      },
+    });
+    const owner = await claimed({ log: watched });
+    for (let i = 0; i < 300; i++) await owner.append(commitOf(owner));
+    for (let i = 0; i < 4; i++) await owner.append(commitOf(owner, { delta: large(700_000) }));
+    const { firstSeq } = await owner.append(commitOf(owner));
+    await clock.runThrough(owner.cut(firstSeq));
+    const [messages, bytes] = [Math.max(...trims.map(one => one.messages)), Math.max(...trims.map(one => one.bytes))];
+    assert.ok(messages <= 130 && bytes < 1_800_000, `${messages} messages, ${bytes} bytes in one step`);
+    assert.deepEqual(
+      trims.map(({ atMs }, i) => i === 0 || atMs > trims[i - 1]!.atMs),
+      trims.map(() => true),
+    );
+    // The steps of what was read back go on where a former owner's were.
+    const next = await claimed({ log: watched });
+    assert.deepEqual(numbers(await all(next)), [305]);
+    for (let i = 0; i < 140; i++) await next.append(commitOf(next));
+    trims.length = 0;
+    await clock.runThrough(next.cut((await next.append(commitOf(next))).firstSeq));
+    assert.equal(trims.length, 2);
   });
 });

@@ -83,16 +83,17 @@ export function withCall<K extends 'append' | 'appendBatch' | 'appendAll' | 'las
   call: (really: Log[K]) => Log[K],
 ): Log {
   const really = (log[name] as (...args: never[]) => unknown).bind(log) as Log[K];
-  const bound = (key: 'append' | 'appendBatch' | 'appendAll' | 'last') => ({
-    value: key === name ? call(really) : (log[key] as (...args: never[]) => unknown).bind(log),
+  return withCalls(log, { [name]: call(really) });
+}
+
+/** The log with some of its calls replaced. */
+export function withCalls(log: Log, calls: Partial<Log>): Log {
+  return new Proxy(log, {
+    get(target, name) {
+      const value: unknown = Reflect.get(calls, name) ?? Reflect.get(target, name);
+      return typeof value === 'function' && !(name in calls) ? value.bind(target) : value;
+    },
   });
-  return Object.create(log, {
-    messageBytesMax: { value: log.messageBytesMax },
-    append: bound('append'),
-    appendBatch: bound('appendBatch'),
-    appendAll: bound('appendAll'),
-    last: bound('last'),
-  }) as Log;
 }
 
 export const bytesOf = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { encodePointer, type Pointer } from '../../../lib/partition/checkpoint.ts';
+import type { LogReader, ReadOptions } from '../../../lib/port/log.ts';
 import { metaKey } from '../../../lib/state/layout.ts';
+import { withCalls } from '../commit/rig.ts';
 import { location, makeWorld } from './rig.ts';
 
 const KEYS = ['a', 'b', 'a', 'c', 'a', 'b'];
@@ -118,6 +120,30 @@ describe('a task is restored', () => {
     const { restored, content } = await live();
     assert.equal(restored.from, 'snapshot');
     assert.deepEqual(content, WHOLE);
+  });
+
+  test('from a journal that a former owner goes on cutting while it is read', async () => {
+    const { live, log, stores, pointer } = await past({ announced: false });
+    stores.loseEverything();
+    let readings = 0;
+    const read = (options: ReadOptions): LogReader => {
+      const reader = log.read(options);
+      if (++readings > 1) return reader;
+      const take = reader.take.bind(reader);
+      // One message, then the cut, then the rest.
+      reader.take = limits => {
+        const taken = take({ ...limits, messagesMax: 1 });
+        if (taken.length === 0) return taken;
+        reader.take = take;
+        void log.trim({ stream: 'J', subject: 'j.0', before: pointer.seq + 1 });
+        return taken;
+      };
+      return reader;
+    };
+    const { restored, content } = await live({ log: withCalls(log, { read }) });
+    assert.equal(readings, 2);
+    assert.deepEqual(content, WHOLE);
+    assert.deepEqual([restored.from, restored.replayed], ['snapshot', 3]);
   });
 
   test('not at all when the store reflects a commit that the journal has lost', async () => {

@@ -11,6 +11,7 @@ import { Checkpoints, type Pointer } from '../../../lib/partition/checkpoint.ts'
 import { type Restored, restore } from '../../../lib/partition/restore.ts';
 import type { Turns } from '../../../lib/partition/turns.ts';
 import type { Blobs } from '../../../lib/port/blob.ts';
+import type { Log } from '../../../lib/port/log.ts';
 import type { Stores } from '../../../lib/port/store.ts';
 import { TaskState } from '../../../lib/state/state.ts';
 import type { ValueTable } from '../../../lib/state/tables.ts';
@@ -37,9 +38,10 @@ export async function makeWorld() {
   const stores = new MemoryStores({ clock });
   let lives = 0;
   /** One life of the task: it claims, and restores what there is. */
-  const live = async (around: { blobs?: Blobs; stores?: Stores; turns?: Turns } = {}): Promise<Life> => {
+  const live = async (around: { log?: Log; blobs?: Blobs; stores?: Stores; turns?: Turns } = {}): Promise<Life> => {
     const random = new Random(100 + ++lives);
-    const journal = new Journal({ log, clock, random, stream: 'J', subject: 'j.0', life: 0 });
+    const about = { stream: 'J', subject: 'j.0', life: 0 };
+    const journal = new Journal({ log: around.log ?? log, clock, random, ...about });
     const errors: unknown[] = [];
     const onFailed = (error: unknown) => void errors.push(error);
     const checkpoints = new Checkpoints({
@@ -115,7 +117,7 @@ export class Life {
       tails: checkpoints.noteTails({ [key]: number }),
       snapshot: snapshot?.manifest.commitSeq ?? 0,
     });
-    if (snapshot !== null) await checkpoints.cut(snapshot, journal);
+    if (snapshot !== null) checkpoints.cut(snapshot, journal);
     const pointer = { epoch: journal.epoch, commit: number, seq: lastSeq, crc };
     const store = this.restored.store;
     if (taken !== null) checkpoints.finish(taken, pointer, { state, store });
