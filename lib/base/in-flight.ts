@@ -5,7 +5,8 @@
  * every few steps, and V8 leaves in each old table its last entries and a link to the next (iterators need it). One table
  * that lives long enough to be moved to the old generation is a root for all that come after: each in turn is kept, with
  * the entries in it and all that hangs on these, until the next full collection. What should die young is copied
- * twice and dies old.
+ * twice and dies old. A map or set that is emptied for every batch is the same, since `clear` makes a new table, too: what
+ * is filled for a batch is best made for it.
  */
 import { invariant } from './errors.ts';
 

@@ -52,7 +52,7 @@ export class TraceCollector {
   take(): { readonly traces: readonly string[]; readonly sinceMs: number } | null {
     if (this.#traces.size === 0) return null;
     const traces = [...this.#traces];
-    this.#traces.clear();
+    this.#traces = new Set();
     return { traces, sinceMs: this.#sinceMs };
   }
 }

@@ -156,8 +156,9 @@ export class SessionAggregate implements Operator {
   advance(watermarkMs: number): void {
     this.#setWatermark(watermarkMs);
     this.#timers.fire(watermarkMs, this.#look);
+    if (this.#changed.size === 0) return;
     for (const [session, key] of this.#changed) if (session.a !== null) this.#send(key, session, session.a, false);
-    this.#changed.clear();
+    this.#changed = new Map();
   }
 
   /** A key's timer has fired: closes and forgets what is due, and arms the next. */

@@ -165,7 +165,7 @@ export class WindowAggregate implements Operator {
         else for (const key of keys) known.add(key);
       }
     }
-    this.#changed.clear();
+    this.#changed = new Map();
     for (const window of [...windows.keys()].sort((a, b) => a - b)) {
       for (const key of windows.get(window)!) {
         if (this.#panes === null) this.#send(window, key, this.#rows.get(window, key)!, false);
