@@ -80,6 +80,8 @@ export class Journal {
   #lastCrc = 0;
   #claimSeq = 0;
   #beginsAfter: number | null = null;
+  #beginsAt = 0;
+  #stopped = false;
   /** Sequences that a cut goes to one after the other, and what has come since the last of them. */
   #steps: number[] = [];
   #sinceStep = { messages: 0, bytes: 0 };
@@ -102,6 +104,11 @@ export class Journal {
   /** The commit before the journal's first, if `read` has seen the journal's beginning; null: it was cut. */
   get beginsAfter(): number | null {
     return this.#beginsAfter;
+  }
+
+  /** Sequence of the first message that the last `read` has seen; 0: it has seen none. */
+  get beginsAt(): number {
+    return this.#beginsAt;
   }
 
   /** The last commit that has landed. */
@@ -130,18 +137,20 @@ export class Journal {
 
   /**
    * All commits that the journal still holds, oldest first, up to our claim. A former owner's cut that lands meanwhile
-   * makes a gap, and throws JOURNAL_CORRUPT as any other; read again, there is none.
+   * makes a gap, and throws JOURNAL_CORRUPT as any other; read again, the journal begins later and has none.
    */
   async *read(): AsyncGenerator<StoredCommit> {
     const { log, stream } = this.#options;
     const reader = log.read({ stream, subjects: [this.subject], from: 1 });
     this.#steps = [];
+    this.#beginsAt = 0;
     try {
       let before: { head: EntryHead; crc: number } | null = null;
       let parts: StoredMessage[] = [];
       let lastCommit = -1;
       for await (const message of messagesOf(reader, this.#claimSeq)) {
         const head = decodeHead(message.data);
+        if (before === null) this.#beginsAt = message.seq;
         this.#noteStep(message);
         if (before !== null && head.crcBefore !== before.crc)
           throw this.#corrupt(message, 'does not follow the one before');
@@ -246,7 +255,10 @@ export class Journal {
     this.#sinceStep = { messages: 0, bytes: 0 };
   }
 
-  /** Drops messages before `seq`, step by step. Only for commits that are snapshotted and relayed (invariant D). */
+  /**
+   * Drops messages before `seq`, step by step. Only for commits that are snapshotted and relayed (invariant D). Ends early
+   * when the journal is stopped: what it leaves, the next cut drops.
+   */
   async cut(seq: number): Promise<void> {
     const { log, clock, stream } = this.#options;
     const past = this.#steps.filter(step => step < seq);
@@ -254,11 +266,13 @@ export class Journal {
     for (const before of past) {
       await log.trim({ stream, subject: this.subject, before });
       await sleep(clock, STEP_PAUSE_MS);
+      if (this.#stopped) return;
     }
     await log.trim({ stream, subject: this.subject, before: seq });
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#chain.stop();
   }
 }

@@ -9,7 +9,8 @@
  *   4. the local store has the same changes and a pointer to the commit. Never before 3, so that what is not in the
  *      store is never missing from the next snapshot. While it has some of them it has no pointer, and counts for nothing
  *   5. a later commit names the snapshot; when it has landed we were still the owner, so
- *   6. the journal is cut to it, and blobs that no manifest names any more are deleted
+ *   6. the journal is cut to it, and blobs that no manifest names any more are deleted, while batches go on: nobody waits
+ *      for what is gone
  * A crash between any two leaves an older snapshot with a longer journal, or a newer one with a journal that begins
  * before it. Both are restored from.
  */
@@ -363,6 +364,7 @@ export class Checkpoints {
 
   async #cut(snapshot: Snapshot, journal: Journal, named: Extent): Promise<void> {
     await journal.cut(snapshot.manifest.journalSeq + 1);
+    if (this.#stopped) return;
     this.#journal.cut = named;
     const keep = new Set(snapshot.manifest.segments.map(ref => ref.name));
     const { commitSeq } = snapshot.manifest;

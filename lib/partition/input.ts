@@ -59,7 +59,7 @@ interface Writer {
 }
 
 /**
- * Bytes and messages read between two trims of a channel's past. A trim holds up whoever appends to the stream, the
+ * Read between two trims: bytes of all channels, or messages of each. A trim holds up whoever appends to the stream, the
  * longer the more it drops, and longest when the broker has that no more in memory.
  */
 const TRIM_BYTES = 8 << 20;
@@ -227,7 +227,8 @@ export class ChannelInput implements TaskInput {
     // Reading is ahead of commits: what lies between is needed, and so is a channel's last message.
     for (const writer of this.#writers.values()) writer.committedSeq = Math.min(writer.seq, position);
     const { bytes, messages } = this.#readSinceTrim;
-    if ((bytes < TRIM_BYTES && messages < TRIM_MESSAGES) || this.#trimming) return;
+    const isDue = bytes >= TRIM_BYTES || messages >= TRIM_MESSAGES * this.#writers.size;
+    if (!isDue || this.#trimming) return;
     this.#readSinceTrim = { bytes: 0, messages: 0 };
     this.#trimming = true;
     this.#trim().then(

@@ -27,9 +27,6 @@ export interface Restored {
   readonly unsent: readonly { commit: number; outbox: Outbox; watermarkMs: number }[];
 }
 
-/** A cut that makes gaps for longer than this is none. */
-const READINGS_MAX = 3;
-
 export interface RestoreOptions {
   readonly journal: Journal;
   /** Empty, with all tables open. */
@@ -60,15 +57,18 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   }
 }
 
-/** A former owner's cut may land while we read, piece by piece: then the journal only seems to have a gap. */
+/**
+ * A former owner's cut may land while we read, step by step, and then there seems to be a gap. But then the journal begins
+ * later than it did; a gap in one that begins where it did before is one.
+ */
 async function readAll(journal: Journal): Promise<StoredCommit[]> {
-  for (let readings = 1; ; readings++) {
+  for (let beganAt = -1; ; beganAt = journal.beginsAt) {
     const commits: StoredCommit[] = [];
     try {
       for await (const commit of journal.read()) commits.push(commit);
       return commits;
     } catch (error) {
-      if (!isMillraceError(error, 'JOURNAL_CORRUPT') || readings === READINGS_MAX) throw error;
+      if (!isMillraceError(error, 'JOURNAL_CORRUPT') || journal.beginsAt === beganAt) throw error;
     }
   }
 }

@@ -295,5 +295,12 @@ describe('the journal', () => {
     trims.length = 0;
     await clock.runThrough(next.cut((await next.append(commitOf(next))).firstSeq));
     assert.equal(trims.length, 2);
+    // Whoever is stopped lets the rest be: the next cut drops it.
+    for (let i = 0; i < 300; i++) await next.append(commitOf(next));
+    trims.length = 0;
+    const cut = next.cut((await next.append(commitOf(next))).firstSeq);
+    next.stop();
+    await clock.runThrough(cut);
+    assert.equal(trims.length, 1);
   });
 });
