@@ -96,7 +96,8 @@ const NOTHING: Extent = { bytes: 0, commits: 0 };
 
 /**
  * Small commits are read back one by one, so their number is bounded, too: by half of this and up to all of it, drawn anew
- * for each checkpoint. A stage's tasks make as many commits as each other, and would all be due in the same second.
+ * for each checkpoint, and for the first by anything up to it. A stage's tasks make as many commits as each other, and
+ * would all be due in the same second.
  */
 const CHECKPOINT_COMMITS = 5000;
 /** What is to be written takes memory until it is: some 40 bytes an entry with a short key and a number. */
@@ -148,7 +149,7 @@ export class Checkpoints {
     this.#random = options.random;
     this.#prefix = options.prefix;
     this.#turns = options.turns ?? null;
-    this.#commitsMax = this.#drawCommitsMax();
+    this.#commitsMax = CHECKPOINT_COMMITS * this.#random.next();
     this.#onFailed = options.onFailed;
     this.#onWritten = options.onWritten ?? (() => {});
   }

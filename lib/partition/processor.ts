@@ -159,6 +159,10 @@ export class Processor {
     this.#run.endBatch();
   }
 
+  get hasPending(): boolean {
+    return this.#pending.length > 0;
+  }
+
   /** Poisoned records whose originals are to be fetched; each must come back by `letter`. */
   takePending(): Letter[] {
     const pending = this.#pending;

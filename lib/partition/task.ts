@@ -23,10 +23,11 @@ import { journalStream, journalSubject } from '../record/names.ts';
 import { sourceOfOrigin } from '../record/origin.ts';
 import type { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
+import type { Checkpoint } from '../state/checkpoint.ts';
 import type { StateLook } from '../state/look.ts';
 import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { InputWatermarks } from '../window/watermark.ts';
-import { Checkpoints, type Pointer } from './checkpoint.ts';
+import { Checkpoints } from './checkpoint.ts';
 import { DirectInput, type TaskInput } from './input.ts';
 import { inputsOf } from './inputs.ts';
 import { fetchOriginal } from './original.ts';
@@ -56,6 +57,24 @@ export type TaskPhase =
   | 'stopped'
   | 'fenced'
   | 'failed';
+
+type Positions = Readonly<Record<string, number>>;
+
+/** What goes with a commit and is not in it. */
+interface AboutCommit {
+  /** Publish time of its oldest source message; Infinity: unknown. */
+  readonly publishedMs: number;
+  readonly records: number;
+  readonly traced: ReturnType<TraceCollector['take']>;
+  readonly checkpoint: Checkpoint | null;
+}
+
+const NOTHING_ABOUT: AboutCommit = {
+  publishedMs: Number.POSITIVE_INFINITY,
+  records: 0,
+  traced: null,
+  checkpoint: null,
+};
 
 const TICK_MS = 100;
 /** A task without traffic journals how far event time and its reading are, so often. */
@@ -88,7 +107,12 @@ export class Task {
   #inFlight: Promise<void> = Promise.resolve();
   /** Commits handed to the journal; the last may be in flight. */
   #commits = 0;
-  #journaled = { watermarkMs: Number.NEGATIVE_INFINITY, relayedThrough: 0, positions: '', atMs: 0 };
+  #journaled: { watermarkMs: number; relayedThrough: number; positions: Positions; atMs: number } = {
+    watermarkMs: Number.NEGATIVE_INFINITY,
+    relayedThrough: 0,
+    positions: {},
+    atMs: 0,
+  };
   #lastSending = 0;
   /** Publish time of the oldest source message since the last commit was made; Infinity: unknown. */
   #publishedMs = Number.POSITIVE_INFINITY;
@@ -258,8 +282,10 @@ export class Task {
       const fed = this.#relay!.backlogBytes < this.#options.limits.relayBytesMax ? this.#feed() : 0;
       const moved = this.#moveWatermark();
       if (fed > 0 || moved) {
-        await this.processor.execute(this.#watermarkMs, this.#store);
-        await this.#settleLetters();
+        // Nothing is awaited that need not be: with each `await` all other tasks come in between.
+        const reading = this.processor.execute(this.#watermarkMs, this.#store);
+        if (reading !== undefined) await reading;
+        if (this.processor.hasPending) await this.#settleLetters();
       }
       if (fed > 0 || moved || this.#isQuietCommitDue()) await this.#commitIfNeeded();
       if (this.#looks.length > 0) await this.#showState();
@@ -345,7 +371,7 @@ export class Task {
     return (
       this.#watermarkMs > this.#journaled.watermarkMs ||
       (relayed >= this.#lastSending && this.#journaled.relayedThrough < this.#lastSending) ||
-      JSON.stringify(this.#positions()) !== this.#journaled.positions
+      !isSame(this.#positions(), this.#journaled.positions)
     );
   }
 
@@ -369,11 +395,10 @@ export class Task {
     const traced = this.#traced?.take() ?? null;
     const records = this.recordsIn - this.#recordsCommitted;
     this.#recordsCommitted = this.recordsIn;
-    const append = this.#append(number, { positions, watermarkMs, delta, outbox }, publishedMs).then(async landed => {
-      if (traced !== null) this.#tell(number, traced, records);
-      if (checkpoint !== null) this.#checkpoints.finish(checkpoint, landed, { state, store: this.#store! });
-    });
-    this.#inFlight = append.catch(error => this.#fail(error));
+    const content = { positions, watermarkMs, delta, outbox };
+    this.#inFlight = this.#append(number, content, { publishedMs, checkpoint, traced, records }).catch(error =>
+      this.#fail(error),
+    );
     if (state.bytes > stateBytesMax) state.evict(stateBytesMax);
   }
 
@@ -385,9 +410,9 @@ export class Task {
 
   async #append(
     number: number,
-    content: { positions: Record<string, number>; watermarkMs: number; delta: Uint8Array | null; outbox: Outbox },
-    publishedMs?: number,
-  ): Promise<Pointer> {
+    content: { positions: Positions; watermarkMs: number; delta: Uint8Array | null; outbox: Outbox },
+    { publishedMs, records, traced, checkpoint }: AboutCommit,
+  ): Promise<void> {
     const { clock, meter } = this.#around;
     const relay = this.#relay!;
     const relayedThrough = relay.relayedThrough;
@@ -406,11 +431,15 @@ export class Task {
     meter.committed(this, atMs - sinceMs);
     this.#ends.tell(this.processor);
     const { watermarkMs, outbox } = content;
-    this.#journaled = { watermarkMs, relayedThrough, positions: JSON.stringify(content.positions), atMs };
+    this.#journaled = { watermarkMs, relayedThrough, positions: content.positions, atMs };
     this.#send(number, outbox, watermarkMs, publishedMs);
     for (const input of this.#inputs) input.committed(content.positions);
     if (snapshot !== null) this.#checkpoints.cut(snapshot, this.journal);
-    return { epoch: this.journal.epoch, commit: number, seq: landed.lastSeq, crc: landed.crc };
+    if (traced !== null) this.#tell(number, traced, records);
+    if (checkpoint !== null) {
+      const pointer = { epoch: this.journal.epoch, commit: number, seq: landed.lastSeq, crc: landed.crc };
+      this.#checkpoints.finish(checkpoint, pointer, { state: this.processor.state, store: this.#store! });
+    }
   }
 
   #tick(): void {
@@ -455,7 +484,8 @@ export class Task {
     while (relay.relayedThrough < this.#commits) await this.#woken();
     const { delta, outbox } = this.processor.take(this.#commits + 1, this.#watermarkMs);
     this.#commits++;
-    await this.#append(this.#commits, { positions: this.#positions(), watermarkMs: this.#watermarkMs, delta, outbox });
+    const content = { positions: this.#positions(), watermarkMs: this.#watermarkMs, delta, outbox };
+    await this.#append(this.#commits, content, NOTHING_ABOUT);
     while (relay.relayedThrough < this.#commits) await this.#woken();
     await this.#checkpoints.settle();
     await this.journal.release();
@@ -508,4 +538,9 @@ export class Task {
     this.journal.stop();
     this.#fail(new Error(`task ${this.name} was stopped before it was done`));
   }
+}
+
+function isSame(left: Positions, right: Positions): boolean {
+  const names = Object.keys(left);
+  return names.length === Object.keys(right).length && names.every(name => left[name] === right[name]);
 }

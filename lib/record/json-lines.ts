@@ -31,13 +31,10 @@ const LOOP_MAX = 48;
 const ESCAPED = /[^\x20\x21\x23-\x5b\x5d-\x7e]/;
 
 const FIRST_BYTES = 1 << 14;
-/**
- * Scratch that is not in use, for whoever writes next: batches of a worker's tasks overlap. More of it than this is given
- * back. A batch that brought its own would make more garbage beside the heap than all else in it.
- */
-const IDLE_BYTES_MAX = 1 << 20;
-const idle: Buffer[] = [];
-let idleBytes = 0;
+/** Scratch beyond this is given back after the batch that needed it. */
+const SCRATCH_KEPT_BYTES = 1 << 20;
+/** The scratch of whoever has taken last: batches are written one after the other. */
+let idle: Buffer | null = null;
 
 const NOTHING = Buffer.alloc(0);
 const NEWLINE = 0x0a;
@@ -96,10 +93,7 @@ export class JsonLines {
     const bytes = Buffer.allocUnsafe(this.#at);
     this.#bytes.copy(bytes, 0, 0, this.#at);
     const lengths = this.#lengths;
-    if (this.#bytes.length > 0 && idleBytes + this.#bytes.length <= IDLE_BYTES_MAX) {
-      idle.push(this.#bytes);
-      idleBytes += this.#bytes.length;
-    }
+    if (this.#bytes.length <= SCRATCH_KEPT_BYTES) idle = this.#bytes;
     this.#bytes = NOTHING;
     this.#at = 0;
     this.#lengths = [];
@@ -275,11 +269,9 @@ export class JsonLines {
 
   #grow(bytes: number): void {
     const needed = this.#at + bytes;
-    const kept = this.#bytes.length === 0 ? idle.at(-1) : undefined;
-    if (kept !== undefined && kept.length >= needed) {
-      idle.pop();
-      idleBytes -= kept.length;
-      this.#bytes = kept;
+    if (this.#bytes.length === 0 && idle !== null && idle.length >= needed) {
+      this.#bytes = idle;
+      idle = null;
       return;
     }
     const larger = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, this.#bytes.length * 2, needed));

@@ -19,12 +19,16 @@ const INSTEAD: Readonly<Record<string, { readonly run: string; readonly why: str
     run: 'npm run demo -- --flights 300 --crash --help',
     why: 'the tests of the demo run it',
   },
-  'npm run bench -- --shape framed --live-seconds 30 --out framed.json': {
+  'npm run bench -- --shape framed --out framed.json': {
     run: 'npm run bench -- --query q0 --shape framed --events 20000 --live-seconds 0 --out framed.json',
     why: 'it takes minutes',
   },
-  'npm run bench -- --shape single --events 1000000 --live-seconds 30 --out single.json': {
+  'npm run bench -- --shape single --events 1000000 --out single.json': {
     run: 'npm run bench -- --query q0 --shape single --events 20000 --live-seconds 0 --out single.json',
+    why: 'it takes minutes',
+  },
+  'npm run bench -- --shape safe --events 1000000 --out safe.json': {
+    run: 'npm run bench -- --query q0 --shape safe --events 20000 --live-seconds 0 --out safe.json',
     why: 'it takes minutes',
   },
   'npm run bench -- --query q5,q11 --shape framed --events 200000': {
