@@ -95,9 +95,8 @@ interface Extent {
 const NOTHING: Extent = { bytes: 0, commits: 0 };
 
 /**
- * Small commits are read back one by one, so their number is bounded, too: by half of this and up to all of it, drawn anew
- * for each checkpoint, and for the first by anything up to it. A stage's tasks make as many commits as each other, and
- * would all be due in the same second.
+ * Small commits are read back one by one, so their number is bounded, too: by a quarter of this and up to all of it, drawn
+ * anew for each checkpoint. A stage's tasks make as many commits as each other, and would all be due in the same second.
  */
 const CHECKPOINT_COMMITS = 5000;
 /** What is to be written takes memory until it is: some 40 bytes an entry with a short key and a number. */
@@ -149,13 +148,13 @@ export class Checkpoints {
     this.#random = options.random;
     this.#prefix = options.prefix;
     this.#turns = options.turns ?? null;
-    this.#commitsMax = CHECKPOINT_COMMITS * this.#random.next();
+    this.#commitsMax = this.#drawCommitsMax();
     this.#onFailed = options.onFailed;
     this.#onWritten = options.onWritten ?? (() => {});
   }
 
   #drawCommitsMax(): number {
-    return (CHECKPOINT_COMMITS * (1 + this.#random.next())) / 2;
+    return (CHECKPOINT_COMMITS * (1 + 3 * this.#random.next())) / 4;
   }
 
   /** Journal that no cut has dropped yet, about. */
