@@ -20,10 +20,9 @@ import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Journal } from '../commit/journal.ts';
 import type { Blobs } from '../port/blob.ts';
-import type { Store, StoreWrite } from '../port/store.ts';
+import type { Store } from '../port/store.ts';
 import { pack, unpack } from '../record/rows.ts';
-import { batchesOf, type Checkpoint } from '../state/checkpoint.ts';
-import { metaKey } from '../state/layout.ts';
+import type { Checkpoint } from '../state/checkpoint.ts';
 import type { Step } from '../state/segment.ts';
 import {
   decodeManifest,
@@ -34,6 +33,7 @@ import {
   type SegmentRef,
 } from '../state/snapshot.ts';
 import type { TaskState } from '../state/state.ts';
+import { type Pointer, writeStore } from './pointer.ts';
 import type { TaskLimits } from './surroundings.ts';
 import type { Turns } from './turns.ts';
 
@@ -46,44 +46,6 @@ export interface Snapshot {
   readonly crc: number;
   /** Last sequences of the task's destinations, as of that commit. */
   readonly tails: Readonly<Record<string, number>>;
-}
-
-/** Which commit the local store reflects. */
-export interface Pointer {
-  readonly epoch: number;
-  readonly commit: number;
-  readonly seq: number;
-  readonly crc: number;
-}
-
-const POINTER_KEY = metaKey('commit');
-
-export function encodePointer(pointer: Pointer): Uint8Array {
-  return pack([pointer.epoch, pointer.commit, pointer.seq, pointer.crc]);
-}
-
-export async function readPointer(store: Store): Promise<Pointer | null> {
-  const [bytes] = await store.getMany([POINTER_KEY]);
-  if (bytes === undefined) return null;
-  const [epoch, commit, seq, crc] = unpack(bytes) as [number, number, number, number];
-  return { epoch, commit, seq, crc };
-}
-
-/**
- * A small checkpoint and its pointer are one write. A large one is several, each of which the store holds in memory: the
- * first takes the old pointer away, the last brings the new one.
- */
-async function writeStore(store: Store, checkpoint: Checkpoint, commit: Pointer): Promise<void> {
-  let held: StoreWrite[] = [];
-  let pointed = true;
-  for (const batch of batchesOf(checkpoint.writes())) {
-    if (held.length > 0) {
-      await store.write(pointed ? [{ type: 'del', key: POINTER_KEY }, ...held] : held);
-      pointed = false;
-    }
-    held = batch;
-  }
-  await store.write([...held, { type: 'put', key: POINTER_KEY, value: encodePointer(commit) }]);
 }
 
 /** A stretch of journal. */

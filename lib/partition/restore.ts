@@ -12,7 +12,8 @@ import type { Journal, StoredCommit } from '../commit/journal.ts';
 import type { Outbox } from '../commit/outbox.ts';
 import type { Store, Stores } from '../port/store.ts';
 import type { TaskState } from '../state/state.ts';
-import { type Checkpoints, type Pointer, readPointer, type Snapshot } from './checkpoint.ts';
+import type { Checkpoints, Snapshot } from './checkpoint.ts';
+import { type Pointer, readPointer } from './pointer.ts';
 
 export interface Restored {
   readonly store: Store;

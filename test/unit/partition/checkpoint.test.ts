@@ -154,7 +154,7 @@ describe('a checkpoint', () => {
     await life.commit('a', { checkpoint: true });
     await world.rest();
     const pointer = async () => {
-      const { readPointer } = await import('../../../lib/partition/checkpoint.ts');
+      const { readPointer } = await import('../../../lib/partition/pointer.ts');
       return readPointer(life.restored.store);
     };
     assert.equal(await pointer(), null);

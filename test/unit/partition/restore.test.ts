@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
-import { encodePointer, type Pointer } from '../../../lib/partition/checkpoint.ts';
+import { encodePointer, type Pointer } from '../../../lib/partition/pointer.ts';
 import type { LogReader, ReadOptions } from '../../../lib/port/log.ts';
 import { metaKey } from '../../../lib/state/layout.ts';
 import { withCalls } from '../commit/rig.ts';
