@@ -11,6 +11,7 @@
  * The loop sleeps until `#wake`, and on waking looks at everything again: a wake-up cannot be lost, whichever of the
  * gates (input, room in the relay, the clock, stop) it came from.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { Journal } from '../commit/journal.ts';
 import { bytesOf, isEmpty, type Outbox } from '../commit/outbox.ts';
@@ -371,7 +372,7 @@ export class Task {
     return (
       this.#watermarkMs > this.#journaled.watermarkMs ||
       (relayed >= this.#lastSending && this.#journaled.relayedThrough < this.#lastSending) ||
-      !isSame(this.#positions(), this.#journaled.positions)
+      !isDeepStrictEqual(this.#positions(), this.#journaled.positions)
     );
   }
 
@@ -538,9 +539,4 @@ export class Task {
     this.journal.stop();
     this.#fail(new Error(`task ${this.name} was stopped before it was done`));
   }
-}
-
-function isSame(left: Positions, right: Positions): boolean {
-  const names = Object.keys(left);
-  return names.length === Object.keys(right).length && names.every(name => left[name] === right[name]);
 }
