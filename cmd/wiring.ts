@@ -73,7 +73,7 @@ export async function openGround(options: {
     const engine: Engine = {
       ...compiler,
       plan: bundle => hand.loading(bundle, () => compiler.plan(bundle)),
-      start: async (plan, { observer, revision }) => {
+      start: async (plan, { observer, life, revision }) => {
         const { pipeline } = plan;
         hand.checkStart(pipeline, revision);
         const grip: GripOn = (operator, cursor) => hand.at({ pipeline, revision, operator }, cursor);
@@ -81,7 +81,8 @@ export async function openGround(options: {
         return startPipeline({
           plan,
           around: { ...around, observer, meter, tracing: options.tracing, grip },
-          life: revision,
+          life,
+          revision,
         });
       },
       clear: pipelineClearer({ log, blobs, stores }),

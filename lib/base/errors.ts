@@ -24,6 +24,10 @@ export const ERRORS = {
   MESSAGE_TOO_LARGE: { fate: 'poison', means: 'one message is larger than the broker takes' },
   // ownership and durability
   FENCED: { fate: 'fence', means: 'a newer owner has this task' },
+  REVISION_OUTDATED: {
+    fate: 'fence',
+    means: 'a newer revision of the pipeline has run, and this worker has not heard of it',
+  },
   CHAIN_BROKEN: { fate: 'stop', means: 'a chain is shorter than we remember, or holds what nobody of us wrote' },
   JOURNAL_CORRUPT: { fate: 'stop', means: 'a commit cannot be read or its checksum is wrong' },
   STORE_CORRUPT: { fate: 'retry', means: 'the local store cannot be trusted; it is discarded and rebuilt' },

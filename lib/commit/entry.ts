@@ -4,7 +4,7 @@
  * A commit is one entry. An entry larger than a message is laid into several *parts*; it has happened when its last
  * part is in. Each message starts with a fixed head:
  *
- *   version u8 · kind u8 · part u16 · parts u16 · epoch u32 · commit f64 · crc of the message before u32 · body …
+ *   version u8 · kind u8 · part u16 · parts u16 · epoch u32 · revision u32 · commit f64 · crc of the message before u32 · body …
  *
  * The crc makes the journal one unbroken thread: a message that was lost or changed below us is noticed by the next.
  */
@@ -13,8 +13,8 @@ import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { pack, unpack } from '../record/rows.ts';
 import { fromParts, type Outbox, toParts } from './outbox.ts';
 
-const VERSION = 2;
-export const HEAD_BYTES = 22;
+const VERSION = 3;
+export const HEAD_BYTES = 26;
 
 /** `claim`: an owner's first word, the bump. `commit`: a batch. `release`: an owner's last word. */
 export type EntryKind = 'claim' | 'commit' | 'release';
@@ -25,6 +25,8 @@ export interface EntryHead {
   readonly part: number;
   readonly parts: number;
   readonly epoch: number;
+  /** The pipeline's revision that its owner runs. */
+  readonly revision: number;
   /** Number of the commit; of a claim or release: of the last commit before it. */
   readonly commit: number;
   readonly crcBefore: number;
@@ -101,8 +103,9 @@ export function encodeMessage(head: EntryHead, body: Uint8Array): Uint8Array {
   bytes.writeUInt16BE(head.part, 2);
   bytes.writeUInt16BE(head.parts, 4);
   bytes.writeUInt32BE(head.epoch, 6);
-  bytes.writeDoubleBE(head.commit, 10);
-  bytes.writeUInt32BE(head.crcBefore, 18);
+  bytes.writeUInt32BE(head.revision, 10);
+  bytes.writeDoubleBE(head.commit, 14);
+  bytes.writeUInt32BE(head.crcBefore, 22);
   bytes.set(body, HEAD_BYTES);
   return bytes;
 }
@@ -123,8 +126,9 @@ export function decodeHead(message: Uint8Array): EntryHead {
     part: bytes.readUInt16BE(2),
     parts: bytes.readUInt16BE(4),
     epoch: bytes.readUInt32BE(6),
-    commit: bytes.readDoubleBE(10),
-    crcBefore: bytes.readUInt32BE(18),
+    revision: bytes.readUInt32BE(10),
+    commit: bytes.readDoubleBE(14),
+    crcBefore: bytes.readUInt32BE(22),
   };
 }
 

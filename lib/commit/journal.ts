@@ -9,7 +9,9 @@
  *   5. cut      drop commits that a durable snapshot holds and that are relayed            (invariant D)
  *
  * Invariant A (one owner): a commit of epoch e can land only while no claim of a later epoch has. The chain refuses an
- *   append whose predecessor is not the last message, and a claim becomes the last message.
+ *   append whose predecessor is not the last message, and a claim becomes the last message. And no owner of an older
+ *   revision takes over from one of a newer: every message says its owner's revision, a claim follows the very message
+ *   that it has judged, and so revisions never fall along a journal.
  * Invariant B (nothing missing): entries are read back without gaps. Each message has the crc of the one before it, and
  *   commit numbers grow by one; anything else stops the task with JOURNAL_CORRUPT.
  * Invariant C (all or none): an entry counts only when its last part is in. Parts of an owner that died between them
@@ -36,8 +38,6 @@ import {
 
 const HEADROOM_BYTES = 2048;
 const PARTS_MAX = 65_535;
-/** Commits are numbered within a life; a hundred a second take a year to use these up, and f64 has room for 2²¹ lives. */
-const COMMITS_PER_LIFE = 2 ** 32;
 /**
  * A cut holds up whoever appends to the stream, some microseconds for each message it drops and milliseconds for what the
  * broker must read from its disk for it. So no step of it drops more than this, of small messages or of large ones.
@@ -64,11 +64,8 @@ export interface JournalOptions {
   readonly random: Random;
   readonly stream: string;
   readonly subject: string;
-  /**
-   * Which life of the pipeline a journal that is still empty begins; default 0. Output subjects outlive a pipeline that is
-   * deleted with its journal, and their last message names a commit: a new life must begin beyond it.
-   */
-  readonly life?: number;
+  /** The pipeline's revision that runs here. */
+  readonly revision: number;
 }
 
 export class Journal {
@@ -79,7 +76,6 @@ export class Journal {
   #commit = 0;
   #lastCrc = 0;
   #claimSeq = 0;
-  #beginsAfter: number | null = null;
   #beginsAt = 0;
   #stopped = false;
   /** Sequences that a cut goes to one after the other, and what has come since the last of them. */
@@ -96,33 +92,24 @@ export class Journal {
     return this.#epoch;
   }
 
-  /** How many commits this life of the pipeline has made. */
-  get commits(): number {
-    return this.#commit % COMMITS_PER_LIFE;
-  }
-
-  /** The commit before the journal's first, if `read` has seen the journal's beginning; null: it was cut. */
-  get beginsAfter(): number | null {
-    return this.#beginsAfter;
-  }
-
   /** Sequence of the first message that the last `read` has seen; 0: it has seen none. */
   get beginsAt(): number {
     return this.#beginsAt;
   }
 
-  /** The last commit that has landed. */
+  /** The last commit that has landed; 0: none has. */
   get commit(): number {
     return this.#commit;
   }
 
-  /** Takes the task over: returns when our claim is the journal's last message. */
+  /** Takes the task over: returns when our claim is the journal's last message. Throws REVISION_OUTDATED. */
   async claim(): Promise<void> {
     let tail = await this.#chain.open();
     for (;;) {
       const head = tail === null ? null : decodeHead(tail.data);
+      if (head !== null && head.revision > this.#options.revision) throw this.#outdated(head);
       this.#epoch = (head?.epoch ?? 0) + 1;
-      this.#commit = head === null ? (this.#options.life ?? 0) * COMMITS_PER_LIFE : lastWholeCommit(head);
+      this.#commit = head === null ? 0 : lastWholeCommit(head);
       this.#lastCrc = tail === null ? 0 : checksum(tail.data);
       // The nonce tells our claim from that of another worker that claims the same epoch at the same moment.
       const nonce = Buffer.from(`${this.#options.random.next()} ${this.#options.random.next()}`);
@@ -154,7 +141,6 @@ export class Journal {
         this.#noteStep(message);
         if (before !== null && head.crcBefore !== before.crc)
           throw this.#corrupt(message, 'does not follow the one before');
-        if (before === null && head.kind === 'claim' && head.epoch === 1) this.#beginsAfter = head.commit;
         before = { head, crc: checksum(message.data) };
         if (head.kind !== 'commit' || head.part === 0) parts = [];
         if (head.kind !== 'commit') continue;
@@ -225,7 +211,8 @@ export class Journal {
     body: Uint8Array,
     { part, parts }: { part: number; parts: number } = { part: 0, parts: 1 },
   ): Promise<'landed' | { tail: StoredMessage }> {
-    const head = { kind, part, parts, epoch: this.#epoch, commit, crcBefore: this.#lastCrc };
+    const { revision } = this.#options;
+    const head = { kind, part, parts, epoch: this.#epoch, revision, commit, crcBefore: this.#lastCrc };
     const message = encodeMessage(head, body);
     const outcome = await this.#chain.append(message);
     if (outcome.kind === 'moved') {
@@ -235,6 +222,13 @@ export class Journal {
     this.#lastCrc = checksum(message);
     this.#noteStep({ seq: this.#chain.seq, data: message });
     return 'landed';
+  }
+
+  #outdated({ revision }: EntryHead): MillraceError {
+    return new MillraceError(
+      'REVISION_OUTDATED',
+      `journal ${this.subject} is of revision ${revision}, and this worker still runs ${this.#options.revision}: it waits until it hears of the newer one`,
+    );
   }
 
   #fenced(tail: StoredMessage): MillraceError {

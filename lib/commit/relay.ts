@@ -14,6 +14,7 @@ import {
   broadcastSubject,
   channelSubject,
   channelsStream,
+  type Deployment,
   letterMarkerSubject,
   lettersStream,
   markerSubject,
@@ -40,7 +41,7 @@ export interface RelayRoute {
 }
 
 export interface RelayOptions {
-  readonly pipeline: string;
+  readonly deployment: Deployment;
   readonly stage: string;
   readonly partition: number;
   readonly routes: readonly RelayRoute[];
@@ -99,11 +100,11 @@ export class Relay {
   constructor(options: RelayOptions) {
     this.#options = options;
     this.#relayedThrough = options.relayedThrough;
-    const { pipeline, log, clock, random } = options;
+    const { deployment, log, clock, random } = options;
     const writer = taskWriter(options);
     this.#tellers = options.routes.map(route => {
-      const stream = channelsStream(pipeline, route.stage);
-      const subject = broadcastSubject(pipeline, { ...route, writer });
+      const stream = channelsStream(deployment, route.stage);
+      const subject = broadcastSubject(deployment, { ...route, writer });
       const chain = new Chain({ log, clock, random, stream, subject });
       return { route, chain, opened: false, toldMs: Number.NEGATIVE_INFINITY };
     });
@@ -177,7 +178,8 @@ export class Relay {
 
   /** Tells of results that are in, if any of them is traced. */
   #trace(name: string, { commit, rows }: RowsItem): void {
-    const { tracing, pipeline, stage, partition, sinks, clock } = this.#options;
+    const { tracing, deployment, stage, partition, sinks, clock } = this.#options;
+    const { pipeline } = deployment;
     if (tracing === undefined || rows.traces === undefined) return;
     tracing.sent({
       pipeline,
@@ -216,12 +218,12 @@ export class Relay {
   #channel(key: string, exit: number, partition: number): Outlet<FrameItem> {
     const existing = this.#outlets.get(key);
     if (existing !== undefined) return existing as Outlet<FrameItem>;
-    const { pipeline, log, clock, random, routes, tails, inheritedTo, onFailed } = this.#options;
+    const { deployment, log, clock, random, routes, tails, inheritedTo, onFailed } = this.#options;
     const route = routes.find(candidate => candidate.exit === exit);
     invariant(route !== undefined, `exit ${exit} leads to a stage`);
-    const subject = channelSubject(pipeline, { ...route, partition, writer: taskWriter(this.#options) });
+    const subject = channelSubject(deployment, { ...route, partition, writer: taskWriter(this.#options) });
     const outlet = new ChainOutlet<FrameItem>({
-      chain: new Chain({ log, clock, random, stream: channelsStream(pipeline, route.stage), subject }),
+      chain: new Chain({ log, clock, random, stream: channelsStream(deployment, route.stage), subject }),
       form: frameForm,
       rememberedSeq: tails[key] ?? 0,
       inheritedTo,
@@ -241,7 +243,7 @@ export class Relay {
   }
 
   #openSink(name: string): Outlet<RowsItem> {
-    const { pipeline, stage, partition, log, clock, random, sender, sinks, tails, shared, onFailed } = this.#options;
+    const { deployment, stage, partition, log, clock, random, sender, sinks, tails, shared, onFailed } = this.#options;
     const onSent = (item: RowsItem, seq: number) => {
       const records = item.rows.lengths.length;
       this.rowsSent += records;
@@ -251,9 +253,9 @@ export class Relay {
     };
     const past = { rememberedSeq: tails[name] ?? 0, inheritedTo: this.#options.inheritedTo };
     if (name === LETTERS) {
-      const marker = letterMarkerSubject(pipeline, taskWriter(this.#options));
+      const marker = letterMarkerSubject(deployment, taskWriter(this.#options));
       const sink = { format: 'json', frame: 'none' } as const;
-      return shared(lettersStream(pipeline)).seat({ sink, sender, marker, ...past, onSent, onFailed });
+      return shared(lettersStream(deployment.pipeline)).seat({ sink, sender, marker, ...past, onSent, onFailed });
     }
     const sink = sinks.get(name);
     invariant(sink !== undefined, `sink ${name} is in the plan`);
@@ -265,7 +267,7 @@ export class Relay {
         return new ChainOutlet<RowsItem>({ chain, form, ...past, onSent, onFailed });
       }
       case 'shared': {
-        const marker = markerSubject(pipeline, { sink: name, stage, partition });
+        const marker = markerSubject(deployment, { sink: name, stage, partition });
         return shared(sink.stream.name).seat({ sink, sender, marker, ...past, onSent, onFailed });
       }
       case 'at-least-once':

@@ -18,6 +18,8 @@ export interface RowsItem extends Outgoing {
 export interface Sender {
   /** `<pipeline>/<stage>/<partition>` */
   readonly task: string;
+  /** Of the pipeline (`names.ts`). */
+  readonly life: string;
   /** Stream names by source index, for origins. */
   readonly sourceStreams: readonly string[];
 }

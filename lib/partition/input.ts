@@ -11,7 +11,7 @@ import type { Cursor, Receiver } from '../operator/run.ts';
 import { EXPECT_HEADER } from '../port/headers.ts';
 import type { Log, LogReader, StoredMessage } from '../port/log.ts';
 import { decodeBroadcast, decodeFrame, type FrameHead, type Letter } from '../record/frame.ts';
-import { broadcastSubject, channelSubject, channelsStream } from '../record/names.ts';
+import { broadcastSubject, channelSubject, channelsStream, type Deployment, writerOf } from '../record/names.ts';
 import { Source, type SourceOptions } from '../source/source.ts';
 
 export interface Fed {
@@ -75,7 +75,7 @@ const AHEAD_BYTES_MAX = 512 << 10;
 export interface ChannelInputOptions {
   readonly name: string;
   readonly bootstrap: boolean;
-  readonly pipeline: string;
+  readonly deployment: Deployment;
   readonly stage: string;
   readonly partition: number;
   readonly writers: readonly string[];
@@ -104,25 +104,25 @@ export class ChannelInput implements TaskInput {
     this.name = options.name;
     this.bootstrap = options.bootstrap;
     this.#options = options;
-    this.#stream = channelsStream(options.pipeline, options.stage);
+    this.#stream = channelsStream(options.deployment, options.stage);
     for (const writer of options.writers) this.#writers.set(writer, newWriter());
   }
 
   async open({ positions }: Journaled, onReady: () => void): Promise<void> {
-    const { pipeline, stage, partition, log, name } = this.#options;
+    const { deployment, stage, partition, log, name } = this.#options;
     const position = positions[name] ?? 0;
     this.#position = position;
     // A writer that has said its last word before our position would never be heard again: ask for it.
     await Promise.all(
       Array.from(this.#writers, async ([writer, state]) => {
-        const subject = broadcastSubject(pipeline, { stage, input: name, writer });
+        const subject = broadcastSubject(deployment, { stage, input: name, writer });
         const last = await log.last({ stream: this.#stream, subject });
         if (last !== null && last.seq <= position) hear(state, decodeBroadcast(last.data));
       }),
     );
     const subjects = [
-      channelSubject(pipeline, { stage, partition, input: name, writer: '*' }),
-      broadcastSubject(pipeline, { stage, input: name, writer: '*' }),
+      channelSubject(deployment, { stage, partition, input: name, writer: '*' }),
+      broadcastSubject(deployment, { stage, input: name, writer: '*' }),
     ];
     this.#reader = log.read({
       stream: this.#stream,
@@ -183,10 +183,10 @@ export class ChannelInput implements TaskInput {
   }
 
   #read(message: StoredMessage): number {
-    const tokens = message.subject.split('.');
-    const writer = this.#writers.get(tokens.at(-1)!);
+    const from = writerOf(message.subject);
+    const writer = this.#writers.get(from.writer);
     if (writer === undefined) return 0;
-    if (tokens[2] === 'w') {
+    if (from.kind === 'broadcast') {
       hear(writer, decodeBroadcast(message.data));
       return 0;
     }
@@ -241,11 +241,11 @@ export class ChannelInput implements TaskInput {
 
   /** Drops what commits reflect, and keeps each channel's last message: it says to its writer where to go on. */
   async #trim(): Promise<void> {
-    const { pipeline, stage, partition, log, name } = this.#options;
+    const { deployment, stage, partition, log, name } = this.#options;
     for (const [writer, state] of this.#writers) {
       if (state.committedSeq <= state.trimmedSeq) continue;
       state.trimmedSeq = state.committedSeq;
-      const subject = channelSubject(pipeline, { stage, partition, input: name, writer });
+      const subject = channelSubject(deployment, { stage, partition, input: name, writer });
       await log.trim({ stream: this.#stream, subject, before: state.committedSeq });
     }
   }

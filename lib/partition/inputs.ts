@@ -14,7 +14,7 @@ export function inputsOf(
   on: { failed(error: unknown): void; readonly traced: ((trace: string) => void) | undefined },
 ): TaskInput[] {
   const { plan, stage, partition, around } = place;
-  const { log, clock, meter, grip } = around;
+  const { deployment, log, clock, meter, grip } = around;
   const { cursor, entries } = processor;
   const { direct } = stage;
   if (direct !== null) {
@@ -27,7 +27,7 @@ export function inputsOf(
   const letter = processor.passLetter.bind(processor);
   return stage.inputs.map((input, i) => {
     const { name, bootstrap } = input;
-    const channels = { pipeline: plan.pipeline, stage: stage.name, partition, writers: writersOf(plan, input) };
+    const channels = { deployment, stage: stage.name, partition, writers: writersOf(plan, input) };
     return new ChannelInput({
       name,
       bootstrap,

@@ -30,10 +30,13 @@ const RECLAIM_MS = 3000;
 
 export interface PipelineOptions {
   readonly plan: Plan;
-  readonly around: Omit<Surroundings, 'shared' | 'meter'> & Partial<Pick<Surroundings, 'meter'>>;
+  readonly around: Omit<Surroundings, 'deployment' | 'revision' | 'shared' | 'meter'> &
+    Partial<Pick<Surroundings, 'meter'>>;
   readonly limits?: Partial<TaskLimits>;
-  /** See `JournalOptions.life`: never goes back, also when the pipeline is deleted and deployed anew. */
-  readonly life?: number;
+  /** See `Deployment`. Default `0`, for who starts it without a registry. */
+  readonly life?: string;
+  /** Of the pipeline: grows with every change of what is desired. Default 1. */
+  readonly revision?: number;
   /** Which tasks run here; all by default. */
   readonly hosts?: (task: { stage: string; partition: number }) => boolean;
 }
@@ -69,11 +72,12 @@ export class Pipeline {
     this.failed = new Promise(resolve => {
       this.#resolveFailed = resolve;
     });
+    const { plan, life = '0', revision = 1 } = options;
     const { clock, random, observer, blobs } = options.around;
-    this.#stalls = new Stalls({ clock, observer, pipeline: options.plan.pipeline });
+    this.#stalls = new Stalls({ clock, observer, pipeline: plan.pipeline });
     const log = this.#stalls.log(options.around.log);
     this.state = new PipelineStateReader({
-      plan: options.plan,
+      plan,
       clock,
       tasks: () => this.#slots.map(slot => slot.part).filter(part => part instanceof Task),
     });
@@ -81,6 +85,8 @@ export class Pipeline {
     this.#around = {
       meter: noMeter,
       ...options.around,
+      deployment: { pipeline: plan.pipeline, life },
+      revision,
       log,
       blobs: this.#stalls.blobs(blobs),
       checkpointTurns: new Turns(CHECKPOINTS_AT_ONCE),
@@ -104,7 +110,7 @@ export class Pipeline {
   /** False: not now, for a reason that may pass. */
   async #ensureStreams(): Promise<boolean> {
     try {
-      await ensureStreams(this.#options.plan, this.#around.log);
+      await ensureStreams(this.#options.plan, this.#around);
       return true;
     } catch (error) {
       if (!isMillraceError(error) || error.fate !== 'retry') throw error;
@@ -123,7 +129,7 @@ export class Pipeline {
 
   #begin(): void {
     if (this.#phase !== 'starting') return;
-    const { plan, hosts, life = 0 } = this.#options;
+    const { plan, hosts } = this.#options;
     const around = this.#around;
     this.#reason = null;
     const places = plan.stages.flatMap(stage =>
@@ -132,7 +138,7 @@ export class Pipeline {
     const hosted = places.filter(({ stage, partition }) => hosts?.({ stage: stage.name, partition }) ?? true);
     const limits = { ...defaultLimits(hosted.length), ...this.#options.limits };
     for (const { stage, partition } of hosted) {
-      this.#open(onEnded => new Task({ plan, stage, partition, around, limits, life, onEnded }));
+      this.#open(onEnded => new Task({ plan, stage, partition, around, limits, onEnded }));
     }
     for (const reader of plan.readers) this.#open(onEnded => new Reader({ plan, reader, around, onEnded }));
     this.#phase = 'running';
@@ -154,7 +160,9 @@ export class Pipeline {
     this.#remember(slot.part);
     if (this.#phase !== 'running') return;
     const fate = isMillraceError(error) ? error.fate : 'fatal';
-    if (fate !== 'retry' && fate !== 'fence') return this.#fail(error);
+    // A task that is fenced has another owner; of an outdated revision nothing must run here, its readers least of all.
+    const isOutdated = isMillraceError(error, 'REVISION_OUTDATED');
+    if ((fate !== 'retry' && fate !== 'fence') || isOutdated) return this.#fail(error);
     slot.lastError = messageOf(error);
     this.#around.meter.restarted(slot.part instanceof Reader ? 'reader' : 'task');
     const { clock, random } = this.#around;
@@ -209,7 +217,7 @@ export class Pipeline {
         partition: task.partition,
         state: task.phase,
         epoch: task.journal.epoch,
-        commits: task.journal.commits,
+        commits: task.journal.commit,
         recordsIn: task.recordsIn,
         recordsOut: task.relayedRows,
         watermarkMs: finiteOrNull(task.watermarkMs),

@@ -46,7 +46,7 @@ export class Reader {
 
   constructor(options: ReaderOptions) {
     const { plan, reader, around } = options;
-    const { log, clock, random, meter, grip } = around;
+    const { deployment, log, clock, random, meter, grip } = around;
     this.#ends = new EndsTeller(meter);
     this.name = reader.name;
     this.#options = options;
@@ -57,7 +57,7 @@ export class Reader {
       return { stage: exit.stage, input: exit.input, partitions };
     });
     this.#router = new Router({
-      pipeline: plan.pipeline,
+      deployment,
       writer: readerWriter(reader.name),
       routes,
       log,

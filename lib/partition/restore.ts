@@ -82,7 +82,7 @@ async function rebuild(
   const { journal, state, checkpoints, stateBytesMax } = options;
   const { snapshot, commits, store, pointer } = found;
   let from: Restored['from'] = 'nothing';
-  let base = journal.beginsAfter ?? 0;
+  let base = 0;
   if (pointer !== null) {
     from = 'store';
     base = pointer.commit;

@@ -2,10 +2,12 @@
  * The streams that a pipeline needs, made if they are missing and never changed if they are there.
  */
 import { MillraceError } from '../base/errors.ts';
-import type { Log, StreamInfo, StreamSettings } from '../port/log.ts';
+import type { StreamInfo, StreamSettings } from '../port/log.ts';
 import {
+  begunBlob,
   channelsStream,
   channelsSubjects,
+  type Deployment,
   journalStream,
   journalSubject,
   journalSubjects,
@@ -14,12 +16,13 @@ import {
   markerSubjects,
 } from '../record/names.ts';
 import { type Plan, sourcesOf } from '../topology/plan.ts';
+import type { Surroundings } from './surroundings.ts';
 
 /** A stage's channels hold what its tasks have not committed yet; when they are full, writers wait. */
 const CHANNELS_BYTES_MAX = 512 << 20;
 
 /** Settings of every stream that the plan would make, sources' captures first. */
-export function streamsOf(plan: Plan): StreamSettings[] {
+function streamsOf(plan: Plan, deployment: Deployment): StreamSettings[] {
   const captures = sourcesOf(plan).flatMap(({ capture, stream, subject, name }) =>
     capture === null
       ? []
@@ -54,12 +57,12 @@ export function streamsOf(plan: Plan): StreamSettings[] {
       allowDirect: false,
       description: `Results of Millrace pipeline ${plan.pipeline}`,
     })),
-    { name: journalStream(plan.pipeline), subjects: [journalSubjects(plan.pipeline)], ...own },
+    { name: journalStream(deployment), subjects: [journalSubjects(deployment)], ...own },
     ...plan.stages
       .filter(stage => stage.direct === null)
       .map(stage => ({
-        name: channelsStream(plan.pipeline, stage.name),
-        subjects: channelsSubjects(plan.pipeline, stage.name),
+        name: channelsStream(deployment, stage.name),
+        subjects: channelsSubjects(deployment, stage.name),
         ...own,
         maxBytes: CHANNELS_BYTES_MAX,
       })),
@@ -67,9 +70,13 @@ export function streamsOf(plan: Plan): StreamSettings[] {
   ];
 }
 
-export async function ensureStreams(plan: Plan, log: Log): Promise<void> {
-  await checkOwn(plan, log);
-  for (const settings of streamsOf(plan)) await log.ensureStream(settings);
+type Around = Pick<Surroundings, 'log' | 'blobs' | 'deployment'>;
+
+export async function ensureStreams(plan: Plan, around: Around): Promise<void> {
+  const { log, blobs, deployment } = around;
+  const hasBegun = await checkOwn(plan, around);
+  for (const settings of streamsOf(plan, deployment)) await log.ensureStream(settings);
+  if (!hasBegun) await blobs.put(begunBlob(deployment), new Uint8Array());
   for (const source of sourcesOf(plan)) {
     if ((await log.info(source.stream)) !== null) continue;
     throw new MillraceError(
@@ -80,29 +87,30 @@ export async function ensureStreams(plan: Plan, log: Log): Promise<void> {
 }
 
 /**
- * A pipeline that has lived here before must find what it has left: with an empty journal in place of its own it would
- * begin anew, and send everything a second time. The letters' stream is made after the journal's and deleted before it,
- * so it shows that there was a journal; a stage's journal shows that there were channels. What shows it is looked at first:
- * another worker may be making these very streams.
+ * A life that has begun must find what it has left: with an empty journal in place of its own it would begin anew, and
+ * send everything a second time. A blob, which goes with the life's snapshots, says that it has begun; a stage's journal
+ * shows that there were channels. What shows it is looked at first: another worker may be making these very streams.
+ * Returns whether that blob is there.
  */
-async function checkOwn(plan: Plan, log: Log): Promise<void> {
+async function checkOwn(plan: Plan, { log, blobs, deployment }: Around): Promise<boolean> {
   const { pipeline } = plan;
-  const letters = await log.info(lettersStream(pipeline));
-  const journal = await log.info(journalStream(pipeline));
+  const hasBegun = (await blobs.get(begunBlob(deployment))) !== null;
+  const journal = await log.info(journalStream(deployment));
   if (journal === null) {
-    if (letters !== null) throw lost(pipeline, journalStream(pipeline), 'is gone');
-    return;
+    if (hasBegun) throw lost(pipeline, journalStream(deployment), 'is gone');
+    return false;
   }
   if (isEmptied(journal)) throw lost(pipeline, journal.name, 'was purged');
   for (const stage of plan.stages) {
     if (stage.direct !== null) continue;
-    const name = channelsStream(pipeline, stage.name);
-    const subject = journalSubject(pipeline, { stage: stage.name, partition: 0 });
+    const name = channelsStream(deployment, stage.name);
+    const subject = journalSubject(deployment, { stage: stage.name, partition: 0 });
     const isNew = (await log.last({ stream: journal.name, subject })) === null;
     const channels = await log.info(name);
     if (channels !== null && !isEmptied(channels)) continue;
     if (!isNew) throw lost(pipeline, name, channels === null ? 'is gone' : 'was purged');
   }
+  return hasBegun;
 }
 
 /** Cuts leave the last message of every chain. */

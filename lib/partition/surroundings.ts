@@ -11,6 +11,7 @@ import type { GripOn } from '../operator/hand.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
+import type { Deployment } from '../record/names.ts';
 import type { Turns } from './turns.ts';
 
 /** Every bound of a task, by name. */
@@ -49,8 +50,11 @@ export function defaultLimits(tasks: number): TaskLimits {
   };
 }
 
-/** What tasks and readers of a worker share. */
+/** What tasks and readers of a pipeline share in a worker. */
 export interface Surroundings {
+  readonly deployment: Deployment;
+  /** Of the pipeline: grows with every change of what is desired. */
+  readonly revision: number;
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;

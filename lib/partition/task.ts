@@ -20,7 +20,7 @@ import { errorFields } from '../observe/events.ts';
 import { EndsTeller } from '../observe/meter.ts';
 import { TraceCollector } from '../observe/tracing.ts';
 import type { Store } from '../port/store.ts';
-import { journalStream, journalSubject } from '../record/names.ts';
+import { journalStream, journalSubject, stateLocation } from '../record/names.ts';
 import { sourceOfOrigin } from '../record/origin.ts';
 import type { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
@@ -42,8 +42,6 @@ export interface TaskOptions {
   readonly partition: number;
   readonly around: Surroundings;
   readonly limits: TaskLimits;
-  /** See `JournalOptions.life`. */
-  readonly life: number;
   /** The task has ended by itself; the error's fate says what next. */
   onEnded(error: unknown): void;
 }
@@ -130,8 +128,8 @@ export class Task {
   #ended: Promise<void> | null = null;
 
   constructor(options: TaskOptions) {
-    const { plan, stage, partition, around, life } = options;
-    const { log, clock, random, meter, observer } = around;
+    const { plan, stage, partition, around } = options;
+    const { deployment, revision, log, clock, random, meter, observer } = around;
     this.#ends = new EndsTeller(meter);
     this.#traced = around.tracing === undefined ? null : new TraceCollector(() => clock.now());
     this.stage = stage.name;
@@ -140,8 +138,8 @@ export class Task {
     this.#around = around;
     this.#sources = sourcesOf(plan);
     const place = { stage: stage.name, partition };
-    const subject = journalSubject(plan.pipeline, place);
-    this.journal = new Journal({ log, clock, random, stream: journalStream(plan.pipeline), subject, life });
+    const subject = journalSubject(deployment, place);
+    this.journal = new Journal({ log, clock, random, stream: journalStream(deployment), subject, revision });
     this.processor = new Processor({
       plan,
       stage,
@@ -165,7 +163,7 @@ export class Task {
       blobs: around.blobs,
       clock,
       random,
-      prefix: `${plan.pipeline}/${stage.name}/${partition}`,
+      prefix: stateLocation(deployment, place),
       turns: around.checkpointTurns,
       onFailed: error => this.#fail(error),
       onWritten: ({ bytes, tookMs }) => {
@@ -217,7 +215,7 @@ export class Task {
   /** Claim, restore, and send what a former owner has left: then there is nothing of the past to think of. */
   async #take(): Promise<void> {
     const { plan, stage, partition, around, limits } = this.#options;
-    const { log, clock, random, stores, observer, meter } = around;
+    const { deployment, log, clock, random, stores, observer, meter } = around;
     const sinceMs = clock.monotonic();
     await this.journal.claim();
     this.phase = 'restoring';
@@ -225,7 +223,7 @@ export class Task {
       journal: this.journal,
       state: this.processor.state,
       stores,
-      location: this.name,
+      location: stateLocation(deployment, this),
       checkpoints: this.#checkpoints,
       stateBytesMax: limits.stateBytesMax,
     });
@@ -236,12 +234,12 @@ export class Task {
     this.processor.resume(restored.watermarkMs);
     this.phase = 'relaying';
     this.#relay = new Relay({
-      pipeline: plan.pipeline,
+      deployment,
       stage: stage.name,
       partition,
       routes: this.#routes,
       sinks: new Map(plan.sinks.map(sink => [sink.name, sink])),
-      sender: { task: this.name, sourceStreams: this.#sources.map(source => source.stream) },
+      sender: { task: this.name, life: deployment.life, sourceStreams: this.#sources.map(source => source.stream) },
       log,
       clock,
       random,
@@ -265,7 +263,7 @@ export class Task {
       stage: stage.name,
       partition,
       epoch: this.journal.epoch,
-      commits: this.journal.commits,
+      commits: this.journal.commit,
       commitsReplayed: restored.replayed,
       entries: this.processor.state.entries,
       from: restored.from,
@@ -496,7 +494,7 @@ export class Task {
 
   async #end(error: unknown): Promise<void> {
     const stopped = this.phase === 'stopped';
-    this.phase = isMillraceError(error, 'FENCED') ? 'fenced' : 'failed';
+    this.phase = isMillraceError(error) && error.fate === 'fence' ? 'fenced' : 'failed';
     const { plan, stage, partition, around, onEnded } = this.#options;
     const passes = isMillraceError(error) && (error.fate === 'retry' || error.fate === 'fence');
     around.observer.emit({

@@ -2,19 +2,33 @@
  * Names: the one page that says what Millrace calls its streams and subjects, and what a name may look like. Everything
  * that a pipeline keeps in the broker can be found, and cleaned up, by these patterns alone.
  *
- *   stream                    subjects                                              who writes
- *   MR_<pipeline>_journal     _mr.<pipeline>.j.<stage>.<partition>                  the task: its journal
- *   MR_<pipeline>_x_<stage>   _mr.<pipeline>.x.<stage>.<partition>.<input>.<writer> one writer to one task
- *                             _mr.<pipeline>.w.<stage>.<input>.<writer>             one writer to all tasks of a stage
- *   a sink's stream           the user's own, and for a shared sink its markers:
- *                             _mr.<pipeline>.m.<sink>.<stage>.<partition>           the task: what of it is in
- *   MR_<pipeline>_letters     millrace.<pipeline>.dead.<operator>                   dead letters
- *                             millrace.<pipeline>.late.<operator>                   late records
- *                             _mr.<pipeline>.l.<writer>                             the markers of both
+ *   stream                           subjects, each after `_mr.<pipeline>.`          who writes
+ *   MR_<pipeline>_<life>_journal     j.<life>.<stage>.<partition>                    the task: its journal
+ *   MR_<pipeline>_<life>_x_<stage>   x.<life>.<stage>.<partition>.<input>.<writer>   one writer to one task
+ *                                    w.<life>.<stage>.<input>.<writer>               one writer to all tasks of a stage
+ *   a sink's stream                  the user's own, and for a shared sink its markers:
+ *                                    m.<sink>.<life>.<stage>.<partition>             the task: what of it is in
+ *   MR_<pipeline>_letters            millrace.<pipeline>.dead.<operator>             dead letters
+ *                                    millrace.<pipeline>.late.<operator>             late records
+ *                                    l.<life>.<writer>                               the markers of both
  *
  * Streams of one account may not overlap in their subjects, hence a sink's markers carry the sink's name and letters
  * have a letter of their own. Names are unique within their kind, so every subject has one meaning.
+ *
+ * Every name of a chain has the pipeline's *life* in it, and so has every stream that a purge deletes: a worker that was
+ * frozen in the middle of a purge, or of a commit, cannot reach what the pipeline keeps when it is deployed again. The
+ * stream of letters outlives all lives, since its subjects are the users' to know: a purge empties it, up to a sequence.
  */
+
+/** A pipeline in one of its lives. */
+export interface Deployment {
+  readonly pipeline: string;
+  /**
+   * Made when the pipeline is first deployed, and anew when it is deployed again after a purge; its revisions share it. A
+   * subject token that no two lives ever share.
+   */
+  readonly life: string;
+}
 
 /** Pipelines: short, since the name is part of every subject. */
 export const PIPELINE_NAME = /^[a-z0-9-]{1,40}$/;
@@ -34,50 +48,67 @@ export function taskWriter(task: { stage: string; partition: number }): string {
   return `t-${task.stage}-${task.partition}`;
 }
 
-export function journalStream(pipeline: string): string {
-  return `MR_${pipeline}_journal`;
+export function journalStream({ pipeline, life }: Deployment): string {
+  return `MR_${pipeline}_${life}_journal`;
 }
 
-export function journalSubjects(pipeline: string): string {
-  return `_mr.${pipeline}.j.>`;
+export function journalSubjects({ pipeline, life }: Deployment): string {
+  return `_mr.${pipeline}.j.${life}.>`;
 }
 
-export function journalSubject(pipeline: string, task: { stage: string; partition: number }): string {
-  return `_mr.${pipeline}.j.${task.stage}.${task.partition}`;
+export function journalSubject({ pipeline, life }: Deployment, task: { stage: string; partition: number }): string {
+  return `_mr.${pipeline}.j.${life}.${task.stage}.${task.partition}`;
 }
 
 /**
  * A stream for each stage that is sent to: it is bounded, and when it is full its writers wait. Were it shared between
  * stages, a stage could wait for room that only its own waiting would make.
  */
-export function channelsStream(pipeline: string, stage: string): string {
-  return `MR_${pipeline}_x_${stage}`;
+export function channelsStream({ pipeline, life }: Deployment, stage: string): string {
+  return `MR_${pipeline}_${life}_x_${stage}`;
 }
 
 /** All channels into the stage, then all broadcasts. */
-export function channelsSubjects(pipeline: string, stage: string): readonly string[] {
-  return [`_mr.${pipeline}.x.${stage}.>`, `_mr.${pipeline}.w.${stage}.>`];
+export function channelsSubjects({ pipeline, life }: Deployment, stage: string): readonly string[] {
+  return [`_mr.${pipeline}.x.${life}.${stage}.>`, `_mr.${pipeline}.w.${life}.${stage}.>`];
 }
 
 export function channelSubject(
-  pipeline: string,
+  { pipeline, life }: Deployment,
   channel: { stage: string; partition: number; input: string; writer: string },
 ): string {
-  return `_mr.${pipeline}.x.${channel.stage}.${channel.partition}.${channel.input}.${channel.writer}`;
+  return `_mr.${pipeline}.x.${life}.${channel.stage}.${channel.partition}.${channel.input}.${channel.writer}`;
 }
 
 /** Watermarks and positions of one writer, for all tasks of the stage at once. */
-export function broadcastSubject(pipeline: string, to: { stage: string; input: string; writer: string }): string {
-  return `_mr.${pipeline}.w.${to.stage}.${to.input}.${to.writer}`;
+export function broadcastSubject(
+  { pipeline, life }: Deployment,
+  to: { stage: string; input: string; writer: string },
+): string {
+  return `_mr.${pipeline}.w.${life}.${to.stage}.${to.input}.${to.writer}`;
 }
 
-/** What the stream of a shared sink must list besides the sink's own subjects. */
+/** Who wrote a message of a stage's channels, and whether it is a frame or a broadcast. */
+export function writerOf(subject: string): { readonly writer: string; readonly kind: 'frame' | 'broadcast' } {
+  const tokens = subject.split('.');
+  return { writer: tokens.at(-1)!, kind: tokens[2] === 'w' ? 'broadcast' : 'frame' };
+}
+
+/** What the stream of a shared sink must list besides the sink's own subjects, whatever the pipeline's life. */
 export function markerSubjects(pipeline: string, sink: string): string {
   return `_mr.${pipeline}.m.${sink}.>`;
 }
 
-export function markerSubject(pipeline: string, marker: { sink: string; stage: string; partition: number }): string {
-  return `_mr.${pipeline}.m.${marker.sink}.${marker.stage}.${marker.partition}`;
+export function markerSubject(
+  { pipeline, life }: Deployment,
+  marker: { sink: string; stage: string; partition: number },
+): string {
+  return `_mr.${pipeline}.m.${marker.sink}.${life}.${marker.stage}.${marker.partition}`;
+}
+
+/** The markers of one life, of all tasks. */
+export function markersOfLife({ pipeline, life }: Deployment, sink: string): string {
+  return `_mr.${pipeline}.m.${sink}.${life}.>`;
 }
 
 export function lettersStream(pipeline: string): string {
@@ -93,8 +124,18 @@ export function letterSubject(pipeline: string, letter: { kind: 'dead' | 'late';
 }
 
 /** `writer` is `readerWriter` or `taskWriter`. */
-export function letterMarkerSubject(pipeline: string, writer: string): string {
-  return `_mr.${pipeline}.l.${writer}`;
+export function letterMarkerSubject({ pipeline, life }: Deployment, writer: string): string {
+  return `_mr.${pipeline}.l.${life}.${writer}`;
+}
+
+/** The blob that says that the life has begun: all streams of it had been made. No stage's state lies there. */
+export function begunBlob(deployment: Deployment): string {
+  return `${stateLocation(deployment)}/begun`;
+}
+
+/** Where snapshots of a task lie in the blobs, and its state on disks. Without a task: those of the whole life. */
+export function stateLocation({ pipeline, life }: Deployment, task?: { stage: string; partition: number }): string {
+  return `${pipeline}/${life}${task === undefined ? '' : `/${task.stage}/${task.partition}`}`;
 }
 
 /** The stream that keeps a KV bucket, and its subjects: the bucket, then the key. */

@@ -13,7 +13,7 @@ import { Chain } from '../commit/chain.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import type { Log } from '../port/log.ts';
 import { decodeBroadcast, encodeBroadcast, type FrameHead, type Letter } from '../record/frame.ts';
-import { broadcastSubject, channelSubject, channelsStream } from '../record/names.ts';
+import { broadcastSubject, channelSubject, channelsStream, type Deployment } from '../record/names.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import { Channel, type WriterState } from './channel.ts';
 
@@ -45,7 +45,7 @@ interface Lane {
 }
 
 export interface RouterOptions {
-  readonly pipeline: string;
+  readonly deployment: Deployment;
   readonly writer: string;
   readonly routes: readonly Route[];
   readonly log: Log;
@@ -74,16 +74,16 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    const { pipeline, writer, log, clock, random, cursor, publishedMs } = options;
+    const { deployment, writer, log, clock, random, cursor, publishedMs } = options;
     const frameBytesMax = log.messageBytesMax - HEADROOM_BYTES;
     this.#lanes = options.routes.map(route => {
-      const stream = channelsStream(pipeline, route.stage);
+      const stream = channelsStream(deployment, route.stage);
       const channels = Array.from({ length: route.partitions }, (_, partition) => {
-        const subject = channelSubject(pipeline, { ...route, partition, writer });
+        const subject = channelSubject(deployment, { ...route, partition, writer });
         const chain = new Chain({ log, clock, random, stream, subject });
         return new Channel({ chain, frameBytesMax, writer, publishedMs });
       });
-      const subject = broadcastSubject(pipeline, { ...route, writer });
+      const subject = broadcastSubject(deployment, { ...route, writer });
       return { route, channels, broadcast: new Chain({ log, clock, random, stream, subject }), told: null };
     });
     this.exits = this.#lanes.map(({ route, channels }) => ({

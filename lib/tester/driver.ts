@@ -323,7 +323,7 @@ export class PipelineDriver {
           if (to.kind === 'channel') this.#stageOf(to.stage).feed({ ...frame, input: to.input });
         }
         const task = `${this.#plan.pipeline}/${stage.plan.name}/${partition}`;
-        const sender = { task, sourceStreams: this.#specs.map(spec => spec.stream) };
+        const sender = { task, life: 'test', sourceStreams: this.#specs.map(spec => spec.stream) };
         for (const rows of outbox.rows) {
           if (isLetters(rows)) {
             const { late, dead } = lettersOf(rows, sender);

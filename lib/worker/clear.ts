@@ -3,51 +3,88 @@
  *
  * With a purge goes all that only Millrace reads: journals, channels, letters, markers, snapshots, the local stores. What
  * is never touched: streams that sources read and streams with results, also those that Millrace has made.
+ *
+ * Whoever carries this out may be frozen between any two steps, and go on when the pipeline has been purged by another
+ * and deployed again. So what is deleted has the life in its name, and what has not (letters, of all lives in one stream)
+ * is deleted up to a sequence that was read before it was made sure that the life was still the last.
  */
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
-import { channelsStream, journalStream, lettersStream, markerSubjects } from '../record/names.ts';
+import {
+  channelsStream,
+  type Deployment,
+  journalStream,
+  lettersStream,
+  lettersSubjects,
+  markersOfLife,
+  stateLocation,
+} from '../record/names.ts';
 import { type Plan, sourcesOf } from '../topology/plan.ts';
 import type { ClearPipeline, Remains } from './host.ts';
 
 export function pipelineClearer(ports: { log: Log; blobs: Blobs; stores: Stores }): ClearPipeline {
-  return async (pipeline, { plan, purge, dryRun }) => {
+  return async (deployment, { plan, purge, dryRun, confirm }) => {
     const kept: string[] = [];
     const deleted: string[] = [];
     const own = purge ? deleted : kept;
     const goes = purge && !dryRun;
-    for (const stream of ownStreams(pipeline, plan)) {
+    const around = { ...ports, deployment, goes, own, confirm };
+    await clearLetters(around);
+    for (const stream of ownStreams(deployment, plan)) {
       const info = await ports.log.info(stream);
       if (info === null) continue;
       if (goes) await ports.log.deleteStream(stream);
       own.push(`stream ${stream} (${info.messages} messages)`);
     }
-    await clearSnapshots(pipeline, { ...ports, goes, own });
+    await clearSnapshots(around);
     if (plan === null) {
       kept.push(
-        `streams MR_${pipeline}_x_…, if any: the pipeline cannot be loaded any more, so its stages are unknown`,
+        `streams ${channelsStream(deployment, '…')}, if any: the pipeline cannot be loaded any more, so its stages are unknown`,
       );
     } else {
-      await clearMarkers(plan, { ...ports, goes, own });
+      await clearMarkers(plan, around);
       kept.push(...(await usersStreams(plan, ports.log)));
     }
     return { kept, deleted } satisfies Remains;
   };
 }
 
-/** Streams whose every message is Millrace's own, those that others depend on last. */
-function ownStreams(pipeline: string, plan: Plan | null): string[] {
-  const channels = (plan?.stages ?? []).map(stage => channelsStream(pipeline, stage.name));
-  return [...channels, lettersStream(pipeline), journalStream(pipeline)];
+interface Clearing {
+  readonly deployment: Deployment;
+  readonly log: Log;
+  readonly blobs: Blobs;
+  readonly stores: Stores;
+  /** It is to be done, not only told. */
+  readonly goes: boolean;
+  /** Lines of what is Millrace's own. */
+  readonly own: string[];
+  confirm(): Promise<void>;
 }
 
-async function clearSnapshots(
-  pipeline: string,
-  { blobs, stores, goes, own }: { blobs: Blobs; stores: Stores; goes: boolean; own: string[] },
-): Promise<void> {
-  const names = await blobs.list(`${pipeline}/`);
-  const locations = (await stores.list()).filter(location => location.startsWith(`${pipeline}/`));
+/** Streams whose every message is Millrace's own and of this life, those that others depend on last. */
+function ownStreams(deployment: Deployment, plan: Plan | null): string[] {
+  const channels = (plan?.stages ?? []).map(stage => channelsStream(deployment, stage.name));
+  return [...channels, journalStream(deployment)];
+}
+
+/** Letters and their markers; the empty stream stays, for lives to come. */
+async function clearLetters({ deployment, log, goes, own, confirm }: Clearing): Promise<void> {
+  const stream = lettersStream(deployment.pipeline);
+  const info = await log.info(stream);
+  if (info === null || info.messages === 0) return;
+  if (goes) {
+    await confirm();
+    const before = info.lastSeq + 1;
+    for (const subject of lettersSubjects(deployment.pipeline)) await log.trim({ stream, subject, before });
+  }
+  own.push(`letters in stream ${stream} (${info.messages} messages)`);
+}
+
+async function clearSnapshots({ deployment, blobs, stores, goes, own }: Clearing): Promise<void> {
+  const prefix = `${stateLocation(deployment)}/`;
+  const names = await blobs.list(prefix);
+  const locations = (await stores.list()).filter(location => location.startsWith(prefix));
   if (goes) {
     for (const name of names) await blobs.delete(name);
     for (const location of locations) await stores.discard(location);
@@ -57,12 +94,12 @@ async function clearSnapshots(
 }
 
 /** Markers lie in the streams of shared sinks, beside the results. */
-async function clearMarkers(plan: Plan, { log, goes, own }: { log: Log; goes: boolean; own: string[] }): Promise<void> {
+async function clearMarkers(plan: Plan, { deployment, log, goes, own }: Clearing): Promise<void> {
   for (const sink of plan.sinks) {
     if (sink.mode !== 'shared') continue;
     const info = await log.info(sink.stream.name);
     if (info === null) continue;
-    const subject = markerSubjects(plan.pipeline, sink.name);
+    const subject = markersOfLife(deployment, sink.name);
     if (goes) await log.trim({ stream: sink.stream.name, subject, before: info.lastSeq + 1 });
     own.push(`markers ${subject} in stream ${sink.stream.name}`);
   }

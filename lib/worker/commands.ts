@@ -11,7 +11,7 @@ import type { Blobs } from '../port/blob.ts';
 import type { Registry } from '../port/registry.ts';
 import type { Bundle, Engine, Planned, Remains } from './host.ts';
 import { Sights } from './sights.ts';
-import { isGone, type PipelineSpec, Specs } from './specs.ts';
+import { isGone, nextLife, type PipelineSpec, Specs } from './specs.ts';
 import type { StateReader, TaskView, WorkerView } from './views.ts';
 import { bundleBlob, type Worker } from './worker.ts';
 
@@ -150,6 +150,7 @@ export class Commands {
       await this.#blobs.put(bundleBlob(bundle.hash), bundle.code);
       const spec: PipelineSpec = {
         name,
+        ...nextLife(before),
         revision,
         bundle: bundle.hash,
         file: bundle.file,

@@ -9,6 +9,7 @@
 import type { MillraceError } from '../base/errors.ts';
 import type { Observer } from '../observe/events.ts';
 import type { PipelineStatus } from '../observe/status.ts';
+import type { Deployment } from '../record/names.ts';
 import type { Plan } from '../topology/plan.ts';
 import type { StateReader } from './views.ts';
 
@@ -29,6 +30,8 @@ export interface RunningPipeline {
 }
 
 export interface StartOptions {
+  /** See `Deployment`. */
+  readonly life: string;
   /** The pipeline's revision, for logs and journals; grows with every deploy. */
   readonly revision: number;
   /** This worker's name, a subject token. */
@@ -52,11 +55,17 @@ export interface Remains {
  * Says what a pipeline that no longer runs has left (journals, channels, snapshots, output streams), and with `purge`
  * deletes all that is Millrace's own; streams that users read are kept always. With `dryRun` it only says what it would
  * do. `plan` is null when the pipeline can no longer be loaded; then what is derived from its name alone is found. May
- * be repeated after a failure.
+ * be repeated after a failure, and carried out by a worker that was frozen in the middle of it: it touches this life alone.
  */
 export type ClearPipeline = (
-  pipeline: string,
-  options: { plan: Plan | null; purge: boolean; dryRun: boolean },
+  deployment: Deployment,
+  options: {
+    plan: Plan | null;
+    purge: boolean;
+    dryRun: boolean;
+    /** Throws CONFLICT once the pipeline is no longer to be deleted: asked before what has no life in its name goes. */
+    confirm(): Promise<void>;
+  },
 ) => Promise<Remains>;
 
 /** A pipeline as code: one ES module that brings everything but Millrace itself. */

@@ -5,12 +5,17 @@
  * An entry is never deleted. What is left after a delete is a tombstone: it keeps the revision growing for ever, and as
  * long as state was kept, what that state can be read by.
  */
+import { randomBytes } from 'node:crypto';
 import { MillraceError } from '../base/errors.ts';
 import type { Registry } from '../port/registry.ts';
 import type { Remains } from './host.ts';
 
 export interface PipelineSpec {
   readonly name: string;
+  /** See `Deployment`. */
+  readonly life: string;
+  /** Lives whose purge was carried out, the latest last: what a frozen worker writes of them afterwards is swept. */
+  readonly purged: readonly string[];
   /** From 1; grows by one with every change of what is desired. */
   readonly revision: number;
   /** SHA-256 of the bundle in the blobs, 64 hex digits. */
@@ -91,6 +96,21 @@ export class Specs {
       changed(spec);
     });
   }
+}
+
+const PURGED_MAX = 16;
+
+/** The life of what is deployed over `before`, and which lives are over. */
+export function nextLife(before: PipelineSpec | null): Pick<PipelineSpec, 'life' | 'purged'> {
+  if (before === null) return { life: newLife(), purged: [] };
+  const { life, purged } = before;
+  if (!isGone(before) || !before.purge) return { life, purged };
+  return { life: newLife(), purged: [...purged, life].slice(-PURGED_MAX) };
+}
+
+/** Ten random digits: no clock, no registry and no backup of one can make the same again. */
+function newLife(): string {
+  return randomBytes(5).toString('hex');
 }
 
 /** Deleted, and nothing is left to do. */

@@ -3,7 +3,7 @@
  *
  * - uploads that never came to their end
  * - bundles that no pipeline's spec names
- * - snapshots of pipelines that were deleted with their state, written by an owner that had not heard of it
+ * - snapshots of lives that were deleted with their state, written by an owner that had not heard of it
  *
  * all of them only when they are an hour old by the broker's own clock. What belongs to a pipeline without a spec is kept:
  * a registry that was lost must not take the state with it.
@@ -45,9 +45,10 @@ export function isWanted(specs: readonly PipelineSpec[], name: string): boolean 
   // No specs at all: the cluster is new, or its registry is lost.
   if (specs.length === 0) return true;
   if (name.startsWith(bundleBlob(''))) return specs.some(spec => name === bundleBlob(spec.bundle));
-  const pipeline = name.slice(0, name.indexOf('/'));
+  const [pipeline, life = ''] = name.split('/');
   const spec = specs.find(one => one.name === pipeline);
-  return spec === undefined || !(isGone(spec) && spec.purge);
+  if (spec === undefined) return true;
+  return spec.life === life ? !(isGone(spec) && spec.purge) : !spec.purged.includes(life);
 }
 
 /** Sweeps until it is stopped. */

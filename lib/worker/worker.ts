@@ -203,14 +203,19 @@ export class Worker {
     const { engine, observer } = this.#options;
     const spec = this.#specOf(name, revision);
     const planned = await engine.plan(await this.#bundleOf(spec));
-    return engine.start(planned.plan, { revision, worker: this.name, observer });
+    return engine.start(planned.plan, { life: spec.life, revision, worker: this.name, observer });
   }
 
   /** Carries out a delete and leaves the tombstone. */
   async #clear(name: string, revision: number): Promise<void> {
     const { engine, observer } = this.#options;
     const spec = this.#specOf(name, revision);
-    const remains = await engine.clear(name, { plan: await this.#planOf(spec), purge: spec.purge, dryRun: false });
+    const deployment = { pipeline: name, life: spec.life };
+    const plan = await this.#planOf(spec);
+    const confirm = async () => {
+      if ((await this.#specs.get(name))?.spec.revision !== revision) throw newer(name, revision);
+    };
+    const remains = await engine.clear(deployment, { plan, purge: spec.purge, dryRun: false, confirm });
     const held = await this.#specs.get(name);
     if (held === null || held.spec.revision !== revision) return;
     if (!(await this.#specs.put({ ...held.spec, remains }, held.at))) {
@@ -222,7 +227,9 @@ export class Worker {
   /** What deleting the pipeline now would keep and delete. */
   async wouldClear(spec: PipelineSpec, options: { purge: boolean }): Promise<Remains> {
     const plan = await this.#planOf(spec);
-    return this.#options.engine.clear(spec.name, { plan, purge: options.purge, dryRun: true });
+    const deployment = { pipeline: spec.name, life: spec.life };
+    const confirm = () => Promise.resolve();
+    return this.#options.engine.clear(deployment, { plan, purge: options.purge, dryRun: true, confirm });
   }
 
   /** Null: it cannot be loaded any more, and must still be possible to delete. */
@@ -239,9 +246,7 @@ export class Worker {
 
   #specOf(name: string, revision: number): PipelineSpec {
     const spec = this.#desired.get(name);
-    if (spec === undefined || spec.revision !== revision) {
-      throw new MillraceError('CONFLICT', `pipeline ${name} has a newer revision than ${revision}`);
-    }
+    if (spec === undefined || spec.revision !== revision) throw newer(name, revision);
     return spec;
   }
 
@@ -255,6 +260,10 @@ export class Worker {
     }
     return { code, hash: spec.bundle, file: spec.file };
   }
+}
+
+function newer(name: string, revision: number): MillraceError {
+  return new MillraceError('CONFLICT', `pipeline ${name} has a newer revision than ${revision}`);
 }
 
 function wantedOf(spec: PipelineSpec, active: boolean): Wanted {

@@ -45,7 +45,7 @@ const frame = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, byt
   const columns = { keys: values.map(() => 'k'), timesMs: times, origins: times, ids: null, values };
   return encodeFrame({ ...head, columns, letters: [letter, { ...letter, bytesTotal: 90 }] });
 });
-const entry = { kind: 'commit', part: 0, parts: 1, epoch: 1, commit: 2, crcBefore: 3 } as const;
+const entry = { kind: 'commit', part: 0, parts: 1, epoch: 1, revision: 4, commit: 2, crcBefore: 3 } as const;
 const commit = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, bytes]) => {
   const lists = { subjects: ['a'], subjectOf: [0], lengths: [bytes.length], origins: [64], headers: [{ a: 'b' }] };
   const block = { sink: 's', bytes, areLines: false, ...lists };

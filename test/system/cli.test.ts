@@ -340,11 +340,17 @@ describe('a worker', () => {
     worker = rig.begin(flags);
     await until('it runs once more', running);
     const dry = await run('delete', 'orders', '--purge', '--dry-run');
-    assert.match(dry.out, /^dry run, nothing was changed\nwould be deleted:\n[\s\S]*stream MR_orders_journal/);
+    assert.match(
+      dry.out,
+      /^dry run, nothing was changed\nwould be deleted:\n[\s\S]*stream MR_orders_[0-9a-f]{10}_journal/,
+    );
     const deleted = await run('delete', 'orders', '--purge', '--yes');
     assert.equal(deleted.code, 0);
-    assert.match(deleted.out, /deleted:\n[\s\S]*stream MR_orders_journal[\s\S]*kept:\n[\s\S]*with results/);
-    assert.equal(await log.info('MR_orders_journal'), null);
+    assert.match(
+      deleted.out,
+      /deleted:\n[\s\S]*stream MR_orders_[0-9a-f]{10}_journal[\s\S]*kept:\n[\s\S]*with results/,
+    );
+    assert.equal(await log.streamOf('_mr.orders.j.>'), null);
     assert.equal((await run('get', 'orders')).code, 3);
     worker.child.kill('SIGINT');
     assert.equal((await worker.ended).code, 0);

@@ -69,7 +69,9 @@ test('a cluster whose leaders are killed under load loses nothing and doubles no
     await scene.deploy(client, { text: PIPELINE });
     await running(client, 'trio');
     const manager = await connection.jetstreamManager();
-    for (const stream of ['KV_millrace', 'MRB_millrace', 'MR_trio_journal', 'MR_trio_x_by-id', 'trio_out']) {
+    const journal = (await log.streamOf('_mr.trio.j.>'))!;
+    const channels = (await log.streamOf('_mr.trio.x.*.by-id.>'))!;
+    for (const stream of ['KV_millrace', 'MRB_millrace', journal, channels, 'trio_out']) {
       assert.equal((await manager.streams.info(stream)).config.num_replicas, 3, stream);
     }
     let sent = 0;
@@ -88,7 +90,7 @@ test('a cluster whose leaders are killed under load loses nothing and doubles no
       let leader: NatsServer | undefined;
       await eventually('the journals have a leader', async () => {
         // While one is elected there is no answer, or one without a leader.
-        const info = await manager.streams.info('MR_trio_journal').catch(() => null);
+        const info = await manager.streams.info(journal).catch(() => null);
         leader = servers[Number(info?.cluster?.leader?.slice(1) ?? servers.length)];
         return leader !== undefined;
       });

@@ -72,13 +72,13 @@ describe('doctor', () => {
     const client = await connect({ servers: broker.url });
     try {
       const manager = await client.jetstreamManager();
-      await manager.streams.add({ name: 'MR_a_journal', subjects: ['_mr.a.j.>'], max_age: 3_600_000_000_000 });
+      await manager.streams.add({ name: 'MR_a_1_journal', subjects: ['_mr.a.j.1.>'], max_age: 3_600_000_000_000 });
       await manager.streams.add({ name: 'MR_a_letters', subjects: ['millrace.a.>'] });
       const { of } = await findings('--nats', broker.url, '--server', '127.0.0.1:1');
-      const journal = of('stream MR_a_journal');
+      const journal = of('stream MR_a_1_journal');
       assert.equal(journal?.verdict, 'bad');
       assert.match(journal?.text ?? '', /changed by hand: discard old, messages are dropped after 1h/);
-      assert.match(journal?.advice ?? '', /nats stream edit MR_a_journal --discard new/);
+      assert.match(journal?.advice ?? '', /nats stream edit MR_a_1_journal --discard new/);
       assert.match(of('stream MR_a_letters')?.text ?? '', /atomic batches are off/);
     } finally {
       await client.close();

@@ -152,8 +152,8 @@ describe("what is Millrace's own", () => {
   for (const [what, stream, how] of [
     ['a journal that is deleted', 'journal', 'delete'],
     ['a journal that is purged', 'journal', 'purge'],
-    ['a channel that is deleted', 'x_by-id', 'delete'],
-    ['a channel that is purged', 'x_by-id', 'purge'],
+    ['a channel that is deleted', 'channel', 'delete'],
+    ['a channel that is purged', 'channel', 'purge'],
   ] as const) {
     test(`${what} stops the pipeline, also after a restart`, async () => {
       const name = `lost-${stream === 'journal' ? 'j' : 'x'}-${how}`;
@@ -161,7 +161,8 @@ describe("what is Millrace's own", () => {
       const out = `${name}_out`;
       await done(name, out, 30);
       const manager = await scene.connection.jetstreamManager();
-      await manager.streams[how](`MR_${name}_${stream}`);
+      const kept = await scene.ownStream(name, ...(stream === 'journal' ? [] : ['by-id']));
+      await manager.streams[how](kept!);
       await fill(name, 30, 60);
       await stopped(name, /^(STREAM_MISSING|CHAIN_BROKEN|STREAM_CHANGED|JOURNAL_CORRUPT): /);
       const before = (await rowsOf(out)).length;

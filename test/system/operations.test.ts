@@ -40,7 +40,8 @@ test('a pipeline that is paused under load keeps still, through a crash and a ta
   await client.pause('story');
   const paused = await statusOf(other, 'story', info => info.status.state === 'paused');
   assert.match(paused.status.reason ?? '', /resume story/);
-  const journal = () => scene.log.info('MR_story_journal');
+  const stream = (await scene.ownStream('story'))!;
+  const journal = () => scene.log.info(stream);
   const before = (await journal())!.lastSeq;
   await load;
   await first.kill();

@@ -66,7 +66,8 @@ test('a clean stop releases every task, and the next owner goes on from the jour
   const stages = first.pipeline.status().tasks.map(({ stage, partition }) => ({ stage, partition }));
   assert.equal(stages.length, 7);
   for (const task of stages) {
-    const last = await scene.log.last({ stream: 'MR_story_journal', subject: journalSubject('story', task) });
+    const subject = journalSubject({ pipeline: 'story', life: '0' }, task);
+    const last = await scene.log.last({ stream: 'MR_story_0_journal', subject });
     assert.equal(decodeHead(last!.data).kind, 'release', `${task.stage} ${task.partition}`);
   }
   const second = await engine('b');

@@ -94,6 +94,11 @@ export class Scene {
     return (await client.deploy(await bundlePipeline(path))).name;
   }
 
+  /** The stream that keeps the journals of a pipeline, or the channels into a stage of it; null: there is none. */
+  ownStream(pipeline: string, stage?: string): Promise<string | null> {
+    return this.log.streamOf(stage === undefined ? `_mr.${pipeline}.j.>` : `_mr.${pipeline}.x.*.${stage}.>`);
+  }
+
   /** An output as it grows; `subject` may have wildcards. */
   output(stream: string, subject: string): Output {
     return new Output(this.log, stream, subject);

@@ -89,28 +89,30 @@ describe('what a README says in a table', () => {
 
   test('of streams and subjects has those that the code makes', () => {
     const rows = tableRows(textOf('lib/commit/README.md'), 'stream', 'subjects');
-    const [pipeline, stage, input, writer, sink, operator] = [
+    const [pipeline, life, stage, input, writer, sink, operator] = [
       'pipeline',
+      'life',
       'stage',
       'input',
       'writer',
       'sink',
       'operator',
-    ].map(word => `<${word}>`) as [string, string, string, string, string, string];
+    ].map(word => `<${word}>`) as [string, string, string, string, string, string, string];
+    const deployment = { pipeline, life };
     const task = { stage, partition: 7 };
     const made = [
-      journalSubject(pipeline, task),
-      channelSubject(pipeline, { ...task, input, writer }),
-      broadcastSubject(pipeline, { stage, input, writer }),
-      markerSubject(pipeline, { ...task, sink }),
+      journalSubject(deployment, task),
+      channelSubject(deployment, { ...task, input, writer }),
+      broadcastSubject(deployment, { stage, input, writer }),
+      markerSubject(deployment, { ...task, sink }),
       letterSubject(pipeline, { kind: 'dead', operator }),
       letterSubject(pipeline, { kind: 'late', operator }),
-      letterMarkerSubject(pipeline, writer),
+      letterMarkerSubject(deployment, writer),
     ].map(subject => subject.replace('7', '<partition>'));
     const told = rows.map(([, subjects]) => plain(subjects)).filter(subjects => subjects.includes('<'));
     assert.deepEqual(told.sort(), made.sort());
     const streams = rows.map(([stream]) => plain(stream)).filter(stream => stream.startsWith('MR_'));
-    const madeStreams = [journalStream(pipeline), channelsStream(pipeline, stage), lettersStream(pipeline)];
+    const madeStreams = [journalStream(deployment), channelsStream(deployment, stage), lettersStream(pipeline)];
     assert.deepEqual(streams.sort(), madeStreams.sort());
   });
 

@@ -35,9 +35,17 @@ const commit: Commit = {
   tails: { sink: 17 },
   snapshot: 0,
 };
-const head = { kind: 'commit', part: 1, parts: 2, epoch: 3, commit: commit.commit, crcBefore: 0xdeadbeef } as const;
+const head = {
+  kind: 'commit',
+  part: 1,
+  parts: 2,
+  epoch: 3,
+  revision: 4,
+  commit: commit.commit,
+  crcBefore: 0xdeadbeef,
+} as const;
 
-const HEAD_HEX = '0201000100020000000341f0000000500000deadbeef';
+const HEAD_HEX = '030100010002000000030000000441f0000000500000deadbeef';
 const BODY_HEX =
   '0101540000008c07900286701101000c87000080aa6db779428b030102038c028c018c040002058b01098c018c08898c01898c0200008b047b7d5b5d8c020202828c024184ff8c02900189900087000040000000f041900111005b226f7264657273222c227061796d656e7473222c2273696e6b222c226f75742e61222c226e616d65222c2276616c7565222c2273696e6b225d';
 
@@ -63,7 +71,7 @@ describe('a journal message', () => {
   });
 
   test('that is cut short, of another version or of an unknown kind is refused', () => {
-    for (const text of [HEAD_HEX.slice(2), `01${HEAD_HEX.slice(2)}`, `0203${HEAD_HEX.slice(4)}`]) {
+    for (const text of [HEAD_HEX.slice(2), `01${HEAD_HEX.slice(2)}`, `0303${HEAD_HEX.slice(4)}`]) {
       assert.throws(() => decodeHead(Buffer.from(text, 'hex')), { code: 'JOURNAL_CORRUPT' });
     }
   });

@@ -13,7 +13,6 @@ import { withCall, withCalls } from './rig.ts';
 
 const stream = 'J';
 const subject = 'j.0';
-const LIFE = 2 ** 32;
 
 async function makeWorld(messageBytesMax = 1 << 20) {
   const clock = new SimClock({ random: new Random(3) });
@@ -21,16 +20,16 @@ async function makeWorld(messageBytesMax = 1 << 20) {
   const log = broker.client('worker');
   await log.ensureStream({ name: stream, subjects: ['j.>'] });
   let owners = 0;
-  const journal = (options: { log?: Log; life?: number } = {}) =>
+  const journal = (options: { log?: Log; revision?: number } = {}) =>
     new Journal({
       clock,
       random: new Random(++owners),
       stream,
       subject,
       log: options.log ?? log,
-      life: options.life ?? 0,
+      revision: options.revision ?? 1,
     });
-  const claimed = async (options: { log?: Log; life?: number } = {}) => {
+  const claimed = async (options: { log?: Log; revision?: number } = {}) => {
     const made = journal(options);
     await made.claim();
     return made;
@@ -61,8 +60,9 @@ async function all(journal: Journal): Promise<StoredCommit[]> {
 }
 
 const numbers = (commits: readonly StoredCommit[]): number[] => commits.map(({ commit }) => commit);
-const is = (code: 'FENCED' | 'JOURNAL_CORRUPT' | 'CHAIN_BROKEN' | 'INVARIANT') => (error: unknown) =>
-  isMillraceError(error, code);
+const is =
+  (code: 'FENCED' | 'REVISION_OUTDATED' | 'JOURNAL_CORRUPT' | 'CHAIN_BROKEN' | 'INVARIANT') => (error: unknown) =>
+    isMillraceError(error, code);
 const large = (bytes: number) => Uint8Array.from({ length: bytes }, (_, i) => i % 251);
 
 describe('the journal', () => {
@@ -78,7 +78,7 @@ describe('the journal', () => {
       written.push(commit);
     }
     const next = await claimed();
-    assert.deepEqual([next.epoch, next.commit, next.commits], [2, 3, 3]);
+    assert.deepEqual([next.epoch, next.commit], [2, 3]);
     const read = await all(next);
     assert.deepEqual(
       read.map(({ firstSeq, lastSeq, crc, bytes, ...commit }) => ({
@@ -92,7 +92,6 @@ describe('the journal', () => {
       landed.map(({ firstSeq, lastSeq, crc }) => ({ firstSeq, lastSeq, crc })),
     );
     assert.equal(read[2]!.crc, checksum(broker.stream(stream)!.at(read[2]!.lastSeq)!.data));
-    assert.equal(next.beginsAfter, 0);
   });
 
   test('ends its reading at its own claim: what comes later is not the past', async () => {
@@ -103,16 +102,19 @@ describe('the journal', () => {
     assert.deepEqual(numbers(await all(owner)), []);
   });
 
-  test('begins each life of a pipeline beyond the numbers of the one before', async () => {
+  test('is taken over by the same and by newer revisions, and by no older one (A)', async () => {
     const { claimed } = await makeWorld();
-    const owner = await claimed({ life: 3 });
-    assert.deepEqual([owner.commit, owner.commits], [3 * LIFE, 0]);
+    const owner = await claimed({ revision: 3 });
     await owner.append(commitOf(owner));
-    // Only an empty journal is begun anew.
-    const next = await claimed({ life: 9 });
-    assert.deepEqual([next.commit, next.commits], [3 * LIFE + 1, 1]);
-    assert.deepEqual(numbers(await all(next)), [3 * LIFE + 1]);
-    assert.equal(next.beginsAfter, 3 * LIFE);
+    await assert.rejects(claimed({ revision: 2 }), is('REVISION_OUTDATED'));
+    // It has written nothing: the owner goes on.
+    await owner.append(commitOf(owner));
+    const next = await claimed({ revision: 4 });
+    await assert.rejects(owner.append(commitOf(owner)), is('FENCED'));
+    await next.append(commitOf(next));
+    await next.release();
+    await assert.rejects(claimed({ revision: 3 }), is('REVISION_OUTDATED'));
+    assert.equal((await claimed({ revision: 4 })).commit, 3);
   });
 
   test('lays a large commit into parts and reads it as one (C)', async () => {
@@ -223,7 +225,15 @@ describe('the journal', () => {
       const owner = await claimed();
       for (let i = 0; i < 2; i++) await owner.append(commitOf(owner));
       const tail = (await log.last({ stream, subject }))!;
-      const head = { kind: 'commit', part: 0, parts: 1, epoch: 1, commit: 3, crcBefore: checksum(tail.data) } as const;
+      const head = {
+        kind: 'commit',
+        part: 0,
+        parts: 1,
+        epoch: 1,
+        revision: 1,
+        commit: 3,
+        crcBefore: checksum(tail.data),
+      } as const;
       const changes = wrong === 'crc' ? { crcBefore: 5 } : wrong === 'number' ? { commit: 4 } : {};
       const bytes = encodeMessage({ ...head, ...changes }, encodeCommit(commitOf(owner)));
       if (wrong === 'version') bytes[0] = 9;
@@ -250,7 +260,6 @@ describe('the journal', () => {
     await owner.cut(lastSeq + 1);
     const next = await claimed();
     assert.deepEqual(numbers(await all(next)), [6, 7]);
-    assert.equal(next.beginsAfter, null);
     await next.append(commitOf(next));
     // A cut in the middle of an entry leaves parts that nobody needs.
     await next.append(commitOf(next, { delta: large(5_000) }));

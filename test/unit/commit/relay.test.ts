@@ -12,11 +12,11 @@ import { makeBroker, numbered, rowsOf, sender, sinkOf, withCall } from './rig.ts
 async function makeWorld() {
   const world = await makeBroker();
   const { clock, random, log, broker } = world;
-  await log.ensureStream({ name: 'MR_p_x_next', subjects: ['_mr.p.x.next.>', '_mr.p.w.next.>'] });
+  await log.ensureStream({ name: 'MR_p_l_x_next', subjects: ['_mr.p.x.l.next.>', '_mr.p.w.l.next.>'] });
   const errors: unknown[] = [];
   const relay = (by: Log = log) =>
     new Relay({
-      pipeline: 'p',
+      deployment: { pipeline: 'p', life: 'l' },
       stage: 's',
       partition: 0,
       routes: [{ exit: 0, stage: 'next', input: 'in', lagMs: 5 }],
@@ -33,7 +33,7 @@ async function makeWorld() {
       meter: noMeter,
       onFailed: error => errors.push(error),
     });
-  const last = (subject: string) => broker.stream('MR_p_x_next')!.lastOf(subject);
+  const last = (subject: string) => broker.stream('MR_p_l_x_next')!.lastOf(subject);
   const rest = () => clock.run(clock.monotonic() + 5_000);
   return { ...world, relay, last, rest, errors };
 }
@@ -46,8 +46,8 @@ function frames(commit: number, rows: readonly number[]): Outbox['frames'] {
 }
 
 const rows = (commit: number, count: number): Outbox => ({ frames: [], rows: [rowsOf(numbered(commit, count))] });
-const CHANNEL = '_mr.p.x.next.1.in.t-s-0';
-const WORD = '_mr.p.w.next.in.t-s-0';
+const CHANNEL = '_mr.p.x.l.next.1.in.t-s-0';
+const WORD = '_mr.p.w.l.next.in.t-s-0';
 
 describe('the relay', () => {
   test('says that a commit is out when all of it and all before it is', async () => {
@@ -98,7 +98,7 @@ describe('the relay', () => {
       await rest();
       if (by === log) assert.equal(out.relayedThrough, 2);
     }
-    assert.equal(broker.stream('MR_p_x_next')!.lastSeq, 3);
+    assert.equal(broker.stream('MR_p_l_x_next')!.lastSeq, 3);
     assert.deepEqual(errors, []);
   });
 

@@ -8,7 +8,7 @@ import { MemoryBroker } from '../../../lib/memory/log.ts';
 import type { Append, Log, NewMessage, StoredMessage, StreamSettings } from '../../../lib/port/log.ts';
 
 export const unsure: Append = { kind: 'unsure', cause: new Error('no answer') };
-export const sender = { task: 'p/s/0', sourceStreams: ['orders', 'payments'] };
+export const sender = { task: 'p/s/0', life: 'l', sourceStreams: ['orders', 'payments'] };
 
 export async function makeBroker(
   settings: Omit<StreamSettings, 'name' | 'subjects'> = {},

@@ -8,7 +8,8 @@ import { ChannelInput } from '../../../lib/partition/input.ts';
 import { encodeBroadcast, encodeFrame, type FrameHead } from '../../../lib/record/frame.ts';
 import { broadcastSubject, channelSubject, channelsStream, channelsSubjects } from '../../../lib/record/names.ts';
 
-const PLACE = { pipeline: 'p', stage: 's', partition: 0 };
+const DEPLOYMENT = { pipeline: 'p', life: 'l' };
+const PLACE = { deployment: DEPLOYMENT, stage: 's', partition: 0 };
 const LIMITS = { recordsMax: 10_000, bytesMax: 1 << 20 };
 
 class Rig {
@@ -20,8 +21,8 @@ class Rig {
   readonly input: ChannelInput;
 
   constructor(writers: readonly string[], options: { bootstrap?: boolean } = {}) {
-    const name = channelsStream('p', 's');
-    this.broker.create({ name, subjects: [...channelsSubjects('p', 's')] });
+    const name = channelsStream(DEPLOYMENT, 's');
+    this.broker.create({ name, subjects: [...channelsSubjects(DEPLOYMENT, 's')] });
     this.input = new ChannelInput({
       ...PLACE,
       name: 'in',
@@ -36,12 +37,12 @@ class Rig {
   }
 
   subjectOf(writer: string): string {
-    return channelSubject('p', { ...PLACE, input: 'in', writer });
+    return channelSubject(DEPLOYMENT, { ...PLACE, input: 'in', writer });
   }
 
   async frame(writer: string, value: unknown, head: Partial<FrameHead> = {}, expect?: number): Promise<number> {
     const subject = this.subjectOf(writer);
-    const last = this.broker.stream(channelsStream('p', 's'))!.lastSeqOf(subject);
+    const last = this.broker.stream(channelsStream(DEPLOYMENT, 's'))!.lastSeqOf(subject);
     const columns = { keys: ['k'], timesMs: [1], origins: [64], ids: null, values: [value] };
     const data = encodeFrame({ ...headOf(head), columns, letters: [] });
     const outcome = await this.log.append({ subject, data, expect: expect ?? last });
@@ -50,7 +51,7 @@ class Rig {
   }
 
   async broadcast(writer: string, head: Partial<FrameHead>): Promise<void> {
-    const subject = broadcastSubject('p', { stage: 's', input: 'in', writer });
+    const subject = broadcastSubject(DEPLOYMENT, { stage: 's', input: 'in', writer });
     await this.log.append({ subject, data: encodeBroadcast(headOf(head)) });
   }
 
@@ -147,7 +148,7 @@ describe('a channel input', () => {
     const second = await rig.frame('r-a', 2);
     await rig.frame('r-a', 3);
     // The broker loses the second before it is read.
-    rig.broker.stream(channelsStream('p', 's'))!.trim(subject, second + 1);
+    rig.broker.stream(channelsStream(DEPLOYMENT, 's'))!.trim(subject, second + 1);
     await assert.rejects(rig.feed(), { code: 'CHAIN_BROKEN' });
     assert.ok(second > first);
     assert.deepEqual(rig.got, [1]);
@@ -164,7 +165,7 @@ describe('a channel input', () => {
     }
     rig.input.committed({ in: seqs[9]! });
     await rig.feed();
-    const kept = seqs.filter(seq => rig.broker.stream(channelsStream('p', 's'))!.at(seq) !== null);
+    const kept = seqs.filter(seq => rig.broker.stream(channelsStream(DEPLOYMENT, 's'))!.at(seq) !== null);
     assert.deepEqual(kept, seqs.slice(9), 'what was read since that commit is needed if we restart');
     for (let i = 0; i < 20; i++) {
       seqs.push(await rig.frame('r-a', large));
@@ -172,7 +173,7 @@ describe('a channel input', () => {
     }
     rig.input.committed({ in: seqs.at(-1)! });
     await rig.feed();
-    const left = seqs.filter(seq => rig.broker.stream(channelsStream('p', 's'))!.at(seq) !== null);
+    const left = seqs.filter(seq => rig.broker.stream(channelsStream(DEPLOYMENT, 's'))!.at(seq) !== null);
     assert.deepEqual(left, [seqs.at(-1)], 'the tail says to its writer where to go on');
     assert.deepEqual(rig.failures, []);
   });

@@ -41,7 +41,7 @@ export async function makeWorld() {
   /** One life of the task: it claims, and restores what there is. */
   const live = async (around: { log?: Log; blobs?: Blobs; stores?: Stores; turns?: Turns } = {}): Promise<Life> => {
     const random = new Random(100 + ++lives);
-    const about = { stream: 'J', subject: 'j.0', life: 0 };
+    const about = { stream: 'J', subject: 'j.0', revision: 1 };
     const journal = new Journal({ log: around.log ?? log, clock, random, ...about });
     const errors: unknown[] = [];
     const onFailed = (error: unknown) => void errors.push(error);

@@ -5,39 +5,50 @@ import * as names from '../../../lib/record/names.ts';
 import { covers, overlaps } from '../../../lib/record/subject.ts';
 
 const stages = ['a', 'a-1', 'by-site'];
-const pipelines = ['p', 'p-a'];
+const lives = [
+  { pipeline: 'p', life: 'a' },
+  { pipeline: 'p', life: 'b' },
+  { pipeline: 'p-a', life: 'b' },
+];
 
-/** Every stream of some pipelines, with its subjects and some subjects written to it. */
+/** Every stream of some lives of pipelines, with its subjects and some subjects written to it. */
 function streams(): { name: string; subjects: readonly string[]; written: string[] }[] {
-  return pipelines.flatMap(pipeline => [
+  const pipelines = new Set(lives.map(({ pipeline }) => pipeline));
+  const own = lives.flatMap(deployment => [
     {
-      name: names.journalStream(pipeline),
-      subjects: [names.journalSubjects(pipeline)],
-      written: stages.map(stage => names.journalSubject(pipeline, { stage, partition: 1 })),
+      name: names.journalStream(deployment),
+      subjects: [names.journalSubjects(deployment)],
+      written: stages.map(stage => names.journalSubject(deployment, { stage, partition: 1 })),
     },
     ...stages.map(stage => ({
-      name: names.channelsStream(pipeline, stage),
-      subjects: names.channelsSubjects(pipeline, stage),
+      name: names.channelsStream(deployment, stage),
+      subjects: names.channelsSubjects(deployment, stage),
       written: stages.flatMap(input => [
-        names.channelSubject(pipeline, { stage, partition: 1, input, writer: names.readerWriter('a') }),
-        names.broadcastSubject(pipeline, { stage, input, writer: names.taskWriter({ stage: 'a', partition: 1 }) }),
+        names.channelSubject(deployment, { stage, partition: 1, input, writer: names.readerWriter('a') }),
+        names.broadcastSubject(deployment, { stage, input, writer: names.taskWriter({ stage: 'a', partition: 1 }) }),
       ]),
     })),
-    ...stages.map(sink => ({
-      name: `sink ${pipeline} ${sink}`,
-      subjects: [names.markerSubjects(pipeline, sink)],
-      written: stages.map(stage => names.markerSubject(pipeline, { sink, stage, partition: 1 })),
-    })),
-    {
-      name: names.lettersStream(pipeline),
-      subjects: names.lettersSubjects(pipeline),
-      written: [
-        names.letterSubject(pipeline, { kind: 'dead', operator: 'a' }),
-        names.letterSubject(pipeline, { kind: 'late', operator: 'a' }),
-        names.letterMarkerSubject(pipeline, names.readerWriter('a')),
-      ],
-    },
   ]);
+  const outliving = [...pipelines].flatMap(pipeline => {
+    const own = lives.filter(life => life.pipeline === pipeline);
+    return [
+      ...stages.map(sink => ({
+        name: `sink ${pipeline} ${sink}`,
+        subjects: [names.markerSubjects(pipeline, sink)],
+        written: own.flatMap(life => stages.map(stage => names.markerSubject(life, { sink, stage, partition: 1 }))),
+      })),
+      {
+        name: names.lettersStream(pipeline),
+        subjects: names.lettersSubjects(pipeline),
+        written: [
+          names.letterSubject(pipeline, { kind: 'dead', operator: 'a' }),
+          names.letterSubject(pipeline, { kind: 'late', operator: 'a' }),
+          ...own.map(life => names.letterMarkerSubject(life, names.readerWriter('a'))),
+        ],
+      },
+    ];
+  });
+  return [...own, ...outliving];
 }
 
 describe('names', () => {

@@ -12,6 +12,7 @@ import { originOf, seqOfOrigin } from '../../../lib/record/origin.ts';
 import type { WriterState } from '../../../lib/router/channel.ts';
 import { Router } from '../../../lib/router/router.ts';
 
+const DEPLOYMENT = { pipeline: 'p', life: 'l' };
 const ROUTES = [
   { stage: 'left', input: 'a', partitions: 3 },
   { stage: 'right', input: 'b', partitions: 2 },
@@ -28,13 +29,16 @@ class Rig {
 
   constructor() {
     for (const { stage } of ROUTES) {
-      this.broker.create({ name: channelsStream('p', stage), subjects: [...channelsSubjects('p', stage)] });
+      this.broker.create({
+        name: channelsStream(DEPLOYMENT, stage),
+        subjects: [...channelsSubjects(DEPLOYMENT, stage)],
+      });
     }
   }
 
   #make(): Router {
     return new Router({
-      pipeline: 'p',
+      deployment: DEPLOYMENT,
       writer: 'r-orders',
       routes: ROUTES,
       log: this.broker.client('reader'),
@@ -83,18 +87,18 @@ class Rig {
   }
 
   #messages(stage: string) {
-    const stream = this.broker.stream(channelsStream('p', stage))!;
+    const stream = this.broker.stream(channelsStream(DEPLOYMENT, stage))!;
     return Array.from({ length: stream.lastSeq }, (_, i) => stream.at(i + 1)!);
   }
 
   frames(route: number, partition: number): Frame[] {
-    const subject = channelSubject('p', { ...ROUTES[route]!, partition, writer: 'r-orders' });
+    const subject = channelSubject(DEPLOYMENT, { ...ROUTES[route]!, partition, writer: 'r-orders' });
     const of = this.#messages(ROUTES[route]!.stage).filter(message => message.subject === subject);
     return of.map(({ data }) => decodeFrame(data));
   }
 
   told(route: number): FrameHead[] {
-    const subject = broadcastSubject('p', { ...ROUTES[route]!, writer: 'r-orders' });
+    const subject = broadcastSubject(DEPLOYMENT, { ...ROUTES[route]!, writer: 'r-orders' });
     const of = this.#messages(ROUTES[route]!.stage).filter(message => message.subject === subject);
     assert.ok(of.every(({ headers }) => headers?.['Millrace-Source-Born'] === String(BORN_MS)));
     return of.map(({ data }) => decodeBroadcast(data));

@@ -119,7 +119,7 @@ export class FakeEngine implements Engine {
     return pipeline;
   };
 
-  readonly clear: Engine['clear'] = async (pipeline, { plan, purge, dryRun }) => {
+  readonly clear: Engine['clear'] = async ({ pipeline }, { plan, purge, dryRun }) => {
     const error = this.clearErrors.shift();
     if (error !== undefined) throw error;
     if (!dryRun) this.cleared.push({ pipeline, purge, planned: plan !== null });

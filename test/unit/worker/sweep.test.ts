@@ -11,6 +11,8 @@ import { isWanted, Sweep } from '../../../lib/worker/sweep.ts';
 function spec(name: string, change: Partial<PipelineSpec> = {}): PipelineSpec {
   return {
     name,
+    life: 'now',
+    purged: ['before'],
     revision: 1,
     bundle: `${name}-bundle`,
     file: `${name}.ts`,
@@ -35,15 +37,17 @@ describe('what the sweep leaves alone', () => {
     assert.ok(!isWanted(specs, '_bundles/replaced'));
   });
 
-  test('is every snapshot but those of pipelines that were deleted with their state', () => {
-    assert.ok(isWanted(specs, 'runs/s/0/manifest/1'));
-    assert.ok(isWanted(specs, 'kept/s/0/manifest/1'));
-    assert.ok(!isWanted(specs, 'purged/s/0/manifest/1'));
+  test('is every snapshot but those of lives that were deleted with their state', () => {
+    assert.ok(isWanted(specs, 'runs/now/s/0/manifest/1'));
+    assert.ok(isWanted(specs, 'kept/now/s/0/manifest/1'));
+    assert.ok(!isWanted(specs, 'purged/now/s/0/manifest/1'));
+    assert.ok(!isWanted(specs, 'runs/before/s/0/manifest/1'));
+    assert.ok(isWanted(specs, 'runs/never-heard-of/s/0/manifest/1'));
   });
 
   test('is everything where the registry is lost, and what belongs to a pipeline that it does not know', () => {
     assert.ok(isWanted([], '_bundles/replaced'));
-    assert.ok(isWanted(specs, 'unknown/s/0/manifest/1'));
+    assert.ok(isWanted(specs, 'unknown/now/s/0/manifest/1'));
   });
 });
 
@@ -55,8 +59,8 @@ test('the active worker sweeps what is old and not wanted, keeps the rest, and p
     '_bundles/runs-bundle',
     '_bundles/old',
     '_bundles/late',
-    'purged/s/0/segment/1',
-    'runs/s/0/segment/1',
+    'purged/now/s/0/segment/1',
+    'runs/now/s/0/segment/1',
   ]) {
     await blobs.put(name, Buffer.from(name));
   }
@@ -92,7 +96,7 @@ test('the active worker sweeps what is old and not wanted, keeps the rest, and p
   old.start();
   while (!events.some(event => event.event === 'blobs.swept')) await new Promise(resolve => setTimeout(resolve, 5));
   await old.stop({ deadlineMs: 5_000 });
-  const wanted = ['_bundles/late', '_bundles/runs-bundle', 'runs/s/0/segment/1'];
+  const wanted = ['_bundles/late', '_bundles/runs-bundle', 'runs/now/s/0/segment/1'];
   assert.deepEqual(await blobs.list(''), wanted);
   assert.equal(Buffer.from((await blobs.get('_bundles/late'))!).toString(), '_bundles/late');
   await link.close();
