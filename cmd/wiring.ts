@@ -24,6 +24,7 @@ import type { Registry } from '../lib/port/registry.ts';
 import { pipelineClearer } from '../lib/worker/clear.ts';
 import { pipelineCompiler } from '../lib/worker/compile.ts';
 import type { Engine } from '../lib/worker/host.ts';
+import { pipelineFinder } from '../lib/worker/remembered.ts';
 import type { Sweepable } from '../lib/worker/sweep.ts';
 
 /** The KV bucket and the blobs that a cluster's workers share. */
@@ -72,6 +73,7 @@ export async function openGround(options: {
     const compiler = pipelineCompiler({ log, dir: join(root, 'bundles') });
     const engine: Engine = {
       ...compiler,
+      remembered: pipelineFinder(log),
       plan: bundle => hand.loading(bundle, () => compiler.plan(bundle)),
       start: async (plan, { observer, life, revision }) => {
         const { pipeline } = plan;

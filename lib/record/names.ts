@@ -56,6 +56,18 @@ export function journalSubjects({ pipeline, life }: Deployment): string {
   return `_mr.${pipeline}.j.${life}.>`;
 }
 
+/** Of the one life that has any, as a rule. */
+export function journalsOfAllLives(pipeline: string): string {
+  return `_mr.${pipeline}.j.>`;
+}
+
+/** The life whose `journalStream` it is; null: it is none of this pipeline's. */
+export function lifeOfJournal(pipeline: string, stream: string): string | null {
+  const [before, after] = [`MR_${pipeline}_`, '_journal'];
+  if (!stream.startsWith(before) || !stream.endsWith(after)) return null;
+  return stream.slice(before.length, -after.length);
+}
+
 export function journalSubject({ pipeline, life }: Deployment, task: { stage: string; partition: number }): string {
   return `_mr.${pipeline}.j.${life}.${task.stage}.${task.partition}`;
 }

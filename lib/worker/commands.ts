@@ -143,15 +143,15 @@ export class Commands {
       }
       const { outcome, reasons } = this.#judge(before, bundle, planned);
       if (outcome === 'incompatible') throw incompatible(name, reasons);
-      const revision = (before?.revision ?? 0) + (outcome === 'unchanged' ? 0 : 1);
       const paused = before?.desired === 'paused';
-      const answer = { name, revision, outcome, paused };
-      if (outcome === 'unchanged' || options.dryRun) return answer;
+      if (outcome === 'unchanged') return { name, revision: before!.revision, outcome, paused };
+      const next = nextLife(before, before === null ? await this.#engine.remembered(planned.plan) : null);
+      const answer = { name, revision: next.revision, outcome, paused };
+      if (options.dryRun) return answer;
       await this.#blobs.put(bundleBlob(bundle.hash), bundle.code);
       const spec: PipelineSpec = {
         name,
-        ...nextLife(before),
-        revision,
+        ...next,
         bundle: bundle.hash,
         file: bundle.file,
         desired: paused ? 'paused' : 'running',

@@ -68,6 +68,9 @@ export type ClearPipeline = (
   },
 ) => Promise<Remains>;
 
+/** What the broker remembers of a pipeline that the registry does not know; null: nothing. */
+export type Remembered = (plan: Plan) => Promise<{ readonly life: string; readonly revision: number } | null>;
+
 /** A pipeline as code: one ES module that brings everything but Millrace itself. */
 export interface Bundle {
   /** UTF-8 text of the module. */
@@ -93,6 +96,7 @@ export interface Engine {
   plan(bundle: Bundle): Promise<Planned>;
   /** Why state of `before` cannot be read by `after`, both summaries; empty: it can. */
   incompatibilities(before: unknown, after: unknown): readonly string[];
+  readonly remembered: Remembered;
   readonly start: StartPipeline;
   readonly clear: ClearPipeline;
 }

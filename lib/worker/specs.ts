@@ -100,12 +100,21 @@ export class Specs {
 
 const PURGED_MAX = 16;
 
-/** The life of what is deployed over `before`, and which lives are over. */
-export function nextLife(before: PipelineSpec | null): Pick<PipelineSpec, 'life' | 'purged'> {
-  if (before === null) return { life: newLife(), purged: [] };
+/**
+ * The life and revision of what is deployed over `before`, and which lives are over. `remembered`: what the broker knows
+ * of a pipeline that the registry does not; revisions go on from there, since no older one takes over a journal.
+ */
+export function nextLife(
+  before: PipelineSpec | null,
+  remembered: { readonly life: string; readonly revision: number } | null,
+): Pick<PipelineSpec, 'life' | 'purged' | 'revision'> {
+  if (before === null) {
+    return { life: remembered?.life ?? newLife(), purged: [], revision: (remembered?.revision ?? 0) + 1 };
+  }
   const { life, purged } = before;
-  if (!isGone(before) || !before.purge) return { life, purged };
-  return { life: newLife(), purged: [...purged, life].slice(-PURGED_MAX) };
+  const revision = before.revision + 1;
+  if (!isGone(before) || !before.purge) return { life, purged, revision };
+  return { life: newLife(), purged: [...purged, life].slice(-PURGED_MAX), revision };
 }
 
 /** Ten random digits: no clock, no registry and no backup of one can make the same again. */

@@ -111,6 +111,8 @@ export class FakeEngine implements Engine {
     return shapes[0] === shapes[1] ? [] : [`shape was ${shapes[0]}, now ${shapes[1]}`];
   };
 
+  readonly remembered: Engine['remembered'] = () => Promise.resolve(null);
+
   readonly start: Engine['start'] = async (plan, { revision }) => {
     const error = this.startErrors.shift();
     if (error !== undefined) throw error;
