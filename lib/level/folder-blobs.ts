@@ -1,16 +1,16 @@
 /**
  * The blob port on a folder (a local disk, or a share that all workers see): a file for each blob, its content followed
  * by a SHA-256 of it. A file is written beside its place, synced, and linked into it, so a name exists whole or not at
- * all, and the first who writes it wins.
+ * all, and the first who writes it wins. One that a disk has damaged is replaced in one step, by a rename.
  *
  * Each `/` of a name is a folder. What a file name may not hold everywhere is `%` and two hex digits a byte.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import type { Blobs } from '../port/blob.ts';
-import { codeOf, exists, isMissing, syncPath } from './disk.ts';
+import { codeOf, isMissing, syncPath } from './disk.ts';
 
 const digestBytes = 32;
 /** Names of files on the way: no encoded name contains a dot. */
@@ -26,18 +26,21 @@ export class FolderBlobs implements Blobs {
     this.#root = root;
   }
 
-  async put(name: string, content: Uint8Array): Promise<void> {
+  async put(name: string, content: Uint8Array): Promise<boolean> {
     const path = this.#pathOf(name);
-    await this.#orExplain(name, async () => {
-      if (await exists(path)) return;
+    return this.#orExplain(name, async () => {
+      const found = await readFile(path).catch(nullIfMissing);
+      if (found !== null && contentOf(found) !== null) return false;
       const temporary = `${path}.${randomBytes(8).toString('hex')}${unfinished}`;
       try {
         await createAndSync(temporary, [content, digestOf(content)]);
-        await link(temporary, path);
+        await (found === null ? link(temporary, path) : rename(temporary, path));
         await syncPath(dirname(path));
+        return true;
       } catch (error) {
         // Somebody else was first, which is as good.
         if (codeOf(error) !== 'EEXIST') throw error;
+        return false;
       } finally {
         await rm(temporary, { force: true });
       }
@@ -48,12 +51,9 @@ export class FolderBlobs implements Blobs {
     const path = this.#pathOf(name);
     const bytes = await this.#orExplain(name, () => readFile(path).catch(nullIfMissing));
     if (bytes === null) return null;
-    const end = bytes.length - digestBytes;
-    const content = bytes.subarray(0, Math.max(0, end));
-    if (end < 0 || !digestOf(content).equals(bytes.subarray(end))) {
-      throw new MillraceError('JOURNAL_CORRUPT', `the blob ${path} fails its checksum: restore it from a backup`);
-    }
-    return content;
+    const content = contentOf(bytes);
+    if (content !== null) return content;
+    throw new MillraceError('JOURNAL_CORRUPT', `the blob ${path} fails its checksum: restore it from a backup`);
   }
 
   async delete(name: string): Promise<void> {
@@ -126,6 +126,14 @@ async function createAndSync(path: string, parts: readonly Uint8Array[]): Promis
 function nullIfMissing(error: unknown): null {
   if (isMissing(error)) return null;
   throw error;
+}
+
+/** Null: it is damaged. */
+function contentOf(bytes: Buffer): Uint8Array | null {
+  const end = bytes.length - digestBytes;
+  if (end < 0) return null;
+  const content = bytes.subarray(0, end);
+  return digestOf(content).equals(bytes.subarray(end)) ? content : null;
 }
 
 function digestOf(content: Uint8Array): Buffer {

@@ -37,12 +37,14 @@ export class MemoryBlobs implements Blobs {
     this.faults = { slowChance: 0, slowMsMax: 0, failChance: 0, ...faults };
   }
 
-  async put(name: string, content: Uint8Array): Promise<void> {
+  async put(name: string, content: Uint8Array): Promise<boolean> {
     // Not `slice`, which on a Buffer copies nothing.
     const copy = new Uint8Array(content);
     await this.#stumble();
-    if (!this.#blobs.has(name)) this.#blobs.set(name, copy);
+    const isNew = (this.#blobs.get(name) ?? null) === null;
+    if (isNew) this.#blobs.set(name, copy);
     await this.#stumble();
+    return isNew;
   }
 
   async get(name: string): Promise<Uint8Array | null> {

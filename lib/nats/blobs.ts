@@ -1,7 +1,8 @@
 /**
  * The blob port on a stream of our own: a blob is a run of chunks and then a manifest that names each chunk's sequence,
  * the length and a SHA-256. The manifest goes last and is fenced, so a name either exists whole or not at all, and the
- * first who writes it wins.
+ * first who writes it wins. Where the broker has lost a part of what a manifest names, the next put lays a manifest of its
+ * own over it, fenced as well: who reads meanwhile finds the one or the other.
  *
  *   _mrb.<bucket>.c.<upload>   the chunks of one upload
  *   _mrb.<bucket>.m.<name>     the manifest; slashes of the name are dots, so that a prefix is a subject filter
@@ -41,6 +42,12 @@ interface Manifest {
   readonly chunks: readonly number[];
 }
 
+/** What is kept under a name: the sequence and upload of its manifest, and its content or why that cannot be read. */
+type Found = { readonly seq: number; readonly upload: string | null } & (
+  | { readonly content: Uint8Array }
+  | { readonly content: null; readonly why: string }
+);
+
 /** Memory in flight: this many chunks. */
 const CHUNKS_AT_ONCE = 8;
 const HEAD_ROOM_BYTES = 1024;
@@ -79,38 +86,38 @@ export class NatsBlobs implements Blobs {
     this.#chunkBytesMax = chunkBytesMax;
   }
 
-  async put(name: string, content: Uint8Array): Promise<void> {
+  async put(name: string, content: Uint8Array): Promise<boolean> {
     const subject = this.#manifestSubject(name);
-    if ((await this.#last(subject)) !== null) return;
+    const found = await this.#find(name);
+    if (found?.content != null) return false;
     const upload = nuid.next();
-    const chunks = await this.#upload(`${this.#prefix}c.${upload}`, content);
+    const chunks = await this.#upload(this.#chunksOf(upload), content);
     const manifest: Manifest = { upload, bytes: content.length, sha256: digestOf(content), chunks };
     const data = Buffer.from(JSON.stringify(manifest));
-    const outcome = await land(this.#log, { subject, data, expect: 0 });
-    if (outcome.kind === 'landed') return;
-    const last = await this.#last(subject);
-    if (last === null || manifestOf(last, name).upload !== upload) await this.#purge(`${this.#prefix}c.${upload}`);
+    const outcome = await land(this.#log, { subject, data, expect: found?.seq ?? 0 });
+    if (outcome.kind === 'moved') {
+      const last = await this.#last(subject);
+      if (last === null || manifestOf(last)?.upload !== upload) {
+        await this.#purge(this.#chunksOf(upload));
+        // Somebody else was first, which is as good, unless it has been deleted since.
+        return last === null ? this.put(name, content) : false;
+      }
+    }
+    if (found !== null) {
+      await this.#log.trim({ stream: this.#stream, subject, before: found.seq + 1 });
+      if (found.upload !== null) await this.#purge(this.#chunksOf(found.upload));
+    }
+    return true;
   }
 
   async get(name: string): Promise<Uint8Array | null> {
-    const subject = this.#manifestSubject(name);
-    const last = await this.#last(subject);
-    if (last === null) return null;
-    const manifest = manifestOf(last, name);
-    const chunks: Uint8Array[] = [];
-    for (let from = 0; from < manifest.chunks.length; from += CHUNKS_AT_ONCE) {
-      const slice = manifest.chunks.slice(from, from + CHUNKS_AT_ONCE);
-      for (const chunk of await Promise.all(slice.map(seq => this.#log.get({ stream: this.#stream, seq })))) {
-        if (chunk !== null) chunks.push(chunk.data);
-        else if ((await this.#last(subject)) === null)
-          return null; // deleted while we read it
-        else throw corrupt(name, 'a part of it is gone');
-      }
-    }
-    const content = Buffer.concat(chunks);
-    if (content.length !== manifest.bytes) throw corrupt(name, `${content.length} bytes of ${manifest.bytes}`);
-    if (digestOf(content) !== manifest.sha256) throw corrupt(name, 'its checksum is wrong');
-    return content;
+    const found = await this.#find(name);
+    if (found === null) return null;
+    if (found.content !== null) return found.content;
+    throw new MillraceError(
+      'JOURNAL_CORRUPT',
+      `the blob ${name} cannot be read: ${found.why}; restore it from a backup`,
+    );
   }
 
   /** The manifest first: what is left after a crash in between belongs to no name. */
@@ -118,9 +125,9 @@ export class NatsBlobs implements Blobs {
     const subject = this.#manifestSubject(name);
     const last = await this.#last(subject);
     if (last === null) return;
-    const { upload } = manifestOf(last, name);
+    const upload = manifestOf(last)?.upload;
     await this.#log.trim({ stream: this.#stream, subject, before: last.seq + 1 });
-    await this.#purge(`${this.#prefix}c.${upload}`);
+    if (upload !== undefined) await this.#purge(this.#chunksOf(upload));
   }
 
   async list(prefix: string): Promise<string[]> {
@@ -155,7 +162,8 @@ export class NatsBlobs implements Blobs {
     const named = new Set<string>();
     for (const subject of await subjectsOf(this.#link, { stream: this.#stream, filter: filters.manifests })) {
       const last = await this.#last(subject);
-      if (last !== null) named.add(`${this.#prefix}c.${manifestOf(last, subject).upload}`);
+      const upload = last === null ? undefined : manifestOf(last)?.upload;
+      if (upload !== undefined) named.add(this.#chunksOf(upload));
     }
     for (const upload of uploads) {
       if (named.has(upload)) continue;
@@ -174,13 +182,47 @@ export class NatsBlobs implements Blobs {
       if (isWanted(name)) continue;
       const last = await this.#last(this.#manifestSubject(name));
       if (last === null || last.timeMs > beforeMs) continue;
-      const content = await this.get(name);
+      // What cannot be read any more is of no use to whoever wants it back.
+      const content = (await this.#find(name))?.content ?? null;
       await this.delete(name);
       isWanted = await wanted();
       if (isWanted(name) && content !== null) await this.put(name, content);
       else removed.push(name);
     }
     return removed;
+  }
+
+  /** What is kept under a name; null: nothing. A manifest that is laid over while its parts are read is read instead. */
+  async #find(name: string): Promise<Found | null> {
+    const subject = this.#manifestSubject(name);
+    for (let last = await this.#last(subject); last !== null; ) {
+      const found = await this.#read(last);
+      if (found.content !== null) return found;
+      const again = await this.#last(subject);
+      if (again?.seq === last.seq) return found;
+      last = again;
+    }
+    return null;
+  }
+
+  async #read(message: StoredMessage): Promise<Found> {
+    const { seq } = message;
+    const manifest = manifestOf(message);
+    if (manifest === null) return { seq, upload: null, content: null, why: 'its manifest is not ours' };
+    const { upload, bytes, sha256 } = manifest;
+    const damaged = (why: string): Found => ({ seq, upload, content: null, why });
+    const chunks: Uint8Array[] = [];
+    for (let from = 0; from < manifest.chunks.length; from += CHUNKS_AT_ONCE) {
+      const slice = manifest.chunks.slice(from, from + CHUNKS_AT_ONCE);
+      for (const chunk of await Promise.all(slice.map(at => this.#log.get({ stream: this.#stream, seq: at })))) {
+        if (chunk === null) return damaged('a part of it is gone');
+        chunks.push(chunk.data);
+      }
+    }
+    const content = Buffer.concat(chunks);
+    if (content.length !== bytes) return damaged(`${content.length} bytes of ${bytes}`);
+    if (digestOf(content) !== sha256) return damaged('its checksum is wrong');
+    return { seq, upload, content };
   }
 
   async #upload(subject: string, content: Uint8Array): Promise<number[]> {
@@ -208,6 +250,10 @@ export class NatsBlobs implements Blobs {
 
   async #purge(subject: string): Promise<void> {
     await askOrThrow(this.#link, `STREAM.PURGE.${this.#stream}`, { filter: subject });
+  }
+
+  #chunksOf(upload: string): string {
+    return `${this.#prefix}c.${upload}`;
   }
 
   #manifestSubject(name: string): string {
@@ -241,19 +287,19 @@ function nameOf(tokens: string): string {
     .join('/');
 }
 
-function manifestOf(message: StoredMessage, name: string): Manifest {
-  const manifest: Partial<Manifest> = JSON.parse(textOf(message.data));
-  const { upload, bytes, sha256, chunks } = manifest;
-  if (upload === undefined || bytes === undefined || sha256 === undefined || !Array.isArray(chunks)) {
-    throw corrupt(name, 'its manifest is not ours');
+/** Null: it is not ours, or damaged. */
+function manifestOf(message: StoredMessage): Manifest | null {
+  let manifest: Partial<Manifest> | null;
+  try {
+    manifest = JSON.parse(textOf(message.data));
+  } catch {
+    return null;
   }
+  const { upload, bytes, sha256, chunks } = manifest ?? {};
+  if (upload === undefined || bytes === undefined || sha256 === undefined || !Array.isArray(chunks)) return null;
   return { upload, bytes, sha256, chunks };
 }
 
 function digestOf(content: Uint8Array): string {
   return createHash('sha256').update(content).digest('base64');
-}
-
-function corrupt(name: string, why: string): MillraceError {
-  return new MillraceError('JOURNAL_CORRUPT', `the blob ${name} cannot be read: ${why}; restore it from a backup`);
 }

@@ -51,7 +51,7 @@ export type MergingAggregate<V, X, A, R> = AggregateSpec<V, X, A, R> & { merge(l
 
 /** Whether `add` runs user code (rule B). */
 export function addMayThrow(spec: AggregateSpec): boolean {
-  return spec.kind === 'reduce' || spec.kind === 'aggregate';
+  return spec.kind === 'reduce' || spec.kind === 'reduce-from' || spec.kind === 'aggregate';
 }
 
 /** How many records. */
@@ -325,7 +325,7 @@ export function reduce<V, A>(
 }
 
 function foldFrom<V, A>(by: (accumulator: A, value: V) => A, initial: A): AggregateSpec<V, V, A, A> {
-  return aggregate<V, A, A>({ kind: 'reduce', init: () => structuredClone(initial), add: by });
+  return foldBy<V, A, A>('reduce-from', { init: () => structuredClone(initial), add: by });
 }
 
 function foldPairs<V>(by: (left: V, right: V) => V): MergingAggregate<V, V, [] | [V], V> {
@@ -341,20 +341,30 @@ function foldPairs<V>(by: (left: V, right: V) => V): MergingAggregate<V, V, [] |
   };
 }
 
+/** What `aggregate` is made of. */
+export interface AggregateParts<V, A, R> {
+  /** The accumulator of no records. */
+  init(): A;
+  /** The accumulator with one more record. `timeMs`: its event time. */
+  add(accumulator: A, value: V, timeMs: number): A;
+  /** Two accumulators as one. */
+  merge?(left: A, right: A): A;
+  /** What the row gets; without it, the accumulator itself. */
+  result?(accumulator: A): R;
+}
+
 /**
  * An aggregate of the user's own. `add` and `merge` return the new accumulator; they may change the old one (`merge`:
  * the left), but not if they throw. Without `merge` it cannot be used for sessions.
  */
-export function aggregate<V, A, R = A>(parts: {
-  readonly kind?: 'reduce';
-  init(): A;
-  add(accumulator: A, value: V, timeMs: number): A;
-  merge?(left: A, right: A): A;
-  result?(accumulator: A): R;
-}): AggregateSpec<V, NoInfer<V>, A, R> {
+export function aggregate<V, A, R = A>(parts: AggregateParts<V, A, R>): AggregateSpec<V, NoInfer<V>, A, R> {
+  return foldBy('aggregate', parts);
+}
+
+function foldBy<V, A, R>(kind: string, parts: AggregateParts<V, A, R>): AggregateSpec<V, V, A, R> {
   const { merge, result } = parts;
   return {
-    kind: parts.kind ?? 'aggregate',
+    kind,
     extract: value => value,
     init: () => parts.init(),
     add: (accumulator, value, timeMs) => synchronous(parts.add(accumulator, value, timeMs), 'aggregate: add'),

@@ -24,6 +24,11 @@ const MAX = 3;
 type Way = typeof ANY | typeof COUNT | typeof MIN | typeof MAX;
 const WAYS: Readonly<Record<string, Way>> = { count: COUNT, min: MIN, max: MAX };
 
+/** Whether rows can be put together: for sessions and panes. */
+export function mergesAll(aggregates: readonly AggregateSpec[]): boolean {
+  return aggregates.every(aggregate => aggregate.merge !== undefined);
+}
+
 export class Fold {
   #aggregates: readonly AggregateSpec[];
   #risky: readonly number[];
@@ -32,7 +37,6 @@ export class Fold {
   /** Of the record in hand, by aggregate: what `min` and `max` compare, and what others take. */
   #numbers: Float64Array;
   #extracted: unknown[];
-  readonly merges: boolean;
 
   constructor(aggregates: readonly AggregateSpec[]) {
     const places = aggregates.map((_aggregate, i) => i);
@@ -42,7 +46,6 @@ export class Fold {
     this.#ways = aggregates.map(({ kind }) => WAYS[kind] ?? ANY);
     this.#numbers = new Float64Array(aggregates.length);
     this.#extracted = aggregates.map(() => undefined);
-    this.merges = aggregates.every(aggregate => aggregate.merge !== undefined);
   }
 
   /** Takes from a record what the aggregates want. Throws what user code throws. */

@@ -22,7 +22,7 @@
 import { MillraceError } from '../base/errors.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
-import { Fold, type Row } from './fold.ts';
+import { Fold, mergesAll, type Row } from './fold.ts';
 import type { Operator, OperatorContext } from './operator.ts';
 import { Timers } from './timers.ts';
 import { refusePromise } from './user-code.ts';
@@ -62,7 +62,7 @@ export class SessionAggregate implements Operator {
     this.#context = context;
     this.#gapMs = gapMs;
     this.#fold = new Fold(spec.aggregates);
-    if (!this.#fold.merges) {
+    if (!mergesAll(spec.aggregates)) {
       throw new MillraceError('INVALID_ARGUMENT', `${context.name}: sessions need aggregates that have 'merge'`);
     }
     this.#sessions = context.tables.values<KeySessions>('sessions');

@@ -82,6 +82,9 @@ export type StatefulSpec =
       readonly window: WindowSpec;
       readonly graceMs: number;
       readonly emit: 'final' | 'updates';
+      /** Names of the results, sorted: the order in which accumulators lie in state. */
+      readonly results: readonly string[];
+      /** By result. */
       readonly aggregates: readonly AggregateSpec[];
       /** Makes the output value from the encoded key, the window and the aggregates' results, in order. */
       shape(row: { key: string; startMs: number; endMs: number; results: unknown[]; final: boolean }): unknown;

@@ -17,13 +17,18 @@ import { MillraceError } from '../base/errors.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import { endOf, firstWindowAt, lastEndedBy, lastWindowAt, panesOf, startOf, type Windows } from '../window/windows.ts';
-import { Fold, type Row } from './fold.ts';
+import { Fold, mergesAll, type Row } from './fold.ts';
 import type { Operator, OperatorContext } from './operator.ts';
 import type { StatefulSpec, WindowSpec } from './spec.ts';
 import { refusePromise } from './user-code.ts';
 
 export type WindowOperatorSpec = Extract<StatefulSpec, { kind: 'window' }>;
 type FixedSpec = Exclude<WindowSpec, { kind: 'session' }>;
+
+/** Whether slices are panes: state of the one kind is not read as the other's. */
+export function keepsPanes({ window, aggregates }: Pick<WindowOperatorSpec, 'window' | 'aggregates'>): boolean {
+  return window.kind === 'hopping' && window.advanceMs < window.sizeMs && mergesAll(aggregates);
+}
 
 export class WindowAggregate implements Operator {
   readonly lagMs: number;
@@ -50,8 +55,7 @@ export class WindowAggregate implements Operator {
       advanceMs: window.kind === 'tumbling' ? window.sizeMs : window.advanceMs,
       offsetMs: window.offsetMs,
     };
-    const overlap = this.#windows.advanceMs < this.#windows.sizeMs;
-    this.#panes = overlap && this.#fold.merges ? panesOf(this.#windows) : null;
+    this.#panes = keepsPanes(spec) ? panesOf(this.#windows) : null;
     this.#rows = context.tables.values<Row>(this.#panes === null ? 'windows' : 'panes');
     this.lagMs = spec.graceMs;
   }

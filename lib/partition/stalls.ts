@@ -93,8 +93,9 @@ export class Stalls {
         // A blob's name differs from try to try; what waits is the folder.
         const folder = name.slice(0, name.lastIndexOf('/') + 1);
         try {
-          await blobs.put(name, content);
+          const isNew = await blobs.put(name, content);
           this.over(folder);
+          return isNew;
         } catch (error) {
           if (isMillraceError(error) && error.fate === 'retry') this.waits(folder, error);
           throw error;

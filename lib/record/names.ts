@@ -19,6 +19,7 @@
  * frozen in the middle of a purge, or of a commit, cannot reach what the pipeline keeps when it is deployed again. The
  * stream of letters outlives all lives, since its subjects are the users' to know: a purge empties it, up to a sequence.
  */
+import { hash32 } from '../base/hash.ts';
 
 /** A pipeline in one of its lives. */
 export interface Deployment {
@@ -176,7 +177,18 @@ export function streamNamesFor(subject: string): readonly [short: string, long: 
 
 /** A subject as one token: `hr.employee.*` → `hr-employee-any`. */
 export function nameFor(subject: string): string {
-  return tokensOf(subject).join('-').slice(0, 60);
+  return fittedName(tokensOf(subject).join('-'));
+}
+
+const FITTED_LENGTH_MAX = 60;
+const DIGEST_LENGTH = 8;
+
+/** A text as an `OPERATOR_NAME`; a long one ends in a digest of the whole, so that what begins alike stays apart. */
+export function fittedName(text: string): string {
+  const name = text.replace(/[^A-Za-z0-9_-]/g, '_');
+  if (name.length <= FITTED_LENGTH_MAX) return name;
+  const digest = hash32(text).toString(16).padStart(DIGEST_LENGTH, '0');
+  return `${name.slice(0, FITTED_LENGTH_MAX - DIGEST_LENGTH - 1)}-${digest}`;
 }
 
 function tokensOf(subject: string): string[] {

@@ -1,7 +1,7 @@
 /**
  * The builder: `pipeline(name, build)` runs the author's function once and keeps the graph that it described.
  */
-import { bucketSubjects, nameFor } from '../record/names.ts';
+import { bucketSubjects } from '../record/names.ts';
 import { Graph } from './graph.ts';
 import { type FromOptions, streamDraft, type TableOptions, tableDraft } from './sources.ts';
 import { Stream, Table } from './stream.ts';
@@ -72,14 +72,12 @@ export function pipeline(
   build({
     from<T>(subject: string, from: FromOptions<T> = {}) {
       const source = streamDraft(graph, subject, from);
-      const named = from.name === undefined ? {} : { name: from.name };
-      const id = graph.add(nameFor(subject), { kind: 'source', source }, { inputs: [], keyed: false, ...named });
+      const id = graph.add('source', { kind: 'source', source }, { inputs: [], keyed: false, name: from.name });
       return new Stream<T>({ graph, id, keyed: false });
     },
     table<V>(bucket: string, table: TableOptions<V> = {}) {
       const source = tableDraft(graph, bucketSubjects(bucket), table);
-      const named = table.name === undefined ? {} : { name: table.name };
-      const id = graph.add(nameFor(bucket), { kind: 'table', source }, { inputs: [], keyed: true, ...named });
+      const id = graph.add('table', { kind: 'table', source }, { inputs: [], keyed: true, name: table.name });
       return new Table<string, V>({ graph, id, keyed: true });
     },
   });

@@ -218,12 +218,12 @@ class Draft {
       other.root === root.id && other.carried === carried && writerOf(plan) === this.#home.name;
     let input = inputs.find(same);
     if (input === undefined) {
-      // Called after what is its own alone, so that its channels outlive changes elsewhere.
+      // Called after what is its own alone, so that its channels outlive changes elsewhere. That two are called alike is a
+      // mistake of the author's (validate.ts).
       const parts = [this.#home.name];
       if (root.name !== stage && root.name !== this.#home.name) parts.push(root.name);
       if (carried !== null) parts.push(this.#node(carried).name);
-      let name = parts.join('-');
-      while (inputs.some(({ plan }) => plan.name === name)) name += '-again';
+      const name = parts.join('-');
       input = { plan: { name, from, bootstrap: root.kind === 'table' }, root: root.id, carried };
       inputs.push(input);
     }

@@ -4,10 +4,11 @@
  */
 import { createHash } from 'node:crypto';
 import { durationText } from '../base/duration.ts';
-import type { Program } from '../operator/program.ts';
+import type { Program, Target } from '../operator/program.ts';
 import type { OperatorSpec, WindowSpec } from '../operator/spec.ts';
+import { keepsPanes } from '../operator/window.ts';
 import type { SourceSpec } from '../source/spec.ts';
-import type { Plan } from './plan.ts';
+import type { Plan, StagePlan } from './plan.ts';
 
 /** What of a plan state depends on: plain JSON. */
 export interface StateLayout {
@@ -40,7 +41,7 @@ export function layoutOf(plan: Omit<Plan, 'fingerprint'>): StateLayout {
               from.kind === 'reader' ? `reader ${from.reader}` : `stage ${from.stage}`,
             ]),
           ),
-          operators: operatorTexts(stage.program),
+          operators: operatorTexts(stage),
         },
       ]),
     ),
@@ -55,23 +56,56 @@ function readText(source: SourceSpec): string {
   return `${source.subject} of stream ${source.stream}`;
 }
 
-function operatorTexts(program: Program): Record<string, string> {
+/**
+ * What each stateful operator of a stage keeps, and of which inputs: two joins of one kind whose sides have changed
+ * places, or two windows that have, would else take each other's state for their own.
+ */
+function operatorTexts({ program, inputs }: Pick<StagePlan, 'program' | 'inputs'>): Record<string, string> {
+  const fed = feedsOf(program);
   const texts: [string, string][] = [];
-  for (const { name, spec } of program.nodes) {
+  for (const [index, { name, spec }] of program.nodes.entries()) {
     const { text, state } = operatorText(spec);
-    if (state) texts.push([name, text]);
+    if (!state) continue;
+    const sides = (fed[index] ?? []).map(side =>
+      [...side]
+        .map(input => inputs[input]?.name)
+        .sort()
+        .join(' and '),
+    );
+    texts.push([name, `${text}; from ${sides.join(', with ')}`]);
   }
   return sorted(texts);
+}
+
+/** By node and port: the inputs whose records may arrive there, whatever has become of them on the way. */
+function feedsOf({ nodes, entries }: Program): Set<number>[][] {
+  const feeds: Set<number>[][] = nodes.map(() => []);
+  const arrive = (target: Target, inputs: Iterable<number>) => {
+    if ('exit' in target) return;
+    const ports = feeds[target.node] as Set<number>[];
+    for (let port = ports.length; port <= target.port; port++) ports.push(new Set());
+    for (const input of inputs) ports[target.port]?.add(input);
+  };
+  for (const [input, targets] of entries.entries()) for (const target of targets) arrive(target, [input]);
+  // Nodes stand in topological order: all that arrives at one is known when it is its turn.
+  for (const [index, { targets }] of nodes.entries()) {
+    const inputs = new Set((feeds[index] as Set<number>[]).flatMap(side => [...side]));
+    for (const target of targets) arrive(target, inputs);
+  }
+  return feeds;
 }
 
 /** What an operator does as far as state depends on it, and whether it keeps any. */
 export function operatorText(spec: OperatorSpec): { text: string; state: boolean } {
   switch (spec.kind) {
     case 'dedupe':
-      return { text: `keeps the ${spec.keep} of copies within ${durationText(spec.withinMs)}`, state: true };
+      return {
+        text: `keeps the ${spec.keep} of copies within ${durationText(spec.withinMs)}${graceText(spec)}`,
+        state: true,
+      };
     case 'join': {
       const reach = `${durationText(spec.beforeMs)} before to ${durationText(spec.afterMs)} after`;
-      return { text: `${spec.join} join, ${reach}`, state: true };
+      return { text: `${spec.join} join, ${reach}${graceText(spec)}`, state: true };
     }
     case 'tableJoin':
       // Inner or left is told when a record passes, and leaves no trace in the table.
@@ -79,9 +113,10 @@ export function operatorText(spec: OperatorSpec): { text: string; state: boolean
     case 'process':
       return { text: 'code with state and timers', state: true };
     case 'window': {
-      const kinds = spec.aggregates.map(({ kind }) => kind).join(', ');
+      const results = spec.results.map((name, i) => `${name} (${spec.aggregates[i]?.kind})`).join(', ');
       const emits = spec.emit === 'updates' ? ', every change' : '';
-      return { text: `${windowText(spec.window)}${emits}: ${kinds}`, state: true };
+      const panes = keepsPanes(spec) ? ' in panes' : '';
+      return { text: `${windowText(spec.window)}${panes}${graceText(spec)}${emits}: ${results}`, state: true };
     }
     case 'carryId':
       return { text: 'computes the id that copies are found by', state: false };
@@ -90,6 +125,14 @@ export function operatorText(spec: OperatorSpec): { text: string; state: boolean
     default:
       return { text: spec.kind, state: false };
   }
+}
+
+/**
+ * With more grace, what has been judged, closed or sent as unmatched would be open again, without its state; with less,
+ * what is sent next would be late for the stages behind. So grace is a part of what state means.
+ */
+function graceText({ graceMs }: { readonly graceMs: number }): string {
+  return graceMs === 0 ? '' : `, grace ${durationText(graceMs)}`;
 }
 
 function windowText(window: WindowSpec): string {

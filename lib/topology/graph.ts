@@ -9,10 +9,9 @@ import type { Duration } from '../base/duration.ts';
 import { durationMs, positiveDurationMs } from '../base/duration.ts';
 import { messageOf } from '../base/errors.ts';
 import { PROJECT_ROOT } from '../base/place.ts';
-import type { SinkMode, SinkSpec } from '../commit/sink-spec.ts';
-import type { StatefulSpec, StatelessSpec } from '../operator/spec.ts';
 import { OPERATOR_NAME } from '../record/names.ts';
-import type { SourceSpec } from '../source/spec.ts';
+import type { NodeBody } from './node.ts';
+import { type Making, makingOf, titleOf } from './titles.ts';
 
 /** One mistake of the author's, and where it was made. */
 export interface Mistake {
@@ -24,41 +23,12 @@ export interface Mistake {
   readonly message: string;
 }
 
-/** What `to` was told; the planner decides the rest. */
-export interface SinkDraft {
-  readonly template: string;
-  readonly mode: SinkMode | null;
-  readonly frame: SinkSpec['frame'] | null;
-  readonly format: SinkSpec['format'] | null;
-  /** The stream that the author named. */
-  readonly stream: string | null;
-}
-
-/** A source or table, but for the stream, which only the broker knows. */
-export type SourceDraft = Omit<SourceSpec, 'stream' | 'name'>;
-
-export type DedupeSpec = Extract<StatefulSpec, { kind: 'dedupe' }>;
-
-export type NodeBody =
-  | { readonly kind: 'source'; readonly source: SourceDraft }
-  | { readonly kind: 'table'; readonly source: SourceDraft }
-  /** `arm`: one of a branch's outputs, which share no record. */
-  | { readonly kind: 'stateless'; readonly spec: StatelessSpec; readonly arm: boolean }
-  | { readonly kind: 'merge' }
-  | { readonly kind: 'keyBy'; readonly fn: (value: unknown) => string | null }
-  /** `across`: copies of one event may differ in their keys. `carry` computes the id ahead of its judgement. */
-  | {
-      readonly kind: 'dedupe';
-      readonly spec: DedupeSpec;
-      readonly idOf: (value: unknown) => string;
-      readonly across: boolean;
-    }
-  | { readonly kind: 'stateful'; readonly spec: StatefulSpec }
-  | { readonly kind: 'sink'; readonly sink: SinkDraft };
-
 export type GraphNode<B extends NodeBody = NodeBody> = B & {
   readonly id: number;
   readonly name: string;
+  /** The author gave the name; else it is the node's title, or a number. */
+  readonly named: boolean;
+  readonly making: Making;
   readonly place: string | null;
   /** In the order of the operator's ports. */
   readonly inputs: readonly number[];
@@ -73,39 +43,40 @@ export interface GraphPlace {
   readonly keyed: boolean;
 }
 
-/** Nodes without a name are numbered within their kind; what is called after the author's own words stands alone. */
-const KINDS = new Set('map filter flatMap evolve branch merge dedupe join tableJoin window process to'.split(' '));
-
 export class Graph {
   readonly nodes: GraphNode[] = [];
   readonly mistakes: Mistake[] = [];
-  #names = new Set<string>();
   #notes: string[] = [];
 
-  /** @param title the kind, or what else an unnamed node is called after: `join` → `join-1`, `by-site` → `by-site`. */
-  add(title: string, body: NodeBody, options: { inputs: readonly number[]; keyed: boolean; name?: string }): number {
+  /** @param kind what a node that keeps nothing is numbered within: `map` → `map-1`. */
+  add(
+    kind: string,
+    body: NodeBody,
+    options: { inputs: readonly number[]; keyed: boolean; name?: string | undefined },
+  ): number {
     const id = this.nodes.length;
     const place = callPlace();
-    const name = options.name ?? this.#nextName(title);
+    const inputs = options.inputs.map(input => (this.nodes[input] as GraphNode).making);
+    const named = options.name !== undefined;
+    const name = options.name ?? titleOf(body, inputs) ?? this.#numbered(kind);
     if (!OPERATOR_NAME.test(name)) {
       this.note(`the name ${JSON.stringify(name)} cannot be used: take 1 to 64 letters, digits, '-' or '_'`);
     }
-    const namesake = this.nodes.find(node => node.name === name);
+    // Titles that come out alike are judged when it is known what they stand for (validate.ts).
+    const namesake = this.nodes.find(node => node.name === name && (named || node.named));
     if (namesake !== undefined)
       this.note(`the name '${name}' is taken (${namesake.place}): names are unique in a pipeline`);
-    this.#names.add(name);
     for (const message of this.#notes) this.mistakes.push({ operator: name, place, message });
     this.#notes = [];
-    this.nodes.push({ ...body, id, name, place, inputs: options.inputs, keyed: options.keyed });
+    const making = makingOf(body, name, inputs);
+    this.nodes.push({ ...body, id, name, named, making, place, inputs: options.inputs, keyed: options.keyed });
     return id;
   }
 
-  #nextName(title: string): string {
-    let name = title;
-    for (let number = KINDS.has(title) ? 1 : 2; KINDS.has(name) || this.#names.has(name); number++) {
-      name = `${title}-${number}`;
-    }
-    return name;
+  #numbered(kind: string): string {
+    let number = 1;
+    while (this.nodes.some(node => node.name === `${kind}-${number}`)) number++;
+    return `${kind}-${number}`;
   }
 
   /** Notes a mistake in the node that is being made; `add` gives it name and place. */
@@ -137,7 +108,7 @@ export class Graph {
 /** Adds a node after `place`, and after `others` on its further ports. Its records are keyed if `place` says so. */
 export function grow(
   place: GraphPlace,
-  title: string,
+  kind: string,
   body: NodeBody,
   options: { readonly name?: string },
   others: readonly (GraphPlace | undefined)[] = [],
@@ -149,8 +120,7 @@ export function grow(
     else if (keyed && !other.keyed) graph.note('the other side has no key: call keyBy on it first');
     else inputs.push(other.id);
   }
-  const named = options.name === undefined ? {} : { name: options.name };
-  return { graph, keyed, id: graph.add(title, body, { inputs, keyed, ...named }) };
+  return { graph, keyed, id: graph.add(kind, body, { inputs, keyed, name: options.name }) };
 }
 
 /** A dedupe before `keyBy`: the planner finds the place where copies are judged. */

@@ -22,27 +22,30 @@ const BEGINNING: Past = { passed: new Set(), changed: false };
 /** These pass values on as they are. */
 const PASSING: ReadonlySet<ProgramNode['spec']['kind']> = new Set(['filter', 'keyBy', 'carryId', 'dedupe']);
 
-/** By operator, sink and stage. Where several ways lead to one, what is on any of them. */
+/**
+ * By operator, sink and stage. Where several ways lead to one, or several are called alike (`keyBy`s of one stage, and
+ * the stage), what is on any of them.
+ */
 export function lineagesOf(plan: Pick<Plan, 'readers' | 'stages'>): ReadonlyMap<string, Lineage> {
-  const pasts = new Map<string, Past>();
-  /** A stage may be called as an operator of it is, which is further on. */
+  /** By node of a program, or name of a sink. */
+  const pasts = new Map<ProgramNode | string, Past>();
   const stages = new Map<string, Past>();
 
   /** What all ways that are known have in common with this one; null: nothing new. */
-  function arrive(name: string, past: Past, at = pasts): Past | null {
-    const before = at.get(name);
-    const passed = new Set([...(before?.passed ?? []), ...past.passed]);
-    const changed = past.changed || before?.changed === true;
-    if (before !== undefined && passed.size === before.passed.size && changed === before.changed) return null;
-    const merged = { passed, changed };
-    at.set(name, merged);
+  function arrive<P>(place: P, past: Past, at: Map<P, Past>): Past | null {
+    const before = at.get(place);
+    const merged = before === undefined ? past : either(before, past);
+    if (before !== undefined && merged.passed.size === before.passed.size && merged.changed === before.changed)
+      return null;
+    at.set(place, merged);
     return merged;
   }
 
   function walk(program: Program, target: Target, from: Past): void {
     if ('exit' in target) return leave(program, target.exit, from);
-    const { name, spec, targets } = program.nodes[target.node]!;
-    const past = arrive(name, from);
+    const node = program.nodes[target.node]!;
+    const { name, spec, targets } = node;
+    const past = arrive(node, from, pasts);
     if (past === null) return;
     const passed = spec.kind === 'dedupe' ? new Set([...past.passed, name]) : past.passed;
     const next = { passed, changed: past.changed || !PASSING.has(spec.kind) };
@@ -52,7 +55,7 @@ export function lineagesOf(plan: Pick<Plan, 'readers' | 'stages'>): ReadonlyMap<
   function leave(program: Program, index: number, from: Past): void {
     const exit = program.exits[index]!;
     if (exit.kind === 'sink') {
-      arrive(exit.sink, from);
+      arrive(exit.sink, from, pasts);
       return;
     }
     const stage = plan.stages.find(candidate => candidate.name === exit.stage)!;
@@ -65,10 +68,19 @@ export function lineagesOf(plan: Pick<Plan, 'readers' | 'stages'>): ReadonlyMap<
   for (const { direct, program } of plan.stages) {
     if (direct !== null) for (const to of program.entries[0] ?? []) walk(program, to, BEGINNING);
   }
+  const named = new Map<string, Past>();
+  // A stage may be called as an operator of it is, which is further on.
+  for (const [name, past] of stages) named.set(name, past);
+  for (const [place, past] of pasts) {
+    const name = typeof place === 'string' ? place : place.name;
+    const other = named.get(name);
+    named.set(name, other === undefined ? past : either(other, past));
+  }
   return new Map(
-    Array.from([...stages, ...pasts], ([name, { passed, changed }]) => [
-      name,
-      { passed: [...passed].sort(), unchanged: !changed },
-    ]),
+    Array.from(named, ([name, { passed, changed }]) => [name, { passed: [...passed].sort(), unchanged: !changed }]),
   );
+}
+
+function either(one: Past, other: Past): Past {
+  return { passed: new Set([...one.passed, ...other.passed]), changed: one.changed || other.changed };
 }

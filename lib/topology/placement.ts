@@ -3,7 +3,8 @@
  *
  * A. What leads to no sink is left out.
  * B. Keyed nodes that touch (through a join, a merge, or one after the other) share a stage: they share their key, and
- *    so their partitions. A stage is called after the first `keyBy` in it.
+ *    so their partitions. A stage is called after that `keyBy` in it whose name comes first in the alphabet, so that it
+ *    is called the same whichever of them the author calls first.
  * C. A dedupe before `keyBy` costs nothing where copies share the key: the id is computed in place (`carryId`) and
  *    judged first thing in the next stage. That is only right if one record reaches each next `keyBy` at most once and
  *    unmultiplied; else, or with `across: 'keys'`, the dedupe is a stage of its own, keyed by the id.
@@ -21,6 +22,8 @@ export interface Placement {
   readonly alive: readonly boolean[];
   /** Living consumers of each node. */
   readonly edges: readonly (readonly Edge[])[];
+  /** Of a keyed node: the first node of those that share its stage; −1 for others. */
+  readonly domains: readonly number[];
   /** Name of the stage of a keyed node, or of a dedupe that is a stage of its own; null: none. */
   readonly stageOf: readonly (string | null)[];
   /** Where records enter stages: `keyBy` nodes, and dedupes that are stages of their own. By stage. */
@@ -35,18 +38,22 @@ export function place(graph: Graph): Placement {
     if (alive[node.id]) for (const [port, input] of node.inputs.entries()) edges[input]?.push({ to: node.id, port });
   }
   const domains = findDomains(nodes, alive);
+  const names = new Map<number, string>();
+  for (const { id, kind, name } of nodes) {
+    const domain = domains[id] as number;
+    if (kind === 'keyBy' && domain >= 0 && name < (names.get(domain) ?? `${name}~`)) names.set(domain, name);
+  }
   const stageOf: (string | null)[] = nodes.map(() => null);
   const roots = new Map<string, number[]>();
   for (const node of nodes) {
     if (!alive[node.id]) continue;
     const own = isUnkeyedDedupe(node) && !canBeCarried(node.id, nodes, edges);
-    const first = own ? node.id : domains[node.id];
-    if (first === undefined || first < 0) continue;
-    const stage = (nodes[first] as GraphNode).name;
+    const stage = own ? node.name : names.get(domains[node.id] as number);
+    if (stage === undefined) continue;
     stageOf[node.id] = stage;
     if (own || node.kind === 'keyBy') roots.set(stage, [...(roots.get(stage) ?? []), node.id]);
   }
-  return { graph, alive, edges, stageOf, roots };
+  return { graph, alive, edges, domains, stageOf, roots };
 }
 
 function findAlive(nodes: readonly GraphNode[]): boolean[] {

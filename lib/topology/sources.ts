@@ -9,7 +9,8 @@ import type { Decoder } from '../record/format.ts';
 import { auto } from '../record/formats.ts';
 import { validator } from '../record/schema.ts';
 import type { MessageMeta, SourceSpec } from '../source/spec.ts';
-import type { Graph, SourceDraft } from './graph.ts';
+import type { Graph } from './graph.ts';
+import type { SourceDraft } from './node.ts';
 import type { Named } from './types.ts';
 
 /** How long the stream that Millrace makes for `capture: true` keeps messages, and how many bytes of them. */

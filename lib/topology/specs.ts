@@ -8,7 +8,8 @@ import type { AggregateSpec, JoinKind, StatefulSpec, StatelessSpec } from '../op
 import { refusePromise } from '../operator/user-code.ts';
 import { decodeKey, encodeKey } from '../record/key.ts';
 import { validator } from '../record/schema.ts';
-import { type Graph, type GraphPlace, grow, type NodeBody } from './graph.ts';
+import { type Graph, type GraphPlace, grow } from './graph.ts';
+import type { NodeBody } from './node.ts';
 import type { DedupeOptions, JoinOptions, Named, Predicates, WindowOptions } from './types.ts';
 import { type WindowShape, windowSpec } from './windows.ts';
 
@@ -22,11 +23,6 @@ export function keyFunction(by: readonly string[] | Fn): (value: unknown) => str
   const [only] = by;
   if (by.length === 1 && only !== undefined) return value => encodeKey((value as Fields)[only]);
   return value => encodeKey(by.map(field => (value as Fields)[field]));
-}
-
-/** What an unnamed `keyBy` is called: after its fields, so that its stage keeps its state when others are added. */
-export function keyTitle(fields: readonly string[] | null): string {
-  return fields === null ? 'by-key' : `by-${fields.join('-').replace(/[^A-Za-z0-9_-]/g, '_')}`.slice(0, 60);
 }
 
 export function schemaSpec(graph: Graph, schema: StandardSchemaV1): StatelessSpec {
@@ -58,11 +54,11 @@ export function joinSpec(
   join: JoinKind,
   table: boolean,
   rest: readonly unknown[],
-): { title: string; body: StatefulBody; options: Named } {
+): { body: StatefulBody; options: Named } {
   if (table) {
     const [combine, options = {}] = rest as [(value: unknown, row: unknown) => unknown, Named?];
     const spec = { kind: 'tableJoin', inner: join === 'inner', combine } as const;
-    return { title: 'tableJoin', body: { kind: 'stateful', spec }, options };
+    return { body: { kind: 'stateful', spec }, options };
   }
   const [options, combine] = rest as [JoinOptions, (left: unknown, right: unknown) => unknown];
   const { within } = options;
@@ -75,7 +71,7 @@ export function joinSpec(
     graceMs: graph.duration(options.grace ?? 0, 'grace'),
     combine,
   };
-  return { title: 'join', body: { kind: 'stateful', spec }, options };
+  return { body: { kind: 'stateful', spec }, options };
 }
 
 export function aggregateSpec(
@@ -90,6 +86,9 @@ export function aggregateSpec(
   const { shape, fields } = options;
   const emit = options.options.emit ?? 'final';
   const names = Object.keys(options.aggregates);
+  // Accumulators lie in the order of their results' names: then a row of state says the same however the author orders
+  // the results. Rows that come out have the author's order.
+  const sorted = names.toSorted();
   const keyNames = fields ?? ['key'];
   const taken = new Set([...keyNames, 'start', 'end', ...(emit === 'updates' ? ['final'] : [])]);
   if (names.length === 0) graph.note('aggregate was given nothing to compute: e.g. aggregate({ count: count() })');
@@ -97,12 +96,12 @@ export function aggregateSpec(
     if (taken.has(name)) graph.note(`a result cannot be called '${name}': every row has a field of that name already`);
     if (name === '__proto__') graph.note(`a result cannot be called '__proto__'`);
   }
-  const aggregates = Object.values(options.aggregates) as unknown as AggregateSpec[];
+  const aggregates = sorted.map(name => options.aggregates[name] as unknown as AggregateSpec);
   const window = windowSpec(graph, shape);
   if (window.kind === 'session') {
     for (const [i, aggregate] of aggregates.entries()) {
       if (aggregate.merge !== undefined) continue;
-      graph.note(`'${names[i]}' cannot be computed for sessions, which merge: give its aggregate a merge function`);
+      graph.note(`'${sorted[i]}' cannot be computed for sessions, which merge: give its aggregate a merge function`);
     }
   }
   const graceMs = graph.duration(options.options.grace ?? 0, 'grace');
@@ -111,16 +110,23 @@ export function aggregateSpec(
     window,
     graceMs,
     emit,
+    results: sorted,
     aggregates,
-    shape: rowShape({ fields, results: names, final: emit === 'updates' }),
+    shape: rowShape({ fields, names, places: names.map(name => sorted.indexOf(name)), final: emit === 'updates' }),
   };
 }
 
 type RowShape = Extract<StatefulSpec, { kind: 'window' }>['shape'];
 
 /** Key fields first, then the window, then the results. */
-function rowShape(options: { fields: readonly string[] | null; results: readonly string[]; final: boolean }): RowShape {
-  const { fields, results: names, final } = options;
+function rowShape(options: {
+  fields: readonly string[] | null;
+  names: readonly string[];
+  /** Of each name: where its result lies. */
+  places: readonly number[];
+  final: boolean;
+}): RowShape {
+  const { fields, names, places, final } = options;
   return ({ key, startMs, endMs, results, final: last }) => {
     const row: Record<string, unknown> = {};
     const decoded = decodeKey(key);
@@ -129,7 +135,7 @@ function rowShape(options: { fields: readonly string[] | null; results: readonly
     else for (let i = 0; i < fields.length; i++) row[fields[i] as string] = (decoded as readonly unknown[])[i];
     row.start = startMs;
     row.end = endMs;
-    for (let i = 0; i < names.length; i++) row[names[i] as string] = results[i];
+    for (let i = 0; i < names.length; i++) row[names[i] as string] = results[places[i] as number];
     if (final) row.final = last;
     return row;
   };

@@ -7,7 +7,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { JoinKind, StatelessSpec } from '../operator/spec.ts';
 import type { Key } from '../record/key.ts';
 import { type GraphPlace, grow } from './graph.ts';
-import { aggregateSpec, branchArms, dedupeBody, joinSpec, keyFunction, keyTitle, schemaSpec } from './specs.ts';
+import { aggregateSpec, branchArms, dedupeBody, joinSpec, keyFunction, schemaSpec } from './specs.ts';
 import type {
   AggregateRow,
   Aggregates,
@@ -86,7 +86,7 @@ abstract class Flow<T> {
     const fields = typeof by === 'function' ? null : [by as string, ...more.filter(field => typeof field === 'string')];
     const named = more.find((option): option is Named => typeof option === 'object') ?? {};
     const fn = keyFunction(fields ?? (by as (value: unknown) => unknown));
-    return new KeyedStream(grow(keyed, keyTitle(fields), { kind: 'keyBy', fn }, named), fields);
+    return new KeyedStream(grow(keyed, 'keyBy', { kind: 'keyBy', fn, fields }, named), fields);
   }
 
   /**
@@ -317,8 +317,8 @@ export class KeyedStream<K, T, N> extends Flow<T> {
   }
 
   #join<R>(kind: JoinKind, other: KeyedOf<K, unknown> | Table<K, unknown>, rest: JoinArguments): KeyedStream<K, R, N> {
-    const { title, body, options } = joinSpec(this[NODE].graph, kind, other instanceof Table, rest);
-    return this.#at(grow(this[NODE], title, body, options, placesOf([other])));
+    const { body, options } = joinSpec(this[NODE].graph, kind, other instanceof Table, rest);
+    return this.#at(grow(this[NODE], 'join', body, options, placesOf([other])));
   }
 
   /**

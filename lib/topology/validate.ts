@@ -30,10 +30,8 @@ export function validatePipeline(
   }
 }
 
-export function validateGraph(
-  { graph, alive }: Placement,
-  tell: { mistake: Tell; pipeline(message: string): void },
-): void {
+export function validateGraph(placement: Placement, tell: { mistake: Tell; pipeline(message: string): void }): void {
+  const { graph, alive } = placement;
   const { nodes } = graph;
   const sources = nodes.filter(isSource);
   const sinks = nodes.filter(isSink);
@@ -52,6 +50,7 @@ export function validateGraph(
       tell.mistake(node, 'it is never used: let it lead to a .to(subject), or leave it out');
     }
   }
+  tellAlike(placement, tell.mistake);
   if (sources.length > SOURCES_MAX) {
     tell.pipeline(`${sources.length} sources are more than a pipeline can have (SOURCES_MAX ${SOURCES_MAX})`);
   }
@@ -80,6 +79,29 @@ export function validateGraph(
   }
 }
 
+/**
+ * What has no name of its author's and is of the same title as another: state, markers and positions are kept by name,
+ * and numbers would give the one's to the other as soon as they change places. Several `keyBy`s of one stage may be alike:
+ * their records meet there, and it is called after them all.
+ */
+function tellAlike({ graph, alive, domains }: Placement, mistake: Tell): void {
+  const living = graph.nodes.filter(node => alive[node.id] === true && !node.named);
+  for (const node of living) {
+    const alike = living.filter(other => other.name === node.name);
+    const isApart = (other: GraphNode) => node.kind !== 'keyBy' || domains[other.id] !== domains[node.id];
+    const other = alike.find(one => one !== node && isApart(one));
+    if (other !== undefined) mistake(node, alikeText(node, other, alike.indexOf(node)));
+  }
+}
+
+function alikeText({ name }: GraphNode, other: GraphNode, index: number): string {
+  const suggested = `${name.slice(0, 60)}-${String.fromCharCode('a'.charCodeAt(0) + (index % 26))}`;
+  return (
+    `nothing tells it from the one at ${other.place ?? 'another place'}, and what they keep is kept by name: ` +
+    `give each a name of its own, e.g. { name: '${suggested}' }`
+  );
+}
+
 function inputsOf(spec: StatefulSpec): number {
   return spec.kind === 'join' || spec.kind === 'tableJoin' ? 2 : 1;
 }
@@ -98,7 +120,7 @@ export function validateStages(
     mistake(
       placement.graph.nodes[root ?? 0] as GraphNode,
       `records would go in a circle between stages (${way.join(' → ')}): a stage cannot wait for what is made of its ` +
-        'own results. Call keyBy again where a stream is used for the second time, so that the two uses are two stages',
+        'own results. Call keyBy again, with a name, where a stream is used for the second time, so that the two uses are two stages',
     );
     break;
   }
@@ -108,6 +130,19 @@ export function validateStages(
     // Names that Millrace makes up end in what they are for; an author's own may look the same.
     for (const name of doubles)
       mistake(nodeOf(name), `Millrace itself calls something '${name}' here: take another name`);
+  }
+  for (const { name: stage, inputs } of stages) {
+    const twice = inputs.find(({ name }, i) => inputs.slice(0, i).some(other => other.name === name));
+    if (twice === undefined) continue;
+    const roots = (placement.roots.get(stage) ?? []).map(id => placement.graph.nodes[id] as GraphNode);
+    const alike = roots.filter(root => roots.some(other => other !== root && other.name === root.name));
+    for (const [i, root] of alike.entries()) {
+      const other = alike.find(one => one !== root && one.name === root.name) as GraphNode;
+      mistake(root, alikeText(root, other, i));
+    }
+    if (alike.length === 0) {
+      mistake(nodeOf(stage), `two of its inputs would be called '${twice.name}': take other names`);
+    }
   }
   for (const sink of owned) {
     const writers = stages.filter(({ program }) =>

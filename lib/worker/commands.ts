@@ -141,9 +141,16 @@ export class Commands {
       if (before !== null && before.desired === 'deleted' && !isGone(before)) {
         throw new MillraceError('CONFLICT', `pipeline ${name} is being deleted; try again in a moment`);
       }
-      const { outcome, reasons } = this.#judge(before, bundle, planned);
-      if (outcome === 'incompatible') throw incompatible(name, reasons);
+      const judged = this.#judge(before, bundle, planned);
+      if (judged.outcome === 'incompatible') throw incompatible(name, judged.reasons);
       const paused = before?.desired === 'paused';
+      // What is lost of the same bundle is put back, and then it is a revision of its own: the one that found a part of
+      // it missing will not try again.
+      const isMended =
+        judged.outcome === 'unchanged' &&
+        !options.dryRun &&
+        (await this.#blobs.put(bundleBlob(bundle.hash), bundle.code));
+      const outcome = isMended ? 'updated' : judged.outcome;
       if (outcome === 'unchanged') return { name, revision: before!.revision, outcome, paused };
       const next = nextLife(before, before === null ? await this.#engine.remembered(planned.plan) : null);
       const answer = { name, revision: next.revision, outcome, paused };

@@ -251,13 +251,15 @@ export class Worker {
   }
 
   async #bundleOf(spec: PipelineSpec): Promise<Bundle> {
-    const code = await this.#options.blobs.get(bundleBlob(spec.bundle));
-    if (code === null) {
-      throw new MillraceError(
-        'NOT_FOUND',
-        `the bundle ${spec.bundle.slice(0, 12)} of pipeline ${spec.name} is gone from the cluster's blobs; deploy it again`,
-      );
-    }
+    const what = `the bundle ${spec.bundle.slice(0, 12)} of pipeline ${spec.name}`;
+    const code = await this.#options.blobs.get(bundleBlob(spec.bundle)).catch(cause => {
+      if (!isMillraceError(cause, 'JOURNAL_CORRUPT')) throw cause;
+      throw new MillraceError('JOURNAL_CORRUPT', `${what} is damaged in the cluster's blobs; deploy it again`, {
+        cause,
+      });
+    });
+    if (code === null)
+      throw new MillraceError('NOT_FOUND', `${what} is gone from the cluster's blobs; deploy it again`);
     return { code, hash: spec.bundle, file: spec.file };
   }
 }

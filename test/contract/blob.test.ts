@@ -107,6 +107,50 @@ describe('blobs on NATS', () => {
     await server.stop();
   });
 
+  test('are mended by the next put when the broker has lost a chunk, or damaged the manifest, and nothing is left over', async () => {
+    const server = await startServer();
+    const link = await connectNats({ servers: server.url });
+    const blobs = await openBlobs(link, { bucket: 'b', chunkBytesMax: 1_000 });
+    const log = new NatsLog(link);
+    const content = new Uint8Array(9_500).map((_, i) => i * 31);
+    await blobs.put('a', content);
+    const loss: [what: string, lose: () => Promise<unknown>][] = [
+      ['the first chunk', () => log.remove({ stream: 'MRB_b', seq: 1 })],
+      [
+        'a chunk in the middle',
+        async () => log.remove({ stream: 'MRB_b', seq: (await log.info('MRB_b'))!.firstSeq + 4 }),
+      ],
+      ['the manifest', () => log.append({ subject: '_mrb.b.m.a', data: Buffer.from('{"upload":') })],
+    ];
+    for (const [what, lose] of loss) {
+      await lose();
+      await assert.rejects(blobs.get('a'), error => isMillraceError(error, 'JOURNAL_CORRUPT'), what);
+      assert.equal(await blobs.put('a', content), true, what);
+      assert.equal(Buffer.compare((await blobs.get('a'))!, content), 0, what);
+      assert.equal(await blobs.put('a', content), false, what);
+    }
+    await blobs.sweep({ olderThanMs: -1_000 });
+    assert.equal((await log.info('MRB_b'))!.messages, 11, 'ten chunks and their manifest');
+    await link.close();
+    await server.stop();
+  });
+
+  test('that cannot be read do not stop a sweep', async () => {
+    const server = await startServer();
+    const link = await connectNats({ servers: server.url });
+    const blobs = await openBlobs(link, { bucket: 'b', chunkBytesMax: 1_000 });
+    const log = new NatsLog(link);
+    await blobs.put('damaged', new Uint8Array(5_000));
+    await blobs.put('useless', new Uint8Array(5_000));
+    await log.remove({ stream: 'MRB_b', seq: 2 });
+    await log.append({ subject: '_mrb.b.m.wrong', data: Buffer.from('no manifest') });
+    const removed = await blobs.sweep({ olderThanMs: -1_000, wanted: async () => name => name === 'kept' });
+    assert.deepEqual(removed, ['damaged', 'useless', 'wrong']);
+    assert.equal((await log.info('MRB_b'))!.messages, 0);
+    await link.close();
+    await server.stop();
+  });
+
   test('sweep removes what no manifest names, and nothing else', async () => {
     const server = await startServer();
     const link = await connectNats({ servers: server.url });

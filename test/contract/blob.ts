@@ -109,6 +109,34 @@ export function blobContract(name: string, makeRig: () => Promise<BlobRig>): voi
       assert.equal(await blobs.get('damaged'), null);
     });
 
+    test('writes anew what was damaged, and says so; readers meanwhile find it damaged or mended, never missing', async () => {
+      const blobs = await rig.fresh();
+      assert.equal(await blobs.put('before', noise(1_000)), true);
+      assert.equal(await blobs.put('damaged', noise(900_000)), true);
+      assert.equal(await blobs.put('damaged', noise(900_000)), false, 'it is whole');
+      await rig.corrupt('damaged');
+      let isMended = false;
+      const looks: string[] = [];
+      const looking = (async () => {
+        while (!isMended) {
+          const found = await blobs.get('damaged').then(
+            content => (content === null ? 'missing' : 'whole'),
+            error => (isMillraceError(error, 'JOURNAL_CORRUPT') ? 'damaged' : String(error)),
+          );
+          if (looks.at(-1) !== found) looks.push(found);
+          await new Promise(resolve => setImmediate(resolve));
+        }
+      })();
+      assert.equal(await blobs.put('damaged', noise(900_000)), true);
+      isMended = true;
+      await looking;
+      assert.match(looks.join(' '), /^(damaged)? ?(whole)?$/);
+      assert.equal(Buffer.compare((await blobs.get('damaged'))!, noise(900_000)), 0);
+      assert.deepEqual(await blobs.list(''), ['before', 'damaged']);
+      await blobs.delete('damaged');
+      assert.equal(await blobs.get('damaged'), null);
+    });
+
     test('shares no memory with its caller', async () => {
       const blobs = await rig.fresh();
       const content = Buffer.from('content');

@@ -93,6 +93,7 @@ const windowSpec = (window: WindowSpec, emit: 'final' | 'updates', aggregates: A
   window,
   graceMs: 7,
   emit,
+  results: aggregates.map((_, i) => `r${i}`),
   aggregates,
   shape: ({ key: _key, ...row }) => row,
 });

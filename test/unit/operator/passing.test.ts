@@ -158,6 +158,7 @@ test('what is due when event time moves comes of no record, whichever was the la
     window: { kind: 'tumbling', sizeMs: 1_000, offsetMs: 0 },
     graceMs: 0,
     emit: 'final',
+    results: ['n'],
     aggregates: [count() as AggregateSpec],
     shape: ({ results }) => results[0],
   };

@@ -18,6 +18,7 @@ function spec({ gap, grace = 0, emit = 'final', aggregates = [ids()] }: Options)
     window: { kind: 'session', gapMs: gap },
     graceMs: grace,
     emit,
+    results: aggregates.map((_, i) => `r${i}`),
     aggregates,
     shape: ({ startMs, endMs, results, final }) => ({ startMs, endMs, results, final }),
   };

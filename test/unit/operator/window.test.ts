@@ -16,6 +16,7 @@ function spec({ window, grace = 0, emit = 'final', aggregates = [count()] }: Opt
     window,
     graceMs: grace,
     emit,
+    results: aggregates.map((_, i) => `r${i}`),
     aggregates,
     shape: ({ key, startMs, endMs, results, final }) => ({ key, startMs, endMs, results, final }),
   };

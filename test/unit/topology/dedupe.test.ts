@@ -27,14 +27,14 @@ describe('a dedupe before keyBy', () => {
       }),
     );
     assert.deepEqual(kinds(readers[0]?.program as Program), [
-      'dedupe-1 carryId',
+      'dedupe-in-e carryId',
       'filter-1 filter',
       'by-id keyBy',
       'map-1 map',
       'by-n keyBy',
     ]);
     for (const stage of stages) {
-      assert.deepEqual(kinds(stage.program), ['dedupe-1 dedupe']);
+      assert.deepEqual(kinds(stage.program), ['dedupe-in-e dedupe']);
       const spec = stage.program.nodes[0]?.spec;
       assert.ok(spec?.kind === 'dedupe' && spec.id === null);
     }
@@ -47,10 +47,10 @@ describe('a dedupe before keyBy', () => {
         a.merge(b).dedupe(event).merge(c.dedupe(event)).keyBy('id').to('out.{id}');
       }),
     );
-    assert.deepEqual(kinds(stages[0]?.program as Program), ['dedupe-1 dedupe', 'dedupe-2 dedupe']);
+    assert.deepEqual(kinds(stages[0]?.program as Program), ['dedupe-in-a-in-b dedupe', 'dedupe-in-c dedupe']);
     assert.deepEqual(
       stages[0]?.inputs.map(({ name }) => name),
-      ['in-a-dedupe-1', 'in-b-dedupe-1', 'in-c-dedupe-2'],
+      ['in-a-dedupe-in-a-in-b', 'in-b-dedupe-in-a-in-b', 'in-c-dedupe-in-c'],
     );
     assert.deepEqual(stages[0]?.program.entries, [
       [{ node: 0, port: 0 }],
@@ -70,9 +70,9 @@ describe('a dedupe before keyBy', () => {
       }),
     );
     assert.deepEqual(kinds(stages[0]?.program as Program), [
-      'dedupe-1-by-id dedupe',
-      'dedupe-1-by-n dedupe',
-      'join-1 join',
+      'dedupe-in-e-by-id dedupe',
+      'dedupe-in-e-by-n dedupe',
+      'join-in-e join',
     ]);
   });
 
@@ -128,7 +128,7 @@ describe('a dedupe before keyBy', () => {
     );
     assert.deepEqual(
       stages.map(({ name }) => name),
-      ['dedupe-1', 'by-n'],
+      ['dedupe-in-e', 'by-n'],
     );
   });
 

@@ -70,9 +70,9 @@ describe('mistakes', () => {
     assert.match(said, /^elsewhere at .*: no stream keeps 'elsewhere': make one .* or say capture: true/m);
     assert.match(
       said,
-      /^window-1 at test\/unit\/topology\/mistakes.test.ts:\d+:\d+: window size '0s' must be more than nothing/m,
+      /^window-1ms-by-site at test\/unit\/topology\/mistakes.test.ts:\d+:\d+: window size '0s' must be more than nothing/m,
     );
-    assert.match(said, /^window-1 at .*: a result cannot be called 'start'/m);
+    assert.match(said, /^window-1ms-by-site at .*: a result cannot be called 'start'/m);
     assert.match(said, /^bad name at .*: the name "bad name" cannot be used/m);
     assert.match(said, /^bad name at .*has the wildcard/m);
     assert.equal(mistakes.length, 8, said);
@@ -145,15 +145,14 @@ describe('the pipeline', () => {
     }, /^in-e-direct: Millrace itself calls something 'in-e-direct' here/);
     await says(({ from }) => {
       const once = from<Event>('in.e').dedupe({ id: e => e.id, within: '1h' });
-      const left = once.keyBy('id').dedupe({ id: e => e.n, within: '1h', name: 'dedupe-1-by-id' });
+      const left = once.keyBy('id').dedupe({ id: e => e.n, within: '1h', name: 'dedupe-in-e-by-id' });
       left.join(once.keyBy('n'), { within: '1h' }, a => a).to('out.{site}');
-    }, /^dedupe-1-by-id: Millrace itself calls something 'dedupe-1-by-id' here/);
+    }, /^dedupe-in-e-by-id: Millrace itself calls something 'dedupe-in-e-by-id' here/);
   });
 
-  test('names what the author did not, each kind counted for itself', () => {
+  test('calls what the author did not name after what it is, and numbers what keeps nothing', () => {
     const { graph } = pipeline('p', ({ from }) => {
       const events = from<Event>('in.e');
-      from('in.e');
       events
         .map(e => e)
         .filter(() => true)
@@ -164,7 +163,7 @@ describe('the pipeline', () => {
       events.keyBy(e => e.n).to('c');
       events.keyBy(e => e.n, { name: 'mine' }).to('d');
     });
-    const names = 'in-e in-e-2 map-1 filter-1 map-2 by-id to-1 by-id-site to-2 by-key to-3 mine to-4';
+    const names = 'in-e map-1 filter-1 map-2 by-id to-a by-id-site to-b by-key-in-e to-c mine to-d';
     assert.equal(graph.nodes.map(node => node.name).join(' '), names);
   });
 });
@@ -195,7 +194,7 @@ describe('sources', () => {
   test('are not fed by their own pipeline', async () => {
     await says(
       ({ from }) => from<Event>('in.*').to('in.{site}'),
-      /^to-1: 'in\.\{site\}' is read again by in-any .*for ever/,
+      /^to-in-site: 'in\.\{site\}' is read again by in-any .*for ever/,
     );
   });
 });
@@ -213,12 +212,12 @@ describe('operators', () => {
           .dedupe({ id: e => e.id, within: '' })
           .keyBy('id')
           .to('out.{id}'),
-      /^dedupe-1: within ''/,
+      /^dedupe-in-e: within ''/,
     );
     await says(b => {
       const keyed = events(b).keyBy('id');
       keyed.join(keyed, { within: { after: '-1s' } }, a => a).to('out.{id}');
-    }, /^join-1: within\.after '-1s'/);
+    }, /^join-in-e: within\.after '-1s'/);
   });
 
   test('leave no gaps between windows, and merge what sessions merge', async () => {
@@ -229,12 +228,12 @@ describe('operators', () => {
           .window(hopping({ size: '1m', advance: '2m' }))
           .aggregate({ n: count() })
           .to('out.{id}'),
-      /^window-1: a window of 1m that advances by 2m leaves out/,
+      /^window-1m-every-2m-by-id: a window of 1m that advances by 2m leaves out/,
     );
     const total = aggregate<Event, number>({ init: () => 0, add: (sum, e) => sum + e.n });
     await says(
       b => keyed(b).window(session('1m')).aggregate({ total }).to('out.{id}'),
-      /^window-1: 'total' cannot be computed for sessions, which merge/,
+      /^session-1m-by-id: 'total' cannot be computed for sessions, which merge/,
     );
     assert.deepEqual(await messages(b => keyed(b).window(tumbling('1m')).aggregate({ total }).to('out.{id}')), []);
     await says(b => keyed(b).window(tumbling('1m')).aggregate({}).to('out.{id}'), /given nothing to compute/);
@@ -252,7 +251,7 @@ describe('operators', () => {
           .keyBy('id')
           .join(stranger, { within: '1h' }, a => a)
           .to('out.{id}'),
-      /^join-1: the other side is no stream of this pipeline/,
+      /^join: the other side is no stream of this pipeline/,
     );
     await says(({ from, table }) => {
       const sites = table('sites') as Table<string, Event> & ReturnType<typeof merged>;
@@ -272,7 +271,7 @@ describe('operators', () => {
       const events = from<Event>('in.e').keyBy('id');
       const results = events.dedupe({ id: e => e.n, within: '1h' }).keyBy('n');
       events.join(results, { within: '1h' }, a => a).to('out.{id}');
-    }, /^by-id: records would go in a circle between stages \(by-id → by-id\).*Call keyBy again/);
+    }, /^by-id: records would go in a circle between stages \(by-id → by-id\).*Call keyBy again, with a name,/);
     await says(({ from }) => {
       const events = from<Event>('in.e').keyBy('id');
       const second = events.keyBy('n').dedupe({ id: e => e.n, within: '1h' });
@@ -286,7 +285,7 @@ describe('operators', () => {
           .dedupe({ id: e => e.n, within: '1h' })
           .keyBy('n');
         events
-          .keyBy('id')
+          .keyBy('id', { name: 'second' })
           .join(results, { within: '1h' }, a => a)
           .to('out.{id}');
       }),

@@ -49,8 +49,9 @@ describe('the mode of a sink', () => {
       /an owned sink's subject ends in {partition}/,
     );
     const both = await mistakes(events => {
-      events.keyBy('id').to('out.{partition}');
-      events.keyBy('id').to('out.{site}', { mode: 'at-least-once' });
+      const keyed = events.keyBy('id');
+      keyed.to('out.{partition}');
+      keyed.to('out.{site}', { mode: 'at-least-once' });
     });
     assert.match(both, /write the same subjects, and a subject that ends in {partition} has one writer only/);
     const merged = pipeline('p', ({ from }) => {
@@ -88,14 +89,15 @@ describe('the subject of a sink', () => {
 describe('the stream of a sink', () => {
   test('is made where there is none, called after the subject', async () => {
     const [owned, shared] = await sinks(events => {
-      events.keyBy('id').to('out.owned.{partition}');
-      events.keyBy('id').to('out.shared.{site}');
+      const keyed = events.keyBy('id');
+      keyed.to('out.owned.{partition}');
+      keyed.to('out.shared.{site}');
     });
     assert.deepEqual(owned?.stream, { name: 'out_owned', create: true, subjects: ['out.owned.*'] });
     assert.deepEqual(shared?.stream, {
       name: 'out_shared',
       create: true,
-      subjects: ['out.shared.*', '_mr.p.m.to-2.>'],
+      subjects: ['out.shared.*', '_mr.p.m.to-out-shared-site.>'],
     });
   });
 
@@ -105,7 +107,11 @@ describe('the stream of a sink', () => {
       events.to('out.berlin', { name: 'capital' });
       events.to('out.{site}.{id}', { mode: 'at-least-once' });
     });
-    const stream = { name: 'out', create: true, subjects: ['out.*', '_mr.p.m.to-1.>', '_mr.p.m.capital.>', 'out.*.*'] };
+    const stream = {
+      name: 'out',
+      create: true,
+      subjects: ['out.*', '_mr.p.m.to-out-site.>', '_mr.p.m.capital.>', 'out.*.*'],
+    };
     assert.deepEqual([a?.stream, b?.stream, c?.stream], [stream, stream, stream]);
   });
 
@@ -122,14 +128,14 @@ describe('the stream of a sink', () => {
     assert.equal(sink?.stream.name, 'out_any');
     assert.match(
       await mistakes(events => events.to('out.{site}', { stream: 'taken' }), [{ name: 'taken', subjects: ['other'] }]),
-      /must allow atomic batches and keep 'out\.\*' and '_mr\.p\.m\.to-1\.>'/,
+      /must allow atomic batches and keep 'out\.\*' and '_mr\.p\.m\.to-out-site\.>'/,
     );
   });
 
   test('is the one that keeps the subjects already', async () => {
     const [sink] = await sinks(events => events.to('out.{partition}'), [{ name: 'MINE', subjects: ['out.>'] }]);
     assert.deepEqual(sink?.stream, { name: 'MINE', create: false, subjects: ['out.*'] });
-    const subjects = ['out.>', '_mr.p.m.to-1.>'];
+    const subjects = ['out.>', '_mr.p.m.to-out-site.>'];
     const [shared] = await sinks(events => events.to('out.{site}'), [{ name: 'MINE', subjects, atomic: true }]);
     assert.equal(shared?.stream.create, false);
     assert.match(
@@ -150,8 +156,8 @@ describe('the stream of a sink', () => {
     };
     assert.equal(
       await mistakes(two, [{ name: 'MINE', subjects: ['out.>', 'more'] }]),
-      "stream 'MINE' must allow atomic batches and keep '_mr.p.m.to-1.>' and '_mr.p.m.to-2.>': " +
-        "nats stream edit MINE --allow-batch --subjects='out.>,more,_mr.p.m.to-1.>,_mr.p.m.to-2.>'; or say mode: 'at-least-once'",
+      "stream 'MINE' must allow atomic batches and keep '_mr.p.m.to-out-a-site.>' and '_mr.p.m.to-out-b-site.>': " +
+        "nats stream edit MINE --allow-batch --subjects='out.>,more,_mr.p.m.to-out-a-site.>,_mr.p.m.to-out-b-site.>'; or say mode: 'at-least-once'",
     );
     assert.match(
       await mistakes(two, [{ name: 'MINE', subjects: ['out.>', '_mr.p.m.>'] }]),

@@ -5,7 +5,7 @@ import { type Beginnings, count, hopping, type MessageMeta, max, pipeline, sessi
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import type { OperatorSpec, StatefulSpec } from '../../../lib/operator/spec.ts';
 import { decodeKey, encodeKey } from '../../../lib/record/key.ts';
-import type { NodeBody } from '../../../lib/topology/graph.ts';
+import type { NodeBody } from '../../../lib/topology/node.ts';
 import { toMs } from '../../../lib/topology/sources.ts';
 
 interface Event {

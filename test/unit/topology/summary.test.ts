@@ -1,10 +1,28 @@
 /** What is kept and shown of a plan: its fingerprint, what makes two plans incompatible, and the text for people. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { avg, type Beginnings, count, hopping, pipeline, type Stream, session, tumbling, versions } from 'millrace';
+import {
+  aggregate,
+  avg,
+  type Beginnings,
+  count,
+  type DedupeOptions,
+  hopping,
+  type JoinOptions,
+  pipeline,
+  reduce,
+  type Stream,
+  session,
+  sum,
+  tumbling,
+  versions,
+  type WindowOptions,
+  type WindowShape,
+} from 'millrace';
 import { z } from 'zod';
 import { describe as textOf } from '../../../lib/topology/describe.ts';
 import { incompatibilities, type PlanSummary, summarize } from '../../../lib/topology/summary.ts';
+import type { Aggregates } from '../../../lib/topology/types.ts';
 import { planned } from './broker.ts';
 
 interface Event {
@@ -41,10 +59,10 @@ describe('the fingerprint', () => {
       const events = from('in.e', { schema: versions(schema), maxOutOfOrder: '5s', idleAfter: '1m', time: e => e.n })
         .filter(e => e.n > 3)
         .map(e => ({ ...e, more: 1 }))
-        .dedupe({ id: e => `${e.id}`, within: '60m', grace: '1s' });
+        .dedupe({ id: e => `${e.id}`, within: '60m' });
       const placed = events.keyBy('site').leftJoin(table('sites'), e => e);
-      const rows = placed.window(tumbling('60s'), { grace: '10s' }).aggregate({ total: count() });
-      rows.filter(row => row.total > 1).to('elsewhere.{partition}', { format: 'msgpack' });
+      const rows = placed.window(tumbling('60s')).aggregate({ n: count() });
+      rows.filter(row => row.n > 1).to('elsewhere.{partition}', { format: 'msgpack' });
     };
     const [before, after] = [await stored(base), await stored(changed)];
     assert.equal(before.fingerprint, after.fingerprint);
@@ -53,84 +71,111 @@ describe('the fingerprint', () => {
 });
 
 describe('a revision is refused, with the reason, where', () => {
+  // All under names that stay, so that each is the same operator to whoever looks at names alone.
   const keyed = ({ from }: Beginnings) => from<Event>('in.e').keyBy('site');
-  const window: Build = b => keyed(b).window(tumbling('1m')).aggregate({ n: count() }).to('out.{site}');
-  const dedupe = (within: string, keep: 'first' | 'last') => (b: Beginnings) =>
-    keyed(b)
-      .dedupe({ id: e => e.id, within, keep })
-      .to('out.{site}');
-  const join = (after: string) => (b: Beginnings) =>
-    keyed(b)
-      .join(keyed(b), { within: { after } }, left => left)
-      .to('out.{site}');
-  const leftJoin: Build = b =>
-    keyed(b)
-      .leftJoin(keyed(b), { within: { after: '1h' } }, left => left)
-      .to('out.{site}');
+  type Shown = WindowOptions<'final' | 'updates'>;
+  const windows =
+    (shape: WindowShape, aggregates: Aggregates<Event> = { n: count() }, shown: Shown = {}): Build =>
+    b =>
+      keyed(b)
+        .window(shape, { name: 'w', ...shown })
+        .aggregate(aggregates)
+        .to('out.{site}');
+  const window = windows(tumbling('1m'));
+  const dedupe =
+    (options: Omit<DedupeOptions<Event>, 'id' | 'name'>): Build =>
+    b =>
+      keyed(b)
+        .dedupe({ id: e => e.id, name: 'd', ...options })
+        .to('out.{site}');
+  const join =
+    (kind: 'join' | 'leftJoin', options: JoinOptions, sides: 'as they are' | 'exchanged' = 'as they are'): Build =>
+    b => {
+      const both = [keyed(b), b.from<Event>('in.f').keyBy('site')] as const;
+      const [left, right] = sides === 'exchanged' ? ([both[1], both[0]] as const) : both;
+      const named = { name: 'j', ...options };
+      const joined = kind === 'join' ? left.join(right, named, one => one) : left.leftJoin(right, named, one => one);
+      joined.to('out.{site}');
+    };
+  const hour = { within: '1h' } as const;
+  const total = (merge?: { merge(left: number, right: number): number }) =>
+    aggregate<Event, number>({ init: () => 0, add: (sum, e) => sum + e.n, ...merge });
+  const merge = { merge: (left: number, right: number) => left + right };
+  const steps = hopping({ size: '1h', advance: '5m' });
   const rows: [what: string, before: Build, after: Build, reason: RegExp][] = [
     [
       'a window has another size',
       window,
-      b => keyed(b).window(tumbling('2m')).aggregate({ n: count() }).to('out.{site}'),
-      /^operator window-1 of stage by-site was \(windows of 1m: count\) and would be \(windows of 2m: count\)$/,
+      windows(tumbling('2m')),
+      /^operator w of stage by-site was \(windows of 1m: n \(count\); from in-e\) and would be \(windows of 2m: n \(count\); from in-e\)$/,
     ],
     [
       'a window has another shape',
       window,
-      b => keyed(b).window(session('1m')).aggregate({ n: count() }).to('out.{site}'),
-      /would be \(sessions that end with a pause of more than 1m: count\)/,
+      windows(session('1m')),
+      /would be \(sessions that end with a pause of more than 1m: n/,
     ],
     [
       'windows begin elsewhere or more often',
-      b =>
-        keyed(b)
-          .window(hopping({ size: '1h', advance: '5m' }))
-          .aggregate({ n: count() })
-          .to('out.{site}'),
-      b =>
-        keyed(b)
-          .window(hopping({ size: '1h', advance: '10m', offset: '1m' }))
-          .aggregate({ n: count() })
-          .to('out.{site}'),
-      /was \(windows of 1h every 5m: count\) and would be \(windows of 1h every 10m, moved by 1m: count\)/,
+      windows(steps),
+      windows(hopping({ size: '1h', advance: '10m', offset: '1m' })),
+      /was \(windows of 1h every 5m in panes: n .* and would be \(windows of 1h every 10m, moved by 1m in panes: n/,
     ],
     [
       'a window computes something else',
       window,
-      b =>
-        keyed(b)
-          .window(tumbling('1m'))
-          .aggregate({ n: avg(e => e.n) })
-          .to('out.{site}'),
-      /would be \(windows of 1m: avg\)/,
+      windows(tumbling('1m'), { n: avg(e => e.n) }),
+      /would be \(windows of 1m: n \(avg\);/,
+    ],
+    [
+      'a window computes the same under another name',
+      windows(tumbling('1m'), { b: sum(e => e.n), a: sum(e => e.id) }),
+      windows(tumbling('1m'), { b: sum(e => e.n), c: sum(e => e.id) }),
+      /was \(windows of 1m: a \(sum\), b \(sum\); .* would be \(windows of 1m: b \(sum\), c \(sum\);/,
+    ],
+    [
+      'a fold begins with a value of its own',
+      windows(tumbling('1m'), { n: reduce((left: Event) => left) }),
+      windows(tumbling('1m'), { n: reduce((n: number, e: Event) => n + e.n, 0) }),
+      /was \(windows of 1m: n \(reduce\); .* would be \(windows of 1m: n \(reduce-from\);/,
+    ],
+    [
+      'windows that overlap can be put together from panes',
+      windows(steps, { n: total() }),
+      windows(steps, { n: total(merge) }),
+      /was \(windows of 1h every 5m: n .* would be \(windows of 1h every 5m in panes: n/,
     ],
     [
       'a window tells every change',
       window,
-      b => keyed(b).window(tumbling('1m'), { emit: 'updates' }).aggregate({ n: count() }).to('out.{site}'),
-      /windows of 1m, every change: count/,
+      windows(tumbling('1m'), { n: count() }, { emit: 'updates' }),
+      /windows of 1m, every change: n \(count\)/,
     ],
     [
-      'copies are sought elsewhere',
-      dedupe('1h', 'first'),
-      dedupe('2h', 'first'),
-      /keeps the first of copies within 2h/,
-    ],
-    ['another copy is kept', dedupe('1h', 'first'), dedupe('1h', 'last'), /keeps the last of copies within 1h/],
-    ['a join reaches further', join('1h'), join('2h'), /inner join, 0s before to 2h after/],
-    ['a join is of another kind', join('1h'), leftJoin, /was \(inner join.*would be \(left join/],
-    [
-      'a stateful operator is new',
-      b => keyed(b).to('out.{site}'),
+      'windows wait longer',
       window,
-      /^operator window-1 of stage by-site is new/,
+      windows(tumbling('1m'), { n: count() }, { grace: '5s' }),
+      /windows of 1m, grace 5s: n/,
     ],
+    ['copies are sought elsewhere', dedupe(hour), dedupe({ within: '2h' }), /keeps the first of copies within 2h/],
+    ['copies may come later', dedupe(hour), dedupe({ ...hour, grace: '1m' }), /copies within 1h, grace 1m/],
+    ['another copy is kept', dedupe(hour), dedupe({ ...hour, keep: 'last' }), /keeps the last of copies within 1h/],
     [
-      'a stateful operator is gone',
-      window,
-      b => keyed(b).to('out.{site}'),
-      /^operator window-1 of stage by-site is gone/,
+      'a join reaches further',
+      join('join', hour),
+      join('join', { within: { after: '2h' } }),
+      /inner join, 0s before to 2h after/,
     ],
+    ['a join waits longer', join('join', hour), join('join', { ...hour, grace: '1m' }), /1h after, grace 1m/],
+    ['a join is of another kind', join('join', hour), join('leftJoin', hour), /was \(inner join.*would be \(left join/],
+    [
+      'the sides of a join have changed places',
+      join('join', hour),
+      join('join', hour, 'exchanged'),
+      /^operator j of stage by-site was \(.*; from in-e, with in-f\) and would be \(.*; from in-f, with in-e\)$/,
+    ],
+    ['a stateful operator is new', b => keyed(b).to('out.{site}'), window, /^operator w of stage by-site is new/],
+    ['a stateful operator is gone', window, b => keyed(b).to('out.{site}'), /^operator w of stage by-site is gone/],
     [
       'the stream that is read is another',
       window,
@@ -138,7 +183,7 @@ describe('a revision is refused, with the reason, where', () => {
         b
           .from<Event>('in.f', { name: 'in-e' })
           .keyBy('site')
-          .window(tumbling('1m'))
+          .window(tumbling('1m'), { name: 'w' })
           .aggregate({ n: count() })
           .to('out.{site}'),
       /^source in-e read in\.e of stream IN and would now read in\.f of stream IN$/,
@@ -151,6 +196,13 @@ describe('a revision is refused, with the reason, where', () => {
       assert.match(reasons[0] as string, reason);
     });
   }
+
+  test('not where results are written in another order', async () => {
+    const forth = await stored(windows(tumbling('1m'), { a: sum(e => e.n), b: sum(e => e.id), c: count() }));
+    const back = await stored(windows(tumbling('1m'), { c: count(), b: sum(e => e.id), a: sum(e => e.n) }));
+    assert.deepEqual(incompatibilities(forth, back), []);
+    assert.equal(forth.fingerprint, back.fingerprint);
+  });
 
   test('the key is another, for each thing that depends on it', async () => {
     const other: Build = ({ from }) => {
@@ -167,16 +219,18 @@ describe('a revision is refused, with the reason, where', () => {
       from<Event>('in.e')
         .merge(from<Event>('in.f'))
         .keyBy('site')
-        .window(tumbling('1m'))
+        .window(tumbling('1m'), { name: 'w' })
         .aggregate({ n: count() })
         .to('out.{site}');
     assert.deepEqual(incompatibilities(await stored(window), await stored(both)), [
       'source in-f is new: stages that run already have not read it from its beginning',
       'input in-f of stage by-site is new',
+      'operator w of stage by-site was (windows of 1m: n (count); from in-e) and would be (windows of 1m: n (count); from in-e and in-f)',
     ]);
     assert.deepEqual(incompatibilities(await stored(both), await stored(window)), [
       'source in-f is gone, and with it the place up to which it was read',
       'input in-f of stage by-site is gone',
+      'operator w of stage by-site was (windows of 1m: n (count); from in-e and in-f) and would be (windows of 1m: n (count); from in-e)',
     ]);
     const direct = (subject: string) => (b: Beginnings) => b.from<Event>(subject, { name: 's' }).to('out.{site}');
     assert.deepEqual(incompatibilities(await stored(direct('in.a')), await stored(direct('in.b'))), [
@@ -220,9 +274,9 @@ pipeline p  (fingerprint ${summary.fingerprint})
 readers: read a stream and send each record to the task that has its key
   in-e
     reads  subject in.e  stream IN  auto, without a schema, event time of its own
-    does   dedupe-1  computes the id that copies are found by
-    does   by-site   computes the key
-    sends  to stage by-site  as its input in-e-dedupe-1
+    does   dedupe-in-e  computes the id that copies are found by
+    does   by-site      computes the key
+    sends  to stage by-site  as its input in-e-dedupe-in-e
   sites
     reads  bucket $KV.sites.>  stream KV_sites  auto, without a schema
     sends  to stage by-site  as its input sites
@@ -231,20 +285,20 @@ stages: tasks with state
   raw-direct  1 task, without a key
     reads  subject new.*  stream new (made)  auto, without a schema, the broker's time, up to 30s out of order, from now on
     does   tidy  map
-    sends  to sink to-2
-    sends  to sink to-3
+    sends  to sink to-log-partition
+    sends  to sink to-copy-site
   by-site  4 tasks, one a partition of its key
-    input  in-e-dedupe-1  from reader in-e
-    input  sites          from reader sites, read to its end before anything else
-    state  dedupe-1     keeps the first of copies within 1h
-    state  tableJoin-1  join with a table
-    state  window-1     windows of 1m: count
-    sends  to sink to-1
+    input  in-e-dedupe-in-e  from reader in-e
+    input  sites             from reader sites, read to its end before anything else
+    state  dedupe-in-e        keeps the first of copies within 1h
+    state  join-sites         join with a table
+    state  window-1m-by-site  windows of 1m: n (count)
+    sends  to sink to-out-site
 
 sinks: what comes out
-  to-1   out.{site}       json                       stream out (made)   exactly once, in atomic batches with markers
-  to-2   log.{partition}  msgpack in msgpack frames  stream log (made)   exactly once, a subject for each task
-  to-3   copy.{site}      json                       stream copy (made)  at least once; exactly once within the duplicate window of the stream`,
+  to-out-site       out.{site}       json                       stream out (made)   exactly once, in atomic batches with markers
+  to-log-partition  log.{partition}  msgpack in msgpack frames  stream log (made)   exactly once, a subject for each task
+  to-copy-site      copy.{site}      json                       stream copy (made)  at least once; exactly once within the duplicate window of the stream`,
     );
   });
 });
