@@ -30,6 +30,8 @@ import type { SharedStream } from './shared-outlet.ts';
 import type { SinkSpec } from './sink-spec.ts';
 
 const HEADROOM_BYTES = 4096;
+/** Between two words of a stage to which nobody has spoken. */
+const SILENCE_MS = 1_000;
 
 /** A stage that this task sends frames to. */
 export interface RelayRoute {
@@ -82,6 +84,8 @@ interface Teller {
   readonly chain: Chain;
   opened: boolean;
   toldMs: number;
+  /** Clock of the last word that there is nothing to tell of. */
+  silentMs: number;
 }
 
 export class Relay {
@@ -106,7 +110,7 @@ export class Relay {
       const stream = channelsStream(deployment, route.stage);
       const subject = broadcastSubject(deployment, { ...route, writer });
       const chain = new Chain({ log, clock, random, stream, subject });
-      return { route, chain, opened: false, toldMs: Number.NEGATIVE_INFINITY };
+      return { route, chain, opened: false, toldMs: Number.NEGATIVE_INFINITY, silentMs: 0 };
     });
   }
 
@@ -278,8 +282,11 @@ export class Relay {
   /**
    * Tells the tasks of the next stages how far event time is here, for those whom no frame told: called a few times a
    * second. Only what is journaled and wholly sent is told, so a watermark that was told is never taken back.
+   *
+   * A stage to which nobody has ever spoken says that, now and then: those behind it would wait for it for ever. Nothing
+   * can be on its way here then, so that holds as of the clock to which all its inputs are known.
    */
-  async tell(): Promise<void> {
+  async tell({ clockMs, isSilent }: { clockMs: number; isSilent: boolean }): Promise<void> {
     if (this.#telling || this.#stopped) return;
     this.#telling = true;
     try {
@@ -287,14 +294,18 @@ export class Relay {
       const stageMs = this.#relayedWatermarkMs;
       for (const teller of this.#tellers) {
         const watermarkMs = stageMs - teller.route.lagMs;
-        if (watermarkMs <= teller.toldMs) continue;
+        const saysSilence = isSilent && clockMs >= teller.silentMs + SILENCE_MS;
+        if (watermarkMs <= teller.toldMs && !saysSilence) continue;
         if (!teller.opened) {
           await teller.chain.open();
           teller.opened = true;
         }
-        const head = { position, row: 0, watermarkMs, idle: false, bootstrapped: true };
+        const head = { position, row: 0, watermarkMs, clockMs, quietMs: 0, bootstrapped: true };
         const outcome = await teller.chain.append(encodeBroadcast(head));
-        if (outcome.kind === 'landed') teller.toldMs = watermarkMs;
+        if (outcome.kind === 'landed') {
+          teller.toldMs = watermarkMs;
+          teller.silentMs = clockMs;
+        }
         // A former owner's word that landed late: it told no more than was true. Say ours after it.
         else teller.chain.adopt(outcome.tail);
       }

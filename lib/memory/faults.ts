@@ -22,6 +22,8 @@ export interface MemoryFaults {
   readonly questionFails?: number;
   /** `last` shows the message before the last: a leader that was just deposed. */
   readonly staleLast?: number;
+  /** A look shows the stream as it was so long ago: the same leader's. */
+  readonly staleLookMs?: Span;
   /** Until a reader sees what is new. */
   readonly readDelayMs?: Span;
   /** A reader sees only a part of what is new, the rest later. */

@@ -135,6 +135,7 @@ export class MemoryLog implements Log {
   readonly clock: ProcessClock;
   readonly #broker: MemoryBroker;
   #lastArrivalMs = 0;
+  #cutOff = false;
 
   constructor(broker: MemoryBroker, name: string, clock: ProcessClock) {
     this.#broker = broker;
@@ -157,6 +158,15 @@ export class MemoryLog implements Log {
 
   thaw(): void {
     this.clock.thaw();
+  }
+
+  /** Nothing of this client's reaches the broker, nor the other way; both go on without each other. */
+  cutOff(): void {
+    this.#cutOff = true;
+  }
+
+  reconnect(): void {
+    this.#cutOff = false;
   }
 
   async append(message: NewMessage): Promise<Append> {
@@ -206,16 +216,23 @@ export class MemoryLog implements Log {
       stream: name => broker.stream(name),
       soon: look => {
         const { readDelayMs } = broker.faults;
+        const lookOnline = () => {
+          if (this.#online) look();
+          else broker.clock.after(UNSURE_MS[0], lookOnline);
+        };
         if (readDelayMs === undefined && !this.clock.frozen && !this.clock.dead) queueMicrotask(lookOnline);
         else this.clock.after(readDelayMs === undefined ? 0 : broker.random.between(...readDelayMs), lookOnline);
-        function lookOnline(): void {
-          if (broker.online) look();
-          else broker.clock.after(UNSURE_MS[0], lookOnline);
-        }
       },
       cut: available =>
         broker.random.chance(broker.faults.partialRead ?? 0) ? 1 + broker.random.int(available) : available,
       again: () => broker.random.chance(broker.faults.idleWake ?? 0),
+      end: name =>
+        this.#ask(() => {
+          const stream = this.#existing(name);
+          const staleMs = this.#draw(broker.faults.staleLookMs);
+          const clockMs = broker.clock.now();
+          return { stream, clockMs, lastSeq: staleMs === 0 ? stream.lastSeq : stream.lastSeqAt(clockMs - staleMs) };
+        }),
     };
     return new MemoryReader(sight, options);
   }
@@ -259,9 +276,9 @@ export class MemoryLog implements Log {
 
   /** Nothing can go wrong or take time: no need for clocks. */
   get #calm(): boolean {
-    const { faults, online } = this.#broker;
+    const { faults } = this.#broker;
     return (
-      online &&
+      this.#online &&
       !this.clock.frozen &&
       !this.clock.dead &&
       faults.delayMs === undefined &&
@@ -269,6 +286,10 @@ export class MemoryLog implements Log {
       faults.notLanded === undefined &&
       faults.lateLanding === undefined
     );
+  }
+
+  get #online(): boolean {
+    return this.#broker.online && !this.#cutOff;
   }
 
   #existing(name: string): MemoryStream {
@@ -296,7 +317,7 @@ export class MemoryLog implements Log {
         const cause = new Error(`no answer for ${messages[0]!.subject}`);
         this.clock.after(this.#draw(faults.unsureMs ?? UNSURE_MS), () => resolve({ kind: 'unsure', cause }));
       };
-      if (dice >= dropped && dice < late) {
+      if (dice >= dropped && dice < late && !this.#cutOff) {
         giveUp();
         const delayMs = this.#draw(faults.delayMs) + random.next() * (faults.lateMs ?? LATE_MS);
         clock.after(delayMs, () => this.#landUnheard(messages, atomic));
@@ -307,7 +328,7 @@ export class MemoryLog implements Log {
         return;
       }
       clock.after(this.#travelMs(), () => {
-        if (!this.#broker.online) {
+        if (!this.#online) {
           giveUp();
           return;
         }
@@ -336,15 +357,15 @@ export class MemoryLog implements Log {
   }
 
   #ask<T>(answer: () => T): Promise<T> {
-    const { faults, random, online, clock } = this.#broker;
-    if (online && faults.delayMs === undefined && faults.questionFails === undefined && !this.clock.frozen) {
+    const { faults, random, clock } = this.#broker;
+    if (this.#online && faults.delayMs === undefined && faults.questionFails === undefined && !this.clock.frozen) {
       return this.clock.dead ? new Promise(() => undefined) : new Promise(resolve => resolve(answer()));
     }
     return new Promise((resolve, reject) => {
       if (this.clock.dead) return;
       const fails = random.chance(faults.questionFails ?? 0);
       clock.after(this.#travelMs(), () => {
-        if (fails || !this.#broker.online) {
+        if (fails || !this.#online) {
           const error = new MillraceError('BROKER_UNAVAILABLE', 'the broker does not answer');
           this.clock.after(this.#draw(faults.unsureMs ?? UNSURE_MS), () => reject(error));
           return;

@@ -2,8 +2,8 @@
  * A cursor over a stream in memory. It sees the stream as of its last wake-up, which faults may delay, cut short or
  * repeat; what it has seen it delivers in order, none missing, none doubled.
  */
-import { MillraceError } from '../base/errors.ts';
-import type { LogReader, ReadOptions, StoredMessage } from '../port/log.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
+import type { LogReader, ReadOptions, StoredMessage, StreamLook } from '../port/log.ts';
 import { matches } from '../record/subject.ts';
 import type { MemoryStream } from './stream.ts';
 
@@ -16,6 +16,8 @@ export interface Sight {
   cut(available: number): number;
   /** Whether to wake it once more for nothing. */
   again(): boolean;
+  /** The end of the stream as the broker tells it when it is asked. Throws BROKER_UNAVAILABLE, STREAM_MISSING. */
+  end(name: string): Promise<StreamLook & { readonly stream: MemoryStream }>;
 }
 
 /** Allowed for each message beside its data, as the real reader counts. */
@@ -34,9 +36,9 @@ export class MemoryReader implements LogReader {
   #visible = 0;
   /** The reader has seen the stream's end. */
   #drained = false;
-  #lookPending = false;
+  #seePending = false;
   #stopped = false;
-  readonly #watcher = () => this.#lookSoon();
+  readonly #watcher = () => this.#seeSoon();
 
   constructor(sight: Sight, { stream, subjects, from, gaps }: ReadOptions) {
     this.#sight = sight;
@@ -44,7 +46,7 @@ export class MemoryReader implements LogReader {
     this.#filters = subjects ?? null;
     this.#refusesGaps = (gaps ?? (subjects === undefined ? 'refuse' : 'allow')) === 'refuse';
     this.#position = Math.max(1, from);
-    this.#lookSoon();
+    this.#seeSoon();
   }
 
   get caughtUp(): boolean {
@@ -81,7 +83,7 @@ export class MemoryReader implements LogReader {
       taken.push(message);
       bytes += message.data.length + OVERHEAD_BYTES;
     }
-    if (taken.length > 0 && !this.caughtUp && this.#position <= this.#visible) this.#lookSoon();
+    if (taken.length > 0 && !this.caughtUp && this.#position <= this.#visible) this.#seeSoon();
     return taken;
   }
 
@@ -90,22 +92,42 @@ export class MemoryReader implements LogReader {
     this.#stream?.watchers.delete(this.#watcher);
   }
 
-  #lookSoon(): void {
-    if (this.#lookPending || this.#stopped) return;
-    this.#lookPending = true;
+  async look(): Promise<StreamLook | null> {
+    try {
+      const { stream, clockMs, lastSeq } = await this.#sight.end(this.#name);
+      if (this.#stopped || this.#error !== null || this.#stream === null) return null;
+      if (stream !== this.#stream) return this.#failNow('STREAM_CHANGED', 'was made anew');
+      this.#skip();
+      if (this.#isGone(stream)) return this.#failNow('STREAM_CHANGED', 'was purged past our position');
+      for (let seq = this.#position; seq <= lastSeq; seq++) if (this.#isOurs(stream.at(seq))) return null;
+      return { clockMs, lastSeq };
+    } catch (error) {
+      if (!isMillraceError(error) || error.fate !== 'retry') this.#failNow('STREAM_MISSING', 'does not exist');
+      return null;
+    }
+  }
+
+  #isGone(stream: MemoryStream): boolean {
+    const refuses = this.#refusesGaps && (stream.settings.maxMessagesPerSubject ?? 0) <= 0;
+    return refuses && this.#position > 1 && stream.firstSeq > this.#position;
+  }
+
+  #seeSoon(): void {
+    if (this.#seePending || this.#stopped) return;
+    this.#seePending = true;
     this.#sight.soon(() => {
-      this.#lookPending = false;
-      if (!this.#stopped && this.#error === null) this.#look();
+      this.#seePending = false;
+      if (!this.#stopped && this.#error === null) this.#see();
     });
   }
 
-  #look(): void {
+  #see(): void {
     const stream = this.#open();
     if (stream !== null) {
       const available = stream.lastSeq - this.#visible;
       if (available > 0) this.#visible += this.#sight.cut(available);
       this.#drained = this.#visible >= stream.lastSeq;
-      if (!this.#drained || this.#sight.again()) this.#lookSoon();
+      if (!this.#drained || this.#sight.again()) this.#seeSoon();
     }
     this.onReady?.();
   }
@@ -121,11 +143,8 @@ export class MemoryReader implements LogReader {
       this.#stream = stream;
       stream.watchers.add(this.#watcher);
     }
-    const refuses = this.#refusesGaps && (stream.settings.maxMessagesPerSubject ?? 0) <= 0;
-    const judged = before === null || this.#filters === null;
-    if (refuses && judged && this.#position > 1 && stream.firstSeq > this.#position) {
-      return this.#fail('STREAM_CHANGED', 'was purged past our position');
-    }
+    const isJudged = before === null || this.#filters === null;
+    if (isJudged && this.#isGone(stream)) return this.#fail('STREAM_CHANGED', 'was purged past our position');
     if (before === null) {
       this.#position = Math.max(this.#position, stream.firstSeq);
       this.#visible = this.#position - 1;
@@ -139,15 +158,21 @@ export class MemoryReader implements LogReader {
     return null;
   }
 
+  #failNow(code: 'STREAM_MISSING' | 'STREAM_CHANGED', what: string): null {
+    this.#fail(code, what);
+    this.onReady?.();
+    return null;
+  }
+
   /** Moves to the next message that is there and wanted. */
   #skip(): void {
     const stream = this.#stream!;
     if (this.#position < stream.firstSeq) this.#position = Math.min(stream.firstSeq, this.#visible + 1);
-    while (this.#position <= this.#visible) {
-      const message = stream.at(this.#position);
-      if (message !== null && (this.#filters === null || this.#wants(message.subject))) return;
-      this.#position++;
-    }
+    while (this.#position <= this.#visible && !this.#isOurs(stream.at(this.#position))) this.#position++;
+  }
+
+  #isOurs(message: StoredMessage | null): boolean {
+    return message !== null && (this.#filters === null || this.#wants(message.subject));
   }
 
   #wants(subject: string): boolean {

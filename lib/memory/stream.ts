@@ -44,6 +44,13 @@ export class MemoryStream {
     return this.#base + this.#messages.length - 1;
   }
 
+  /** As it was at a moment, ms since 1970, if nothing was deleted since. */
+  lastSeqAt(timeMs: number): number {
+    let seq = this.lastSeq;
+    while (seq >= this.#base && (this.at(seq)?.timeMs ?? timeMs) > timeMs) seq--;
+    return seq;
+  }
+
   keeps(subject: string): boolean {
     return this.settings.subjects.some(filter => matches(filter, subject));
   }

@@ -12,13 +12,13 @@
 import { backoffMs } from '../base/backoff.ts';
 import { sleep, systemClock } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
-import type { LogReader, ReadOptions, StoredMessage } from '../port/log.ts';
+import type { LogReader, ReadOptions, StoredMessage, StreamLook } from '../port/log.ts';
 import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { type Feed, type FeedEvents, openFeed } from './feed.ts';
 import type { NatsMessage } from './message.ts';
-import { errorOf, STREAM_NOT_FOUND } from './refusal.ts';
-import type { WireStreamInfo } from './streams.ts';
+import { errorOf, NO_MESSAGE, STREAM_NOT_FOUND } from './refusal.ts';
+import type { WireMessage, WireStreamInfo } from './streams.ts';
 
 /**
  * What waits here long grows old in V8's eyes, and only a full collection frees it: with 8 MB a catch-up spent twice as
@@ -33,6 +33,8 @@ const RETRY_BASE_MS = 50;
 const RETRY_MAX_MS = 2_000;
 /** How long a broker that is there may refuse to deliver. */
 const REFUSED_MS = 5_000;
+/** Nobody waits for a look: when it fails, the next one will do. */
+const LOOK_PATIENCE_MS = 2_000;
 
 export class NatsReader implements LogReader, FeedEvents {
   onReady: (() => void) | null = null;
@@ -64,6 +66,10 @@ export class NatsReader implements LogReader, FeedEvents {
   #pullBytesMin = PULL_BYTES_MIN;
   /** Nothing from this sequence on may be taken: it is not known whether something before it is missing. */
   #heldFrom = Number.POSITIVE_INFINITY;
+  /** The next sequence that had not arrived when the stream's front was last looked at. */
+  #unlooked: number;
+  /** The last look found messages gone that may have been for us. */
+  #wasGone = false;
   readonly #timer: NodeJS.Timeout;
   readonly #endStatus: () => void;
 
@@ -73,6 +79,7 @@ export class NatsReader implements LogReader, FeedEvents {
     this.#subjects = subjects === undefined ? null : subjects;
     this.#refusesGaps = (gaps ?? (subjects === undefined ? 'refuse' : 'allow')) === 'refuse';
     this.#position = Math.max(1, from);
+    this.#unlooked = this.#position;
     this.#bufferBytesMax = bufferBytesMax ?? BUFFER_BYTES_MAX;
     this.#timer = setInterval(() => this.#feed?.check(), CHECK_MS).unref();
     this.#endStatus = link.onStatus(status => {
@@ -122,6 +129,64 @@ export class NatsReader implements LogReader, FeedEvents {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#end();
+  }
+
+  /**
+   * Two questions to the stream's leader, in this order: where the stream ends, and then what the first message is that
+   * matches and has not arrived. If that lies beyond the end that was told, all before it has arrived, and had when the
+   * end was told. The consumer's own count of what is left would be one question, but it is a replica's, which may be
+   * behind.
+   */
+  async look(): Promise<StreamLook | null> {
+    try {
+      return await this.#tryLook();
+    } catch (error) {
+      if (isMillraceError(error) && error.fate === 'retry') return null;
+      this.#fail(error as Error);
+      return null;
+    }
+  }
+
+  async #tryLook(): Promise<StreamLook | null> {
+    const before = this.#position;
+    const info = await this.#info(LOOK_PATIENCE_MS);
+    const { state, ts, created } = info;
+    this.#created ??= created;
+    if (created !== this.#created) throw this.#changed(`was made anew at ${created}`);
+    // A leader that was deposed may not know of what we have read. Whether that is lost is asked when the feed breaks.
+    if (ts === undefined || state.last_seq < before - 1 || this.#isGone(info)) return null;
+    this.#unlooked = before;
+    if (this.#position <= state.last_seq && (await this.#isUnread(state.last_seq))) return null;
+    const next = this.#waiting[this.#head];
+    if (this.#ended || (next !== undefined && next.seq <= state.last_seq)) return null;
+    // Where nothing is left nothing can be lost: from here on only what comes later counts as missing.
+    this.#position = this.#unlooked = Math.max(this.#position, state.last_seq + 1);
+    return { clockMs: Date.parse(ts), lastSeq: state.last_seq };
+  }
+
+  /** Whether something that matches and has not arrived is in the stream up to `lastSeq`. */
+  async #isUnread(lastSeq: number): Promise<boolean> {
+    for (const subject of this.#subjects ?? ['>']) {
+      const topic = `STREAM.MSG.GET.${this.#stream}`;
+      const question = { seq: this.#position, next_by_subj: subject };
+      const answer = await ask<WireMessage>(this.#link, topic, question, { patienceMs: LOOK_PATIENCE_MS });
+      if (answer.error === undefined ? answer.message.seq <= lastSeq : answer.error.err_code !== NO_MESSAGE)
+        return true;
+    }
+    return false;
+  }
+
+  /**
+   * Whether messages are gone that had not arrived. With subjects nobody can say whether they were for us, and some may
+   * have arrived since the look before, so what counts is what was still to come then. One answer may overtake what was
+   * sent before it; the next one tells.
+   */
+  #isGone({ state }: WireStreamInfo): boolean {
+    const from = this.#subjects === null ? this.#position : this.#unlooked;
+    const isGone = this.#refusesGaps && from > 1 && state.first_seq > from;
+    if (isGone && this.#wasGone) throw this.#gone(state.first_seq, from);
+    this.#wasGone = isGone;
+    return isGone;
   }
 
   message(message: NatsMessage, pending: number): void {
@@ -241,10 +306,7 @@ export class NatsReader implements LogReader, FeedEvents {
 
   /** Throws STREAM_MISSING, STREAM_CHANGED, BROKER_UNAVAILABLE. `wanted`: the first sequence not yet seen. */
   async #checkStream(wanted: number): Promise<void> {
-    const topic = `STREAM.INFO.${this.#stream}`;
-    const answer = await ask<WireStreamInfo>(this.#link, topic);
-    if (answer.error !== undefined) throw errorOf(answer.error, topic);
-    const { created, config, state } = answer;
+    const { created, config, state } = await this.#info();
     this.#created ??= created;
     if (created !== this.#created) throw this.#changed(`was made anew at ${created}`);
     if (state.last_seq < wanted - 1) {
@@ -252,9 +314,20 @@ export class NatsReader implements LogReader, FeedEvents {
     }
     // A stream that keeps a few messages a subject forgets old ones all the time: that is what it is for.
     if ((config.max_msgs_per_subject ?? -1) > 0) this.#refusesGaps = false;
-    if (this.#refusesGaps && wanted > 1 && state.first_seq > wanted) {
-      throw this.#changed(`now starts at sequence ${state.first_seq}, but we have read only up to ${wanted - 1}`);
-    }
+    if (this.#refusesGaps && wanted > 1 && state.first_seq > wanted) throw this.#gone(state.first_seq, wanted);
+  }
+
+  async #info(patienceMs?: number): Promise<WireStreamInfo> {
+    const topic = `STREAM.INFO.${this.#stream}`;
+    const options = patienceMs === undefined ? {} : { patienceMs };
+    const answer = await ask<WireStreamInfo>(this.#link, topic, undefined, options);
+    if (answer.error !== undefined) throw errorOf(answer.error, topic);
+    return answer;
+  }
+
+  #gone(firstSeq: number, wanted: number): MillraceError {
+    const others = this.#subjects === null ? '' : ', and whether what is gone was for us cannot be told';
+    return this.#changed(`now starts at sequence ${firstSeq}, but we have read only up to ${wanted - 1}${others}`);
   }
 
   #changed(what: string): MillraceError {

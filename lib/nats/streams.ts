@@ -11,6 +11,8 @@ export interface WireStreamInfo {
     readonly max_msgs_per_subject?: number;
   };
   readonly created: string;
+  /** The answering server's clock, which is the one that it stamps messages with. */
+  readonly ts?: string;
   readonly state: {
     readonly first_seq: number;
     readonly last_seq: number;

@@ -1,10 +1,8 @@
 /**
  * What a task reads: one input of its stage. Either channels (`ChannelInput`: frames from a reader, or from all tasks of
  * another stage), or, for a keyless stage, the source itself (`DirectInput`). An input passes records on, and knows up
- * to where it has read, how far event time is on it, and whether it has fallen quiet.
- *
- * Event time is kept per writer, and an input's watermark is the least of those that are not idle: then it does not
- * matter which of two writers runs ahead, in catch-up least of all.
+ * to where it has read and what each of its writers has said of event time (`window/watermark.ts` makes a watermark of
+ * that): kept per writer, it does not matter which of two runs ahead, in catch-up least of all.
  */
 import { MillraceError } from '../base/errors.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
@@ -13,6 +11,9 @@ import type { Log, LogReader, StoredMessage } from '../port/log.ts';
 import { decodeBroadcast, decodeFrame, type FrameHead, type Letter } from '../record/frame.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment, writerOf } from '../record/names.ts';
 import { Source, type SourceOptions } from '../source/source.ts';
+import { sourceVoice, voiceOf } from '../topology/waits.ts';
+import { NO_TIME } from '../window/source-time.ts';
+import type { Voice } from '../window/watermark.ts';
 
 export interface Fed {
   readonly records: number;
@@ -38,19 +39,27 @@ export interface TaskInput {
   feed(limits: { recordsMax: number; bytesMax: number }): Fed;
   /** What a commit journals of this input, numbers by names of its own: how far it has been read. */
   places(): Record<string, number>;
-  /** Event time on this input, ms; -Infinity: some writer has not spoken yet. */
+  /** Event time of the writer that is furthest behind, ms; -Infinity: some writer has not spoken yet. */
   readonly watermarkMs: number;
-  /** It has fallen quiet, and holds nothing back. */
-  readonly idle: boolean;
+  readonly voices: readonly Voice[];
   readonly bootstrapped: boolean;
+  /** Called a few times a second. */
+  tick(): void;
   /** A commit with these places has landed: what they reflect may go. */
   committed(places: Readonly<Record<string, number>>): void;
   stop(): Promise<void>;
 }
 
-interface Writer {
+/** Who writes to an input, and what is to be known of its silence. */
+export interface WriterPlan extends Pick<Voice, 'name' | 'idleAfterMs' | 'skips'> {
+  /** Its token in subjects. */
+  readonly writer: string;
+}
+
+interface Writer extends Voice {
   watermarkMs: number;
-  idle: boolean;
+  clockMs: number;
+  quietMs: number;
   bootstrapped: boolean;
   /** Sequence of its last frame that was read; 0: none yet by this reader. */
   seq: number;
@@ -78,7 +87,7 @@ export interface ChannelInputOptions {
   readonly deployment: Deployment;
   readonly stage: string;
   readonly partition: number;
-  readonly writers: readonly string[];
+  readonly writers: readonly WriterPlan[];
   readonly log: Log;
   readonly entry: Receiver;
   readonly cursor: Cursor;
@@ -94,6 +103,7 @@ export class ChannelInput implements TaskInput {
   #options: ChannelInputOptions;
   #stream: string;
   #writers = new Map<string, Writer>();
+  readonly voices: readonly Voice[];
   #reader: LogReader | null = null;
   #position = 0;
   #readSinceTrim = { bytes: 0, messages: 0 };
@@ -105,19 +115,21 @@ export class ChannelInput implements TaskInput {
     this.bootstrap = options.bootstrap;
     this.#options = options;
     this.#stream = channelsStream(options.deployment, options.stage);
-    for (const writer of options.writers) this.#writers.set(writer, newWriter());
+    for (const plan of options.writers) this.#writers.set(plan.writer, newWriter(plan));
+    this.voices = [...this.#writers.values()];
   }
 
   async open({ positions }: Journaled, onReady: () => void): Promise<void> {
     const { deployment, stage, partition, log, name } = this.#options;
     const position = positions[name] ?? 0;
     this.#position = position;
-    // A writer that has said its last word before our position would never be heard again: ask for it.
+    // A writer that has said its last word before our position would never be heard again: ask for it. That holds what it
+    // is complete to. Of its silence it says nothing any more: it may have spoken since, in what we have read already (W5).
     await Promise.all(
       Array.from(this.#writers, async ([writer, state]) => {
         const subject = broadcastSubject(deployment, { stage, input: name, writer });
         const last = await log.last({ stream: this.#stream, subject });
-        if (last !== null && last.seq <= position) hear(state, decodeBroadcast(last.data));
+        if (last !== null && last.seq <= position) hear(state, { ...decodeBroadcast(last.data), ...UNHEARD });
       }),
     );
     const subjects = [
@@ -137,21 +149,13 @@ export class ChannelInput implements TaskInput {
     return { [this.name]: this.#position };
   }
 
-  /** The least of the writers that are not idle; when all are, the furthest that any has said. */
   get watermarkMs(): number {
     let least = Number.POSITIVE_INFINITY;
-    let furthest = Number.NEGATIVE_INFINITY;
-    for (const writer of this.#writers.values()) {
-      if (!writer.idle && writer.watermarkMs < least) least = writer.watermarkMs;
-      if (writer.watermarkMs > furthest) furthest = writer.watermarkMs;
-    }
-    return least === Number.POSITIVE_INFINITY ? furthest : least;
+    for (const { watermarkMs } of this.voices) if (watermarkMs < least) least = watermarkMs;
+    return least;
   }
 
-  get idle(): boolean {
-    for (const writer of this.#writers.values()) if (!writer.idle) return false;
-    return true;
-  }
+  tick(): void {}
 
   get bootstrapped(): boolean {
     for (const writer of this.#writers.values()) if (!writer.bootstrapped) return false;
@@ -259,36 +263,43 @@ export class ChannelInput implements TaskInput {
   }
 }
 
-function newWriter(): Writer {
-  return {
-    watermarkMs: Number.NEGATIVE_INFINITY,
-    idle: false,
-    bootstrapped: false,
-    seq: 0,
-    committedSeq: 0,
-    trimmedSeq: 0,
-  };
+const UNHEARD = { clockMs: Number.NEGATIVE_INFINITY, quietMs: 0 };
+
+function newWriter({ name, idleAfterMs, skips }: WriterPlan): Writer {
+  const counts = { bootstrapped: false, seq: 0, committedSeq: 0, trimmedSeq: 0 };
+  return { name, idleAfterMs, skips, ...counts, ...NO_TIME };
 }
 
 function hear(writer: Writer, head: FrameHead): void {
   if (head.watermarkMs > writer.watermarkMs) writer.watermarkMs = head.watermarkMs;
-  writer.idle = head.idle;
+  if (head.clockMs >= writer.clockMs) {
+    writer.clockMs = head.clockMs;
+    writer.quietMs = head.quietMs;
+  }
   writer.bootstrapped ||= head.bootstrapped;
 }
 
-/** Ends the name under which a source's stream is known again: its birth, ms since 1970. No input's name has an `@`. */
+/**
+ * End the names under which a commit says by what a source is known again: when its stream was made, and where on the
+ * broker's clock it stands. No input's name has an `@`.
+ */
 const BORN = '@born';
+const CLOCK = '@clock';
+const QUIET = '@quiet';
 
 /** A keyless stage's input: the source, read by the task itself; its position and watermark are the task's. */
 export class DirectInput implements TaskInput {
   readonly name: string;
   readonly bootstrap = false;
   readonly bootstrapped = true;
+  readonly voices: readonly Voice[];
   #source: Source;
 
   constructor(options: SourceOptions) {
     this.name = options.spec.name;
-    this.#source = new Source(options);
+    const source = new Source(options);
+    this.#source = source;
+    this.voices = [voiceOf(() => source.time, sourceVoice(source.spec))];
   }
 
   get source(): Source {
@@ -296,22 +307,30 @@ export class DirectInput implements TaskInput {
   }
 
   async open({ positions, watermarkMs }: Journaled, onReady: () => void): Promise<void> {
-    const position = positions[this.name];
-    const bornMs = positions[`${this.name}${BORN}`] ?? 0;
-    const place = position === undefined ? await this.#source.firstPlace() : { position, watermarkMs, bornMs };
-    await this.#source.open(place, onReady);
+    const { name } = this;
+    const position = positions[name];
+    const bornMs = positions[name + BORN] ?? 0;
+    const clockMs = positions[name + CLOCK] ?? NO_TIME.clockMs;
+    const quietMs = positions[name + QUIET] ?? NO_TIME.quietMs;
+    const known = { position: position ?? 0, watermarkMs, clockMs, quietMs, bornMs };
+    await this.#source.open(position === undefined ? await this.#source.firstPlace() : known, onReady);
   }
 
   places(): Record<string, number> {
-    return { [this.name]: this.#source.position, [`${this.name}${BORN}`]: this.#source.bornMs };
+    const { name } = this;
+    const { position, bornMs, time } = this.#source;
+    const places = { [name]: position, [name + BORN]: bornMs };
+    // While it has not spoken its clock means nothing to anybody, and would be a commit whenever it looks.
+    if (time.watermarkMs === NO_TIME.watermarkMs) return places;
+    return { [name + CLOCK]: time.clockMs, [name + QUIET]: time.quietMs, ...places };
   }
 
   get watermarkMs(): number {
     return this.#source.watermarkMs;
   }
 
-  get idle(): boolean {
-    return this.#source.idle;
+  tick(): void {
+    this.#source.tick();
   }
 
   feed(limits: { recordsMax: number; bytesMax: number }): Fed {
@@ -324,7 +343,7 @@ export class DirectInput implements TaskInput {
     return {
       records: Math.max(1, this.#source.recordsIn - before.records),
       bytes: this.#source.bytesIn - before.bytes,
-      publishedMs: this.#source.polledMs ?? Number.POSITIVE_INFINITY,
+      publishedMs: this.#source.publications.latestMs ?? Number.POSITIVE_INFINITY,
     };
   }
 

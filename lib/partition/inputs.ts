@@ -4,7 +4,8 @@
 import { readerWriter, taskWriter } from '../record/names.ts';
 import { watchedSource } from '../source/watched.ts';
 import { type InputPlan, type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
-import { ChannelInput, DirectInput, type TaskInput } from './input.ts';
+import { sourceVoice, stageVoice } from '../topology/waits.ts';
+import { ChannelInput, DirectInput, type TaskInput, type WriterPlan } from './input.ts';
 import type { Processor } from './processor.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -20,7 +21,8 @@ export function inputsOf(
   if (direct !== null) {
     const index = sourcesOf(plan).findIndex(source => source.name === direct.name);
     const letter = processor.letter.bind(processor);
-    const outlet = { entry: entries[0]!, cursor, letter, skip: () => processor.skip(), traced: on.traced };
+    const drop = processor.drop.bind(processor);
+    const outlet = { entry: entries[0]!, cursor, letter, drop, traced: on.traced };
     const spec = grip === undefined ? direct : watchedSource(direct, grip(direct.name, cursor));
     return [new DirectInput({ spec, index, log, clock, outlet, meter })];
   }
@@ -43,8 +45,15 @@ export function inputsOf(
 }
 
 /** Who writes to an input: one reader, or every task of a stage. */
-function writersOf(plan: Plan, { from }: InputPlan): string[] {
-  if (from.kind === 'reader') return [readerWriter(from.reader)];
+function writersOf(plan: Plan, { from }: InputPlan): WriterPlan[] {
+  if (from.kind === 'reader') {
+    const { source } = plan.readers.find(reader => reader.name === from.reader)!;
+    return [{ writer: readerWriter(from.reader), ...sourceVoice(source) }];
+  }
   const { partitions } = plan.stages.find(stage => stage.name === from.stage)!;
-  return Array.from({ length: partitions }, (_, partition) => taskWriter({ stage: from.stage, partition }));
+  const voice = stageVoice(plan, from.stage);
+  return Array.from({ length: partitions }, (_, partition) => ({
+    writer: taskWriter({ stage: from.stage, partition }),
+    ...voice,
+  }));
 }

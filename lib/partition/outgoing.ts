@@ -205,7 +205,9 @@ function cutFrame(
       position: options.commit,
       row: row + to - from,
       watermarkMs: isLast ? options.watermarkMs : Number.NEGATIVE_INFINITY,
-      idle: false,
+      // Of the clock only broadcasts speak: a few times a second is enough for what it is needed for.
+      clockMs: Number.NEGATIVE_INFINITY,
+      quietMs: 0,
       bootstrapped: true,
       columns: sliceColumns(columns, from, to),
       letters: [],

@@ -82,7 +82,7 @@ export class Processor {
       tables: operator => this.state.tables(operator),
       late: record => this.#late(record),
       poison,
-      drop: (_operator, reason) => this.#drop(reason),
+      drop: (_operator, reason) => this.drop(reason),
       pipeline: plan.pipeline,
       resident: () => this.state.resident,
       ...(grip === undefined ? {} : { grip: node => grip(node, cursor) }),
@@ -119,12 +119,9 @@ export class Processor {
     this.#outgoing.addLetter(subject, bytes, headers, this.cursor);
   }
 
-  #drop(reason: string): void {
+  /** A record ends here without a result. */
+  drop(reason: string): void {
     this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + 1);
-  }
-
-  skip(): void {
-    this.#drop('skipped');
   }
 
   /** After a restart: the watermark that the restored state reflects. */

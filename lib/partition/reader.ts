@@ -65,7 +65,7 @@ export class Reader {
       random,
       cursor,
       bornMs: () => this.#source.bornMs,
-      publishedMs: seq => this.#source.publishedMs(seq),
+      publishedMs: seq => this.#source.publications.at(seq),
       onLanded: () => this.#schedule(),
       onFailed: error => this.#fail(error),
     });
@@ -88,7 +88,7 @@ export class Reader {
         entry: run.entries[0]!,
         cursor,
         letter: letter => this.#router.letter(letter),
-        skip: () => this.#drop('skipped'),
+        drop: reason => this.#drop(reason),
       },
     });
   }
@@ -133,8 +133,9 @@ export class Reader {
   }
 
   #state() {
-    const { position, watermarkMs, idle, bootstrapped } = this.#source;
-    return { position, watermarkMs, idle, bootstrapped };
+    const { position, bootstrapped } = this.#source;
+    const { watermarkMs, clockMs, quietMs } = this.#source.time;
+    return { position, watermarkMs, clockMs, quietMs, bootstrapped };
   }
 
   #sample(): void {
@@ -144,6 +145,7 @@ export class Reader {
   #tick(): void {
     this.#cancelTick = this.#options.around.clock.after(TICK_MS, () => {
       if (this.phase !== 'running') return;
+      this.#source.tick();
       this.#sample();
       this.#router.broadcast().catch(error => this.#fail(error));
       this.#schedule();

@@ -27,7 +27,7 @@ import type { SourceSpec } from '../source/spec.ts';
 import type { Checkpoint } from '../state/checkpoint.ts';
 import type { StateLook } from '../state/look.ts';
 import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
-import { InputWatermarks } from '../window/watermark.ts';
+import { InputWatermarks, type Voice } from '../window/watermark.ts';
 import { Checkpoints } from './checkpoint.ts';
 import { DirectInput, type TaskInput } from './input.ts';
 import { inputsOf } from './inputs.ts';
@@ -95,8 +95,8 @@ export class Task {
   #around: Surroundings;
   #sources: readonly SourceSpec[];
   #inputs: readonly TaskInput[];
-  /** The inputs that are no tables. */
-  #streams: readonly TaskInput[];
+  /** Who has a say in event time: tables have none. */
+  #voices: readonly Voice[];
   #routes: readonly RelayRoute[];
   #checkpoints: Checkpoints;
   #relay: Relay | null = null;
@@ -153,8 +153,8 @@ export class Task {
       failed: error => this.#fail(error),
       traced: traced === null ? undefined : trace => traced.add(trace),
     });
-    this.#streams = this.#inputs.filter(input => !input.bootstrap);
-    this.#eventTime = new InputWatermarks({ inputs: this.#streams.length });
+    this.#voices = this.#inputs.filter(input => !input.bootstrap).flatMap(input => input.voices);
+    this.#eventTime = new InputWatermarks({ voices: this.#voices });
     this.#routes = stage.program.exits.flatMap((exit, index) => {
       const lagMs = this.processor.exitLagsMs[index]!;
       return exit.kind === 'channel' ? [{ exit: index, stage: exit.stage, input: exit.input, lagMs }] : [];
@@ -178,6 +178,11 @@ export class Task {
 
   get watermarkMs(): number {
     return this.#watermarkMs;
+  }
+
+  /** The source or stage that event time waits for here, when others are further; null: none in particular. */
+  get waitsFor(): Voice | null {
+    return this.phase === 'running' ? this.#eventTime.waitsFor : null;
   }
 
   /** The source that this task reads itself, rather than from a reader; null: none. */
@@ -229,7 +234,7 @@ export class Task {
     });
     this.#store = restored.store;
     this.#watermarkMs = restored.watermarkMs;
-    this.#eventTime = new InputWatermarks({ inputs: this.#streams.length, watermarkMs: restored.watermarkMs });
+    this.#eventTime = new InputWatermarks({ voices: this.#voices, watermarkMs: restored.watermarkMs });
     this.#commits = this.journal.commit;
     this.processor.resume(restored.watermarkMs);
     this.phase = 'relaying';
@@ -339,12 +344,9 @@ export class Task {
     return bytes > 0 || records > 0 ? fedAnything : 0;
   }
 
-  /** Asks the inputs how far event time is. True: it moved. Tables have no say: only streams trigger. */
+  /** How far event time is, by what the inputs have read. True: it moved. */
   #moveWatermark(): boolean {
-    this.#streams.forEach((input, i) => {
-      this.#eventTime.update(i, input);
-    });
-    const watermarkMs = Math.floor(this.#eventTime.at(this.#around.clock.monotonic()));
+    const watermarkMs = Math.floor(this.#eventTime.advance());
     if (!(watermarkMs > this.#watermarkMs)) return false;
     this.#watermarkMs = watermarkMs;
     return true;
@@ -363,7 +365,7 @@ export class Task {
   }
 
   #isQuietCommitDue(): boolean {
-    const isIdle = this.#streams.every(input => input.idle);
+    const isIdle = this.#voices.every(({ quietMs, idleAfterMs }) => quietMs >= idleAfterMs);
     const quietMs = isIdle ? IDLE_COMMIT_MS : this.#routes.length > 0 ? ROUTED_COMMIT_MS : QUIET_COMMIT_MS;
     if (this.#around.clock.monotonic() - this.#journaled.atMs < quietMs) return false;
     const relayed = this.#relay!.relayedThrough;
@@ -444,8 +446,10 @@ export class Task {
   #tick(): void {
     this.#cancelTick = this.#around.clock.after(TICK_MS, () => {
       if (this.#stopping) return;
+      for (const input of this.#inputs) input.tick();
       this.#wake();
-      this.#relay?.tell().catch(error => this.#fail(error));
+      const { clockMs, isSilent } = this.#eventTime;
+      this.#relay?.tell({ clockMs, isSilent }).catch(error => this.#fail(error));
       this.#tick();
     });
   }

@@ -79,7 +79,8 @@ export interface ReadOptions {
   /**
    * What it means when messages that were never read are gone from the front of the stream:
    * - `refuse`  they are lost: STREAM_CHANGED. For what others write and keep for us. It cannot be told which subjects
-   *             they had, so with `subjects` this may stop for a loss that did not matter, and sees one only when opening
+   *             they had, so with `subjects` this may stop for a loss that did not matter, and sees one only when opening,
+   *             and when it looks (`look`), which also says up to where nothing was missing
    * - `allow`   that is how this stream is kept: trimmed chains, or the last few values of each subject
    * Default: `refuse` for a whole stream (unless it keeps a number of messages per subject), `allow` with `subjects`. A
    * `from` of 1 or less means the beginning, wherever that is now.
@@ -87,6 +88,14 @@ export interface ReadOptions {
   readonly gaps?: 'refuse' | 'allow';
   /** How much may wait, untaken, in memory. Default 2 MiB. */
   readonly bufferBytesMax?: number;
+}
+
+/** A stream's end, as it was. */
+export interface StreamLook {
+  /** Broker's clock at that moment, ms since 1970. */
+  readonly clockMs: number;
+  /** The stream's last sequence at that moment. */
+  readonly lastSeq: number;
 }
 
 /**
@@ -109,6 +118,12 @@ export interface LogReader {
   readonly nextTimeMs: number | null;
   /** Why the reader has ended: STREAM_MISSING, STREAM_CHANGED (purged past our position, recreated). */
   readonly error: Error | null;
+  /**
+   * Asks the broker for a moment at which all that matched had been taken. Null: there was more, or there was no answer.
+   * `caughtUp` is what was heard last, and goes stale with whoever heard it; this is a statement about the past, which
+   * stays true however late it arrives. What is missing from the front of the stream is noticed here, too (`gaps`).
+   */
+  look(): Promise<StreamLook | null>;
   stop(): Promise<void>;
 }
 

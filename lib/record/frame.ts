@@ -17,6 +17,7 @@ import type { CarriedContent } from './letter.ts';
 import { decodeRows, encodeRows, pack, unpack } from './rows.ts';
 
 const VERSION = 1;
+const HEAD_PARTS = 6;
 
 /** The longest reason that a letter gives, in characters. */
 export const REASON_LENGTH_MAX = 1000;
@@ -62,8 +63,10 @@ export interface Progress {
 export interface FrameHead extends Progress {
   /** Event time up to which the writer is complete, ms; -Infinity: unknown. */
   readonly watermarkMs: number;
-  /** The source had nothing to read for its `idleAfter`. */
-  readonly idle: boolean;
+  /** Broker's clock up to which all that was published is in that, ms since 1970; -Infinity: unknown. */
+  readonly clockMs: number;
+  /** How long before that the last message was published; Infinity: there was none. */
+  readonly quietMs: number;
   /** The source has been read to the end it had when the pipeline was first deployed. */
   readonly bootstrapped: boolean;
 }
@@ -75,11 +78,9 @@ export interface Frame extends FrameHead {
   readonly publishedMs?: number | undefined;
 }
 
-const IDLE = 1;
-const BOOTSTRAPPED = 2;
-
 function headOf(head: FrameHead): number[] {
-  return [head.position, head.row, head.watermarkMs, (head.idle ? IDLE : 0) | (head.bootstrapped ? BOOTSTRAPPED : 0)];
+  const { position, row, watermarkMs, clockMs, quietMs, bootstrapped } = head;
+  return [position, row, watermarkMs, clockMs, quietMs, bootstrapped ? 1 : 0];
 }
 
 function differences(numbers: readonly number[]): number[] {
@@ -167,7 +168,8 @@ function body(bytes: Uint8Array): unknown[] {
   }
   const parts = unpack(bytes.subarray(1));
   const head: unknown = Array.isArray(parts) ? parts[0] : null;
-  if (!Array.isArray(head) || head.length !== 4 || !head.every(part => typeof part === 'number')) throw notAFrame();
+  if (!Array.isArray(head) || head.length !== HEAD_PARTS || !head.every(part => typeof part === 'number'))
+    throw notAFrame();
   return parts as unknown[];
 }
 
@@ -176,8 +178,15 @@ function notAFrame(cause?: unknown): MillraceError {
 }
 
 function toHead(numbers: readonly number[]): FrameHead {
-  const [position, row, watermarkMs, flags] = numbers as [number, number, number, number];
-  return { position, row, watermarkMs, idle: (flags & IDLE) !== 0, bootstrapped: (flags & BOOTSTRAPPED) !== 0 };
+  const [position, row, watermarkMs, clockMs, quietMs, bootstrapped] = numbers as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  return { position, row, watermarkMs, clockMs, quietMs, bootstrapped: bootstrapped === 1 };
 }
 
 type LetterFields = [

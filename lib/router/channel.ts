@@ -20,6 +20,7 @@ import {
   decodeFrameHead,
   emptyColumns,
   type FrameHead,
+  isBeyond,
   type Letter,
   type Progress,
   REASON_LENGTH_MAX,
@@ -49,6 +50,7 @@ export class Channel {
   #writer: string;
   /** All that has landed. */
   #progress: Progress = { position: 0, row: 0 };
+  /** Event time at that progress, or before it. */
   #landedWatermarkMs = Number.NEGATIVE_INFINITY;
   /** What waits, in order; letters are `LetterRow`s among the values. */
   #columns: Columns = emptyColumns();
@@ -84,7 +86,9 @@ export class Channel {
   async open(broadcast: FrameHead | null): Promise<FrameHead | null> {
     const tail = await this.#chain.open();
     const head = tail === null ? null : decodeFrameHead(tail.data);
-    const later = head === null || (broadcast !== null && broadcast.position > head.position) ? broadcast : head;
+    // Of two at one position, the broadcast knows more of the time since then.
+    const isTold = broadcast !== null && (head === null || !isBeyond(head, broadcast));
+    const later = isTold ? broadcast : head;
     if (later !== null) this.#goOnAfter(later);
     return later;
   }
@@ -246,7 +250,11 @@ export class Channel {
     let row = 0;
     for (let i = count - 1; i >= 0 && seqOfOrigin(origins[i]!) === next; i--) row++;
     if (row === count) row += this.#rowsOfFront;
-    return { position: next - 1, row, watermarkMs: this.#landedWatermarkMs, idle: false, bootstrapped: false };
+    // Event time at that message is not known any more, and what is too late a clock only makes it stand still for longer:
+    // one that is too early would count the silence before messages that came in it (`window/source-time.ts`, S2).
+    const { clockMs } = writer;
+    const watermarkMs = this.#landedWatermarkMs;
+    return { position: next - 1, row, watermarkMs, clockMs, quietMs: 0, bootstrapped: false };
   }
 
   /** Somebody else wrote: go on after what the tail covers. */

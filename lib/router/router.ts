@@ -106,7 +106,7 @@ export class Router {
       const heads = await Promise.all(lane.channels.map(channel => channel.open(lane.told)));
       for (const head of heads) {
         if (head === null) started = false;
-        else if (behind === null || head.position < behind.position) behind = head;
+        else if (behind === null || isBehind(head, behind)) behind = head;
       }
     }
     return started && behind !== null ? { ...behind, bornMs } : null;
@@ -215,13 +215,18 @@ function landedTo(lane: Lane): number {
   return Math.min(...lane.channels.map(channel => channel.landedTo));
 }
 
+/** Of two at one position, each is true, and one may know less of the time. */
+function isBehind(a: FrameHead, b: FrameHead): boolean {
+  return a.position < b.position || (a.position === b.position && a.watermarkMs > b.watermarkMs);
+}
+
 /** Another writer may have told more than we know; never tell less. */
 function isNews(head: FrameHead, told: FrameHead): boolean {
   if (head.position < told.position) return false;
   return (
     head.position > told.position ||
     head.watermarkMs > told.watermarkMs ||
-    head.idle !== told.idle ||
+    head.clockMs > told.clockMs ||
     (head.bootstrapped && !told.bootstrapped)
   );
 }

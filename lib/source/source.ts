@@ -2,9 +2,12 @@
  * The source: from messages of a stream to records with key, value and event time. Synchronous: `poll` takes what has
  * arrived, decodes it and passes it on; whoever owns the source decides when.
  *
- * Its watermark is the largest event time seen minus `maxOutOfOrderMs`, so it is a function of the stream's messages
- * up to `position` and of nothing else: a source that is resumed at a position with the watermark of that position
- * goes on as if it had never stopped.
+ * How far event time is (`window/source-time.ts`) is a function of the stream's messages up to `position`, and of what
+ * the broker has answered since: a source that is resumed at a position with the place in time of that position goes on
+ * as if it had never stopped. While there is nothing to read it asks the broker, some twice a second, whether that is so.
+ *
+ * A message without content whose header `Millrace-Complete` names a time, or says `end`, is a *heartbeat*: up to then
+ * its sender has said everything.
  *
  * A record that cannot be read, is invalid, or has no usable time becomes a letter; the rest of its message goes on.
  */
@@ -14,16 +17,21 @@ import { placedMessageOf } from '../base/place.ts';
 import type { Meter } from '../observe/meter.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { refusePromise } from '../operator/user-code.ts';
-import type { Log, LogReader, StoredMessage, StreamInfo } from '../port/log.ts';
+import type { Log, LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
 import { decompressed } from '../record/encoding.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
 import { encodeKey } from '../record/key.ts';
 import { carriedHeaders } from '../record/letter.ts';
 import { NO_ORIGIN, originOf } from '../record/origin.ts';
 import { replayOf } from '../record/replay.ts';
-import { covers, hasWildcard, matches } from '../record/subject.ts';
+import { covers, hasWildcard } from '../record/subject.ts';
 import { traceOf } from '../record/trace.ts';
+import { NO_TIME, type SourcePlaceInTime, SourceTime } from '../window/source-time.ts';
 import { TIME_MAX_MS } from '../window/watermark.ts';
+import { SubjectFilter } from './filter.ts';
+import { completeMsOf } from './heartbeat.ts';
+import { Looks } from './looks.ts';
+import { Publications } from './publications.ts';
 import type { SourceSpec } from './spec.ts';
 
 /** Where a source's records go. `entry` is told each record, with the rest of it in `cursor`. */
@@ -33,15 +41,13 @@ export interface SourceOutlet {
   letter(letter: Letter): void;
   /** Told the trace context of each message that has one; absent: nobody traces. */
   readonly traced?: ((trace: string) => void) | undefined;
-  /** The policy of the source is to drop what it cannot use. */
-  skip(): void;
+  /** A record, or a message, that ends here without a letter: the source's policy, or a heartbeat. */
+  drop(reason: 'skipped' | 'heartbeat'): void;
 }
 
-export interface SourcePlace {
+export interface SourcePlace extends SourcePlaceInTime {
   /** All messages up to this sequence have been passed on. */
   readonly position: number;
-  /** The watermark at that position. */
-  readonly watermarkMs: number;
   /** When the stream was made whose sequences these are, ms since 1970; 0: nothing of it has been read yet. */
   readonly bornMs: number;
 }
@@ -56,8 +62,6 @@ export interface SourceOptions {
   readonly meter: Meter;
 }
 
-const POLLS_MAX = 256;
-
 export class Source {
   readonly spec: SourceSpec;
   #index: number;
@@ -65,12 +69,14 @@ export class Source {
   #clock: Clock;
   #outlet: SourceOutlet;
   #reader: LogReader | null = null;
-  /** Drops messages of other subjects here, since the server does it at thirty times the cost. */
-  #matches: ((subject: string) => boolean) | null = null;
+  /** The server delivers what matches, and nothing else. */
+  #byServer = false;
+  #filter: SubjectFilter;
   #position = 0;
   #bornMs = 0;
-  #maxTimeMs = Number.NEGATIVE_INFINITY;
-  #lastArrivalMs = 0;
+  #time: SourceTime;
+  #looks: Looks;
+  #onReady: () => void = () => {};
   #bootstrapped = false;
   #values: unknown[] = [];
   /** Taken and not passed on yet: what they hold, decompressed, was more than one poll should bring. */
@@ -83,8 +89,7 @@ export class Source {
   /** It had a content encoding. */
   #unpacked = false;
   #meter: Meter;
-  /** First messages of the last polls, oldest first. */
-  #polls: { readonly seq: number; readonly timeMs: number }[] = [];
+  readonly publications = new Publications();
   #lastTimeMs: number | null = null;
   recordsIn = 0;
   bytesIn = 0;
@@ -96,13 +101,15 @@ export class Source {
     this.#clock = options.clock;
     this.#outlet = options.outlet;
     this.#meter = options.meter;
+    this.#filter = new SubjectFilter(options.spec.subject);
+    this.#time = new SourceTime(options.spec, NO_TIME);
+    this.#looks = new Looks({ clock: options.clock, idleAfterMs: options.spec.idleAfterMs });
   }
 
   /** Where a source that has never run starts. */
   async firstPlace(): Promise<SourcePlace> {
-    const watermarkMs = Number.NEGATIVE_INFINITY;
-    if (this.spec.start === 'first') return { position: 0, watermarkMs, bornMs: 0 };
-    return { position: (await this.#info()).lastSeq, watermarkMs, bornMs: 0 };
+    const position = this.spec.start === 'first' ? 0 : (await this.#info()).lastSeq;
+    return { position, bornMs: 0, ...NO_TIME };
   }
 
   async open(place: SourcePlace, onReady: () => void): Promise<void> {
@@ -120,14 +127,44 @@ export class Source {
       );
     }
     this.#bornMs = bornMs;
-    const alone = info.subjects.every(own => covers(subject, own));
-    const byServer = !alone && !hasWildcard(subject);
-    this.#matches = alone || byServer ? null : candidate => matches(subject, candidate);
+    // A wildcard costs the server thirty times what it costs us. A stream that has only what we want, as far as it says
+    // now, is read whole; whether each message is ours is seen here all the same, for it may be given other subjects.
+    this.#byServer = !hasWildcard(subject) && !info.subjects.every(own => covers(subject, own));
     this.#position = place.position;
-    this.#maxTimeMs = place.watermarkMs + this.spec.maxOutOfOrderMs;
-    this.#lastArrivalMs = this.#clock.monotonic();
-    this.#reader = this.#log.read({ stream, from: place.position + 1, ...(byServer ? { subjects: [subject] } : {}) });
+    this.#time = new SourceTime(this.spec, place);
+    this.#looks.stir();
+    this.#onReady = onReady;
+    const subjects = this.#byServer ? { subjects: [subject] } : {};
+    // What was published and is gone unread cannot be told to be another's: then we say so and stop, rather than go on
+    // with what is left. A look moves our position past what is another's, so this asks only for what came since.
+    this.#reader = this.#log.read({ stream, from: place.position + 1, gaps: 'refuse', ...subjects });
     this.#reader.onReady = onReady;
+  }
+
+  /**
+   * Called a few times a second by whoever owns it. Asks the broker whether everything has been read, when nothing has
+   * come for a while; where the server filters also meanwhile, whether something is missing.
+   */
+  tick(): void {
+    const reader = this.#reader;
+    if (reader === null || !(this.#byServer || this.#caughtUp)) return;
+    this.#looks.ask(reader, () => {
+      if (this.#reader === reader && this.#takeLook()) this.#onReady();
+    });
+  }
+
+  /** As `tick`, for who knows where the stream ends, and need not ask. */
+  looked(look: StreamLook): void {
+    this.#looks.answer(look);
+    this.#takeLook();
+  }
+
+  #takeLook(): boolean {
+    const look = this.#looks.take(this.#rest[0]?.seq ?? Number.POSITIVE_INFINITY);
+    if (look === null) return false;
+    this.#time.looked(look.clockMs);
+    if (look.lastSeq > this.#position) this.#position = look.lastSeq;
+    return true;
   }
 
   async #info() {
@@ -148,8 +185,13 @@ export class Source {
     return this.#bornMs;
   }
 
+  /** Event time at `position`. */
+  get time(): SourcePlaceInTime {
+    return this.#time;
+  }
+
   get watermarkMs(): number {
-    return this.#maxTimeMs - this.spec.maxOutOfOrderMs;
+    return this.#time.watermarkMs;
   }
 
   /** Messages left to read, as the broker last said: 0 at the end of the stream, null while that is not known. */
@@ -168,34 +210,19 @@ export class Source {
     return timeMs === null ? null : Math.max(0, this.#clock.now() - timeMs);
   }
 
-  /**
-   * When the message at `seq` was published, ms since 1970, or a little earlier: that of the first message of its poll.
-   * Null: it was not read by this source, or too long ago.
-   */
-  publishedMs(seq: number): number | null {
-    for (let i = this.#polls.length - 1; i >= 0; i--) if (this.#polls[i]!.seq <= seq) return this.#polls[i]!.timeMs;
-    return null;
-  }
-
   get #caughtUp(): boolean {
     return this.#reader?.caughtUp === true && this.#rest.length === 0;
   }
 
-  /** Nothing has come for `idleAfterMs` though everything there was has been read. */
+  /** When the broker was last asked, everything had been read, and nothing had come for `idleAfterMs`. */
   get idle(): boolean {
-    if (!this.#caughtUp) return false;
-    return this.#clock.monotonic() - this.#lastArrivalMs >= this.spec.idleAfterMs;
+    return this.#time.quietMs >= this.spec.idleAfterMs;
   }
 
   /** The end of the stream has been reached once. */
   get bootstrapped(): boolean {
     if (!this.#bootstrapped && this.#caughtUp) this.#bootstrapped = true;
     return this.#bootstrapped;
-  }
-
-  /** When the first message of the last poll was published, ms since 1970; null: there was none yet. */
-  get polledMs(): number | null {
-    return this.#polls.at(-1)?.timeMs ?? null;
   }
 
   /**
@@ -210,19 +237,20 @@ export class Source {
       if (reader.error !== null) throw reader.error;
       return 0;
     }
-    this.#lastArrivalMs = this.#clock.monotonic();
+    this.#looks.stir();
     const before = { records: this.recordsIn, bytes: this.bytesIn };
-    const { seq, timeMs } = messages[0]!;
-    if (this.#polls.length >= POLLS_MAX) this.#polls.splice(0, POLLS_MAX / 2);
-    this.#polls.push({ seq, timeMs });
+    this.publications.note(messages[0]!);
     let passed = 0;
     while (passed < messages.length && this.bytesIn - before.bytes <= limits.bytesMax) {
       const message = messages[passed++]!;
-      if (this.#matches === null || this.#matches(message.subject)) this.#pass(message);
+      if (this.#byServer || this.#filter.takes(message.subject)) this.#pass(message);
       this.#position = message.seq;
     }
     this.#lastTimeMs = messages[passed - 1]!.timeMs;
+    // Those of others say, too, that until then there was no more of ours.
+    this.#time.looked(this.#lastTimeMs);
     this.#rest = messages.slice(passed);
+    this.#takeLook();
     this.#outlet.cursor.origin = NO_ORIGIN;
     this.#outlet.cursor.id = null;
     this.#outlet.cursor.trace = null;
@@ -248,6 +276,7 @@ export class Source {
     if (message === null) return;
     this.bytesIn += message.data.length;
     if (this.spec.kind === 'kv') return this.#passRow(message);
+    if (message.data.length === 0 && this.#isHeartbeat(message)) return;
     const values = this.#values;
     values.length = 0;
     this.spec.decoder.decode(message, values, part => {
@@ -258,6 +287,23 @@ export class Source {
       this.#part = i;
       this.#accept(message, null, values[i]);
     }
+    // The records have been there first, so that it is their time that says when they were published.
+    this.#time.published(message.timeMs);
+  }
+
+  #isHeartbeat(message: StoredMessage): boolean {
+    let completeMs: number | null;
+    this.#time.published(message.timeMs);
+    try {
+      completeMs = completeMsOf(message.headers);
+    } catch (cause) {
+      this.#reject('RECORD_TIME', cause, message.data);
+      return true;
+    }
+    if (completeMs === null) return false;
+    this.#time.complete(completeMs);
+    this.#outlet.drop('heartbeat');
+    return true;
   }
 
   /** The message as it was before it was compressed; null: it cannot be, and was rejected. */
@@ -318,14 +364,14 @@ export class Source {
       const text = `the event time is ${aheadMs} ms ahead of the broker's clock; maxFuture allows ${this.spec.maxFutureMs}`;
       return this.#reject('RECORD_TIME', new Error(text), null);
     }
-    if (timeMs > this.#maxTimeMs) this.#maxTimeMs = timeMs;
+    this.#time.record(timeMs, message.timeMs);
     this.recordsIn++;
     this.#outlet.entry.receive(key, value, timeMs);
   }
 
   #reject(code: string, cause: unknown, bytes: Uint8Array | null): void {
     const { onPoison, name } = this.spec;
-    if (onPoison === 'skip') return this.#outlet.skip();
+    if (onPoison === 'skip') return this.#outlet.drop('skipped');
     const letter = this.letter({ operator: name, code, message: messageOf(cause), bytes });
     if (onPoison === 'deadLetter') return this.#outlet.letter(letter);
     throw new MillraceError(

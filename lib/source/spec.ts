@@ -33,6 +33,10 @@ export interface SourceSpec {
   readonly time: ((value: unknown, message: MessageMeta) => number) | null;
   readonly maxOutOfOrderMs: number;
   readonly idleAfterMs: number;
+  /** What a source does that has been quiet for `idleAfterMs`: time goes on, or it holds nobody back any more. */
+  readonly idle: 'follow' | 'skip';
+  /** No record is published later than this after its event time; null: nobody knows. */
+  readonly maxDelayMs: number | null;
   readonly maxFutureMs: number;
   readonly onPoison: 'deadLetter' | 'skip' | 'stop';
 }

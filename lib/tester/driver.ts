@@ -24,6 +24,7 @@ import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { planWith } from '../topology/planner.ts';
 import { toMs } from '../topology/sources.ts';
 import { mistakesText } from '../topology/validate.ts';
+import { sourceVoice, stageVoice, voiceOf } from '../topology/waits.ts';
 import { TestClock } from './clock.ts';
 import { openSource, type SourceWorld, TestReader } from './reader.ts';
 import { restMs, timersOf } from './rest.ts';
@@ -62,14 +63,14 @@ export class PipelineDriver {
   #plan: Plan;
   #specs: readonly SourceSpec[];
   #clock: TestClock;
-  #streams = new TestStreams();
+  #streams: TestStreams;
   #readers: readonly TestReader[];
   /** Writers before those that they write to. */
   #stages: readonly TestStage[];
   /** Sources that stages read themselves, by stage. */
   #direct = new Map<TestStage, Source>();
-  /** When each source will have been quiet for long enough, on the clock's count. */
-  #idleAtMs = new Map<string, number>();
+  /** When the latest message was published, ms since 1970: the clock is never behind that when it goes on. */
+  #latestMs = Number.NEGATIVE_INFINITY;
   #rows: Row[] = [];
   #late: LateRow[] = [];
   #dead: DeadRow[] = [];
@@ -86,7 +87,7 @@ export class PipelineDriver {
     this.#plan = plan;
     this.#specs = sourcesOf(plan);
     this.#clock = new TestClock(options.now === undefined ? null : momentMs(options.now, 'now'));
-    this.#expectQuiet(this.#specs);
+    this.#streams = new TestStreams(this.#clock);
     const world = { plan, streams: this.#streams, clock: this.#clock, bytesMax: FRAME_BYTES_MAX };
     this.#readers = plan.readers.map(
       reader => new TestReader({ ...world, reader, letter: letter => this.#deliver(reader.program.exits[0]!, letter) }),
@@ -101,7 +102,7 @@ export class PipelineDriver {
     if (stage.direct !== null) {
       const made: TestStage = new TestStage({
         ...options,
-        inputs: [() => this.#direct.get(made)!],
+        voices: [voiceOf(() => this.#direct.get(made)!.time, sourceVoice(stage.direct))],
         original: about => this.#direct.get(made)!.letter({ ...about, bytes: null }),
       });
       const { processor } = made.tasks[0]!;
@@ -109,23 +110,25 @@ export class PipelineDriver {
         entry: processor.entries[0]!,
         cursor: processor.cursor,
         letter: (letter: Letter) => processor.passLetter(letter),
-        skip: () => processor.skip(),
+        drop: (reason: string) => processor.drop(reason),
       };
       this.#direct.set(made, openSource({ ...world, spec: stage.direct, outlet }));
       return made;
     }
-    const inputs = stage.inputs
+    const voices = stage.inputs
       .filter(({ bootstrap }) => !bootstrap)
       .map(({ name, from }) => {
-        if (from.kind === 'reader') return () => this.#readers.find(({ plan }) => plan.name === from.reader)!.source;
+        if (from.kind === 'reader') {
+          const { source } = this.#readers.find(({ plan }) => plan.name === from.reader)!;
+          return voiceOf(() => source.time, sourceVoice(source.spec));
+        }
         const writer = before.find(({ plan }) => plan.name === from.stage)!;
         const exit = writer.plan.program.exits.findIndex(
           to => to.kind === 'channel' && to.stage === stage.name && to.input === name,
         );
-        // Tasks never call themselves idle: what waits in them may still come out.
-        return () => ({ watermarkMs: writer.watermarkMs - writer.lagMs(exit), idle: false });
+        return writer.voice(exit, stageVoice(this.#plan, from.stage));
       });
-    return new TestStage({ ...options, inputs });
+    return new TestStage({ ...options, voices });
   }
 
   /** The clock, ms since 1970. */
@@ -201,21 +204,25 @@ export class PipelineDriver {
     const stored = [...new Set(readBy.map(spec => spec.stream))].map(name =>
       this.#streams.stream(name).append({ ...message, nowMs }),
     );
-    this.#expectQuiet(readBy);
     this.#run();
-    this.#clock.begin(Math.max(...stored.map(({ timeMs }) => timeMs)));
+    const latestMs = Math.max(...stored.map(({ timeMs }) => timeMs));
+    this.#clock.begin(latestMs);
+    this.#latestMs = Math.max(this.#latestMs, latestMs);
   }
 
-  /** Tables have no say in event time. */
-  #expectQuiet(specs: readonly SourceSpec[]): void {
-    for (const { name, kind, idleAfterMs } of specs) {
-      if (kind === 'stream') this.#idleAtMs.set(name, this.#clock.monotonic() + idleAfterMs);
-    }
-  }
-
-  /** Lets the clock go on. Event time goes on with it once all sources have been quiet for their `idleAfter`. */
+  /**
+   * Lets the clock go on, from the moment of the latest publication if it is behind that. Event time goes on with it once
+   * all sources have been quiet for their `idleAfter`.
+   */
   advance(duration: Duration): void {
+    this.#catchUp();
     this.#goTo(this.#clock.monotonic() + durationMs(duration, 'advance'));
+  }
+
+  /** Nothing is looked at on the way: what was published meanwhile has been pushed already. */
+  #catchUp(): void {
+    const behindMs = this.#latestMs - this.nowMs;
+    if (behindMs > 0) this.#clock.goTo(this.#clock.monotonic() + behindMs);
   }
 
   /** As `advance`, up to a moment. Throws INVALID_ARGUMENT for one that has passed. */
@@ -231,14 +238,18 @@ export class PipelineDriver {
   }
 
   /**
-   * Lets the clock go on until all that waits has come out: windows, sessions, unmatched records, timers. A timer that
-   * is set by one that fires meanwhile is not waited for, so this ends.
+   * Lets the clock go on until the source that is furthest behind has come to where the furthest is, and all that waits
+   * has come out: windows, sessions, unmatched records, timers. A timer that is set by one that fires meanwhile is not
+   * waited for, so this ends.
    */
   finish(): void {
     const disorderMs = Math.max(0, ...this.#specs.map(spec => spec.maxOutOfOrderMs));
     const quietMs = Math.max(0, ...this.#specs.map(spec => spec.idleAfterMs));
+    const spoken = this.#sources.map(({ time }) => time.watermarkMs).filter(Number.isFinite);
+    const apartMs = spoken.length === 0 ? 0 : Math.max(...spoken) - Math.min(...spoken);
     const waitMs = restMs(this.#plan);
-    this.#goTo(this.#clock.monotonic() + quietMs + disorderMs + waitMs);
+    this.#catchUp();
+    this.#goTo(this.#clock.monotonic() + apartMs + quietMs + disorderMs + waitMs);
     // Timers of one stage may lead to timers of the next.
     for (const stage of this.#stages) {
       const leftMs = timersOf(stage).reduce((most, dueMs) => Math.max(most, dueMs), 0) - stage.watermarkMs;
@@ -251,7 +262,7 @@ export class PipelineDriver {
     let overdue = { timeMs: Number.NaN, waitMs: 0 };
     for (let nextMs = 0; nextMs < elapsedMs; ) {
       const nowMs = this.#clock.monotonic();
-      const quietMs = [...this.#idleAtMs.values()].filter(ms => ms > nowMs);
+      const quietMs = this.#sources.map(source => nowMs + quietInMs(source, this.nowMs)).filter(ms => ms > nowMs);
       nextMs = Math.min(elapsedMs, ...quietMs);
       // Once all are idle, event time goes as the clock does.
       if (quietMs.length === 0) {
@@ -265,8 +276,16 @@ export class PipelineDriver {
         }
       }
       this.#clock.goTo(nextMs);
+      for (const source of this.#sources) source.looked(this.#streams.end(source.spec.stream));
       this.#run();
     }
+  }
+
+  /** Those that have a say in event time. */
+  get #sources(): Source[] {
+    return [...this.#readers.map(({ source }) => source), ...this.#direct.values()].filter(
+      ({ spec }) => spec.kind === 'stream',
+    );
   }
 
   /** How long until the next timer falls due, and when the first of those was due that are. */
@@ -317,7 +336,7 @@ export class PipelineDriver {
     for (const reader of this.#readers) for (const frame of reader.takeFrames()) this.#stageOf(frame.stage).feed(frame);
     for (const stage of this.#stages) {
       if ((this.#direct.get(stage)?.poll(limits) ?? 0) > 0) stage.fed();
-      for (const { partition, outbox, notesOf } of stage.run(this.#clock.monotonic(), this.#settle)) {
+      for (const { partition, outbox, notesOf } of stage.run(this.#settle)) {
         for (const { exit, ...frame } of outbox.frames) {
           const to = stage.plan.program.exits[exit]!;
           if (to.kind === 'channel') this.#stageOf(to.stage).feed({ ...frame, input: to.input });
@@ -350,6 +369,11 @@ export class PipelineDriver {
   #stageOf(name: string): TestStage {
     return this.#stages.find(({ plan }) => plan.name === name)!;
   }
+}
+
+/** Until a source has been quiet for its `idleAfter`; not above 0: it has, or has never had a message. */
+function quietInMs({ spec, time }: Source, nowMs: number): number {
+  return time.clockMs - time.quietMs + spec.idleAfterMs - nowMs;
 }
 
 /** Stages, each after those that write to it. */

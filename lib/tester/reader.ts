@@ -12,7 +12,7 @@ import { readable } from '../record/output.ts';
 import { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
-import { NO_WATERMARK } from '../window/watermark.ts';
+import { NO_TIME } from '../window/source-time.ts';
 import type { TestClock } from './clock.ts';
 import { TestMessage, type TestStreams } from './streams.ts';
 
@@ -62,7 +62,7 @@ export class TestReader {
         letter(this.source.letter({ operator, code: cause.code, message: cause.message, bytes: null })),
       drop: (_, reason) => drop(reason),
     });
-    const outlet = { entry: run.entries[0]!, cursor, letter, skip: () => drop('skipped') };
+    const outlet = { entry: run.entries[0]!, cursor, letter, drop };
     this.source = openSource({ ...options, spec: reader.source, outlet });
   }
 
@@ -105,7 +105,7 @@ export function openSource(
   const index = sourcesOf(plan).findIndex(({ name }) => name === spec.name);
   const stream = streams.add(spec.stream);
   const source = new Source({ spec: following(spec), index, log: streams, clock, outlet, meter: noMeter });
-  source.openOn(stream.info(), { position: 0, watermarkMs: NO_WATERMARK, bornMs: 0 }, () => {});
+  source.openOn(stream.info(), { position: 0, bornMs: 0, ...NO_TIME }, () => {});
   return source;
 }
 

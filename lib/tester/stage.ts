@@ -8,14 +8,8 @@ import { Processor, type ProcessorOptions } from '../partition/processor.ts';
 import { decodeFrame, type Letter } from '../record/frame.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import type { Plan, StagePlan } from '../topology/plan.ts';
-import { InputWatermarks, NO_WATERMARK } from '../window/watermark.ts';
+import { InputWatermarks, NO_WATERMARK, type Voice } from '../window/watermark.ts';
 import type { Note } from './results.ts';
-
-/** How far event time is on an input. */
-export interface InputState {
-  readonly watermarkMs: number;
-  readonly idle: boolean;
-}
 
 interface Watched {
   readonly sink: string;
@@ -40,22 +34,20 @@ export class TestStage {
   readonly plan: StagePlan;
   readonly tasks: readonly Task[];
   watermarkMs = NO_WATERMARK;
-  #inputs: readonly (() => InputState)[];
   #eventTime: InputWatermarks;
   #commits = 0;
 
-  /** @param options.inputs of the stage that are no tables, as its plan lists them */
+  /** @param options.voices of those who write to it; tables have no say */
   constructor(options: {
     plan: Plan;
     stage: StagePlan;
-    inputs: readonly (() => InputState)[];
+    voices: readonly Voice[];
     messageBytesMax: number;
     original?: NonNullable<ProcessorOptions['original']>;
   }) {
-    const { plan, stage, inputs, messageBytesMax, original } = options;
+    const { plan, stage, voices, messageBytesMax, original } = options;
     this.plan = stage;
-    this.#inputs = inputs;
-    this.#eventTime = new InputWatermarks({ inputs: inputs.length });
+    this.#eventTime = new InputWatermarks({ voices });
     this.tasks = Array.from({ length: stage.partitions }, (_, partition) => {
       const watched: Watched[] = [];
       const processor = new Processor({
@@ -81,9 +73,22 @@ export class TestStage {
     });
   }
 
-  /** How far what leaves by an exit trails the stage's watermark, ms. */
-  lagMs(exit: number): number {
-    return this.tasks[0]!.processor.exitLagsMs[exit]!;
+  /** What the stage that an exit leads to hears of this one. */
+  voice(exit: number, traits: Pick<Voice, 'name' | 'idleAfterMs' | 'skips'>): Voice {
+    const lagMs = this.tasks[0]!.processor.exitLagsMs[exit]!;
+    const time = this.#eventTime;
+    const stage = this;
+    return {
+      ...traits,
+      quietMs: 0,
+      get watermarkMs() {
+        return stage.watermarkMs - lagMs;
+      },
+      get clockMs() {
+        const isWaiting = stage.watermarkMs === NO_WATERMARK && !time.isSilent;
+        return isWaiting ? Number.NEGATIVE_INFINITY : time.clockMs;
+      },
+    };
   }
 
   /** A frame for a task, on one of the stage's inputs. */
@@ -115,11 +120,8 @@ export class TestStage {
   }
 
   /** Runs what was fed, after event time has moved as far as the inputs say. `settle` is called before each commit. */
-  run(monotonicMs: number, settle: (processor: Processor) => void): Sent[] {
-    this.#inputs.forEach((input, i) => {
-      this.#eventTime.update(i, input());
-    });
-    const watermarkMs = Math.floor(this.#eventTime.at(monotonicMs));
+  run(settle: (processor: Processor) => void): Sent[] {
+    const watermarkMs = Math.floor(this.#eventTime.advance());
     const moved = watermarkMs > this.watermarkMs;
     if (moved) this.watermarkMs = watermarkMs;
     const sent: Sent[] = [];

@@ -4,11 +4,12 @@
  * the bucket of every table.
  */
 import { invariant } from '../base/errors.ts';
-import type { Headers, LogReader, ReadOptions, StoredMessage, StreamInfo } from '../port/log.ts';
+import type { Headers, LogReader, ReadOptions, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
 import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
 import { covers, matches, overlaps } from '../record/subject.ts';
 import { type BrokerView, isFilter } from '../topology/broker.ts';
 import type { Graph } from '../topology/graph.ts';
+import type { TestClock } from './clock.ts';
 
 /**
  * A message. One whose publication has no time of its own was published when the clock said or, if its event time is
@@ -64,6 +65,11 @@ export class TestStream {
 /** The streams that a plan's sources read, as their log. */
 export class TestStreams {
   #streams = new Map<string, TestStream>();
+  #clock: TestClock;
+
+  constructor(clock: TestClock) {
+    this.#clock = clock;
+  }
 
   add(name: string): TestStream {
     let stream = this.#streams.get(name);
@@ -81,8 +87,14 @@ export class TestStreams {
     return this.#streams.get(name)?.info() ?? null;
   }
 
+  /** A stream's end on the clock of the test. */
+  end(stream: string): StreamLook {
+    return { clockMs: this.#clock.now(), lastSeq: this.stream(stream).messages.length };
+  }
+
   read({ stream, subjects }: ReadOptions): LogReader {
     const { messages } = this.stream(stream);
+    const end = () => this.end(stream);
     let position = 0;
     return {
       take() {
@@ -101,6 +113,9 @@ export class TestStreams {
       },
       onReady: null,
       error: null,
+      async look() {
+        return position === messages.length ? end() : null;
+      },
       async stop() {},
     };
   }

@@ -9,6 +9,7 @@ import type { Decoder } from '../record/format.ts';
 import { auto } from '../record/formats.ts';
 import { validator } from '../record/schema.ts';
 import type { MessageMeta, SourceSpec } from '../source/spec.ts';
+import { isoTimeMs } from '../window/iso-time.ts';
 import type { Graph } from './graph.ts';
 import type { SourceDraft } from './node.ts';
 import type { Named } from './types.ts';
@@ -33,8 +34,21 @@ export interface FromOptions<T> extends Named {
   readonly time?: TimeField<T> | ((value: T, message: MessageMeta) => number | Date | string);
   /** How far, in event time, a record may lie behind the latest one before it. Default 0. */
   readonly maxOutOfOrder?: Duration;
-  /** After so long without a message this source no longer holds others back. Default 10s. */
+  /**
+   * After so long without a message, by the broker's clock, event time goes on with the clock, so long behind it. What
+   * comes next is in time if its delay has not grown by more. Default 10s.
+   */
   readonly idleAfter?: Duration;
+  /**
+   * What a source does that has been quiet for `idleAfter`. `follow` (default): its event time goes on with the clock from
+   * where it stood. `skip`: it holds nobody back until it speaks again, and what it then says may be late.
+   */
+  readonly idle?: 'follow' | 'skip';
+  /**
+   * No record is published later than this after its event time. Then event time is never further behind the broker's
+   * clock, also in a source that has said nothing yet; a record that breaks the promise may be late.
+   */
+  readonly maxDelay?: Duration;
   /** An event time further ahead of the broker's clock is a dead letter. Default 1h. */
   readonly maxFuture?: Duration;
   /** Keep the subject in a stream of our making if no stream keeps it yet. */
@@ -70,6 +84,8 @@ export function streamDraft<T>(graph: Graph, subject: string, options: FromOptio
     time: time === undefined ? null : timeFunction(time as string | AnyTime),
     maxOutOfOrderMs: graph.duration(options.maxOutOfOrder ?? 0, 'maxOutOfOrder'),
     idleAfterMs: graph.length(options.idleAfter ?? IDLE_AFTER_MS, 'idleAfter'),
+    idle: idleOf(graph, options.idle),
+    maxDelayMs: options.maxDelay === undefined ? null : graph.duration(options.maxDelay, 'maxDelay'),
     maxFutureMs: graph.duration(options.maxFuture ?? FUTURE_MAX_MS, 'maxFuture'),
     onPoison: options.onPoison ?? 'deadLetter',
   };
@@ -87,9 +103,18 @@ export function tableDraft<V>(graph: Graph, subject: string, options: TableOptio
     time: null,
     maxOutOfOrderMs: 0,
     idleAfterMs: IDLE_AFTER_MS,
+    idle: 'follow',
+    maxDelayMs: null,
     maxFutureMs: FUTURE_MAX_MS,
     onPoison: options.onPoison ?? 'deadLetter',
   };
+}
+
+/** Authors may write JavaScript. */
+function idleOf(graph: Graph, idle: string | undefined): SourceSpec['idle'] {
+  if (idle === undefined || idle === 'follow') return 'follow';
+  if (idle !== 'skip') graph.note(`idle '${idle}' is neither 'follow' nor 'skip'`);
+  return 'skip';
 }
 
 function captureDraft(
@@ -112,21 +137,13 @@ function timeFunction(time: string | AnyTime): NonNullable<SourceSpec['time']> {
   return value => toMs((value as Readonly<Record<string, unknown>>)[time]);
 }
 
-const ISO_TIME = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/;
-
-/**
- * Event time in ms. ISO text without a zone is UTC: a result must not depend on where a worker stands.
- * Throws RECORD_TIME for anything else.
- */
+/** Event time in ms; a text is read by `isoTimeMs`. Throws RECORD_TIME for anything else. */
 export function toMs(time: unknown): number {
   if (typeof time === 'number') return time;
   if (time instanceof Date) return time.getTime();
   if (typeof time === 'string') {
-    const match = ISO_TIME.exec(time);
-    if (match !== null) {
-      const ms = Date.parse(match[1] === undefined && time.length > 10 ? `${time}Z` : time);
-      if (!Number.isNaN(ms)) return ms;
-    }
+    const ms = isoTimeMs(time);
+    if (!Number.isNaN(ms)) return ms;
   }
   refusePromise(time, 'the time function');
   throw new MillraceError(

@@ -1,57 +1,114 @@
 /**
- * Watermarks: "no record older than this is expected any more". Pure; the wall clock is passed in.
+ * The watermark of a stage, from what is heard of those who write to it: readers of sources, and tasks of other stages.
+ * Pure: no clock in it but the broker's, as the writers tell it.
  *
- * A source's watermark is its largest event time less `maxOutOfOrderMs`. What has several inputs takes the least of
- * those that are not idle. Three rules:
- * A. It never goes back. An input that wakes rejoins at the current watermark.
- * B. An idle input holds nobody back, but has said what it has said.
- * C. While all inputs are idle, it moves on with the wall clock, from the furthest that any of them has said, so that
- *    the last windows close without a record to push them.
+ * W1. It is the least of the writers that hold it back, and never goes back itself.
+ * W2. A writer that has spoken holds it back, always. What it says moves with the clock while it is quiet
+ *     (`source-time.ts`), so none holds it for ever.
+ * W3. One that has never spoken holds it until nothing had come from it for its `idleAfter`, counted on the broker's clock
+ *     from the moment at which another was first heard to have spoken; then not at all, until it speaks.
+ * W4. One of which the author says `idle: 'skip'` does not hold it while it has been quiet for its `idleAfter`.
+ * W5. Silence excuses only as long as it is fresh: what is known of it must be no older, against the furthest that any
+ *     other writer's clock is known to be, than `idleAfter`. A reader that is frozen or cut off is silent, too, and then
+ *     the others wait for it. And it must have been heard since this task began to listen, after all that it has read:
+ *     a word from before may be older than records that came after it.
+ * W6. When nobody holds it, it is as far as the furthest.
  */
 /** Event times are within ± this, as Dates are: 100,000,000 days around 1970. */
 export const TIME_MAX_MS = 8.64e15;
 
 export const NO_WATERMARK = Number.NEGATIVE_INFINITY;
 
-interface Input {
-  watermarkMs: number;
-  idle: boolean;
+/** Readers look a few times a second, and what they see takes a moment: sooner than this nothing is stale. */
+const FRESH_MS = 2_000;
+/** Less than this is jitter, which nobody wants to be told of. */
+const TOLD_QUIET_MS = 2_000;
+
+/** A writer, as far as it has been heard. */
+export interface Voice {
+  /** Of the source or stage, for people. */
+  readonly name: string;
+  /** Event time up to which it is complete; -Infinity: it has not spoken. */
+  readonly watermarkMs: number;
+  /** Broker's clock up to which that is all there was; -Infinity: not known. */
+  readonly clockMs: number;
+  /** How long before that its last message was published; Infinity: there was none. */
+  readonly quietMs: number;
+  readonly idleAfterMs: number;
+  /** It holds nobody back when it is quiet. */
+  readonly skips: boolean;
 }
 
 export class InputWatermarks {
-  #inputs: Input[];
+  #voices: readonly Voice[];
   #watermarkMs: number;
-  /** Wall clock and watermark of the moment from which all inputs have been idle. */
-  #idleSince: { nowMs: number; watermarkMs: number } | null = null;
+  /** The broker's clock when somebody was first heard to have spoken. */
+  #firstMs = Number.POSITIVE_INFINITY;
 
   /** @param options.watermarkMs where it stood before a restart */
-  constructor(options: { inputs: number; watermarkMs?: number }) {
-    this.#inputs = Array.from({ length: options.inputs }, () => ({ watermarkMs: NO_WATERMARK, idle: false }));
+  constructor(options: { voices: readonly Voice[]; watermarkMs?: number }) {
+    this.#voices = options.voices;
     this.#watermarkMs = options.watermarkMs ?? NO_WATERMARK;
   }
 
-  /** What input `index` says of itself. */
-  update(index: number, state: { watermarkMs: number; idle: boolean }): void {
-    const input = this.#inputs[index]!;
-    if (state.watermarkMs > input.watermarkMs) input.watermarkMs = state.watermarkMs;
-    input.idle = state.idle;
-  }
-
-  /** The watermark at wall clock `nowMs`. */
-  at(nowMs: number): number {
+  /** The watermark, after what the writers have said by now. */
+  advance(): number {
     let least = Number.POSITIVE_INFINITY;
     let furthest = NO_WATERMARK;
-    for (const input of this.#inputs) {
-      if (!input.idle && input.watermarkMs < least) least = input.watermarkMs;
-      if (input.watermarkMs > furthest) furthest = input.watermarkMs;
+    const clockMs = this.#latestClock();
+    for (const voice of this.#voices) {
+      const { watermarkMs } = voice;
+      if (watermarkMs > furthest) furthest = watermarkMs;
+      if (watermarkMs < least && !this.#isExcused(voice, clockMs)) least = watermarkMs;
     }
-    if (least < Number.POSITIVE_INFINITY) {
-      this.#idleSince = null;
-    } else {
-      this.#idleSince ??= { nowMs, watermarkMs: Math.max(this.#watermarkMs, furthest) };
-      least = this.#idleSince.watermarkMs + Math.max(0, nowMs - this.#idleSince.nowMs);
-    }
-    if (least > this.#watermarkMs) this.#watermarkMs = least;
+    const heldMs = least === Number.POSITIVE_INFINITY ? furthest : least;
+    if (heldMs > this.#watermarkMs) this.#watermarkMs = heldMs;
     return this.#watermarkMs;
+  }
+
+  /** No writer has ever spoken: nothing is on its way here, and nothing can have come of it. */
+  get isSilent(): boolean {
+    if (this.#watermarkMs !== NO_WATERMARK) return false;
+    for (const voice of this.#voices) if (voice.watermarkMs !== NO_WATERMARK) return false;
+    return true;
+  }
+
+  /** The broker's clock up to which all writers are known; -Infinity: of some it is not. */
+  get clockMs(): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const { clockMs } of this.#voices) if (clockMs < least) least = clockMs;
+    return least === Number.POSITIVE_INFINITY ? Number.NEGATIVE_INFINITY : least;
+  }
+
+  /** The writer that the others wait for, if one of them is further and it has been quiet for a while. */
+  get waitsFor(): Voice | null {
+    const clockMs = this.#latestClock();
+    let holder: Voice | null = null;
+    let furthest = NO_WATERMARK;
+    for (const voice of this.#voices) {
+      if (voice.watermarkMs > furthest) furthest = voice.watermarkMs;
+      if (holder !== null && voice.watermarkMs >= holder.watermarkMs) continue;
+      if (!this.#isExcused(voice, clockMs)) holder = voice;
+    }
+    return holder !== null && holder.watermarkMs < furthest && holder.quietMs >= TOLD_QUIET_MS ? holder : null;
+  }
+
+  /** The furthest that a writer's clock is known to be; notes when the first of them had spoken. */
+  #latestClock(): number {
+    let latest = Number.NEGATIVE_INFINITY;
+    let first = Number.POSITIVE_INFINITY;
+    for (const { watermarkMs, clockMs } of this.#voices) {
+      if (clockMs > latest) latest = clockMs;
+      if (watermarkMs !== NO_WATERMARK && clockMs !== Number.NEGATIVE_INFINITY && clockMs < first) first = clockMs;
+    }
+    if (this.#firstMs === Number.POSITIVE_INFINITY) this.#firstMs = first;
+    return latest;
+  }
+
+  #isExcused({ watermarkMs, clockMs, quietMs, idleAfterMs, skips }: Voice, latestMs: number): boolean {
+    const isSilent = watermarkMs === NO_WATERMARK;
+    if (!isSilent && !(skips && quietMs >= idleAfterMs)) return false;
+    if (clockMs + Math.max(idleAfterMs, FRESH_MS) < latestMs) return false;
+    return !isSilent || clockMs >= this.#firstMs + idleAfterMs;
   }
 }

@@ -38,7 +38,7 @@ function orRefuses<T>(codes: readonly ErrorCode[], run: () => T): T | null {
 const rows = fc.array(fc.dictionary(hostileName, fc.oneof(hostileText, fc.integer(), fc.double()), { maxKeys: 4 }), {
   maxLength: 6,
 });
-const head = { position: 7, row: 2, watermarkMs: 5, idle: true, bootstrapped: false };
+const head = { position: 7, row: 2, watermarkMs: 5, clockMs: 0, quietMs: 0, bootstrapped: false };
 const frame = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, bytes]) => {
   const letter = { operator: 'o', code: 'c', message: 'm', bytes, origin: 64, index: 0, subject: 's' };
   const times = values.map((_, i) => i * 1_000);

@@ -147,7 +147,7 @@ function answers(decoder: Decoder, data: Uint8Array, head: Record<string, string
   }
   const none = values.map(() => 0);
   const columns = { keys: values.map(() => 'k'), timesMs: none, origins: none, ids: null, values };
-  const head_ = { position: 1, row: 0, watermarkMs: 0, idle: false, bootstrapped: false };
+  const head_ = { position: 1, row: 0, watermarkMs: 0, clockMs: 0, quietMs: 0, bootstrapped: false };
   const frame = tryEncodeFrame({ ...head_, columns, letters: [] });
   if (frame instanceof Uint8Array) assert.equal(decodeFrame(frame).columns.values.length, values.length);
   else assert.equal(frame.code, 'RECORD_UNWRITABLE');

@@ -232,7 +232,7 @@ describe('a channel of the next stage', () => {
   test('gets each frame once, also when a former owner was in the middle of a commit', async () => {
     const { clock, log, broker, rest } = await makeWorld();
     const frameOf = (commit: number, row: number): Uint8Array => {
-      const head = { position: commit, row, watermarkMs: 5, idle: false, bootstrapped: true };
+      const head = { position: commit, row, watermarkMs: 5, clockMs: 0, quietMs: 0, bootstrapped: true };
       return encodeFrame({ ...head, columns: emptyColumns(), letters: [] });
     };
     const items: FrameItem[] = [];

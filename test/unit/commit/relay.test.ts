@@ -40,7 +40,7 @@ async function makeWorld() {
 
 function frames(commit: number, rows: readonly number[]): Outbox['frames'] {
   return rows.map(row => {
-    const head = { position: commit, row, watermarkMs: 0, idle: false, bootstrapped: true };
+    const head = { position: commit, row, watermarkMs: 0, clockMs: 0, quietMs: 0, bootstrapped: true };
     return { exit: 0, partition: 1, row, bytes: encodeFrame({ ...head, columns: emptyColumns(), letters: [] }) };
   });
 }
@@ -48,6 +48,9 @@ function frames(commit: number, rows: readonly number[]): Outbox['frames'] {
 const rows = (commit: number, count: number): Outbox => ({ frames: [], rows: [rowsOf(numbered(commit, count))] });
 const CHANNEL = '_mr.p.x.l.next.1.in.t-s-0';
 const WORD = '_mr.p.w.l.next.in.t-s-0';
+
+/** Somebody has spoken to the stage. */
+const HEARD = { clockMs: 5, isSilent: false };
 
 describe('the relay', () => {
   test('says that a commit is out when all of it and all before it is', async () => {
@@ -113,19 +116,38 @@ describe('the relay', () => {
     const stuck = relay(slow);
     stuck.send(1, { frames: frames(1, [1]), rows: [] }, 1_000);
     await rest();
-    await stuck.tell();
+    await stuck.tell(HEARD);
     assert.equal(last(WORD), null);
     stuck.stop();
     closed = false;
     const out = relay();
     out.send(1, { frames: frames(1, [1]), rows: [] }, 1_000);
     await rest();
-    for (let i = 0; i < 2; i++) await out.tell();
+    for (let i = 0; i < 2; i++) await out.tell(HEARD);
     const word = last(WORD)!;
     const { position, watermarkMs } = decodeBroadcast(word.data);
     assert.deepEqual([position, watermarkMs], [1, 995]);
     assert.ok(word.seq > last(CHANNEL)!.seq);
-    await out.tell();
+    await out.tell(HEARD);
     assert.equal(last(WORD)!.seq, word.seq);
+  });
+
+  test('tells now and then, as of its clock, that nobody has ever spoken to it', async () => {
+    const { relay, last } = await makeWorld();
+    const out = relay();
+    const wordOf = () => {
+      const { watermarkMs, clockMs } = decodeBroadcast(last(WORD)!.data);
+      return [watermarkMs, clockMs];
+    };
+    await out.tell({ clockMs: Number.NEGATIVE_INFINITY, isSilent: true });
+    assert.equal(last(WORD), null, 'nothing is known of its sources yet');
+    await out.tell({ clockMs: 50_000, isSilent: true });
+    assert.deepEqual(wordOf(), [Number.NEGATIVE_INFINITY, 50_000]);
+    await out.tell({ clockMs: 50_500, isSilent: true });
+    assert.deepEqual(wordOf(), [Number.NEGATIVE_INFINITY, 50_000]);
+    await out.tell({ clockMs: 51_000, isSilent: true });
+    assert.deepEqual(wordOf(), [Number.NEGATIVE_INFINITY, 51_000]);
+    await out.tell({ clockMs: 60_000, isSilent: false });
+    assert.deepEqual(wordOf(), [Number.NEGATIVE_INFINITY, 51_000]);
   });
 });

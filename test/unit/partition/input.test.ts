@@ -7,6 +7,7 @@ import { newCursor } from '../../../lib/operator/run.ts';
 import { ChannelInput } from '../../../lib/partition/input.ts';
 import { encodeBroadcast, encodeFrame, type FrameHead } from '../../../lib/record/frame.ts';
 import { broadcastSubject, channelSubject, channelsStream, channelsSubjects } from '../../../lib/record/names.ts';
+import { NO_TIME } from '../../../lib/window/source-time.ts';
 
 const DEPLOYMENT = { pipeline: 'p', life: 'l' };
 const PLACE = { deployment: DEPLOYMENT, stage: 's', partition: 0 };
@@ -27,7 +28,7 @@ class Rig {
       ...PLACE,
       name: 'in',
       bootstrap: options.bootstrap ?? false,
-      writers,
+      writers: writers.map(writer => ({ writer, name: writer, idleAfterMs: 10_000, skips: false })),
       log: this.log,
       entry: { receive: (_key, value) => void this.got.push(value) },
       cursor: newCursor(),
@@ -67,7 +68,7 @@ class Rig {
 }
 
 function headOf(head: Partial<FrameHead>): FrameHead {
-  return { position: 1, row: 0, watermarkMs: Number.NEGATIVE_INFINITY, idle: false, bootstrapped: false, ...head };
+  return { position: 1, row: 0, ...NO_TIME, bootstrapped: false, ...head };
 }
 
 describe('a channel input', () => {
@@ -84,19 +85,39 @@ describe('a channel input', () => {
     assert.deepEqual(rig.got, [1, 2, 3]);
   });
 
-  test('is not held back by a writer that is idle, and is idle when all are', async () => {
+  test('hears of each writer how far it is, as of when, and for how long it has been quiet', async () => {
     const rig = new Rig(['r-a', 'r-b']);
+    const heard = () => rig.input.voices.map(({ watermarkMs, clockMs, quietMs }) => [watermarkMs, clockMs, quietMs]);
     await rig.open();
-    await rig.broadcast('r-a', { watermarkMs: 900 });
-    await rig.broadcast('r-b', { watermarkMs: 100, idle: true });
+    await rig.broadcast('r-a', { watermarkMs: 900, clockMs: 2_000, quietMs: 1_500 });
+    await rig.broadcast('r-b', { clockMs: 3_000 });
     await rig.feed();
-    assert.deepEqual([rig.input.watermarkMs, rig.input.idle], [900, false]);
-    await rig.broadcast('r-a', { watermarkMs: 900, idle: true });
+    assert.deepEqual(heard(), [
+      [900, 2_000, 1_500],
+      [Number.NEGATIVE_INFINITY, 3_000, Number.POSITIVE_INFINITY],
+    ]);
+    await rig.frame('r-b', 1, { watermarkMs: 950, clockMs: 3_100, quietMs: 0 });
+    await rig.broadcast('r-a', { watermarkMs: 800, clockMs: 1_000, quietMs: 600 });
     await rig.feed();
-    assert.deepEqual([rig.input.watermarkMs, rig.input.idle], [900, true]);
-    await rig.frame('r-b', 1, { watermarkMs: 950 });
-    await rig.feed();
-    assert.deepEqual([rig.input.watermarkMs, rig.input.idle], [950, false]);
+    assert.deepEqual(heard(), [
+      [900, 2_000, 1_500],
+      [950, 3_100, 0],
+    ]);
+  });
+
+  test('believes after a restart what a writer was complete to, and nothing that it has said of its silence', async () => {
+    const rig = new Rig(['r-a', 'r-b']);
+    await rig.broadcast('r-a', { watermarkMs: 900, clockMs: 2_000, quietMs: 60_000 });
+    await rig.broadcast('r-b', { clockMs: 2_000 });
+    await rig.frame('r-b', 1, { watermarkMs: 950, clockMs: 3_000, quietMs: 0 });
+    await rig.open(3);
+    assert.deepEqual(
+      rig.input.voices.map(({ watermarkMs, clockMs, quietMs }) => [watermarkMs, clockMs, quietMs]),
+      [
+        [900, Number.NEGATIVE_INFINITY, 0],
+        [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY, 0],
+      ],
+    );
   });
 
   test('reads little ahead: every task of a worker does', async () => {

@@ -115,7 +115,7 @@ for (const place of PLACES) {
       assert.match(headers!['Millrace-Origin']!, /^orders:\d+$/);
       await all(bad, good);
       await clock.run(clock.monotonic() + 5_000);
-      await publish({ id: '9', shop: 'a', at: at + 3_600_000, price: 1 });
+      await log.append({ subject: 'orders', data: new Uint8Array(), headers: { 'Millrace-Complete': 'end' } });
       await clock.run(clock.monotonic() + 20_000);
       const rows = [];
       for (let seq = 1; seq <= broker.stream('counts')!.lastSeq; seq++) {

@@ -18,7 +18,8 @@ const frame: Frame = {
   position: 41,
   row: 2,
   watermarkMs: 1_767_225_600_000,
-  idle: false,
+  clockMs: 5,
+  quietMs: 7,
   bootstrapped: true,
   columns: {
     keys: ['a', null],
@@ -49,11 +50,12 @@ const BROADCAST_HEX = '010101100000008c018c04290287000080aa6db7794202';
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const unhex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
-const head = ({ position, row, watermarkMs, idle, bootstrapped }: Frame) => ({
+const head = ({ position, row, watermarkMs, clockMs, quietMs, bootstrapped }: Frame) => ({
   position,
   row,
   watermarkMs,
-  idle,
+  clockMs,
+  quietMs,
   bootstrapped,
 });
 /** Letters' bytes come back as whatever kind of byte array. */
@@ -83,7 +85,8 @@ describe('a frame', () => {
         position: random.int(2 ** 40),
         row: random.int(9),
         watermarkMs: random.chance(0.2) ? Number.NEGATIVE_INFINITY : random.int(2 ** 41),
-        idle: random.chance(0.5),
+        clockMs: random.chance(0.2) ? Number.NEGATIVE_INFINITY : random.int(2 ** 41),
+        quietMs: random.chance(0.2) ? Number.POSITIVE_INFINITY : random.int(2 ** 41),
         bootstrapped: random.chance(0.5),
         columns: {
           keys: list(i => (random.chance(0.2) ? null : `k${i}`)),

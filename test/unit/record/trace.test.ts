@@ -43,7 +43,7 @@ describe('a trace context', () => {
 });
 
 describe('a frame', () => {
-  const head = { position: 1, row: 0, watermarkMs: 5, idle: false, bootstrapped: false };
+  const head = { position: 1, row: 0, watermarkMs: 5, clockMs: 0, quietMs: 0, bootstrapped: false };
   const columns = () => ({
     ...emptyColumns(),
     keys: ['a', 'b', 'c'],

@@ -31,7 +31,8 @@ async function makeWorld(frameBytesMax = 1_000) {
 const at = (position: number): WriterState => ({
   position,
   watermarkMs: position * 10,
-  idle: false,
+  clockMs: 0,
+  quietMs: 0,
   bootstrapped: true,
 });
 
@@ -202,7 +203,7 @@ describe('a channel', () => {
     push(former, 3);
     await former.send(at(3));
     const next = writer();
-    const broadcast = { position: 8, row: 0, watermarkMs: 80, idle: false, bootstrapped: true };
+    const broadcast = { position: 8, row: 0, watermarkMs: 80, clockMs: 0, quietMs: 0, bootstrapped: true };
     assert.deepEqual(await next.open(broadcast), broadcast);
     for (const seq of [3, 8, 9]) push(next, seq);
     await drain(next, at(9));

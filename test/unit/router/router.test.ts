@@ -106,7 +106,7 @@ class Rig {
 }
 
 const at = (position: number, more: Partial<WriterState> = {}): WriterState => {
-  return { position, watermarkMs: position * 10, idle: false, bootstrapped: true, ...more };
+  return { position, watermarkMs: position * 10, clockMs: position * 100, quietMs: 0, bootstrapped: true, ...more };
 };
 
 function letterOf(seq: number): Letter {
@@ -209,21 +209,19 @@ describe('a router', () => {
     assert.equal(rig.told(0).length, 3, 'what is no news is not told');
   });
 
-  test('tells that its source is idle, and that it is no more, at the same position', async () => {
+  test('tells how long its source has been quiet, at the same position, and never takes a clock back', async () => {
     const rig = new Rig();
     await rig.open();
-    for (const idle of [false, true, true, false]) {
-      rig.router.sample(at(3, { idle }));
+    for (const clockMs of [300, 800, 800, 700, 1_300]) {
+      rig.router.sample(at(3, { clockMs, quietMs: clockMs - 300 }));
       await rig.broadcast();
     }
-    assert.deepEqual(
-      rig.told(0).map(head => head.idle),
-      [false, true, false],
-    );
-    assert.deepEqual(
-      rig.told(1).map(head => head.idle),
-      [false, true, false],
-    );
+    for (const route of [0, 1]) {
+      assert.deepEqual(
+        rig.told(route).map(({ clockMs, quietMs }) => [clockMs, quietMs]),
+        [300, 800, 1_300].map(clockMs => [clockMs, clockMs - 300]),
+      );
+    }
   });
 
   test('remembers so many watermarks and no more, and what it tells becomes coarser, never wrong', async () => {

@@ -168,8 +168,9 @@ describe('time in a driven pipeline', () => {
         .to('out.joined.{shop}');
     });
     const driver = testPipeline(joined);
-    driver.push('a.left', order('1', '08:00:00'));
-    driver.push('a.left', order('2', '09:00:00'));
+    const publishedAt = `${DAY}T09:00:00Z`;
+    driver.push('a.left', order('1', '08:00:00'), { publishedAt });
+    driver.push('a.left', order('2', '09:00:00'), { publishedAt });
     assert.equal(driver.watermarkMs, null);
     driver.advance('59s');
     assert.deepEqual(driver.read(), []);

@@ -1,0 +1,20 @@
+/** Whether a message's subject is its source's: asked of every message, so that nothing hangs on what its stream is given. */
+import { matches } from '../record/subject.ts';
+
+export class SubjectFilter {
+  #filter: string;
+  /** The subject that was asked for last, and the answer: neighbours mostly share it. */
+  #subject = '';
+  #isOurs = false;
+
+  constructor(filter: string) {
+    this.#filter = filter;
+  }
+
+  takes(subject: string): boolean {
+    if (subject === this.#subject) return this.#isOurs;
+    this.#subject = subject;
+    this.#isOurs = matches(this.#filter, subject);
+    return this.#isOurs;
+  }
+}
