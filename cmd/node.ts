@@ -4,17 +4,13 @@
  * Start order: folder and broker, API, worker. Stop order is the reverse, all within one deadline: pipelines are handed
  * over while the API still answers, and the broker's connection goes last.
  */
-import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
 import { splitAddress } from '../lib/base/address.ts';
 import { systemClock } from '../lib/base/clock.ts';
 import { MillraceError } from '../lib/base/errors.ts';
 import { VERSION } from '../lib/base/package.ts';
 import type { Access } from '../lib/control/access.ts';
 import { AdminServer } from '../lib/control/server.ts';
-import { storeError } from '../lib/level/disk.ts';
 import type { LinkStatus, NatsOptions } from '../lib/nats/connection.ts';
 import { type Event, type Observer, observers } from '../lib/observe/events.ts';
 import { EventMemory } from '../lib/observe/history.ts';
@@ -27,6 +23,7 @@ import { readinessOf } from '../lib/worker/readiness.ts';
 import { Specs } from '../lib/worker/specs.ts';
 import { Sweep } from '../lib/worker/sweep.ts';
 import { Worker } from '../lib/worker/worker.ts';
+import { identify, workerName } from './identity.ts';
 import type { Telemetry } from './telemetry.ts';
 import { type Ground, openGround } from './wiring.ts';
 
@@ -86,7 +83,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const [host, port] = splitAddress(options.listen);
     const address = options.advertise ?? (port === 0 ? null : `${isWildcard(host) ? hostname() : host}:${port}`);
     const worker = new Worker({
-      name,
+      me: { name, ...(await identify(dataDir)) },
       address,
       registry,
       blobs,
@@ -164,34 +161,6 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     await ground.close();
     throw error;
   }
-}
-
-/** Makes the folder if need be, and in it a name for its worker: after a restart it is the same worker. */
-async function workerName(dataDir: string): Promise<string> {
-  try {
-    await mkdir(dataDir, { recursive: true });
-    return await nameIn(dataDir);
-  } catch (error) {
-    throw storeError(error, `opening the data folder ${dataDir}`);
-  }
-}
-
-async function nameIn(dataDir: string): Promise<string> {
-  const path = join(dataDir, 'worker-name');
-  try {
-    const name = (await readFile(path, 'utf8')).trim();
-    if (/^[A-Za-z0-9_-]{1,80}$/.test(name)) return name;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
-  const host = hostname()
-    .replace(/[^A-Za-z0-9_-]/g, '-')
-    .slice(0, 40);
-  const name = `${host}-${randomBytes(3).toString('hex')}`;
-  const partial = `${path}.${process.pid}`;
-  await writeFile(partial, `${name}\n`);
-  await rename(partial, path);
-  return name;
 }
 
 function linkEvent(status: LinkStatus): Event {

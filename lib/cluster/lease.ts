@@ -8,17 +8,21 @@
  * B. No two clocks are compared. A standby measures with its own monotonic clock how long the entry has not changed,
  *    and claims it after a whole lease of silence.
  * C. Every write names the revision it replaces; of two claimants one wins.
- * D. A worker that finds its own name in the entry takes it up at once: names belong to data folders, and a folder to
- *    one process, so the former holder is its own dead predecessor.
+ * D. A worker that finds a former process of its own data folder in the entry takes it up at once: a folder belongs to one
+ *    process, so that one is dead. Its name alone is not enough: a copy of the folder has the same, and two that took the
+ *    lease from each other at once would fence each other for ever. Such a holder is waited for as any other.
  */
 import type { Clock } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import type { Registry } from '../port/registry.ts';
+import { type Identity, isOurs } from './identity.ts';
 
 /** What the registry keeps. `holder` null: released, free for anybody at once. */
 export interface LeaseRecord {
   readonly holder: string | null;
+  /** The holder's process. */
+  readonly instance: string;
   /** Address of the holder's API, `host:port`. */
   readonly address: string | null;
   /** Grows with each change of the holder and each restart of it. */
@@ -44,8 +48,7 @@ export type LeaseStep =
 /** What a worker should do now. `holding`: it has claimed the lease since it was started. */
 export function decideLease(
   view: LeaseView,
-  me: {
-    readonly name: string;
+  me: Identity & {
     readonly address: string | null;
     readonly holding: boolean;
     readonly nowMs: number;
@@ -53,21 +56,23 @@ export function decideLease(
   },
 ): LeaseStep {
   const { record } = view;
-  const mine: LeaseRecord = { holder: me.name, address: me.address, term: (record?.term ?? 0) + 1, beat: 0 };
+  const { name, instance, address } = me;
+  const mine: LeaseRecord = { holder: name, instance, address, term: (record?.term ?? 0) + 1, beat: 0 };
   if (record === null || record.holder === null) return { do: 'claim', record: mine };
-  if (record.holder === me.name) {
-    if (!me.holding) return { do: 'claim', record: mine };
-    return { do: 'renew', record: { ...record, address: me.address, beat: record.beat + 1 } };
-  }
+  if (me.holding && isHeldBy(record, me)) return { do: 'renew', record: { ...record, address, beat: record.beat + 1 } };
+  if (record.holder === name && isOurs(me, record.instance)) return { do: 'claim', record: mine };
   return me.nowMs - view.seenAtMs >= me.leaseMs ? { do: 'claim', record: mine } : { do: 'wait' };
+}
+
+function isHeldBy(record: LeaseRecord | null, { name, instance }: Identity): boolean {
+  return record !== null && record.holder === name && record.instance === instance;
 }
 
 export interface LeaseOptions {
   readonly registry: Registry;
   readonly clock: Clock;
   readonly observer: Observer;
-  /** This worker's name, unique in the cluster. */
-  readonly name: string;
+  readonly me: Identity;
   readonly address: string | null;
   /** How long a silent holder is waited for. Default 5,000. */
   readonly leaseMs?: number;
@@ -110,7 +115,8 @@ export class Lease {
     // Beats arrive here too; only a change of holder is worth a turn of its own.
     this.#watch = await this.#options.registry.watch(KEY, (_key, entry) => {
       const record = entry === null ? null : readRecord(entry.value);
-      if (record?.holder !== this.#view.record?.holder) void this.#turn();
+      const { record: known } = this.#view;
+      if (record?.holder !== known?.holder || record?.instance !== known?.instance) void this.#turn();
     });
   }
 
@@ -151,7 +157,7 @@ export class Lease {
   }
 
   async #take(): Promise<void> {
-    const { registry, clock, observer, name, address } = this.#options;
+    const { registry, clock, observer, me, address } = this.#options;
     try {
       const entry = await registry.get(KEY);
       const revision = entry?.revision ?? 0;
@@ -160,7 +166,7 @@ export class Lease {
         this.#view = { record, revision, seenAtMs: clock.monotonic() };
       }
       const step = decideLease(this.#view, {
-        name,
+        ...me,
         address,
         holding: this.#holding,
         nowMs: clock.monotonic(),
@@ -174,7 +180,7 @@ export class Lease {
         }
         this.#view = { record: step.record, revision: written, seenAtMs: clock.monotonic() };
       }
-      this.#hold(this.#view.record?.holder === name);
+      this.#hold(isHeldBy(this.#view.record, me));
     } catch (error) {
       observer.emit({ event: 'lease.unreachable', level: 'warn', ...errorFields(error) });
     }
@@ -186,7 +192,7 @@ export class Lease {
     this.#options.observer.emit({
       event: holding ? 'lease.taken' : 'lease.lost',
       level: holding ? 'info' : 'warn',
-      worker: this.#options.name,
+      worker: this.#options.me.name,
       holder: this.#view.record?.holder,
       term: this.#view.record?.term,
     });
@@ -200,8 +206,9 @@ function writeRecord(record: LeaseRecord): Uint8Array {
 
 function readRecord(value: Uint8Array): LeaseRecord {
   try {
-    const { holder, address, term, beat } = JSON.parse(Buffer.from(value).toString()) as Partial<LeaseRecord>;
-    return { holder: holder ?? null, address: address ?? null, term: term ?? 0, beat: beat ?? 0 };
+    const record = JSON.parse(Buffer.from(value).toString()) as Partial<LeaseRecord>;
+    const { holder = null, instance = '', address = null, term = 0, beat = 0 } = record;
+    return { holder, instance, address, term, beat };
   } catch (cause) {
     throw new MillraceError('JOURNAL_CORRUPT', `registry entry ${KEY} is not JSON; delete it, it is written anew`, {
       cause,

@@ -1,14 +1,23 @@
 /**
  * Presence: the entry by which the other workers know of this one, standbys included: `workers.<name>`. It is written
  * every ten seconds, and at once when the worker becomes active or stops being so; it goes on a clean stop, and by
- * itself some time after a crash. Nothing depends on it but what people see: who is active is the lease's to say.
+ * itself some time after a crash. Who is active is the lease's to say; here people see who is there, and:
+ *
+ * A. No two processes go on under one name. Every write names the revision it replaces, so whoever's entry was written over
+ *    finds out with its next one, and ends. A process that starts takes over only from those that have had its own data
+ *    folder, which are dead, and at once; it refuses to start where another has the name. So of two folders that are
+ *    copies of one another one process stays, and the other says why it does not; neither comes back in a loop.
  */
 import { type Clock, sleep } from '../base/clock.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import type { Registry } from '../port/registry.ts';
+import { type Identity, isOurs } from './identity.ts';
 
 /** What a worker says of itself. */
 export interface PresenceRecord {
+  /** The process; see `Identity`. */
+  readonly instance: string;
   /** `host:port` of its API; null: other workers are not told. */
   readonly address: string | null;
   readonly version: string;
@@ -25,9 +34,11 @@ export interface PresenceOptions {
   readonly registry: Registry;
   readonly clock: Clock;
   readonly observer: Observer;
-  readonly name: string;
+  readonly me: Identity;
   /** Asked at each write. */
   readonly record: () => PresenceRecord;
+  /** Another process goes on under our name (A): this one must end, for the reason given. Called once. */
+  onDisplaced(error: MillraceError): void;
 }
 
 const PREFIX = 'workers.';
@@ -44,23 +55,30 @@ export class Presence {
   #writing: Promise<void> | null = null;
   /** Asked for while a write was under way, which may have said something else. */
   #again = false;
+  /** Why this process must not go on; null: nobody else has its name. */
+  #displaced: MillraceError | null = null;
   #started = false;
+  /** `start` is over: whoever called it does not hear of us by what it throws any more. */
+  #isUp = false;
   #stopped = false;
   #cancelBeat: (() => void) | null = null;
 
   constructor(options: PresenceOptions) {
     this.#options = options;
-    this.#key = PREFIX + options.name;
+    this.#key = PREFIX + options.me.name;
   }
 
+  /** Throws STORE_IN_USE (A). Where the broker does not answer it is written later. */
   async start(): Promise<void> {
     this.#started = true;
     await this.#write();
+    if (this.#displaced !== null) throw this.#displaced;
+    this.#isUp = true;
   }
 
   /** Something that others should know has changed. */
   refresh(): void {
-    if (this.#started && !this.#stopped) void this.#write();
+    if (this.#started && !this.#stopped && this.#displaced === null) void this.#write();
   }
 
   /** Takes the entry away. */
@@ -68,6 +86,8 @@ export class Presence {
     if (!this.#started || this.#stopped) return;
     this.#stopped = true;
     this.#cancelBeat?.();
+    // The entry is the other one's.
+    if (this.#displaced !== null) return;
     // Where the broker does not answer, the entry goes by itself in the end, and nobody should wait for it here.
     await Promise.race([this.#delete(), sleep(this.#options.clock, STOP_MS)]);
   }
@@ -89,7 +109,7 @@ export class Presence {
     this.#cancelBeat?.();
     this.#writing = this.#put().finally(() => {
       this.#writing = null;
-      if (this.#stopped) return;
+      if (this.#stopped || this.#displaced !== null) return;
       const delayMs = this.#again ? 0 : BEAT_MS;
       this.#again = false;
       this.#cancelBeat = this.#options.clock.after(delayMs, () => void this.#write());
@@ -98,7 +118,7 @@ export class Presence {
   }
 
   async #put(): Promise<void> {
-    const { registry, record } = this.#options;
+    const { registry, record, me } = this.#options;
     try {
       const value = Buffer.from(JSON.stringify(record()));
       const written = await registry.put(this.#key, value, { expect: this.#revision, ttlMs: TTL_MS });
@@ -106,18 +126,30 @@ export class Presence {
         this.#revision = written;
         return;
       }
-      // Expired, or left by this worker's former process.
+      // Expired, or left by this worker's former process, or another's.
       const entry = await registry.get(this.#key);
+      const there = entry === null ? null : readRecord(entry.value);
+      if (there !== null && !isOurs(me, there.instance)) throw displacedBy(me, there);
       this.#revision = (await registry.put(this.#key, value, { expect: entry?.revision ?? 0, ttlMs: TTL_MS })) ?? 0;
     } catch (error) {
-      this.#tell(error);
+      if (!isMillraceError(error, 'STORE_IN_USE')) return this.#tell(error);
+      this.#displaced = error;
+      if (this.#isUp) this.#options.onDisplaced(error);
     }
   }
 
   #tell(error: unknown): void {
-    const { observer, name } = this.#options;
-    observer.emit({ event: 'presence.unwritten', level: 'debug', worker: name, ...errorFields(error) });
+    const { observer, me } = this.#options;
+    observer.emit({ event: 'presence.unwritten', level: 'debug', worker: me.name, ...errorFields(error) });
   }
+}
+
+function displacedBy({ name }: Identity, { address }: PresenceRecord): MillraceError {
+  const where = address === null ? '' : ` at ${address}`;
+  return new MillraceError(
+    'STORE_IN_USE',
+    `another process${where} is there as worker ${name}, so one data folder is a copy of the other. That one goes on, this one ends: delete the file worker-name in its data folder, and start it again. If the other has crashed and shall not come back, wait ${TTL_MS / 1_000} s instead.`,
+  );
 }
 
 /** Every worker that says it is there, by name. */
@@ -135,8 +167,9 @@ export async function presences(registry: Registry): Promise<Map<string, Presenc
 function readRecord(value: Uint8Array): PresenceRecord | null {
   try {
     const record = JSON.parse(Buffer.from(value).toString()) as Partial<PresenceRecord>;
-    const { address = null, version = '', active = false, startedAtMs = 0, seenAtMs = 0 } = record;
+    const { instance = '', address = null, version = '', active = false, startedAtMs = 0, seenAtMs = 0 } = record;
     return {
+      instance,
       address,
       version,
       active,

@@ -2,6 +2,11 @@
  * Stalls: writes that the broker does not take at the moment. Every writer waits by itself, for as long as it takes; this
  * is where it is seen that some do, since when and why, so that a pipeline which only waits does not look like one that
  * runs. Owns the decorated ports that note it; whether and when to try again is the writers' own.
+ *
+ * A. What is noted is ended by whatever decides it. So each wait is noted under what every later decision names again, and
+ *    not under what one try happens to look like: a chain by its subject; a batch by each subject that it fences, since it
+ *    goes again with other tasks' rows and in another order; a run of unfenced messages by itself; a task's blobs by its
+ *    folder. Whoever begins anew where somebody has waited reads first how far it is: that answer ends the wait, too.
  */
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, messageOf } from '../base/errors.ts';
@@ -10,6 +15,8 @@ import type { Blobs } from '../port/blob.ts';
 import type { Append, Log, LogReader, NewMessage, ReadOptions, StreamSettings } from '../port/log.ts';
 
 interface Stall {
+  /** For a person. */
+  readonly name: string;
   readonly sinceMs: number;
   readonly seenMs: number;
   readonly cause: unknown;
@@ -25,8 +32,8 @@ export class Stalls {
   readonly #clock: Clock;
   readonly #observer: Observer;
   readonly #pipeline: string;
-  /** By subject or blob. */
-  readonly #stalls = new Map<string, Stall>();
+  /** By subject, folder or run of messages (A). */
+  readonly #stalls = new Map<unknown, Stall>();
 
   constructor({ clock, observer, pipeline }: { clock: Clock; observer: Observer; pipeline: string }) {
     this.#clock = clock;
@@ -34,29 +41,33 @@ export class Stalls {
     this.#pipeline = pipeline;
   }
 
+  get isEmpty(): boolean {
+    return this.#stalls.size === 0;
+  }
+
   /** What waits for longest, for a person; null: nothing does. */
   get reason(): string | null {
     const nowMs = this.#clock.monotonic();
-    let oldest: [string, Stall] | null = null;
+    let oldest: Stall | null = null;
     let others = -1;
-    for (const [name, stall] of this.#stalls) {
-      if (nowMs - stall.seenMs > FORGOTTEN_MS) this.#stalls.delete(name);
+    for (const [key, stall] of this.#stalls) {
+      if (nowMs - stall.seenMs > FORGOTTEN_MS) this.#stalls.delete(key);
       else if (nowMs - stall.sinceMs > TOLD_MS) {
         others++;
-        if (oldest === null || stall.sinceMs < oldest[1].sinceMs) oldest = [name, stall];
+        if (oldest === null || stall.sinceMs < oldest.sinceMs) oldest = stall;
       }
     }
     if (oldest === null) return null;
-    const [name, { sinceMs, cause }] = oldest;
+    const { name, sinceMs, cause } = oldest;
     const seconds = Math.round((nowMs - sinceMs) / 1_000);
     const more = others === 0 ? '' : `, nor to ${others} more`;
     return `the broker has taken nothing to ${name}${more} for ${seconds} s: ${messageOf(cause)}; it goes on by itself`;
   }
 
-  /** The write to `name` is in doubt, and will be tried again. */
-  waits(name: string, cause: unknown): void {
+  /** A write is in doubt, and will be tried again. `name`: the key in words. */
+  waits(key: unknown, name: string, cause: unknown): void {
     const nowMs = this.#clock.monotonic();
-    const before = this.#stalls.get(name);
+    const before = this.#stalls.get(key);
     const isSame = before !== undefined && nowMs - before.seenMs <= FORGOTTEN_MS;
     const sinceMs = isSame ? before.sinceMs : nowMs;
     const isLong = nowMs - sinceMs > TOLD_MS;
@@ -65,18 +76,17 @@ export class Stalls {
       const fields = { pipeline: this.#pipeline, subject: name, message: messageOf(cause) };
       this.#observer.emit({ event: 'broker.stalled', level: 'warn', ...fields });
     }
-    this.#stalls.set(name, { sinceMs, seenMs: nowMs, cause, told: told || isLong });
+    this.#stalls.set(key, { name, sinceMs, seenMs: nowMs, cause, told: told || isLong });
   }
 
   /** It is decided: landed, refused, or given up. */
-  over(name: string): void {
-    if (this.#stalls.size === 0) return;
-    const stall = this.#stalls.get(name);
+  over(key: unknown): void {
+    const stall = this.#stalls.get(key);
     if (stall === undefined) return;
-    this.#stalls.delete(name);
+    this.#stalls.delete(key);
     if (!stall.told) return;
     const waitedMs = Math.round(this.#clock.monotonic() - stall.sinceMs);
-    const fields = { pipeline: this.#pipeline, subject: name, waitedMs };
+    const fields = { pipeline: this.#pipeline, subject: stall.name, waitedMs };
     this.#observer.emit({ event: 'broker.recovered', level: 'info', ...fields });
   }
 
@@ -88,21 +98,30 @@ export class Stalls {
     return {
       get: name => blobs.get(name),
       delete: name => blobs.delete(name),
-      list: prefix => blobs.list(prefix),
+      list: async prefix => {
+        const names = await blobs.list(prefix);
+        this.over(taskFolder(prefix));
+        return names;
+      },
       put: async (name, content) => {
-        // A blob's name differs from try to try; what waits is the folder.
-        const folder = name.slice(0, name.lastIndexOf('/') + 1);
+        // A blob's name differs from try to try.
+        const folder = taskFolder(name);
         try {
           const isNew = await blobs.put(name, content);
           this.over(folder);
           return isNew;
         } catch (error) {
-          if (isMillraceError(error) && error.fate === 'retry') this.waits(folder, error);
+          if (isMillraceError(error) && error.fate === 'retry') this.waits(folder, folder, error);
           throw error;
         }
       },
     };
   }
+}
+
+/** Of `<task>/<kind>/<name>`, or of the folder `<task>/<kind>/`. */
+function taskFolder(blob: string): string {
+  return blob.slice(0, blob.lastIndexOf('/', blob.lastIndexOf('/') - 1) + 1);
 }
 
 /** Passes everything on, and notes appends that stay in doubt. */
@@ -120,37 +139,53 @@ class WatchedLog implements Log {
   }
 
   async append(message: NewMessage): Promise<Append> {
-    return this.#noted(message.subject, this.#log.append(message));
+    const { subject } = message;
+    try {
+      const outcome = await this.#log.append(message);
+      if (outcome.kind === 'unsure') this.#stalls.waits(subject, subject, outcome.cause);
+      else this.#stalls.over(subject);
+      return outcome;
+    } catch (error) {
+      this.#stalls.over(subject);
+      throw error;
+    }
   }
 
   async appendBatch(messages: readonly NewMessage[]): Promise<Append> {
-    // The last message is a marker, which is the same in every batch of its task.
-    return this.#noted(messages.at(-1)!.subject, this.#log.appendBatch(messages));
+    try {
+      const outcome = await this.#log.appendBatch(messages);
+      if (outcome.kind !== 'unsure') this.#decided(messages);
+      else {
+        for (const { subject, expect } of messages) {
+          if (expect !== undefined) this.#stalls.waits(subject, subject, outcome.cause);
+        }
+      }
+      return outcome;
+    } catch (error) {
+      this.#decided(messages);
+      throw error;
+    }
+  }
+
+  #decided(batch: readonly NewMessage[]): void {
+    if (this.#stalls.isEmpty) return;
+    for (const { subject, expect } of batch) if (expect !== undefined) this.#stalls.over(subject);
   }
 
   async appendAll(messages: readonly NewMessage[]): Promise<void> {
     const name = messages[0]?.subject ?? '';
     try {
-      await this.#log.appendAll(messages, { inDoubt: cause => this.#stalls.waits(name, cause) });
+      // By itself: several tasks may have messages of one subject on their way.
+      await this.#log.appendAll(messages, { inDoubt: cause => this.#stalls.waits(messages, name, cause) });
     } finally {
-      this.#stalls.over(name);
+      this.#stalls.over(messages);
     }
   }
 
-  async #noted(name: string, append: Promise<Append>): Promise<Append> {
-    try {
-      const outcome = await append;
-      if (outcome.kind === 'unsure') this.#stalls.waits(name, outcome.cause);
-      else this.#stalls.over(name);
-      return outcome;
-    } catch (error) {
-      this.#stalls.over(name);
-      throw error;
-    }
-  }
-
-  last(options: { stream: string; subject: string }) {
-    return this.#log.last(options);
+  async last(options: { stream: string; subject: string }) {
+    const message = await this.#log.last(options);
+    this.#stalls.over(options.subject);
+    return message;
   }
 
   get(options: { stream: string; seq: number }) {

@@ -23,7 +23,10 @@ export class Sights {
   async workers(): Promise<readonly WorkerView[]> {
     const found = this.#connected() ? await presences(this.#registry) : new Map<string, PresenceRecord>();
     found.set(this.#worker.name, this.#worker.presence);
-    return Array.from(found, ([name, record]) => ({ name, ...record })).sort((a, b) => (a.name < b.name ? -1 : 1));
+    // The instance is between the processes; the rest is for people.
+    return Array.from(found, ([name, { instance: _, ...record }]) => ({ name, ...record })).sort((a, b) =>
+      a.name < b.name ? -1 : 1,
+    );
   }
 
   /** Null: this one. Throws NOT_FOUND. */

@@ -2,12 +2,13 @@
  * The worker: watches what should run and brings it about. One worker of a cluster is active at a time (`cluster/lease`);
  * the others wait as standbys, know the specs, and take over when the lease is released or falls silent.
  *
- * Start order: lease, specs, presence. Stop order: pipelines, specs, then the lease is released, so that whoever takes
- * over finds every task handed over already; the presence goes last.
+ * Start order: presence, which throws where somebody else has our name, then lease and specs. Stop order: pipelines, specs,
+ * then the lease is released, so that whoever takes over finds every task handed over already; the presence goes last.
  */
 import { type Clock, sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { VERSION } from '../base/package.ts';
+import type { Identity } from '../cluster/identity.ts';
 import { Lease } from '../cluster/lease.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
@@ -21,8 +22,7 @@ import type { Wanted } from './reconcile.ts';
 import { isGone, type PipelineSpec, Specs } from './specs.ts';
 
 export interface WorkerOptions {
-  /** Unique in the cluster and the same after a restart: it belongs to the data folder. */
-  readonly name: string;
+  readonly me: Identity;
   /** Where other workers reach this one's API, `host:port`; null: nowhere. */
   readonly address: string | null;
   readonly registry: Registry;
@@ -43,7 +43,7 @@ export function bundleBlob(hash: string): string {
 
 export class Worker {
   readonly name: string;
-  /** Resolves when an invariant broke: the process should end, a restart is safe. */
+  /** Resolves when an invariant broke, or another process has our name: the process should end. */
   readonly fatal: Promise<MillraceError>;
   readonly #options: WorkerOptions;
   readonly #specs: Specs;
@@ -58,7 +58,7 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    this.name = options.name;
+    this.name = options.me.name;
     this.#specs = new Specs(options.registry);
     let fail: (error: MillraceError) => void = () => {};
     this.fatal = new Promise(resolve => {
@@ -69,7 +69,7 @@ export class Worker {
       registry: options.registry,
       clock: options.clock,
       observer: options.observer,
-      name: options.name,
+      me: options.me,
       address: options.address,
       ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
       changed: () => {
@@ -82,13 +82,16 @@ export class Worker {
       registry: options.registry,
       clock: options.clock,
       observer: options.observer,
-      name: options.name,
+      me: options.me,
       record: () => this.presence,
+      onDisplaced: error => this.#fail(error),
     });
   }
 
+  /** Throws STORE_IN_USE: another process is there under our name. */
   async start(): Promise<void> {
     const { observer } = this.#options;
+    await this.#presence.start();
     await this.#lease.start();
     this.#watch = await this.#specs.watch(
       spec => {
@@ -99,7 +102,6 @@ export class Worker {
       },
       error => observer.emit({ event: 'spec.unreadable', level: 'error', ...errorFields(error) }),
     );
-    await this.#presence.start();
     observer.emit({ event: 'worker.started', level: 'info', worker: this.name, active: this.active });
   }
 
@@ -121,9 +123,10 @@ export class Worker {
 
   /** What this worker tells the others of itself, as of now. */
   get presence(): PresenceRecord {
-    const { address, clock } = this.#options;
+    const { address, clock, me } = this.#options;
     const running = [...this.#hosted.values()].map(hosted => hosted.running).filter(pipeline => pipeline !== null);
     return {
+      instance: me.instance,
       address,
       version: VERSION,
       active: this.active,

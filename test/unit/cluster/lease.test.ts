@@ -6,22 +6,26 @@ import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import { silent } from '../../../lib/observe/events.ts';
 import { until } from '../worker/fakes.ts';
 
-const other: LeaseRecord = { holder: 'b', address: 'b:1', term: 4, beat: 9 };
+const other: LeaseRecord = { holder: 'b', instance: 'b1', address: 'b:1', term: 4, beat: 9 };
 
 function view(record: LeaseRecord | null, seenAtMs = 0): LeaseView {
   return { record, revision: record === null ? 0 : 17, seenAtMs };
 }
 
 function me(change: Partial<{ holding: boolean; nowMs: number }> = {}) {
-  return { name: 'a', address: 'a:1', holding: false, nowMs: 0, leaseMs: 100, ...change };
+  const identity = { name: 'a', instance: 'a2', formers: ['a0', 'a1'] };
+  return { ...identity, address: 'a:1', holding: false, nowMs: 0, leaseMs: 100, ...change };
 }
 
 describe('decideLease', () => {
   test('claims what was never held and what was released', () => {
     const first = decideLease(view(null), me());
-    assert.deepEqual(first, { do: 'claim', record: { holder: 'a', address: 'a:1', term: 1, beat: 0 } });
+    assert.deepEqual(first, { do: 'claim', record: { holder: 'a', instance: 'a2', address: 'a:1', term: 1, beat: 0 } });
     const released = decideLease(view({ ...other, holder: null, address: null }), me());
-    assert.deepEqual(released, { do: 'claim', record: { holder: 'a', address: 'a:1', term: 5, beat: 0 } });
+    assert.deepEqual(released, {
+      do: 'claim',
+      record: { holder: 'a', instance: 'a2', address: 'a:1', term: 5, beat: 0 },
+    });
   });
 
   test('waits while another holder is silent for less than a lease, and claims after', () => {
@@ -30,14 +34,22 @@ describe('decideLease', () => {
   });
 
   test('renews what it holds, each time with another beat', () => {
-    const mine = { ...other, holder: 'a' };
+    const mine = { ...other, holder: 'a', instance: 'a2' };
     const step = decideLease(view(mine), me({ holding: true }));
-    assert.deepEqual(step, { do: 'renew', record: { holder: 'a', address: 'a:1', term: 4, beat: 10 } });
+    assert.deepEqual(step, { do: 'renew', record: { holder: 'a', instance: 'a2', address: 'a:1', term: 4, beat: 10 } });
   });
 
-  test('takes up at once what its own dead predecessor held, under a new term', () => {
-    const step = decideLease(view({ ...other, holder: 'a' }, 1_000), me({ nowMs: 1_000 }));
-    assert.deepEqual(step, { do: 'claim', record: { holder: 'a', address: 'a:1', term: 5, beat: 0 } });
+  test('takes up at once what a former process of its data folder held, under another term (D)', () => {
+    const step = decideLease(view({ ...other, holder: 'a', instance: 'a0' }, 1_000), me({ nowMs: 1_000 }));
+    assert.deepEqual(step, { do: 'claim', record: { holder: 'a', instance: 'a2', address: 'a:1', term: 5, beat: 0 } });
+  });
+
+  test('waits for a process that has its name and not its data folder as for any other, also when it held it before (D)', () => {
+    const twin = view({ ...other, holder: 'a', instance: 'x' }, 1_000);
+    for (const holding of [false, true]) {
+      assert.deepEqual(decideLease(twin, me({ holding, nowMs: 1_099 })), { do: 'wait' });
+      assert.equal(decideLease(twin, me({ holding, nowMs: 1_100 })).do, 'claim');
+    }
   });
 });
 
@@ -48,7 +60,7 @@ function lease(bucket: MemoryBucket, name: string) {
     registry,
     clock: systemClock,
     observer: silent,
-    name,
+    me: { name, instance: `${name}1`, formers: [] },
     address: `${name}:1`,
     leaseMs: 120,
     changed: holding => changes.push(holding),

@@ -143,6 +143,7 @@ export class FakeCluster {
   readonly bucket = new MemoryBucket(systemClock);
   readonly blobs = new MemoryBlobs({ clock: systemClock });
   readonly #workers: Worker[] = [];
+  #instances = 0;
 
   /** A worker that is not started yet, everything it is made of, and commands that it answers. */
   worker(name: string, options: { address?: string; leaseMs?: number } = {}) {
@@ -151,7 +152,7 @@ export class FakeCluster {
     const observer = new Recorder();
     const { clock, blobs } = this;
     const worker = new Worker({
-      name,
+      me: { name, instance: `${name}${++this.#instances}`, formers: [] },
       address: options.address ?? null,
       registry,
       blobs,
