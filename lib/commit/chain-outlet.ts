@@ -3,53 +3,90 @@
  * a chain, so a message of a former owner that lands late is the very one we were about to send: our append is beaten,
  * the tail says which rows are in, and we go on with the next (invariant E: a row is in exactly once, because every
  * message is fenced by the one before it and says up to which row it goes).
+ *
+ * A tail speaks for us only if it is *ours* (invariant O): it names this life and this task. Read as our own, a stranger's
+ * commit number would have us leave out rows that were never sent. What was there before this life took the subject over is
+ * the past, and says nothing; anything else of a stranger's ends the pipeline. Another task of this life may write here
+ * for a while after a redeploy in which two sinks changed their subjects, until what its commits say is sent: its message
+ * is gone on after, and our own progress is what our own last message before it says.
  */
-import { MillraceError } from '../base/errors.ts';
-import type { Headers, StoredMessage } from '../port/log.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import { EXPECT_HEADER } from '../port/headers.ts';
+import type { Headers, Log, StoredMessage } from '../port/log.ts';
 import { decodeFrameHead, type Progress } from '../record/frame.ts';
 import { firstTrace } from '../record/trace.ts';
-import type { Chain } from './chain.ts';
+import { Chain } from './chain.ts';
+import { broken, checkCommit, checkEmpty, checkSeq, type Past, type Place } from './past.ts';
 import { type Outgoing, OutgoingQueue, parseProgress } from './queue.ts';
-import { type Block, HEADER_COMMIT, headersFor, joinRows, type RowsItem, type Sender } from './rows-item.ts';
-import type { SinkSpec } from './sink-spec.ts';
+import {
+  type Block,
+  HEADER_COMMIT,
+  headersFor,
+  joinRows,
+  type RowsItem,
+  type Sender,
+  type Writer,
+  writerOf,
+} from './rows-item.ts';
 
 export interface FrameItem extends Outgoing {
   readonly frame: Uint8Array;
 }
 
-/** What differs between the two kinds of chain: how a message is made of what waits, and how a tail is read. */
+/** What differs between the two kinds of chain: how a message is made of what waits, and how one is read. */
 interface Form<T extends Outgoing> {
   /** Makes the next message from the front of the queue; takes nothing off. */
   next(queue: OutgoingQueue<T>): { data: Uint8Array; headers: Headers | undefined; through: Progress };
-  progressOf(tail: StoredMessage): Progress | null;
+  /** Whose a message is, and how far the writer was with it; null: it does not say. */
+  read(message: StoredMessage): { writer: Writer; progress: Progress | null };
 }
 
 export interface Outlet<T extends Outgoing> {
   push(item: T): void;
+  /** Reads the destination's tail and judges it by the past, though nothing may wait: what is wrong shows at once. */
+  open(): void;
   readonly backlogBytes: number;
   stop(): void;
 }
 
 export interface OutletOptions<T extends Outgoing> {
-  readonly chain: Chain;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly stream: string;
+  readonly subject: string;
   readonly form: Form<T>;
-  /** The sequence that a past commit recorded for this destination, or 0. */
-  readonly rememberedSeq: number;
-  /** The last commit of former owners: later ones nobody but us can have sent. */
-  readonly inheritedTo: number;
+  readonly past: Past;
+  /** The stream's retention may take the chain's last message: it is the user's. */
+  readonly expires: boolean;
   /** An item is in, whole. `seq`: the last message of the destination. */
   onSent(item: T, seq: number): void;
   onFailed(error: unknown): void;
 }
 
+/** Messages of another task that are passed over to find our own. */
+const SIBLINGS_MAX = 10_000;
+
 export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
   #options: OutletOptions<T>;
+  #place: Place;
+  #chain: Chain;
   #queue = new OutgoingQueue<T>();
   #running = false;
   #open = false;
+  /** The last commit that we can have sent from. */
+  #known: number;
 
   constructor(options: OutletOptions<T>) {
     this.#options = options;
+    const { log, clock, random, stream, subject, past, expires } = options;
+    this.#place = { log, stream, subject };
+    this.#known = past.inheritedTo;
+    const mayBeginAnew = expires
+      ? ({ inDoubt }: { inDoubt: boolean }) => this.#checkEmpty({ known: this.#chain.seq, inDoubt })
+      : undefined;
+    this.#chain = new Chain({ log, clock, random, stream, subject, mayBeginAnew });
   }
 
   get backlogBytes(): number {
@@ -58,6 +95,11 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
 
   push(item: T): void {
     this.#queue.push(item);
+    if (item.commit > this.#known && this.#open) this.#known = item.commit;
+    this.open();
+  }
+
+  open(): void {
     if (this.#running) return;
     this.#running = true;
     this.#send().then(
@@ -69,47 +111,85 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
   }
 
   async #send(): Promise<void> {
-    const { chain, form } = this.#options;
-    if (!this.#open) {
-      this.#adopt(await chain.open());
-      this.#open = true;
-    }
+    const { form } = this.#options;
+    const chain = this.#chain;
+    if (!this.#open) await this.#goOnFromPast();
     while (this.#queue.length > 0) {
       const message = form.next(this.#queue);
       const outcome = await chain.append(message.data, message.headers);
       if (outcome.kind === 'landed') this.#settle(message.through);
       else {
+        const judgedSeq = chain.seq;
         chain.adopt(outcome.tail);
-        this.#adopt(outcome.tail);
+        await this.#goOnAfter(outcome.tail, judgedSeq);
       }
     }
   }
 
-  #adopt(tail: StoredMessage | null): void {
-    const { chain, form, rememberedSeq, inheritedTo } = this.#options;
-    if (tail === null) {
-      if (rememberedSeq === 0 || this.#queue.at(0)!.commit > inheritedTo) return;
-      throw new MillraceError(
-        'CHAIN_BROKEN',
-        `${chain.subject}: its last message (${rememberedSeq}) is gone and results wait to be sent, so it cannot be told whether they were sent already. The stream's retention is shorter than the outage was; delete and deploy the pipeline again, or raise max_age.`,
-      );
+  async #goOnFromPast(): Promise<void> {
+    const { rememberedSeq, inheritedTo } = this.#options.past;
+    const tail = await this.#chain.open(rememberedSeq);
+    if (tail === null) await this.#checkEmpty({ known: rememberedSeq, inDoubt: false });
+    else {
+      checkSeq(tail.seq, { known: rememberedSeq, place: this.#place });
+      // Nothing is sent yet, so a commit of our own in it is as wrong as one that is nowhere.
+      await this.#goOnAfter(tail, 0);
     }
-    const progress = form.progressOf(tail);
-    if (progress === null) {
-      throw new MillraceError(
-        'CHAIN_BROKEN',
-        `${chain.subject}: the message at ${tail.seq} was not written by this pipeline. An owned subject has one writer; stop the other one, or give the sink another subject.`,
-      );
+    this.#open = true;
+    this.#known = Math.max(inheritedTo, this.#queue.at(this.#queue.length - 1)?.commit ?? 0);
+  }
+
+  #checkEmpty({ known, inDoubt }: { known: number; inDoubt: boolean }): Promise<void> {
+    const { past } = this.#options;
+    const place = this.#place;
+    return checkEmpty({ known, place, past, inDoubt: inDoubt || this.#waitsInherited() });
+  }
+
+  /** What waits at the front may have been sent by a former owner. */
+  #waitsInherited(): boolean {
+    const front = this.#queue.at(0);
+    return front !== undefined && front.commit <= this.#options.past.inheritedTo;
+  }
+
+  /** @param judgedSeq what it and all before it say is known; 0: nothing is, and we have sent nothing */
+  async #goOnAfter(tail: StoredMessage, judgedSeq: number): Promise<void> {
+    const own = await this.#ownProgress(tail, judgedSeq);
+    if (own === null) return;
+    await checkCommit(own.position, { known: this.#known, place: this.#place, past: this.#options.past });
+    this.#settle(own);
+  }
+
+  /** What our own last message says; null: nothing of what waits has been sent. */
+  async #ownProgress(tail: StoredMessage, judgedSeq: number): Promise<Progress | null> {
+    const { form, past, log, stream } = this.#options;
+    let message: StoredMessage | null = tail;
+    for (let passed = 0; message !== null && passed < SIBLINGS_MAX; passed++) {
+      const { writer, progress } = form.read(message);
+      if (writer === 'us' && progress !== null) return progress;
+      if (writer !== 'sibling' || progress === null) {
+        if (message.seq <= past.sinceSeq) return null;
+        throw broken(
+          this.#place,
+          `the message at ${message.seq} was not written by this pipeline. An owned subject has one writer; stop the other one, or give the sink another subject.`,
+        );
+      }
+      if (judgedSeq === 0 && !this.#waitsInherited()) return null;
+      const before = Number(message.headers?.[EXPECT_HEADER] ?? 0);
+      if (before <= judgedSeq) return null;
+      message = await log.get({ stream, seq: before });
     }
-    this.#settle(progress);
+    throw broken(
+      this.#place,
+      'another task of this pipeline has written here since, and what this one has sent before that is gone: it cannot be told what is sent already. Delete and deploy the pipeline again.',
+    );
   }
 
   #settle(through: Progress): void {
-    for (const item of this.#queue.settle(through)) this.#options.onSent(item, this.#options.chain.seq);
+    for (const item of this.#queue.settle(through)) this.#options.onSent(item, this.#chain.seq);
   }
 
   stop(): void {
-    this.#options.chain.stop();
+    this.#chain.stop();
   }
 }
 
@@ -119,7 +199,8 @@ export const frameForm: Form<FrameItem> = {
     const front = queue.at(0)!;
     return { data: front.frame, headers: undefined, through: { position: front.commit, row: front.rowTo } };
   },
-  progressOf: tail => decodeFrameHead(tail.data),
+  // A channel's subject names its writer, down to the life.
+  read: message => ({ writer: 'us', progress: decodeFrameHead(message.data) }),
 };
 
 /** A message of many rows carries the trace of the first that has one. */
@@ -132,17 +213,20 @@ function traceOfBlocks(blocks: readonly Block[]): string | null {
 }
 
 /** Rows to an owned subject: as many commits' rows as wait and fit go out in one message, or one row at a time. */
-export function rowsForm(options: { sink: SinkSpec; sender: Sender; messageBytesMax: number }): Form<RowsItem> {
-  const { sink, sender, messageBytesMax } = options;
-  const rowsMax = sink.frame === 'none' ? 1 : Number.POSITIVE_INFINITY;
+export function rowsForm(options: { sender: Sender; messageBytesMax: number }): Form<RowsItem> {
+  const { sender, messageBytesMax } = options;
   return {
     next(queue) {
+      const { style } = queue.at(0)!;
+      const rowsMax = style.frame === 'none' ? 1 : Number.POSITIVE_INFINITY;
       const blocks: Block[] = [];
       let count = 0;
       let bytes = 0;
       let commit = 0;
       for (let i = 0; i < queue.length && count < rowsMax; i++) {
         const item = queue.at(i)!;
+        // A sink that writes the subject after a redeploy may do so under another name, and in another form.
+        if (item.style !== style) break;
         const { rows, rowFrom, rowTo } = item;
         let to = rowFrom;
         while (to < rowTo && count < rowsMax) {
@@ -162,7 +246,7 @@ export function rowsForm(options: { sink: SinkSpec; sender: Sender; messageBytes
       const last = blocks.at(-1)!;
       const headers = headersFor({
         sender,
-        sink,
+        style,
         rows: count,
         commit,
         row: last.to,
@@ -172,6 +256,9 @@ export function rowsForm(options: { sink: SinkSpec; sender: Sender; messageBytes
       });
       return { data: joinRows(blocks), headers, through: { position: commit, row: last.to } };
     },
-    progressOf: tail => parseProgress(tail.headers?.[HEADER_COMMIT]),
+    read: message => ({
+      writer: writerOf(message, sender),
+      progress: parseProgress(message.headers?.[HEADER_COMMIT]),
+    }),
   };
 }

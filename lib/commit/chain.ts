@@ -31,6 +31,7 @@ import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { EXPECT_HEADER, headerValue } from '../port/headers.ts';
 import type { Append, Headers, Log, NewMessage, StoredMessage } from '../port/log.ts';
+import { SHORTER_READINGS_MAX } from './past.ts';
 
 export interface ChainOptions {
   readonly log: Log;
@@ -40,11 +41,11 @@ export interface ChainOptions {
   /** Jitter between tries; without one the delays are exact. */
   readonly random?: Random;
   /**
-   * The stream is a user's, and its retention may take the chain's last message. Then an empty chain is one that has
-   * expired, and we go on at its beginning. Sound because our own message in doubt cannot have expired in the seconds
-   * since, and a copy of it that is still under way names a predecessor that is gone. Never for journals or channels.
+   * For a stream of a user's, whose retention may take the chain's last message: asked when there is none any more. It
+   * throws unless the chain may begin anew; `inDoubt`: a try of the message in hand got no answer, so it may have landed
+   * and be gone with the rest. Absent, for journals and channels: never.
    */
-  readonly mayExpire?: boolean;
+  readonly mayBeginAnew?: ((options: { inDoubt: boolean }) => Promise<void>) | undefined;
   /** Told before each retry (not for the first try). For health and logs: a chain that cannot write must be seen. */
   readonly onRetry?: (retry: { attempt: number; cause: unknown }) => void;
 }
@@ -56,8 +57,6 @@ export type ChainAppend =
 
 const RETRY_BASE_MS = 20;
 const RETRY_MAX_MS = 1000;
-/** A leader that was just deposed may still answer with an old tail; this many readings in a row are believed. */
-const SHORTER_READINGS_MAX = 5;
 
 /**
  * - `closed`     our place is unknown: `open` or `adopt` first. Also after an append that ended in doubt
@@ -74,7 +73,7 @@ export class Chain {
   readonly #clock: Clock;
   readonly #random: Random | undefined;
   readonly #onRetry: ChainOptions['onRetry'];
-  readonly #mayExpire: boolean;
+  readonly #mayBeginAnew: ChainOptions['mayBeginAnew'];
   #phase: Phase = 'closed';
   #seq = 0;
   /** Ends the one wait that is under way. */
@@ -87,7 +86,7 @@ export class Chain {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#onRetry = options.onRetry;
-    this.#mayExpire = options.mayExpire ?? false;
+    this.#mayBeginAnew = options.mayBeginAnew;
   }
 
   /** Sequence of the last message as far as this writer knows; 0: the chain is empty. */
@@ -97,12 +96,17 @@ export class Chain {
 
   /**
    * Reads the last message on the leader and takes the place after it. Null: the chain is empty. Retries while the
-   * broker is unavailable; throws what retrying cannot mend (STREAM_MISSING, BROKER_REFUSED).
+   * broker is unavailable; throws what retrying cannot mend (STREAM_MISSING, BROKER_REFUSED). A tail before `atLeast` is
+   * read again a few times, then the caller has to make sense of it.
    */
-  async open(): Promise<StoredMessage | null> {
+  async open(atLeast = 0): Promise<StoredMessage | null> {
     this.#begin('opened');
     try {
-      const tail = await this.#readTail();
+      let tail = await this.#readTail();
+      for (let i = 1; i < SHORTER_READINGS_MAX && (tail?.seq ?? 0) < atLeast; i++) {
+        await this.#pause(i);
+        tail = await this.#readTail();
+      }
       this.#seq = tail?.seq ?? 0;
       this.#end('idle');
       return tail;
@@ -170,15 +174,16 @@ export class Chain {
               isSameWrite(message, tail) ? { kind: 'landed', seq: tail.seq } : { kind: 'moved', tail },
             );
           }
-          if (tail === null && this.#mayExpire && this.#seq > 0) {
-            this.#seq = 0;
-            message = { ...message, expect: 0 };
-            outcome = await this.#try(message);
-            continue;
-          }
           const seen = tail?.seq ?? 0;
           shorter = seen < this.#seq ? shorter + 1 : 0;
           if (shorter >= SHORTER_READINGS_MAX) {
+            if (tail === null && this.#mayBeginAnew !== undefined) {
+              await this.#mayBeginAnew({ inDoubt: doubt });
+              this.#seq = 0;
+              message = { ...message, expect: 0 };
+              outcome = await this.#try(message);
+              continue;
+            }
             throw new MillraceError(
               'CHAIN_BROKEN',
               `${this.subject} in stream ${this.stream} ends at sequence ${seen}, but ${this.#seq} was there: ` +

@@ -12,8 +12,9 @@
  *   append whose predecessor is not the last message, and a claim becomes the last message. And no owner of an older
  *   revision takes over from one of a newer: every message says its owner's revision, a claim follows the very message
  *   that it has judged, and so revisions never fall along a journal.
- * Invariant B (nothing missing): entries are read back without gaps. Each message has the crc of the one before it, and
- *   commit numbers grow by one; anything else stops the task with JOURNAL_CORRUPT.
+ * Invariant B (nothing missing): what is needed is read back without gaps. Each message has the crc of the one before it,
+ *   and commit numbers grow by one; anything else stops the task with JOURNAL_CORRUPT. What is not needed, since a
+ *   snapshot holds it and all of it is relayed, may be cut away, in whatever pieces the broker loses it.
  * Invariant C (all or none): an entry counts only when its last part is in. Parts of an owner that died between them
  *   are passed over, and their commit number is given again.
  * Invariant D (cutting is safe): the journal is cut only after a commit that names the snapshot has landed, so it was
@@ -35,6 +36,7 @@ import {
   encodeMessage,
   HEAD_BYTES,
 } from './entry.ts';
+import { SHORTER_READINGS_MAX } from './past.ts';
 
 const HEADROOM_BYTES = 2048;
 const PARTS_MAX = 65_535;
@@ -46,6 +48,7 @@ const STEP_MESSAGES = 128;
 const STEP_BYTES = 1 << 20;
 /** What has waited for one step is done before the next. */
 const STEP_PAUSE_MS = 20;
+const CONFIRM_PAUSE_MS = 100;
 
 /** A commit read back, with where it stands. */
 export interface StoredCommit extends Commit {
@@ -54,8 +57,17 @@ export interface StoredCommit extends Commit {
   /** Sequence and checksum of its last part: what a store or snapshot names to say "up to here". */
   readonly lastSeq: number;
   readonly crc: number;
+  /** When its first part was stored, by the broker's clock, ms since 1970. */
+  readonly timeMs: number;
   /** Length of the entry. */
   readonly bytes: number;
+}
+
+/** The journal as it is read back: its end, as far back as nothing is missing. */
+export interface JournalRun {
+  readonly commits: readonly StoredCommit[];
+  /** Checksum of the message before the first that was read; 0: there was none. */
+  readonly crcBefore: number;
 }
 
 export interface JournalOptions {
@@ -76,7 +88,6 @@ export class Journal {
   #commit = 0;
   #lastCrc = 0;
   #claimSeq = 0;
-  #beginsAt = 0;
   #stopped = false;
   /** Sequences that a cut goes to one after the other, and what has come since the last of them. */
   #steps: number[] = [];
@@ -90,11 +101,6 @@ export class Journal {
 
   get epoch(): number {
     return this.#epoch;
-  }
-
-  /** Sequence of the first message that the last `read` has seen; 0: it has seen none. */
-  get beginsAt(): number {
-    return this.#beginsAt;
   }
 
   /** The last commit that has landed; 0: none has. */
@@ -123,43 +129,41 @@ export class Journal {
   }
 
   /**
-   * All commits that the journal still holds, oldest first, up to our claim. A former owner's cut that lands meanwhile
-   * makes a gap, and throws JOURNAL_CORRUPT as any other; read again, the journal begins later and has none.
+   * All commits up to our claim after the last gap. A gap is no error here: a cut drops messages step by step, and one of a
+   * former owner may land meanwhile; and a server that is killed in a cut may have lost a block of what is cut without
+   * having noted it. `restore.ts` knows what is needed, and whether this is all of it.
    */
-  async *read(): AsyncGenerator<StoredCommit> {
+  async read(): Promise<JournalRun> {
     const { log, stream } = this.#options;
     const reader = log.read({ stream, subjects: [this.subject], from: 1 });
     this.#steps = [];
-    this.#beginsAt = 0;
     try {
-      let before: { head: EntryHead; crc: number } | null = null;
+      let commits: StoredCommit[] = [];
+      let crcBefore = 0;
+      let crc: number | null = null;
       let parts: StoredMessage[] = [];
-      let lastCommit = -1;
       for await (const message of messagesOf(reader, this.#claimSeq)) {
         const head = decodeHead(message.data);
-        if (before === null) this.#beginsAt = message.seq;
         this.#noteStep(message);
-        if (before !== null && head.crcBefore !== before.crc)
-          throw this.#corrupt(message, 'does not follow the one before');
-        before = { head, crc: checksum(message.data) };
+        if (head.crcBefore !== crc) {
+          commits = [];
+          parts = [];
+          crcBefore = head.crcBefore;
+        }
+        crc = checksum(message.data);
         if (head.kind !== 'commit' || head.part === 0) parts = [];
         if (head.kind !== 'commit') continue;
-        // The journal may begin, after a cut, in the middle of an entry that nobody needs any more.
+        // What is left may begin, after a cut, in the middle of an entry that nobody needs any more.
         if (head.part !== parts.length) continue;
         parts.push(message);
         if (head.part < head.parts - 1) continue;
-        if (lastCommit >= 0 && head.commit !== lastCommit + 1)
-          throw this.#corrupt(message, `follows commit ${lastCommit}`);
-        lastCommit = head.commit;
-        const body = Buffer.concat(parts.map(part => part.data.subarray(HEAD_BYTES)));
-        yield {
-          firstSeq: parts[0]!.seq,
-          lastSeq: message.seq,
-          crc: before.crc,
-          bytes: body.length,
-          ...decodeCommit(head, body),
-        };
+        const before = commits.at(-1);
+        if (before !== undefined && head.commit !== before.commit + 1) {
+          throw this.#corrupt(message, `follows commit ${before.commit}`);
+        }
+        commits.push(storedCommit(parts, head, crc));
       }
+      return { commits, crcBefore };
     } finally {
       await reader.stop();
     }
@@ -172,11 +176,20 @@ export class Journal {
     );
   }
 
-  /** Throws FENCED if a later owner has claimed the task since: then what we see of it need not fit together. */
+  /**
+   * Throws FENCED if a later owner has claimed the task since: then what we see of it need not fit together. Asked a few
+   * times, since a leader that was just deposed may not know of the claim.
+   */
   async confirm(): Promise<void> {
-    const { log, stream } = this.#options;
-    const tail = await log.last({ stream, subject: this.subject });
-    if (tail !== null && tail.seq > this.#claimSeq) throw this.#fenced(tail);
+    const { log, stream, clock } = this.#options;
+    for (let reading = 1; ; reading++) {
+      const tail = await log.last({ stream, subject: this.subject });
+      if (tail !== null && tail.seq > this.#chain.seq && decodeHead(tail.data).epoch > this.#epoch) {
+        throw this.#fenced(tail);
+      }
+      if (reading >= SHORTER_READINGS_MAX) return;
+      await sleep(clock, CONFIRM_PAUSE_MS);
+    }
   }
 
   /** Appends the next commit. Throws FENCED when a later owner has claimed the task. */
@@ -269,6 +282,13 @@ export class Journal {
     this.#stopped = true;
     this.#chain.stop();
   }
+}
+
+function storedCommit(parts: readonly StoredMessage[], head: EntryHead, crc: number): StoredCommit {
+  const first = parts[0]!;
+  const body = Buffer.concat(parts.map(part => part.data.subarray(HEAD_BYTES)));
+  const place = { firstSeq: first.seq, lastSeq: parts.at(-1)!.seq, timeMs: first.timeMs };
+  return { ...place, crc, bytes: body.length, ...decodeCommit(head, body) };
 }
 
 /** A tail in the middle of a commit means that the commit has not happened. */

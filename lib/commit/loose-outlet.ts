@@ -6,12 +6,10 @@ import type { Log, NewMessage } from '../port/log.ts';
 import { traceHeaders } from '../record/trace.ts';
 import type { Outlet } from './chain-outlet.ts';
 import { OutgoingQueue } from './queue.ts';
-import { CommonHeaders, HEADER_ORIGIN, joinRows, originText, type RowsItem, type Sender } from './rows-item.ts';
-import type { SinkSpec } from './sink-spec.ts';
+import { HEADER_ORIGIN, joinRows, originText, type RowsItem, type Sender } from './rows-item.ts';
 
 export interface LooseOptions {
   readonly log: Log;
-  readonly sink: SinkSpec;
   readonly sender: Sender;
   onSent(item: RowsItem, seq: number): void;
   onFailed(error: unknown): void;
@@ -20,13 +18,11 @@ export interface LooseOptions {
 export class LooseOutlet implements Outlet<RowsItem> {
   #options: LooseOptions;
   #queue = new OutgoingQueue<RowsItem>();
-  readonly #commonHeaders: CommonHeaders;
   #running = false;
   #stopped = false;
 
   constructor(options: LooseOptions) {
     this.#options = options;
-    this.#commonHeaders = new CommonHeaders(options);
   }
 
   get backlogBytes(): number {
@@ -45,6 +41,9 @@ export class LooseOutlet implements Outlet<RowsItem> {
     );
   }
 
+  /** There is no tail that could tell. */
+  open(): void {}
+
   async #send(): Promise<void> {
     for (let item = this.#queue.at(0); item !== undefined && !this.#stopped; item = this.#queue.at(0)) {
       await this.#options.log.appendAll(this.#messagesOf(item));
@@ -54,17 +53,17 @@ export class LooseOutlet implements Outlet<RowsItem> {
   }
 
   #messagesOf(item: RowsItem): NewMessage[] {
-    const { rows, rowTo, commit } = item;
-    const { sink, sender } = this.#options;
+    const { rows, rowTo, commit, style } = item;
+    const { sender } = this.#options;
     const messages: NewMessage[] = [];
     for (let row = 0; row < rowTo; row++) {
       const origin = originText(sender, rows.origins[row]!);
       messages.push({
         subject: rows.subjects[rows.subjectOf[row]!]!,
         data: joinRows([{ item, from: row, to: row + 1 }]),
-        commonHeaders: this.#commonHeaders.of(1),
+        commonHeaders: style.of(1),
         headers: {
-          'Nats-Msg-Id': `${sender.task}/${sink.name}/${commit}.${row}`,
+          'Nats-Msg-Id': `${sender.task}/${sender.life}/${rows.sink}/${commit}.${row}`,
           ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }),
           ...traceHeaders(rows.traces?.[row] ?? null),
         },

@@ -3,10 +3,16 @@
  * never depends on running user code again.
  */
 
+/** An input of a next stage. */
+export interface FrameRoute {
+  readonly stage: string;
+  readonly input: string;
+}
+
 /** Records for one task of a next stage: a frame of `frame.ts`. `row`: the channel's rows of this commit up to here. */
 export interface OutFrame {
-  /** Index of the exit in the stage's program. */
-  readonly exit: number;
+  /** One object for all frames of an exit. By name: an exit's number is another's after a redeploy. */
+  readonly route: FrameRoute;
   readonly partition: number;
   readonly row: number;
   readonly bytes: Uint8Array;
@@ -18,6 +24,8 @@ export type RowHeaders = Readonly<Record<string, string>>;
 export interface OutRows {
   /** A sink's name, or `LETTERS`. */
   readonly sink: string;
+  /** Where they go (`destination.ts`): one text for all commits of a plan. */
+  readonly target: string;
   /** Distinct subjects, and for each row the index of its own; empty for an owned sink, whose subject is fixed. */
   readonly subjects: readonly string[];
   readonly subjectOf: readonly number[];
@@ -55,10 +63,14 @@ export function bytesOf(outbox: Outbox): number {
 }
 
 export function toParts(outbox: Outbox): unknown[] {
+  const routes: FrameRoute[] = [];
+  // Frames of an exit follow each other.
+  const indexOf = (route: FrameRoute) => (routes.at(-1) === route ? routes.length : routes.push(route)) - 1;
   return [
-    outbox.frames.map(frame => [frame.exit, frame.partition, frame.row, frame.bytes]),
+    outbox.frames.map(frame => [indexOf(frame.route), frame.partition, frame.row, frame.bytes]),
     outbox.rows.map(rows => [
       rows.sink,
+      rows.target,
       rows.subjects,
       rows.subjectOf,
       rows.bytes,
@@ -68,18 +80,30 @@ export function toParts(outbox: Outbox): unknown[] {
       rows.headers,
       ...(rows.traces === undefined ? [] : [rows.lengths.map((_, i) => rows.traces?.[i] ?? null)]),
     ]),
+    routes.map(({ stage, input }) => [stage, input]),
   ];
 }
 
+type RowsParts = [
+  sink: string,
+  target: string,
+  subjects: string[],
+  subjectOf: number[],
+  bytes: Uint8Array,
+  lengths: number[],
+  areLines: boolean,
+  origins: number[],
+  headers: RowHeaders[] | null,
+  traces?: (string | null)[],
+];
+
 export function fromParts(parts: unknown): Outbox {
-  const [frames, rows] = parts as [
-    [number, number, number, Uint8Array][],
-    [string, string[], number[], Uint8Array, number[], boolean, number[], RowHeaders[] | null, (string | null)[]?][],
-  ];
+  const [frames, rows, names] = parts as [[number, number, number, Uint8Array][], RowsParts[], [string, string][]];
+  const routes = names.map(([stage, input]) => ({ stage, input }));
   return {
-    frames: frames.map(([exit, partition, row, bytes]) => ({ exit, partition, row, bytes })),
-    rows: rows.map(([sink, subjects, subjectOf, bytes, lengths, areLines, origins, headers, traces]) => {
-      const plain = { sink, subjects, subjectOf, bytes, lengths, areLines, origins, headers };
+    frames: frames.map(([route, partition, row, bytes]) => ({ route: routes[route]!, partition, row, bytes })),
+    rows: rows.map(([sink, target, subjects, subjectOf, bytes, lengths, areLines, origins, headers, traces]) => {
+      const plain = { sink, target, subjects, subjectOf, bytes, lengths, areLines, origins, headers };
       return traces === undefined ? plain : { traces, ...plain };
     }),
   };

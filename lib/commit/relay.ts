@@ -9,37 +9,40 @@ import type { Random } from '../base/random.ts';
 import type { Meter } from '../observe/meter.ts';
 import { distinctTraces, type Tracing } from '../observe/tracing.ts';
 import type { Log } from '../port/log.ts';
-import { encodeBroadcast } from '../record/frame.ts';
+import { decodeBroadcast, encodeBroadcast } from '../record/frame.ts';
 import {
   broadcastSubject,
   channelSubject,
   channelsStream,
   type Deployment,
   letterMarkerSubject,
-  lettersStream,
   markerSubject,
   taskWriter,
 } from '../record/names.ts';
 import { Chain } from './chain.ts';
 import { ChainOutlet, type FrameItem, frameForm, type Outlet, rowsForm } from './chain-outlet.ts';
+import { type Destination, destinationFrom } from './destination.ts';
 import { LooseOutlet } from './loose-outlet.ts';
-import { bytesOf, LETTERS, type Outbox } from './outbox.ts';
+import { bytesOf, type FrameRoute, LETTERS, type Outbox } from './outbox.ts';
+import { checkCommit, type Past } from './past.ts';
 import type { Outgoing } from './queue.ts';
-import { itemOf, type RowsItem, type Sender } from './rows-item.ts';
+import { itemOf, type RowsItem, type Sender, Style } from './rows-item.ts';
 import type { SharedStream } from './shared-outlet.ts';
-import type { SinkSpec } from './sink-spec.ts';
 
 const HEADROOM_BYTES = 4096;
 /** Between two words of a stage to which nobody has spoken. */
 const SILENCE_MS = 1_000;
 
 /** A stage that this task sends frames to. */
-export interface RelayRoute {
-  readonly exit: number;
-  readonly stage: string;
-  readonly input: string;
+export interface RelayRoute extends FrameRoute {
   /** How far event times that leave here may trail the task's watermark. */
   readonly lagMs: number;
+}
+
+/** Of a commit's rows (`OutRows`). */
+export interface SinkTarget {
+  readonly sink: string;
+  readonly target: string;
 }
 
 export interface RelayOptions {
@@ -47,7 +50,8 @@ export interface RelayOptions {
   readonly stage: string;
   readonly partition: number;
   readonly routes: readonly RelayRoute[];
-  readonly sinks: ReadonlyMap<string, SinkSpec>;
+  /** Where the plan that runs has its rows go, by sink, `LETTERS` among them. What waits may have to go elsewhere. */
+  readonly targets: readonly SinkTarget[];
   readonly sender: Sender;
   readonly log: Log;
   readonly clock: Clock;
@@ -57,8 +61,8 @@ export interface RelayOptions {
   /** What past commits recorded as the last sequence of each destination. */
   readonly tails: Readonly<Record<string, number>>;
   readonly relayedThrough: number;
-  /** The last commit that was there when this owner claimed the task. */
-  readonly inheritedTo: number;
+  /** What all destinations of the task have in common. */
+  readonly past: Omit<Past, 'rememberedSeq' | 'sinceSeq'>;
   /** Something went out: there may be room again, and `relayedThrough` may have grown. */
   onProgress(): void;
   onFailed(error: unknown): void;
@@ -79,6 +83,12 @@ interface PendingCommit {
   open: number;
 }
 
+/** The way of rows with one sink and target. */
+interface Lane {
+  readonly style: Style;
+  readonly outlet: Outlet<RowsItem>;
+}
+
 interface Teller {
   readonly route: RelayRoute;
   readonly chain: Chain;
@@ -90,7 +100,12 @@ interface Teller {
 
 export class Relay {
   #options: RelayOptions;
-  #outlets = new Map<string, Outlet<RowsItem> | Outlet<FrameItem>>();
+  /** By stream and chain: rows of two targets may go to one, as when a sink was renamed. */
+  #outlets = new Map<string, Outlet<RowsItem>>();
+  /** By target, then sink. */
+  #lanes = new Map<string, Map<string, Lane>>();
+  #channels = new Map<string, Outlet<FrameItem>>();
+  #inherits: boolean;
   #pending: PendingCommit[] = [];
   #relayedThrough: number;
   #relayedWatermarkMs = Number.NEGATIVE_INFINITY;
@@ -104,6 +119,7 @@ export class Relay {
   constructor(options: RelayOptions) {
     this.#options = options;
     this.#relayedThrough = options.relayedThrough;
+    this.#inherits = options.relayedThrough < options.past.inheritedTo;
     const { deployment, log, clock, random } = options;
     const writer = taskWriter(options);
     this.#tellers = options.routes.map(route => {
@@ -150,22 +166,16 @@ export class Relay {
     this.#backlogBytes += pending.bytes;
     const items: [Outlet<Outgoing>, Outgoing][] = [];
     const rowFrom = new Map<string, number>();
-    for (const frame of outbox.frames) {
-      const key = `x${frame.exit}.${frame.partition}`;
-      const from = rowFrom.get(key) ?? 0;
-      rowFrom.set(key, frame.row);
-      const item: FrameItem = {
-        commit,
-        rowFrom: from,
-        rowTo: frame.row,
-        bytes: frame.bytes.length,
-        frame: frame.bytes,
-      };
-      items.push([this.#channel(key, frame.exit, frame.partition) as Outlet<Outgoing>, item]);
+    for (const { route, partition, row, bytes } of outbox.frames) {
+      const key = channelKey(route, partition);
+      const item: FrameItem = { commit, rowFrom: rowFrom.get(key) ?? 0, rowTo: row, bytes: bytes.length, frame: bytes };
+      rowFrom.set(key, row);
+      items.push([this.#channel(key, route, partition) as Outlet<Outgoing>, item]);
     }
     for (const rows of outbox.rows) {
       if (rows.lengths.length === 0) continue;
-      items.push([this.#sink(rows.sink) as Outlet<Outgoing>, itemOf(commit, rows)]);
+      const { outlet, style } = this.#lane(rows);
+      items.push([outlet as Outlet<Outgoing>, itemOf(commit, rows, style)]);
     }
     pending.open = items.length;
     for (const [outlet, item] of items) outlet.push(item);
@@ -181,8 +191,8 @@ export class Relay {
   }
 
   /** Tells of results that are in, if any of them is traced. */
-  #trace(name: string, { commit, rows }: RowsItem): void {
-    const { tracing, deployment, stage, partition, sinks, clock } = this.#options;
+  #trace(to: Destination, { commit, rows }: RowsItem): void {
+    const { tracing, deployment, stage, partition, clock } = this.#options;
     const { pipeline } = deployment;
     if (tracing === undefined || rows.traces === undefined) return;
     tracing.sent({
@@ -194,7 +204,7 @@ export class Relay {
       endMs: clock.now(),
       traces: distinctTraces(rows.traces),
       records: rows.lengths.length,
-      destination: sinks.get(name)?.template ?? lettersStream(pipeline),
+      destination: to.subject,
     });
   }
 
@@ -216,66 +226,100 @@ export class Relay {
       }
       moved = true;
     }
-    if (moved) this.#options.onProgress();
+    if (!moved) return;
+    if (this.#inherits && this.#relayedThrough >= this.#options.past.inheritedTo) this.#closeOld();
+    this.#options.onProgress();
   }
 
-  #channel(key: string, exit: number, partition: number): Outlet<FrameItem> {
-    const existing = this.#outlets.get(key);
-    if (existing !== undefined) return existing as Outlet<FrameItem>;
-    const { deployment, log, clock, random, routes, tails, inheritedTo, onFailed } = this.#options;
-    const route = routes.find(candidate => candidate.exit === exit);
-    invariant(route !== undefined, `exit ${exit} leads to a stage`);
-    const subject = channelSubject(deployment, { ...route, partition, writer: taskWriter(this.#options) });
+  /** All that former owners left is out: the ways that only their commits took are closed. */
+  #closeOld(): void {
+    this.#inherits = false;
+    const current = new Set(this.#options.targets.map(to => this.#lane(to).outlet));
+    for (const [key, outlet] of this.#outlets) {
+      if (current.has(outlet) || outlet.backlogBytes > 0) continue;
+      outlet.stop();
+      this.#outlets.delete(key);
+    }
+    for (const [target, lanes] of this.#lanes) {
+      for (const [sink, { outlet }] of lanes) if (!current.has(outlet)) lanes.delete(sink);
+      if (lanes.size === 0) this.#lanes.delete(target);
+    }
+  }
+
+  /** Looks at what is last at each destination of the plan: one that was put back shows before anything is sent to it. */
+  open(): void {
+    for (const to of this.#options.targets) this.#lane(to).outlet.open();
+  }
+
+  #channel(key: string, route: FrameRoute, partition: number): Outlet<FrameItem> {
+    const existing = this.#channels.get(key);
+    if (existing !== undefined) return existing;
+    const { deployment, log, clock, random, onFailed } = this.#options;
     const outlet = new ChainOutlet<FrameItem>({
-      chain: new Chain({ log, clock, random, stream: channelsStream(deployment, route.stage), subject }),
-      form: frameForm,
-      rememberedSeq: tails[key] ?? 0,
-      inheritedTo,
+      ...{ log, clock, random, form: frameForm, onFailed },
+      stream: channelsStream(deployment, route.stage),
+      subject: channelSubject(deployment, { ...route, partition, writer: taskWriter(this.#options) }),
+      expires: false,
+      past: this.#pastOf(key),
       onSent: (item, seq) => this.#sent(key, item, seq),
-      onFailed,
     });
-    this.#outlets.set(key, outlet);
+    this.#channels.set(key, outlet);
     return outlet;
   }
 
-  #sink(name: string): Outlet<RowsItem> {
-    const existing = this.#outlets.get(name);
-    if (existing !== undefined) return existing as Outlet<RowsItem>;
-    const outlet = this.#openSink(name);
-    this.#outlets.set(name, outlet);
+  #pastOf(key: string, sinceSeq = 0): Past {
+    const { past, tails } = this.#options;
+    return { rememberedSeq: tails[key] ?? 0, sinceSeq, ...past };
+  }
+
+  #lane({ sink, target }: SinkTarget): Lane {
+    let lanes = this.#lanes.get(target);
+    if (lanes === undefined) this.#lanes.set(target, (lanes = new Map()));
+    let lane = lanes.get(sink);
+    if (lane === undefined) {
+      const destination = destinationFrom(target);
+      const style = new Style({ sink, sender: this.#options.sender, destination });
+      lanes.set(sink, (lane = { style, outlet: this.#outlet(sink, destination) }));
+    }
+    return lane;
+  }
+
+  /** The marker of a shared sink is called after the sink, which is unique among those of a plan; so is what waits here. */
+  #outlet(sink: string, to: Destination): Outlet<RowsItem> {
+    const { deployment, stage, partition } = this.#options;
+    const marker =
+      sink === LETTERS
+        ? letterMarkerSubject(deployment, taskWriter(this.#options))
+        : markerSubject(deployment, { sink, stage, partition });
+    const key = `${to.mode} ${to.stream} ${to.mode === 'owned' ? to.subject : marker}`;
+    let outlet = this.#outlets.get(key);
+    if (outlet === undefined) this.#outlets.set(key, (outlet = this.#openOutlet({ sink, to, key, marker })));
     return outlet;
   }
 
-  #openSink(name: string): Outlet<RowsItem> {
-    const { deployment, stage, partition, log, clock, random, sender, sinks, tails, shared, onFailed } = this.#options;
+  #openOutlet({ sink, to, key, marker }: { sink: string; to: Destination; key: string; marker: string }) {
+    const { log, clock, random, sender, shared, onFailed } = this.#options;
+    const past = this.#pastOf(key, to.sinceSeq);
     const onSent = (item: RowsItem, seq: number) => {
       const records = item.rows.lengths.length;
       this.rowsSent += records;
-      if (name !== LETTERS) this.#options.meter.sent(name, { records, bytes: item.rows.bytes.length });
-      this.#trace(name, item);
-      this.#sent(name, item, seq);
+      if (sink !== LETTERS) this.#options.meter.sent(item.rows.sink, { records, bytes: item.rows.bytes.length });
+      this.#trace(to, item);
+      this.#sent(key, item, seq);
     };
-    const past = { rememberedSeq: tails[name] ?? 0, inheritedTo: this.#options.inheritedTo };
-    if (name === LETTERS) {
-      const marker = letterMarkerSubject(deployment, taskWriter(this.#options));
-      const sink = { format: 'json', frame: 'none' } as const;
-      return shared(lettersStream(deployment.pipeline)).seat({ sink, sender, marker, ...past, onSent, onFailed });
-    }
-    const sink = sinks.get(name);
-    invariant(sink !== undefined, `sink ${name} is in the plan`);
-    switch (sink.mode) {
+    switch (to.mode) {
       case 'owned': {
-        const subject = sink.template.replace('{partition}', String(partition));
-        const chain = new Chain({ log, clock, random, stream: sink.stream.name, subject, mayExpire: true });
-        const form = rowsForm({ sink, sender, messageBytesMax: log.messageBytesMax - HEADROOM_BYTES });
-        return new ChainOutlet<RowsItem>({ chain, form, ...past, onSent, onFailed });
+        const { stream, subject } = to;
+        const form = rowsForm({ sender, messageBytesMax: log.messageBytesMax - HEADROOM_BYTES });
+        return new ChainOutlet<RowsItem>({
+          ...{ log, clock, random, stream, subject, form, past, onSent, onFailed },
+          expires: true,
+        });
       }
-      case 'shared': {
-        const marker = markerSubject(deployment, { sink: name, stage, partition });
-        return shared(sink.stream.name).seat({ sink, sender, marker, ...past, onSent, onFailed });
-      }
+      case 'shared':
+        return shared(to.stream).seat({ sender, marker, past, onSent, onFailed });
       case 'at-least-once':
-        return new LooseOutlet({ log, sink, sender, onSent, onFailed });
+        return new LooseOutlet({ log, sender, onSent, onFailed });
     }
   }
 
@@ -297,7 +341,7 @@ export class Relay {
         const saysSilence = isSilent && clockMs >= teller.silentMs + SILENCE_MS;
         if (watermarkMs <= teller.toldMs && !saysSilence) continue;
         if (!teller.opened) {
-          await teller.chain.open();
+          await this.#openTeller(teller);
           teller.opened = true;
         }
         const head = { position, row: 0, watermarkMs, clockMs, quietMs: 0, bootstrapped: true };
@@ -314,9 +358,23 @@ export class Relay {
     }
   }
 
+  /** Nothing was told yet, so a position beyond what we were left is not one of ours. */
+  async #openTeller({ chain }: Teller): Promise<void> {
+    const tail = await chain.open();
+    if (tail === null) return;
+    const past = this.#pastOf(chain.subject);
+    const place = { log: this.#options.log, stream: chain.stream, subject: chain.subject };
+    await checkCommit(decodeBroadcast(tail.data).position, { known: past.inheritedTo, place, past });
+  }
+
   stop(): void {
     this.#stopped = true;
     for (const outlet of this.#outlets.values()) outlet.stop();
+    for (const outlet of this.#channels.values()) outlet.stop();
     for (const teller of this.#tellers) teller.chain.stop();
   }
+}
+
+function channelKey({ stage, input }: FrameRoute, partition: number): string {
+  return `${stage}/${input}/${partition}`;
 }

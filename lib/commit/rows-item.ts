@@ -1,15 +1,17 @@
 /**
  * A commit's rows for one sink as they wait to be sent, and how some of them become a message.
  */
-import type { Headers } from '../port/log.ts';
+import type { Headers, StoredMessage } from '../port/log.ts';
 import { NO_ORIGIN, seqOfOrigin, sourceOfOrigin } from '../record/origin.ts';
 import { traceHeaders } from '../record/trace.ts';
+import type { Destination } from './destination.ts';
 import type { OutRows } from './outbox.ts';
 import { type Outgoing, progressText } from './queue.ts';
 import type { SinkSpec } from './sink-spec.ts';
 
 export interface RowsItem extends Outgoing {
   readonly rows: OutRows;
+  readonly style: Style;
   /** Where each row begins in `rows.bytes`, and where the last one ends. */
   readonly starts: readonly number[];
 }
@@ -25,23 +27,65 @@ export interface Sender {
 }
 
 export const HEADER_TASK = 'Millrace-Task';
+/** `<life>/<sink>`: which life of the task's pipeline sent it, from which sink. */
+export const HEADER_SINK = 'Millrace-Sink';
 /** All rows of earlier commits for this subject, and this many of this commit, are in. */
 export const HEADER_COMMIT = 'Millrace-Commit';
 /** The source message a row comes from: `<stream>:<sequence>`; of many rows the first's and the last's. */
 export const HEADER_ORIGIN = 'Millrace-Origin';
 
-export function itemOf(commit: number, rows: OutRows): RowsItem {
-  const { lengths } = rows;
-  const rowTo = lengths.length;
-  const gap = rows.areLines ? 1 : 0;
-  const starts = new Array<number>(rowTo + 1);
+/**
+ * How rows for a sink look as messages: what those of one target have in common, so that it is made once. `of` gives the
+ * headers that all messages of so many rows share, the sender's names among them: by these a tail is known as our own.
+ */
+export class Style {
+  readonly frame: Destination['frame'];
+  readonly #one: Headers;
+  readonly #many: Headers;
+
+  constructor(options: { sink: string; sender: Sender; destination: Pick<Destination, 'frame' | 'format'> }) {
+    const { sink, sender, destination } = options;
+    this.frame = destination.frame;
+    const names = { [HEADER_TASK]: sender.task, [HEADER_SINK]: `${sender.life}/${sink}` };
+    this.#one = { 'Content-Type': contentType(destination, 1), ...names };
+    this.#many = { 'Content-Type': contentType(destination, 2), ...names };
+  }
+
+  of(rows: number): Headers {
+    return rows === 1 ? this.#one : this.#many;
+  }
+}
+
+export function itemOf(commit: number, rows: OutRows, style: Style): RowsItem {
+  const starts = startsOf(rows);
+  const rowTo = rows.lengths.length;
+  return { commit, rowFrom: 0, rowTo, bytes: rows.bytes.length + 64 * rowTo, rows, starts, style };
+}
+
+export function startsOf({ lengths, areLines }: OutRows): number[] {
+  const gap = areLines ? 1 : 0;
+  const starts = new Array<number>(lengths.length + 1);
   let at = 0;
-  for (let i = 0; i < rowTo; i++) {
+  for (let i = 0; i < lengths.length; i++) {
     starts[i] = at;
     at += lengths[i]! + gap;
   }
-  starts[rowTo] = at;
-  return { commit, rowFrom: 0, rowTo, bytes: rows.bytes.length + 64 * rowTo, rows, starts };
+  starts[lengths.length] = at;
+  return starts;
+}
+
+/**
+ * - `us`        this task, in this life. From whichever sink: a commit sends a subject rows of one sink alone, so a
+ *               commit and a row say the same whatever the sink was called
+ * - `sibling`   another task of this life: two sinks changed their subjects in a redeploy
+ * - `stranger`  anything else
+ */
+export type Writer = 'us' | 'sibling' | 'stranger';
+
+export function writerOf(message: StoredMessage, { life, task }: Sender): Writer {
+  const sink = message.headers?.[HEADER_SINK];
+  if (sink === undefined || !sink.startsWith(`${life}/`)) return 'stranger';
+  return message.headers?.[HEADER_TASK] === task ? 'us' : 'sibling';
 }
 
 export function originText(sender: Sender, origin: number): string | null {
@@ -61,24 +105,9 @@ export function contentType(sink: Pick<SinkSpec, 'format'>, rows: number): strin
   return rows === 1 ? 'application/json' : 'application/x-ndjson';
 }
 
-/** The headers that all messages of so many rows have in common, for senders that send many. */
-export class CommonHeaders {
-  readonly #one: Headers;
-  readonly #many: Headers;
-
-  constructor({ sink, sender }: { sink: Pick<SinkSpec, 'format'>; sender: Sender }) {
-    this.#one = { 'Content-Type': contentType(sink, 1), [HEADER_TASK]: sender.task };
-    this.#many = { 'Content-Type': contentType(sink, 2), [HEADER_TASK]: sender.task };
-  }
-
-  of(rows: number): Headers {
-    return rows === 1 ? this.#one : this.#many;
-  }
-}
-
 export function headersFor(options: {
   sender: Sender;
-  sink: Pick<SinkSpec, 'format'>;
+  style: Style;
   rows: number;
   commit: number;
   row: number;
@@ -88,8 +117,7 @@ export function headersFor(options: {
   trace: string | null;
 }): Headers {
   const headers: Record<string, string> = {
-    'Content-Type': contentType(options.sink, options.rows),
-    [HEADER_TASK]: options.sender.task,
+    ...options.style.of(options.rows),
     [HEADER_COMMIT]: progressText({ position: options.commit, row: options.row }),
   };
   const origin = originHeader(options.sender, options.firstOrigin, options.lastOrigin);

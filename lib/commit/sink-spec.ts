@@ -10,4 +10,9 @@ export interface SinkSpec {
   /** One record a message, or all of a commit's rows for a subject in one. */
   readonly frame: 'none' | 'ndjson' | 'msgpack';
   readonly format: 'json' | 'msgpack';
+  /**
+   * Last sequence of the stream when this life of the pipeline took an owned sink's subjects over from whoever had them:
+   * what is on them up to there is the past, and nobody's progress. Absent: 0.
+   */
+  readonly sinceSeq?: number;
 }

@@ -4,7 +4,15 @@
  */
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { partitionOf } from '../base/hash.ts';
-import { LETTERS, type Outbox, type OutFrame, type OutRows, type RowHeaders } from '../commit/outbox.ts';
+import { type Destination, destinationOf, targetText } from '../commit/destination.ts';
+import {
+  type FrameRoute,
+  LETTERS,
+  type Outbox,
+  type OutFrame,
+  type OutRows,
+  type RowHeaders,
+} from '../commit/outbox.ts';
 import type { SinkSpec } from '../commit/sink-spec.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { type Columns, emptyColumns, type Letter, sliceColumns, tryEncodeFrame } from '../record/frame.ts';
@@ -18,6 +26,7 @@ export type Refuse = (sink: string, cause: MillraceError, value: unknown) => voi
 
 export class RowBlock {
   readonly sink: string;
+  readonly target: string;
   #lines = new JsonLines();
   #blobs: Uint8Array[] = [];
   #subjects = new Map<string, number>();
@@ -27,8 +36,9 @@ export class RowBlock {
   /** With holes; undefined: no row has one. */
   #traces: (string | null)[] | undefined;
 
-  constructor(sink: string) {
+  constructor(sink: string, to: Destination) {
     this.sink = sink;
+    this.target = targetText(to);
   }
 
   get rows(): number {
@@ -67,6 +77,7 @@ export class RowBlock {
     const { bytes, lengths } = areLines ? this.#lines.take() : joinBlobs(this.#blobs);
     const rows: OutRows = {
       sink: this.sink,
+      target: this.target,
       subjects: [...this.#subjects.keys()],
       subjectOf: this.#subjectOf,
       bytes,
@@ -109,7 +120,7 @@ export class SinkExit implements Receiver {
 
   constructor(options: { sink: SinkSpec; partition: number; cursor: Cursor; rowBytesMax: number; refuse: Refuse }) {
     this.#sink = options.sink;
-    this.block = new RowBlock(options.sink.name);
+    this.block = new RowBlock(options.sink.name, destinationOf(options.sink, options.partition));
     this.#template = options.sink.mode === 'owned' ? null : parseTemplate(options.sink.template);
     this.#place = { partition: options.partition, key: null };
     this.#cursor = options.cursor;
@@ -141,13 +152,13 @@ export class SinkExit implements Receiver {
 
 /** Records for the tasks of a next stage. */
 export class StageExit implements Receiver {
-  readonly exit: number;
+  readonly route: FrameRoute;
   #lanes: Columns[];
   #used: number[] = [];
   #cursor: Cursor;
 
-  constructor(options: { exit: number; partitions: number; cursor: Cursor }) {
-    this.exit = options.exit;
+  constructor(options: { route: FrameRoute; partitions: number; cursor: Cursor }) {
+    this.route = options.route;
     this.#lanes = Array.from({ length: options.partitions }, emptyColumns);
     this.#cursor = options.cursor;
   }
@@ -174,7 +185,7 @@ export class StageExit implements Receiver {
         const { bytes, to } = cutFrame(columns, { from, row, ...options });
         if (bytes !== null) {
           row += to - from;
-          frames.push({ exit: this.exit, partition, row, bytes });
+          frames.push({ route: this.route, partition, row, bytes });
         }
         from = to;
       }
@@ -227,18 +238,25 @@ function cutFrame(
 /** All that a batch sends. */
 export class Outgoing {
   readonly exits: readonly (SinkExit | StageExit)[];
-  readonly letters = new RowBlock(LETTERS);
+  readonly letters: RowBlock;
   #frameBytesMax: number;
   #refuseRecord: (exit: StageExit, cause: MillraceError, value: unknown, origin: number) => void;
 
   constructor(options: {
     exits: readonly (SinkExit | StageExit)[];
+    letters: Destination;
     frameBytesMax: number;
     refuseRecord(exit: StageExit, cause: MillraceError, value: unknown, origin: number): void;
   }) {
     this.exits = options.exits;
+    this.letters = new RowBlock(LETTERS, options.letters);
     this.#frameBytesMax = options.frameBytesMax;
     this.#refuseRecord = options.refuseRecord;
+  }
+
+  /** Where rows may go, letters among them. */
+  get blocks(): readonly RowBlock[] {
+    return [...this.exits.flatMap(exit => (exit instanceof SinkExit ? [exit.block] : [])), this.letters];
   }
 
   addLetter(

@@ -4,9 +4,10 @@
  * also what the test driver runs.
  */
 import { MillraceError } from '../base/errors.ts';
+import { lettersDestination } from '../commit/destination.ts';
 import type { Outbox } from '../commit/outbox.ts';
+import type { SinkTarget } from '../commit/relay.ts';
 import type { GripOn } from '../operator/hand.ts';
-import type { Exit } from '../operator/program.ts';
 import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import type { Store } from '../port/store.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
@@ -57,10 +58,11 @@ export class Processor {
       if (original !== undefined) this.letter(original(about));
       else this.#pending.push({ bytes: readable(value), origin: cursor.origin, index: 0, subject: '', ...about });
     };
-    const exits = stage.program.exits.map((exit, index) => {
+    const exits = stage.program.exits.map(exit => {
       if (exit.kind === 'channel') {
         const { partitions } = plan.stages.find(candidate => candidate.name === exit.stage)!;
-        return new StageExit({ exit: index, partitions, cursor });
+        const route = { stage: exit.stage, input: exit.input };
+        return new StageExit({ route, partitions, cursor });
       }
       const sink = plan.sinks.find(candidate => candidate.name === exit.sink)!;
       const refuse = (name: string, cause: MillraceError, value: unknown) => poison({ operator: name, cause, value });
@@ -68,11 +70,15 @@ export class Processor {
     });
     this.#outgoing = new Outgoing({
       exits,
+      letters: lettersDestination(plan.pipeline),
       frameBytesMax: messageBytesMax - HEADROOM_BYTES,
       refuseRecord: (exit, cause, value, origin) => {
         // The commit is being made: there is no more time to fetch the original.
-        const { stage: operator } = stage.program.exits[exit.exit] as Extract<Exit, { kind: 'channel' }>;
-        const about = { operator, code: cause.code, message: cause.message.slice(0, REASON_LENGTH_MAX) };
+        const about = {
+          operator: exit.route.stage,
+          code: cause.code,
+          message: cause.message.slice(0, REASON_LENGTH_MAX),
+        };
         this.letter({ bytes: readable(value), origin, index: 0, subject: '', ...about });
       },
     });
@@ -97,6 +103,11 @@ export class Processor {
   /** By exit: how far the event times of what leaves trail the stage's watermark. */
   get exitLagsMs(): readonly number[] {
     return this.#run.exitLagsMs;
+  }
+
+  /** Where rows go, letters among them. */
+  get targets(): readonly SinkTarget[] {
+    return this.#outgoing.blocks;
   }
 
   /** A letter that came with a frame: of one that a reader made on its way out, the original is still to be fetched. */

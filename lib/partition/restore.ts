@@ -3,12 +3,16 @@
  *
  * The base is the local store if it can be trusted, else the snapshot, else nothing; then the journal's commits after
  * it. The store is trusted only if the commit it points to is the very one that the journal or the snapshot has at that
- * place (invariant H): a folder of another cluster, or of a history that the broker has lost, is discarded.
+ * place (invariant H): a folder of another cluster, or of a history that the broker has lost, is discarded. So is a snapshot
+ * believed only if the journal has the very commit that it reflects, or begins with the message after it.
+ *
+ * The journal is read as far back as nothing is missing, and that must be far enough: to the base, and to the oldest commit
+ * that is not relayed. What lies before, and whether the broker has lost some of it, is nobody's concern.
  *
  * The journal is held in memory while this runs. It is bounded: checkpoints cut it.
  */
-import { isMillraceError, MillraceError } from '../base/errors.ts';
-import type { Journal, StoredCommit } from '../commit/journal.ts';
+import { MillraceError } from '../base/errors.ts';
+import type { Journal, JournalRun, StoredCommit } from '../commit/journal.ts';
 import type { Outbox } from '../commit/outbox.ts';
 import type { Store, Stores } from '../port/store.ts';
 import type { TaskState } from '../state/state.ts';
@@ -25,7 +29,7 @@ export interface Restored {
   readonly tails: Readonly<Record<string, number>>;
   readonly relayedThrough: number;
   /** Commits after `relayedThrough`, oldest first. */
-  readonly unsent: readonly { commit: number; outbox: Outbox; watermarkMs: number }[];
+  readonly unsent: readonly { commit: number; outbox: Outbox; watermarkMs: number; timeMs: number }[];
 }
 
 export interface RestoreOptions {
@@ -43,10 +47,10 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   try {
     // After the claim: every snapshot that a landed commit names can be seen, so the journal is not cut beyond ours.
     const snapshot = await checkpoints.latest();
-    const commits = await readAll(journal);
-    const { store, pointer } = await openStore({ stores, location, journal, commits, snapshot });
+    const run = await journal.read();
+    const { store, pointer } = await openStore({ stores, location, journal, commits: run.commits, snapshot });
     try {
-      return await rebuild(options, { snapshot, commits, store, pointer });
+      return await rebuild(options, { snapshot, run, store, pointer });
     } catch (error) {
       await store.close();
       throw error;
@@ -58,29 +62,14 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   }
 }
 
-/**
- * A former owner's cut may land while we read, step by step, and then there seems to be a gap. But then the journal begins
- * later than it did; a gap in one that begins where it did before is one.
- */
-async function readAll(journal: Journal): Promise<StoredCommit[]> {
-  for (let beganAt = -1; ; beganAt = journal.beginsAt) {
-    const commits: StoredCommit[] = [];
-    try {
-      for await (const commit of journal.read()) commits.push(commit);
-      return commits;
-    } catch (error) {
-      if (!isMillraceError(error, 'JOURNAL_CORRUPT') || journal.beginsAt === beganAt) throw error;
-    }
-  }
-}
-
 /** The base, then the commits after it. */
 async function rebuild(
   options: RestoreOptions,
-  found: { snapshot: Snapshot | null; commits: readonly StoredCommit[]; store: Store; pointer: Pointer | null },
+  found: { snapshot: Snapshot | null; run: JournalRun; store: Store; pointer: Pointer | null },
 ): Promise<Restored> {
   const { journal, state, checkpoints, stateBytesMax } = options;
-  const { snapshot, commits, store, pointer } = found;
+  const { snapshot, run, store, pointer } = found;
+  const { commits } = run;
   let from: Restored['from'] = 'nothing';
   let base = 0;
   if (pointer !== null) {
@@ -100,17 +89,22 @@ async function rebuild(
   }
   const first = commits[0]?.commit ?? journal.commit + 1;
   if (first > base + 1) {
-    throw new MillraceError(
-      'JOURNAL_CORRUPT',
-      `journal ${journal.subject} begins at commit ${first}, and state is known up to ${base}: the commits between are lost. Restore the stream or the snapshots from a backup, or delete the pipeline with its state.`,
+    throw corrupt(journal, `begins at commit ${first}, and state is known up to ${base}: the commits between are lost`);
+  }
+  if (from === 'snapshot' && !isOf(snapshot!, run)) {
+    throw corrupt(
+      journal,
+      `does not have the commit ${base} that the snapshot reflects: one of the two is an older copy`,
     );
+  }
+  const relayedThrough = commits.reduce((most, commit) => Math.max(most, commit.relayedThrough), 0);
+  if (relayedThrough < first - 1) {
+    throw corrupt(journal, `begins at commit ${first}, and what is known to be sent ends at ${relayedThrough}`);
   }
   let replayed = 0;
   const tails: Record<string, number> = { ...snapshot?.tails };
-  let relayedThrough = 0;
   for (const commit of commits) {
     Object.assign(tails, commit.tails);
-    relayedThrough = Math.max(relayedThrough, commit.relayedThrough);
     if (commit.commit <= base || commit.delta === null) continue;
     if (state.resident) state.applyDelta(commit.delta);
     else await state.replay(commit.delta, store);
@@ -126,7 +120,7 @@ async function rebuild(
     positions: last?.positions ?? {},
     watermarkMs: last?.watermarkMs ?? Number.NEGATIVE_INFINITY,
     tails,
-    relayedThrough: last === undefined ? journal.commit : Math.max(relayedThrough, commits[0]!.commit - 1),
+    relayedThrough,
     unsent: commits.filter(({ commit }) => commit > relayedThrough),
   };
 }
@@ -162,4 +156,18 @@ function isKnown(pointer: Pointer, history: { commits: readonly StoredCommit[]; 
   if (commit !== undefined) return commit.lastSeq === pointer.seq && commit.crc === pointer.crc;
   const { snapshot } = history;
   return snapshot !== null && snapshot.manifest.commitSeq === pointer.commit && snapshot.crc === pointer.crc;
+}
+
+function isOf(snapshot: Snapshot, { commits, crcBefore }: JournalRun): boolean {
+  const { commitSeq, journalSeq } = snapshot.manifest;
+  const commit = commits.find(candidate => candidate.commit === commitSeq);
+  if (commit === undefined) return snapshot.crc === crcBefore;
+  return commit.lastSeq === journalSeq && commit.crc === snapshot.crc;
+}
+
+function corrupt(journal: Journal, what: string): MillraceError {
+  return new MillraceError(
+    'JOURNAL_CORRUPT',
+    `journal ${journal.subject} ${what}. Restore the stream or the snapshots from a backup, or delete the pipeline with its state.`,
+  );
 }

@@ -157,7 +157,7 @@ export class Task {
     this.#eventTime = new InputWatermarks({ voices: this.#voices });
     this.#routes = stage.program.exits.flatMap((exit, index) => {
       const lagMs = this.processor.exitLagsMs[index]!;
-      return exit.kind === 'channel' ? [{ exit: index, stage: exit.stage, input: exit.input, lagMs }] : [];
+      return exit.kind === 'channel' ? [{ stage: exit.stage, input: exit.input, lagMs }] : [];
     });
     this.#checkpoints = new Checkpoints({
       blobs: around.blobs,
@@ -243,7 +243,7 @@ export class Task {
       stage: stage.name,
       partition,
       routes: this.#routes,
-      sinks: new Map(plan.sinks.map(sink => [sink.name, sink])),
+      targets: this.processor.targets,
       sender: { task: this.name, life: deployment.life, sourceStreams: this.#sources.map(source => source.stream) },
       log,
       clock,
@@ -251,13 +251,18 @@ export class Task {
       shared: stream => around.shared(stream),
       tails: restored.tails,
       relayedThrough: restored.relayedThrough,
-      inheritedTo: this.#commits,
+      past: {
+        inheritedTo: this.#commits,
+        inheritedFromMs: restored.unsent[0]?.timeMs ?? Number.NEGATIVE_INFINITY,
+        confirm: () => this.journal.confirm(),
+      },
       onProgress: () => this.#wake(),
       onFailed: error => this.#fail(error),
       meter,
       tracing: around.tracing,
     });
     for (const { commit, outbox, watermarkMs } of restored.unsent) this.#send(commit, outbox, watermarkMs);
+    this.#relay.open();
     while (this.#relay.relayedThrough < this.#commits && !this.#stopping) await this.#woken();
     for (const input of this.#inputs) await input.open(restored, () => this.#wake());
     this.#journaled.atMs = clock.monotonic();

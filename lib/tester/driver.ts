@@ -337,9 +337,8 @@ export class PipelineDriver {
     for (const stage of this.#stages) {
       if ((this.#direct.get(stage)?.poll(limits) ?? 0) > 0) stage.fed();
       for (const { partition, outbox, notesOf } of stage.run(this.#settle)) {
-        for (const { exit, ...frame } of outbox.frames) {
-          const to = stage.plan.program.exits[exit]!;
-          if (to.kind === 'channel') this.#stageOf(to.stage).feed({ ...frame, input: to.input });
+        for (const { route, partition: to, bytes } of outbox.frames) {
+          this.#stageOf(route.stage).feed({ input: route.input, partition: to, bytes });
         }
         const task = `${this.#plan.pipeline}/${stage.plan.name}/${partition}`;
         const sender = { task, life: 'test', sourceStreams: this.#specs.map(spec => spec.stream) };

@@ -3,7 +3,15 @@
  * say. A commit's bytes are taken apart here.
  */
 import { LETTERS, type OutRows } from '../commit/outbox.ts';
-import { contentType, HEADER_ORIGIN, HEADER_TASK, itemOf, originText, type Sender } from '../commit/rows-item.ts';
+import {
+  contentType,
+  HEADER_ORIGIN,
+  HEADER_SINK,
+  HEADER_TASK,
+  originText,
+  type Sender,
+  startsOf,
+} from '../commit/rows-item.ts';
 import type { SinkSpec } from '../commit/sink-spec.ts';
 import type { Headers } from '../port/log.ts';
 import { decodeKey } from '../record/key.ts';
@@ -60,7 +68,7 @@ export interface Note {
 const packed = msgpack();
 
 function rowBytes(rows: OutRows): Uint8Array[] {
-  const { starts } = itemOf(0, rows);
+  const starts = startsOf(rows);
   return rows.lengths.map((length, i) => rows.bytes.subarray(starts[i], starts[i]! + length));
 }
 
@@ -90,6 +98,7 @@ export function rowsOf(
       headers: {
         'Content-Type': contentType(sink, 1),
         [HEADER_TASK]: sender.task,
+        [HEADER_SINK]: `${sender.life}/${sink.name}`,
         ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }),
       },
     };
