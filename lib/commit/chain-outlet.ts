@@ -22,6 +22,8 @@ import { type Outgoing, OutgoingQueue, parseProgress } from './queue.ts';
 import {
   type Block,
   HEADER_COMMIT,
+  HEADER_SINK,
+  HEADER_TASK,
   headersFor,
   joinRows,
   type RowsItem,
@@ -170,7 +172,7 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
         if (message.seq <= past.sinceSeq) return null;
         throw broken(
           this.#place,
-          `the message at ${message.seq} was not written by this pipeline. An owned subject has one writer; stop the other one, or give the sink another subject.`,
+          `the message at ${message.seq} was written by ${nameOf(message)}. An owned subject has one writer; stop the other one, or give the sink another subject.`,
         );
       }
       if (judgedSeq === 0 && !this.#waitsInherited()) return null;
@@ -202,6 +204,12 @@ export const frameForm: Form<FrameItem> = {
   // A channel's subject names its writer, down to the life.
   read: message => ({ writer: 'us', progress: decodeFrameHead(message.data) }),
 };
+
+/** Who wrote a message of a stranger's, for a person. */
+function nameOf({ headers }: StoredMessage): string {
+  const [life, sink] = headers?.[HEADER_SINK]?.split('/') ?? [];
+  return life === undefined ? 'no pipeline' : `sink ${sink} of task ${headers?.[HEADER_TASK]} in life ${life}`;
+}
 
 /** A message of many rows carries the trace of the first that has one. */
 function traceOfBlocks(blocks: readonly Block[]): string | null {

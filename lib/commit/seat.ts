@@ -9,7 +9,8 @@
  *   refused, and one that is under way cannot land later.
  * - A batch that is whole ends in the markers that say so, and nothing more is asked.
  * - A tail that says *begun* is a batch that was broken off, or is landing at this moment. Its rows follow that marker
- *   without a gap, so those that are there are the first that wait, and the next go after them.
+ *   without a gap, so those that are there are the first that wait. A marker that says so is written after it, and only
+ *   then do they wait no longer: so whoever reads *begun* still has all of the batch's rows to compare with.
  */
 import { MillraceError } from '../base/errors.ts';
 import type { Log, StoredMessage } from '../port/log.ts';
@@ -96,8 +97,8 @@ export class Seat implements Outlet<RowsItem> {
   }
 
   /**
-   * Goes on after what the marker's last message says. `later`: it is older than one we know of, as a leader shows that was
-   * deposed a moment ago; ask again. `brokenOff`: the last batch was.
+   * Goes on after what the marker's last message says. `later`: it is not to be had at the moment, or it is older than one
+   * we know of, as a leader shows that was deposed a moment ago; ask again. `brokenOff`: the last batch was.
    */
   async goOn(): Promise<'after' | 'later' | 'brokenOff'> {
     const { past } = this.options;
@@ -106,29 +107,32 @@ export class Seat implements Outlet<RowsItem> {
     const tail = await place.log.last(place);
     if ((tail?.seq ?? 0) < known && ++this.#shorterReadings < SHORTER_READINGS_MAX) return 'later';
     this.#shorterReadings = 0;
-    let outcome: 'after' | 'brokenOff' = 'after';
     if (tail === null) {
       const front = this.queue.at(0);
       const inDoubt = this.inDoubt || (front !== undefined && front.commit <= past.inheritedTo);
       await checkEmpty({ known, inDoubt, place, past });
-      this.markerSeq = 0;
-    } else {
-      checkSeq(tail.seq, { known, place });
-      const text = decodeMarker(tail.data);
-      if (text === null) throw broken(place, `the message at ${tail.seq} is not Millrace's`);
-      await checkCommit(text.progress.position, { known: this.#known, place, past });
-      this.markerSeq = tail.seq;
-      this.settle(text.progress);
-      if (text.begun !== null && this.queue.length > 0) {
-        outcome = 'brokenOff';
-        await this.#goOnIn(tail, text.begun);
-      }
-      // Rows of a batch that was broken off wait, so this one is landing, and will have ended when something waits.
-      if (text.begun !== null && outcome === 'after') this.markerSeq = null;
+      this.#isAt(0);
+      return 'after';
     }
+    checkSeq(tail.seq, { known, place });
+    const text = decodeMarker(tail.data);
+    if (text === null) throw broken(place, `the message at ${tail.seq} is not Millrace's`);
+    await checkCommit(text.progress.position, { known: this.#known, place, past });
+    this.#isAt(tail.seq);
+    this.settle(text.progress);
+    if (text.begun === null) return 'after';
+    if (this.queue.length === 0) {
+      // Rows of a batch that was broken off wait, so this one is landing: it is looked at again when something does.
+      this.markerSeq = null;
+      return 'after';
+    }
+    return this.#goOnIn(tail, text.begun);
+  }
+
+  #isAt(seq: number): void {
+    this.markerSeq = seq;
     this.inDoubt = false;
     this.asked = false;
-    return outcome;
   }
 
   /** What is put into a batch is sent from then on. */
@@ -137,11 +141,32 @@ export class Seat implements Outlet<RowsItem> {
   }
 
   /** Takes off what of a batch that was broken off is in. */
-  async #goOnIn(marker: StoredMessage, { first, messages }: { first: number; messages: number }): Promise<void> {
+  async #goOnIn(
+    marker: StoredMessage,
+    begun: NonNullable<MarkerText['begun']>,
+  ): Promise<'after' | 'later' | 'brokenOff'> {
+    const through = await this.#rowsIn(marker, begun);
+    if (through === null) return 'brokenOff';
+    const { log, subject } = this.#place;
+    const data = encodeMarker({ progress: through, begun: null });
+    const outcome = await log.append({ subject, data, expect: marker.seq });
+    // Without an answer, or beaten: the next reading tells.
+    if (outcome.kind !== 'landed') return 'later';
+    this.#isAt(outcome.seq);
+    this.settle(through);
+    return 'brokenOff';
+  }
+
+  /** Up to where the rows go of which the batch has messages in the stream; null: it has none. */
+  async #rowsIn(
+    marker: StoredMessage,
+    { first, messages }: NonNullable<MarkerText['begun']>,
+  ): Promise<Progress | null> {
     const { log, stream } = this.#place;
     const batch = marker.headers?.[HEADER_BATCH];
     const last = (await log.info(stream))?.lastSeq ?? 0;
     const end = Math.min(marker.seq + first + messages - 1, last);
+    const walk = new RowsWalk(this.queue);
     for (let seq = marker.seq + first; seq <= end; seq++) {
       const message = await log.get({ stream, seq });
       if (message === null) {
@@ -150,29 +175,14 @@ export class Seat implements Outlet<RowsItem> {
           `a batch of results was broken off behind ${marker.seq}, and what is at ${seq} was deleted since: it cannot be told which of them are in. Delete and deploy the pipeline again.`,
         );
       }
-      if (batch === undefined || message.headers?.[HEADER_BATCH] !== batch) return;
-      this.settle(this.#progressWith(message));
+      if (batch === undefined || message.headers?.[HEADER_BATCH] !== batch) break;
+      if (walk.passes(message.data)) continue;
+      throw broken(
+        this.#place,
+        `the message at ${seq} is of a batch that was broken off, and has other rows than wait: the journal was put back to an older copy. Restore it as it was, or delete the pipeline with its state.`,
+      );
     }
-  }
-
-  /** How far we are when the message, which is in, has the rows that wait first. */
-  #progressWith({ seq, data }: StoredMessage): Progress {
-    const front = this.queue.at(0);
-    if (front !== undefined) {
-      const { commit, rows, rowFrom, rowTo, starts } = front;
-      const begin = starts[rowFrom]!;
-      // A row alone comes without its newline.
-      let to = rowFrom + 1;
-      const isAlone = rows.lengths[rowFrom] === data.length;
-      if (!isAlone) while (to < rowTo && starts[to]! - begin < data.length) to++;
-      const isCut = !isAlone && starts[to]! - begin !== data.length;
-      const bytes = rows.bytes.subarray(begin, begin + data.length);
-      if (!isCut && Buffer.compare(bytes, data) === 0) return { position: commit, row: to };
-    }
-    throw broken(
-      this.#place,
-      `the message at ${seq} is of a batch that was broken off, and has other rows than wait: the journal was put back to an older copy. Restore it as it was, or delete the pipeline with its state.`,
-    );
+    return walk.through;
   }
 
   fail(error: unknown): void {
@@ -183,4 +193,35 @@ export class Seat implements Outlet<RowsItem> {
 
 export function isPassing(error: unknown): boolean {
   return error instanceof MillraceError && error.fate === 'retry';
+}
+
+/** Goes over the rows that wait, as messages have them that were made of them. */
+class RowsWalk {
+  through: Progress | null = null;
+  #queue: OutgoingQueue<RowsItem>;
+  #index = 0;
+  #row: number | null = null;
+
+  constructor(queue: OutgoingQueue<RowsItem>) {
+    this.#queue = queue;
+  }
+
+  /** Whether the next rows are those of the message; then they are passed. */
+  passes(data: Uint8Array): boolean {
+    const item = this.#queue.at(this.#index);
+    if (item === undefined) return false;
+    const { commit, rows, rowFrom, rowTo, starts } = item;
+    const from = this.#row ?? rowFrom;
+    const begin = starts[from]!;
+    // A row alone comes without its newline.
+    let to = from + 1;
+    const isAlone = rows.lengths[from] === data.length;
+    if (!isAlone) while (to < rowTo && starts[to]! - begin < data.length) to++;
+    if (!isAlone && starts[to]! - begin !== data.length) return false;
+    if (Buffer.compare(rows.bytes.subarray(begin, begin + data.length), data) !== 0) return false;
+    this.through = { position: commit, row: to };
+    if (to === rowTo) this.#index++;
+    this.#row = to === rowTo ? null : to;
+    return true;
+  }
 }

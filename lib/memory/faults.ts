@@ -18,6 +18,8 @@ export interface MemoryFaults {
   readonly lateLanding?: number;
   /** Default `LATE_MS`. */
   readonly lateMs?: number;
+  /** An atomic batch whose fences hold is stored up to some message of it, and there is no answer: the store was full. */
+  readonly prefixBatch?: number;
   /** A question is not answered: BROKER_UNAVAILABLE. */
   readonly questionFails?: number;
   /** `last` shows the message before the last: a leader that was just deposed. */

@@ -126,7 +126,9 @@ export class MemoryBroker {
       throw new MillraceError('BROKER_REFUSED', `stream ${stream.settings.name} does not allow atomic batches`);
     }
     const id = `b${++this.#batches}`;
-    return answerOf(stream.appendBatch(messages, { id, nowMs: this.clock.now() }), stream);
+    const breaksOff = this.random.chance(this.faults.prefixBatch ?? 0);
+    const upTo = breaksOff ? this.random.int(messages.length) : messages.length;
+    return answerOf(stream.appendBatch(messages, { id, nowMs: this.clock.now(), upTo }), stream);
   }
 }
 
@@ -393,9 +395,10 @@ export class MemoryLog implements Log {
   }
 }
 
-function answerOf(landing: Landing, stream: MemoryStream): Append {
-  if (landing.kind !== 'full') return landing;
-  return { kind: 'unsure', cause: new Error(`stream ${stream.settings.name} is full`) };
+function answerOf(landing: Landing, { settings }: MemoryStream): Append {
+  if (landing.kind === 'landed' || landing.kind === 'moved') return landing;
+  const why = landing.kind === 'full' ? `stream ${settings.name} is full` : `a batch to ${settings.name} had no answer`;
+  return { kind: 'unsure', cause: new Error(why) };
 }
 
 /** What is on its way no longer changes with the sender's buffers. */

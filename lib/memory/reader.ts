@@ -32,6 +32,8 @@ export class MemoryReader implements LogReader {
   #stream: MemoryStream | null = null;
   #error: Error | null = null;
   #position: number;
+  /** The last that was delivered. */
+  #last: StoredMessage | null = null;
   /** Last sequence that may be delivered. */
   #visible = 0;
   /** The reader has seen the stream's end. */
@@ -80,6 +82,7 @@ export class MemoryReader implements LogReader {
       if (this.#position > this.#visible) break;
       const message = stream.at(this.#position)!;
       this.#position++;
+      this.#last = message;
       taken.push(message);
       bytes += message.data.length + OVERHEAD_BYTES;
     }
@@ -138,8 +141,11 @@ export class MemoryReader implements LogReader {
     const before = this.#stream;
     if (stream === null) return this.#fail('STREAM_MISSING', 'does not exist');
     if (before !== null && before !== stream) return this.#fail('STREAM_CHANGED', 'was made anew');
+    if (stream.lastSeq < this.#position - 1) return this.#fail('STREAM_CHANGED', 'ends before our position');
+    if (this.#last !== null && (stream.at(this.#last.seq) ?? this.#last) !== this.#last) {
+      return this.#fail('STREAM_CHANGED', 'has another message where we were');
+    }
     if (before === null) {
-      if (stream.lastSeq < this.#position - 1) return this.#fail('STREAM_CHANGED', 'ends before our position');
       this.#stream = stream;
       stream.watchers.add(this.#watcher);
     }

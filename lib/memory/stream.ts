@@ -10,12 +10,19 @@ export type Landing =
   | { readonly kind: 'landed'; readonly seq: number }
   | { readonly kind: 'moved' }
   /** No room: `discard: 'new'`. */
-  | { readonly kind: 'full' };
+  | { readonly kind: 'full' }
+  /** A batch that was stored in part. */
+  | { readonly kind: 'brokenOff' };
 
 const MOVED: Landing = { kind: 'moved' };
 const FULL: Landing = { kind: 'full' };
 const MESSAGE_ID_HEADER = 'Nats-Msg-Id';
 const DEDUPE_MS = 120_000;
+
+export interface StreamCopy {
+  readonly messages: readonly (StoredMessage | null)[];
+  readonly base: number;
+}
 
 export class MemoryStream {
   readonly settings: StreamSettings;
@@ -86,8 +93,8 @@ export class MemoryStream {
     return { kind: 'landed', seq };
   }
 
-  /** All or none. `id` is the batch's. */
-  appendBatch(messages: readonly NewMessage[], options: { id: string; nowMs: number }): Landing {
+  /** All or none, or, as a server whose store is full, the first `upTo` of them. `id` is the batch's. */
+  appendBatch(messages: readonly NewMessage[], options: { id: string; nowMs: number; upTo: number }): Landing {
     this.expire(options.nowMs);
     let bytes = 0;
     for (const message of messages) {
@@ -96,14 +103,31 @@ export class MemoryStream {
     }
     if (!this.#hasRoom(bytes)) return FULL;
     let seq = 0;
-    for (const [i, message] of messages.entries()) {
+    for (const [i, message] of messages.slice(0, options.upTo).entries()) {
       const batch: Record<string, string> = { 'Nats-Batch-Id': options.id, 'Nats-Batch-Sequence': String(i + 1) };
       if (i === messages.length - 1) batch['Nats-Batch-Commit'] = '1';
       seq = this.#store(message, options.nowMs, batch);
     }
-    for (const { subject } of messages) this.#evict(subject);
+    for (const { subject } of messages.slice(0, options.upTo)) this.#evict(subject);
     this.tell();
-    return { kind: 'landed', seq };
+    return options.upTo < messages.length ? { kind: 'brokenOff' } : { kind: 'landed', seq };
+  }
+
+  /** What `putBack` brings back: the stream as it is now, as a backup of it has it. */
+  copy(): StreamCopy {
+    return { messages: [...this.#messages], base: this.#base };
+  }
+
+  /** The broker was restored from an older copy: what came since is gone, and its sequences are given again. */
+  putBack({ messages, base }: StreamCopy): void {
+    this.#messages = [...messages];
+    this.#base = base;
+    this.#count = 0;
+    this.#bytes = 0;
+    this.#bySubject.clear();
+    this.#ids.clear();
+    for (const message of messages) if (message !== null) this.#enter(message);
+    this.tell();
   }
 
   /** Deletes what is below `before` and matches. */
@@ -166,13 +190,18 @@ export class MemoryStream {
       const given = { ...commonHeaders, ...headers };
       for (const name in given) stored[name] = headerValue(given[name]!);
     }
-    this.#messages.push({ subject, seq, timeMs, headers: stored, data });
+    const kept = { subject, seq, timeMs, headers: stored, data };
+    this.#messages.push(kept);
+    this.#enter(kept);
+    return seq;
+  }
+
+  #enter({ subject, seq, data }: StoredMessage): void {
     const seqs = this.#bySubject.get(subject);
     if (seqs === undefined) this.#bySubject.set(subject, [seq]);
     else seqs.push(seq);
     this.#count++;
     this.#bytes += data.length + subject.length;
-    return seq;
   }
 
   #hasRoom(bytes: number): boolean {

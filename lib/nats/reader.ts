@@ -3,7 +3,8 @@
  * and the question whether something is missing. When the feed breaks, another is opened after the last message that
  * came; what was under way in the old one is never looked at, so nothing is doubled.
  *
- * **What counts as changed.** At every (re)opening: another time of birth, or a last sequence below our position. With
+ * **What counts as changed.** At every (re)opening: another time of birth, a last sequence below our position, or another
+ * message in the place of the last that came (a broker that was restored from an older copy, and has grown since). With
  * `gaps: 'refuse'` also a first sequence above our position: messages that we never saw are gone. The same is asked
  * whenever sequences are skipped while reading (a purge that overtakes us), and until it is answered nothing beyond the
  * skip is given out. The broker does not tell which subjects the lost messages had, and single deletions look like
@@ -17,7 +18,7 @@ import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { type Feed, type FeedEvents, openFeed } from './feed.ts';
 import type { NatsMessage } from './message.ts';
-import { errorOf, NO_MESSAGE, STREAM_NOT_FOUND } from './refusal.ts';
+import { errorOf, isMissing, NO_MESSAGE, STREAM_NOT_FOUND } from './refusal.ts';
 import type { WireMessage, WireStreamInfo } from './streams.ts';
 
 /**
@@ -54,6 +55,9 @@ export class NatsReader implements LogReader, FeedEvents {
   #created: string | null = null;
   /** The next sequence that has not arrived. */
   #position: number;
+  /** The last message that has arrived; 0: none yet. */
+  #lastSeq = 0;
+  #lastTimeMs = 0;
   #waiting: NatsMessage[] = [];
   /** Index in `#waiting` of the oldest message. */
   #head = 0;
@@ -192,6 +196,8 @@ export class NatsReader implements LogReader, FeedEvents {
   message(message: NatsMessage, pending: number): void {
     if (message.seq > this.#position && this.#refusesGaps && this.#subjects === null) this.#doubt(message.seq);
     this.#position = message.seq + 1;
+    this.#lastSeq = message.seq;
+    this.#lastTimeMs = message.timeMs;
     this.#waiting.push(message);
     this.#waitingBytes += message.size + OVERHEAD_BYTES;
     this.#leftBeyond = pending;
@@ -282,6 +288,7 @@ export class NatsReader implements LogReader, FeedEvents {
 
   async #tryOpen(): Promise<void> {
     await this.#checkStream(this.#position);
+    if (this.#lastSeq > 0) await this.#checkLast(this.#lastSeq, this.#lastTimeMs);
     if (this.#ended) return;
     const opened = await openFeed(this.#link, {
       stream: this.#stream,
@@ -328,6 +335,17 @@ export class NatsReader implements LogReader, FeedEvents {
   #gone(firstSeq: number, wanted: number): MillraceError {
     const others = this.#subjects === null ? '' : ', and whether what is gone was for us cannot be told';
     return this.#changed(`now starts at sequence ${firstSeq}, but we have read only up to ${wanted - 1}${others}`);
+  }
+
+  /** Throws STREAM_CHANGED when the last message that came is another now. One that is gone tells nothing. */
+  async #checkLast(seq: number, timeMs: number): Promise<void> {
+    const topic = `STREAM.MSG.GET.${this.#stream}`;
+    const answer = await ask<WireMessage>(this.#link, topic, { seq });
+    if (answer.error !== undefined) {
+      if (isMissing(answer.error)) return;
+      throw errorOf(answer.error, topic);
+    }
+    if (Date.parse(answer.message.time) !== timeMs) throw this.#changed(`has another message at sequence ${seq}`);
   }
 
   #changed(what: string): MillraceError {

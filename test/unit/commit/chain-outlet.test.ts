@@ -1,41 +1,37 @@
 /** The way out to an owned subject or a channel (E): every row once and in order, whoever sends it and wherever it ended. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { isMillraceError } from '../../../lib/base/errors.ts';
-import { Chain } from '../../../lib/commit/chain.ts';
+import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
 import { ChainOutlet, type FrameItem, frameForm, rowsForm } from '../../../lib/commit/chain-outlet.ts';
-import { HEADER_ORIGIN, HEADER_TASK, type RowsItem } from '../../../lib/commit/rows-item.ts';
-import type { SinkSpec } from '../../../lib/commit/sink-spec.ts';
-import type { Log, StreamSettings } from '../../../lib/port/log.ts';
+import type { Past } from '../../../lib/commit/past.ts';
+import {
+  HEADER_COMMIT,
+  HEADER_ORIGIN,
+  HEADER_SINK,
+  HEADER_TASK,
+  type RowsItem,
+} from '../../../lib/commit/rows-item.ts';
+import type { Log, NewMessage, StreamSettings } from '../../../lib/port/log.ts';
 import { emptyColumns, encodeFrame } from '../../../lib/record/frame.ts';
-import { bytesOf, makeBroker, numbered, rowsItem, sender, sinkOf, textOf, unsure, withCall } from './rig.ts';
+import { bytesOf, makeBroker, numbered, pastOf, rowsItem, sender, textOf, unsure, withCall } from './rig.ts';
 
 const stream = 'out';
 const subject = 'out.0';
 
 async function makeWorld(settings: Omit<StreamSettings, 'name' | 'subjects'> = {}) {
   const world = await makeBroker(settings);
-  const outlet = (
-    options: {
-      log?: Log;
-      rememberedSeq?: number;
-      inheritedTo?: number;
-      bytesMax?: number;
-      sink?: Partial<SinkSpec>;
-    } = {},
-  ) => {
+  const outlet = (options: { log?: Log; bytesMax?: number } & Partial<Past> = {}) => {
+    const { log = world.log, bytesMax = 1_000, ...past } = options;
+    const { clock, random } = world;
     const sent: [commit: number, seq: number][] = [];
     const errors: unknown[] = [];
-    const chain = new Chain({ log: options.log ?? world.log, clock: world.clock, stream, subject, mayExpire: true });
     const made = new ChainOutlet<RowsItem>({
-      chain,
-      form: rowsForm({ sink: sinkOf(options.sink), sender, messageBytesMax: options.bytesMax ?? 1_000 }),
-      rememberedSeq: options.rememberedSeq ?? 0,
-      inheritedTo: options.inheritedTo ?? 0,
+      ...{ log, clock, random, stream, subject, expires: true, past: pastOf(past) },
+      form: rowsForm({ sender, messageBytesMax: bytesMax }),
       onSent: (item, seq) => sent.push([item.commit, seq]),
       onFailed: error => errors.push(error),
     });
-    return Object.assign(made, { sent, errors, chain });
+    return Object.assign(made, { sent, errors });
   };
   const rest = () => world.clock.run(world.clock.monotonic() + 5_000);
   return { ...world, outlet, rest };
@@ -67,7 +63,7 @@ describe('an owned subject', () => {
 
   test('gets a single row as it is, and one row a message where the sink is not framed', async () => {
     const { outlet, rest, kept, progress } = await makeWorld();
-    outlet({ sink: { frame: 'none' } }).push(rowsItem(1, 3));
+    outlet().push(rowsItem(1, 3, undefined, { frame: 'none' }));
     await rest();
     assert.deepEqual(kept().map(textOf), numbered(1, 3));
     assert.deepEqual(progress(), ['1.1', '1.2', '1.3']);
@@ -103,7 +99,7 @@ describe('an owned subject', () => {
       const former = outlet({ log: dying, bytesMax: 12 });
       for (const commit of [1, 2, 3]) former.push(rowsItem(commit, 5));
       await rest();
-      const next = outlet({ bytesMax: 30 });
+      const next = outlet({ bytesMax: 30, inheritedTo: 3 });
       for (const commit of [1, 2, 3]) next.push(rowsItem(commit, 5));
       await rest();
       assert.deepEqual(
@@ -139,7 +135,7 @@ describe('an owned subject', () => {
       late = null;
       return really(message);
     });
-    const next = outlet({ log: beaten, bytesMax: 14 });
+    const next = outlet({ log: beaten, bytesMax: 14, inheritedTo: 2 });
     next.push(rowsItem(1, 3));
     next.push(rowsItem(2, 4));
     next.push(rowsItem(3, 1));
@@ -203,16 +199,53 @@ describe('an owned subject', () => {
     );
   });
 
-  test('stops when its last message expired between two lives and rows of the former one wait', async () => {
-    const { outlet, clock, rest, rows } = await makeWorld({ maxAgeMs: 60_000 });
-    const former = outlet();
+  /**
+   *   commit 1 · others that are gone ─── others that are there ─── expiry ─── an owner inherits commit 2
+   */
+  const afterExpiry = async (options: { gone: number; there: number; hole?: boolean; inheritedAfterMs?: number }) => {
+    const world = await makeWorld({ maxAgeMs: 60_000 });
+    const others = async (count: number) => {
+      for (let i = 0; i < count; i++) await world.log.append({ subject: 'out.other', data: bytesOf('other') });
+    };
+    const former = world.outlet();
     former.push(rowsItem(1, 2));
-    await clock.run(100_000);
-    const next = outlet({ rememberedSeq: former.sent[0]![1], inheritedTo: 2 });
+    await world.clock.run(20_000);
+    await others(options.gone);
+    await world.clock.run(80_000);
+    await others(options.there);
+    const { inheritedAfterMs } = options;
+    const inheritedFromMs = inheritedAfterMs === undefined ? -Infinity : world.clock.now() + inheritedAfterMs;
+    if (options.hole) await world.log.remove({ stream, seq: world.broker.stream(stream)!.lastSeq - 1 });
+    await world.clock.run(110_000);
+    const next = world.outlet({ rememberedSeq: former.sent[0]![1], inheritedTo: 2, inheritedFromMs });
     next.push(rowsItem(2, 2));
-    await rest();
-    assert.ok(broken(next.errors));
-    assert.deepEqual(rows(), []);
+    await world.rest();
+    return { errors: next.errors, rows: world.rows(subject) };
+  };
+
+  test('stops when its last message is gone, and rows that wait may have been behind it (T)', async () => {
+    for (const [why, options] of Object.entries({
+      'what came next is gone, and nobody knows how old the rows are': { gone: 1, there: 2 },
+      'something in between was deleted': { gone: 1, there: 3, hole: true, inheritedAfterMs: 20_000 },
+      'what is there may be younger than the rows': { gone: 1, there: 2, inheritedAfterMs: 5_000 },
+      'nothing is there': { gone: 1, there: 0, inheritedAfterMs: 20_000 },
+    })) {
+      const { errors, rows } = await afterExpiry(options);
+      assert.ok(broken(errors), why);
+      assert.deepEqual(rows, [], why);
+    }
+  });
+
+  test('goes on when its last message is gone and the stream shows that nothing of it came later (T)', async () => {
+    for (const [why, options] of Object.entries({
+      'nothing has come since': { gone: 0, there: 0 },
+      'all that came since is there': { gone: 0, there: 2 },
+      'what is there is older than the rows': { gone: 1, there: 2, inheritedAfterMs: 20_000 },
+    })) {
+      const { errors, rows } = await afterExpiry(options);
+      assert.deepEqual(errors, [], why);
+      assert.deepEqual(rows, numbered(2, 2), why);
+    }
   });
 
   test('goes on when its last message expired between two lives and nothing of the former one waits', async () => {
@@ -228,9 +261,198 @@ describe('an owned subject', () => {
   });
 });
 
+/** A message of another writer than `sender`, with a commit of its own. */
+const by = (writer: { life?: string; task?: string }, options: { commit: string; expect?: number }): NewMessage => {
+  const { life = 'l', task = 'p/s/0' } = writer;
+  const headers = { [HEADER_TASK]: task, [HEADER_SINK]: `${life}/sink`, [HEADER_COMMIT]: options.commit };
+  const message = { subject, data: bytesOf('foreign'), headers };
+  return options.expect === undefined ? message : { ...message, expect: options.expect };
+};
+
+describe('a tail on an owned subject is our own', () => {
+  test('only in this life and of this task: else the pipeline stops, and says who wrote it (O)', async () => {
+    for (const writer of [{ life: 'm' }, { life: 'm', task: 'q/s/0' }]) {
+      const { outlet, rest, rows, log } = await makeWorld();
+      await log.append(by(writer, { commit: '9.1' }));
+      const out = outlet();
+      out.push(rowsItem(1, 2));
+      await rest();
+      assert.ok(broken(out.errors));
+      assert.match(String(out.errors[0]), new RegExp(`${writer.task ?? 'p/s/0'} .*life m`));
+      assert.deepEqual(rows(), ['foreign']);
+    }
+  });
+
+  test('and not the past that was there before this life took the subject over (O)', async () => {
+    const { outlet, rest, rows, log } = await makeWorld();
+    await log.append({ subject, data: bytesOf('by hand') });
+    await log.append(by({ life: 'm' }, { commit: '9.1' }));
+    const out = outlet({ sinceSeq: 2 });
+    out.push(rowsItem(1, 2));
+    await rest();
+    assert.deepEqual(out.errors, []);
+    assert.deepEqual(rows(), ['by hand', 'foreign', ...numbered(1, 2)]);
+    // A stranger that writes on is none.
+    await log.append(by({ life: 'm' }, { commit: '9.2' }));
+    out.push(rowsItem(2, 1));
+    await rest();
+    assert.ok(broken(out.errors));
+  });
+
+  test('whatever the sink was called, and in whichever form its rows went out', async () => {
+    const { outlet, rest, rows, kept } = await makeWorld();
+    const dying = outlet();
+    dying.push(rowsItem(1, 2, undefined, { name: 'before' }));
+    await rest();
+    const out = outlet({ inheritedTo: 1 });
+    out.push(rowsItem(1, 3, undefined, { name: 'before' }));
+    out.push(rowsItem(2, 2, undefined, { frame: 'none' }));
+    await rest();
+    assert.deepEqual(rows(), [...numbered(1, 3), ...numbered(2, 2)]);
+    assert.deepEqual(
+      kept().map(({ headers }) => headers?.[HEADER_SINK]),
+      ['l/before', 'l/before', 'l/sink', 'l/sink'],
+    );
+  });
+
+  test('also behind messages of a task that writes the subject no more, whose progress is not ours (O)', async () => {
+    for (const ended of [0, 1, 2]) {
+      const { outlet, rest, rows, log } = await makeWorld();
+      await log.append(by({ task: 'p/other/0' }, { commit: '50.1', expect: 0 }));
+      // Nothing was sent by this task before: what the other says is nobody's.
+      let left = ended;
+      const former = outlet({
+        log: withCall(log, 'append', really => message => (left-- > 0 ? really(message) : new Promise(() => {}))),
+        bytesMax: 12,
+      });
+      former.push(rowsItem(1, 4));
+      await rest();
+      const last = (await log.last({ stream, subject }))!.seq;
+      await log.append(by({ task: 'p/other/0' }, { commit: '51.1', expect: last }));
+      const next = outlet({ inheritedTo: 1 });
+      next.push(rowsItem(1, 4));
+      next.push(rowsItem(2, 1));
+      await rest();
+      assert.deepEqual(next.errors, [], `ended after ${ended}`);
+      assert.deepEqual(
+        rows().filter(row => row !== 'foreign'),
+        [...numbered(1, 4), ...numbered(2, 1)],
+        `ended after ${ended}`,
+      );
+    }
+  });
+
+  test('and where those have swept away what was behind them, the pipeline stops', async () => {
+    const { outlet, rest, rows, log } = await makeWorld();
+    await log.append(by({ task: 'p/other/0' }, { commit: '50.1', expect: 0 }));
+    await log.append(by({ task: 'p/other/0' }, { commit: '51.1', expect: 1 }));
+    await log.remove({ stream, seq: 1 });
+    const next = outlet({ inheritedTo: 1 });
+    next.push(rowsItem(1, 4));
+    await rest();
+    assert.ok(broken(next.errors));
+    assert.deepEqual(rows(), ['foreign']);
+  });
+});
+
+describe('a tail and the journal are compared', () => {
+  test('a tail of a commit that nobody knows means that the journal was put back, or that we are fenced (T)', async () => {
+    for (const fenced of [true, false]) {
+      const { outlet, rest, rows } = await makeWorld();
+      const former = outlet();
+      former.push(rowsItem(7, 1));
+      await rest();
+      const confirm = async () => {
+        if (fenced) throw new MillraceError('FENCED', 'epoch 9');
+      };
+      // Commits up to 7 are made again, with other numbers than before, before the first of them goes here.
+      const next = outlet({ inheritedTo: 6, confirm });
+      next.push(rowsItem(9, 1));
+      await rest();
+      assert.deepEqual(rows(), numbered(7, 1));
+      assert.ok(isMillraceError(next.errors[0], fenced ? 'FENCED' : 'CHAIN_BROKEN'));
+    }
+  });
+
+  test('and so does one that comes while we run, when it is beyond all that we have', async () => {
+    const { outlet, rest, log } = await makeWorld();
+    const out = outlet();
+    out.push(rowsItem(1, 1));
+    await rest();
+    await log.append(by({}, { commit: '3.1', expect: 1 }));
+    out.push(rowsItem(2, 1));
+    await rest();
+    assert.ok(broken(out.errors));
+  });
+
+  test('a tail older than one that is remembered means that the results were put back (T)', async () => {
+    const { outlet, rest, rows, broker } = await makeWorld();
+    const former = outlet();
+    former.push(rowsItem(1, 1));
+    await rest();
+    const copy = broker.stream(stream)!.copy();
+    for (const commit of [2, 3]) {
+      former.push(rowsItem(commit, 1));
+      await rest();
+    }
+    broker.stream(stream)!.putBack(copy);
+    const running = former;
+    running.push(rowsItem(4, 1));
+    await rest();
+    assert.ok(broken(running.errors), 'while it runs');
+    for (const waits of [true, false]) {
+      const next = outlet({ rememberedSeq: 3, inheritedTo: 4 });
+      if (waits) next.push(rowsItem(4, 1));
+      else next.open();
+      await rest();
+      assert.ok(broken(next.errors));
+    }
+    assert.deepEqual(rows(), numbered(1, 1));
+  });
+
+  test('no tail where one was, in a stream that ends before it or has another message there, means the same (T)', async () => {
+    for (const others of [0, 3]) {
+      const { outlet, rest, rows, broker, log } = await makeWorld();
+      const copy = broker.stream(stream)!.copy();
+      const former = outlet();
+      for (const commit of [1, 2]) {
+        former.push(rowsItem(commit, 1));
+        await rest();
+      }
+      broker.stream(stream)!.putBack(copy);
+      for (let i = 0; i < others; i++) await log.append({ subject: 'out.other', data: bytesOf('other') });
+      const next = outlet({ rememberedSeq: 2, inheritedTo: 2 });
+      next.push(rowsItem(3, 1));
+      await rest();
+      assert.ok(broken(next.errors));
+      assert.deepEqual(rows(subject), []);
+    }
+  });
+
+  test('a fence that is purged while a message had no answer is never begun anew (T)', async () => {
+    const { outlet, rest, rows, log } = await makeWorld();
+    const out = outlet();
+    out.push(rowsItem(1, 1));
+    await rest();
+    let tries = 0;
+    const purged = withCall(log, 'append', really => async message => {
+      if (++tries > 1) return really(message);
+      await really(message);
+      await log.trim({ stream, subject, before: 99 });
+      await log.append({ subject: 'out.other', data: bytesOf('other') });
+      return unsure;
+    });
+    const next = outlet({ log: purged, inheritedTo: 1, rememberedSeq: 1 });
+    next.push(rowsItem(2, 1));
+    await rest();
+    assert.ok(broken(next.errors));
+    assert.deepEqual(rows(subject), []);
+  });
+});
+
 describe('a channel of the next stage', () => {
   test('gets each frame once, also when a former owner was in the middle of a commit', async () => {
-    const { clock, log, broker, rest } = await makeWorld();
+    const { clock, random, log, broker, rest } = await makeWorld();
     const frameOf = (commit: number, row: number): Uint8Array => {
       const head = { position: commit, row, watermarkMs: 5, clockMs: 0, quietMs: 0, bootstrapped: true };
       return encodeFrame({ ...head, columns: emptyColumns(), letters: [] });
@@ -245,10 +467,9 @@ describe('a channel of the next stage', () => {
       const sent: number[] = [];
       const make = (by: Log) =>
         new ChainOutlet<FrameItem>({
-          chain: new Chain({ log: by, clock, stream, subject: own }),
+          ...{ log: by, clock, random, stream, subject: own, expires: false },
           form: frameForm,
-          rememberedSeq: 0,
-          inheritedTo: 0,
+          past: pastOf({ inheritedTo: by === log ? 2 : 0 }),
           onSent: item => sent.push(item.commit),
           onFailed: error => assert.fail(String(error)),
         });

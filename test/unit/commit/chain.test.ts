@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
-import { Chain, isSameWrite } from '../../../lib/commit/chain.ts';
+import { Chain, type ChainOptions, isSameWrite } from '../../../lib/commit/chain.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
 import { EXPECT_HEADER } from '../../../lib/port/headers.ts';
@@ -23,7 +23,7 @@ const lostAck: Twist = async (_, really) => {
 const notLanded: Twist = async () => unsure;
 
 /** A world of one chain on a broker without faults, whose tries are twisted one by one as the script says. */
-async function makeWorld(script: Twist[] = [], options: { mayExpire?: boolean } = {}) {
+async function makeWorld(script: Twist[] = [], options: Pick<ChainOptions, 'mayBeginAnew'> = {}) {
   const clock = new SimClock();
   const broker = new MemoryBroker({ clock });
   const log = broker.client('writer');
@@ -191,8 +191,10 @@ describe('the chain', () => {
     assert.equal((await chain.append(bytes('three'))).kind, 'landed');
   });
 
-  test('goes on at its beginning when its last message has expired, however often a stale one was read before', async () => {
-    const { chain, log, twisted, clock, kept } = await makeWorld([], { mayExpire: true });
+  test('begins anew, if that is allowed, when its last message has expired, however often a stale one was read before', async () => {
+    const asked: boolean[] = [];
+    const mayBeginAnew = async ({ inDoubt }: { inDoubt: boolean }) => void asked.push(inDoubt);
+    const { chain, log, twisted, clock, kept } = await makeWorld([], { mayBeginAnew });
     await chain.open();
     for (const data of ['one', 'two', 'three']) await chain.append(bytes(data));
     const stale = await log.get({ stream, seq: 1 });
@@ -203,6 +205,33 @@ describe('the chain', () => {
     assert.deepEqual(await clock.runThrough(chain.append(bytes('four'))), { kind: 'landed', seq: 4 });
     assert.equal(readings, 5);
     assert.deepEqual(kept(), ['four']);
+    assert.deepEqual(asked, [false]);
+  });
+
+  test('says whether a try of the message had no answer when it asks to begin anew, and takes no for an answer', async () => {
+    const asked: boolean[] = [];
+    const mayBeginAnew = async ({ inDoubt }: { inDoubt: boolean }) => {
+      asked.push(inDoubt);
+      throw new MillraceError('CHAIN_BROKEN', 'no');
+    };
+    const { chain, log, clock, kept } = await makeWorld([passes, notLanded], { mayBeginAnew });
+    await chain.open();
+    await chain.append(bytes('one'));
+    await log.trim({ stream, subject, before: 9 });
+    await assert.rejects(clock.runThrough(chain.append(bytes('two'))), error => isMillraceError(error, 'CHAIN_BROKEN'));
+    assert.deepEqual(asked, [true]);
+    assert.deepEqual(kept(), []);
+  });
+
+  test('is opened at the tail it should have at least, however often an older one was read before', async () => {
+    const { chain, log, twisted, clock } = await makeWorld();
+    for (const data of ['one', 'two']) await log.append({ subject, data: bytes(data) });
+    const stale = await log.get({ stream, seq: 1 });
+    let readings = 0;
+    const really = twisted.last;
+    twisted.last = async about => (++readings < 4 ? stale : await really(about));
+    assert.equal((await clock.runThrough(chain.open(2)))?.seq, 2);
+    assert.equal((await clock.runThrough(chain.open(3)))?.seq, 2);
   });
 
   test('keeps its place when a try is refused for good, and loses it when an earlier one is in doubt', async () => {

@@ -8,7 +8,7 @@ import { Journal, type StoredCommit } from '../../../lib/commit/journal.ts';
 import { EMPTY_OUTBOX } from '../../../lib/commit/outbox.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
-import type { Log } from '../../../lib/port/log.ts';
+import type { Log, StoredMessage } from '../../../lib/port/log.ts';
 import { withCall, withCalls } from './rig.ts';
 
 const stream = 'J';
@@ -54,9 +54,7 @@ function commitOf(journal: Journal, changes: Partial<Commit> = {}): Commit {
 }
 
 async function all(journal: Journal): Promise<StoredCommit[]> {
-  const commits: StoredCommit[] = [];
-  for await (const commit of journal.read()) commits.push(commit);
-  return commits;
+  return [...(await journal.read()).commits];
 }
 
 const numbers = (commits: readonly StoredCommit[]): number[] => commits.map(({ commit }) => commit);
@@ -81,7 +79,7 @@ describe('the journal', () => {
     assert.deepEqual([next.epoch, next.commit], [2, 3]);
     const read = await all(next);
     assert.deepEqual(
-      read.map(({ firstSeq, lastSeq, crc, bytes, ...commit }) => ({
+      read.map(({ firstSeq, lastSeq, crc, bytes, timeMs, ...commit }) => ({
         ...commit,
         delta: commit.delta && new Uint8Array(commit.delta),
       })),
@@ -219,8 +217,8 @@ describe('the journal', () => {
     await assert.rejects(owner.append(commitOf(owner, { epoch: 2 })), is('INVARIANT'));
   });
 
-  test('says that it is corrupt when a message does not follow the one before (B)', async () => {
-    for (const wrong of ['crc', 'number', 'version', 'short'] as const) {
+  test('says that it is corrupt when a message is not one that can follow (B)', async () => {
+    for (const wrong of ['number', 'version', 'short'] as const) {
       const { claimed, log } = await makeWorld();
       const owner = await claimed();
       for (let i = 0; i < 2; i++) await owner.append(commitOf(owner));
@@ -234,12 +232,42 @@ describe('the journal', () => {
         commit: 3,
         crcBefore: checksum(tail.data),
       } as const;
-      const changes = wrong === 'crc' ? { crcBefore: 5 } : wrong === 'number' ? { commit: 4 } : {};
+      const changes = wrong === 'number' ? { commit: 4 } : {};
       const bytes = encodeMessage({ ...head, ...changes }, encodeCommit(commitOf(owner)));
       if (wrong === 'version') bytes[0] = 9;
       await log.append({ subject, data: wrong === 'short' ? bytes.subarray(0, 21) : bytes, expect: tail.seq });
       await assert.rejects(async () => all(await claimed()), is('JOURNAL_CORRUPT'), wrong);
     }
+  });
+
+  test('is read back as far as nothing is missing, and says after what that begins (B)', async () => {
+    const { claimed, log, broker } = await makeWorld();
+    const owner = await claimed();
+    const landed = [];
+    for (let i = 0; i < 5; i++) landed.push(await owner.append(commitOf(owner)));
+    const next = await claimed();
+    const whole = await next.read();
+    assert.deepEqual([numbers(whole.commits), whole.crcBefore], [[1, 2, 3, 4, 5], 0]);
+    await log.remove({ stream, seq: landed[0]!.lastSeq });
+    await log.remove({ stream, seq: landed[2]!.lastSeq });
+    const rest = await next.read();
+    assert.deepEqual([numbers(rest.commits), rest.crcBefore], [[4, 5], landed[2]!.crc]);
+    assert.equal(rest.commits[0]!.timeMs, broker.stream(stream)!.at(landed[3]!.lastSeq)!.timeMs);
+  });
+
+  test('is confirmed until a later owner has claimed it, also by a leader that learns of that late', async () => {
+    const { claimed, clock, log } = await makeWorld();
+    let stale: StoredMessage | null = null;
+    let readings = 0;
+    const late = withCalls(log, { last: async about => (readings++ < 3 ? stale : null) ?? (await log.last(about)) });
+    const owner = await claimed({ log: late });
+    await owner.append(commitOf(owner));
+    await clock.runThrough(owner.confirm());
+    stale = await log.last({ stream, subject });
+    await claimed();
+    readings = 0;
+    await assert.rejects(clock.runThrough(owner.confirm()), is('FENCED'));
+    assert.equal(readings, 4);
   });
 
   test('says so when somebody who is no later owner appends to it', async () => {

@@ -3,15 +3,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LooseOutlet } from '../../../lib/commit/loose-outlet.ts';
 import type { Log } from '../../../lib/port/log.ts';
-import { makeBroker, numbered, rowsItem, sender, sinkOf, withCall } from './rig.ts';
+import { makeBroker, numbered, rowsItem, sender, withCall } from './rig.ts';
 
-test('every row has an id of task, sink, commit and row, so a repeat after a crash is dropped by the broker', async () => {
+const loose = { mode: 'at-least-once', frame: 'none' } as const;
+
+test('every row has an id of task, life, sink, commit and row, so a repeat after a crash is dropped by the broker', async () => {
   const { log, clock, kept, rows } = await makeBroker();
   const sent: number[] = [];
   const make = (by: Log) =>
     new LooseOutlet({
       log: by,
-      sink: sinkOf({ mode: 'at-least-once', frame: 'none' }),
       sender,
       onSent: item => sent.push(item.commit),
       onFailed: error => assert.fail(String(error)),
@@ -21,17 +22,17 @@ test('every row has an id of task, sink, commit and row, so a repeat after a cra
     await really(messages);
     await new Promise(() => {});
   });
-  make(dying).push(rowsItem(1, 3, 'out.x'));
+  make(dying).push(rowsItem(1, 3, 'out.x', loose));
   await clock.run(1_000);
   assert.deepEqual(sent, []);
   const next = make(log);
-  next.push(rowsItem(1, 3, 'out.x'));
-  next.push(rowsItem(2, 2, 'out.y'));
+  next.push(rowsItem(1, 3, 'out.x', loose));
+  next.push(rowsItem(2, 2, 'out.y', loose));
   await clock.run(2_000);
   assert.deepEqual(rows(), [...numbered(1, 3), ...numbered(2, 2)]);
   assert.deepEqual(
     kept().map(({ headers }) => headers?.['Nats-Msg-Id']),
-    ['p/s/0/sink/1.0', 'p/s/0/sink/1.1', 'p/s/0/sink/1.2', 'p/s/0/sink/2.0', 'p/s/0/sink/2.1'],
+    ['p/s/0/l/sink/1.0', 'p/s/0/l/sink/1.1', 'p/s/0/l/sink/1.2', 'p/s/0/l/sink/2.0', 'p/s/0/l/sink/2.1'],
   );
   assert.deepEqual(sent, [1, 2]);
   assert.equal(next.backlogBytes, 0);

@@ -2,25 +2,31 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Outbox } from '../../../lib/commit/outbox.ts';
-import { Relay } from '../../../lib/commit/relay.ts';
+import { Relay, type RelayOptions } from '../../../lib/commit/relay.ts';
 import { SharedStream } from '../../../lib/commit/shared-outlet.ts';
 import { noMeter } from '../../../lib/observe/meter.ts';
 import type { Log } from '../../../lib/port/log.ts';
 import { decodeBroadcast, emptyColumns, encodeFrame } from '../../../lib/record/frame.ts';
-import { makeBroker, numbered, rowsOf, sender, sinkOf, withCall } from './rig.ts';
+import { makeBroker, numbered, rowsOf, sender, withCall } from './rig.ts';
+
+const inherited = (inheritedTo: number) => ({
+  inheritedTo,
+  inheritedFromMs: Number.NEGATIVE_INFINITY,
+  confirm: async () => {},
+});
 
 async function makeWorld() {
   const world = await makeBroker();
   const { clock, random, log, broker } = world;
   await log.ensureStream({ name: 'MR_p_l_x_next', subjects: ['_mr.p.x.l.next.>', '_mr.p.w.l.next.>'] });
   const errors: unknown[] = [];
-  const relay = (by: Log = log) =>
+  const relay = (by: Log = log, options: Partial<RelayOptions> = {}) =>
     new Relay({
       deployment: { pipeline: 'p', life: 'l' },
       stage: 's',
       partition: 0,
-      routes: [{ exit: 0, stage: 'next', input: 'in', lagMs: 5 }],
-      sinks: new Map([['sink', sinkOf()]]),
+      routes: [{ stage: 'next', input: 'in', lagMs: 5 }],
+      targets: [{ sink: 'sink', target: rowsOf([]).target }],
       sender,
       log: by,
       clock,
@@ -28,20 +34,23 @@ async function makeWorld() {
       shared: stream => new SharedStream({ stream, log: by, clock, random }),
       tails: {},
       relayedThrough: 0,
-      inheritedTo: 0,
+      past: inherited(0),
       onProgress: () => {},
       meter: noMeter,
       onFailed: error => errors.push(error),
+      ...options,
     });
   const last = (subject: string) => broker.stream('MR_p_l_x_next')!.lastOf(subject);
   const rest = () => clock.run(clock.monotonic() + 5_000);
   return { ...world, relay, last, rest, errors };
 }
 
+const route = { stage: 'next', input: 'in' };
+
 function frames(commit: number, rows: readonly number[]): Outbox['frames'] {
   return rows.map(row => {
     const head = { position: commit, row, watermarkMs: 0, clockMs: 0, quietMs: 0, bootstrapped: true };
-    return { exit: 0, partition: 1, row, bytes: encodeFrame({ ...head, columns: emptyColumns(), letters: [] }) };
+    return { route, partition: 1, row, bytes: encodeFrame({ ...head, columns: emptyColumns(), letters: [] }) };
   });
 }
 
@@ -83,11 +92,11 @@ describe('the relay', () => {
     const out = relay();
     out.send(1, { ...rows(1, 2), frames: frames(1, [1, 2]) }, 10);
     await rest();
-    assert.deepEqual(out.takeTails(), { sink: 1, 'x0.1': 2 });
+    assert.deepEqual(out.takeTails(), { 'owned out out.0': 1, 'next/in/1': 2 });
     assert.deepEqual(out.takeTails(), {});
     out.send(2, rows(2, 1), 20);
     await rest();
-    assert.deepEqual(out.takeTails(), { sink: 2 });
+    assert.deepEqual(out.takeTails(), { 'owned out out.0': 2 });
   });
 
   test('goes on between two frames of one commit where a former owner ended', async () => {
@@ -95,7 +104,7 @@ describe('the relay', () => {
     let left = 1;
     const dying = withCall(log, 'append', really => message => (left-- > 0 ? really(message) : new Promise(() => {})));
     for (const by of [dying, log]) {
-      const out = relay(by);
+      const out = relay(by, { past: inherited(by === log ? 2 : 0) });
       out.send(1, { frames: frames(1, [3, 7]), rows: [] }, 10);
       out.send(2, { frames: frames(2, [2]), rows: [] }, 20);
       await rest();
@@ -120,7 +129,7 @@ describe('the relay', () => {
     assert.equal(last(WORD), null);
     stuck.stop();
     closed = false;
-    const out = relay();
+    const out = relay(log, { past: inherited(1) });
     out.send(1, { frames: frames(1, [1]), rows: [] }, 1_000);
     await rest();
     for (let i = 0; i < 2; i++) await out.tell(HEARD);

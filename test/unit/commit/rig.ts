@@ -1,7 +1,9 @@
 /** What the tests of the commit path share: a broker in memory without faults of its own, rows, and what was sent. */
 import { Random } from '../../../lib/base/random.ts';
+import { destinationOf, targetText } from '../../../lib/commit/destination.ts';
 import type { OutRows } from '../../../lib/commit/outbox.ts';
-import { HEADER_COMMIT, itemOf, type RowsItem } from '../../../lib/commit/rows-item.ts';
+import type { Past } from '../../../lib/commit/past.ts';
+import { HEADER_COMMIT, itemOf, type RowsItem, Style } from '../../../lib/commit/rows-item.ts';
 import type { SinkSpec } from '../../../lib/commit/sink-spec.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
@@ -51,12 +53,44 @@ export function sinkOf(changes: Partial<SinkSpec> = {}): SinkSpec {
   };
 }
 
+const styles = new Map<string, Style>();
+
+/** One for all rows of a sink, as in a task. */
+export function styleOf(changes: Partial<SinkSpec> = {}): Style {
+  const sink = sinkOf(changes);
+  const text = `${sink.name} ${targetText(destinationOf(sink, 0))}`;
+  let style = styles.get(text);
+  if (style === undefined) {
+    style = new Style({ sink: sink.name, sender, destination: destinationOf(sink, 0) });
+    styles.set(text, style);
+  }
+  return style;
+}
+
+/** A past in which there was nothing, and an owner whom nobody has fenced. */
+export function pastOf(changes: Partial<Past> = {}): Past {
+  return {
+    rememberedSeq: 0,
+    sinceSeq: 0,
+    inheritedTo: 0,
+    inheritedFromMs: Number.NEGATIVE_INFINITY,
+    confirm: async () => {},
+    ...changes,
+  };
+}
+
 /** Rows as texts, each to the one subject or to its own. */
-export function rowsOf(texts: readonly string[], to: string | readonly string[] = []): OutRows {
+export function rowsOf(
+  texts: readonly string[],
+  to: string | readonly string[] = [],
+  sink: Partial<SinkSpec> = {},
+): OutRows {
+  const spec = sinkOf(sink);
   const each = typeof to === 'string' ? texts.map(() => to) : to;
   const subjects = [...new Set(each)];
   return {
-    sink: 'sink',
+    sink: spec.name,
+    target: targetText(destinationOf(spec, 0)),
     subjects,
     subjectOf: each.map(subject => subjects.indexOf(subject)),
     bytes: Buffer.from(texts.map(text => `${text}\n`).join('')),
@@ -68,8 +102,13 @@ export function rowsOf(texts: readonly string[], to: string | readonly string[] 
 }
 
 /** Rows `<commit>.<n>` of one commit. */
-export function rowsItem(commit: number, count: number, to?: string | readonly string[]): RowsItem {
-  return itemOf(commit, rowsOf(numbered(commit, count), to));
+export function rowsItem(
+  commit: number,
+  count: number,
+  to?: string | readonly string[],
+  sink?: Partial<SinkSpec>,
+): RowsItem {
+  return itemOf(commit, rowsOf(numbered(commit, count), to, sink), styleOf(sink));
 }
 
 export function numbered(commit: number, count: number): string[] {

@@ -1,6 +1,6 @@
 /** What the tests of the processor share: the last stage of a pipeline, fed by hand, and what came out of it. */
 import { LETTERS, type OutRows } from '../../../lib/commit/outbox.ts';
-import { itemOf } from '../../../lib/commit/rows-item.ts';
+import { startsOf } from '../../../lib/commit/rows-item.ts';
 import { type Pipeline, pipeline } from '../../../lib/index.ts';
 import { Processor } from '../../../lib/partition/processor.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
@@ -49,7 +49,7 @@ export class Rig {
 }
 
 function textsOf(rows: OutRows): string[] {
-  const { starts } = itemOf(0, rows);
+  const starts = startsOf(rows);
   return rows.lengths.map((length, i) => Buffer.from(rows.bytes.subarray(starts[i], starts[i]! + length)).toString());
 }
 

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
+import { checksum } from '../../../lib/commit/entry.ts';
 import { encodePointer, type Pointer } from '../../../lib/partition/pointer.ts';
 import type { LogReader, ReadOptions } from '../../../lib/port/log.ts';
+import { pack, unpack } from '../../../lib/record/rows.ts';
 import { metaKey } from '../../../lib/state/layout.ts';
 import { withCalls } from '../commit/rig.ts';
 import { location, makeWorld } from './rig.ts';
@@ -15,10 +17,14 @@ const WHOLE = [
   ['c', 1],
 ];
 
-/** Six commits with a checkpoint at the third, which the last but one or none has named. Then the process crashes. */
-async function past(options: { announced: boolean }) {
+/**
+ * Six commits with a checkpoint at the third, which the last but one or none has named; then the journal was cut, unless
+ * it was not yet. Then the process crashes.
+ */
+async function past(options: { announced: boolean; cuts?: boolean }) {
   const world = await makeWorld();
-  const life = await world.live();
+  const { log } = world;
+  const life = await world.live(options.cuts === false ? { log: withCalls(log, { trim: async () => {} }) } : {});
   let pointer: Pointer | null = null;
   for (const [i, key] of KEYS.entries()) {
     if (i === 3) await life.checkpoints.settle();
@@ -123,50 +129,95 @@ describe('a task is restored', () => {
   });
 
   test('from a journal that a former owner goes on cutting while it is read', async () => {
-    const { live, log, stores, pointer } = await past({ announced: false });
+    const { live, log, stores, pointer } = await past({ announced: true, cuts: false });
     stores.loseEverything();
-    const cuts = [pointer.seq - 1, pointer.seq + 1];
-    let readings = 0;
     const read = (options: ReadOptions): LogReader => {
       const reader = log.read(options);
-      const before = cuts[readings++];
-      if (before === undefined) return reader;
       const take = reader.take.bind(reader);
       // One message, then the cut, then the rest.
       reader.take = limits => {
         const taken = take({ ...limits, messagesMax: 1 });
         if (taken.length === 0) return taken;
         reader.take = take;
-        void log.trim({ stream: 'J', subject: 'j.0', before });
+        void log.trim({ stream: 'J', subject: 'j.0', before: pointer.seq + 1 });
         return taken;
       };
       return reader;
     };
     const { restored, content } = await live({ log: withCalls(log, { read }) });
-    assert.equal(readings, 3);
     assert.deepEqual(content, WHOLE);
     assert.deepEqual([restored.from, restored.replayed], ['snapshot', 3]);
   });
 
+  test('whatever of the journal the broker has lost below the snapshot, from the snapshot or a store of it (B)', async () => {
+    for (const keepsStore of [true, false]) {
+      const { live, log, stores, pointer } = await past({ announced: true, cuts: false });
+      // As after a cut that ended in the middle: a block in between is gone, and one before it is there again.
+      for (const seq of [pointer.seq - 1, pointer.seq]) await log.remove({ stream: 'J', seq });
+      if (!keepsStore) stores.loseEverything();
+      const { restored, content } = await live();
+      assert.deepEqual(content, WHOLE);
+      assert.deepEqual([restored.from, restored.replayed], [keepsStore ? 'store' : 'snapshot', 3]);
+      assert.equal(restored.relayedThrough, 5);
+    }
+  });
+
+  test('from the snapshot where the journal does not reach back to an older store', async () => {
+    const { live, log, stores, pointer } = await past({ announced: true, cuts: false });
+    const second = log.get({ stream: 'J', seq: pointer.seq - 1 });
+    const { data } = (await second)!;
+    await point(stores, { epoch: 1, commit: 2, seq: pointer.seq - 1, crc: checksum(data) });
+    assert.equal((await live()).restored.from, 'store', 'it is trusted while the journal has its commit');
+    stores.crash();
+    await point(stores, { epoch: 1, commit: 2, seq: pointer.seq - 1, crc: checksum(data) });
+    await log.remove({ stream: 'J', seq: pointer.seq });
+    const { restored, content } = await live();
+    assert.equal(restored.from, 'snapshot');
+    assert.deepEqual(content, WHOLE);
+  });
+
+  test('not at all when the journal has lost a commit after the snapshot, or one that may not have been sent (B)', async () => {
+    for (const [announced, lost] of [
+      [true, 1],
+      [false, 0],
+    ] as const) {
+      const { live, log, clock, pointer } = await past({ announced, cuts: false });
+      await log.remove({ stream: 'J', seq: pointer.seq + lost });
+      await assert.rejects(clock.runThrough(live()), error => isMillraceError(error, 'JOURNAL_CORRUPT'));
+    }
+  });
+
+  test('not at all from a snapshot of another history than the journal has (H)', async () => {
+    for (const cuts of [true, false]) {
+      const { live, stores, blobs, clock } = await past({ announced: true, cuts });
+      stores.loseEverything();
+      const [name] = (await blobs.list(`${location}/manifest/`)).slice(-1);
+      const [manifest, crc, tails] = unpack((await blobs.get(name!))!) as [Uint8Array, number, object];
+      await blobs.delete(name!);
+      await blobs.put(name!, pack([manifest, crc ^ 1, tails]));
+      await assert.rejects(clock.runThrough(live()), error => isMillraceError(error, 'JOURNAL_CORRUPT'));
+    }
+  });
+
   test('not at all when the store reflects a commit that the journal has lost', async () => {
-    const { live, stores, pointer } = await past({ announced: true });
+    const { live, stores, clock, pointer } = await past({ announced: true });
     await point(stores, { ...pointer, commit: 7 });
-    await assert.rejects(live(), error => isMillraceError(error, 'CHAIN_BROKEN'));
+    await assert.rejects(clock.runThrough(live()), error => isMillraceError(error, 'CHAIN_BROKEN'));
     // The store was let go: whoever deletes it goes on with what is left.
     await stores.discard(location);
     assert.deepEqual((await live()).content, WHOLE);
   });
 
   test('not at all when commits between state and journal are lost', async () => {
-    const { live, stores, blobs } = await past({ announced: true });
+    const { live, stores, blobs, clock } = await past({ announced: true });
     stores.loseEverything();
     for (const name of await blobs.list('')) await blobs.delete(name);
-    await assert.rejects(live(), error => isMillraceError(error, 'JOURNAL_CORRUPT'));
+    await assert.rejects(clock.runThrough(live()), error => isMillraceError(error, 'JOURNAL_CORRUPT'));
 
     const other = await past({ announced: false });
     const commits = other.broker.stream('J')!.lastSeq;
     await other.log.trim({ stream: 'J', subject: 'j.0', before: commits });
     other.stores.loseEverything();
-    await assert.rejects(other.live(), error => isMillraceError(error, 'JOURNAL_CORRUPT'));
+    await assert.rejects(other.clock.runThrough(other.live()), error => isMillraceError(error, 'JOURNAL_CORRUPT'));
   });
 });

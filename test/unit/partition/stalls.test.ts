@@ -11,7 +11,7 @@ import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import type { Event } from '../../../lib/observe/events.ts';
 import { Stalls } from '../../../lib/partition/stalls.ts';
 import type { Append, Log } from '../../../lib/port/log.ts';
-import { bytesOf, makeBroker, rowsItem, sender, sinkOf, unsure, withCall } from '../commit/rig.ts';
+import { bytesOf, makeBroker, pastOf, rowsItem, sender, unsure, withCall } from '../commit/rig.ts';
 
 async function makeWorld(wrap: (log: Log) => Log = log => log) {
   const broker = await makeBroker({ atomic: true });
@@ -38,8 +38,8 @@ test('a batch whose answer was lost is not said to wait once all of its tasks ar
   now = () => clock.monotonic();
   heardFromMs += now();
   const stream = new SharedStream({ stream: 'out', log, clock, random });
-  const past = { rememberedSeq: 0, inheritedTo: 0, onSent: () => {}, onFailed: assert.ifError };
-  const seats = ['m.a', 'm.b', 'm.c'].map(marker => stream.seat({ sink: sinkOf(), sender, marker, ...past }));
+  const heard = { past: pastOf(), onSent: () => {}, onFailed: assert.ifError };
+  const seats = ['m.a', 'm.b', 'm.c'].map(marker => stream.seat({ sender, marker, ...heard }));
   for (const seat of seats) seat.push(rowsItem(1, 2, 'out.x'));
   await pass(2_600);
   assert.match(stalls.reason ?? '', /^the broker has taken nothing to m\.[abc], nor to 2 more for \d s: no answer; /);

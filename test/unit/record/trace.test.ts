@@ -73,6 +73,7 @@ describe('a frame', () => {
 test('rows keep their traces in the journal, and rows without any have no place for them', () => {
   const plain = {
     sink: 's',
+    target: '',
     subjects: [],
     subjectOf: [],
     bytes: Buffer.from('ab'),
@@ -85,5 +86,5 @@ test('rows keep their traces in the journal, and rows without any have no place 
   traces[1] = PARENT;
   const outbox = { frames: [], rows: [{ ...plain, traces }] };
   assert.deepEqual(fromParts(toParts(outbox)).rows[0]?.traces, [null, PARENT]);
-  assert.equal((toParts({ frames: [], rows: [plain] })[1] as unknown[][])[0]?.length, 8);
+  assert.equal((toParts({ frames: [], rows: [plain] })[1] as unknown[][])[0]?.length, 9);
 });
