@@ -27,10 +27,12 @@ export class WorkerProcess {
 
   private readonly flags: readonly string[];
   private readonly launcher: string;
+  private readonly heard: (text: string) => void;
 
   /**
    * @param options.flags more of the command's; the last of a name counts
    * @param options.env added to the environment of this process
+   * @param options.heard given all that it writes
    * @param options.launcher another one than the repository's, which runs the sources
    */
   constructor(options: {
@@ -39,7 +41,9 @@ export class WorkerProcess {
     flags?: readonly string[];
     env?: NodeJS.ProcessEnv;
     launcher?: string;
+    heard?: (text: string) => void;
   }) {
+    this.heard = options.heard ?? (() => {});
     this.launcher = options.launcher ?? LAUNCHER;
     this.flags = options.flags ?? [];
     this.natsUrl = options.natsUrl;
@@ -65,7 +69,10 @@ export class WorkerProcess {
     this.child = child;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8');
-      stream.on('data', (text: string) => (this.output = (this.output + text).slice(-OUTPUT_CHARS_MAX)));
+      stream.on('data', (text: string) => {
+        this.output = (this.output + text).slice(-OUTPUT_CHARS_MAX);
+        this.heard(text);
+      });
     }
     const guard = spawn('sh', ['-c', 'cat; kill -9 "$1"', 'sh', String(child.pid)], {
       detached: true,

@@ -1,0 +1,116 @@
+/**
+ * `npm run chaos`: whether every row is right whatever happens to workers, network, broker and disks. Real processes with
+ * the settings that users get, faults from a seed, a batch answer.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { messageOf } from '../../lib/base/errors.ts';
+import { Closing } from '../rig/closing.ts';
+import { type Case, readCases } from './cases.ts';
+import { playRound } from './round.ts';
+
+const HELP = `Plays rounds of faults on two workers and a broker, each a process of its own, under load: kills, freezes, cuts, lost
+answers, broken folders, deploys, quiet services; and checks every row. Exit code 1 if one is wrong; then the round's
+folder is kept, with all logs.
+
+Examples:
+  npm run chaos
+  npm run chaos -- --rounds 100 --seed 1
+  npm run chaos -- --seed 37               the round with that seed again
+  npm run chaos -- --case stop-under-load --rounds 5
+  npm run chaos -- --list
+
+Options:
+  --rounds N   how many; each takes a good half a minute        (default 1)
+  --seed S     of the first round; the next has the next seed   (default: by the clock)
+  --case NAME  that one in every round, instead of random ones
+  --list       the cases there are
+  --help       this
+`;
+
+const values = readFlags();
+if (values.help) process.stdout.write(HELP);
+else {
+  const cases = await readCases();
+  if (values.list) process.stdout.write(listOf(cases));
+  else await main(cases);
+}
+
+async function main(cases: readonly Case[]): Promise<void> {
+  const rounds = readNumber('--rounds', values.rounds);
+  const first = values.seed === undefined ? Date.now() % 1_000_000 : readNumber('--seed', values.seed);
+  const only = values.case === undefined ? null : (cases.find(({ name }) => name === values.case) ?? null);
+  if (values.case !== undefined && only === null) refuse(`--case ${values.case}: there is none; see --list`);
+  const closing = new Closing();
+  closing.heedSignals();
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-chaos-'));
+  let wrong = 0;
+  let worstMs = 0;
+  try {
+    for (let round = 1; round <= rounds; round++) {
+      const seed = first + round - 1;
+      const sinceMs = performance.now();
+      const result = await playRound({ seed, cases, only, folder, closing });
+      worstMs = Math.max(worstMs, result.silenceMs);
+      if (result.wrong.length > 0) wrong++;
+      const took = seconds(performance.now() - sinceMs);
+      const verdict = result.wrong.length === 0 ? 'right' : 'WRONG';
+      console.log(
+        `round ${round}  seed ${seed}  ${verdict}  ${result.events} events  ${result.rows} rows  silence ${seconds(result.silenceMs)} s  ${took} s  ${result.played.join(' ')}`,
+      );
+      for (const line of result.wrong) console.log(`  ${line}`);
+      if (result.kept !== null) console.log(`  kept: ${result.kept}`);
+    }
+    if (wrong === 0) await rm(folder, { recursive: true, force: true });
+    console.log(`rounds ${rounds}, wrong ${wrong}, worst silence ${seconds(worstMs)} s`);
+    process.exitCode = wrong === 0 ? 0 : 1;
+  } catch (error) {
+    // What breaks because everything is being taken down is nobody's mistake.
+    if (!closing.interrupted) process.stderr.write(`error: ${messageOf(error)}; see ${folder}\n`);
+    process.exitCode = 1;
+  }
+  await closing.run();
+}
+
+function listOf(cases: readonly Case[]): string {
+  const width = Math.max(...cases.map(({ name }) => name.length));
+  return cases
+    .map(
+      ({ name, about, weight }) => `${name.padEnd(width)}  ${weight === undefined ? 'by name' : 'random '}  ${about}\n`,
+    )
+    .join('');
+}
+
+function seconds(ms: number): string {
+  return (ms / 1_000).toFixed(1);
+}
+
+function readFlags() {
+  try {
+    return parseArgs({
+      options: {
+        rounds: { type: 'string', default: '1' },
+        seed: { type: 'string' },
+        case: { type: 'string' },
+        list: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    return refuse(messageOf(error));
+  }
+}
+
+function readNumber(name: string, text: string): number {
+  const number = Number(text);
+  return Number.isInteger(number) && number >= 1 && number < 2 ** 31
+    ? number
+    : refuse(`${name} ${text}: take a whole number above 0`);
+}
+
+function refuse(message: string): never {
+  process.stderr.write(`error: ${message}\n`);
+  process.exit(2);
+}

@@ -1,0 +1,257 @@
+/**
+ * What a round happens on: a nats-server and two workers, each a process of its own with its defaults; a cable between each
+ * worker and the broker; the services; and whoever starts a worker again that has ended, as a machine's init does. A
+ * stage takes itself down, also when the program is interrupted.
+ */
+import { appendFileSync, mkdirSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { connect, type NatsConnection } from 'nats';
+import { messageOf } from '../../lib/base/errors.ts';
+import type { Random } from '../../lib/base/random.ts';
+import { AdminClient } from '../../lib/control/client.ts';
+import type { NatsServer } from '../../lib/nats/server.ts';
+import { pause } from '../bench/scene.ts';
+import { startBroker } from '../rig/broker.ts';
+import { Closing } from '../rig/closing.ts';
+import { WorkerProcess } from '../rig/worker-process.ts';
+import { COUNTRIES } from './answer.ts';
+import { Cable } from './cable.ts';
+import { deployEdition } from './deploy.ts';
+import { Load } from './load.ts';
+
+const ORDERS_PER_SECOND = 120;
+/** A machine's init waits a little. */
+const RESTART_MS = 300;
+const API_MS = 40_000;
+
+/** A worker with what is around it. */
+export interface Post {
+  readonly name: string;
+  readonly worker: WorkerProcess;
+  readonly cable: Cable;
+  readonly folder: string;
+  /** Started again when it ends. */
+  kept: boolean;
+}
+
+export interface StageOptions {
+  readonly folder: string;
+  readonly random: Random;
+  readonly closing: Closing;
+}
+
+export class Stage {
+  readonly folder: string;
+  readonly broker: NatsServer;
+  readonly connection: NatsConnection;
+  readonly posts: readonly Post[];
+  readonly load: Load;
+  readonly #closing: Closing;
+  readonly #logFile: string;
+  #edition = 0;
+
+  private constructor(parts: {
+    folder: string;
+    broker: NatsServer;
+    connection: NatsConnection;
+    posts: readonly Post[];
+    closing: Closing;
+    random: Random;
+  }) {
+    this.folder = parts.folder;
+    this.broker = parts.broker;
+    this.connection = parts.connection;
+    this.posts = parts.posts;
+    this.#closing = parts.closing;
+    this.#logFile = join(parts.folder, 'round.log');
+    this.load = new Load(parts.connection, { random: parts.random, ordersPerSecond: ORDERS_PER_SECOND });
+    parts.closing.add(() => this.load.stop());
+  }
+
+  /** Everything runs, the pipeline too, and load flows. */
+  static async set({ folder, random, closing: outer }: StageOptions): Promise<Stage> {
+    const closing = new Closing();
+    outer.add(() => closing.run());
+    mkdirSync(folder, { recursive: true });
+    await writeFile(join(folder, 'package.json'), '{"type":"module"}');
+    const broker = await startBroker({ dataDir: join(folder, 'nats'), say: () => {} });
+    closing.add(() => broker.stop());
+    const connection = await connect({ servers: broker.url, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
+    closing.add(() => connection.close());
+    await makeStreams(connection);
+    const posts: Post[] = [];
+    for (const name of ['a', 'b']) {
+      const cable = await Cable.open({ brokerPort: broker.port });
+      closing.add(() => cable.stop());
+      posts.push(makePost(name, { folder, cable, closing }));
+    }
+    await Promise.all(posts.map(({ worker }) => worker.start()));
+    const stage = new Stage({ folder, broker, connection, posts, closing, random });
+    await stage.deploy();
+    await stage.running();
+    return stage;
+  }
+
+  close(): Promise<void> {
+    return this.#closing.run();
+  }
+
+  /** For whoever reads a round that went wrong. */
+  note(text: string): void {
+    appendFileSync(this.#logFile, `${new Date().toISOString()} ${text}\n`);
+  }
+
+  /** The worker that runs the pipeline, and the one that waits; by chance while nobody can say. */
+  async roles(random: Random): Promise<{ active: Post; standby: Post }> {
+    const holder = await this.#activeName();
+    const names = await Promise.all(this.posts.map(post => nameOf(post)));
+    const known = holder === null ? -1 : names.indexOf(holder);
+    const active = known >= 0 ? known : random.int(2);
+    return { active: this.posts[active]!, standby: this.posts[1 - active]! };
+  }
+
+  async #activeName(): Promise<string | null> {
+    try {
+      return await this.ask(async client => {
+        const workers = await client.workers();
+        return workers.find(({ active }) => active)?.name ?? null;
+      }, 5_000);
+    } catch {
+      // Nobody answers at the moment, which is what this program is for.
+      return null;
+    }
+  }
+
+  /** Deploys the pipeline with other code and the same meaning. */
+  async deploy(): Promise<void> {
+    const edition = this.#edition++;
+    await this.ask(client => deployEdition(client, { edition, folder: this.folder }));
+  }
+
+  /** Asks whichever worker answers, until one does. Throws what the last said after `withinMs`. */
+  async ask<T>(question: (client: AdminClient) => Promise<T>, withinMs = API_MS): Promise<T> {
+    const deadlineMs = performance.now() + withinMs;
+    for (let turn = 0; ; turn++) {
+      const client = new AdminClient({
+        address: this.posts[turn % this.posts.length]!.worker.address,
+        timeoutMs: 5_000,
+      });
+      try {
+        return await question(client);
+      } catch (error) {
+        if (performance.now() > deadlineMs) throw error;
+        this.note(`asked in vain: ${messageOf(error)}`);
+        await pause(200);
+      } finally {
+        client.close();
+      }
+    }
+  }
+
+  /** Waits until the pipeline runs. */
+  async running(withinMs = API_MS): Promise<void> {
+    await this.ask(async client => {
+      const { status } = await client.get('story');
+      if (status.state !== 'running') throw new Error(`the pipeline is ${status.state}: ${status.reason}`);
+    }, withinMs);
+  }
+
+  async kill(post: Post): Promise<void> {
+    this.note(`kill ${post.name}`);
+    post.kept = false;
+    await post.worker.kill();
+  }
+
+  /** SIGTERM. Resolves when it has ended, with how long that took. */
+  async terminate(post: Post): Promise<number> {
+    this.note(`terminate ${post.name}`);
+    post.kept = false;
+    const fromMs = performance.now();
+    await post.worker.stop();
+    const tookMs = Math.round(performance.now() - fromMs);
+    this.note(`${post.name} took ${tookMs} ms to stop`);
+    return tookMs;
+  }
+
+  async start(post: Post): Promise<void> {
+    this.note(`start ${post.name}`);
+    post.kept = true;
+    await keepUp(post, this.note.bind(this));
+  }
+
+  freeze(post: Post): void {
+    this.note(`freeze ${post.name}`);
+    process.kill(post.worker.pid, 'SIGSTOP');
+  }
+
+  thaw(post: Post): void {
+    this.note(`thaw ${post.name}`);
+    process.kill(post.worker.pid, 'SIGCONT');
+  }
+
+  cut(post: Post, mode: Cable['mode']): void {
+    this.note(`${post.name} is ${mode}`);
+    post.cable.set(mode);
+  }
+
+  async killBroker(downMs: number): Promise<void> {
+    this.note(`kill the broker for ${downMs} ms`);
+    await this.broker.kill();
+    await pause(downMs);
+    await this.broker.restart();
+    this.note('the broker is back');
+  }
+}
+
+async function makeStreams(connection: NatsConnection): Promise<void> {
+  const manager = await connection.jetstreamManager();
+  for (const name of ['orders', 'payments']) await manager.streams.add({ name, subjects: [`in.${name}`] });
+  const cities = await connection.jetstream().views.kv('cities');
+  for (const [city, country] of Object.entries(COUNTRIES)) await cities.put(city, JSON.stringify({ country }));
+}
+
+function makePost(name: string, around: { folder: string; cable: Cable; closing: Closing }): Post {
+  const { folder, cable, closing } = around;
+  const dataDir = join(folder, `worker-${name}`);
+  const logFile = join(folder, `worker-${name}.log`);
+  const worker = new WorkerProcess({
+    natsUrl: cable.url,
+    dataDir,
+    flags: ['--metrics', '127.0.0.1:0'],
+    heard: text => appendFileSync(logFile, text),
+  });
+  const post: Post = { name, worker, cable, folder: dataDir, kept: true };
+  worker.onDeath = reason => {
+    appendFileSync(logFile, `${reason.split('\n', 1)[0]}\n`);
+    if (post.kept) void keepUp(post, text => appendFileSync(logFile, `${text}\n`));
+  };
+  closing.add(async () => {
+    post.kept = false;
+    await worker.kill();
+  });
+  return post;
+}
+
+/** Starts a worker again until it is up, or nobody wants it any more. */
+async function keepUp(post: Post, note: (text: string) => void): Promise<void> {
+  while (post.kept) {
+    try {
+      await post.worker.start();
+      return;
+    } catch (error) {
+      note(`worker ${post.name}: ${messageOf(error).split('\n', 1)[0]}`);
+      await post.worker.kill();
+      await pause(RESTART_MS);
+    }
+  }
+}
+
+/** As its folder says; null: it has none yet. */
+async function nameOf({ folder }: Post): Promise<string | null> {
+  try {
+    return (await readFile(join(folder, 'worker-name'), 'utf8')).trim();
+  } catch {
+    return null;
+  }
+}
