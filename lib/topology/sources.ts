@@ -11,6 +11,7 @@ import { validator } from '../record/schema.ts';
 import type { MessageMeta, SourceSpec } from '../source/spec.ts';
 import type { Graph } from './graph.ts';
 import type { SourceDraft } from './node.ts';
+import { DECODER, DURATION, type Fit, FUNCTION, judged, NAMED, OBJECT, oneOf, SCHEMA, TEXT } from './options.ts';
 import type { Named } from './types.ts';
 
 /** How long the stream that Millrace makes for `capture: true` keeps messages, and how many bytes of them. */
@@ -57,7 +58,22 @@ export interface TableOptions<V> extends Named {
   readonly onPoison?: SourceSpec['onPoison'];
 }
 
-export function streamDraft<T>(graph: Graph, subject: string, options: FromOptions<T>): SourceDraft {
+const FROM = {
+  ...NAMED,
+  schema: SCHEMA,
+  format: DECODER,
+  time: { be: 'the name of a field, or a function', is: value => TEXT.is(value) || FUNCTION.is(value) },
+  maxOutOfOrder: DURATION,
+  idleAfter: DURATION,
+  maxFuture: DURATION,
+  capture: { be: 'true, or an object with maxAge and maxBytes', is: value => value === true || OBJECT.is(value) },
+  start: oneOf('first', 'new'),
+  with: FUNCTION,
+  onPoison: oneOf('deadLetter', 'skip', 'stop'),
+} satisfies Record<string, Fit>;
+
+export function streamDraft<T>(graph: Graph, subject: string, given: FromOptions<T> | undefined): SourceDraft {
+  const options = judged(graph, 'from', given, FROM);
   const { schema, capture, time } = options;
   return {
     kind: 'stream',
@@ -75,7 +91,10 @@ export function streamDraft<T>(graph: Graph, subject: string, options: FromOptio
   };
 }
 
-export function tableDraft<V>(graph: Graph, subject: string, options: TableOptions<V>): SourceDraft {
+const TABLE = { ...NAMED, schema: SCHEMA, format: DECODER, onPoison: FROM.onPoison } satisfies Record<string, Fit>;
+
+export function tableDraft<V>(graph: Graph, subject: string, given: TableOptions<V> | undefined): SourceDraft {
+  const options = judged(graph, 'table', given, TABLE);
   return {
     kind: 'kv',
     subject,
@@ -92,10 +111,16 @@ export function tableDraft<V>(graph: Graph, subject: string, options: TableOptio
   };
 }
 
+const CAPTURE = {
+  maxAge: DURATION,
+  maxBytes: { be: 'a number of bytes', is: value => typeof value === 'number' },
+} satisfies Record<string, Fit>;
+
 function captureDraft(
   graph: Graph,
-  capture: { readonly maxAge?: Duration; readonly maxBytes?: number },
+  given: { readonly maxAge?: Duration; readonly maxBytes?: number },
 ): SourceSpec['capture'] {
+  const capture = judged(graph, 'capture', given, CAPTURE);
   const maxBytes = capture.maxBytes ?? CAPTURE_BYTES_MAX;
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) graph.note(`capture.maxBytes ${maxBytes} is no number of bytes`);
   return { maxAgeMs: graph.length(capture.maxAge ?? CAPTURE_AGE_MS, 'capture.maxAge'), maxBytes };
