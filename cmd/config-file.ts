@@ -6,8 +6,8 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Document } from 'yaml';
 import { MillraceError, messageOf } from '../lib/base/errors.ts';
+import { didYouMean } from '../lib/base/nearest.ts';
 import { checked, type FileValues } from './config.ts';
-import { didYouMean } from './nearest.ts';
 import { SETTINGS, type Setting, type SettingName, type SettingValue } from './settings.ts';
 import { yaml } from './yaml.ts';
 

@@ -5,8 +5,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { MillraceError, messageOf } from '../lib/base/errors.ts';
+import { didYouMean } from '../lib/base/nearest.ts';
 import type { NatsOptions } from '../lib/nats/connection.ts';
-import { didYouMean } from './nearest.ts';
 import {
   type Kind,
   type NATS_SETTINGS,

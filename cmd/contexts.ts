@@ -6,9 +6,9 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Document } from 'yaml';
 import { MillraceError } from '../lib/base/errors.ts';
+import { didYouMean } from '../lib/base/nearest.ts';
 import { type FileValues, type Flags, NO_FILE, platform, type Source, settle, settleOne, tokenOf } from './config.ts';
 import { readYaml, throwIfAny, valuesOf } from './config-file.ts';
-import { didYouMean } from './nearest.ts';
 import { CLIENT_SETTINGS, SETTINGS, type Setting, type Settings } from './settings.ts';
 import { yaml } from './yaml.ts';
 

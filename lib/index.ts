@@ -16,7 +16,6 @@ export type { Duration } from './base/duration.ts';
 export { type ErrorCode, MillraceError } from './base/errors.ts';
 export type { SinkMode } from './commit/sink-spec.ts';
 export {
-  aggregate,
   avg,
   collect,
   count,
@@ -26,10 +25,10 @@ export {
   max,
   min,
   quantile,
-  reduce,
   sum,
   topN,
 } from './operator/aggregates.ts';
+export { aggregate, reduce } from './operator/own-aggregates.ts';
 export type { AggregateSpec, ProcessContext } from './operator/spec.ts';
 export { type CloudEvent, cloudEvents } from './record/cloudevents.ts';
 export { type Versions, versions } from './record/evolve.ts';

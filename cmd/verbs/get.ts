@@ -3,8 +3,8 @@
  */
 import type { Command } from 'commander';
 import { isMillraceError, MillraceError } from '../../lib/base/errors.ts';
+import { nearest } from '../../lib/base/nearest.ts';
 import type { AdminClient } from '../../lib/control/client.ts';
-import { nearest } from '../nearest.ts';
 import { type Format, printList, printOne, type Resource } from '../output.ts';
 import * as resources from '../resources.ts';
 import { watchList } from '../watch.ts';

@@ -26,8 +26,8 @@ export function stateVerb(around: Around): Command {
     'state',
     'Look into what the operators of a running pipeline remember. Changes nothing.',
     ['millrace state tables orders', 'which operators remember something, and how much'],
-    ['millrace state get orders dedupe-1 e17', 'all that one of them remembers of a key'],
-    ['millrace state scan orders join-1 --limit 20 -o json'],
+    ['millrace state get orders dedupe-orders e17', 'all that one of them remembers of a key'],
+    ['millrace state scan orders join-payments --limit 20 -o json'],
   );
   const tables = makeCommand('tables', "List the tables of a pipeline's operators, with their sizes.", [
     'millrace state tables orders',
@@ -35,9 +35,9 @@ export function stateVerb(around: Around): Command {
   const get = makeCommand(
     'get',
     'Show all that an operator remembers of a key.',
-    ['millrace state get orders dedupe-1 e17'],
-    ['millrace state get orders join-1 \'["de","berlin"]\'', 'a key of two fields'],
-    ['millrace state get orders join-1 \'"7"\'', 'the text 7, not the number'],
+    ['millrace state get orders dedupe-orders e17'],
+    ['millrace state get orders join-payments \'["de","berlin"]\'', 'a key of two fields'],
+    ['millrace state get orders join-payments \'"7"\'', 'the text 7, not the number'],
   )
     .argument('<pipeline>', 'the pipeline')
     .argument('<operator>', 'the operator, as in: millrace state tables PIPELINE')
@@ -45,8 +45,8 @@ export function stateVerb(around: Around): Command {
   const scan = makeCommand(
     'scan',
     'Show what an operator remembers, in the order of partition, table, bucket and key.',
-    ['millrace state scan orders join-1'],
-    ['millrace state scan orders join-1 --table left --partition 3 --limit 1000 -o json'],
+    ['millrace state scan orders join-payments'],
+    ['millrace state scan orders join-payments --table left --partition 3 --limit 1000 -o json'],
   )
     .argument('<pipeline>', 'the pipeline')
     .argument('<operator>', 'the operator, as in: millrace state tables PIPELINE')

@@ -34,7 +34,7 @@ export function jsonLog(options: LogOptions): Observer {
   };
 }
 
-/** `12:00:00.000 info  task.restored  pipeline=orders stage=join-1` */
+/** `12:00:00.000 info  task.restored  pipeline=orders stage=by-order` */
 export function textLog(options: LogOptions & { now(): number }): Observer {
   const least = RANKS[options.level];
   return {

@@ -13,6 +13,7 @@
  * `sum(e => e.pay)` needs no annotation. `NoInfer` keeps V from being read off anything else.
  */
 import { MillraceError } from '../base/errors.ts';
+import { checkCount, checkFunction, checkOptions } from '../base/given.ts';
 import { encodeKey } from '../record/key.ts';
 import { addDistinct, type DistinctSketch, distinctResult, mergeDistinct } from './distinct.ts';
 import { kept } from './kept.ts';
@@ -39,7 +40,7 @@ import {
   SCALE_MAX,
   unitsOf,
 } from './sums.ts';
-import { refusePromise, shown, synchronous } from './user-code.ts';
+import { refusePromise, shown } from './user-code.ts';
 
 /** Values that `collect` keeps for one key and window when told no other limit. */
 export const COLLECT_MAX = 1_000;
@@ -74,6 +75,8 @@ export function sum<V>(
   of: (value: V) => number,
   options?: { readonly scale?: number },
 ): MergingAggregate<V, number, [number, number], number> {
+  checkFunction('sum', of, 'sum(record => record.field)');
+  checkOptions('sum', options, ['scale']);
   const scale = options?.scale;
   if (scale === undefined) {
     return {
@@ -100,6 +103,7 @@ export function sum<V>(
 
 /** The least of a number of each record. Anything but a finite number is poison. */
 export function min<V>(of: (value: V) => number): MergingAggregate<V, number, number, number> {
+  checkFunction('min', of, 'min(record => record.field)');
   return {
     kind: 'min',
     extract: value => numberOf(of(value), 'min'),
@@ -113,6 +117,7 @@ export function min<V>(of: (value: V) => number): MergingAggregate<V, number, nu
 
 /** The greatest of a number of each record. Anything but a finite number is poison. */
 export function max<V>(of: (value: V) => number): MergingAggregate<V, number, number, number> {
+  checkFunction('max', of, 'max(record => record.field)');
   return {
     kind: 'max',
     extract: value => numberOf(of(value), 'max'),
@@ -125,6 +130,7 @@ export function max<V>(of: (value: V) => number): MergingAggregate<V, number, nu
 
 /** The mean, by the same compensated sum as `sum`. */
 export function avg<V>(of: (value: V) => number): MergingAggregate<V, number, [CompensatedSum, number], number> {
+  checkFunction('avg', of, 'avg(record => record.field)');
   return {
     kind: 'avg',
     extract: value => numberOf(of(value), 'avg'),
@@ -157,6 +163,7 @@ export function last<V, X>(of: (value: V) => X): MergingAggregate<V, X, Front<X>
 }
 
 function frontmost<V, X>(kind: string, of: (value: V) => X, direction: 1 | -1): MergingAggregate<V, X, Front<X>, X> {
+  checkFunction(kind, of, `${kind}(record => record.field)`);
   const add = (front: Front<X>, value: X, timeMs: number): Front<X> => {
     if (front.length === 0) return [timeMs, value];
     const order = (timeMs - front[0]) * direction;
@@ -183,7 +190,10 @@ export function collect<V, X>(
   of: (value: V) => X,
   options?: { readonly max?: number },
 ): MergingAggregate<V, X, [number, X][], X[]> {
+  checkFunction('collect', of, 'collect(record => record.field)');
+  checkOptions('collect', options, ['max']);
   const limit = options?.max ?? COLLECT_MAX;
+  checkCount('collect: max', limit);
   return {
     kind: 'collect',
     extract: value => kept(of(value), 'collect'),
@@ -221,6 +231,8 @@ export function countDistinct<V>(
   of: (value: V) => unknown,
   options: { readonly max?: number; readonly approximate?: boolean } = {},
 ): MergingAggregate<V, string, string[], number> | MergingAggregate<V, string, DistinctSketch, number> {
+  checkFunction('countDistinct', of, 'countDistinct(record => record.field)');
+  checkOptions('countDistinct', options, ['max', 'approximate']);
   const extract = (value: V): string => {
     const text = encodeKey(of(value));
     if (text === null) throw new MillraceError('RECORD_INVALID', 'countDistinct: the value to count is missing');
@@ -237,6 +249,7 @@ export function countDistinct<V>(
     };
   }
   const limit = options.max ?? DISTINCT_MAX;
+  checkCount('countDistinct: max', limit);
   const exact: MergingAggregate<V, string, string[], number> = {
     kind: 'countDistinct',
     extract,
@@ -263,6 +276,8 @@ export function quantile<V>(
   q: number,
   options?: { readonly accuracy?: number },
 ): MergingAggregate<V, number, QuantileSketch, number> {
+  checkFunction('quantile', of, 'quantile(record => record.field, 0.95)');
+  checkOptions('quantile', options, ['accuracy']);
   const accuracy = options?.accuracy ?? 0.01;
   if (!(q >= 0 && q <= 1)) throw new MillraceError('INVALID_ARGUMENT', `quantile: q is from 0 to 1, not ${q}`);
   if (!(accuracy >= ACCURACY_MIN && accuracy < 1)) {
@@ -287,8 +302,11 @@ export function topN<V, X>(
   of: (value: V) => X,
   options: { readonly n: number; readonly by: (value: V) => number },
 ): MergingAggregate<V, [number, X], [number, X][], X[]> {
+  checkFunction('topN', of, 'topN(record => record.name, { n: 3, by: record => record.count })');
+  checkOptions('topN', options ?? null, ['n', 'by']);
   const { n, by } = options;
-  if (!Number.isInteger(n) || n < 1) throw new MillraceError('INVALID_ARGUMENT', `topN: n is at least 1, not ${n}`);
+  checkCount('topN: n', n);
+  checkFunction('topN: by', by, 'by: record => record.count');
   const add = (best: [number, X][], entry: [number, X]): [number, X][] => {
     let place = best.length;
     while (place > 0 && ranks(entry, best[place - 1]!)) place--;
@@ -308,75 +326,6 @@ export function topN<V, X>(
 
 function ranks(left: [number, unknown], right: [number, unknown]): boolean {
   return left[0] > right[0] || (left[0] === right[0] && compareValues(left[1], right[1]) < 0);
-}
-
-/**
- * Folds records into one value. Without `initial` the first record is where it starts, and `by` must be associative
- * (windows may fold parts and then the parts) and should not care for order. With it, the fold goes in the order of
- * arrival and cannot be used for sessions.
- */
-export function reduce<V>(by: (left: V, right: V) => V): MergingAggregate<V, NoInfer<V>, [] | [NoInfer<V>], NoInfer<V>>;
-export function reduce<V, A>(by: (accumulator: A, value: V) => A, initial: A): AggregateSpec<V, NoInfer<V>, A, A>;
-export function reduce<V, A>(
-  by: ((left: V, right: V) => V) & ((accumulator: A, value: V) => A),
-  ...rest: [] | [A]
-): MergingAggregate<V, V, [] | [V], V> | AggregateSpec<V, V, A, A> {
-  return rest.length === 0 ? foldPairs<V>(by) : foldFrom<V, A>(by, rest[0]);
-}
-
-function foldFrom<V, A>(by: (accumulator: A, value: V) => A, initial: A): AggregateSpec<V, V, A, A> {
-  return foldBy<V, A, A>('reduce-from', { init: () => structuredClone(initial), add: by });
-}
-
-function foldPairs<V>(by: (left: V, right: V) => V): MergingAggregate<V, V, [] | [V], V> {
-  const add = (folded: [] | [V], value: V): [V] =>
-    folded.length === 0 ? [value] : [synchronous(by(folded[0], value), 'reduce')];
-  return {
-    kind: 'reduce',
-    extract: value => value,
-    init: () => [],
-    add,
-    merge: (left, right) => (right.length === 0 ? left : add(left, right[0])),
-    result: folded => folded[0] as V,
-  };
-}
-
-/** What `aggregate` is made of. */
-export interface AggregateParts<V, A, R> {
-  /** The accumulator of no records. */
-  init(): A;
-  /** The accumulator with one more record. `timeMs`: its event time. */
-  add(accumulator: A, value: V, timeMs: number): A;
-  /** Two accumulators as one. */
-  merge?(left: A, right: A): A;
-  /** What the row gets; without it, the accumulator itself. */
-  result?(accumulator: A): R;
-}
-
-/**
- * An aggregate of the user's own. `add` and `merge` return the new accumulator; they may change the old one (`merge`:
- * the left), but not if they throw. Without `merge` it cannot be used for sessions.
- */
-export function aggregate<V, A, R = A>(parts: AggregateParts<V, A, R>): AggregateSpec<V, NoInfer<V>, A, R> {
-  return foldBy('aggregate', parts);
-}
-
-function foldBy<V, A, R>(kind: string, parts: AggregateParts<V, A, R>): AggregateSpec<V, V, A, R> {
-  const { merge, result } = parts;
-  return {
-    kind,
-    extract: value => value,
-    init: () => parts.init(),
-    add: (accumulator, value, timeMs) => synchronous(parts.add(accumulator, value, timeMs), 'aggregate: add'),
-    ...(merge === undefined
-      ? {}
-      : { merge: (left: A, right: A) => synchronous(merge.call(parts, left, right), 'aggregate: merge') }),
-    result: accumulator =>
-      synchronous(
-        result === undefined ? (accumulator as unknown as R) : result.call(parts, accumulator),
-        'aggregate: result',
-      ),
-  };
 }
 
 function numberOf(value: unknown, what: string): number {

@@ -12,7 +12,7 @@ import type { Tables, Wants } from '../state/tables.ts';
 export type DropReason = 'duplicate' | 'null-value' | 'null-key' | 'filtered';
 
 export interface OperatorContext {
-  /** The operator's stable name within its pipeline, e.g. `join-2`. */
+  /** The operator's stable name within its pipeline, e.g. `join-payments`. */
   readonly name: string;
   readonly tables: Tables;
   /** Passes a result downstream. `key` is encoded (`record/key.ts`); null: no key. `timeMs` is event time. */

@@ -4,12 +4,14 @@
  * the content type's; without one, what the message looks like.
  */
 
-import { messageOf } from '../base/errors.ts';
+import { MillraceError, messageOf } from '../base/errors.ts';
+import { checkOptions } from '../base/given.ts';
 import {
   bytes,
   type Decoder,
   type EncodedMessage,
   headerOf,
+  isDecoder,
   jsonOf,
   mediaTypeOf,
   RECORDS_PER_MESSAGE_MAX,
@@ -47,6 +49,10 @@ const READING = new Set(['specversion', 'datacontenttype', 'data', 'data_base64'
  * missing), text, else bytes. Data that a structured event holds as JSON is taken as it is.
  */
 export function cloudEvents(options: { data?: Decoder } = {}): Decoder {
+  checkOptions('cloudEvents', options, ['data']);
+  if (options.data !== undefined && !isDecoder(options.data)) {
+    throw new MillraceError('INVALID_ARGUMENT', `cloudEvents: data is a format, e.g. cloudEvents({ data: json() })`);
+  }
   const dataDecoder = options.data ?? null;
 
   function structured(value: unknown, message: EncodedMessage): CloudEvent {

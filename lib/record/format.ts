@@ -39,6 +39,13 @@ export interface Decoder {
   parts?(message: EncodedMessage): readonly Uint8Array[] | null;
 }
 
+/** Whether a value is a decoder, and not, say, its name. */
+export function isDecoder(value: unknown): value is Decoder {
+  if (typeof value !== 'object' || value === null) return false;
+  const { name, decode } = value as Partial<Decoder>;
+  return typeof name === 'string' && typeof decode === 'function';
+}
+
 /** Records in one message. A larger message is unreadable as a whole: half of it would be worse. */
 export const RECORDS_PER_MESSAGE_MAX = 65_535;
 

@@ -11,7 +11,7 @@ import type { Headers, StoredMessage } from '../port/log.ts';
 import { HEADER_REPLAY, replayText } from './replay.ts';
 
 export const HEADER_CONTENT = 'Millrace-Content';
-/** The dedupe operators that had let the record pass, as `dedupe-1 dedupe-2`. */
+/** The dedupe operators that had let the record pass, as `dedupe-orders again`. */
 export const HEADER_PASSED = 'Millrace-Passed';
 export const ORIGINAL_PREFIX = 'Millrace-Header-';
 /** Original headers that a letter carries along, in bytes; beyond it only the content type is. */

@@ -5,6 +5,7 @@
  * `__proto_`; timestamps become Dates; text that is not UTF-8 gets replacement characters.
  */
 import { C1, type Options, Unpackr } from 'msgpackr';
+import { checkOptions } from '../base/given.ts';
 import { type Decoder, RECORDS_PER_MESSAGE_MAX, unreadable, unreadableCause } from './format.ts';
 
 /** `auto`, a number where it is exact and else a bigint, is documented but missing from the library's types. */
@@ -13,6 +14,7 @@ const OPTIONS: Options = { useRecords: false, copyBuffers: true, int64AsType: IN
 
 /** @param options `many`: values follow one another (`application/x-msgpack-stream`). */
 export function msgpack(options: { many?: boolean } = {}): Decoder {
+  checkOptions('msgpack', options, ['many']);
   const unpackr = new Unpackr(OPTIONS);
   return options.many ? many(unpackr) : one(unpackr);
 }

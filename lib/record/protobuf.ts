@@ -8,6 +8,7 @@
 import { createRequire } from 'node:module';
 import type protobufjs from 'protobufjs';
 import { MillraceError, messageOf } from '../base/errors.ts';
+import { checkOptions } from '../base/given.ts';
 import { type Decoder, unreadableCause } from './format.ts';
 
 /** Where the message type is defined (one of three), and its full name. */
@@ -25,6 +26,7 @@ const CONVERSION: protobufjs.IConversionOptions = { enums: String, defaults: tru
  * @throws MillraceError INVALID_ARGUMENT when there is no such file or type, or it cannot be parsed.
  */
 export function protobuf(options: ProtobufOptions): Decoder {
+  checkOptions('protobuf', options ?? null, ['type', 'proto', 'file', 'root']);
   const type = typeOf(options);
   const mustConvert = holdsLongsOrBytes(type, new Set());
   return {

@@ -3,6 +3,7 @@
  * these answers.
  */
 import { messageOf } from '../base/errors.ts';
+import { shown } from '../operator/user-code.ts';
 import type { Log, StreamInfo } from '../port/log.ts';
 import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
 import { parseTemplate, type Template } from '../record/template.ts';
@@ -44,6 +45,7 @@ export async function askBroker(broker: Broker, graph: Graph): Promise<BrokerVie
 
 /** The parsed template, or what is wrong with it. */
 export function templateOf(text: string): Template | string {
+  if (typeof text !== 'string') return `the subject template is ${shown(text)}: it must be a text, e.g. 'hires.{site}'`;
   try {
     return parseTemplate(text);
   } catch (error) {

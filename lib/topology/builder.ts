@@ -3,6 +3,7 @@
  */
 import { bucketSubjects } from '../record/names.ts';
 import { Graph } from './graph.ts';
+import { type Fit, judged, judgedFunction } from './options.ts';
 import { type FromOptions, streamDraft, type TableOptions, tableDraft } from './sources.ts';
 import { Stream, Table } from './stream.ts';
 
@@ -36,6 +37,11 @@ export interface Beginnings {
   table<V = unknown>(bucket: string, options?: TableOptions<V>): Table<string, V>;
 }
 
+const PIPELINE = { partitions: { be: 'a number', is: value => typeof value === 'number' } } satisfies Record<
+  string,
+  Fit
+>;
+
 const BRAND = Symbol.for('millrace.pipeline');
 
 /** A pipeline as its author described it: what a pipeline file exports by default. */
@@ -63,25 +69,35 @@ export class Pipeline {
  *     from<Hired>('hr.hired').keyBy('site').window(tumbling('1h')).aggregate({ hires: count() }).to('hires.{site}');
  *   });
  */
-export function pipeline(
-  name: string,
-  build: (beginnings: Beginnings) => void,
-  options: PipelineOptions = {},
-): Pipeline {
+export function pipeline(name: string, build: (beginnings: Beginnings) => void, options?: PipelineOptions): Pipeline {
   const graph = new Graph();
-  build({
-    from<T>(subject: string, from: FromOptions<T> = {}) {
-      const source = streamDraft(graph, subject, from);
-      const id = graph.add('source', { kind: 'source', source }, { inputs: [], keyed: false, name: from.name });
+  const { partitions = PARTITIONS_DEFAULT } = judged(graph, 'pipeline', options, PIPELINE);
+  graph.noteOverall();
+  const built: unknown = judgedFunction(
+    graph,
+    'pipeline',
+    build,
+  )({
+    from<T>(subject: string, from?: FromOptions<T>) {
+      const source = streamDraft(graph, typeof subject === 'string' ? subject : '', from);
+      const id = graph.add('source', { kind: 'source', source }, { inputs: [], keyed: false, given: from });
       return new Stream<T>({ graph, id, keyed: false });
     },
-    table<V>(bucket: string, table: TableOptions<V> = {}) {
-      const source = tableDraft(graph, bucketSubjects(bucket), table);
-      const id = graph.add('table', { kind: 'table', source }, { inputs: [], keyed: true, name: table.name });
+    table<V>(bucket: string, table?: TableOptions<V>) {
+      const source = tableDraft(graph, bucketSubjects(typeof bucket === 'string' ? bucket : ''), table);
+      const id = graph.add('table', { kind: 'table', source }, { inputs: [], keyed: true, given: table });
       return new Table<string, V>({ graph, id, keyed: true });
     },
   });
-  return new Pipeline(name, { partitions: options.partitions ?? PARTITIONS_DEFAULT, graph });
+  if (built instanceof Promise) {
+    // Its own failure, if it has one, is nobody's news any more.
+    built.catch(() => {});
+    graph.note(
+      'the function that describes it is asynchronous: what it waits for, wait for before, at the top of the file',
+    );
+  }
+  graph.noteOverall();
+  return new Pipeline(name, { partitions, graph });
 }
 
 /** Whether it is what `pipeline` gives, of whichever copy of the library. */

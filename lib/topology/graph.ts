@@ -48,17 +48,17 @@ export class Graph {
   readonly mistakes: Mistake[] = [];
   #notes: string[] = [];
 
-  /** @param kind what a node that keeps nothing is numbered within: `map` → `map-1`. */
-  add(
-    kind: string,
-    body: NodeBody,
-    options: { inputs: readonly number[]; keyed: boolean; name?: string | undefined },
-  ): number {
+  /**
+   * @param kind what a node that keeps nothing is numbered within: `map` → `map-1`
+   * @param options.given the author's options, for the name in them
+   */
+  add(kind: string, body: NodeBody, options: { inputs: readonly number[]; keyed: boolean; given: unknown }): number {
     const id = this.nodes.length;
     const place = callPlace();
     const inputs = options.inputs.map(input => (this.nodes[input] as GraphNode).making);
-    const named = options.name !== undefined;
-    const name = options.name ?? titleOf(body, inputs) ?? this.#numbered(kind);
+    const given = nameIn(options.given);
+    const named = given !== null;
+    const name = given ?? (titleOf(body, inputs) || this.#numbered(kind));
     if (!OPERATOR_NAME.test(name)) {
       this.note(`the name ${JSON.stringify(name)} cannot be used: take 1 to 64 letters, digits, '-' or '_'`);
     }
@@ -84,6 +84,13 @@ export class Graph {
     this.#notes.push(message);
   }
 
+  /** What has been noted and is of no node is of the pipeline itself. */
+  noteOverall(): void {
+    const place = this.#notes.length === 0 ? null : callPlace();
+    for (const message of this.#notes) this.mistakes.push({ operator: null, place, message });
+    this.#notes = [];
+  }
+
   /** Runs what may throw on the author's behalf: then the mistake is noted and `otherwise` taken. */
   attempt<V>(what: () => V, otherwise: V): V {
     try {
@@ -105,12 +112,18 @@ export class Graph {
   }
 }
 
+/** The name in an author's options; null: none, or none that was not noted where they were judged. */
+function nameIn(options: unknown): string | null {
+  if (typeof options !== 'object' || options === null || !('name' in options)) return null;
+  return typeof options.name === 'string' ? options.name : null;
+}
+
 /** Adds a node after `place`, and after `others` on its further ports. Its records are keyed if `place` says so. */
 export function grow(
   place: GraphPlace,
   kind: string,
   body: NodeBody,
-  options: { readonly name?: string },
+  options: unknown,
   others: readonly (GraphPlace | undefined)[] = [],
 ): GraphPlace {
   const { graph, keyed } = place;
@@ -120,7 +133,7 @@ export function grow(
     else if (keyed && !other.keyed) graph.note('the other side has no key: call keyBy on it first');
     else inputs.push(other.id);
   }
-  return { graph, keyed, id: graph.add(kind, body, { inputs, keyed, name: options.name }) };
+  return { graph, keyed, id: graph.add(kind, body, { inputs, keyed, given: options }) };
 }
 
 /** A dedupe before `keyBy`: the planner finds the place where copies are judged. */

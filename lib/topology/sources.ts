@@ -12,6 +12,7 @@ import type { MessageMeta, SourceSpec } from '../source/spec.ts';
 import { isoTimeMs } from '../window/iso-time.ts';
 import type { Graph } from './graph.ts';
 import type { SourceDraft } from './node.ts';
+import { DECODER, DURATION, type Fit, FUNCTION, judged, NAMED, OBJECT, oneOf, SCHEMA, TEXT } from './options.ts';
 import type { Named } from './types.ts';
 
 /** How long the stream that Millrace makes for `capture: true` keeps messages, and how many bytes of them. */
@@ -71,7 +72,24 @@ export interface TableOptions<V> extends Named {
   readonly onPoison?: SourceSpec['onPoison'];
 }
 
-export function streamDraft<T>(graph: Graph, subject: string, options: FromOptions<T>): SourceDraft {
+const FROM = {
+  ...NAMED,
+  schema: SCHEMA,
+  format: DECODER,
+  time: { be: 'the name of a field, or a function', is: value => TEXT.is(value) || FUNCTION.is(value) },
+  maxOutOfOrder: DURATION,
+  idleAfter: DURATION,
+  idle: oneOf('follow', 'skip'),
+  maxDelay: DURATION,
+  maxFuture: DURATION,
+  capture: { be: 'true, or an object with maxAge and maxBytes', is: value => value === true || OBJECT.is(value) },
+  start: oneOf('first', 'new'),
+  with: FUNCTION,
+  onPoison: oneOf('deadLetter', 'skip', 'stop'),
+} satisfies Record<string, Fit>;
+
+export function streamDraft<T>(graph: Graph, subject: string, given: FromOptions<T> | undefined): SourceDraft {
+  const options = judged(graph, 'from', given, FROM);
   const { schema, capture, time } = options;
   return {
     kind: 'stream',
@@ -84,14 +102,17 @@ export function streamDraft<T>(graph: Graph, subject: string, options: FromOptio
     time: time === undefined ? null : timeFunction(time as string | AnyTime),
     maxOutOfOrderMs: graph.duration(options.maxOutOfOrder ?? 0, 'maxOutOfOrder'),
     idleAfterMs: graph.length(options.idleAfter ?? IDLE_AFTER_MS, 'idleAfter'),
-    idle: idleOf(graph, options.idle),
+    idle: options.idle ?? 'follow',
     maxDelayMs: options.maxDelay === undefined ? null : graph.duration(options.maxDelay, 'maxDelay'),
     maxFutureMs: graph.duration(options.maxFuture ?? FUTURE_MAX_MS, 'maxFuture'),
     onPoison: options.onPoison ?? 'deadLetter',
   };
 }
 
-export function tableDraft<V>(graph: Graph, subject: string, options: TableOptions<V>): SourceDraft {
+const TABLE = { ...NAMED, schema: SCHEMA, format: DECODER, onPoison: FROM.onPoison } satisfies Record<string, Fit>;
+
+export function tableDraft<V>(graph: Graph, subject: string, given: TableOptions<V> | undefined): SourceDraft {
+  const options = judged(graph, 'table', given, TABLE);
   return {
     kind: 'kv',
     subject,
@@ -110,17 +131,16 @@ export function tableDraft<V>(graph: Graph, subject: string, options: TableOptio
   };
 }
 
-/** Authors may write JavaScript. */
-function idleOf(graph: Graph, idle: string | undefined): SourceSpec['idle'] {
-  if (idle === undefined || idle === 'follow') return 'follow';
-  if (idle !== 'skip') graph.note(`idle '${idle}' is neither 'follow' nor 'skip'`);
-  return 'skip';
-}
+const CAPTURE = {
+  maxAge: DURATION,
+  maxBytes: { be: 'a number of bytes', is: value => typeof value === 'number' },
+} satisfies Record<string, Fit>;
 
 function captureDraft(
   graph: Graph,
-  capture: { readonly maxAge?: Duration; readonly maxBytes?: number },
+  given: { readonly maxAge?: Duration; readonly maxBytes?: number },
 ): SourceSpec['capture'] {
+  const capture = judged(graph, 'capture', given, CAPTURE);
   const maxBytes = capture.maxBytes ?? CAPTURE_BYTES_MAX;
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) graph.note(`capture.maxBytes ${maxBytes} is no number of bytes`);
   return { maxAgeMs: graph.length(capture.maxAge ?? CAPTURE_AGE_MS, 'capture.maxAge'), maxBytes };

@@ -4,10 +4,20 @@
  * Nothing runs, and mistakes are noted in the graph instead of thrown.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import type { JoinKind, StatelessSpec } from '../operator/spec.ts';
+import type { JoinKind } from '../operator/spec.ts';
 import type { Key } from '../record/key.ts';
 import { type GraphPlace, grow } from './graph.ts';
-import { aggregateSpec, branchArms, dedupeBody, joinSpec, keyFunction, schemaSpec } from './specs.ts';
+import {
+  aggregateSpec,
+  branchArms,
+  dedupeBody,
+  joinSpec,
+  keyBody,
+  processBody,
+  schemaBody,
+  sinkBody,
+  statelessBody,
+} from './specs.ts';
 import type {
   AggregateRow,
   Aggregates,
@@ -15,7 +25,6 @@ import type {
   CallKeyByFirst,
   DedupeOptions,
   JoinOptions,
-  KeyedContext,
   KeyField,
   KeyFields,
   KeyOf,
@@ -83,10 +92,8 @@ abstract class Flow<T> {
     const M extends readonly (KeyField<T> | Named)[],
   >(by: B, ...more: M): KeyedStream<KeyOf<T, B, M>, T, KeyFields<T, B, M>> {
     const keyed: GraphPlace = { ...this[NODE], keyed: true };
-    const fields = typeof by === 'function' ? null : [by as string, ...more.filter(field => typeof field === 'string')];
-    const named = more.find((option): option is Named => typeof option === 'object') ?? {};
-    const fn = keyFunction(fields ?? (by as (value: unknown) => unknown));
-    return new KeyedStream(grow(keyed, 'keyBy', { kind: 'keyBy', fn, fields }, named), fields);
+    const { body, options } = keyBody(keyed.graph, [by, ...more]);
+    return new KeyedStream(grow(keyed, 'keyBy', body, options), body.fields);
   }
 
   /**
@@ -98,23 +105,20 @@ abstract class Flow<T> {
    *   rows.to('analytics.hires.{site}');
    *   rows.to('analytics.rows.{partition}', { format: 'msgpack' });
    */
-  to<const S extends string>(template: SubjectTemplate<S, T>, options: SinkOptions = {}): void {
-    const { mode = null, frame = null, format = null, stream = null } = options;
-    grow(this[NODE], 'to', { kind: 'sink', sink: { template, mode, frame, format, stream } }, options);
+  to<const S extends string>(template: SubjectTemplate<S, T>, options?: SinkOptions): void {
+    grow(this[NODE], 'to', sinkBody(this[NODE].graph, template, options), options);
   }
 
   protected stateless(kind: 'map' | 'filter' | 'flatMap', fn: unknown, options: Named): GraphPlace {
-    const spec = { kind, fn } as StatelessSpec;
-    return grow(this[NODE], kind, { kind: 'stateless', spec, arm: false }, options);
+    return grow(this[NODE], kind, statelessBody(this[NODE].graph, kind, fn, options), options);
   }
 
   protected evolved(schema: StandardSchemaV1, options: Named): GraphPlace {
-    const spec = schemaSpec(this[NODE].graph, schema);
-    return grow(this[NODE], 'evolve', { kind: 'stateless', spec, arm: false }, options);
+    return grow(this[NODE], 'evolve', schemaBody(this[NODE].graph, schema, options), options);
   }
 
   protected deduped(options: DedupeOptions<T>): GraphPlace {
-    return grow(this[NODE], 'dedupe', dedupeBody(this[NODE].graph, options), options);
+    return grow(this[NODE], 'dedupe', dedupeBody(this[NODE].graph, options, this[NODE].keyed), options);
   }
 }
 
@@ -329,7 +333,7 @@ export class KeyedStream<K, T, N> extends Flow<T> {
    */
   window<const E extends 'final' | 'updates' = 'final'>(
     shape: WindowShape,
-    options: WindowOptions<E> = {},
+    options?: WindowOptions<E>,
   ): WindowedStream<K, T, N, E> {
     return new WindowedStream<K, T, N, E>(this[NODE], { shape, options, fields: this.#fields });
   }
@@ -345,21 +349,8 @@ export class KeyedStream<K, T, N> extends Flow<T> {
    *   })
    */
   process<S, O>(options: ProcessOptions<K, T, S, O>): KeyedStream<K, O, N> {
-    type Context = KeyedContext<K, S, O>;
-    const spec = {
-      kind: 'process',
-      process: {
-        onRecord: (value: unknown, context: unknown, timeMs: number) =>
-          options.onRecord(value as T, context as Context, timeMs),
-        ...(options.onTimer === undefined
-          ? {}
-          : {
-              onTimer: (name: string, context: unknown, timeMs: number) =>
-                options.onTimer?.(name, context as Context, timeMs),
-            }),
-      },
-    } as const;
-    return this.#at(grow(this[NODE], 'process', { kind: 'stateful', spec }, options));
+    const body = processBody(this[NODE].graph, options as ProcessOptions<never, never, never, never>);
+    return this.#at(grow(this[NODE], 'process', body, options));
   }
 }
 
@@ -378,7 +369,7 @@ export class WindowedStream<K, T, N, E> {
   declare readonly filter: CallAggregateFirst;
   readonly #window: {
     readonly shape: WindowShape;
-    readonly options: WindowOptions<'final' | 'updates'>;
+    readonly options: WindowOptions<'final' | 'updates'> | undefined;
     readonly fields: readonly string[] | null;
   };
 
@@ -386,7 +377,7 @@ export class WindowedStream<K, T, N, E> {
     place: GraphPlace,
     window: {
       shape: WindowShape;
-      options: WindowOptions<'final' | 'updates'>;
+      options: WindowOptions<'final' | 'updates'> | undefined;
       fields: readonly string[] | null;
     },
   ) {

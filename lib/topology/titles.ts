@@ -45,7 +45,7 @@ export function titleOf(body: NodeBody, inputs: readonly Making[]): string | nul
     case 'stateful':
       return fittedName(statefulTitle(body.spec, first, second));
     case 'sink':
-      return nameFor(`to.${body.sink.template.replace(/[{}]/g, '')}`);
+      return nameFor(`to.${String(body.sink.template).replace(/[{}]/g, '')}`);
     case 'stateless':
     case 'merge':
       return null;

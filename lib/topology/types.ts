@@ -10,7 +10,10 @@ import type { Key } from '../record/key.ts';
 /** Shows `A & B & …` as one object in editors and errors. */
 export type Flat<T> = { [F in keyof T]: T[F] } & unknown;
 
-/** Every operator can be given a name. Without one it is numbered; a name lets its state outlive a reordering. */
+/**
+ * Every operator can be given a name. Without one it is called by what it is, and where two come out alike each needs a
+ * name, since state is kept by names.
+ */
 export interface Named {
   /** 1 to 64 letters, digits, '-' or '_'; unique in the pipeline. */
   readonly name?: string;

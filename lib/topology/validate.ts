@@ -20,7 +20,7 @@ export function validatePipeline(
   mistake: (message: string) => void,
 ): void {
   const { name, partitions } = pipeline;
-  if (!PIPELINE_NAME.test(name)) {
+  if (typeof name !== 'string' || !PIPELINE_NAME.test(name)) {
     mistake(
       `the pipeline's name ${JSON.stringify(name)} cannot be used: take 1 to 40 lower-case letters, digits or '-'`,
     );

@@ -249,10 +249,10 @@ describe('a worker', () => {
     await publish({ id: 'a', amount: 1 }, { id: 'b', amount: -1 }, { id: 'c', amount: -2 }, { id: 'a', amount: 1 });
     await until('two letters are there', async () => (await total()) === 2);
     await until('the mark of a is there', async () =>
-      (await run('state', 'get', 'orders', 'dedupe-1', 'a', '-o', 'json')).out.includes('"key": "a"'),
+      (await run('state', 'get', 'orders', 'dedupe-shop-order', 'a', '-o', 'json')).out.includes('"key": "a"'),
     );
-    assert.match((await run('state', 'tables', 'orders')).out, /^OPERATOR +TABLE .*\ndedupe-1 +\w+ +by-id +1 /);
-    assert.match((await run('state', 'scan', 'orders', 'dedupe-1')).out, /"a"/);
+    assert.match((await run('state', 'tables', 'orders')).out, /^OPERATOR +TABLE .*\ndedupe-shop-order +\w+ +by-id +1 /);
+    assert.match((await run('state', 'scan', 'orders', 'dedupe-shop-order')).out, /"a"/);
     assert.equal((await run('state', 'scan', 'orders', 'nothing-1')).code, 3);
 
     const list = await run('letters', 'list', 'orders', '-o', 'json');
@@ -298,7 +298,7 @@ describe('a worker', () => {
 
   test('completes names that are deployed', async () => {
     assert.match((await run('__complete', '--', 'pause', 'or')).out, /^orders\tpipeline, running\n$/);
-    assert.match((await run('__complete', '--', 'state', 'get', 'orders', '')).out, /^dedupe-1\toperator$/m);
+    assert.match((await run('__complete', '--', 'state', 'get', 'orders', '')).out, /^dedupe-shop-order\toperator$/m);
     assert.match((await run('completion', 'bash')).out, /complete -F _millrace millrace/);
   });
 

@@ -165,7 +165,7 @@ test('state is read while its tasks work and most of it is on disk, and is all t
   let mostOnDisk = 0;
   const look = async () => {
     await pause(5);
-    seen += (await scan('dedupe-1')).length;
+    seen += (await scan('dedupe-orders')).length;
     const bytes = (await pipeline.state.tables()).reduce((sum, table) => sum + table.bytes, 0);
     const inMemory = pipeline.status().tasks.reduce((sum, task) => sum + task.stateBytes, 0);
     mostOnDisk = Math.max(mostOnDisk, bytes - inMemory);

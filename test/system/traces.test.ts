@@ -21,7 +21,7 @@ export default pipeline('traced', ({ from }) => {
   unique.to('tr.owned.{partition}');
   unique.to('tr.shared.{id}');
   unique.to('tr.loose.{id}', { mode: 'at-least-once', stream: 'tr_loose' });
-  unique.keyBy('group').dedupe({ id: event => event.id, within: '1h' }).to('tr.second.{group}.{id}');
+  unique.keyBy('group').dedupe({ id: event => event.id, within: '1h', name: 'second' }).to('tr.second.{group}.{id}');
 }, { partitions: 2 });
 `;
 

@@ -30,9 +30,9 @@ test('an order that is not shipped is called after an hour, then every half an h
 test('one that is shipped in time is left alone, and nothing is kept of it', () => {
   const driver = testPipeline(deliveries);
   driver.push('shop.delivery', placed);
-  assert.equal(driver.state('process-1', 'A-1').length, 2, 'a state and a timer');
+  assert.equal(driver.state('process-by-order', 'A-1').length, 2, 'a state and a timer');
   driver.push('shop.delivery', shipped);
   driver.finish();
   assert.deepEqual(driver.read(), []);
-  assert.deepEqual(driver.state('process-1'), []);
+  assert.deepEqual(driver.state('process-by-order'), []);
 });

@@ -13,9 +13,9 @@ import {
   targetOf,
   useContext,
 } from '../../../cmd/contexts.ts';
-import { didYouMean } from '../../../cmd/nearest.ts';
 import { SETTINGS, type Setting, WORKER_SETTINGS } from '../../../cmd/settings.ts';
 import { isMillraceError } from '../../../lib/base/errors.ts';
+import { didYouMean } from '../../../lib/base/nearest.ts';
 import { tableRows, textOf } from '../../tidy/texts.ts';
 import { settingRows } from './settings-rows.ts';
 

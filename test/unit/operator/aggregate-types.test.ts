@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  aggregate,
   avg,
   collect,
   count,
@@ -12,10 +11,10 @@ import {
   max,
   min,
   quantile,
-  reduce,
   sum,
   topN,
 } from '../../../lib/operator/aggregates.ts';
+import { aggregate, reduce } from '../../../lib/operator/own-aggregates.ts';
 import type { AggregateSpec } from '../../../lib/operator/spec.ts';
 
 interface Hire {

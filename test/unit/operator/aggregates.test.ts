@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
-  aggregate,
   avg,
   COLLECT_MAX,
   collect,
@@ -15,10 +14,10 @@ import {
   max,
   min,
   quantile,
-  reduce,
   sum,
   topN,
 } from '../../../lib/operator/aggregates.ts';
+import { aggregate, reduce } from '../../../lib/operator/own-aggregates.ts';
 import type { AggregateSpec } from '../../../lib/operator/spec.ts';
 import { pack, unpack } from '../../../lib/record/rows.ts';
 

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { avg, count, last, max, min, reduce, sum } from '../../../lib/operator/aggregates.ts';
+import { avg, count, last, max, min, sum } from '../../../lib/operator/aggregates.ts';
 import { Fold } from '../../../lib/operator/fold.ts';
+import { reduce } from '../../../lib/operator/own-aggregates.ts';
 import type { AggregateSpec } from '../../../lib/operator/spec.ts';
 import { pack, unpack } from '../../../lib/record/rows.ts';
 

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { aggregate, collect, count, reduce } from '../../../lib/operator/aggregates.ts';
+import { collect, count } from '../../../lib/operator/aggregates.ts';
+import { aggregate, reduce } from '../../../lib/operator/own-aggregates.ts';
 import type { AggregateSpec, StatefulSpec } from '../../../lib/operator/spec.ts';
 import { sessionBatch } from './batch.ts';
 import { orderly, play, RUNS, unruly } from './histories.ts';

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { aggregate, collect, count, sum } from '../../../lib/operator/aggregates.ts';
+import { collect, count, sum } from '../../../lib/operator/aggregates.ts';
+import { aggregate } from '../../../lib/operator/own-aggregates.ts';
 import type { AggregateSpec, StatefulSpec, WindowSpec } from '../../../lib/operator/spec.ts';
 import { type Rec, type WindowBatch, windowBatch } from './batch.ts';
 import { orderly, play, RUNS, unruly } from './histories.ts';

@@ -80,7 +80,7 @@ describe('a driven pipeline', () => {
     driver.push('shop.order', { ...order('4', '12:00:00'), at: 'noon' });
     driver.push('shop.order', { ...order('5', '12:00:00'), id: {} });
     const [late] = driver.late();
-    assert.deepEqual([late?.operator, late?.key, late?.lateByMs], ['dedupe-1', 's1', 4 * 3_600_000 - 60_000]);
+    assert.deepEqual([late?.operator, late?.key, late?.lateByMs], ['dedupe-shop-order', 's1', 4 * 3_600_000 - 60_000]);
     assert.deepEqual(late?.value, order('2', '08:00:00'));
     const dead = driver.dead();
     assert.deepEqual(
@@ -88,7 +88,7 @@ describe('a driven pipeline', () => {
       [
         ['shop-order', 'RECORD_UNREADABLE'],
         ['shop-order', 'RECORD_TIME'],
-        ['dedupe-1', 'RECORD_KEY'],
+        ['dedupe-shop-order', 'RECORD_KEY'],
       ],
     );
     assert.equal(dead[0]?.value, '{"id":');
@@ -100,13 +100,13 @@ describe('a driven pipeline', () => {
     const driver = testPipeline(orders);
     driver.push('shop.order', order('1', '08:10:00'));
     driver.push('shop.order', order('2', '08:20:00', { shop: 's2' }));
-    const [mark, ...others] = driver.state('dedupe-1', 's2');
+    const [mark, ...others] = driver.state('dedupe-shop-order', 's2');
     assert.deepEqual(others, []);
     assert.deepEqual([mark?.table, mark?.key, mark?.value], ['marks', ['s2', '2'], { acceptedMs: ms('08:20:00') }]);
-    assert.equal(driver.state('window-1').length, 2);
+    assert.equal(driver.state('window-1h-by-shop').length, 2);
     assert.throws(
       () => driver.state('window-7'),
-      (error: unknown) => isMillraceError(error, 'NOT_FOUND') && /dedupe-1, window-1/.test(error.message),
+      (error: unknown) => isMillraceError(error, 'NOT_FOUND') && /dedupe-shop-order, window-1h-by-shop/.test(error.message),
     );
   });
 
@@ -226,7 +226,7 @@ describe('time in a driven pipeline', () => {
         .keyBy(() => 'all')
         .window(tumbling('1d'), { grace: '1h' })
         .aggregate({ sessions: count() })
-        .keyBy(() => 'all')
+        .keyBy(() => 'all', { name: 'total' })
         .process<number, { total: number }>({
           onRecord(row, context) {
             context.state = (context.state ?? 0) + row.sessions;
@@ -246,7 +246,7 @@ describe('time in a driven pipeline', () => {
     assert.deepEqual(total, { total: 2 });
     assert.ok(again.length > 20, 'a timer that sets itself again fires as often as in a worker, and is not waited for');
     assert.deepEqual(
-      driver.state('process-1', 'all').map(({ table, key }) => [table, key]),
+      driver.state('process-total', 'all').map(({ table, key }) => [table, key]),
       [
         ['state', 'all'],
         ['timers', ['all', 'tell']],
@@ -329,7 +329,7 @@ describe('formats, tables and limits of a driven pipeline', () => {
     assert.deepEqual(dead, [
       ['r-in-n', 'RECORD_UNWRITABLE', { n: 1 }],
       ['map-2', 'USER_CODE', { n: 2 }],
-      ['to-2', 'RECORD_UNWRITABLE', { n: 3 }],
+      ['to-out-n', 'RECORD_UNWRITABLE', { n: 3 }],
     ]);
   });
 

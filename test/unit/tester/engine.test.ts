@@ -45,7 +45,7 @@ const everything = pipeline(
     );
     paid.to('out.paid.{partition}');
     paid
-      .keyBy('item')
+      .keyBy('item', { name: 'paid-by-item' })
       .window(tumbling('1m'), { grace: '5s' })
       .aggregate({ orders: count(), amount: sum(row => row.amount) })
       .to('out.items.{item}');
@@ -59,7 +59,7 @@ const everything = pipeline(
       .join(items, (order, item) => ({ id: order.id, item: order.item, price: item.price * order.amount }))
       .to('out.priced.{item}');
     payments
-      .keyBy('customer')
+      .keyBy('customer', { name: 'payments-by-customer' })
       .process<number, { customer: unknown; payments: number }>({
         onRecord(payment, context, timeMs) {
           if (payment.no === 13) throw new Error('thirteen');
