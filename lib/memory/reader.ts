@@ -100,8 +100,8 @@ export class MemoryReader implements LogReader {
       const { stream, clockMs, lastSeq } = await this.#sight.end(this.#name);
       if (this.#stopped || this.#error !== null || this.#stream === null) return null;
       if (stream !== this.#stream) return this.#failNow('STREAM_CHANGED', 'was made anew');
-      this.#skip();
       if (this.#isGone(stream)) return this.#failNow('STREAM_CHANGED', 'was purged past our position');
+      this.#skip();
       for (let seq = this.#position; seq <= lastSeq; seq++) if (this.#isOurs(stream.at(seq))) return null;
       return { clockMs, lastSeq };
     } catch (error) {

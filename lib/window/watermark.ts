@@ -8,9 +8,10 @@
  * W3. One that has never spoken holds it until nothing had come from it for its `idleAfter`, counted on the broker's clock
  *     from the moment at which another was first heard to have spoken; then not at all, until it speaks.
  * W4. One of which the author says `idle: 'skip'` does not hold it while it has been quiet for its `idleAfter`.
- * W5. Silence excuses only as long as it is fresh: what is known of it must be no older, against the furthest that any
- *     other writer's clock is known to be, than `idleAfter`. A reader that is frozen or cut off is silent, too, and then
- *     the others wait for it. And it must have been heard since this task began to listen, after all that it has read:
+ * W5. Silence excuses only while it is fresh: what is known of it must not be older than a moment, against the furthest
+ *     that any other writer's clock is known to be. A reader that is frozen or cut off is silent, too, and then the others
+ *     wait for it. (`idleAfter` would be another measure; but W could run ahead by as much of what was published since.
+ *     Too strict costs nothing: W waits for the next look.) And it must have been heard since this task began to listen, after all that it has read:
  *     a word from before may be older than records that came after it.
  * W6. When nobody holds it, it is as far as the furthest.
  */
@@ -19,8 +20,8 @@ export const TIME_MAX_MS = 8.64e15;
 
 export const NO_WATERMARK = Number.NEGATIVE_INFINITY;
 
-/** Readers look a few times a second, and what they see takes a moment: sooner than this nothing is stale. */
-const FRESH_MS = 2_000;
+/** Readers look twice a second, stages tell of silence once, and both take a moment to be heard. */
+const FRESH_MS = 3_000;
 /** Less than this is jitter, which nobody wants to be told of. */
 const TOLD_QUIET_MS = 2_000;
 
@@ -108,7 +109,7 @@ export class InputWatermarks {
   #isExcused({ watermarkMs, clockMs, quietMs, idleAfterMs, skips }: Voice, latestMs: number): boolean {
     const isSilent = watermarkMs === NO_WATERMARK;
     if (!isSilent && !(skips && quietMs >= idleAfterMs)) return false;
-    if (clockMs + Math.max(idleAfterMs, FRESH_MS) < latestMs) return false;
+    if (clockMs + FRESH_MS < latestMs) return false;
     return !isSilent || clockMs >= this.#firstMs + idleAfterMs;
   }
 }

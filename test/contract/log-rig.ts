@@ -1,6 +1,14 @@
 /** What the suites of the log port share: a rig, a place to write to, and ways to wait for a reader. */
 import assert from 'node:assert/strict';
-import type { Log, LogReader, NewMessage, ReadOptions, StoredMessage, StreamSettings } from '../../lib/port/log.ts';
+import type {
+  Log,
+  LogReader,
+  NewMessage,
+  ReadOptions,
+  StoredMessage,
+  StreamLook,
+  StreamSettings,
+} from '../../lib/port/log.ts';
 
 export interface LogRig {
   readonly log: Log;
@@ -48,6 +56,18 @@ export async function take(
     return taken.length >= count;
   });
   return taken;
+}
+
+/** Looks until the broker says that there was nothing more. */
+export async function lookOf(reader: LogReader): Promise<StreamLook> {
+  const deadlineMs = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const look = await reader.look();
+    if (look !== null) return look;
+    assert.equal(reader.error, null);
+    assert.ok(performance.now() < deadlineMs, 'no look was answered');
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
 }
 
 export async function endOf(reader: LogReader): Promise<Error> {

@@ -7,12 +7,14 @@ import { connectNats } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import { startServer } from '../../lib/nats/server.ts';
 import { logContract } from './log.ts';
+import { lookContract } from './log-look.ts';
 import { readerContract } from './log-read.ts';
 import { type LogRig, take } from './log-rig.ts';
 
 function contracts(name: string, makeRig: () => Promise<LogRig>): void {
   logContract(name, makeRig);
   readerContract(name, makeRig);
+  lookContract(name, makeRig);
 }
 
 contracts('memory', async () => {

@@ -12,7 +12,7 @@ import type { Pipeline } from 'millrace';
 import { testPipeline } from 'millrace/testing';
 import { Newcomer } from '../tidy/newcomer.ts';
 import { commandsOf, linksOf } from '../tidy/texts.ts';
-import type { Message } from './publish.ts';
+import type { Events, Message } from './publish.ts';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const ROOT = join(HERE, '../..');
@@ -70,9 +70,12 @@ describe('each example', () => {
       assert.ok(commands.length >= 3 && file !== undefined, `${folder}/README.md says how to run it`);
       const driver = testPipeline((await load<Pipeline>(file)).default);
       if (OWN_WAY[name] === undefined) {
-        const { default: events } = await load<readonly Message[]>(`${folder}/events.ts`);
+        const { default: events, complete } = (await load<readonly Message[]>(`${folder}/events.ts`)) as Events;
         for (const { subject, data } of events) driver.push(subject, data);
-        driver.advance('1m');
+        if (complete !== undefined) {
+          const headers = { 'Millrace-Complete': complete };
+          for (const subject of new Set(events.map(event => event.subject))) driver.push(subject, '', { headers });
+        }
       }
       const wantedOf = (subject: string) => {
         const isResult = OWN_WAY[name] === undefined && !subject.startsWith('millrace.');

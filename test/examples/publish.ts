@@ -1,10 +1,13 @@
 /**
- * Publishes the events of an example, as any service would with the plain `nats` client.
+ * Publishes the events of an example, as any service would with the plain `nats` client. Events that export `complete`, a
+ * time, end with a heartbeat on each subject: a message without content that says, in a header, that up to then its sender
+ * has told everything. So what waits for that time need not wait until the clock has come so far.
  *
  *   npx tsx test/examples/publish.ts test/examples/01-onboarding/events.ts
  */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { headers } from 'nats';
 import { connectToNats } from './nats.ts';
 
 export interface Message {
@@ -12,8 +15,14 @@ export interface Message {
   readonly data: unknown;
 }
 
+export interface Events {
+  readonly default: readonly Message[];
+  /** Event time, in ISO, up to which they are all that there is. */
+  readonly complete?: string;
+}
+
 async function publish(file: string): Promise<void> {
-  const { default: messages } = (await import(pathToFileURL(resolve(file)).href)) as { default: readonly Message[] };
+  const { default: messages, complete } = (await import(pathToFileURL(resolve(file)).href)) as Events;
   const connection = await connectToNats();
   const jetstream = connection.jetstream();
   // Waiting for each answer keeps the order, and tells us that the stream has it.
@@ -22,6 +31,12 @@ async function publish(file: string): Promise<void> {
       console.error(`no stream keeps ${subject}: is the pipeline, which captures it, deployed?`);
       process.exit(1);
     });
+  }
+  if (complete !== undefined) {
+    const heartbeat = headers();
+    heartbeat.set('Millrace-Complete', complete);
+    const subjects = new Set(messages.map(({ subject }) => subject));
+    for (const subject of subjects) await jetstream.publish(subject, '', { headers: heartbeat });
   }
   console.log(`published ${messages.length} events`);
   await connection.close();

@@ -2,7 +2,7 @@
  * A service that publishes to JetStream in bulk: single messages in order, pipelined behind a counted window of
  * acknowledgements on one shared reply subject. A promise a message (`js.publish`) would cost more than the pipeline.
  */
-import { createInbox, type NatsConnection, type Subscription } from 'nats';
+import { createInbox, headers, type MsgHdrs, type NatsConnection, type Subscription } from 'nats';
 
 const ACK_TIMEOUT_MS = 30_000;
 
@@ -30,11 +30,18 @@ export class Publisher {
   }
 
   /** True: the window is full; wait for `room` before the next one. Throws what the broker refused. */
-  publish(subject: string, body: Uint8Array | string): boolean {
+  publish(subject: string, body: Uint8Array | string, head?: MsgHdrs): boolean {
     if (this.refusal) throw this.refusal;
-    this.connection.publish(subject, body, { reply: this.reply });
+    this.connection.publish(subject, body, { reply: this.reply, ...(head === undefined ? {} : { headers: head }) });
     this.sent++;
     return this.sent - this.acknowledged >= this.windowMax;
+  }
+
+  /** The service has said everything up to this event time, in ISO, or `end`: all of it. As `publish`. */
+  complete(subject: string, upTo: string): boolean {
+    const heartbeat = headers();
+    heartbeat.set('Millrace-Complete', upTo);
+    return this.publish(subject, '', heartbeat);
   }
 
   /** Resolves when half of the window is free. */

@@ -19,6 +19,10 @@ export interface Weather {
   readonly hosts: number;
   readonly crashes: number;
   readonly freezes: number;
+  /** Times that a host and the broker cannot reach each other for a while. */
+  readonly cuts: number;
+  /** The longest that a host is frozen or cut off, ms. */
+  readonly outageMs: number;
   /** Chance that a crashed host comes back without its disk. */
   readonly diskLoss: number;
   /** Virtual ms over which all of this happens. */
@@ -103,14 +107,15 @@ export class Cluster {
 
   /** Publishes each event at its time. */
   publish(sent: readonly Sent[]): void {
-    for (const { subject, value, atMs } of sent) {
+    for (const { subject, value, headers, atMs } of sent) {
       this.clock.after(atMs, () => {
-        this.broker.land([{ subject, data: Buffer.from(JSON.stringify(value)) }], false);
+        const data = value === null ? new Uint8Array() : Buffer.from(JSON.stringify(value));
+        this.broker.land([{ subject, data, ...(headers === undefined ? {} : { headers }) }], false);
       });
     }
   }
 
-  /** Crashes, freezes and restarts, spread over the weather's length. */
+  /** Crashes, freezes, cuts and restarts, spread over the weather's length. */
   disturb(weather: Weather): void {
     const random = this.#random.fork();
     for (let i = 0; i < weather.crashes; i++) {
@@ -124,7 +129,14 @@ export class Cluster {
       this.clock.after(random.int(weather.lengthMs), () => {
         const host = random.pick(this.#hosts);
         host.freeze();
-        this.clock.after(random.int(4000), () => host.thaw());
+        this.clock.after(random.int(weather.outageMs), () => host.thaw());
+      });
+    }
+    for (let i = 0; i < weather.cuts; i++) {
+      this.clock.after(random.int(weather.lengthMs), () => {
+        const host = random.pick(this.#hosts);
+        host.cutOff();
+        this.clock.after(random.int(weather.outageMs), () => host.reconnect());
       });
     }
   }
@@ -147,6 +159,7 @@ export class Host {
   #cluster: Cluster;
   #stores: MemoryStores;
   #life: { log: MemoryLog; pipeline: Pipeline } | null = null;
+  #isCutOff = false;
 
   constructor(cluster: Cluster, stores: MemoryStores) {
     this.#cluster = cluster;
@@ -156,6 +169,7 @@ export class Host {
   start(): void {
     if (this.#life !== null) return;
     const log = this.#cluster.client();
+    if (this.#isCutOff) log.cutOff();
     const pipeline = this.#cluster.pipeline(log, this.#stores);
     this.#life = { log, pipeline };
     pipeline.start().catch(error => {
@@ -181,5 +195,16 @@ export class Host {
 
   thaw(): void {
     this.#life?.log.thaw();
+  }
+
+  /** Its network is gone, whatever process it runs. */
+  cutOff(): void {
+    this.#isCutOff = true;
+    this.#life?.log.cutOff();
+  }
+
+  reconnect(): void {
+    this.#isCutOff = false;
+    this.#life?.log.reconnect();
   }
 }

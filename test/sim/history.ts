@@ -6,7 +6,7 @@ import { Random } from '../../lib/base/random.ts';
 import type { MemoryFaults } from '../../lib/memory/faults.ts';
 import { planOrThrow } from '../../lib/topology/planner.ts';
 import { Cluster, type Weather } from './cluster.ts';
-import { type Answer, answer, events, story } from './story.ts';
+import { type Answer, answer, type Events, events, story as pipeline } from './story.ts';
 
 const REST_MS = 240_000;
 const QUIET_MS = 3_000;
@@ -19,15 +19,18 @@ export interface Verdict {
   readonly wrong: string | null;
   readonly cluster: Cluster;
   readonly weather: Weather;
+  readonly story: Events;
 }
 
-function weatherOf(random: Random): Weather {
+function weatherOf(random: Random, lengthMs: number): Weather {
   return {
     hosts: random.chance(0.5) ? 2 : 1,
     crashes: random.int(5),
     freezes: random.chance(0.4) ? random.int(3) : 0,
+    cuts: random.chance(0.4) ? random.int(3) : 0,
+    outageMs: random.chance(0.5) ? 25_000 : 4_000,
     diskLoss: 0.3,
-    lengthMs: 7_000,
+    lengthMs,
   };
 }
 
@@ -42,6 +45,7 @@ function faultsOf(random: Random): MemoryFaults {
     lateMs: 2_000,
     questionFails: storm * 0.3 * random.next(),
     staleLast: storm * random.next(),
+    staleLookMs: [0, random.chance(0.3) ? 1_000 : 0],
     readDelayMs: [0, random.chance(0.3) ? 200 : 5],
     partialRead: random.next() * 0.3,
     idleWake: random.next() * 0.2,
@@ -50,8 +54,10 @@ function faultsOf(random: Random): MemoryFaults {
 
 export async function play(seed: number): Promise<Verdict> {
   const random = new Random(seed);
-  const weather = weatherOf(random);
-  const sent = events(random.fork(), 20 + random.int(60));
+  const story = events(random.fork(), 20 + random.int(60));
+  const { sent } = story;
+  const lastMs = sent.at(-1)?.atMs ?? 0;
+  const weather = weatherOf(random, lastMs + 2_000);
   const setup = new Cluster({ seed, plan: null as never, limits: {}, messageBytesMax: 1 });
   const messageBytesMax = 5_000 + random.int(4_000);
   const limits = {
@@ -66,7 +72,7 @@ export async function play(seed: number): Promise<Verdict> {
   for (const name of ['in.orders', 'in.payments']) {
     await broker.ensureStream({ name: name.replace('.', '_'), subjects: [name] });
   }
-  const plan = await planOrThrow(story, broker);
+  const plan = await planOrThrow(pipeline, broker);
   const cluster = new Cluster({ seed, plan, limits, messageBytesMax });
   cluster.broker.create({ name: 'in_orders', subjects: ['in.orders'] });
   cluster.broker.create({ name: 'in_payments', subjects: ['in.payments'] });
@@ -80,14 +86,14 @@ export async function play(seed: number): Promise<Verdict> {
   cluster.broker.faults = CALM;
   for (const host of cluster.hosts) {
     host.thaw();
+    host.reconnect();
     host.start();
   }
-  const endMs = sent.at(-1)!.atMs;
-  while (cluster.failure === null && count(cluster) < size(expected) && cluster.clock.monotonic() < endMs + REST_MS) {
+  while (cluster.failure === null && count(cluster) < size(expected) && cluster.clock.monotonic() < lastMs + REST_MS) {
     await cluster.clock.run(cluster.clock.monotonic() + STEP_MS);
   }
   await cluster.clock.run(cluster.clock.monotonic() + QUIET_MS);
-  return { seed, wrong: judge(cluster, expected), cluster, weather };
+  return { seed, wrong: judge(cluster, expected), cluster, weather, story };
 }
 
 const size = (expected: Answer) => expected.pairs.length + expected.counts.length + expected.audit.length;

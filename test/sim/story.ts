@@ -6,9 +6,16 @@
  *                      ├─ left join by order ─┬─► pairs.{partition}              owned, framed
  *   in.payments ───────┘                      └─ by city, tumbling count ─► counts.{city}     shared, atomic batches
  *   in.orders ─────────────────────────────────► audit.{partition}              keyless, reads its source itself
+ *
+ * Settings of time are what every pipeline has that sets none. Services fall silent for longer than `idleAfter`, one or
+ * both, one for ever, and what they say after that may be older by nearly as much; still nothing may be late:
+ *
+ *   orders    ─●●●──●─●●────────────────●─●●●──●─────────────
+ *   payments  ──●─●─●●●●──●─●●●─●●─●─●──────────────(late)●●●●─
  */
 import type { Random } from '../../lib/base/random.ts';
 import { count, pipeline, sum, tumbling } from '../../lib/index.ts';
+import type { Headers } from '../../lib/port/log.ts';
 
 export interface Order {
   readonly id: string;
@@ -16,14 +23,12 @@ export interface Order {
   readonly city: string;
   readonly amount: number;
   readonly at: number;
-  readonly beat?: boolean;
 }
 
 export interface Payment {
   readonly order: string;
   readonly no: number;
   readonly at: number;
-  readonly beat?: boolean;
 }
 
 export const START_MS = Date.UTC(2026, 0, 1);
@@ -31,16 +36,23 @@ const DISORDER_MS = 800;
 const BEFORE_MS = 400;
 const AFTER_MS = 1_200;
 const WINDOW_MS = 1_500;
-const LENGTH_MS = 5_000;
+/** Of a stretch in which a service speaks. */
+const STRETCH_MS = 5_000;
+/** What has never spoken is not waited for, so both speak soon. */
+const FIRST_MAX_MS = 1_000;
+const SILENCE_MIN_MS = 10_500;
+const SILENCE_MAX_MS = 30_000;
+/** Less than `idleAfter`. */
+const BACKLOG_MAX_MS = 8_000;
+/** Times as fast as it came about. */
+const BACKLOG_SPEED = 20;
 
 export const story = pipeline(
   'story',
   ({ from }) => {
-    const options = { time: 'at', maxOutOfOrder: DISORDER_MS, idleAfter: '1h', maxFuture: '365d' } as const;
-    const orders = from<Order>('in.orders', { name: 'orders', ...options }).filter(order => order.beat !== true);
-    const payments = from<Payment>('in.payments', { name: 'payments', ...options }).filter(
-      payment => payment.beat !== true,
-    );
+    const options = { time: 'at', maxOutOfOrder: DISORDER_MS } as const;
+    const orders = from<Order>('in.orders', { name: 'orders', ...options });
+    const payments = from<Payment>('in.payments', { name: 'payments', ...options });
     const paid = orders
       .dedupe({ id: order => order.id, within: '30s' })
       .keyBy('order')
@@ -61,24 +73,84 @@ export const story = pipeline(
   { partitions: 3 },
 );
 
+type Subject = 'in.orders' | 'in.payments';
+
 export interface Sent {
-  readonly subject: 'in.orders' | 'in.payments';
-  readonly value: Order | Payment;
+  readonly subject: Subject;
+  /** Null: a heartbeat, which is in the headers. */
+  readonly value: Order | Payment | null;
+  readonly headers?: Headers;
   /** Virtual ms after the start at which it is published. */
   readonly atMs: number;
 }
 
+export interface Events {
+  readonly sent: readonly Sent[];
+  /** Times that a service was silent for longer than `idleAfter` and spoke again. */
+  readonly silences: number;
+  /** Payments never say anything. */
+  readonly isOneSided: boolean;
+  /** The services say when they are done, rather than fall silent. */
+  readonly isEnded: boolean;
+}
+
 const CITIES = ['Aarhus', 'Bergen', 'Cork'];
 
-/** Events of two services over a few seconds of event time, some twice, all out of order; then heartbeats that close everything. */
-export function events(random: Random, orders: number): Sent[] {
+/** A service's working day: when it speaks, and how late it is with what it says at first after a silence. */
+class Service {
+  readonly silences: readonly { readonly fromMs: number; readonly toMs: number; readonly backlogMs: number }[];
+
+  constructor(silences: Service['silences']) {
+    this.silences = silences;
+  }
+
+  speaksAt(ms: number): boolean {
+    return !this.silences.some(({ fromMs, toMs }) => ms >= fromMs && ms < toMs);
+  }
+
+  /** When it publishes what it would have published then; what has waited goes out fast, in the same order. */
+  publishesAt(ms: number): number {
+    let atMs = ms;
+    for (const { toMs, backlogMs } of this.silences) {
+      if (ms >= toMs) atMs = Math.max(atMs, toMs + backlogMs + (ms - toMs) / BACKLOG_SPEED);
+    }
+    return atMs;
+  }
+}
+
+/** Two services and how long they have something to say: a few seconds, or with silences between. */
+function services(random: Random): { orders: Service; payments: Service; lengthMs: number } {
+  const orders: Service['silences'][number][] = [];
+  const payments: Service['silences'][number][] = [];
+  let lengthMs = STRETCH_MS;
+  for (let n = random.chance(0.6) ? 1 + random.int(2) : 0; n > 0; n--) {
+    const whose = random.pick([[orders], [payments], [orders, payments]]);
+    const fromMs = lengthMs - random.int(STRETCH_MS - FIRST_MAX_MS);
+    const toMs = fromMs + random.between(SILENCE_MIN_MS, SILENCE_MAX_MS);
+    for (const silences of whose) {
+      silences.push({ fromMs, toMs, backlogMs: random.chance(0.5) ? random.int(BACKLOG_MAX_MS) : 0 });
+    }
+    lengthMs = toMs + STRETCH_MS;
+  }
+  return { orders: new Service(orders), payments: new Service(payments), lengthMs };
+}
+
+/** Events of two services, some twice, all out of order. */
+export function events(random: Random, orders: number): Events {
   const sent: (Sent & { order: number })[] = [];
-  const put = (subject: Sent['subject'], value: Order | Payment) => {
-    const delayMs = random.int(DISORDER_MS - 1);
-    sent.push({ subject, value, atMs: value.at - START_MS + delayMs, order: random.next() });
+  const day = services(random);
+  const isOneSided = random.chance(0.1);
+  const isEnded = random.chance(0.3);
+  const put = (subject: Subject, value: Order | Payment) => {
+    const service = subject === 'in.orders' ? day.orders : day.payments;
+    const ms = value.at - START_MS;
+    if (!service.speaksAt(ms) || (isOneSided && service === day.payments)) return;
+    const atMs = service.publishesAt(ms + random.int(DISORDER_MS - 1));
+    sent.push({ subject, value, atMs, order: random.next() });
   };
+  put('in.payments', { order: 'o0', no: 0, at: START_MS + random.int(FIRST_MAX_MS) });
   for (let i = 0; i < orders; i++) {
-    const at = START_MS + random.int(LENGTH_MS);
+    const at = START_MS + random.int(i === 0 ? FIRST_MAX_MS : day.lengthMs);
     const order = `o${random.int(orders)}`;
     const value = { id: `e${i}`, order, city: random.pick(CITIES), amount: random.int(100), at };
     put('in.orders', value);
@@ -92,16 +164,12 @@ export function events(random: Random, orders: number): Sent[] {
   sent.forEach((event, i) => {
     sent[i] = { ...event, atMs: Math.max(event.atMs, (sent[i - 1]?.atMs ?? 0) + 0.01) };
   });
-  const endMs = (sent.at(-1)?.atMs ?? 0) + 10_000;
-  const beat = { beat: true, at: START_MS + endMs };
-  sent.push({
-    subject: 'in.orders',
-    value: { id: '', order: '', city: '', amount: 0, ...beat },
-    atMs: endMs,
-    order: 0,
-  });
-  sent.push({ subject: 'in.payments', value: { order: '', no: 0, ...beat }, atMs: endMs, order: 0 });
-  return sent;
+  if (isEnded) {
+    const end = { value: null, headers: { 'Millrace-Complete': 'end' }, atMs: (sent.at(-1)?.atMs ?? 0) + 1, order: 0 };
+    sent.push({ subject: 'in.orders', ...end }, { subject: 'in.payments', ...end });
+  }
+  const silences = day.orders.silences.length + day.payments.silences.length;
+  return { sent, silences, isOneSided, isEnded };
 }
 
 export interface Answer {
@@ -113,9 +181,10 @@ export interface Answer {
 
 /** The batch answer. Rows as JSON texts; `pairs` and `counts` sorted. */
 export function answer(sent: readonly Sent[]): Answer {
-  const real = sent.filter(({ value }) => value.beat !== true);
-  const orders = real.filter(({ subject }) => subject === 'in.orders').map(({ value }) => value as Order);
-  const payments = real.filter(({ subject }) => subject === 'in.payments').map(({ value }) => value as Payment);
+  const orders = sent.filter(({ subject }) => subject === 'in.orders').flatMap(({ value }) => (value as Order) ?? []);
+  const payments = sent
+    .filter(({ subject }) => subject === 'in.payments')
+    .flatMap(({ value }) => (value as Payment) ?? []);
   const once = [...new Map(orders.map(order => [order.id, order])).values()];
   const joined = once.flatMap(order => {
     const matches = payments.filter(

@@ -1,6 +1,6 @@
 /**
  * Rounds of events for `story.ts`: each is one of the simulator's histories, later in event time than the one before and
- * complete with its heartbeats, so that a test may stop after any of them. And the judge: every output row against the
+ * complete with a heartbeat of each service, so that a test may stop after any of them. And the judge: every output row against the
  * batch answer, nothing lost and nothing doubled.
  */
 import assert from 'node:assert/strict';
@@ -8,15 +8,17 @@ import { fileURLToPath } from 'node:url';
 import { Random } from '../../lib/base/random.ts';
 import { Checklist } from '../rig/checklist.ts';
 import { Publisher } from '../rig/publisher.ts';
-import { answer, events, type Order, type Sent } from '../sim/story.ts';
+import { answer, events, type Order, type Sent, START_MS } from '../sim/story.ts';
 import { eventually, type Output, pause, type Scene } from './scene.ts';
 
 /** For `deploy`. */
 export const STORY = fileURLToPath(new URL('story.ts', import.meta.url));
 
 const COUNTRIES: Readonly<Record<string, string>> = { Aarhus: 'Denmark', Bergen: 'Norway', Cork: 'Ireland' };
-/** Longer than a history with its heartbeats, and a whole number of windows. */
-const ROUND_MS = 30_000;
+/** A whole number of windows, and so long that time, which goes on with the clock between two, does not come near it. */
+const ROUND_MS = 1_800_000;
+/** Longer than a history, with what its last rows wait for. */
+const COMPLETE_MS = 120_000;
 /** Often enough that a worker is at work whenever it is killed. */
 const SLICE_MS = 10;
 
@@ -73,16 +75,19 @@ export class Rounds {
       }
       if (next < sent.length) await pause(SLICE_MS);
     }
+    const complete = new Date(START_MS + (this.#rounds - 1) * ROUND_MS + COMPLETE_MS).toISOString();
+    for (const subject of ['in.orders', 'in.payments']) publisher.complete(subject, complete);
     await publisher.finish();
   }
 
   #round(orders: number): Sent[] {
     const round = this.#rounds++;
-    return events(this.#random, orders).map(({ subject, value, atMs }) => {
+    return events(this.#random, orders).sent.flatMap(({ subject, value, atMs }) => {
+      if (value === null) return [];
       const at = value.at + round * ROUND_MS;
       const order = `${round}-${value.order}`;
       const moved = 'id' in value ? { ...value, id: `${round}-${value.id}`, order, at } : { ...value, order, at };
-      return { subject, value: moved, atMs };
+      return [{ subject, value: moved, atMs }];
     });
   }
 

@@ -17,11 +17,9 @@ const WINDOW_MS = 1_500;
 export default pipeline(
   'story',
   ({ from, table }) => {
-    const options = { time: 'at', maxOutOfOrder: DISORDER_MS, idleAfter: '1h', maxFuture: '365d' } as const;
-    const orders = from<Order>('in.orders', { name: 'orders', ...options }).filter(order => order.beat !== true);
-    const payments = from<Payment>('in.payments', { name: 'payments', ...options }).filter(
-      payment => payment.beat !== true,
-    );
+    const options = { time: 'at', maxOutOfOrder: DISORDER_MS } as const;
+    const orders = from<Order>('in.orders', { name: 'orders', ...options });
+    const payments = from<Payment>('in.payments', { name: 'payments', ...options });
     const rows = orders
       .dedupe({ id: order => order.id, within: '30s' })
       .keyBy('order')

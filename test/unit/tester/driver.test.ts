@@ -168,7 +168,7 @@ describe('time in a driven pipeline', () => {
         .to('out.joined.{shop}');
     });
     const driver = testPipeline(joined);
-    const publishedAt = `${DAY}T09:00:00Z`;
+    const publishedAt = at('09:00:00');
     driver.push('a.left', order('1', '08:00:00'), { publishedAt });
     driver.push('a.left', order('2', '09:00:00'), { publishedAt });
     assert.equal(driver.watermarkMs, null);
