@@ -18,8 +18,9 @@ import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { type Feed, type FeedEvents, openFeed } from './feed.ts';
 import type { NatsMessage } from './message.ts';
-import { errorOf, isMissing, NO_MESSAGE, STREAM_NOT_FOUND } from './refusal.ts';
-import type { WireMessage, WireStreamInfo } from './streams.ts';
+import { isAnother, isUnread, LOOK_PATIENCE_MS } from './questions.ts';
+import { errorOf, STREAM_NOT_FOUND } from './refusal.ts';
+import type { WireStreamInfo } from './streams.ts';
 
 /**
  * What waits here long grows old in V8's eyes, and only a full collection frees it: with 8 MB a catch-up spent twice as
@@ -34,8 +35,6 @@ const RETRY_BASE_MS = 50;
 const RETRY_MAX_MS = 2_000;
 /** How long a broker that is there may refuse to deliver. */
 const REFUSED_MS = 5_000;
-/** Nobody waits for a look: when it fails, the next one will do. */
-const LOOK_PATIENCE_MS = 2_000;
 
 export class NatsReader implements LogReader, FeedEvents {
   onReady: (() => void) | null = null;
@@ -160,24 +159,13 @@ export class NatsReader implements LogReader, FeedEvents {
     // A leader that was deposed may not know of what we have read. Whether that is lost is asked when the feed breaks.
     if (ts === undefined || state.last_seq < before - 1 || this.#isGone(info)) return null;
     this.#unlooked = before;
-    if (this.#position <= state.last_seq && (await this.#isUnread(state.last_seq))) return null;
+    const unread = { subjects: this.#subjects, from: this.#position, to: state.last_seq };
+    if (unread.from <= unread.to && (await isUnread(this.#link, this.#stream, unread))) return null;
     const next = this.#waiting[this.#head];
     if (this.#ended || (next !== undefined && next.seq <= state.last_seq)) return null;
     // Where nothing is left nothing can be lost: from here on only what comes later counts as missing.
     this.#position = this.#unlooked = Math.max(this.#position, state.last_seq + 1);
     return { clockMs: Date.parse(ts), lastSeq: state.last_seq };
-  }
-
-  /** Whether something that matches and has not arrived is in the stream up to `lastSeq`. */
-  async #isUnread(lastSeq: number): Promise<boolean> {
-    for (const subject of this.#subjects ?? ['>']) {
-      const topic = `STREAM.MSG.GET.${this.#stream}`;
-      const question = { seq: this.#position, next_by_subj: subject };
-      const answer = await ask<WireMessage>(this.#link, topic, question, { patienceMs: LOOK_PATIENCE_MS });
-      if (answer.error === undefined ? answer.message.seq <= lastSeq : answer.error.err_code !== NO_MESSAGE)
-        return true;
-    }
-    return false;
   }
 
   /**
@@ -288,7 +276,10 @@ export class NatsReader implements LogReader, FeedEvents {
 
   async #tryOpen(): Promise<void> {
     await this.#checkStream(this.#position);
-    if (this.#lastSeq > 0) await this.#checkLast(this.#lastSeq, this.#lastTimeMs);
+    const last = { seq: this.#lastSeq, timeMs: this.#lastTimeMs };
+    if (last.seq > 0 && (await isAnother(this.#link, this.#stream, last))) {
+      throw this.#changed(`has another message at sequence ${last.seq} than we have read`);
+    }
     if (this.#ended) return;
     const opened = await openFeed(this.#link, {
       stream: this.#stream,
@@ -335,17 +326,6 @@ export class NatsReader implements LogReader, FeedEvents {
   #gone(firstSeq: number, wanted: number): MillraceError {
     const others = this.#subjects === null ? '' : ', and whether what is gone was for us cannot be told';
     return this.#changed(`now starts at sequence ${firstSeq}, but we have read only up to ${wanted - 1}${others}`);
-  }
-
-  /** Throws STREAM_CHANGED when the last message that came is another now. One that is gone tells nothing. */
-  async #checkLast(seq: number, timeMs: number): Promise<void> {
-    const topic = `STREAM.MSG.GET.${this.#stream}`;
-    const answer = await ask<WireMessage>(this.#link, topic, { seq });
-    if (answer.error !== undefined) {
-      if (isMissing(answer.error)) return;
-      throw errorOf(answer.error, topic);
-    }
-    if (Date.parse(answer.message.time) !== timeMs) throw this.#changed(`has another message at sequence ${seq}`);
   }
 
   #changed(what: string): MillraceError {

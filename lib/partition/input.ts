@@ -4,7 +4,7 @@
  * to where it has read and what each of its writers has said of event time (`window/watermark.ts` makes a watermark of
  * that): kept per writer, it does not matter which of two runs ahead, in catch-up least of all.
  */
-import { MillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { EXPECT_HEADER } from '../port/headers.ts';
 import type { Log, LogReader, StoredMessage } from '../port/log.ts';
@@ -106,6 +106,10 @@ export class ChannelInput implements TaskInput {
   readonly voices: readonly Voice[];
   #reader: LogReader | null = null;
   #position = 0;
+  /** When the message there was stored, by the broker's clock, ms; 0: unknown. By this it is known again. */
+  #timeMs = 0;
+  /** Where reading began: all up to there was read by former owners. */
+  #openedAt = 0;
   #readSinceTrim = { bytes: 0, messages: 0 };
   #trimming = false;
   #publishedMs = Number.POSITIVE_INFINITY;
@@ -123,6 +127,9 @@ export class ChannelInput implements TaskInput {
     const { deployment, stage, partition, log, name } = this.#options;
     const position = positions[name] ?? 0;
     this.#position = position;
+    this.#timeMs = positions[name + TIME] ?? 0;
+    this.#openedAt = position;
+    await this.#checkPlace();
     // A writer that has said its last word before our position would never be heard again: ask for it. That holds what it
     // is complete to. Of its silence it says nothing any more: it may have spoken since, in what we have read already (W5).
     await Promise.all(
@@ -145,8 +152,27 @@ export class ChannelInput implements TaskInput {
     this.#reader.onReady = onReady;
   }
 
+  /**
+   * The message that was read last must be the one that is there, or gone: else the stream was put back to an older copy
+   * and has grown since, and frames that were never read lie where others were.
+   */
+  async #checkPlace(): Promise<void> {
+    if (this.#timeMs === 0) return;
+    const message = await this.#options.log.get({ stream: this.#stream, seq: this.#position });
+    if (message === null || message.timeMs === this.#timeMs) return;
+    throw this.#broken(`the message at ${this.#position} is not the one that was read`);
+  }
+
+  #broken(what: string): MillraceError {
+    const { stage, partition } = this.#options;
+    return new MillraceError(
+      'CHAIN_BROKEN',
+      `input ${this.name} of ${stage}/${partition}: ${what}. Stream ${this.#stream} lost messages, or it or the journal was put back to an older copy; restore both as they were, or delete the pipeline with its state.`,
+    );
+  }
+
   places(): Record<string, number> {
-    return { [this.name]: this.#position };
+    return { [this.name]: this.#position, [this.name + TIME]: this.#timeMs };
   }
 
   get watermarkMs(): number {
@@ -170,6 +196,8 @@ export class ChannelInput implements TaskInput {
       bytesMax: Math.min(limits.bytesMax, TAKE_BYTES_MAX),
     });
     if (messages.length === 0) {
+      // Nobody but us may change the stream.
+      if (isMillraceError(reader.error, 'STREAM_CHANGED')) throw this.#broken(reader.error.message);
       if (reader.error !== null) throw reader.error;
       return NOTHING;
     }
@@ -180,6 +208,7 @@ export class ChannelInput implements TaskInput {
       bytes += message.data.length;
       records += this.#read(message);
       this.#position = message.seq;
+      this.#timeMs = message.timeMs;
     }
     this.#readSinceTrim.bytes += bytes;
     this.#readSinceTrim.messages += messages.length;
@@ -214,14 +243,16 @@ export class ChannelInput implements TaskInput {
     return keys.length + frame.letters.length;
   }
 
-  /** A channel is a chain: a frame names the one before it, so a missing one is noticed here at the latest. */
+  /**
+   * A channel is a chain: a frame names the one before it, so a missing one is noticed here at the latest. The first that
+   * comes of a writer follows one that a former owner has read, or none.
+   */
   #checkChain(message: StoredMessage, writer: Writer): void {
     const before = Number(message.headers?.[EXPECT_HEADER] ?? 0);
-    if (writer.seq !== 0 && before !== writer.seq) {
-      throw new MillraceError(
-        'CHAIN_BROKEN',
-        `channel ${message.subject}: message ${message.seq} follows ${before}, but ${writer.seq} was read last. Stream ${this.#stream} lost messages; restore it from a backup, or delete the pipeline with its state.`,
-      );
+    const isNext = writer.seq === 0 ? before <= this.#openedAt : before === writer.seq;
+    if (!isNext) {
+      const read = writer.seq === 0 ? `was read only up to ${this.#openedAt}` : `${writer.seq} was read last`;
+      throw this.#broken(`the message at ${message.seq} follows ${before}, but ${read}`);
     }
     writer.seq = message.seq;
   }
@@ -278,6 +309,9 @@ function hear(writer: Writer, head: FrameHead): void {
   }
   writer.bootstrapped ||= head.bootstrapped;
 }
+
+/** Ends the name under which a commit says when the last message that was read was stored. */
+const TIME = '@time';
 
 /**
  * End the names under which a commit says by what a source is known again: when its stream was made, and where on the

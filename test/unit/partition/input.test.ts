@@ -14,14 +14,17 @@ const PLACE = { deployment: DEPLOYMENT, stage: 's', partition: 0 };
 const LIMITS = { recordsMax: 10_000, bytesMax: 1 << 20 };
 
 class Rig {
-  readonly clock = new SimClock();
-  readonly broker = new MemoryBroker({ clock: this.clock });
-  readonly log: MemoryLog = this.broker.client('test');
+  readonly clock: SimClock;
+  readonly broker: MemoryBroker;
+  readonly log: MemoryLog;
   readonly got: unknown[] = [];
   readonly failures: unknown[] = [];
   readonly input: ChannelInput;
 
-  constructor(writers: readonly string[], options: { bootstrap?: boolean } = {}) {
+  constructor(writers: readonly string[], options: { bootstrap?: boolean; broker?: MemoryBroker } = {}) {
+    this.broker = options.broker ?? new MemoryBroker({ clock: new SimClock() });
+    this.clock = this.broker.clock as SimClock;
+    this.log = this.broker.client('test');
     const name = channelsStream(DEPLOYMENT, 's');
     this.broker.create({ name, subjects: [...channelsSubjects(DEPLOYMENT, 's')] });
     this.input = new ChannelInput({
@@ -173,6 +176,47 @@ describe('a channel input', () => {
     await assert.rejects(rig.feed(), { code: 'CHAIN_BROKEN' });
     assert.ok(second > first);
     assert.deepEqual(rig.got, [1]);
+  });
+
+  test('stops when its first frame follows one that nobody has read: the journal was put back (T)', async () => {
+    for (const [position, stops] of [
+      [1, true],
+      [2, false],
+    ] as const) {
+      const rig = new Rig(['r-a']);
+      for (const value of [1, 2, 3]) await rig.frame('r-a', value);
+      // As a commit that the journal has lost had it trimmed.
+      rig.broker.stream(channelsStream(DEPLOYMENT, 's'))!.trim(rig.subjectOf('r-a'), 3);
+      await rig.open(position);
+      if (stops) await assert.rejects(rig.feed(), { code: 'CHAIN_BROKEN' });
+      else await rig.feed();
+      assert.deepEqual(rig.got, stops ? [] : [3]);
+    }
+  });
+
+  test('stops when the channels were put back: shorter than read, or grown again to other frames (T)', async () => {
+    for (const grown of [0, 1, 4]) {
+      const rig = new Rig(['r-a', 'r-b']);
+      const stream = rig.broker.stream(channelsStream(DEPLOYMENT, 's'))!;
+      await rig.open();
+      await rig.frame('r-a', 1);
+      const copy = stream.copy();
+      for (const value of [2, 3]) await rig.frame('r-a', value);
+      await rig.feed();
+      const positions = rig.input.places();
+      assert.deepEqual(rig.got, [1, 2, 3]);
+      stream.putBack(copy);
+      await rig.clock.run(rig.clock.monotonic() + 1_000);
+      for (let i = 0; i < grown; i++) await rig.frame('r-b', `other ${i}`);
+      await assert.rejects(rig.feed(), { code: 'CHAIN_BROKEN' }, 'while it runs');
+      const next = new Rig(['r-a', 'r-b'], { broker: rig.broker });
+      const again = async () => {
+        await next.clock.runThrough(next.input.open({ positions, watermarkMs: 0 }, () => {}));
+        await next.feed();
+      };
+      await assert.rejects(again(), { code: 'CHAIN_BROKEN' }, 'when it is opened');
+      assert.deepEqual(next.got, []);
+    }
   });
 
   test('trims what commits reflect, keeps the last message of a channel, and nothing that is not committed', async () => {

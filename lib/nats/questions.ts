@@ -1,0 +1,36 @@
+/** What a reader asks about single messages of its stream, beside the feed that brings them. */
+import { ask } from './api.ts';
+import type { NatsLink } from './connection.ts';
+import { errorOf, isMissing, NO_MESSAGE } from './refusal.ts';
+import type { WireMessage } from './streams.ts';
+
+/** Nobody waits for a look: when it fails, the next one will do. */
+export const LOOK_PATIENCE_MS = 2_000;
+
+/** Whether something that matches lies between the two sequences, both included. */
+export async function isUnread(
+  link: NatsLink,
+  stream: string,
+  { subjects, from, to }: { subjects: readonly string[] | null; from: number; to: number },
+): Promise<boolean> {
+  for (const subject of subjects ?? ['>']) {
+    const question = { seq: from, next_by_subj: subject };
+    const topic = `STREAM.MSG.GET.${stream}`;
+    const answer = await ask<WireMessage>(link, topic, question, { patienceMs: LOOK_PATIENCE_MS });
+    if (answer.error === undefined ? answer.message.seq <= to : answer.error.err_code !== NO_MESSAGE) return true;
+  }
+  return false;
+}
+
+/** Whether another message is where the one was that was stored then. One that is gone tells nothing. */
+export async function isAnother(
+  link: NatsLink,
+  stream: string,
+  { seq, timeMs }: { seq: number; timeMs: number },
+): Promise<boolean> {
+  const topic = `STREAM.MSG.GET.${stream}`;
+  const answer = await ask<WireMessage>(link, topic, { seq });
+  if (answer.error === undefined) return Date.parse(answer.message.time) !== timeMs;
+  if (isMissing(answer.error)) return false;
+  throw errorOf(answer.error, topic);
+}
