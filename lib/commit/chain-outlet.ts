@@ -104,12 +104,7 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
   open(): void {
     if (this.#running) return;
     this.#running = true;
-    this.#send().then(
-      () => {
-        this.#running = false;
-      },
-      error => this.#options.onFailed(error),
-    );
+    this.#send().catch(error => this.#options.onFailed(error));
   }
 
   async #send(): Promise<void> {
@@ -126,6 +121,9 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
         await this.#goOnAfter(outcome.tail, judgedSeq);
       }
     }
+    // In the same breath as the look at the queue: what is pushed a moment later would wait for the next push, and the last
+    // rows before a stop for its deadline.
+    this.#running = false;
   }
 
   async #goOnFromPast(): Promise<void> {

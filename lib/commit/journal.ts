@@ -89,6 +89,8 @@ export class Journal {
   #lastCrc = 0;
   #claimSeq = 0;
   #stopped = false;
+  /** While the journal is read. */
+  #reader: LogReader | null = null;
   /** Sequences that a cut goes to one after the other, and what has come since the last of them. */
   #steps: number[] = [];
   #sinceStep = { messages: 0, bytes: 0 };
@@ -136,13 +138,14 @@ export class Journal {
   async read(): Promise<JournalRun> {
     const { log, stream } = this.#options;
     const reader = log.read({ stream, subjects: [this.subject], from: 1 });
+    this.#reader = reader;
     this.#steps = [];
     try {
       let commits: StoredCommit[] = [];
       let crcBefore = 0;
       let crc: number | null = null;
       let parts: StoredMessage[] = [];
-      for await (const message of messagesOf(reader, this.#claimSeq)) {
+      for await (const message of this.#messagesOf(reader)) {
         const head = decodeHead(message.data);
         this.#noteStep(message);
         if (head.crcBefore !== crc) {
@@ -165,7 +168,27 @@ export class Journal {
       }
       return { commits, crcBefore };
     } finally {
+      this.#reader = null;
       await reader.stop();
+    }
+  }
+
+  /** Messages up to our claim. Throws BROKER_UNAVAILABLE when the journal is stopped, also while nothing comes. */
+  async *#messagesOf(reader: LogReader): AsyncGenerator<StoredMessage> {
+    for (;;) {
+      if (this.#stopped) {
+        throw new MillraceError('BROKER_UNAVAILABLE', `journal ${this.subject} was stopped before it was read`);
+      }
+      const messages = reader.take({ messagesMax: 1000, bytesMax: 16 << 20 });
+      for (const message of messages) {
+        yield message;
+        if (message.seq >= this.#claimSeq) return;
+      }
+      if (messages.length > 0) continue;
+      if (reader.error !== null) throw reader.error;
+      await new Promise<void>(resolve => {
+        reader.onReady = resolve;
+      });
     }
   }
 
@@ -263,23 +286,24 @@ export class Journal {
   }
 
   /**
-   * Drops messages before `seq`, step by step. Only for commits that are snapshotted and relayed (invariant D). Ends early
-   * when the journal is stopped: what it leaves, the next cut drops.
+   * Drops messages before `seq`, step by step. Only for commits that are snapshotted and relayed (invariant D). Ends between
+   * two steps when `isOver` says so: what it leaves, the next cut drops.
    */
-  async cut(seq: number): Promise<void> {
+  async cut(seq: number, { isOver }: { isOver: () => boolean } = { isOver: () => false }): Promise<void> {
     const { log, clock, stream } = this.#options;
     const past = this.#steps.filter(step => step < seq);
     this.#steps = this.#steps.slice(past.length);
     for (const before of past) {
       await log.trim({ stream, subject: this.subject, before });
       await sleep(clock, STEP_PAUSE_MS);
-      if (this.#stopped) return;
+      if (isOver()) return;
     }
     await log.trim({ stream, subject: this.subject, before: seq });
   }
 
   stop(): void {
     this.#stopped = true;
+    this.#reader?.onReady?.();
     this.#chain.stop();
   }
 }
@@ -294,20 +318,4 @@ function storedCommit(parts: readonly StoredMessage[], head: EntryHead, crc: num
 /** A tail in the middle of a commit means that the commit has not happened. */
 function lastWholeCommit(tail: EntryHead): number {
   return tail.kind === 'commit' && tail.part < tail.parts - 1 ? tail.commit - 1 : tail.commit;
-}
-
-/** Messages up to and including `lastSeq`. */
-async function* messagesOf(reader: LogReader, lastSeq: number): AsyncGenerator<StoredMessage> {
-  for (;;) {
-    const messages = reader.take({ messagesMax: 1000, bytesMax: 16 << 20 });
-    for (const message of messages) {
-      yield message;
-      if (message.seq >= lastSeq) return;
-    }
-    if (messages.length > 0) continue;
-    if (reader.error !== null) throw reader.error;
-    await new Promise<void>(resolve => {
-      reader.onReady = resolve;
-    });
-  }
 }

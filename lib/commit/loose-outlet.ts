@@ -33,12 +33,7 @@ export class LooseOutlet implements Outlet<RowsItem> {
     this.#queue.push(item);
     if (this.#running) return;
     this.#running = true;
-    this.#send().then(
-      () => {
-        this.#running = false;
-      },
-      error => this.#options.onFailed(error),
-    );
+    this.#send().catch(error => this.#options.onFailed(error));
   }
 
   /** There is no tail that could tell. */
@@ -50,6 +45,8 @@ export class LooseOutlet implements Outlet<RowsItem> {
       this.#queue.shift();
       this.#options.onSent(item, 0);
     }
+    // In the same breath as the look at the queue, or what is pushed a moment later would wait for the next push.
+    this.#running = false;
   }
 
   #messagesOf(item: RowsItem): NewMessage[] {

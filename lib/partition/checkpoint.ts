@@ -13,6 +13,11 @@
  *      for what is gone
  * A crash between any two leaves an older snapshot with a longer journal, or a newer one with a journal that begins
  * before it. Both are restored from.
+ *
+ * A stop waits for none of this (invariant L, left as it is): it may end after any step as a crash may, and what is on its
+ * way lands later or not at all. A blob that lands is of a commit that landed, and older than any of the next owner's; a
+ * cut drops what a named snapshot holds. Whoever waits for a task to be handed over would wait for tens of seconds for
+ * what the next owner does anyway. Only a write that the store has in hand is waited for, since the store is closed next.
  */
 import { backoffMs } from '../base/backoff.ts';
 import { type Clock, sleep } from '../base/clock.ts';
@@ -88,6 +93,8 @@ export class Checkpoints {
   #isOpen = false;
   #working: Promise<void> | null = null;
   #cutting: Promise<void> = Promise.resolve();
+  /** The store is being written to; never rejects. */
+  #storing: Promise<void> = Promise.resolve();
   /** Written, and no commit has named it yet. */
   #unannounced: Snapshot | null = null;
   #stopped = false;
@@ -237,20 +244,26 @@ export class Checkpoints {
     const name = `${this.#prefix}/${blobName('manifest', commit, '')}`;
     const snapshot = { name, manifest, crc: commit.crc, tails: options.tails };
     const bytes = pack([encodeManifest(manifest), commit.crc, options.tails]);
-    await this.#persistently(() => this.#blobs.put(name, bytes));
-    await writeStore(options.store, checkpoint, commit);
+    await this.#persistently(() => this.#put(name, bytes));
+    const written = writeStore(options.store, checkpoint, { commit, isOver: () => this.#stopped });
+    this.#storing = written.then(
+      () => {},
+      () => {},
+    );
+    await written;
+    this.#checkStopped();
     options.state.checkpointLanded();
     this.#latest = snapshot;
     this.#unannounced = snapshot;
     this.#journal.named = this.#journal.taken;
     const fresh = segments.filter(({ run }) => run === commit.commit);
-    const written = fresh.reduce((sum, segment) => sum + segment.bytes, 0);
-    this.#onWritten({ bytes: written, tookMs: Math.round(this.#clock.monotonic() - sinceMs) });
+    const freshBytes = fresh.reduce((sum, segment) => sum + segment.bytes, 0);
+    this.#onWritten({ bytes: freshBytes, tookMs: Math.round(this.#clock.monotonic() - sinceMs) });
   }
 
   /** Adds the new segments to the latest snapshot's, merging those that no longer pay for themselves. */
   async #putSegments(fresh: Iterable<Step>, commit: Pointer): Promise<SegmentRef[]> {
-    const refs = [...(this.#latest?.manifest.segments ?? []), ...(await this.#put(fresh, commit))];
+    const refs = [...(this.#latest?.manifest.segments ?? []), ...(await this.#putFresh(fresh, commit))];
     const from = mergeFrom(refs);
     if (from === null) return refs;
     const newestFirst = this.#newestFirst(refs.slice(from));
@@ -262,7 +275,7 @@ export class Checkpoints {
         continue;
       }
       const name = `${this.#prefix}/${blobName('segment', commit, `-m${part++}`)}`;
-      await this.#blobs.put(name, bytes);
+      await this.#put(name, bytes);
       merged.unshift({ name, bytes: bytes.length, run: commit.commit });
     }
     return [...refs.slice(0, from), ...merged];
@@ -272,7 +285,7 @@ export class Checkpoints {
     for (let i = refs.length - 1; i >= 0; i--) yield await this.#segment(refs[i]!);
   }
 
-  async #put(segments: Iterable<Step>, commit: Pointer): Promise<SegmentRef[]> {
+  async #putFresh(segments: Iterable<Step>, commit: Pointer): Promise<SegmentRef[]> {
     const refs: SegmentRef[] = [];
     for (const bytes of segments) {
       if (bytes === null) {
@@ -280,15 +293,26 @@ export class Checkpoints {
         continue;
       }
       const name = `${this.#prefix}/${blobName('segment', commit, `-${refs.length}`)}`;
-      await this.#blobs.put(name, bytes);
+      await this.#put(name, bytes);
       refs.push({ name, bytes: bytes.length, run: commit.commit });
     }
     return refs;
   }
 
+  async #put(name: string, bytes: Uint8Array): Promise<void> {
+    await this.#blobs.put(name, bytes);
+    this.#checkStopped();
+  }
+
   /** Batches come first: what is done here can wait, and a task that has to is late with everything. */
-  #pause(): Promise<void> {
-    return new Promise(resolve => this.#clock.soon(resolve));
+  async #pause(): Promise<void> {
+    await new Promise<void>(resolve => this.#clock.soon(resolve));
+    this.#checkStopped();
+  }
+
+  /** Ends the checkpoint in hand (L); nobody hears of it. */
+  #checkStopped(): void {
+    if (this.#stopped) throw new Error('the checkpoint was left');
   }
 
   /** Tries again what passes: a checkpoint that was taken must be written, since its changes are marked as told. */
@@ -309,7 +333,7 @@ export class Checkpoints {
   /** The snapshot that the next commit should name: one that is whole, and whose commits are all relayed. */
   announce(relayedThrough: number): Snapshot | null {
     const snapshot = this.#unannounced;
-    if (snapshot === null || snapshot.manifest.commitSeq > relayedThrough) return null;
+    if (snapshot === null || this.#stopped || snapshot.manifest.commitSeq > relayedThrough) return null;
     this.#unannounced = null;
     return snapshot;
   }
@@ -325,27 +349,34 @@ export class Checkpoints {
   }
 
   async #cut(snapshot: Snapshot, journal: Journal, named: Extent): Promise<void> {
-    await journal.cut(snapshot.manifest.journalSeq + 1);
+    await journal.cut(snapshot.manifest.journalSeq + 1, { isOver: () => this.#stopped });
     if (this.#stopped) return;
     this.#journal.cut = named;
     const keep = new Set(snapshot.manifest.segments.map(ref => ref.name));
     const { commitSeq } = snapshot.manifest;
     for (const name of await this.#blobs.list(`${this.#prefix}/`)) {
+      if (this.#stopped) return;
       const isNewer = commitOf(name) > commitSeq;
       if (!isNewer && !keep.has(name) && name !== snapshot.name) await this.#blobs.delete(name);
     }
   }
 
-  /** Waits for what is under way. */
+  /** Waits for what is under way, for whoever wants to see what it has done. */
   async settle(): Promise<void> {
     await this.#working;
     await this.#cutting;
   }
 
-  async stop(): Promise<void> {
+  /** Begins nothing more, and leaves what is under way as it is (L). */
+  leave(): void {
     this.#stopped = true;
-    await this.settle();
     this.#leaveTurn();
+  }
+
+  /** After this the store may be closed. */
+  async stop(): Promise<void> {
+    this.leave();
+    await this.#storing;
   }
 
   #leaveTurn(): void {

@@ -26,9 +26,14 @@ export async function readPointer(store: Store): Promise<Pointer | null> {
 
 /**
  * A small checkpoint and its pointer are one write. A large one is several, each of which the store holds in memory: the
- * first takes the old pointer away, the last brings the new one.
+ * first takes the old pointer away, the last brings the new one. `isOver` is asked between two: a store that was left then
+ * has no pointer.
  */
-export async function writeStore(store: Store, checkpoint: Checkpoint, commit: Pointer): Promise<void> {
+export async function writeStore(
+  store: Store,
+  checkpoint: Checkpoint,
+  { commit, isOver }: { commit: Pointer; isOver: () => boolean },
+): Promise<void> {
   let held: StoreWrite[] = [];
   let pointed = true;
   for (const batch of batchesOf(checkpoint.writes())) {
@@ -36,6 +41,7 @@ export async function writeStore(store: Store, checkpoint: Checkpoint, commit: P
       await store.write(pointed ? [{ type: 'del', key: POINTER_KEY }, ...held] : held);
       pointed = false;
     }
+    if (isOver()) return;
     held = batch;
   }
   await store.write([...held, { type: 'put', key: POINTER_KEY, value: encodePointer(commit) }]);

@@ -40,10 +40,12 @@ export interface RestoreOptions {
   readonly location: string;
   readonly checkpoints: Checkpoints;
   readonly stateBytesMax: number;
+  /** The task was told to stop: whatever is still to be restored, its next owner restores. Asked again and again. */
+  isOver(): boolean;
 }
 
 export async function restore(options: RestoreOptions): Promise<Restored> {
-  const { journal, stores, location, checkpoints } = options;
+  const { journal, stores, location, checkpoints, isOver } = options;
   try {
     // After the claim: every snapshot that a landed commit names can be seen, so the journal is not cut beyond ours.
     const snapshot = await checkpoints.latest();
@@ -57,8 +59,19 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
     }
   } catch (error) {
     // What does not fit together may be the work of an owner after us, and then it is no alarm.
-    await journal.confirm();
+    if (!isOver()) await journal.confirm();
     throw error;
+  }
+}
+
+function checkOver({ isOver, location }: RestoreOptions): void {
+  if (isOver()) throw new Error(`${location} was stopped before it was restored`);
+}
+
+async function* segmentsOf(options: RestoreOptions, snapshot: Snapshot): AsyncGenerator<Uint8Array> {
+  for await (const segment of options.checkpoints.segments(snapshot)) {
+    checkOver(options);
+    yield segment;
   }
 }
 
@@ -79,7 +92,7 @@ async function rebuild(
   } else if (snapshot !== null) {
     from = 'snapshot';
     base = snapshot.manifest.commitSeq;
-    await state.loadSegments(checkpoints.segments(snapshot), { store, bytesMax: stateBytesMax });
+    await state.loadSegments(segmentsOf(options, snapshot), { store, bytesMax: stateBytesMax });
   }
   if (journal.commit < base) {
     throw new MillraceError(
@@ -104,6 +117,7 @@ async function rebuild(
   let replayed = 0;
   const tails: Record<string, number> = { ...snapshot?.tails };
   for (const commit of commits) {
+    checkOver(options);
     Object.assign(tails, commit.tails);
     if (commit.commit <= base || commit.delta === null) continue;
     if (state.resident) state.applyDelta(commit.delta);

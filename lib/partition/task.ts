@@ -123,6 +123,8 @@ export class Task {
   #signal = false;
   #resolveWake: (() => void) | null = null;
   #stopping = false;
+  /** Stopped before it ran. */
+  #isLeft = false;
   #failure: { error: unknown } | null = null;
   #cancelTick: (() => void) | null = null;
   #ended: Promise<void> | null = null;
@@ -231,6 +233,7 @@ export class Task {
       location: stateLocation(deployment, this),
       checkpoints: this.#checkpoints,
       stateBytesMax: limits.stateBytesMax,
+      isOver: () => this.#failure !== null,
     });
     this.#store = restored.store;
     this.#watermarkMs = restored.watermarkMs;
@@ -263,7 +266,7 @@ export class Task {
     });
     for (const { commit, outbox, watermarkMs } of restored.unsent) this.#send(commit, outbox, watermarkMs);
     this.#relay.open();
-    while (this.#relay.relayedThrough < this.#commits && !this.#stopping) await this.#woken();
+    while (this.#relay.relayedThrough < this.#commits) await this.#woken();
     for (const input of this.#inputs) await input.open(restored, () => this.#wake());
     this.#journaled.atMs = clock.monotonic();
     observer.emit({
@@ -484,25 +487,30 @@ export class Task {
     if (this.#failure !== null) throw this.#failure.error;
   }
 
-  /** Nothing is left half done: what is committed is sent, and the journal says so. */
+  /**
+   * Nothing that was promised is left half done: what is committed is sent, and the journal says so. What can be left is:
+   * a checkpoint, a cut.
+   */
   async #handOver(): Promise<void> {
     this.phase = 'stopping';
     const relay = this.#relay!;
-    this.#stopping = false;
+    this.#checkpoints.leave();
     while (relay.relayedThrough < this.#commits) await this.#woken();
     const { delta, outbox } = this.processor.take(this.#commits + 1, this.#watermarkMs);
     this.#commits++;
     const content = { positions: this.#positions(), watermarkMs: this.#watermarkMs, delta, outbox };
     await this.#append(this.#commits, content, NOTHING_ABOUT);
     while (relay.relayedThrough < this.#commits) await this.#woken();
-    await this.#checkpoints.settle();
     await this.journal.release();
     await this.#close();
     this.phase = 'stopped';
   }
 
   async #end(error: unknown): Promise<void> {
-    const stopped = this.phase === 'stopped';
+    if (this.#isLeft) {
+      this.phase = 'stopped';
+      return this.#close();
+    }
     this.phase = isMillraceError(error) && error.fate === 'fence' ? 'fenced' : 'failed';
     const { plan, stage, partition, around, onEnded } = this.#options;
     const passes = isMillraceError(error) && (error.fate === 'retry' || error.fate === 'fence');
@@ -515,7 +523,7 @@ export class Task {
       ...errorFields(error),
     });
     await this.#close();
-    if (!stopped) onEnded(error);
+    onEnded(error);
   }
 
   async #close(): Promise<void> {
@@ -530,10 +538,15 @@ export class Task {
     await store?.close();
   }
 
-  /** Stops softly; after `deadlineMs` hard, and then the next owner recovers from the journal. */
+  /**
+   * Stops softly; after `deadlineMs` hard, and then the next owner recovers from the journal. A task that does not run yet
+   * has done nothing: whoever follows it finds what it found, and need not wait until it has gone through all of that.
+   */
   async stop({ deadlineMs }: { deadlineMs: number }): Promise<void> {
     if (this.#ended === null) return;
     this.#stopping = true;
+    this.#isLeft = this.phase === 'claiming' || this.phase === 'restoring' || this.phase === 'relaying';
+    if (this.#isLeft) this.abandon();
     this.#wake();
     const cancel = this.#around.clock.after(deadlineMs, () => this.abandon());
     await this.#ended;

@@ -16,6 +16,7 @@ import { type Case, draw } from './cases.ts';
 import { judge, type Verdict } from './judge.ts';
 import { Stage } from './stage.ts';
 
+const ORDERS_PER_SECOND = 120;
 const LOAD_MS_MIN = 10_000;
 /** Faults are begun until then; those that go on longer are waited for. */
 const FAULTS_MS = 14_000;
@@ -39,7 +40,7 @@ export interface RoundResult extends Verdict {
 export async function playRound({ seed, cases, only, folder: parent, closing }: RoundOptions): Promise<RoundResult> {
   const folder = join(parent, `round-${seed}`);
   const random = new Random(seed);
-  const stage = await Stage.set({ folder, closing, random: new Random(seed + 1) });
+  const stage = await Stage.set({ folder, closing, random: new Random(seed + 1), ordersPerSecond: ORDERS_PER_SECOND });
   const played: string[] = [];
   const troubles: string[] = [];
   const play = async (one: Case) => {

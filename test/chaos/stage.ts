@@ -20,7 +20,6 @@ import { Cable } from './cable.ts';
 import { deployEdition } from './deploy.ts';
 import { Load } from './load.ts';
 
-const ORDERS_PER_SECOND = 120;
 /** A machine's init waits a little. */
 const RESTART_MS = 300;
 const API_MS = 40_000;
@@ -39,6 +38,8 @@ export interface StageOptions {
   readonly folder: string;
   readonly random: Random;
   readonly closing: Closing;
+  /** See `Load`. */
+  readonly ordersPerSecond: number;
 }
 
 export class Stage {
@@ -58,6 +59,7 @@ export class Stage {
     posts: readonly Post[];
     closing: Closing;
     random: Random;
+    ordersPerSecond: number;
   }) {
     this.folder = parts.folder;
     this.broker = parts.broker;
@@ -65,12 +67,12 @@ export class Stage {
     this.posts = parts.posts;
     this.#closing = parts.closing;
     this.#logFile = join(parts.folder, 'round.log');
-    this.load = new Load(parts.connection, { random: parts.random, ordersPerSecond: ORDERS_PER_SECOND });
+    this.load = new Load(parts.connection, parts);
     parts.closing.add(() => this.load.stop());
   }
 
   /** Everything runs, the pipeline too, and load flows. */
-  static async set({ folder, random, closing: outer }: StageOptions): Promise<Stage> {
+  static async set({ folder, random, ordersPerSecond, closing: outer }: StageOptions): Promise<Stage> {
     const closing = new Closing();
     outer.add(() => closing.run());
     mkdirSync(folder, { recursive: true });
@@ -87,7 +89,7 @@ export class Stage {
       posts.push(makePost(name, { folder, cable, closing }));
     }
     await Promise.all(posts.map(({ worker }) => worker.start()));
-    const stage = new Stage({ folder, broker, connection, posts, closing, random });
+    const stage = new Stage({ folder, broker, connection, posts, closing, random, ordersPerSecond });
     await stage.deploy();
     await stage.running();
     return stage;

@@ -63,6 +63,7 @@ export async function makeWorld() {
       location,
       checkpoints,
       stateBytesMax: 1 << 30,
+      isOver: () => false,
     });
     return new Life({ journal, checkpoints, state, table, restored, errors });
   };
