@@ -167,6 +167,7 @@ export class MemoryStream {
       name: this.settings.name,
       subjects: this.settings.subjects,
       atomic: this.settings.atomic === true,
+      traits: [],
       created: this.created,
       firstSeq: this.firstSeq,
       lastSeq: this.lastSeq,

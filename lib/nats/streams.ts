@@ -1,5 +1,5 @@
 /** Streams as JetStream speaks of them, and as we do: settings on the way out, facts on the way in. */
-import type { StoredMessage, StreamInfo, StreamSettings } from '../port/log.ts';
+import type { StoredMessage, StreamInfo, StreamSettings, StreamTrait } from '../port/log.ts';
 import { decodeHeaders } from './headers.ts';
 
 /** As STREAM.INFO answers, as far as we look. */
@@ -8,6 +8,11 @@ export interface WireStreamInfo {
     readonly name: string;
     readonly subjects?: readonly string[];
     readonly allow_atomic?: boolean;
+    readonly mirror?: object;
+    readonly sealed?: boolean;
+    readonly no_ack?: boolean;
+    readonly subject_transform?: object;
+    readonly retention?: string;
     readonly max_msgs_per_subject?: number;
   };
   readonly created: string;
@@ -39,12 +44,23 @@ export function streamInfoOf({ config, created, state }: WireStreamInfo): Stream
     name: config.name,
     subjects: config.subjects ?? [],
     atomic: config.allow_atomic === true,
+    traits: traitsOf(config),
     created,
     firstSeq: Math.max(1, state.first_seq),
     lastSeq: state.last_seq,
     messages: state.messages,
     bytes: state.bytes,
   };
+}
+
+function traitsOf(config: WireStreamInfo['config']): StreamTrait[] {
+  const traits: StreamTrait[] = [];
+  if (config.mirror !== undefined) traits.push('mirror');
+  if (config.sealed === true) traits.push('sealed');
+  if (config.no_ack === true) traits.push('unacked');
+  if (config.subject_transform !== undefined) traits.push('transform');
+  if (config.retention !== undefined && config.retention !== 'limits') traits.push('consumed');
+  return traits;
 }
 
 export function storedMessageOf({ message }: WireMessage): StoredMessage {

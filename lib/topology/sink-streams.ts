@@ -104,8 +104,39 @@ function existingStream({ node, covers: subject }: Outlet, view: BrokerView, mis
   return keeper;
 }
 
+/** Why the stream cannot take what the sink writes, whatever it lists; null: it can. */
+function unfit({ name, traits }: StreamInfo, { mode }: Outlet['spec']): string | null {
+  const elsewhere = 'write to another subject, or name another stream';
+  if (traits.includes('mirror')) return `stream '${name}' is a mirror, to which nobody can write: ${elsewhere}`;
+  if (traits.includes('sealed')) return `stream '${name}' is sealed and takes nothing any more: ${elsewhere}`;
+  if (traits.includes('unacked')) {
+    return `stream '${name}' answers nobody (no_ack), so nothing is ever known to be in it: nats stream edit ${name} --ack, or ${elsewhere}`;
+  }
+  if (mode === 'at-least-once') return null;
+  // The last message of a subject says what has been sent: it must be found there, and must stay.
+  if (traits.includes('transform')) {
+    return (
+      `stream '${name}' keeps messages under other subjects than they are sent to (a subject transform), so what was sent ` +
+      `cannot be found again: take the transform from it, ${elsewhere}, or say mode: 'at-least-once'`
+    );
+  }
+  if (traits.includes('consumed')) {
+    return (
+      `stream '${name}' drops messages that have been read (retention by work queue or interest), and with them what says ` +
+      `how far results have been sent: ${elsewhere}, or say mode: 'at-least-once'`
+    );
+  }
+  return null;
+}
+
 /** Whether an existing stream takes what its sinks write; one command mends all that is missing. */
-function checkStream(info: StreamInfo, outlets: readonly Outlet[], mistake: Tell): void {
+function checkStream(info: StreamInfo, all: readonly Outlet[], mistake: Tell): void {
+  const outlets = all.filter(outlet => {
+    const why = unfit(info, outlet.spec);
+    if (why !== null) mistake(outlet.node, why);
+    return why === null;
+  });
+  if (outlets.length === 0) return;
   const missing = outlets
     .flatMap(outlet => outlet.subjects)
     .filter(subject => !info.subjects.some(own => covers(own, subject)));

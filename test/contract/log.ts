@@ -325,6 +325,7 @@ export function logContract(name: string, makeRig: () => Promise<LogRig>): void 
             name: place.stream,
             subjects: [`${place.s}.>`],
             atomic: true,
+            traits: [],
             created: '',
             firstSeq: 1,
             lastSeq: 0,

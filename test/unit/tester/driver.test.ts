@@ -106,7 +106,8 @@ describe('a driven pipeline', () => {
     assert.equal(driver.state('window-1h-by-shop').length, 2);
     assert.throws(
       () => driver.state('window-7'),
-      (error: unknown) => isMillraceError(error, 'NOT_FOUND') && /dedupe-shop-order, window-1h-by-shop/.test(error.message),
+      (error: unknown) =>
+        isMillraceError(error, 'NOT_FOUND') && /dedupe-shop-order, window-1h-by-shop/.test(error.message),
     );
   });
 

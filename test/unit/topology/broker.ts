@@ -12,6 +12,7 @@ export interface KnownStream {
   readonly name: string;
   readonly subjects: readonly string[];
   readonly atomic?: boolean;
+  readonly traits?: StreamInfo['traits'];
 }
 
 /** Streams that keep everything below `in.`, and the bucket `sites`. */
@@ -24,6 +25,7 @@ export function brokerOf(streams: readonly KnownStream[]): Broker {
   const infos = streams.map(
     (stream): StreamInfo => ({
       atomic: false,
+      traits: [],
       created: '2026-01-01T00:00:00Z',
       firstSeq: 1,
       lastSeq: 0,

@@ -95,6 +95,8 @@ const calls: readonly Call[] = [
       [['in.e', { time: 'at' }], null],
       [['in.e', { maxOutOfOrder: -5 }], /^maxOutOfOrder -5 is not a whole number/],
       [['in.e', { maxOutOfOrder: null }], /^maxOutOfOrder is null: it must be a duration/],
+      [['in.e', { idle: 'skp' }], /^idle is "skp": it must be 'follow' or 'skip'; did you mean skip\?$/],
+      [['in.e', { maxDelay: 'soon' }], /^maxDelay 'soon' cannot be read/],
       [['in.e', { maxFuture: () => 1 }], /^maxFuture .* is neither text nor a number/],
       [['in.e', { capture: 'yes' }], /^capture is "yes": it must be true, or an object with maxAge and maxBytes$/],
       [['in.e', { capture: false }], /^capture is false: it must be true/],

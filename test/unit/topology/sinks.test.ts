@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { pipeline, type SinkOptions, type Stream } from 'millrace';
 import type { SinkSpec } from '../../../lib/commit/sink-spec.ts';
+import type { StreamTrait } from '../../../lib/port/log.ts';
 import { INPUTS, type KnownStream, mistakesOf, planned } from './broker.ts';
 
 interface Event {
@@ -148,6 +149,23 @@ describe('the stream of a sink', () => {
     const [named] = await sinks(events => events.to('out.{partition}', { stream: 'NEW' }));
     assert.deepEqual(named?.stream, { name: 'NEW', create: true, subjects: ['out.*'] });
   });
+
+  const told: Readonly<Record<StreamTrait, [exactly: RegExp, atLeastOnce: RegExp]>> = {
+    mirror: [/^stream 'MINE' is a mirror, to which nobody can write: write to another/, /is a mirror/],
+    sealed: [/^stream 'MINE' is sealed and takes nothing any more: write to another/, /is sealed/],
+    unacked: [/^stream 'MINE' answers nobody \(no_ack\).*: nats stream edit MINE --ack, or write/, /no_ack/],
+    transform: [/^stream 'MINE' keeps messages under other subjects .*at-least-once'$/, /^$/],
+    consumed: [/^stream 'MINE' drops messages that have been read .*at-least-once'$/, /^$/],
+  };
+  for (const trait of Object.keys(told) as StreamTrait[]) {
+    test(`is refused where what was sent could not be found again, and says what to do: ${trait}`, async () => {
+      const [exactly, atLeastOnce] = told[trait];
+      const streams = [{ name: 'MINE', subjects: ['out.>', '_mr.p.m.>'], atomic: true, traits: [trait] }];
+      assert.match(await mistakes(events => events.to('out.{partition}'), streams), exactly);
+      assert.match(await mistakes(events => events.to('out.{site}'), streams), exactly);
+      assert.match(await mistakes(events => events.to('out.{site}', { mode: 'at-least-once' }), streams), atLeastOnce);
+    });
+  }
 
   test('is told to be changed by one command, whatever the number of its shared sinks', async () => {
     const two: Build = events => {
