@@ -121,7 +121,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       look: () => ({ active: worker.active, connected: connected(), ready: readiness().ok, pipelines: pipelines() }),
     });
     void worker.fatal.then(error => telemetry?.fatal(error));
-    const commands = new Commands({ registry, blobs, engine, clock: systemClock, worker, connected });
+    const commands = new Commands({ registry, blobs, log: ground.log, engine, clock: systemClock, worker, connected });
     server = new AdminServer({
       listen: options.listen,
       commands,

@@ -2,6 +2,7 @@
  * What commands print: tables for people, JSON and YAML for programs, names for scripts; and numbers and times as people
  * read them. What there is to show of each kind of thing is in `resources.ts`.
  */
+import { END_MS, TIME_MAX_MS } from '../lib/window/watermark.ts';
 import type { Paint, Terminal } from './terminal.ts';
 import { yaml } from './yaml.ts';
 
@@ -140,7 +141,8 @@ export function ago(timeMs: number | null): string {
 
 /** Event time as people read it; `–` when there is none. */
 export function time(timeMs: number | null): string {
-  if (timeMs === null || Math.abs(timeMs) > 8.64e15) return '–';
+  if (timeMs === null || Math.abs(timeMs) > TIME_MAX_MS) return '–';
+  if (timeMs === END_MS) return 'the end';
   return new Date(timeMs).toISOString().replace('.000Z', 'Z');
 }
 

@@ -4,7 +4,7 @@
  */
 import type { EventInfo, PipelineInfo } from '../lib/control/client.ts';
 import type { EntryView, LetterView, TableView, TaskView, WorkerView } from '../lib/worker/views.ts';
-import { ago, bytes, type Column, count, optional, type Resource, time } from './output.ts';
+import { ago, bytes, type Column, count, optional, type Resource, span, time } from './output.ts';
 import type { Paint } from './terminal.ts';
 
 /** Without fields that are null, all the way down. */
@@ -194,18 +194,37 @@ export function lagOf(pipeline: PipelineInfo): number | null {
   return lags.reduce<number>((sum, lag) => sum + (lag ?? 0), 0);
 }
 
-/** The smallest watermark of sources that are not idle, or of all if all are; null before the first record. */
+/** The smallest watermark of the sources that have spoken, or that may be about to; null before the first record. */
 export function watermarkOf(pipeline: PipelineInfo): number | null {
   const { sources, tasks } = pipeline.status;
-  const awake = sources.filter(source => !source.idle);
-  const parts: readonly { readonly watermarkMs: number | null }[] =
-    sources.length === 0 ? tasks : awake.length > 0 ? awake : sources;
+  const heard = sources.filter(source => source.watermarkMs !== null || !source.idle);
+  const parts: readonly { readonly watermarkMs: number | null }[] = sources.length === 0 ? tasks : heard;
   let least: number | null = null;
   for (const { watermarkMs } of parts) {
     if (watermarkMs === null) return null;
     least = least === null ? watermarkMs : Math.min(least, watermarkMs);
   }
   return least;
+}
+
+/**
+ * What stages wait for, a line each: the sources or stages that are behind others and say nothing. Event time follows the
+ * clock there, which in a replay is slow, so whoever looks should know.
+ */
+export function waitsOf({ name, status }: PipelineInfo): string[] {
+  const waits = new Set(
+    status.tasks.flatMap(({ stage, waitsFor }) => (waitsFor === null ? [] : [`${stage} ${waitsFor}`])),
+  );
+  return [...waits].map(wait => {
+    const [stage, writer] = wait.split(' ') as [string, string];
+    const source = status.sources.find(one => one.name === writer);
+    if (source === undefined) return `${stage} waits for stage ${writer}`;
+    const { watermarkMs, quietMs } = source;
+    const stands = watermarkMs === null ? 'has said nothing yet' : `stands at ${time(watermarkMs)}`;
+    const quiet = quietMs === null ? '' : ` and has been quiet for ${span(quietMs)}`;
+    const remedy = `millrace advance ${name} ${writer} --to TIME|end`;
+    return `${stage} waits for ${writer}, which ${stands}${quiet} (to go on without: ${remedy})`;
+  });
 }
 
 /** As text where it is text, else in base64. */

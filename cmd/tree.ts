@@ -6,6 +6,7 @@ import { VERSION } from '../lib/base/package.ts';
 import { strangeVariables } from './config.ts';
 import { EXIT_CODES, report } from './exit.ts';
 import { COLORS, type Terminal } from './terminal.ts';
+import { advanceVerb } from './verbs/advance.ts';
 import { type Around, examples } from './verbs/common.ts';
 import { completeVerb, completionVerb } from './verbs/completion.ts';
 import { configVerb } from './verbs/config.ts';
@@ -23,7 +24,7 @@ import { devVerb, workerVerb } from './verbs/worker.ts';
 
 const GROUPS = {
   'Write a pipeline:': [initVerb, devVerb, planVerb],
-  'Run it:': [workerVerb, deployVerb, pauseVerb, resumeVerb, restartVerb, deleteVerb],
+  'Run it:': [workerVerb, deployVerb, pauseVerb, resumeVerb, restartVerb, advanceVerb, deleteVerb],
   'See what it does:': [getVerb, describeVerb, doctorVerb, eventsVerb, stateVerb, lettersVerb],
   'This command:': [configVerb, completionVerb, versionVerb],
 } as const;

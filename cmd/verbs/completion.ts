@@ -168,6 +168,8 @@ async function operandsOf(
       return names(kindOf(so.operands[0] ?? '') ?? 'pipelines', so.options);
     case 'pipeline':
       return names('pipelines', so.options);
+    case 'source':
+      return names('sources', so.options, so.operands[0]);
     case 'operator':
       return names('operators', so.options, so.operands[0]);
     default:
@@ -196,6 +198,10 @@ async function names(kind: string, options: Options, of = ''): Promise<readonly 
       if (kind === 'operators') {
         const operators = new Set((await client.tables(of)).map(({ operator }) => operator));
         return [...operators].map(text => ({ text, means: 'operator' }));
+      }
+      if (kind === 'sources') {
+        const { status } = await client.get(of);
+        return [...new Set(status.sources.map(({ name }) => name))].map(text => ({ text, means: 'source' }));
       }
       return (await client.list()).map(({ name, status }) => ({ text: name, means: `pipeline, ${status.state}` }));
     } finally {

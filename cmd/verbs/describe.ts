@@ -61,7 +61,7 @@ const SOURCES: readonly Column<SourceStatus>[] = [
   { head: 'BEHIND', right: true, cell: source => optional(source.lagMs, span) },
   { head: 'RECORDS', right: true, cell: source => count(source.recordsIn) },
   { head: 'WATERMARK', cell: source => time(source.watermarkMs) },
-  { head: '', cell: source => (source.idle ? 'idle' : '') },
+  { head: 'QUIET', right: true, cell: source => optional(source.quietMs, span) },
 ];
 
 function pipelineText(terminal: Terminal, pipeline: PipelineInfo): string {
@@ -83,6 +83,7 @@ function pipelineText(terminal: Terminal, pipeline: PipelineInfo): string {
         `${count(counts.in)} in, ${count(counts.out)} out, ${count(counts.late)} late, ${count(counts.dead)} dead`,
       ],
       ['Dropped', dropped.join(', ')],
+      ['Waits', resources.waitsOf(pipeline).join('\n')],
       ['Letters', letters === 0 ? '' : `see them with: millrace letters list ${pipeline.name}`],
     ]),
   ];

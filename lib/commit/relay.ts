@@ -19,6 +19,7 @@ import {
   markerSubject,
   taskWriter,
 } from '../record/names.ts';
+import { trailing } from '../window/watermark.ts';
 import { Chain } from './chain.ts';
 import { ChainOutlet, type FrameItem, frameForm, type Outlet, rowsForm } from './chain-outlet.ts';
 import { type Destination, destinationFrom } from './destination.ts';
@@ -337,7 +338,7 @@ export class Relay {
       const position = this.#relayedThrough;
       const stageMs = this.#relayedWatermarkMs;
       for (const teller of this.#tellers) {
-        const watermarkMs = stageMs - teller.route.lagMs;
+        const watermarkMs = trailing(stageMs, teller.route.lagMs);
         const saysSilence = isSilent && clockMs >= teller.silentMs + SILENCE_MS;
         if (watermarkMs <= teller.toldMs && !saysSilence) continue;
         if (!teller.opened) {

@@ -120,6 +120,17 @@ export class AdminClient {
     return (await this.#channel.call('RestartPipeline', { name })).revision;
   }
 
+  /**
+   * Says that a source is complete up to an event time (ISO), or that it has come to its `end`. Returns where the heartbeat
+   * is that says so. Throws NOT_FOUND: no such pipeline, or it has no such source.
+   */
+  advance(
+    name: string,
+    { source, to }: { source: string; to: string },
+  ): Promise<{ stream: string; subject: string; sequence: number }> {
+    return this.#channel.call('AdvanceSource', { name, source, to });
+  }
+
   /** State is kept for a later deploy unless it is purged; results and input always. Throws NOT_FOUND. */
   delete(name: string, options: { purge?: boolean; dryRun?: boolean } = {}): Promise<DeleteAnswer> {
     const { purge = false, dryRun = false } = options;

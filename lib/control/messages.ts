@@ -102,12 +102,16 @@ export function outcomeFromWire(outcome: string): DeployOutcome {
   return outcome.slice(OUTCOME.length).toLowerCase() as DeployOutcome;
 }
 
-function taskStatusToWire({ watermarkMs, ...task }: TaskStatus): TaskStatusWire {
-  return { ...task, ...(watermarkMs === null ? {} : { watermarkMs }) };
+function taskStatusToWire({ watermarkMs, waitsFor, ...task }: TaskStatus): TaskStatusWire {
+  return {
+    ...task,
+    ...(watermarkMs === null ? {} : { watermarkMs }),
+    ...(waitsFor === null ? {} : { waitsFor }),
+  };
 }
 
 function taskStatusFromWire(task: TaskStatusWire): TaskStatus {
-  return { ...task, watermarkMs: task.watermarkMs ?? null };
+  return { ...task, watermarkMs: task.watermarkMs ?? null, waitsFor: task.waitsFor ?? null };
 }
 
 /** @param options.tasks false: leave the tasks out, as lists do. */
@@ -127,11 +131,12 @@ export function pipelineToWire(view: PipelineView, options: { tasks: boolean }):
       state: stateToWire(status.state),
       ...(status.reason === null ? {} : { reason: status.reason }),
       worker: view.worker ?? '',
-      sources: status.sources.map(({ lag, lagMs, watermarkMs, ...source }) => ({
+      sources: status.sources.map(({ lag, lagMs, watermarkMs, quietMs, ...source }) => ({
         ...source,
         ...(lag === null ? {} : { lag }),
         ...(lagMs === null ? {} : { lagMs: Math.round(lagMs) }),
         ...(watermarkMs === null ? {} : { watermarkMs }),
+        ...(quietMs === null ? {} : { quietMs }),
       })),
       tasks: options.tasks ? status.tasks.map(taskStatusToWire) : [],
       counts: { ...status.counts, dropped: { ...status.counts.dropped } },
@@ -149,6 +154,7 @@ function statusFromWire(status: StatusWire | null): PipelineStatus {
       lag: source.lag ?? null,
       lagMs: source.lagMs ?? null,
       watermarkMs: source.watermarkMs ?? null,
+      quietMs: source.quietMs ?? null,
     })),
     tasks: (status?.tasks ?? []).map(taskStatusFromWire),
     counts: status?.counts ?? { in: 0, out: 0, late: 0, dead: 0, dropped: {} },

@@ -19,6 +19,7 @@ type Methods =
   | 'PausePipeline'
   | 'ResumePipeline'
   | 'RestartPipeline'
+  | 'AdvanceSource'
   | 'DeletePipeline';
 
 const full = (view: PipelineView) => pipelineToWire(view, { tasks: true });
@@ -68,6 +69,16 @@ export function pipelineHandlers(commands: Commands): Handlers<Methods> {
     PausePipeline: { check: named, answer: async ({ name }) => ({ revision: await commands.pause(name) }) },
     ResumePipeline: { check: named, answer: async ({ name }) => ({ revision: await commands.resume(name) }) },
     RestartPipeline: { check: named, answer: async ({ name }) => ({ revision: await commands.restart(name) }) },
+    AdvanceSource: {
+      check(checks, request) {
+        named(checks, request);
+        checks.name(request.source, 'source').eventTime(request.to, 'to');
+      },
+      async answer({ name, source, to }) {
+        const { stream, subject, seq } = await commands.advance(name, { source, to });
+        return { stream, subject, sequence: seq };
+      },
+    },
     DeletePipeline: {
       check: named,
       async answer({ name, purge, dryRun }) {

@@ -4,6 +4,7 @@
  */
 import { messageOf } from '../base/errors.ts';
 import { encodeKey } from '../record/key.ts';
+import { END, parseComplete } from '../source/heartbeat.ts';
 import { BUNDLE_BYTES_MAX } from '../worker/bundle.ts';
 import type { Bundle } from '../worker/host.ts';
 import type { Violation } from './details.ts';
@@ -68,6 +69,16 @@ export class Checks {
   /** Names that are not known arrive as numbers. */
   known(value: string | number, field: string): this {
     return this.that(typeof value === 'string', field, `is ${value}, which this version does not know`);
+  }
+
+  /** A time that a source can be complete to. */
+  eventTime(text: string, field: string): this {
+    try {
+      parseComplete(text);
+      return this;
+    } catch {
+      return this.that(false, field, `is no event time; give one in ISO, e.g. 2026-03-01T18:00:00Z, or ${END}`);
+    }
   }
 
   key(json: string): this {

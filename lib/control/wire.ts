@@ -14,6 +14,7 @@ export interface SourceWire {
   recordsIn: number;
   bytesIn: number;
   idle: boolean;
+  quietMs?: number;
 }
 
 export interface TaskStatusWire {
@@ -30,6 +31,7 @@ export interface TaskStatusWire {
   journalBytes: number;
   journalCommits: number;
   backlogBytes: number;
+  waitsFor?: string;
 }
 
 export interface StatusWire {
@@ -165,6 +167,7 @@ export interface Methods {
   PausePipeline: [Named, { revision: number }];
   ResumePipeline: [Named, { revision: number }];
   RestartPipeline: [Named, { revision: number }];
+  AdvanceSource: [{ name: string; source: string; to: string }, { stream: string; subject: string; sequence: number }];
   DeletePipeline: [
     { name: string; purge: boolean; dryRun: boolean },
     { done: boolean; kept: string[]; deleted: string[] },

@@ -29,7 +29,10 @@ export interface SourceStatus {
   readonly watermarkMs: number | null;
   readonly recordsIn: number;
   readonly bytesIn: number;
+  /** When the broker was last asked, everything had been read, and nothing had come for the source's `idleAfter`. */
   readonly idle: boolean;
+  /** How long it had been without a message then, ms; null: it never had one. */
+  readonly quietMs: number | null;
 }
 
 export interface TaskStatus {
@@ -49,6 +52,8 @@ export interface TaskStatus {
   readonly journalCommits: number;
   /** Bytes of commits that are journaled and not wholly sent. */
   readonly backlogBytes: number;
+  /** The source or stage that its event time waits for while others are further; null: none. */
+  readonly waitsFor: string | null;
 }
 
 export interface PipelineCounts {

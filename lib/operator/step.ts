@@ -4,6 +4,7 @@
  */
 import { NO_ORIGIN } from '../record/origin.ts';
 import type { Wants } from '../state/tables.ts';
+import { trailing } from '../window/watermark.ts';
 import type { Cursor } from './cursor.ts';
 import type { Operator } from './operator.ts';
 
@@ -81,7 +82,7 @@ export class Step {
   }
 
   wantAdvance(wants: Wants, watermarkMs: number): void {
-    this.operator.wantAdvance(wants, watermarkMs - this.lagMs);
+    this.operator.wantAdvance(wants, trailing(watermarkMs, this.lagMs));
   }
 
   execute(watermarkMs: number): void {
@@ -90,7 +91,7 @@ export class Step {
     cursor.origin = NO_ORIGIN;
     cursor.id = null;
     cursor.trace = null;
-    this.operator.advance(watermarkMs - this.lagMs);
+    this.operator.advance(trailing(watermarkMs, this.lagMs));
   }
 
   #passHeld(): void {
@@ -112,6 +113,6 @@ export class Step {
   }
 
   resume(watermarkMs: number): void {
-    this.operator.resume(watermarkMs - this.lagMs);
+    this.operator.resume(trailing(watermarkMs, this.lagMs));
   }
 }

@@ -226,6 +226,7 @@ export class Pipeline {
         journalBytes: task.uncut.bytes,
         journalCommits: task.uncut.commits,
         backlogBytes: task.backlogBytes,
+        waitsFor: task.waitsFor?.name ?? null,
       })),
       counts: { ...counts, dropped: Object.fromEntries(dropped) },
     };
@@ -263,8 +264,9 @@ function countsOf(part: Part) {
 }
 
 function sourceStatus(source: Source): SourceStatus {
-  const { spec, position, lag, lagMs, watermarkMs, recordsIn, bytesIn, idle } = source;
-  return { name: spec.name, position, lag, lagMs, watermarkMs: finiteOrNull(watermarkMs), recordsIn, bytesIn, idle };
+  const { spec, position, lag, lagMs, recordsIn, bytesIn, idle, time } = source;
+  const [watermarkMs, quietMs] = [finiteOrNull(time.watermarkMs), finiteOrNull(time.quietMs)];
+  return { name: spec.name, position, lag, lagMs, watermarkMs, recordsIn, bytesIn, idle, quietMs };
 }
 
 function addTo(sums: Map<string, number>, more: ReadonlyMap<string, number>): void {

@@ -15,6 +15,7 @@ import { readable } from '../record/output.ts';
 import { TaskState } from '../state/state.ts';
 import { type Lineage, lineagesOf } from '../topology/lineage.ts';
 import type { Plan, StagePlan } from '../topology/plan.ts';
+import { trailing } from '../window/watermark.ts';
 import { deadLetter, lateLetter } from './letters.ts';
 import { Outgoing, SinkExit, StageExit } from './outgoing.ts';
 
@@ -192,7 +193,7 @@ export class Processor {
     watermarkMs: number,
     publishedMs = Number.POSITIVE_INFINITY,
   ): { delta: Uint8Array | null; outbox: Outbox } {
-    const outbox = this.#outgoing.take(commit, exit => watermarkMs - this.exitLagsMs[exit]!, publishedMs);
+    const outbox = this.#outgoing.take(commit, exit => trailing(watermarkMs, this.exitLagsMs[exit]!), publishedMs);
     for (const rows of outbox.rows) this.rowsOut += rows.lengths.length;
     try {
       return { delta: this.state.takeDelta(), outbox };

@@ -6,8 +6,7 @@ import { MillraceError } from '../base/errors.ts';
 import type { Headers } from '../port/log.ts';
 import { headerOf } from '../record/format.ts';
 import { isoTimeMs } from '../window/iso-time.ts';
-import { END_MS } from '../window/source-time.ts';
-import { TIME_MAX_MS } from '../window/watermark.ts';
+import { END_MS, TIME_MAX_MS } from '../window/watermark.ts';
 
 /** ISO time up to which a source is complete, or `END`. */
 export const HEADER_COMPLETE = 'Millrace-Complete';

@@ -8,7 +8,7 @@ import { Processor, type ProcessorOptions } from '../partition/processor.ts';
 import { decodeFrame, type Letter } from '../record/frame.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import type { Plan, StagePlan } from '../topology/plan.ts';
-import { InputWatermarks, NO_WATERMARK, type Voice } from '../window/watermark.ts';
+import { InputWatermarks, NO_WATERMARK, trailing, type Voice } from '../window/watermark.ts';
 import type { Note } from './results.ts';
 
 interface Watched {
@@ -82,7 +82,7 @@ export class TestStage {
       ...traits,
       quietMs: 0,
       get watermarkMs() {
-        return stage.watermarkMs - lagMs;
+        return trailing(stage.watermarkMs, lagMs);
       },
       get clockMs() {
         const isWaiting = stage.watermarkMs === NO_WATERMARK && !time.isSilent;

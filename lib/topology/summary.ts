@@ -115,6 +115,14 @@ export function incompatibilities(before: unknown, after: unknown): readonly str
   return layoutChanges(before.layout, after.layout);
 }
 
+/** The sources of a stored plan that have a say in event time: all but tables, each once. */
+export function streamsOfSummary(summary: unknown): SourceSummary[] {
+  if (!isSummary(summary)) return [];
+  const all = [...summary.readers.map(({ source }) => source), ...summary.stages.flatMap(({ direct }) => direct ?? [])];
+  const streams = all.filter(({ kind }) => kind === 'stream');
+  return [...new Map(streams.map(source => [source.name, source])).values()];
+}
+
 function isSummary(value: unknown): value is PlanSummary {
   return typeof value === 'object' && value !== null && (value as Partial<PlanSummary>).version === VERSION;
 }

@@ -17,7 +17,7 @@
  *     purpose; and `maxDelay`, the author's word for how late it publishes.
  * S5. It never goes back.
  */
-import { NO_WATERMARK, TIME_MAX_MS } from './watermark.ts';
+import { END_MS, NO_WATERMARK } from './watermark.ts';
 
 export interface SourcePlaceInTime {
   /** Event time up to which the source is complete, ms since 1970; -Infinity: it has not spoken. */
@@ -33,9 +33,6 @@ export const NO_TIME: SourcePlaceInTime = {
   clockMs: Number.NEGATIVE_INFINITY,
   quietMs: Number.POSITIVE_INFINITY,
 };
-
-/** Where event time stands when a source has said that nothing more is to come: all that waits for it is over. */
-export const END_MS = TIME_MAX_MS;
 
 export interface SourceTimeRules {
   readonly maxOutOfOrderMs: number;

@@ -20,6 +20,14 @@ export const TIME_MAX_MS = 8.64e15;
 
 export const NO_WATERMARK = Number.NEGATIVE_INFINITY;
 
+/** Where event time stands when all who write have said that nothing more is to come: what waits for any time is over. */
+export const END_MS = TIME_MAX_MS;
+
+/** Event time of what comes out `lagMs` later. At the end nothing comes out any more, so there is no time behind it. */
+export function trailing(watermarkMs: number, lagMs: number): number {
+  return watermarkMs >= END_MS ? END_MS : watermarkMs - lagMs;
+}
+
 /** Readers look twice a second, stages tell of silence once, and both take a moment to be heard. */
 const FRESH_MS = 3_000;
 /** Less than this is jitter, which nobody wants to be told of. */

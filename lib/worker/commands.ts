@@ -8,7 +8,9 @@ import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Blobs } from '../port/blob.ts';
+import type { Log } from '../port/log.ts';
 import type { Registry } from '../port/registry.ts';
+import { advanceSource, type Heartbeat } from './advance.ts';
 import type { Bundle, Engine, Planned, Remains } from './host.ts';
 import { Sights } from './sights.ts';
 import { isGone, nextLife, type PipelineSpec, Specs } from './specs.ts';
@@ -70,6 +72,7 @@ const CAS_TRIES_MAX = 8;
 export class Commands {
   readonly #specs: Specs;
   readonly #blobs: Blobs;
+  readonly #log: Pick<Log, 'append'>;
   readonly #engine: Engine;
   readonly #clock: Clock;
   readonly #worker: Worker;
@@ -80,6 +83,7 @@ export class Commands {
   constructor(options: {
     registry: Registry;
     blobs: Blobs;
+    log: Pick<Log, 'append'>;
     engine: Engine;
     clock: Clock;
     worker: Worker;
@@ -87,6 +91,7 @@ export class Commands {
   }) {
     this.#specs = new Specs(options.registry);
     this.#blobs = options.blobs;
+    this.#log = options.log;
     this.#engine = options.engine;
     this.#clock = options.clock;
     this.#worker = options.worker;
@@ -210,6 +215,12 @@ export class Commands {
       return { ...spec, ...this.#next(spec) };
     });
     return changed.revision;
+  }
+
+  /** Says how far a source is (`advance.ts`). Throws NOT_FOUND: no such pipeline, or it has no such source. */
+  async advance(name: string, about: { source: string; to: string }): Promise<Heartbeat> {
+    const { spec } = await this.get(name);
+    return advanceSource(this.#log, spec, about);
   }
 
   #next(spec: PipelineSpec): { revision: number; deployedAtMs: number } {

@@ -45,6 +45,7 @@ const status = {
   journalBytes: 0,
   journalCommits: 0,
   backlogBytes: 0,
+  waitsFor: null,
 };
 const source = {
   name: 'r',
@@ -55,6 +56,7 @@ const source = {
   bytesIn: 0,
   lagMs: null,
   idle: false,
+  quietMs: 0,
 };
 const pipeline = {
   name: 'orders',

@@ -15,6 +15,7 @@ function pipeline(atMs: number, records: number): PipelineInfo {
     bytesIn: 0,
     lagMs: null,
     idle: false,
+    quietMs: 0,
   };
   return {
     name: 'orders',

@@ -22,12 +22,13 @@ const task = {
   journalBytes: 2_000,
   journalCommits: 5,
   backlogBytes: 10,
+  waitsFor: null,
 };
 const source = { name: 'orders', position: 7, lag: 3, lagMs: 2_500, watermarkMs: null, recordsIn: 7, bytesIn: 70 };
 const status: PipelineStatus = {
   ...emptyStatus('running', null),
   tasks: [task],
-  sources: [{ ...source, idle: false }],
+  sources: [{ ...source, idle: false, quietMs: 0 }],
 };
 
 async function samples(metrics: Metrics): Promise<Map<string, number>> {

@@ -10,7 +10,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { END_MS, NO_TIME, SourceTime, type SourceTimeRules } from '../../../lib/window/source-time.ts';
+import { NO_TIME, SourceTime, type SourceTimeRules } from '../../../lib/window/source-time.ts';
+import { END_MS } from '../../../lib/window/watermark.ts';
 
 const RULES: SourceTimeRules = { maxOutOfOrderMs: 1_000, idleAfterMs: 10_000, maxDelayMs: null };
 const start = (more: Partial<SourceTimeRules> = {}) => new SourceTime({ ...RULES, ...more }, NO_TIME);

@@ -171,8 +171,8 @@ describe('get', () => {
     await commands.delete('gone', { purge: true });
     await until('p runs', async () => (await commands.get('p')).status.state === 'running');
     const away = { ...registry, get: unanswered, keys: unanswered } as unknown as Registry;
-    const { blobs, clock } = cluster;
-    const cut = new Commands({ registry: away, blobs, engine, clock, worker, connected: () => false });
+    const { blobs, clock, log } = cluster;
+    const cut = new Commands({ registry: away, blobs, log, engine, clock, worker, connected: () => false });
     const view = await cut.get('p');
     assert.equal(view.status.state, 'waiting');
     assert.match(view.status.reason!, /no connection to NATS; it goes on by itself/);

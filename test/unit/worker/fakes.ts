@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { type Clock, systemClock } from '../../../lib/base/clock.ts';
 import type { MillraceError } from '../../../lib/base/errors.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
+import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import type { Event, Observer } from '../../../lib/observe/events.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
@@ -58,6 +59,7 @@ export class FakePipeline implements RunningPipeline {
       bytesIn: 0,
       lagMs: null,
       idle: false,
+      quietMs: 0,
     };
     const task = {
       stage: 'join-1',
@@ -73,6 +75,7 @@ export class FakePipeline implements RunningPipeline {
       journalBytes: 0,
       journalCommits: 0,
       backlogBytes: 0,
+      waitsFor: null,
     };
     return {
       ...empty,
@@ -142,6 +145,8 @@ export class FakeCluster {
   readonly clock: Clock = systemClock;
   readonly bucket = new MemoryBucket(systemClock);
   readonly blobs = new MemoryBlobs({ clock: systemClock });
+  readonly broker = new MemoryBroker({ clock: systemClock });
+  readonly log = this.broker.client('commands');
   readonly #workers: Worker[] = [];
   #instances = 0;
 
@@ -163,7 +168,8 @@ export class FakeCluster {
       stopMs: 1_000,
     });
     this.#workers.push(worker);
-    return { worker, registry, engine, observer, commands: new Commands({ registry, blobs, engine, clock, worker }) };
+    const commands = new Commands({ registry, blobs, log: this.log, engine, clock, worker });
+    return { worker, registry, engine, observer, commands };
   }
 
   async stop(): Promise<void> {
