@@ -43,6 +43,10 @@ export const ERRORS = {
   USER_CODE: { fate: 'poison', means: "the pipeline's own function threw or returned a promise" },
   USER_CODE_STUCK: { fate: 'stop', means: "the pipeline's own functions did not return, for several records" },
   // limits
+  BATCH_OUTGROWN: {
+    fate: 'retry',
+    means: 'a batch has made more than a commit holds; it is done again in smaller ones',
+  },
   LIMIT_REACHED: { fate: 'stop', means: 'a named limit was reached' },
   // what users ask for
   PLAN_INVALID: { fate: 'reject', means: 'the pipeline has mistakes; each is listed with its place' },

@@ -38,8 +38,10 @@ export interface Commit {
   readonly commit: number;
   /** By input: the last sequence of its stream that is reflected, and what else an input knows itself again by. */
   readonly positions: Readonly<Record<string, number>>;
-  /** The stage's watermark, ms. */
+  /** The stage's watermark, ms: all that is due at it has fired. */
   readonly watermarkMs: number;
+  /** How far event time is on the inputs, ms: where it is later, later commits bring the rest of what is due at it, before anything is read. */
+  readonly dueMs: number;
   /** What changed in state (`TaskState.takeDelta`), or null. */
   readonly delta: Uint8Array | null;
   readonly outbox: Outbox;
@@ -60,6 +62,7 @@ export function encodeCommit(commit: Commit): Uint8Array {
     commit.relayedThrough,
     commit.tails,
     commit.snapshot,
+    commit.dueMs,
   ]);
 }
 
@@ -74,7 +77,7 @@ export function decodeCommit(head: EntryHead, body: Uint8Array): Commit {
 }
 
 function commitOf(head: EntryHead, parts: unknown): Commit {
-  const [positions, watermarkMs, delta, outbox, relayedThrough, tails, snapshot] = parts as [
+  const [positions, watermarkMs, delta, outbox, relayedThrough, tails, snapshot, dueMs] = parts as [
     Record<string, number>,
     number,
     Uint8Array | null,
@@ -82,12 +85,14 @@ function commitOf(head: EntryHead, parts: unknown): Commit {
     number,
     Record<string, number>,
     number,
+    number,
   ];
   return {
     epoch: head.epoch,
     commit: head.commit,
     positions,
     watermarkMs,
+    dueMs,
     delta,
     outbox: fromParts(outbox),
     relayedThrough,

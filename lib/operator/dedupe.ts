@@ -136,10 +136,11 @@ export class Dedupe implements Operator {
     return true;
   }
 
-  advance(watermarkMs: number): void {
+  advance(watermarkMs: number): boolean {
     this.#setWatermark(watermarkMs);
     const uselessMs = this.#horizonMs - this.#spec.withinMs;
     for (const bucket of this.#marks.bucketsBelow(Math.floor(uselessMs / this.#widthMs))) this.#marks.drop(bucket);
+    return true;
   }
 
   resume(watermarkMs: number): void {

@@ -10,7 +10,8 @@
  * is fired if it never matched, and may be dropped.
  *
  * A record that has fired is not marked as such. It is recognised by its time, which is before `firedBelowMs`: a mark
- * would be journaled, and the time says the same.
+ * would be journaled, and the time says the same. Only where a batch is full before all that is due has fired, what has
+ * is marked as if it had matched: the time that the journal knows does not say it yet.
  */
 import type { ListTable, Tables, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
@@ -81,9 +82,13 @@ export class JoinSide {
   #widthMs: number;
   #indexes: TimeIndexes<Item>;
   #due = new DueQueue();
+  /** Fired in the batch in hand. */
+  #fired: Due[] = [];
   /** Unmatched records of the buckets before this one are in `#due`. */
   #queuedTo = Number.NEGATIVE_INFINITY;
   #firedBelowMs = NO_WATERMARK;
+  /** The same as of the last watermark that has fired whole, which is the one that the journal knows. */
+  #settledBelowMs = NO_WATERMARK;
 
   constructor(options: JoinSideOptions) {
     this.forwardMs = options.forwardMs;
@@ -199,15 +204,37 @@ export class JoinSide {
     return due !== undefined && due.timeMs < this.#firedBelowMs ? due : undefined;
   }
 
-  /** Takes the record that `peekDue` showed; undefined if it has matched. */
+  /**
+   * The next of those that came when their time to fire had passed. They must fire in the batch that brought them, full or
+   * not, since whoever restores would take them for fired. They are the first in time, and no more than the batch's records.
+   */
+  peekOverdue(): Due | undefined {
+    const due = this.peekDue();
+    return due !== undefined && due.timeMs < this.#settledBelowMs ? due : undefined;
+  }
+
+  /** Takes the record that `peekDue` shows; undefined if it has matched. */
   takeDue(): Item | undefined {
     const due = this.#due.pop()!;
     const item = this.#items.get(due.bucket, due.key)?.[due.index];
-    return item === undefined || item.m === 1 ? undefined : item;
+    if (item === undefined || item.m === 1) return undefined;
+    this.#fired.push(due);
+    return item;
   }
 
-  /** Drops the buckets whose every record is past its last possible match. */
+  /** The batch ends before all that is due has fired. */
+  markFired(): void {
+    for (const { bucket, key, index } of this.#fired) {
+      const { t, v } = this.#items.get(bucket, key)![index]!;
+      this.#items.replace(bucket, key, index, { t, v, m: 1 });
+    }
+    this.#fired = [];
+  }
+
+  /** All that is due has fired. Drops the buckets whose every record is past its last possible match. */
   dropUseless(): void {
+    if (this.#fired.length > 0) this.#fired = [];
+    this.#settledBelowMs = this.#firedBelowMs;
     for (const bucket of this.#items.bucketsBelow(Math.floor(this.#firedBelowMs / this.#widthMs))) {
       this.#items.drop(bucket);
       this.#indexes.drop(bucket);
@@ -216,7 +243,7 @@ export class JoinSide {
 
   /** After a restart: buckets are queued again when the watermark next moves. */
   resume(horizonMs: number): void {
-    this.#firedBelowMs = horizonMs - this.forwardMs;
+    this.#firedBelowMs = this.#settledBelowMs = horizonMs - this.forwardMs;
   }
 
   wantAt(wants: Wants, key: string, timeMs: number): void {

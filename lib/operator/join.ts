@@ -24,7 +24,7 @@ import { Found, JoinSide } from './join-side.ts';
 import { frozen } from './kept.ts';
 import type { Operator, OperatorContext } from './operator.ts';
 import type { StatefulSpec } from './spec.ts';
-import { refusePromise } from './user-code.ts';
+import { checkFanOut, refusePromise } from './user-code.ts';
 
 type JoinSpec = Extract<StatefulSpec, { kind: 'join' }>;
 const LEFT = 0;
@@ -93,6 +93,7 @@ export class Join implements Operator {
     const { combine } = this.#spec;
     frozen(value);
     try {
+      checkFanOut(count, 'a record of a join');
       for (let i = 0; i < count; i++) {
         const match = frozen(found.items[i]!.v);
         const row = port === LEFT ? combine(value, match) : combine(match, value);
@@ -130,6 +131,7 @@ export class Join implements Operator {
     const { count } = found;
     const isSemi = this.#spec.join === 'semi';
     try {
+      checkFanOut(count, 'a record of a join');
       for (let i = 0; isSemi && i < count; i++) {
         const row = this.#spec.combine(frozen(found.items[i]!.v), null);
         refusePromise(row, 'the combine function of a join');
@@ -172,14 +174,15 @@ export class Join implements Operator {
     return port === LEFT ? this.#sides[0] : this.#sides[1];
   }
 
-  advance(watermarkMs: number): void {
+  advance(watermarkMs: number): boolean {
     const [left, right] = this.#sides;
     this.#setWatermark(watermarkMs);
     left.queueDue(this.#horizonMs);
     right.queueDue(this.#horizonMs);
     for (;;) {
-      const leftDue = left.peekDue();
-      const rightDue = right.peekDue();
+      const isFull = this.#context.full();
+      const leftDue = isFull ? left.peekOverdue() : left.peekDue();
+      const rightDue = isFull ? right.peekOverdue() : right.peekDue();
       const isRight = rightDue !== undefined && (leftDue === undefined || compareDue(rightDue, leftDue) < 0);
       const next = isRight ? rightDue : leftDue;
       if (next === undefined) break;
@@ -187,8 +190,13 @@ export class Join implements Operator {
       const item = this.#side(port).takeDue();
       if (item !== undefined) this.#emitUnmatched(port, next.key, item.v, next.timeMs);
     }
+    if (left.peekDue() !== undefined || right.peekDue() !== undefined) {
+      for (const side of this.#sides) side.markFired();
+      return false;
+    }
     left.dropUseless();
     right.dropUseless();
+    return true;
   }
 
   resume(watermarkMs: number): void {

@@ -26,6 +26,10 @@ export interface OperatorContext {
   carriedId(): string | null;
   /** The record in hand is a replay of one that this operator had let pass before it died further on. */
   hasPassed(): boolean;
+  /** So many rows more will be emitted at the end of the batch, whatever comes: they count before they are there. */
+  owe(rows: number): void;
+  /** The batch has made so much that it must end: `advance` stops, and goes on in the next one. */
+  readonly full: () => boolean;
 }
 
 export interface Operator {
@@ -36,8 +40,13 @@ export interface Operator {
   readonly lagMs: number;
   /** A record on input `port` (0 for the only or left one). `key` null: the record has none. */
   receive(port: number, key: string | null, value: unknown, timeMs: number): void;
-  /** The watermark is now `watermarkMs`, after the batch's records. Never goes back. Fires what is due. */
-  advance(watermarkMs: number): void;
+  /**
+   * The watermark is now `watermarkMs`, after the batch's records. Never goes back. Fires what is due, until the batch is
+   * full: false says that more is due, and it is called again with the same watermark before any record comes. What it
+   * has fired by then is gone from its tables, or marked there: whoever is restored from them at an earlier watermark and
+   * told this one again fires the rest and nothing twice (invariant T, `partition/task.ts`).
+   */
+  advance(watermarkMs: number): boolean;
   /** After a restart: the watermark that the restored state reflects. Fires nothing. */
   resume(watermarkMs: number): void;
   /** Names the entries that `receive` will touch for this record. */

@@ -24,7 +24,7 @@ import { checkData } from './kept.ts';
 import type { Operator, OperatorContext } from './operator.ts';
 import type { ProcessContext, ProcessSpec } from './spec.ts';
 import { Timers } from './timers.ts';
-import { refusePromise, shown } from './user-code.ts';
+import { checkFanOut, refusePromise, shown } from './user-code.ts';
 
 /** Timers that one key may have set at a time. */
 export const TIMERS_MAX = 1_000;
@@ -46,6 +46,8 @@ export class Process implements Operator {
   #call = new Call();
   #watermarkMs = NO_WATERMARK;
   #firedToMs = NO_WATERMARK;
+  /** The watermark has more to fire than one batch took. */
+  #isFiring = false;
 
   constructor(spec: ProcessSpec, context: OperatorContext) {
     this.#spec = spec;
@@ -72,10 +74,13 @@ export class Process implements Operator {
     }
   }
 
-  advance(watermarkMs: number): void {
-    this.#firedToMs = this.#watermarkMs;
+  advance(watermarkMs: number): boolean {
+    // A watermark that goes on firing finds timers as overdue as they were at its beginning.
+    if (!this.#isFiring) this.#firedToMs = this.#watermarkMs;
     this.#watermarkMs = watermarkMs;
-    this.#timers.fire(watermarkMs, this.#onTimer);
+    const done = this.#timers.fire(watermarkMs, { fire: this.#onTimer, full: this.#context.full });
+    this.#isFiring = !done;
+    return done;
   }
 
   #onTimer = (id: string, dueMs: number): void => {
@@ -227,6 +232,7 @@ class Call implements ProcessContext<unknown, unknown> {
   readonly emit = (value: unknown, options?: { timeMs?: number }): void => {
     this.#check();
     refusePromise(value, 'what is emitted');
+    checkFanOut(this.#values.length + 1, 'a call of process');
     const timeMs = options?.timeMs ?? this.#emitMs;
     this.#values.push(value);
     this.#timesMs.push(timeOf(timeMs, 'emit'));

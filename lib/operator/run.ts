@@ -21,7 +21,7 @@ import type { DropReason, Operator } from './operator.ts';
 import type { Program, ProgramNode, Target } from './program.ts';
 import type { StatefulSpec, StatelessSpec } from './spec.ts';
 import { Batch, Step } from './step.ts';
-import { refusePromise, shown } from './user-code.ts';
+import { listed, refusePromise } from './user-code.ts';
 import { watchedProgram } from './watched.ts';
 
 export { type Cursor, newCursor } from './cursor.ts';
@@ -63,6 +63,10 @@ export interface RunPorts {
   drop(operator: string, reason: DropReason): void;
   /** Whether operators may be given records at once, without saying first what they will touch. Absent: they may. */
   resident?(): boolean;
+  /** See `OperatorContext`. Absent: nobody counts. */
+  owe?(rows: number): void;
+  /** See `OperatorContext`. Absent: nothing is too much. */
+  readonly full?: () => boolean;
 }
 
 export class Run {
@@ -110,6 +114,11 @@ export class Run {
     return this.#batch.ask();
   }
 
+  /** About how much the steps hold back in the batch in hand. */
+  get heldBytes(): number {
+    return this.#batch.heldBytes;
+  }
+
   /** All steps have executed. What is fed now belongs to the next batch. */
   endBatch(): void {
     this.#batch.end();
@@ -129,8 +138,12 @@ function operatorOf(name: string, spec: StatefulSpec, next: Receiver, ports: Run
     poison: (cause, record) => ports.poison({ operator: name, cause: blame(cause), value: record.value }),
     carriedId: () => idOf(cursor.id),
     hasPassed: () => cursor.id !== null && hasPassed(cursor.id, place),
+    owe: rows => ports.owe?.(rows),
+    full: ports.full ?? neverFull,
   });
 }
+
+const neverFull = () => false;
 
 /** Sums lags along the longest path to each step, and returns those of the exits. */
 function spreadLags(program: Program, nodes: readonly (Receiver | Step)[]): number[] {
@@ -181,18 +194,6 @@ export function isStateful(spec: ProgramNode['spec']): spec is StatefulSpec {
 /** Whatever user code threw, as an error with a code. */
 function blame(cause: unknown): MillraceError {
   return isMillraceError(cause) ? cause : new MillraceError('USER_CODE', placedMessageOf(cause), { cause });
-}
-
-/** What flatMap's function gave, as a list. `Array.from` alone makes an empty list of what is none, and records vanish. */
-function listed(result: unknown): unknown[] {
-  if (Array.isArray(result)) return result;
-  if (typeof result === 'object' && result !== null && Symbol.iterator in result) {
-    return Array.from(result as Iterable<unknown>);
-  }
-  throw new MillraceError(
-    'USER_CODE',
-    `the function of flatMap returned ${shown(result)}: return a list, empty for none`,
-  );
 }
 
 function portOf(step: Step, port: number): Receiver {

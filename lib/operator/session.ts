@@ -117,7 +117,7 @@ export class SessionAggregate implements Operator {
     if (timeMs < session.s) session.s = timeMs;
     if (timeMs > session.e) session.e = timeMs;
     this.#sessions.set(0, key, known);
-    if (this.#spec.emit === 'updates') this.#changed.set(session, key);
+    if (this.#spec.emit === 'updates') this.#change(session, key);
   }
 
   /** The record begins a session, or makes several one. */
@@ -145,7 +145,13 @@ export class SessionAggregate implements Operator {
     this.#sessions.set(0, key, entry);
     if (this.#spec.emit === 'final') return;
     for (const gone of joined) this.#changed.delete(gone);
+    this.#change(session, key);
+  }
+
+  #change(session: Session, key: string): void {
+    if (this.#changed.has(session)) return;
     this.#changed.set(session, key);
+    this.#context.owe(1);
   }
 
   /** The first watermark, in whole ms, at which the session is closed, or forgotten. */
@@ -153,12 +159,13 @@ export class SessionAggregate implements Operator {
     return session.e + this.#gapMs * (session.a === null ? 2 : 1) + this.#spec.graceMs + 1;
   }
 
-  advance(watermarkMs: number): void {
+  advance(watermarkMs: number): boolean {
     this.#setWatermark(watermarkMs);
-    this.#timers.fire(watermarkMs, this.#look);
-    if (this.#changed.size === 0) return;
+    const done = this.#timers.fire(watermarkMs, { fire: this.#look, full: this.#context.full });
+    // In the batch that changed them, whether all is fired or not: no later one would know of them after a restart.
     for (const [session, key] of this.#changed) if (session.a !== null) this.#send(key, session, session.a, false);
-    this.#changed = new Map();
+    if (this.#changed.size > 0) this.#changed = new Map();
+    return done;
   }
 
   /** A key's timer has fired: closes and forgets what is due, and arms the next. */

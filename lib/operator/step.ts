@@ -3,6 +3,7 @@
  * then tells it how far event time is.
  */
 import { NO_ORIGIN } from '../record/origin.ts';
+import { roughBytes } from '../state/size.ts';
 import type { Wants } from '../state/tables.ts';
 import { trailing } from '../window/watermark.ts';
 import type { Cursor } from './cursor.ts';
@@ -16,6 +17,8 @@ import type { Operator } from './operator.ts';
 export class Batch {
   /** Records pass. False as long as nobody has asked. */
   passes = false;
+  /** About how much the steps hold back. */
+  heldBytes = 0;
   #asked = false;
   #resident: () => boolean;
 
@@ -34,8 +37,12 @@ export class Batch {
   end(): void {
     this.#asked = false;
     this.passes = false;
+    this.heldBytes = 0;
   }
 }
+
+/** What a record that is held back takes beside key and value. */
+const HELD_BYTES = 32;
 
 /** One stateful node: its operator and, in a batch that does not pass, what waits for it. */
 export class Step {
@@ -70,6 +77,7 @@ export class Step {
     this.#timesMs.push(timeMs);
     this.#origins.push(this.#cursor.origin);
     this.#ids.push(this.#cursor.id);
+    this.#batch.heldBytes += HELD_BYTES + roughBytes(value);
     if (this.#cursor.trace !== null) (this.#traces ??= [])[this.#ports.length - 1] = this.#cursor.trace;
   }
 
@@ -85,13 +93,18 @@ export class Step {
     this.operator.wantAdvance(wants, trailing(watermarkMs, this.lagMs));
   }
 
-  execute(watermarkMs: number): void {
+  /** Hands the operator what was held back. */
+  pass(): void {
     if (this.#ports.length > 0) this.#passHeld();
+  }
+
+  /** False: the batch is full, and the operator has more to fire. */
+  advance(watermarkMs: number): boolean {
     const cursor = this.#cursor;
     cursor.origin = NO_ORIGIN;
     cursor.id = null;
     cursor.trace = null;
-    this.operator.advance(trailing(watermarkMs, this.lagMs));
+    return this.operator.advance(trailing(watermarkMs, this.lagMs));
   }
 
   #passHeld(): void {

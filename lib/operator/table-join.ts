@@ -61,7 +61,9 @@ export class TableJoin implements Operator {
     context.emit(key, combined, timeMs);
   }
 
-  advance(): void {}
+  advance(): boolean {
+    return true;
+  }
 
   resume(): void {}
 

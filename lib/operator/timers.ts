@@ -17,7 +17,7 @@ export class Timers {
   #queue = new DueQueue();
   /** Timers of the slots before this one are in the queue. */
   #queuedTo = Number.NEGATIVE_INFINITY;
-  /** While firing: timers set for a moment that has passed; they wait for the next advance. */
+  /** While firing: timers set for a moment that has passed; they wait until all that was due has fired. */
   #waiting: Due[] | null = null;
   #firingTo = Number.NEGATIVE_INFINITY;
 
@@ -40,20 +40,25 @@ export class Timers {
     if (this.#table.get(slot, id) === dueMs) this.#table.delete(slot, id);
   }
 
-  /** Fires, once each, what is due at `watermarkMs`. A timer that `fire` sets for the past waits for the next call. */
-  fire(watermarkMs: number, fire: (id: string, dueMs: number) => void): void {
+  /**
+   * Fires, once each, what is due at `watermarkMs`, until `full` says stop: then false, and the next call goes on. A timer
+   * that `fire` sets for the past waits until all others have fired, and then for the next call.
+   */
+  fire(watermarkMs: number, options: { fire(id: string, dueMs: number): void; full(): boolean }): boolean {
     this.#load(watermarkMs);
-    this.#waiting = [];
+    this.#waiting ??= [];
     this.#firingTo = watermarkMs;
     for (let due = this.#queue.peek(); due !== undefined && due.timeMs <= watermarkMs; due = this.#queue.peek()) {
+      if (options.full()) return false;
       this.#queue.pop();
       if (this.#table.get(due.bucket, due.key) !== due.timeMs) continue;
       this.#table.delete(due.bucket, due.key);
-      fire(due.key, due.timeMs);
+      options.fire(due.key, due.timeMs);
     }
     const waiting = this.#waiting;
     this.#waiting = null;
     for (const due of waiting) this.#queue.push(due);
+    return true;
   }
 
   /** Visits the ids that `fire` would fire, some perhaps in vain. */

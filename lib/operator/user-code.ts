@@ -30,3 +30,35 @@ export function shown(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   return Array.isArray(value) ? 'a list' : `a value of type ${typeof value}`;
 }
+
+/** Records that a call may make of one. */
+export const FAN_OUT_MAX = 100_000;
+
+/** Throws LIMIT_REACHED before anything has changed or is sent: the record makes more than a batch should have to hold. */
+export function checkFanOut(count: number, what: string): void {
+  if (count <= FAN_OUT_MAX) return;
+  throw new MillraceError('LIMIT_REACHED', `${what} makes more than FAN_OUT_MAX (${FAN_OUT_MAX}) records`);
+}
+
+/**
+ * What flatMap's function gave, as a list. `Array.from` alone makes an empty list of what is none, and records vanish; and
+ * a generator may have no end.
+ */
+export function listed(result: unknown): unknown[] {
+  if (Array.isArray(result)) {
+    checkFanOut(result.length, 'the function of flatMap');
+    return result;
+  }
+  if (typeof result !== 'object' || result === null || !(Symbol.iterator in result)) {
+    throw new MillraceError(
+      'USER_CODE',
+      `the function of flatMap returned ${shown(result)}: return a list, empty for none`,
+    );
+  }
+  const list: unknown[] = [];
+  for (const one of result as Iterable<unknown>) {
+    checkFanOut(list.length + 1, 'the function of flatMap');
+    list.push(one);
+  }
+  return list;
+}

@@ -5,6 +5,7 @@
 import type { Grip } from './hand.ts';
 import type { Program } from './program.ts';
 import type { AggregateSpec, OperatorSpec } from './spec.ts';
+import { listed } from './user-code.ts';
 
 /** @param grip for the node of a name */
 export function watchedProgram(program: Program, grip: (node: string) => Grip): Program {
@@ -24,7 +25,7 @@ function watched(spec: OperatorSpec, grip: Grip): OperatorSpec {
         fn: grip.seen((value: unknown) => {
           const many: unknown = spec.fn(value);
           const isLazy = typeof many === 'object' && many !== null && !Array.isArray(many) && Symbol.iterator in many;
-          return (isLazy ? Array.from(many as Iterable<unknown>) : many) as Iterable<unknown>;
+          return (isLazy ? listed(many) : many) as Iterable<unknown>;
         }),
       };
     case 'keyBy':

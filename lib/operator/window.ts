@@ -6,6 +6,9 @@
  * enters one row instead of one for each window, and windows are put together from panes when they are asked for.
  *
  * A window closes when W ≥ end + grace: its buckets are gone through once, and dropped when no open window needs them.
+ * Where a batch is full before all have closed, what has gone out must be known to whoever goes on: rows of windows are
+ * deleted, and since panes are needed on, table `closing` says up to which window all have closed, and which keys of the
+ * next one. It is empty at all other times.
  * A record is late for a window that has closed and counts in those still open; late for all of them, it is late.
  *
  * Results have the event time `end − 1` and go out in the order of windows. `emit: 'updates'` sends, once per batch, each
@@ -30,6 +33,11 @@ export function keepsPanes({ window, aggregates }: Pick<WindowOperatorSpec, 'win
   return window.kind === 'hopping' && window.advanceMs < window.sizeMs && mergesAll(aggregates);
 }
 
+/** Buckets of `closing`: the last window that has gone out whole, and keys that have of the one after it. */
+const SENT_TO = 0;
+const SENT_KEYS = 1;
+const ALL_KEYS = '*';
+
 export class WindowAggregate implements Operator {
   readonly lagMs: number;
   #spec: WindowOperatorSpec;
@@ -40,8 +48,12 @@ export class WindowAggregate implements Operator {
   #panes: Windows | null;
   #rows: ValueTable<Row>;
   #watermarkMs = NO_WATERMARK;
-  /** Windows up to this one have closed. */
+  /** With panes: how far a closing has come that takes several batches. */
+  #closing: ValueTable<number> | null;
+  /** Windows up to this one have closed, or are closing. */
   #closedTo = Number.NEGATIVE_INFINITY;
+  /** With panes: windows up to this one have gone out whole. */
+  #sentTo = Number.NEGATIVE_INFINITY;
   /** For 'updates': keys by slice that the batch has changed. */
   #changed = new Map<number, Set<string>>();
   #touched: Row[] = [];
@@ -57,6 +69,7 @@ export class WindowAggregate implements Operator {
     };
     this.#panes = keepsPanes(spec) ? panesOf(this.#windows) : null;
     this.#rows = context.tables.values<Row>(this.#panes === null ? 'windows' : 'panes');
+    this.#closing = this.#panes === null ? null : context.tables.numbers('closing', { inMemory: true });
     this.lagMs = spec.graceMs;
   }
 
@@ -107,44 +120,70 @@ export class WindowAggregate implements Operator {
     this.#rows.set(slice, key, row);
     if (this.#spec.emit === 'final') return;
     const keys = this.#changed.get(slice);
+    if (keys?.has(key)) return;
     if (keys === undefined) this.#changed.set(slice, new Set([key]));
     else keys.add(key);
+    this.#context.owe(this.#panes === null ? 1 : Math.ceil(this.#windows.sizeMs / this.#windows.advanceMs));
   }
 
-  advance(watermarkMs: number): void {
-    const closedBefore = this.#closedTo;
+  advance(watermarkMs: number): boolean {
     this.#setWatermark(watermarkMs);
-    if (this.#closedTo > closedBefore) {
-      if (this.#panes === null) this.#closeWindows();
-      else this.#closePanes(this.#panes, closedBefore);
-    }
+    const done = this.#panes === null ? this.#closeWindows() : this.#closePanes(this.#panes);
+    // In the batch that changed them, whether all is closed or not: no later one would know of them after a restart.
     if (this.#changed.size > 0) this.#sendUpdates();
+    return done;
   }
 
-  #closeWindows(): void {
+  #closeWindows(): boolean {
     for (const window of this.#rows.bucketsBelow(this.#closedTo + 1)) {
-      for (const [key, row] of this.#rows.entries(window)) this.#send(window, key, row, true);
+      let sent = 0;
+      for (const [key, row] of this.#rows.entries(window)) {
+        if (this.#context.full()) {
+          this.#deleteFirst(window, sent);
+          return false;
+        }
+        this.#send(window, key, row, true);
+        sent++;
+      }
       this.#rows.drop(window);
     }
+    return true;
   }
 
-  #closePanes(panes: Windows, closedBefore: number): void {
+  #deleteFirst(window: number, count: number): void {
+    let left = count;
+    for (const [key] of this.#rows.entries(window)) {
+      if (left-- === 0) return;
+      this.#rows.delete(window, key);
+    }
+  }
+
+  #closePanes(panes: Windows): boolean {
     const windows = this.#windows;
     const closedTo = this.#closedTo;
+    if (closedTo <= this.#sentTo) return true;
     // Only windows that some pane is part of: the watermark may have leapt over years.
-    let next = closedBefore + 1;
+    let next = this.#sentTo + 1;
     for (const pane of this.#rows.bucketsBelow(lastWindowAt(panes, endOf(windows, closedTo)))) {
       const paneMs = startOf(panes, pane);
       const last = Math.min(closedTo, lastWindowAt(windows, paneMs));
       next = Math.max(next, firstWindowAt(windows, paneMs));
-      for (; next <= last; next++) this.#closeFromPanes(panes, next);
+      for (; next <= last; next++) {
+        if (!this.#closeFromPanes(panes, next)) return false;
+        this.#sentTo = next;
+      }
     }
     for (const pane of this.#rows.bucketsBelow(lastWindowAt(panes, startOf(windows, closedTo + 1)))) {
       this.#rows.drop(pane);
     }
+    for (const bucket of [SENT_TO, SENT_KEYS]) this.#closing!.drop(bucket);
+    this.#sentTo = closedTo;
+    return true;
   }
 
-  #closeFromPanes(panes: Windows, window: number): void {
+  /** False: the batch is full, and `closing` has how far it came. */
+  #closeFromPanes(panes: Windows, window: number): boolean {
+    const closing = this.#closing!;
     const keys = new Map<string, Row[]>();
     const end = lastWindowAt(panes, endOf(this.#windows, window));
     for (let pane = lastWindowAt(panes, startOf(this.#windows, window)); pane < end; pane++) {
@@ -154,7 +193,22 @@ export class WindowAggregate implements Operator {
         else rows.push(row);
       }
     }
-    for (const [key, rows] of keys) this.#sendMerged(window, key, rows, true);
+    let gone = 0;
+    for (const [key, rows] of keys) {
+      if (closing.get(SENT_KEYS, key) !== window) {
+        if (this.#context.full()) {
+          closing.set(SENT_TO, ALL_KEYS, window - 1);
+          for (const sent of keys.keys()) {
+            if (gone-- === 0) break;
+            if (closing.get(SENT_KEYS, sent) !== window) closing.set(SENT_KEYS, sent, window);
+          }
+          return false;
+        }
+        this.#sendMerged(window, key, rows, true);
+      }
+      gone++;
+    }
+    return true;
   }
 
   #sendUpdates(): void {
@@ -227,6 +281,7 @@ export class WindowAggregate implements Operator {
 
   resume(watermarkMs: number): void {
     this.#setWatermark(watermarkMs);
+    this.#sentTo = Math.max(this.#closedTo, this.#closing?.get(SENT_TO, ALL_KEYS) ?? Number.NEGATIVE_INFINITY);
   }
 
   #setWatermark(watermarkMs: number): void {
@@ -254,8 +309,8 @@ export class WindowAggregate implements Operator {
 
   wantAdvance(wants: Wants, watermarkMs: number): void {
     const closedTo = lastEndedBy(this.#windows, watermarkMs - this.#spec.graceMs);
-    if (closedTo <= this.#closedTo) return;
     const panes = this.#panes;
+    if (closedTo <= (panes === null ? Number.NEGATIVE_INFINITY : this.#sentTo)) return;
     const end = panes === null ? closedTo + 1 : lastWindowAt(panes, endOf(this.#windows, closedTo));
     for (const slice of this.#rows.bucketsBelow(end)) wants.bucket(this.#rows, slice);
   }

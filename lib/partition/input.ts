@@ -3,17 +3,22 @@
  * another stage), or, for a keyless stage, the source itself (`DirectInput`). An input passes records on, and knows up
  * to where it has read and what each of its writers has said of event time (`window/watermark.ts` makes a watermark of
  * that): kept per writer, it does not matter which of two runs ahead, in catch-up least of all.
+ *
+ * Invariant S (slices): a commit may stand anywhere in a frame or message, since a batch is full when it is. Its places say
+ * how far: all messages up to a sequence, and the first so many rows of the one after it, records and letters as that
+ * message gives them. Messages never change and nothing comes between two of a chain, so whoever restores goes on with the
+ * very next row. What a message says of event time counts when all of it is in.
  */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { EXPECT_HEADER } from '../port/headers.ts';
 import type { Log, LogReader, StoredMessage } from '../port/log.ts';
-import { decodeBroadcast, decodeFrame, type FrameHead, type Letter } from '../record/frame.ts';
+import { decodeBroadcast, decodeFrame, type Frame, type FrameHead, type Letter } from '../record/frame.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment, writerOf } from '../record/names.ts';
-import { Source, type SourceOptions } from '../source/source.ts';
-import { sourceVoice, voiceOf } from '../topology/waits.ts';
+import { voiceOf } from '../topology/waits.ts';
 import { NO_TIME } from '../window/source-time.ts';
 import type { Voice } from '../window/watermark.ts';
+import type { RecordPlace } from './pace.ts';
 
 export interface Fed {
   readonly records: number;
@@ -22,7 +27,21 @@ export interface Fed {
   readonly publishedMs: number;
 }
 
-const NOTHING: Fed = { records: 0, bytes: 0, publishedMs: Number.POSITIVE_INFINITY };
+export interface FeedLimits {
+  readonly recordsMax: number;
+  readonly bytesMax: number;
+  /** Asked after each record: the batch takes no more. */
+  full(): boolean;
+}
+
+/** Records that are to become letters at once; asked for at each feeding, null: none, as nearly always. */
+export interface Refusals {
+  refused(): ((place: RecordPlace) => boolean) | null;
+  refuse(value: unknown): void;
+}
+
+const NO_MESSAGES: readonly StoredMessage[] = [];
+export const NOTHING: Fed = { records: 0, bytes: 0, publishedMs: Number.POSITIVE_INFINITY };
 
 export interface Journaled {
   readonly positions: Readonly<Record<string, number>>;
@@ -36,7 +55,9 @@ export interface TaskInput {
   /** Opens after what is journaled: the `places` of all inputs, and the stage's watermark. */
   open(journaled: Journaled, onReady: () => void): Promise<void>;
   /** Passes on some of what has arrived. Throws what ended the reader. */
-  feed(limits: { recordsMax: number; bytesMax: number }): Fed;
+  feed(limits: FeedLimits): Fed;
+  /** The record that was passed on last. */
+  readonly lastPlace: RecordPlace;
   /** What a commit journals of this input, numbers by names of its own: how far it has been read. */
   places(): Record<string, number>;
   /** Event time of the writer that is furthest behind, ms; -Infinity: some writer has not spoken yet. */
@@ -74,7 +95,7 @@ interface Writer extends Voice {
 const TRIM_BYTES = 8 << 20;
 const TRIM_MESSAGES = 256;
 /** Frames are taken a few at a time, so that a task can turn to the input that is behind. */
-const TAKE_BYTES_MAX = 256 << 10;
+export const TAKE_BYTES_MAX = 256 << 10;
 /**
  * What a task reads ahead waits until all other tasks of the worker have had their turn, so it grows old, and it is there
  * once for each of them: no more than keeps a task busy for as long as the broker takes to send the next.
@@ -92,6 +113,7 @@ export interface ChannelInputOptions {
   readonly entry: Receiver;
   readonly cursor: Cursor;
   letter(letter: Letter): void;
+  readonly refusals: Refusals;
   /** Told the trace context of each record that has one; absent: nobody traces. */
   readonly traced?: ((trace: string) => void) | undefined;
   onFailed(error: unknown): void;
@@ -105,11 +127,18 @@ export class ChannelInput implements TaskInput {
   #writers = new Map<string, Writer>();
   readonly voices: readonly Voice[];
   #reader: LogReader | null = null;
+  /** All messages up to this sequence have been passed on, … */
   #position = 0;
   /** When the message there was stored, by the broker's clock, ms; 0: unknown. By this it is known again. */
   #timeMs = 0;
   /** Where reading began: all up to there was read by former owners. */
   #openedAt = 0;
+  /** … and so many rows of the next. */
+  #row = 0;
+  /** Taken and not passed on yet, and the frame in the first of them if some of it has been. */
+  #rest: readonly StoredMessage[] = NO_MESSAGES;
+  #frame: Frame | null = null;
+  #last: RecordPlace = { seq: 0, row: 0 };
   #readSinceTrim = { bytes: 0, messages: 0 };
   #trimming = false;
   #publishedMs = Number.POSITIVE_INFINITY;
@@ -128,6 +157,7 @@ export class ChannelInput implements TaskInput {
     const position = positions[name] ?? 0;
     this.#position = position;
     this.#timeMs = positions[name + TIME] ?? 0;
+    this.#row = positions[name + ROWS] ?? 0;
     this.#openedAt = position;
     await this.#checkPlace();
     // A writer that has said its last word before our position would never be heard again: ask for it. That holds what it
@@ -172,7 +202,11 @@ export class ChannelInput implements TaskInput {
   }
 
   places(): Record<string, number> {
-    return { [this.name]: this.#position, [this.name + TIME]: this.#timeMs };
+    return { [this.name + TIME]: this.#timeMs, ...placesOf(this.name, this.#position, this.#row) };
+  }
+
+  get lastPlace(): RecordPlace {
+    return this.#last;
   }
 
   get watermarkMs(): number {
@@ -188,13 +222,16 @@ export class ChannelInput implements TaskInput {
     return true;
   }
 
-  feed(limits: { recordsMax: number; bytesMax: number }): Fed {
+  feed(limits: FeedLimits): Fed {
     const reader = this.#reader;
     if (reader === null) return NOTHING;
-    const messages = reader.take({
-      messagesMax: Math.max(1, limits.recordsMax >> 6),
-      bytesMax: Math.min(limits.bytesMax, TAKE_BYTES_MAX),
-    });
+    const messages =
+      this.#rest.length > 0
+        ? this.#rest
+        : reader.take({
+            messagesMax: Math.max(1, limits.recordsMax >> 6),
+            bytesMax: Math.min(limits.bytesMax, TAKE_BYTES_MAX),
+          });
     if (messages.length === 0) {
       // Nobody but us may change the stream.
       if (isMillraceError(reader.error, 'STREAM_CHANGED')) throw this.#broken(reader.error.message);
@@ -203,44 +240,81 @@ export class ChannelInput implements TaskInput {
     }
     let records = 0;
     let bytes = 0;
+    let read = 0;
     this.#publishedMs = Number.POSITIVE_INFINITY;
-    for (const message of messages) {
+    while (read < messages.length && (read === 0 || !limits.full())) {
+      const message = messages[read]!;
+      records += this.#read(message, limits.full);
+      if (this.#row > 0) break;
+      read++;
       bytes += message.data.length;
-      records += this.#read(message);
       this.#position = message.seq;
       this.#timeMs = message.timeMs;
     }
+    this.#rest = read === messages.length ? NO_MESSAGES : messages.slice(read);
     this.#readSinceTrim.bytes += bytes;
-    this.#readSinceTrim.messages += messages.length;
+    this.#readSinceTrim.messages += read;
     return { records, bytes, publishedMs: this.#publishedMs };
   }
 
-  #read(message: StoredMessage): number {
-    const from = writerOf(message.subject);
-    const writer = this.#writers.get(from.writer);
+  /** Passes on the rows of a message that have not been, until the batch is full. Leaves `#row` at 0 when none is left. */
+  #read(message: StoredMessage, full: () => boolean): number {
+    const from = this.#row;
+    this.#row = 0;
+    const sender = writerOf(message.subject);
+    const writer = this.#writers.get(sender.writer);
     if (writer === undefined) return 0;
-    if (from.kind === 'broadcast') {
+    if (sender.kind === 'broadcast') {
       hear(writer, decodeBroadcast(message.data));
       return 0;
     }
-    this.#checkChain(message, writer);
-    const frame = decodeFrame(message.data);
-    const { entry, cursor, letter } = this.#options;
+    let frame = this.#frame;
+    if (frame === null) {
+      this.#checkChain(message, writer);
+      frame = decodeFrame(message.data);
+      this.#begin(frame);
+    }
+    const { letters } = frame;
+    const rows = frame.columns.keys.length + letters.length;
+    let to = this.#passRecords(frame, { seq: message.seq, from, full });
+    for (let i = Math.max(0, from - frame.columns.keys.length); to === -1 && i < letters.length; i++) {
+      this.#options.letter(letters[i]!);
+      if (full()) to = frame.columns.keys.length + i + 1;
+    }
+    if (to !== -1 && to < rows) {
+      this.#frame = frame;
+      this.#row = to;
+      return to - from;
+    }
+    this.#frame = null;
+    hear(writer, frame);
+    return rows - from;
+  }
+
+  #begin({ columns: { traces }, publishedMs }: Frame): void {
+    const { traced } = this.#options;
+    if (traces !== undefined && traced !== undefined) for (const trace of traces) if (trace !== null) traced(trace);
+    if (publishedMs !== undefined && publishedMs < this.#publishedMs) this.#publishedMs = publishedMs;
+  }
+
+  /** Returns at which row the batch was full; -1: it is not. */
+  #passRecords(frame: Frame, { seq, from, full }: { seq: number; from: number; full(): boolean }): number {
+    const { entry, cursor, refusals } = this.#options;
     const { keys, timesMs, origins, ids, values, traces } = frame.columns;
-    for (let i = 0; i < keys.length; i++) {
+    const refused = refusals.refused();
+    let to = -1;
+    for (let i = from; i < keys.length && to === -1; i++) {
       cursor.origin = origins[i]!;
       cursor.id = ids === null ? null : ids[i]!;
       cursor.trace = traces === undefined ? null : traces[i]!;
-      entry.receive(keys[i]!, values[i], timesMs[i]!);
+      if (refused?.({ seq, row: i })) refusals.refuse(values[i]);
+      else entry.receive(keys[i]!, values[i], timesMs[i]!);
+      if (full()) to = i + 1;
     }
+    this.#last = { seq, row: (to === -1 ? keys.length : to) - 1 };
     cursor.id = null;
     cursor.trace = null;
-    const { traced } = this.#options;
-    if (traces !== undefined && traced !== undefined) for (const trace of traces) if (trace !== null) traced(trace);
-    if (frame.publishedMs !== undefined && frame.publishedMs < this.#publishedMs) this.#publishedMs = frame.publishedMs;
-    for (const one of frame.letters) letter(one);
-    hear(writer, frame);
-    return keys.length + frame.letters.length;
+    return to;
   }
 
   /**
@@ -288,6 +362,8 @@ export class ChannelInput implements TaskInput {
   async stop(): Promise<void> {
     const reader = this.#reader;
     this.#reader = null;
+    this.#rest = NO_MESSAGES;
+    this.#frame = null;
     if (reader === null) return;
     reader.onReady = null;
     await reader.stop();
@@ -312,78 +388,9 @@ function hear(writer: Writer, head: FrameHead): void {
 
 /** Ends the name under which a commit says when the last message that was read was stored. */
 const TIME = '@time';
+/** Ends the name of how many rows of an input's next message are in; absent: none. */
+export const ROWS = '@rows';
 
-/**
- * End the names under which a commit says by what a source is known again: when its stream was made, and where on the
- * broker's clock it stands. No input's name has an `@`.
- */
-const BORN = '@born';
-const CLOCK = '@clock';
-const QUIET = '@quiet';
-
-/** A keyless stage's input: the source, read by the task itself; its position and watermark are the task's. */
-export class DirectInput implements TaskInput {
-  readonly name: string;
-  readonly bootstrap = false;
-  readonly bootstrapped = true;
-  readonly voices: readonly Voice[];
-  #source: Source;
-
-  constructor(options: SourceOptions) {
-    this.name = options.spec.name;
-    const source = new Source(options);
-    this.#source = source;
-    this.voices = [voiceOf(() => source.time, sourceVoice(source.spec))];
-  }
-
-  get source(): Source {
-    return this.#source;
-  }
-
-  async open({ positions, watermarkMs }: Journaled, onReady: () => void): Promise<void> {
-    const { name } = this;
-    const position = positions[name];
-    const bornMs = positions[name + BORN] ?? 0;
-    const clockMs = positions[name + CLOCK] ?? NO_TIME.clockMs;
-    const quietMs = positions[name + QUIET] ?? NO_TIME.quietMs;
-    const known = { position: position ?? 0, watermarkMs, clockMs, quietMs, bornMs };
-    await this.#source.open(position === undefined ? await this.#source.firstPlace() : known, onReady);
-  }
-
-  places(): Record<string, number> {
-    const { name } = this;
-    const { position, bornMs, time } = this.#source;
-    const places = { [name]: position, [name + BORN]: bornMs };
-    // While it has not spoken its clock means nothing to anybody, and would be a commit whenever it looks.
-    if (time.watermarkMs === NO_TIME.watermarkMs) return places;
-    return { [name + CLOCK]: time.clockMs, [name + QUIET]: time.quietMs, ...places };
-  }
-
-  get watermarkMs(): number {
-    return this.#source.watermarkMs;
-  }
-
-  tick(): void {
-    this.#source.tick();
-  }
-
-  feed(limits: { recordsMax: number; bytesMax: number }): Fed {
-    const before = { records: this.#source.recordsIn, bytes: this.#source.bytesIn };
-    const messages = this.#source.poll({
-      messagesMax: limits.recordsMax,
-      bytesMax: Math.min(limits.bytesMax, TAKE_BYTES_MAX),
-    });
-    if (messages === 0) return NOTHING;
-    return {
-      records: Math.max(1, this.#source.recordsIn - before.records),
-      bytes: this.#source.bytesIn - before.bytes,
-      publishedMs: this.#source.publications.latestMs ?? Number.POSITIVE_INFINITY,
-    };
-  }
-
-  committed(): void {}
-
-  stop(): Promise<void> {
-    return this.#source.stop();
-  }
+export function placesOf(name: string, position: number, row: number): Record<string, number> {
+  return row === 0 ? { [name]: position } : { [name]: position, [`${name}${ROWS}`]: row };
 }

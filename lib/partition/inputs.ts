@@ -5,26 +5,32 @@ import { readerWriter, taskWriter } from '../record/names.ts';
 import { watchedSource } from '../source/watched.ts';
 import { type InputPlan, type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { sourceVoice, stageVoice } from '../topology/waits.ts';
-import { ChannelInput, DirectInput, type TaskInput, type WriterPlan } from './input.ts';
+import { DirectInput } from './direct-input.ts';
+import { ChannelInput, type Refusals, type TaskInput, type WriterPlan } from './input.ts';
+import type { Pace } from './pace.ts';
 import type { Processor } from './processor.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export function inputsOf(
   place: { plan: Plan; stage: StagePlan; partition: number; around: Surroundings },
   processor: Processor,
-  on: { failed(error: unknown): void; readonly traced: ((trace: string) => void) | undefined },
+  on: { failed(error: unknown): void; readonly traced: ((trace: string) => void) | undefined; readonly pace: Pace },
 ): TaskInput[] {
   const { plan, stage, partition, around } = place;
   const { deployment, log, clock, meter, grip } = around;
   const { cursor, entries } = processor;
   const { direct } = stage;
+  const refusalsOn = (input: string): Refusals => ({
+    refused: () => on.pace.refusedOn(input),
+    refuse: value => processor.refuse(stage.name, value),
+  });
   if (direct !== null) {
     const index = sourcesOf(plan).findIndex(source => source.name === direct.name);
     const letter = processor.letter.bind(processor);
     const drop = processor.drop.bind(processor);
     const outlet = { entry: entries[0]!, cursor, letter, drop, traced: on.traced };
     const spec = grip === undefined ? direct : watchedSource(direct, grip(direct.name, cursor));
-    return [new DirectInput({ spec, index, log, clock, outlet, meter })];
+    return [new DirectInput({ spec, index, log, clock, outlet, meter, refusals: refusalsOn(direct.name) })];
   }
   const letter = processor.passLetter.bind(processor);
   return stage.inputs.map((input, i) => {
@@ -38,6 +44,7 @@ export function inputsOf(
       entry: entries[i]!,
       cursor,
       letter,
+      refusals: refusalsOn(name),
       traced: on.traced,
       onFailed: on.failed,
     });

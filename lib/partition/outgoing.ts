@@ -20,13 +20,37 @@ import { JsonLines } from '../record/json-lines.ts';
 import { decodeKey } from '../record/key.ts';
 import { packOutput } from '../record/output.ts';
 import { parseTemplate, type Template } from '../record/template.ts';
+import { roughBytes } from '../state/size.ts';
 
 /** A row that is poisoned on its way out, with the sink's name as its operator. */
 export type Refuse = (sink: string, cause: MillraceError, value: unknown) => void;
 
+/** What a row takes in a commit beside its bytes. */
+const ROW_BYTES = 16;
+/** What a record takes in a frame beside key and value. */
+const RECORD_BYTES = 24;
+
+/**
+ * How much a batch has made so far: about as many bytes as its outbox will have. Beyond `bytesMax` nothing more is taken
+ * in, as the batch will not be committed.
+ */
+export class Made {
+  bytes = 0;
+  readonly bytesMax: number;
+
+  constructor(bytesMax: number) {
+    this.bytesMax = bytesMax;
+  }
+
+  get outgrown(): boolean {
+    return this.bytes > this.bytesMax;
+  }
+}
+
 export class RowBlock {
   readonly sink: string;
   readonly target: string;
+  #made: Made;
   #lines = new JsonLines();
   #blobs: Uint8Array[] = [];
   #subjects = new Map<string, number>();
@@ -36,9 +60,10 @@ export class RowBlock {
   /** With holes; undefined: no row has one. */
   #traces: (string | null)[] | undefined;
 
-  constructor(sink: string, to: Destination) {
+  constructor(sink: string, to: Destination, made: Made) {
     this.sink = sink;
     this.target = targetText(to);
+    this.#made = made;
   }
 
   get rows(): number {
@@ -49,6 +74,7 @@ export class RowBlock {
   addLine(row: unknown, bytesMax: number, subject: string | null, cursor: Pick<Cursor, 'origin' | 'trace'>): void {
     const bytes = this.#lines.add(row, bytesMax);
     if (bytes > bytesMax) throw tooLarge(bytes);
+    this.#made.bytes += bytes + ROW_BYTES;
     this.#add(subject, cursor);
   }
 
@@ -59,8 +85,11 @@ export class RowBlock {
     headers?: RowHeaders,
   ): void {
     this.#blobs.push(bytes);
+    this.#made.bytes += bytes.length + ROW_BYTES;
     this.#add(subject, cursor);
-    if (headers !== undefined) (this.#headers ??= []).push(headers);
+    if (headers === undefined) return;
+    (this.#headers ??= []).push(headers);
+    for (const name in headers) this.#made.bytes += name.length + headers[name]!.length;
   }
 
   #add(subject: string | null, { origin, trace }: Pick<Cursor, 'origin' | 'trace'>): void {
@@ -117,10 +146,19 @@ export class SinkExit implements Receiver {
   #cursor: Cursor;
   #refuse: Refuse;
   #rowBytesMax: number;
+  #made: Made;
 
-  constructor(options: { sink: SinkSpec; partition: number; cursor: Cursor; rowBytesMax: number; refuse: Refuse }) {
+  constructor(options: {
+    sink: SinkSpec;
+    partition: number;
+    cursor: Cursor;
+    made: Made;
+    rowBytesMax: number;
+    refuse: Refuse;
+  }) {
     this.#sink = options.sink;
-    this.block = new RowBlock(options.sink.name, destinationOf(options.sink, options.partition));
+    this.#made = options.made;
+    this.block = new RowBlock(options.sink.name, destinationOf(options.sink, options.partition), options.made);
     this.#template = options.sink.mode === 'owned' ? null : parseTemplate(options.sink.template);
     this.#place = { partition: options.partition, key: null };
     this.#cursor = options.cursor;
@@ -129,6 +167,7 @@ export class SinkExit implements Receiver {
   }
 
   receive(key: string | null, value: unknown, _timeMs: number): void {
+    if (this.#made.outgrown) return;
     try {
       let subject: string | null = null;
       if (this.#template !== null) {
@@ -156,14 +195,18 @@ export class StageExit implements Receiver {
   #lanes: Columns[];
   #used: number[] = [];
   #cursor: Cursor;
+  #made: Made;
 
-  constructor(options: { route: FrameRoute; partitions: number; cursor: Cursor }) {
+  constructor(options: { route: FrameRoute; partitions: number; cursor: Cursor; made: Made }) {
     this.route = options.route;
+    this.#made = options.made;
     this.#lanes = Array.from({ length: options.partitions }, emptyColumns);
     this.#cursor = options.cursor;
   }
 
   receive(key: string | null, value: unknown, timeMs: number): void {
+    if (this.#made.outgrown) return;
+    this.#made.bytes += RECORD_BYTES + (key === null ? 0 : key.length) + roughBytes(value);
     const partition = key === null ? 0 : partitionOf(key, this.#lanes.length);
     const lane = this.#lanes[partition]!;
     if (lane.keys.length === 0) this.#used.push(partition);
@@ -239,17 +282,20 @@ function cutFrame(
 export class Outgoing {
   readonly exits: readonly (SinkExit | StageExit)[];
   readonly letters: RowBlock;
+  #made: Made;
   #frameBytesMax: number;
   #refuseRecord: (exit: StageExit, cause: MillraceError, value: unknown, origin: number) => void;
 
   constructor(options: {
     exits: readonly (SinkExit | StageExit)[];
     letters: Destination;
+    made: Made;
     frameBytesMax: number;
     refuseRecord(exit: StageExit, cause: MillraceError, value: unknown, origin: number): void;
   }) {
     this.exits = options.exits;
-    this.letters = new RowBlock(LETTERS, options.letters);
+    this.#made = options.made;
+    this.letters = new RowBlock(LETTERS, options.letters, options.made);
     this.#frameBytesMax = options.frameBytesMax;
     this.#refuseRecord = options.refuseRecord;
   }
@@ -265,6 +311,7 @@ export class Outgoing {
     headers: RowHeaders,
     { origin, trace = null }: Pick<Letter, 'origin'> & Partial<Pick<Cursor, 'trace'>>,
   ): void {
+    if (this.#made.outgrown) return;
     this.letters.addBytes(bytes, subject, { origin, trace }, headers);
   }
 
@@ -283,6 +330,7 @@ export class Outgoing {
       exit.take({ commit, watermarkMs: watermarkMs(index), publishedMs, bytesMax, refuse }, frames);
     });
     if (this.letters.rows > 0) rows.push(this.letters.take());
+    this.#made.bytes = 0;
     return { frames, rows };
   }
 }

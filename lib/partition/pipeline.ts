@@ -13,6 +13,7 @@ import { noMeter } from '../observe/meter.ts';
 import type { PipelineState, PipelineStatus, SourceStatus } from '../observe/status.ts';
 import type { Source } from '../source/source.ts';
 import type { Plan } from '../topology/plan.ts';
+import { Pace } from './pace.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
@@ -138,7 +139,8 @@ export class Pipeline {
     const hosted = places.filter(({ stage, partition }) => hosts?.({ stage: stage.name, partition }) ?? true);
     const limits = { ...defaultLimits(hosted.length), ...this.#options.limits };
     for (const { stage, partition } of hosted) {
-      this.#open(onEnded => new Task({ plan, stage, partition, around, limits, onEnded }));
+      const pace = new Pace(limits);
+      this.#open(onEnded => new Task({ plan, stage, partition, around, limits, pace, onEnded }));
     }
     for (const reader of plan.readers) this.#open(onEnded => new Reader({ plan, reader, around, onEnded }));
     this.#phase = 'running';
@@ -164,6 +166,8 @@ export class Pipeline {
     const isOutdated = isMillraceError(error, 'REVISION_OUTDATED');
     if ((fate !== 'retry' && fate !== 'fence') || isOutdated) return this.#fail(error);
     slot.lastError = messageOf(error);
+    // It goes on more slowly, so nothing is gained by waiting: as often as this happens, it comes to the record that is to blame.
+    if (isMillraceError(error, 'BATCH_OUTGROWN')) return this.#fill(slot);
     this.#around.meter.restarted(slot.part instanceof Reader ? 'reader' : 'task');
     const { clock, random } = this.#around;
     const delayMs =

@@ -12,14 +12,22 @@ import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Rece
 import type { Store } from '../port/store.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
 import { readable } from '../record/output.ts';
+import { RunningMean } from '../state/size.ts';
 import { TaskState } from '../state/state.ts';
 import { type Lineage, lineagesOf } from '../topology/lineage.ts';
 import type { Plan, StagePlan } from '../topology/plan.ts';
 import { trailing } from '../window/watermark.ts';
 import { deadLetter, lateLetter } from './letters.ts';
-import { Outgoing, SinkExit, StageExit } from './outgoing.ts';
+import { Made, Outgoing, SinkExit, StageExit } from './outgoing.ts';
+import type { Pace } from './pace.ts';
 
 const HEADROOM_BYTES = 4096;
+/** Adding up the tables costs as much as a small record, so it is done for so many at a time, less one; … */
+const LOOK_MASK = 15;
+/** … unless batches are so small that it matters. */
+const LOOK_ALWAYS_BYTES = 64 << 10;
+/** What a letter is taken for that has not got its original yet. */
+const PENDING_BYTES = 4096;
 
 export interface ProcessorOptions {
   readonly plan: Plan;
@@ -30,6 +38,8 @@ export interface ProcessorOptions {
   original?(options: { operator: string; code: string; message: string }): Letter;
   /** See `Surroundings`. */
   readonly grip?: GripOn | undefined;
+  /** How much a batch may make; absent: anything. */
+  readonly pace?: Pace;
   /** What stands before a sink's exit to see its rows with their keys and times. */
   watch?(exit: SinkExit): Receiver;
 }
@@ -43,35 +53,49 @@ export class Processor {
   rowsOut = 0;
   #run: Run;
   #outgoing: Outgoing;
+  #poison: (record: PoisonedRecord) => void;
   #pipeline: string;
   #letterBytesMax: number;
   #lineages: ReadonlyMap<string, Lineage>;
   #pending: Letter[] = [];
+  #made: Made;
+  #pace: Pace | null;
+  /** Looks at how much was made, and what the tables had changed at the last one that asked them. */
+  #looks = 0;
+  #stateBytes = 0;
+  /** Rows that the batch will end with, and about how large one is. */
+  #owedRows = 0;
+  #rowBytes = new RunningMean(128);
 
   constructor(options: ProcessorOptions) {
-    const { plan, stage, partition, messageBytesMax, original, grip, watch } = options;
+    const { plan, stage, partition, messageBytesMax, original, grip, watch, pace } = options;
     const { cursor } = this;
+    this.#pace = pace ?? null;
+    const made = new Made(pace?.outgrownBytes ?? Number.POSITIVE_INFINITY);
+    this.#made = made;
     this.#pipeline = plan.pipeline;
     this.#letterBytesMax = messageBytesMax - HEADROOM_BYTES;
     this.#lineages = lineagesOf(plan);
     const poison = ({ operator, cause, value }: PoisonedRecord) => {
       const about = { operator, code: cause.code, message: cause.message.slice(0, REASON_LENGTH_MAX) };
       if (original !== undefined) this.letter(original(about));
-      else this.#pending.push({ bytes: readable(value), origin: cursor.origin, index: 0, subject: '', ...about });
+      else this.#await({ bytes: readable(value), origin: cursor.origin, index: 0, subject: '', ...about });
     };
+    this.#poison = poison;
     const exits = stage.program.exits.map(exit => {
       if (exit.kind === 'channel') {
         const { partitions } = plan.stages.find(candidate => candidate.name === exit.stage)!;
         const route = { stage: exit.stage, input: exit.input };
-        return new StageExit({ route, partitions, cursor });
+        return new StageExit({ route, partitions, cursor, made });
       }
       const sink = plan.sinks.find(candidate => candidate.name === exit.sink)!;
       const refuse = (name: string, cause: MillraceError, value: unknown) => poison({ operator: name, cause, value });
-      return new SinkExit({ sink, partition, cursor, rowBytesMax: messageBytesMax - HEADROOM_BYTES, refuse });
+      return new SinkExit({ sink, partition, cursor, made, rowBytesMax: messageBytesMax - HEADROOM_BYTES, refuse });
     });
     this.#outgoing = new Outgoing({
       exits,
       letters: lettersDestination(plan.pipeline),
+      made,
       frameBytesMax: messageBytesMax - HEADROOM_BYTES,
       refuseRecord: (exit, cause, value, origin) => {
         // The commit is being made: there is no more time to fetch the original.
@@ -92,6 +116,10 @@ export class Processor {
       drop: (_operator, reason) => this.drop(reason),
       pipeline: plan.pipeline,
       resident: () => this.state.resident,
+      full: this.full,
+      owe: rows => {
+        this.#owedRows += rows;
+      },
       ...(grip === undefined ? {} : { grip: node => grip(node, cursor) }),
     });
   }
@@ -113,8 +141,20 @@ export class Processor {
 
   /** A letter that came with a frame: of one that a reader made on its way out, the original is still to be fetched. */
   passLetter(letter: Letter): void {
-    if (letter.subject === '') this.#pending.push(letter);
+    if (letter.subject === '') this.#await(letter);
     else this.letter(letter);
+  }
+
+  #await(letter: Letter): void {
+    if (this.#made.outgrown) return;
+    this.#made.bytes += PENDING_BYTES + letter.bytes.length;
+    this.#pending.push(letter);
+  }
+
+  /** The record in hand becomes a letter before any operator has had it: it makes too much. */
+  refuse(operator: string, value: unknown): void {
+    const text = `what this record makes is more than recordBytesMax allows: split it, or make less of it`;
+    this.#poison({ operator, cause: new MillraceError('LIMIT_REACHED', text), value });
   }
 
   letter(letter: Letter): void {
@@ -142,30 +182,39 @@ export class Processor {
   }
 
   /**
-   * Runs what was fed and has not run yet, then moves event time on. Waits only where state has to be read back from the
-   * store. From a batch's first record to here nobody may evict: whether it needs the store was settled then.
+   * Runs what was fed and has not run yet, then moves event time on. False: the batch is full before all has fired that is
+   * due at this watermark; the next one, which is fed nothing, goes on with it. Waits only where state has to be read back
+   * from the store. From a batch's first record to here nobody may evict: whether it needs the store was settled then.
    */
-  execute(watermarkMs: number, store: Store | null): void | Promise<void> {
+  execute(watermarkMs: number, store: Store | null): boolean | Promise<boolean> {
     if (store !== null && !this.#run.passes) return this.#executeFromStore(watermarkMs, store);
-    for (const step of this.#run.steps) step.execute(watermarkMs);
+    let done = true;
+    for (const step of this.#run.steps) {
+      step.pass();
+      done &&= step.advance(watermarkMs);
+    }
     this.#run.endBatch();
+    return done;
   }
 
   /**
    * Step by step: what a step will touch is known when the one before it has run. What a prefetch brought in stays
    * until the batch is done, so nothing that a step was promised can be evicted before it runs (invariant G).
    */
-  async #executeFromStore(watermarkMs: number, store: Store): Promise<void> {
+  async #executeFromStore(watermarkMs: number, store: Store): Promise<boolean> {
+    let done = true;
     for (const step of this.#run.steps) {
       const wants = this.state.wants();
       step.want(wants);
       // Timers lead to their keys, so what is wanted is asked for until nothing new comes up.
-      do step.wantAdvance(wants, watermarkMs);
+      do if (done) step.wantAdvance(wants, watermarkMs);
       while ((await this.state.prefetch(store)) > 0);
-      step.execute(watermarkMs);
+      step.pass();
+      done &&= step.advance(watermarkMs);
     }
     this.state.endBatch();
     this.#run.endBatch();
+    return done;
   }
 
   get hasPending(): boolean {
@@ -179,9 +228,33 @@ export class Processor {
     return pending;
   }
 
+  /** The batch has made what a batch may make: no more is fed to it, and nothing more fires in it. */
+  readonly full = (): boolean => {
+    const pace = this.#pace;
+    if (pace === null) return false;
+    if ((this.#looks++ & LOOK_MASK) === 0 || pace.bytesMax < LOOK_ALWAYS_BYTES) {
+      this.#stateBytes = this.state.deltaBytes;
+    }
+    const owedBytes = this.#owedRows * this.#rowBytes.value;
+    return this.#made.bytes + this.#run.heldBytes + this.#stateBytes + owedBytes > pace.bytesMax;
+  };
+
   /** About how large the commit would be now. */
-  get pendingBytes(): number {
-    return this.state.deltaBytes;
+  get madeBytes(): number {
+    return this.#made.bytes + this.state.deltaBytes;
+  }
+
+  /**
+   * Rows, frames and letters alone are too much for any commit. Where records run as they are fed, it is the last one that
+   * has made it so, since the batch was not full before it.
+   */
+  get hasMadeTooMuch(): boolean {
+    return this.#made.outgrown;
+  }
+
+  /** The batch in hand is too large for any commit: the task must be dropped. */
+  get hasOutgrown(): boolean {
+    return this.#made.outgrown || (this.#pace !== null && this.madeBytes > this.#pace.outgrownBytes);
   }
 
   /**
@@ -194,7 +267,13 @@ export class Processor {
     publishedMs = Number.POSITIVE_INFINITY,
   ): { delta: Uint8Array | null; outbox: Outbox } {
     const outbox = this.#outgoing.take(commit, exit => trailing(watermarkMs, this.exitLagsMs[exit]!), publishedMs);
-    for (const rows of outbox.rows) this.rowsOut += rows.lengths.length;
+    for (const rows of outbox.rows) {
+      this.rowsOut += rows.lengths.length;
+      this.#rowBytes.show(rows.bytes.length / rows.lengths.length);
+    }
+    this.#owedRows = 0;
+    this.#stateBytes = 0;
+    this.#looks = 0;
     try {
       return { delta: this.state.takeDelta(), outbox };
     } catch (cause) {

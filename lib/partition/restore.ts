@@ -26,6 +26,8 @@ export interface Restored {
   readonly replayed: number;
   readonly positions: Readonly<Record<string, number>>;
   readonly watermarkMs: number;
+  /** See `Commit.dueMs`. */
+  readonly dueMs: number;
   readonly tails: Readonly<Record<string, number>>;
   readonly relayedThrough: number;
   /** Commits after `relayedThrough`, oldest first. */
@@ -133,6 +135,7 @@ async function rebuild(
     replayed,
     positions: last?.positions ?? {},
     watermarkMs: last?.watermarkMs ?? Number.NEGATIVE_INFINITY,
+    dueMs: last?.dueMs ?? Number.NEGATIVE_INFINITY,
     tails,
     relayedThrough,
     unsent: commits.filter(({ commit }) => commit > relayedThrough),

@@ -19,8 +19,10 @@ export interface TaskLimits {
   /** A batch ends at so many records or bytes of input. */
   readonly batchRecordsMax: number;
   readonly batchBytesMax: number;
-  /** A batch that has changed so much state takes no more input. */
+  /** A batch that has made so much (rows, frames, letters, changes of state) takes no more input, and nothing more fires in it. */
   readonly commitBytesMax: number;
+  /** What one record may make, or one window or timer that fires. A record that makes more is a dead letter. */
+  readonly recordBytesMax: number;
   /** Results that wait to be sent before the task stops reading. */
   readonly relayBytesMax: number;
   /** About how much state stays in memory. */
@@ -43,6 +45,7 @@ export function defaultLimits(tasks: number): TaskLimits {
     batchRecordsMax: 8192,
     batchBytesMax: 2 << 20,
     commitBytesMax: 4 << 20,
+    recordBytesMax: 16 << 20,
     relayBytesMax: 16 << 20,
     stateBytesMax: share(PIPELINE_STATE_BYTES),
     checkpointBytes: share(PIPELINE_JOURNAL_BYTES),

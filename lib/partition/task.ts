@@ -8,11 +8,18 @@
  * N+1 executes; its own append waits for N. Nothing that a batch did is visible before its commit has landed, and if a
  * commit is refused the task is dropped with all its memory, so state is changed in place and never undone.
  *
+ * Invariant T (time in slices): what is due at a watermark may be more than one commit holds. Then commits follow one
+ * another without anything being read, and each says the watermark that is wholly fired, which is what the next stages are
+ * told, and the one that is under way (`Commit.dueMs`). What has fired is gone from state in the commit that sends it, so
+ * whoever restores at the first and advances to the second fires exactly the rest. No record comes between, so none is
+ * judged by a watermark that a restart would forget.
+ *
  * The loop sleeps until `#wake`, and on waking looks at everything again: a wake-up cannot be lost, whichever of the
  * gates (input, room in the relay, the clock, stop) it came from.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
+import type { Commit } from '../commit/entry.ts';
 import { Journal } from '../commit/journal.ts';
 import { bytesOf, isEmpty, type Outbox } from '../commit/outbox.ts';
 import { Relay, type RelayRoute } from '../commit/relay.ts';
@@ -29,9 +36,11 @@ import type { StateLook } from '../state/look.ts';
 import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { InputWatermarks, type Voice } from '../window/watermark.ts';
 import { Checkpoints } from './checkpoint.ts';
-import { DirectInput, type TaskInput } from './input.ts';
+import { DirectInput } from './direct-input.ts';
+import type { TaskInput } from './input.ts';
 import { inputsOf } from './inputs.ts';
 import { fetchOriginal } from './original.ts';
+import type { Pace, RecordPlace } from './pace.ts';
 import { Processor } from './processor.ts';
 import { restore } from './restore.ts';
 import type { Surroundings, TaskLimits } from './surroundings.ts';
@@ -42,6 +51,8 @@ export interface TaskOptions {
   readonly partition: number;
   readonly around: Surroundings;
   readonly limits: TaskLimits;
+  /** Outlives the task. */
+  readonly pace: Pace;
   /** The task has ended by itself; the error's fate says what next. */
   onEnded(error: unknown): void;
 }
@@ -101,7 +112,14 @@ export class Task {
   #checkpoints: Checkpoints;
   #relay: Relay | null = null;
   #store: Store | null = null;
+  /** All that is due at it has fired. */
   #watermarkMs = Number.NEGATIVE_INFINITY;
+  /** How far event time is on the inputs. */
+  #dueMs = Number.NEGATIVE_INFINITY;
+  /** The last batch was full before all had fired that is due: nothing is read before it has. */
+  #hasMoreDue = false;
+  /** The record that was fed last to the batch in hand; null: none was. */
+  #lastFed: { readonly input: string; readonly place: RecordPlace } | null = null;
   #eventTime: InputWatermarks;
   #inFlight: Promise<void> = Promise.resolve();
   /** Commits handed to the journal; the last may be in flight. */
@@ -148,12 +166,14 @@ export class Task {
       partition,
       messageBytesMax: log.messageBytesMax,
       grip: around.grip,
+      pace: options.pace,
       ...(stage.direct === null ? {} : { original: about => this.source!.letter({ bytes: null, ...about }) }),
     });
     const traced = this.#traced;
     this.#inputs = inputsOf(options, this.processor, {
       failed: error => this.#fail(error),
       traced: traced === null ? undefined : trace => traced.add(trace),
+      pace: options.pace,
     });
     this.#voices = this.#inputs.filter(input => !input.bootstrap).flatMap(input => input.voices);
     this.#eventTime = new InputWatermarks({ voices: this.#voices });
@@ -237,7 +257,9 @@ export class Task {
     });
     this.#store = restored.store;
     this.#watermarkMs = restored.watermarkMs;
-    this.#eventTime = new InputWatermarks({ voices: this.#voices, watermarkMs: restored.watermarkMs });
+    this.#dueMs = restored.dueMs;
+    this.#hasMoreDue = restored.dueMs > restored.watermarkMs;
+    this.#eventTime = new InputWatermarks({ voices: this.#voices, watermarkMs: restored.dueMs });
     this.#commits = this.journal.commit;
     this.processor.resume(restored.watermarkMs);
     this.phase = 'relaying';
@@ -267,7 +289,8 @@ export class Task {
     for (const { commit, outbox, watermarkMs } of restored.unsent) this.#send(commit, outbox, watermarkMs);
     this.#relay.open();
     while (this.#relay.relayedThrough < this.#commits) await this.#woken();
-    for (const input of this.#inputs) await input.open(restored, () => this.#wake());
+    const place = { positions: restored.positions, watermarkMs: restored.dueMs };
+    for (const input of this.#inputs) await input.open(place, () => this.#wake());
     this.#journaled.atMs = clock.monotonic();
     observer.emit({
       event: 'task.restored',
@@ -291,17 +314,23 @@ export class Task {
 
   async #loop(): Promise<void> {
     while (!this.#stopping) {
-      const fed = this.#relay!.backlogBytes < this.#options.limits.relayBytesMax ? this.#feed() : 0;
-      const moved = this.#moveWatermark();
-      if (fed > 0 || moved) {
+      const hasRoom = this.#relay!.backlogBytes < this.#options.limits.relayBytesMax;
+      const fed = hasRoom && !this.#hasMoreDue ? this.#feed() : 0;
+      const hasDue = this.#hasMoreDue ? hasRoom : this.#moveWatermark();
+      if (fed > 0 || hasDue) {
         // Nothing is awaited that need not be: with each `await` all other tasks come in between.
-        const reading = this.processor.execute(this.#watermarkMs, this.#store);
-        if (reading !== undefined) await reading;
+        if (fed > 0 && this.processor.hasMadeTooMuch) this.#refuseLast();
+        const byRecord = fed > 0 && this.processor.full();
+        const executing = this.processor.execute(this.#dueMs, this.#store);
+        this.#hasMoreDue = !(typeof executing === 'boolean' ? executing : await executing);
+        if (!this.#hasMoreDue) this.#watermarkMs = this.#dueMs;
         if (this.processor.hasPending) await this.#settleLetters();
+        if (this.processor.hasOutgrown) this.#dropBatch(byRecord);
+        this.#options.pace.made(this.processor.madeBytes);
       }
-      if (fed > 0 || moved || this.#isQuietCommitDue()) await this.#commitIfNeeded();
+      if (fed > 0 || hasDue || this.#isQuietCommitDue()) await this.#commitIfNeeded();
       if (this.#looks.length > 0) await this.#showState();
-      if (fed === 0) await this.#woken();
+      if (fed === 0 && !(hasDue && this.#hasMoreDue)) await this.#woken();
     }
     await this.#inFlight;
     this.#checkFailure();
@@ -329,9 +358,44 @@ export class Task {
     for (const look of looks) await look.read(this.#store!);
   }
 
+  /**
+   * The batch is more than a commit holds: all that it did to state is dropped with the task, and done again more slowly,
+   * until it is certain which record is to blame. One that fires of itself has none, and then only a person can help.
+   */
+  #dropBatch(byRecord: boolean): never {
+    const { pace, limits } = this.#options;
+    if (pace.isLeast) {
+      if (byRecord) this.#refuseLast();
+      else {
+        throw new MillraceError(
+          'LIMIT_REACHED',
+          `${this.name}: what one window, session, timer or unmatched record makes is more than recordBytesMax (${limits.recordBytesMax}) allows. Make less of it, and deploy again.`,
+        );
+      }
+    }
+    pace.slowDown();
+    throw this.#outgrown();
+  }
+
+  /** The record that was fed last is the one: next time it becomes a letter before any operator has it. */
+  #refuseLast(): never {
+    const { input, place } = this.#lastFed!;
+    this.#options.pace.refuse(input, place);
+    throw this.#outgrown();
+  }
+
+  #outgrown(): MillraceError {
+    const { pace } = this.#options;
+    return new MillraceError(
+      'BATCH_OUTGROWN',
+      `${this.name}: a batch made more than ${pace.outgrownBytes} bytes; it is done again in smaller ones`,
+    );
+  }
+
   /** Passes on what has arrived, always from the input whose event time is behind. Returns the number of records. */
   #feed(): number {
-    const { batchRecordsMax, batchBytesMax, commitBytesMax } = this.#options.limits;
+    const { batchRecordsMax, batchBytesMax } = this.#options.limits;
+    const { full } = this.processor;
     const booting = this.#inputs.filter(input => input.bootstrap && !input.bootstrapped);
     const open = [...(booting.length > 0 ? booting : this.#inputs)];
     let records = 0;
@@ -340,13 +404,15 @@ export class Task {
     while (open.length > 0 && records < batchRecordsMax && bytes < batchBytesMax) {
       let behind = 0;
       for (let i = 1; i < open.length; i++) if (open[i]!.watermarkMs < open[behind]!.watermarkMs) behind = i;
-      const fed = open[behind]!.feed({ recordsMax: batchRecordsMax - records, bytesMax: batchBytesMax - bytes });
+      const input = open[behind]!;
+      const fed = input.feed({ recordsMax: batchRecordsMax - records, bytesMax: batchBytesMax - bytes, full });
+      if (fed.records > 0) this.#lastFed = { input: input.name, place: input.lastPlace };
       if (fed.bytes === 0 && fed.records === 0) open.splice(behind, 1);
       records += fed.records;
       bytes += fed.bytes;
       if (fed.publishedMs < this.#publishedMs) this.#publishedMs = fed.publishedMs;
       fedAnything++;
-      if (this.processor.pendingBytes > commitBytesMax) break;
+      if (full()) break;
     }
     this.recordsIn += records;
     return bytes > 0 || records > 0 ? fedAnything : 0;
@@ -355,8 +421,8 @@ export class Task {
   /** How far event time is, by what the inputs have read. True: it moved. */
   #moveWatermark(): boolean {
     const watermarkMs = Math.floor(this.#eventTime.advance());
-    if (!(watermarkMs > this.#watermarkMs)) return false;
-    this.#watermarkMs = watermarkMs;
+    if (!(watermarkMs > this.#dueMs)) return false;
+    this.#dueMs = watermarkMs;
     return true;
   }
 
@@ -404,7 +470,7 @@ export class Task {
     const traced = this.#traced?.take() ?? null;
     const records = this.recordsIn - this.#recordsCommitted;
     this.#recordsCommitted = this.recordsIn;
-    const content = { positions, watermarkMs, delta, outbox };
+    const content = { positions, watermarkMs, dueMs: this.#dueMs, delta, outbox };
     this.#inFlight = this.#append(number, content, { publishedMs, checkpoint, traced, records }).catch(error =>
       this.#fail(error),
     );
@@ -419,7 +485,7 @@ export class Task {
 
   async #append(
     number: number,
-    content: { positions: Positions; watermarkMs: number; delta: Uint8Array | null; outbox: Outbox },
+    content: Pick<Commit, 'positions' | 'watermarkMs' | 'dueMs' | 'delta' | 'outbox'>,
     { publishedMs, records, traced, checkpoint }: AboutCommit,
   ): Promise<void> {
     const { clock, meter } = this.#around;
@@ -498,7 +564,8 @@ export class Task {
     while (relay.relayedThrough < this.#commits) await this.#woken();
     const { delta, outbox } = this.processor.take(this.#commits + 1, this.#watermarkMs);
     this.#commits++;
-    const content = { positions: this.#positions(), watermarkMs: this.#watermarkMs, delta, outbox };
+    const time = { watermarkMs: this.#watermarkMs, dueMs: this.#dueMs };
+    const content = { positions: this.#positions(), delta, outbox, ...time };
     await this.#append(this.#commits, content, NOTHING_ABOUT);
     while (relay.relayedThrough < this.#commits) await this.#woken();
     await this.journal.release();

@@ -16,7 +16,6 @@ import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
 import type { Meter } from '../observe/meter.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
-import { refusePromise } from '../operator/user-code.ts';
 import type { Log, LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
 import { decompressed } from '../record/encoding.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
@@ -27,9 +26,9 @@ import { replayOf } from '../record/replay.ts';
 import { covers, hasWildcard } from '../record/subject.ts';
 import { traceOf } from '../record/trace.ts';
 import { NO_TIME, type SourcePlaceInTime, SourceTime } from '../window/source-time.ts';
-import { TIME_MAX_MS } from '../window/watermark.ts';
 import { SubjectFilter } from './filter.ts';
 import { completeMsOf } from './heartbeat.ts';
+import { judgedTime, judgedValue } from './judge.ts';
 import { Looks } from './looks.ts';
 import { Publications } from './publications.ts';
 import type { SourceSpec } from './spec.ts';
@@ -48,8 +47,20 @@ export interface SourceOutlet {
 export interface SourcePlace extends SourcePlaceInTime {
   /** All messages up to this sequence have been passed on. */
   readonly position: number;
+  /** … and so many records of the next, as its format gives them. Absent: none. */
+  readonly rowsTaken?: number;
   /** When the stream was made whose sequences these are, ms since 1970; 0: nothing of it has been read yet. */
   readonly bornMs: number;
+}
+
+export interface PollLimits {
+  readonly messagesMax: number;
+  readonly bytesMax: number;
+  /** Whoever takes the records takes no more; asked after each message, and `withinMessages` after each record. */
+  full?(): boolean;
+  readonly withinMessages?: boolean;
+  /** Records that are refused by where they stand, before anybody has them. Null or absent: none. */
+  readonly refuses?: { refused(place: { seq: number; row: number }): boolean; refuse(value: unknown): void } | null;
 }
 
 export interface SourceOptions {
@@ -77,6 +88,12 @@ export class Source {
   #time: SourceTime;
   #looks: Looks;
   #onReady: () => void = () => {};
+  /** Records of the message after `#position` that have been passed on: its decoded values are held while this is not 0. */
+  #row = 0;
+  #held: StoredMessage | null = null;
+  #last = { seq: 0, row: 0 };
+  /** The latest event time of the message in hand: it counts when all of the message is in. */
+  #latestMs = Number.NEGATIVE_INFINITY;
   #bootstrapped = false;
   #values: unknown[] = [];
   /** Taken and not passed on yet: what they hold, decompressed, was more than one poll should bring. */
@@ -131,6 +148,7 @@ export class Source {
     // now, is read whole; whether each message is ours is seen here all the same, for it may be given other subjects.
     this.#byServer = !hasWildcard(subject) && !info.subjects.every(own => covers(subject, own));
     this.#position = place.position;
+    this.#row = place.rowsTaken ?? 0;
     this.#time = new SourceTime(this.spec, place);
     this.#looks.stir();
     this.#onReady = onReady;
@@ -180,6 +198,15 @@ export class Source {
     return this.#position;
   }
 
+  get row(): number {
+    return this.#row;
+  }
+
+  /** The record that was passed on last. */
+  get lastPlace(): { readonly seq: number; readonly row: number } {
+    return this.#last;
+  }
+
   /** When the stream was made, ms since 1970. */
   get bornMs(): number {
     return this.#bornMs;
@@ -226,10 +253,10 @@ export class Source {
   }
 
   /**
-   * Passes on what has arrived, until it is more than `bytesMax` as the records have it. Returns the number of messages;
-   * 0: nothing was there. Throws what ended the reader.
+   * Passes on what has arrived, until it is more than `bytesMax` as the records have it. Returns the number of messages,
+   * one that is passed on in part among them; 0: nothing was there. Throws what ended the reader.
    */
-  poll(limits: { messagesMax: number; bytesMax: number }): number {
+  poll(limits: PollLimits): number {
     const reader = this.#reader;
     if (reader === null) return 0;
     const messages = this.#rest.length > 0 ? this.#rest : reader.take(limits);
@@ -242,13 +269,17 @@ export class Source {
     this.publications.note(messages[0]!);
     let passed = 0;
     while (passed < messages.length && this.bytesIn - before.bytes <= limits.bytesMax) {
-      const message = messages[passed++]!;
-      if (this.#byServer || this.#filter.takes(message.subject)) this.#pass(message);
+      if (passed > 0 && limits.full?.() === true) break;
+      const message = messages[passed]!;
+      if (this.#byServer || this.#filter.takes(message.subject)) this.#pass(message, limits);
+      else this.#row = 0;
+      if (this.#row > 0) break;
       this.#position = message.seq;
+      this.#lastTimeMs = message.timeMs;
+      passed++;
     }
-    this.#lastTimeMs = messages[passed - 1]!.timeMs;
     // Those of others say, too, that until then there was no more of ours.
-    this.#time.looked(this.#lastTimeMs);
+    if (passed > 0) this.#time.looked(messages[passed - 1]!.timeMs);
     this.#rest = messages.slice(passed);
     this.#takeLook();
     this.#outlet.cursor.origin = NO_ORIGIN;
@@ -259,10 +290,13 @@ export class Source {
       records: this.recordsIn - before.records,
       bytes: this.bytesIn - before.bytes,
     });
-    return passed;
+    return Math.max(1, passed);
   }
 
-  #pass(stored: StoredMessage): void {
+  /** Passes on the records of a message that have not been. Leaves `#row` at 0 when none is left. */
+  #pass(stored: StoredMessage, limits: PollLimits): void {
+    const from = this.#row;
+    this.#row = 0;
     this.#message = stored;
     this.#part = 0;
     this.#parts = undefined;
@@ -274,21 +308,54 @@ export class Source {
     this.#unpacked = false;
     const message = this.#decompressed(stored);
     if (message === null) return;
-    this.bytesIn += message.data.length;
-    if (this.spec.kind === 'kv') return this.#passRow(message);
-    if (message.data.length === 0 && this.#isHeartbeat(message)) return;
-    const values = this.#values;
-    values.length = 0;
-    this.spec.decoder.decode(message, values, part => {
-      this.#part = part.index;
-      this.#reject('RECORD_UNREADABLE', part.cause, part.bytes);
-    });
-    for (let i = 0; i < values.length; i++) {
-      this.#part = i;
-      this.#accept(message, null, values[i]);
-    }
+    if (this.#held === null) this.bytesIn += message.data.length;
+    if (this.spec.kind === 'kv') this.#passRow(message, limits);
+    else if (message.data.length === 0 && this.#isHeartbeat(message)) return;
+    else this.#passValues(message, from, limits);
+    if (this.#row > 0) return;
+    if (this.#latestMs !== Number.NEGATIVE_INFINITY) this.#time.record(this.#latestMs, message.timeMs);
+    this.#latestMs = Number.NEGATIVE_INFINITY;
     // The records have been there first, so that it is their time that says when they were published.
     this.#time.published(message.timeMs);
+  }
+
+  #passValues(message: StoredMessage, from: number, limits: PollLimits): void {
+    const values = this.#values;
+    const isBegun = this.#held !== null;
+    if (!isBegun) {
+      values.length = 0;
+      this.spec.decoder.decode(message, values, part => {
+        // Who has taken records of this message has had its letters before them.
+        if (from > 0) return;
+        this.#part = part.index;
+        this.#reject('RECORD_UNREADABLE', part.cause, part.bytes);
+      });
+    }
+    for (let i = isBegun ? from : 0; i < values.length; i++) {
+      this.#part = i;
+      // After a restart, what was passed on before it has a say in the watermark, and in nothing else.
+      if (i < from) {
+        this.#readAgain(message, values[i]);
+        continue;
+      }
+      this.#accept(message, null, values[i], limits);
+      if (limits.withinMessages !== true || i + 1 === values.length || !limits.full!()) continue;
+      this.#row = i + 1;
+      this.#held = message;
+      return;
+    }
+    this.#held = null;
+  }
+
+  #readAgain(message: StoredMessage, value: unknown): void {
+    let timeMs: number;
+    try {
+      timeMs = judgedTime(this.spec, message, judgedValue(this.spec, message, value));
+    } catch {
+      // It was refused for this when it was read first.
+      return;
+    }
+    if (timeMs > this.#latestMs) this.#latestMs = timeMs;
   }
 
   #isHeartbeat(message: StoredMessage): boolean {
@@ -324,7 +391,7 @@ export class Source {
   }
 
   /** A key-value bucket's message: the subject's end is the key; a delete or purge is a tombstone. */
-  #passRow(message: StoredMessage): void {
+  #passRow(message: StoredMessage, limits: PollLimits): void {
     const key = encodeKey(message.subject.slice(this.spec.subject.length - 1));
     const operation = message.headers?.['KV-Operation'];
     if (operation === 'DEL' || operation === 'PURGE') {
@@ -335,38 +402,25 @@ export class Source {
     const values = this.#values;
     values.length = 0;
     this.spec.decoder.decode(message, values, part => this.#reject('RECORD_UNREADABLE', part.cause, part.bytes));
-    if (values.length > 0) this.#accept(message, key, values[values.length - 1]);
+    if (values.length > 0) this.#accept(message, key, values[values.length - 1], limits);
   }
 
-  #accept(message: StoredMessage, key: string | null, decoded: unknown): void {
-    const { attach, validate, time } = this.spec;
-    let value = decoded;
-    let timeMs = message.timeMs;
+  #accept(message: StoredMessage, key: string | null, decoded: unknown, { refuses }: PollLimits): void {
+    let value: unknown;
+    let timeMs: number;
     try {
-      if (attach !== null) {
-        value = attach(value, message);
-        refusePromise(value, 'the function `with`');
-      }
-      if (validate !== null) value = validate(value);
-      if (time !== null) timeMs = time(value, message);
+      value = judgedValue(this.spec, message, decoded);
+      timeMs = judgedTime(this.spec, message, value);
     } catch (cause) {
       if (isMillraceError(cause)) return this.#reject(cause.code, cause, null);
       return this.#reject('USER_CODE', new Error(placedMessageOf(cause), { cause }), null);
     }
-    if (!(Math.abs(timeMs) <= TIME_MAX_MS)) {
-      const text = `the event time ${timeMs} is no number of ms within ${TIME_MAX_MS} of 1970`;
-      return this.#reject('RECORD_TIME', new Error(text), null);
-    }
-    // Windows and lags count in whole ms.
-    timeMs = Math.floor(timeMs);
-    if (timeMs > message.timeMs + this.spec.maxFutureMs) {
-      const aheadMs = Math.round(timeMs - message.timeMs);
-      const text = `the event time is ${aheadMs} ms ahead of the broker's clock; maxFuture allows ${this.spec.maxFutureMs}`;
-      return this.#reject('RECORD_TIME', new Error(text), null);
-    }
-    this.#time.record(timeMs, message.timeMs);
+    if (timeMs > this.#latestMs) this.#latestMs = timeMs;
     this.recordsIn++;
-    this.#outlet.entry.receive(key, value, timeMs);
+    this.#last.seq = message.seq;
+    this.#last.row = this.#part;
+    if (refuses?.refused(this.#last)) refuses.refuse(value);
+    else this.#outlet.entry.receive(key, value, timeMs);
   }
 
   #reject(code: string, cause: unknown, bytes: Uint8Array | null): void {

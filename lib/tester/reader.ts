@@ -5,7 +5,7 @@
 import { invariant } from '../base/errors.ts';
 import { noMeter } from '../observe/meter.ts';
 import { newCursor, Run } from '../operator/run.ts';
-import { StageExit } from '../partition/outgoing.ts';
+import { Made, StageExit } from '../partition/outgoing.ts';
 import type { Letter } from '../record/frame.ts';
 import { readerWriter } from '../record/names.ts';
 import { readable } from '../record/output.ts';
@@ -47,10 +47,11 @@ export class TestReader {
     this.#bytesMax = options.bytesMax;
     this.#letter = letter;
     const cursor = newCursor();
+    const made = new Made(Number.POSITIVE_INFINITY);
     this.#exits = reader.program.exits.map(exit => {
       invariant(exit.kind === 'channel', `reader ${reader.name} leads to a stage`);
       const { partitions } = plan.stages.find(({ name }) => name === exit.stage)!;
-      return new StageExit({ route: { stage: exit.stage, input: exit.input }, partitions, cursor });
+      return new StageExit({ route: { stage: exit.stage, input: exit.input }, partitions, cursor, made });
     });
     const drop = (reason: string) => this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + 1);
     const run = new Run(reader.program, {

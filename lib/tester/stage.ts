@@ -129,6 +129,7 @@ export class TestStage {
       if (!task.fed && !moved) continue;
       task.fed = false;
       const { partition, processor, watched } = task;
+      // Without a pace no batch is ever full: all that is due has fired.
       processor.execute(this.watermarkMs, null);
       settle(processor);
       const { outbox } = processor.take(++this.#commits, this.watermarkMs);

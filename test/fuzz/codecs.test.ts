@@ -50,7 +50,7 @@ const commit = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, by
   const lists = { subjects: ['a'], subjectOf: [0], lengths: [bytes.length], origins: [64], headers: [{ a: 'b' }] };
   const block = { sink: 's', target: 't', bytes, areLines: false, ...lists };
   const outbox = { frames: [{ route: { stage: 'g', input: 'i' }, partition: 1, row: 2, bytes }], rows: [block] };
-  const sums = { positions: { in: 4 }, watermarkMs: 5, relayedThrough: 1, tails: { s: 9 }, snapshot: 0 };
+  const sums = { positions: { in: 4 }, watermarkMs: 5, dueMs: 6, relayedThrough: 1, tails: { s: 9 }, snapshot: 0 };
   return encodeCommit({ ...entry, ...sums, delta: pack(values), outbox });
 });
 const delta = rows.map(values => {

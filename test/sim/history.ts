@@ -67,6 +67,8 @@ export async function play(seed: number): Promise<Verdict> {
     checkpointSliceEntries: 1 + random.int(10),
     stateBytesMax: random.chance(0.5) ? 2_000 + random.int(10_000) : 1 << 30,
     relayBytesMax: 1_000 + random.int(20_000),
+    // Batches end in the middle of frames and of what is due, all the time.
+    commitBytesMax: random.chance(0.8) ? 50 + random.int(1_500) : 4 << 20,
   };
   const broker = setup.client();
   for (const name of ['in.orders', 'in.payments']) {

@@ -251,7 +251,10 @@ describe('a worker', () => {
     await until('the mark of a is there', async () =>
       (await run('state', 'get', 'orders', 'dedupe-shop-order', 'a', '-o', 'json')).out.includes('"key": "a"'),
     );
-    assert.match((await run('state', 'tables', 'orders')).out, /^OPERATOR +TABLE .*\ndedupe-shop-order +\w+ +by-id +1 /);
+    assert.match(
+      (await run('state', 'tables', 'orders')).out,
+      /^OPERATOR +TABLE .*\ndedupe-shop-order +\w+ +by-id +1 /,
+    );
     assert.match((await run('state', 'scan', 'orders', 'dedupe-shop-order')).out, /"a"/);
     assert.equal((await run('state', 'scan', 'orders', 'nothing-1')).code, 3);
 

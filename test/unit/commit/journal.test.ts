@@ -44,6 +44,7 @@ function commitOf(journal: Journal, changes: Partial<Commit> = {}): Commit {
     commit,
     positions: { orders: commit * 10 },
     watermarkMs: commit * 1_000,
+    dueMs: commit * 1_000,
     delta: new Uint8Array([commit & 255]),
     outbox: EMPTY_OUTBOX,
     relayedThrough: commit - 1,

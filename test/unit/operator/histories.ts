@@ -1,5 +1,6 @@
 /**
- * Random histories: records in an order that a source could have, cut into batches, with restarts in between.
+ * Random histories: records in an order that a source could have, cut into batches, with restarts in between; and what is
+ * due may take several batches, with restarts between those.
  *
  *   event time   1   2   3   4   5   6        a record arrives at its time plus a delay of at most
  *   arrival        2   1   3   6   5   4      maxOutOfOrder + grace, so none is late, wherever batches end
@@ -20,6 +21,8 @@ export interface History {
   readonly arrivals: readonly Arrival[];
   readonly graceMs: number;
   readonly maxOutOfOrderMs: number;
+  /** So many rows fire in one batch; 0: all that are due. */
+  readonly slice: number;
   /** How far the watermark goes in the end, beyond the last event. */
   readonly tailMs: number;
 }
@@ -40,14 +43,15 @@ function history(options: { late: boolean }): fc.Arbitrary<History> {
       arrivals: fc.array(arrival, { maxLength: 60, size: 'max' }),
       graceMs: fc.nat(12),
       maxOutOfOrderMs: fc.nat(12),
+      slice: fc.nat(3),
       tailMs: fc.nat(60),
     })
-    .map(({ arrivals, graceMs, maxOutOfOrderMs, tailMs }) => {
+    .map(({ arrivals, graceMs, maxOutOfOrderMs, slice, tailMs }) => {
       const disorderMs = options.late ? 100 : graceMs + maxOutOfOrderMs;
       const ordered = arrivals
         .map((one, id) => ({ ...one, id, dedupeId: `d${one.dedupe}`, at: one.t + (one.delay * disorderMs) / 100 }))
         .sort((a, b) => a.at - b.at || a.id - b.id);
-      return { arrivals: ordered, graceMs, maxOutOfOrderMs, tailMs };
+      return { arrivals: ordered, graceMs, maxOutOfOrderMs, slice, tailMs };
     });
 }
 
@@ -66,6 +70,9 @@ export function play(
   judge: (arrival: Arrival, watermarkMs: number) => void = () => {},
 ): number {
   let maxMs = Number.NEGATIVE_INFINITY;
+  let slices = 0;
+  rig.sliceRows = history.slice === 0 ? null : history.slice;
+  rig.dies = () => ++slices % 3 === 0;
   for (const arrival of history.arrivals) {
     judge(arrival, rig.watermarkMs);
     rig.carried = arrival.dedupeId;

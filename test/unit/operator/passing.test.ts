@@ -78,12 +78,16 @@ class Rig {
   /** As a task does it. Returns the rows since the last batch. */
   async execute(watermarkMs = 0): Promise<string[]> {
     if (this.run.passes) {
-      for (const step of this.run.steps) step.execute(watermarkMs);
+      for (const step of this.run.steps) {
+        step.pass();
+        step.advance(watermarkMs);
+      }
     } else {
       for (const step of this.run.steps) {
         step.want(this.state.wants());
         await this.state.prefetch(this.#store);
-        step.execute(watermarkMs);
+        step.pass();
+        step.advance(watermarkMs);
       }
       this.state.endBatch();
     }

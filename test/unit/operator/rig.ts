@@ -26,6 +26,11 @@ export class Rig {
   /** What a reader would have computed for the record in hand. */
   carried: string | null = null;
   watermarkMs = Number.NEGATIVE_INFINITY;
+  /** How many rows fire in one batch; null: all that are due. */
+  sliceRows: number | null = null;
+  /** Chance to die between two slices. */
+  dies: () => boolean = () => false;
+  #sliceFrom = 0;
   #journal: Uint8Array[] = [];
   #strict: boolean;
   #tables!: WantedTables;
@@ -55,6 +60,8 @@ export class Rig {
       poison: (cause, record) => this.poisons.push({ cause, ...record }),
       carriedId: () => this.carried,
       hasPassed: () => false,
+      owe: () => {},
+      full: () => this.sliceRows !== null && this.rows.length - this.#sliceFrom >= this.sliceRows,
     });
   }
 
@@ -65,12 +72,16 @@ export class Rig {
 
   /** The end of a batch. Returns the rows that came since the last one. */
   advance(watermarkMs: number): Out[] {
-    if (this.#strict) this.#runBatch(watermarkMs);
-    this.operator.advance(watermarkMs);
+    for (let done = false; !done; ) {
+      if (this.#strict) this.#runBatch(watermarkMs);
+      this.#sliceFrom = this.rows.length;
+      done = this.operator.advance(watermarkMs);
+      this.#tables.end();
+      const delta = this.state.takeDelta();
+      if (delta !== null) this.#journal.push(delta);
+      if (!done && this.dies()) this.restart();
+    }
     this.watermarkMs = watermarkMs;
-    this.#tables.end();
-    const delta = this.state.takeDelta();
-    if (delta !== null) this.#journal.push(delta);
     return this.take();
   }
 

@@ -11,7 +11,7 @@ import { NO_TIME } from '../../../lib/window/source-time.ts';
 
 const DEPLOYMENT = { pipeline: 'p', life: 'l' };
 const PLACE = { deployment: DEPLOYMENT, stage: 's', partition: 0 };
-const LIMITS = { recordsMax: 10_000, bytesMax: 1 << 20 };
+const LIMITS = { recordsMax: 10_000, bytesMax: 1 << 20, full: () => false };
 
 class Rig {
   readonly clock: SimClock;
@@ -35,6 +35,7 @@ class Rig {
       log: this.log,
       entry: { receive: (_key, value) => void this.got.push(value) },
       cursor: newCursor(),
+      refusals: { refused: () => null, refuse: () => assert.fail('nothing is refused') },
       letter: () => assert.fail('no letter was sent'),
       onFailed: error => this.failures.push(error),
     });

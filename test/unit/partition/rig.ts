@@ -113,6 +113,7 @@ export class Life {
       commit: number,
       positions: { in: number },
       watermarkMs: number,
+      dueMs: number,
       delta,
       outbox: EMPTY_OUTBOX,
       relayedThrough,

@@ -1,0 +1,108 @@
+/**
+ * A keyless stage's input: the source, read by the task itself; its position and watermark are the task's.
+ *
+ * A commit may stand within a message (invariant S of `input.ts`). Its records are then counted as its format gives them,
+ * before any operator has had them, so a revision with other operators goes on at the very next record; one that changes
+ * the source's *format* goes on by that count, whatever the new format makes of the message.
+ */
+import { Source, type SourceOptions } from '../source/source.ts';
+import { sourceVoice, voiceOf } from '../topology/waits.ts';
+import { NO_TIME } from '../window/source-time.ts';
+import type { Voice } from '../window/watermark.ts';
+import {
+  type Fed,
+  type FeedLimits,
+  type Journaled,
+  NOTHING,
+  placesOf,
+  type Refusals,
+  ROWS,
+  TAKE_BYTES_MAX,
+  type TaskInput,
+} from './input.ts';
+import type { RecordPlace } from './pace.ts';
+
+/**
+ * End the names under which a commit says by what a source is known again: when its stream was made, and where on the
+ * broker's clock it stands. No input's name has an `@`.
+ */
+const BORN = '@born';
+const CLOCK = '@clock';
+const QUIET = '@quiet';
+
+export class DirectInput implements TaskInput {
+  readonly name: string;
+  readonly bootstrap = false;
+  readonly bootstrapped = true;
+  readonly voices: readonly Voice[];
+  #source: Source;
+  #refusals: Refusals;
+
+  constructor(options: SourceOptions & { readonly refusals: Refusals }) {
+    this.name = options.spec.name;
+    this.#refusals = options.refusals;
+    const source = new Source(options);
+    this.#source = source;
+    this.voices = [voiceOf(() => source.time, sourceVoice(source.spec))];
+  }
+
+  get source(): Source {
+    return this.#source;
+  }
+
+  async open({ positions, watermarkMs }: Journaled, onReady: () => void): Promise<void> {
+    const { name } = this;
+    const position = positions[name];
+    const bornMs = positions[name + BORN] ?? 0;
+    const clockMs = positions[name + CLOCK] ?? NO_TIME.clockMs;
+    const quietMs = positions[name + QUIET] ?? NO_TIME.quietMs;
+    const rowsTaken = positions[name + ROWS] ?? 0;
+    const known = { position: position ?? 0, rowsTaken, watermarkMs, clockMs, quietMs, bornMs };
+    await this.#source.open(position === undefined ? await this.#source.firstPlace() : known, onReady);
+  }
+
+  places(): Record<string, number> {
+    const { name } = this;
+    const { position, row, bornMs, time } = this.#source;
+    const places = { [name + BORN]: bornMs, ...placesOf(name, position, row) };
+    // While it has not spoken its clock means nothing to anybody, and would be a commit whenever it looks.
+    if (time.watermarkMs === NO_TIME.watermarkMs) return places;
+    return { [name + CLOCK]: time.clockMs, [name + QUIET]: time.quietMs, ...places };
+  }
+
+  get lastPlace(): RecordPlace {
+    return this.#source.lastPlace;
+  }
+
+  get watermarkMs(): number {
+    return this.#source.watermarkMs;
+  }
+
+  tick(): void {
+    this.#source.tick();
+  }
+
+  feed(limits: FeedLimits): Fed {
+    const before = { records: this.#source.recordsIn, bytes: this.#source.bytesIn };
+    const refused = this.#refusals.refused();
+    const messages = this.#source.poll({
+      messagesMax: limits.recordsMax,
+      bytesMax: Math.min(limits.bytesMax, TAKE_BYTES_MAX),
+      full: limits.full,
+      withinMessages: true,
+      refuses: refused === null ? null : { refused, refuse: value => this.#refusals.refuse(value) },
+    });
+    if (messages === 0) return NOTHING;
+    return {
+      records: Math.max(1, this.#source.recordsIn - before.records),
+      bytes: this.#source.bytesIn - before.bytes,
+      publishedMs: this.#source.publications.latestMs ?? Number.POSITIVE_INFINITY,
+    };
+  }
+
+  committed(): void {}
+
+  stop(): Promise<void> {
+    return this.#source.stop();
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * The pace of a task: how much a batch may make before it ends, in bytes of its commit: rows, frames, letters, changes of
+ * state. It outlives the task, since it is learned from batches that came to nothing.
+ *
+ * A batch is looked at after each record, and after each thing that fires, so it goes beyond `bytesMax` by what one of
+ * them makes. Where state is on disk, records wait in their steps, and what they will make is known only when they run:
+ * then what waits is counted instead, and batches shrink while they turn out larger than was meant.
+ *
+ * A batch beyond `outgrownBytes` cannot be committed. The task is dropped, as after any failure, and does it again with one
+ * record at a time; so the one that is too much is found, and becomes a letter before it is given to any operator.
+ */
+export class Pace {
+  /** What a batch may make before it ends. */
+  bytesMax: number;
+  /** What no commit may be. */
+  readonly outgrownBytes: number;
+  #bytesMax: number;
+  #refused = new Set<string>();
+
+  /** @param options.recordBytesMax what one record, or one thing that fires, may make */
+  constructor(options: { commitBytesMax: number; recordBytesMax: number }) {
+    this.#bytesMax = options.commitBytesMax;
+    this.bytesMax = options.commitBytesMax;
+    this.outgrownBytes = options.commitBytesMax + options.recordBytesMax;
+  }
+
+  /** Batches are of one record each. */
+  get isLeast(): boolean {
+    return this.bytesMax <= 1;
+  }
+
+  slowDown(): void {
+    this.bytesMax = 1;
+  }
+
+  /** A batch has made so much, and was committed. */
+  made(bytes: number): void {
+    if (bytes > 2 * this.#bytesMax) this.bytesMax = Math.max(1, this.bytesMax >> 1);
+    else if (this.bytesMax < this.#bytesMax && bytes <= this.#bytesMax >> 1) {
+      this.bytesMax = Math.min(this.#bytesMax, this.bytesMax * 2);
+    }
+  }
+
+  /** The record at `row` of the input's message `seq` is not given to operators any more. */
+  refuse(input: string, place: RecordPlace): void {
+    this.#refused.add(`${input} ${place.seq} ${place.row}`);
+  }
+
+  /** What is refused on an input; null: nothing, as nearly always. */
+  refusedOn(input: string): ((place: RecordPlace) => boolean) | null {
+    if (this.#refused.size === 0) return null;
+    return ({ seq, row }) => this.#refused.has(`${input} ${seq} ${row}`);
+  }
+}
+
+/** Where a record stands on an input: the same whenever it is read. */
+export interface RecordPlace {
+  readonly seq: number;
+  readonly row: number;
+}

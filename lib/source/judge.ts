@@ -1,0 +1,33 @@
+/**
+ * What a source's spec makes of a decoded record: its value and its event time, or why it has none. Pure, but for the
+ * author's functions.
+ */
+import { MillraceError } from '../base/errors.ts';
+import { refusePromise } from '../operator/user-code.ts';
+import type { StoredMessage } from '../port/log.ts';
+import { TIME_MAX_MS } from '../window/watermark.ts';
+import type { SourceSpec } from './spec.ts';
+
+/** Throws what user code throws, and why the value is invalid. */
+export function judgedValue({ attach, validate }: SourceSpec, message: StoredMessage, decoded: unknown): unknown {
+  let value = decoded;
+  if (attach !== null) {
+    value = attach(value, message);
+    refusePromise(value, 'the function `with`');
+  }
+  return validate === null ? value : validate(value);
+}
+
+/** In whole ms, as windows and lags count. Throws RECORD_TIME, and what user code throws. */
+export function judgedTime({ time, maxFutureMs }: SourceSpec, message: StoredMessage, value: unknown): number {
+  const timeMs = time === null ? message.timeMs : time(value, message);
+  if (!(Math.abs(timeMs) <= TIME_MAX_MS)) {
+    const text = `the event time ${timeMs} is no number of ms within ${TIME_MAX_MS} of 1970`;
+    throw new MillraceError('RECORD_TIME', text);
+  }
+  const wholeMs = Math.floor(timeMs);
+  if (wholeMs <= message.timeMs + maxFutureMs) return wholeMs;
+  const aheadMs = Math.round(wholeMs - message.timeMs);
+  const text = `the event time is ${aheadMs} ms ahead of the broker's clock; maxFuture allows ${maxFutureMs}`;
+  throw new MillraceError('RECORD_TIME', text);
+}
