@@ -105,9 +105,7 @@ export class SharedStream {
     if (outcome.kind === 'moved') return this.#readMarkers(shares.map(({ seat }) => seat));
     // The markers are the batch's last messages, and a batch's sequences follow each other.
     shares.forEach(({ seat, through }, i) => {
-      seat.markerSeq = outcome.seq - (shares.length - 1 - i);
-      seat.inDoubt = false;
-      seat.settle(through);
+      seat.isDone(through, outcome.seq - (shares.length - 1 - i));
     });
     this.#brokenOff = 0;
     return true;

@@ -31,6 +31,8 @@ export class Cluster {
   readonly events: Event[] = [];
   readonly limits: Partial<TaskLimits>;
   failure: Error | null = null;
+  /** The stream that was put back. */
+  putBack: string | null = null;
   #random: Random;
   #blobs: MemoryBlobs;
   #plan: Plan;
@@ -127,6 +129,25 @@ export class Cluster {
         this.clock.after(random.int(4000), () => host.thaw());
       });
     }
+  }
+
+  /**
+   * The broker is restored in the middle, and one of its streams is an older copy. Sometimes nobody notices a break: the
+   * hosts go on as they are, and start again only at the end of the weather.
+   */
+  putBackOne(lengthMs: number): void {
+    const random = this.#random.fork();
+    const copiedMs = random.int(lengthMs / 2);
+    this.clock.after(copiedMs, () => {
+      const stream = random.pick(this.broker.streams().filter(({ settings }) => !settings.name.endsWith('_letters')));
+      const copy = stream.copy();
+      this.clock.after(random.int(lengthMs - copiedMs), () => {
+        if (random.chance(0.5)) for (const host of this.#hosts) host.crash({ losesDisk: random.chance(0.5) });
+        stream.putBack(copy);
+        this.putBack = stream.settings.name;
+        for (const host of this.#hosts) host.start();
+      });
+    });
   }
 
   /** What subscribers of an output stream have got, in order: rows as JSON texts. */

@@ -12,12 +12,13 @@ const HISTORIES = Number(process.env.SIM_HISTORIES ?? 1000);
 const FIRST_SEED = Number(process.env.SIM_SEED ?? 1);
 
 test(`${HISTORIES} histories lose nothing, double nothing and keep order`, async () => {
-  const seen = { crashes: 0, twoHosts: 0, fenced: 0, fromStore: 0, fromSnapshot: 0, replayed: 0 };
+  const seen = { crashes: 0, twoHosts: 0, fenced: 0, fromStore: 0, fromSnapshot: 0, replayed: 0, brokenOff: 0 };
   for (let seed = FIRST_SEED; seed < FIRST_SEED + HISTORIES; seed++) {
     const { wrong, cluster, weather } = await play(seed);
     assert.equal(wrong, null, `seed ${seed} (node --import tsx test/sim/replay.ts ${seed}): ${wrong}`);
     seen.crashes += weather.crashes;
     seen.twoHosts += weather.hosts - 1;
+    seen.brokenOff += cluster.broker.brokenOff;
     for (const event of cluster.events) {
       if (event.event === 'task.fenced') seen.fenced++;
       if (event.event !== 'task.restored') continue;
