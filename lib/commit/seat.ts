@@ -61,9 +61,9 @@ export class Seat implements Outlet<RowsItem> {
   markerSeq: number | null = null;
   /** A batch of ours has had no answer since the marker was read. */
   inDoubt = false;
-  /** The marker is to be looked at, though nothing may wait. */
-  asked = false;
   gone = false;
+  /** Who waits for the marker to be looked at. */
+  #asking: (() => void)[] = [];
   #place: Place;
   /** The last commit that we can have sent from. */
   #known: number;
@@ -88,9 +88,20 @@ export class Seat implements Outlet<RowsItem> {
     this.#wake();
   }
 
-  open(): void {
-    this.asked = true;
-    this.#wake();
+  open(): Promise<void> {
+    return new Promise(resolve => {
+      this.#asking.push(resolve);
+      this.#wake();
+    });
+  }
+
+  /** The marker is to be looked at, though nothing may wait. */
+  get isAsked(): boolean {
+    return this.#asking.length > 0;
+  }
+
+  #tell(): void {
+    for (const told of this.#asking.splice(0)) told();
   }
 
   stop(): void {
@@ -102,8 +113,8 @@ export class Seat implements Outlet<RowsItem> {
   isDone(through: Progress, seq: number): void {
     this.markerSeq = seq;
     this.inDoubt = false;
-    this.asked = false;
     this.#settle(through, seq);
+    if (this.#asking.length > 0) this.#tell();
   }
 
   #settle(through: Progress, seq: number): void {
@@ -141,7 +152,7 @@ export class Seat implements Outlet<RowsItem> {
     if (this.queue.length > 0) return this.#goOnIn(tail, { progress: text.progress, ...text.begun });
     // Rows of a batch that was broken off wait, so this one is landing: it is looked at again when something does.
     this.markerSeq = null;
-    this.asked = false;
+    this.#tell();
     return 'after';
   }
 

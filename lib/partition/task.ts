@@ -100,6 +100,7 @@ export class Task {
   #routes: readonly RelayRoute[];
   #checkpoints: Checkpoints;
   #relay: Relay | null = null;
+  #isRelayOpen = false;
   #store: Store | null = null;
   #watermarkMs = Number.NEGATIVE_INFINITY;
   #eventTime: InputWatermarks;
@@ -157,7 +158,9 @@ export class Task {
     this.#eventTime = new InputWatermarks({ voices: this.#voices });
     this.#routes = stage.program.exits.flatMap((exit, index) => {
       const lagMs = this.processor.exitLagsMs[index]!;
-      return exit.kind === 'channel' ? [{ stage: exit.stage, input: exit.input, lagMs }] : [];
+      if (exit.kind !== 'channel') return [];
+      const { partitions } = plan.stages.find(candidate => candidate.name === exit.stage)!;
+      return [{ stage: exit.stage, input: exit.input, partitions, lagMs }];
     });
     this.#checkpoints = new Checkpoints({
       blobs: around.blobs,
@@ -262,8 +265,8 @@ export class Task {
       tracing: around.tracing,
     });
     for (const { commit, outbox, watermarkMs } of restored.unsent) this.#send(commit, outbox, watermarkMs);
-    this.#relay.open();
-    while (this.#relay.relayedThrough < this.#commits && !this.#stopping) await this.#woken();
+    this.#openRelay(this.#relay);
+    while (!this.#isRelayed && !this.#stopping) await this.#woken();
     for (const input of this.#inputs) await input.open(restored, () => this.#wake());
     this.#journaled.atMs = clock.monotonic();
     observer.emit({
@@ -279,6 +282,21 @@ export class Task {
       from: restored.from,
       tookMs: Math.round(clock.monotonic() - sinceMs),
     });
+  }
+
+  #openRelay(relay: Relay): void {
+    relay.open().then(
+      () => {
+        this.#isRelayOpen = true;
+        this.#wake();
+      },
+      error => this.#fail(error),
+    );
+  }
+
+  /** All destinations fit the journal, and all that it says is sent. Before that nothing may be committed. */
+  get #isRelayed(): boolean {
+    return this.#isRelayOpen && this.#relay!.relayedThrough >= this.#commits;
   }
 
   #send(commit: number, outbox: Outbox, watermarkMs: number, publishedMs?: number): void {
@@ -489,7 +507,7 @@ export class Task {
     this.phase = 'stopping';
     const relay = this.#relay!;
     this.#stopping = false;
-    while (relay.relayedThrough < this.#commits) await this.#woken();
+    while (!this.#isRelayed) await this.#woken();
     const { delta, outbox } = this.processor.take(this.#commits + 1, this.#watermarkMs);
     this.#commits++;
     const content = { positions: this.#positions(), watermarkMs: this.#watermarkMs, delta, outbox };
