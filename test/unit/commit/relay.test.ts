@@ -25,7 +25,7 @@ async function makeWorld() {
       deployment: { pipeline: 'p', life: 'l' },
       stage: 's',
       partition: 0,
-      routes: [{ stage: 'next', input: 'in', lagMs: 5 }],
+      routes: [{ stage: 'next', input: 'in', partitions: 2, lagMs: 5 }],
       targets: [{ sink: 'sink', target: rowsOf([]).target }],
       sender,
       log: by,
