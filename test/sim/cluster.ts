@@ -153,6 +153,7 @@ export class Cluster {
     const copiedMs = random.int(lengthMs / 2);
     this.clock.after(copiedMs, () => {
       const own = this.broker.streams().filter(({ settings }) => !/^in_|_letters$/.test(settings.name));
+      if (own.length === 0) return;
       const stream = random.pick(own);
       const copy = stream.copy();
       this.clock.after(random.int(lengthMs - copiedMs), () => {
