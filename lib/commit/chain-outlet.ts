@@ -46,8 +46,8 @@ interface Form<T extends Outgoing> {
 
 export interface Outlet<T extends Outgoing> {
   push(item: T): void;
-  /** Reads the destination's tail and judges it by the past, though nothing may wait: what is wrong shows at once. */
-  open(): void;
+  /** Reads the destination's tail and judges it by the past, whether anything waits or not. Throws, or `onFailed` is told. */
+  open(): Promise<void>;
   readonly backlogBytes: number;
   stop(): void;
 }
@@ -76,7 +76,8 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
   #chain: Chain;
   #queue = new OutgoingQueue<T>();
   #running = false;
-  #open = false;
+  #opening: Promise<void> | null = null;
+  #isOpen = false;
   /** The last commit that we can have sent from. */
   #known: number;
 
@@ -97,20 +98,21 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
 
   push(item: T): void {
     this.#queue.push(item);
-    if (item.commit > this.#known && this.#open) this.#known = item.commit;
-    this.open();
-  }
-
-  open(): void {
+    if (item.commit > this.#known && this.#isOpen) this.#known = item.commit;
     if (this.#running) return;
     this.#running = true;
     this.#send().catch(error => this.#options.onFailed(error));
   }
 
+  open(): Promise<void> {
+    this.#opening ??= this.#goOnFromPast();
+    return this.#opening;
+  }
+
   async #send(): Promise<void> {
     const { form } = this.#options;
     const chain = this.#chain;
-    if (!this.#open) await this.#goOnFromPast();
+    if (!this.#isOpen) await this.open();
     while (this.#queue.length > 0) {
       const message = form.next(this.#queue);
       const outcome = await chain.append(message.data, message.headers);
@@ -135,7 +137,7 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
       // Nothing is sent yet, so a commit of our own in it is as wrong as one that is nowhere.
       await this.#goOnAfter(tail, 0);
     }
-    this.#open = true;
+    this.#isOpen = true;
     this.#known = Math.max(inheritedTo, this.#queue.at(this.#queue.length - 1)?.commit ?? 0);
   }
 

@@ -37,7 +37,7 @@ export class LooseOutlet implements Outlet<RowsItem> {
   }
 
   /** There is no tail that could tell. */
-  open(): void {}
+  async open(): Promise<void> {}
 
   async #send(): Promise<void> {
     for (let item = this.#queue.at(0); item !== undefined && !this.#stopped; item = this.#queue.at(0)) {

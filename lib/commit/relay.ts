@@ -36,6 +36,7 @@ const SILENCE_MS = 1_000;
 
 /** A stage that this task sends frames to. */
 export interface RelayRoute extends FrameRoute {
+  readonly partitions: number;
   /** How far event times that leave here may trail the task's watermark. */
   readonly lagMs: number;
 }
@@ -247,9 +248,21 @@ export class Relay {
     }
   }
 
-  /** Looks at what is last at each destination of the plan: one that was put back shows before anything is sent to it. */
-  open(): void {
-    for (const to of this.#options.targets) this.#lane(to).outlet.open();
+  /**
+   * Judges what is last at every destination by the journal, once. It must be done before this owner's first commit: the
+   * next one would take that commit's number for one that a tail may speak of, which the journal had lost.
+   */
+  async open(): Promise<void> {
+    const outlets: { open(): Promise<void> }[] = this.#options.targets.map(to => this.#lane(to).outlet);
+    for (const { partitions, ...route } of this.#options.routes) {
+      for (let partition = 0; partition < partitions; partition++) {
+        outlets.push(this.#channel(channelKey(route, partition), route, partition));
+      }
+    }
+    await Promise.all([
+      ...outlets.map(outlet => outlet.open()),
+      ...this.#tellers.map(teller => this.#openTeller(teller)),
+    ]);
   }
 
   #channel(key: string, route: FrameRoute, partition: number): Outlet<FrameItem> {
@@ -341,10 +354,7 @@ export class Relay {
         const watermarkMs = trailing(stageMs, teller.route.lagMs);
         const saysSilence = isSilent && clockMs >= teller.silentMs + SILENCE_MS;
         if (watermarkMs <= teller.toldMs && !saysSilence) continue;
-        if (!teller.opened) {
-          await this.#openTeller(teller);
-          teller.opened = true;
-        }
+        await this.#openTeller(teller);
         const head = { position, row: 0, watermarkMs, clockMs, quietMs: 0, bootstrapped: true };
         const outcome = await teller.chain.append(encodeBroadcast(head));
         if (outcome.kind === 'landed') {
@@ -360,12 +370,15 @@ export class Relay {
   }
 
   /** Nothing was told yet, so a position beyond what we were left is not one of ours. */
-  async #openTeller({ chain }: Teller): Promise<void> {
+  async #openTeller(teller: Teller): Promise<void> {
+    if (teller.opened) return;
+    const { chain } = teller;
     const tail = await chain.open();
-    if (tail === null) return;
     const past = this.#pastOf(chain.subject);
     const place = { log: this.#options.log, stream: chain.stream, subject: chain.subject };
-    await checkCommit(decodeBroadcast(tail.data).position, { known: past.inheritedTo, place, past });
+    const { position } = tail === null ? { position: 0 } : decodeBroadcast(tail.data);
+    await checkCommit(position, { known: past.inheritedTo, place, past });
+    teller.opened = true;
   }
 
   stop(): void {

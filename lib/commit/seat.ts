@@ -30,10 +30,16 @@ export interface SeatOptions {
   onFailed(error: unknown): void;
 }
 
-/** What a marker says. `begun`: how far its batch was to go, as messages after the marker; null: that is done. */
+/** Where a batch has the rows of a marker: so many messages, the first of them so far behind it. */
+interface Begun {
+  readonly first: number;
+  readonly messages: number;
+}
+
+/** What a marker says: what is in, and, where a batch begins with it, what is to follow. */
 export interface MarkerText {
   readonly progress: Progress;
-  readonly begun: { readonly first: number; readonly messages: number } | null;
+  readonly begun: Begun | null;
 }
 
 export function encodeMarker({ progress, begun }: MarkerText): Uint8Array {
@@ -55,9 +61,9 @@ export class Seat implements Outlet<RowsItem> {
   markerSeq: number | null = null;
   /** A batch of ours has had no answer since the marker was read. */
   inDoubt = false;
-  /** The marker is to be looked at, though nothing may wait. */
-  asked = false;
   gone = false;
+  /** Who waits for the marker to be looked at. */
+  #asking: (() => void)[] = [];
   #place: Place;
   /** The last commit that we can have sent from. */
   #known: number;
@@ -82,9 +88,20 @@ export class Seat implements Outlet<RowsItem> {
     this.#wake();
   }
 
-  open(): void {
-    this.asked = true;
-    this.#wake();
+  open(): Promise<void> {
+    return new Promise(resolve => {
+      this.#asking.push(resolve);
+      this.#wake();
+    });
+  }
+
+  /** The marker is to be looked at, though nothing may wait. */
+  get isAsked(): boolean {
+    return this.#asking.length > 0;
+  }
+
+  #tell(): void {
+    for (const told of this.#asking.splice(0)) told();
   }
 
   stop(): void {
@@ -92,8 +109,16 @@ export class Seat implements Outlet<RowsItem> {
     this.#leave(this);
   }
 
-  settle(through: Progress): void {
-    for (const item of this.queue.settle(through)) this.options.onSent(item, this.markerSeq ?? 0);
+  /** The marker at `seq` is the last, and says this. */
+  isDone(through: Progress, seq: number): void {
+    this.markerSeq = seq;
+    this.inDoubt = false;
+    this.#settle(through, seq);
+    if (this.#asking.length > 0) this.#tell();
+  }
+
+  #settle(through: Progress, seq: number): void {
+    for (const item of this.queue.settle(through)) this.options.onSent(item, seq);
   }
 
   /**
@@ -111,28 +136,24 @@ export class Seat implements Outlet<RowsItem> {
       const front = this.queue.at(0);
       const inDoubt = this.inDoubt || (front !== undefined && front.commit <= past.inheritedTo);
       await checkEmpty({ known, inDoubt, place, past });
-      this.#isAt(0);
+      this.isDone({ position: 0, row: 0 }, 0);
       return 'after';
     }
     checkSeq(tail.seq, { known, place });
     const text = decodeMarker(tail.data);
     if (text === null) throw broken(place, `the message at ${tail.seq} is not Millrace's`);
     await checkCommit(text.progress.position, { known: this.#known, place, past });
-    this.#isAt(tail.seq);
-    this.settle(text.progress);
-    if (text.begun === null) return 'after';
-    if (this.queue.length === 0) {
-      // Rows of a batch that was broken off wait, so this one is landing: it is looked at again when something does.
-      this.markerSeq = null;
+    if (text.begun === null) {
+      this.isDone(text.progress, tail.seq);
       return 'after';
     }
-    return this.#goOnIn(tail, text.begun);
-  }
-
-  #isAt(seq: number): void {
-    this.markerSeq = seq;
-    this.inDoubt = false;
-    this.asked = false;
+    // Until it is settled what follows it, nothing may be sent after it: the marker counts as not read.
+    this.#settle(text.progress, tail.seq);
+    if (this.queue.length > 0) return this.#goOnIn(tail, { progress: text.progress, ...text.begun });
+    // Rows of a batch that was broken off wait, so this one is landing: it is looked at again when something does.
+    this.markerSeq = null;
+    this.#tell();
+    return 'after';
   }
 
   /** What is put into a batch is sent from then on. */
@@ -141,27 +162,23 @@ export class Seat implements Outlet<RowsItem> {
   }
 
   /** Takes off what of a batch that was broken off is in. */
-  async #goOnIn(
-    marker: StoredMessage,
-    begun: NonNullable<MarkerText['begun']>,
-  ): Promise<'after' | 'later' | 'brokenOff'> {
+  async #goOnIn(marker: StoredMessage, begun: Begun & Pick<MarkerText, 'progress'>): Promise<'later' | 'brokenOff'> {
     const through = await this.#rowsIn(marker, begun);
-    if (through === null) return 'brokenOff';
+    if (through === null) {
+      this.isDone(begun.progress, marker.seq);
+      return 'brokenOff';
+    }
     const { log, subject } = this.#place;
     const data = encodeMarker({ progress: through, begun: null });
     const outcome = await log.append({ subject, data, expect: marker.seq });
     // Without an answer, or beaten: the next reading tells.
     if (outcome.kind !== 'landed') return 'later';
-    this.#isAt(outcome.seq);
-    this.settle(through);
+    this.isDone(through, outcome.seq);
     return 'brokenOff';
   }
 
   /** Up to where the rows go of which the batch has messages in the stream; null: it has none. */
-  async #rowsIn(
-    marker: StoredMessage,
-    { first, messages }: NonNullable<MarkerText['begun']>,
-  ): Promise<Progress | null> {
+  async #rowsIn(marker: StoredMessage, { first, messages }: Begun): Promise<Progress | null> {
     const { log, stream } = this.#place;
     const batch = marker.headers?.[HEADER_BATCH];
     const last = (await log.info(stream))?.lastSeq ?? 0;

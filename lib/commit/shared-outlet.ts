@@ -75,7 +75,7 @@ export class SharedStream {
 
   async #serve(): Promise<void> {
     for (let attempt = 0; ; ) {
-      const open = this.#seats.filter(seat => seat.queue.length > 0 || seat.asked);
+      const open = this.#seats.filter(seat => seat.queue.length > 0 || seat.isAsked);
       if (open.length === 0) break;
       const done = await this.#sendOne(open).catch(error => {
         for (const seat of open) seat.fail(error);
@@ -93,7 +93,7 @@ export class SharedStream {
 
   /** One batch. False: it is in doubt and goes again after a while. */
   async #sendOne(open: readonly Seat[]): Promise<boolean> {
-    const unread = open.filter(seat => seat.markerSeq === null || seat.asked);
+    const unread = open.filter(seat => seat.markerSeq === null || seat.isAsked);
     if (!(await this.#readMarkers(unread))) return false;
     const { messages, shares } = this.#fill(open.filter(seat => !seat.gone && seat.queue.length > 0));
     if (messages.length === 0) return true;
@@ -105,9 +105,7 @@ export class SharedStream {
     if (outcome.kind === 'moved') return this.#readMarkers(shares.map(({ seat }) => seat));
     // The markers are the batch's last messages, and a batch's sequences follow each other.
     shares.forEach(({ seat, through }, i) => {
-      seat.markerSeq = outcome.seq - (shares.length - 1 - i);
-      seat.inDoubt = false;
-      seat.settle(through);
+      seat.isDone(through, outcome.seq - (shares.length - 1 - i));
     });
     this.#brokenOff = 0;
     return true;

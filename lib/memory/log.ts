@@ -50,6 +50,8 @@ export class MemoryBroker {
   #online = true;
   #births = 0;
   #batches = 0;
+  /** Batches of which a part was stored. */
+  brokenOff = 0;
 
   constructor(options: MemoryBrokerOptions) {
     this.clock = options.clock;
@@ -128,7 +130,9 @@ export class MemoryBroker {
     const id = `b${++this.#batches}`;
     const breaksOff = this.random.chance(this.faults.prefixBatch ?? 0);
     const upTo = breaksOff ? this.random.int(messages.length) : messages.length;
-    return answerOf(stream.appendBatch(messages, { id, nowMs: this.clock.now(), upTo }), stream);
+    const landing = stream.appendBatch(messages, { id, nowMs: this.clock.now(), upTo });
+    if (landing.kind === 'brokenOff' && upTo > 0) this.brokenOff++;
+    return answerOf(landing, stream);
   }
 }
 

@@ -111,6 +111,7 @@ export class Task {
   #routes: readonly RelayRoute[];
   #checkpoints: Checkpoints;
   #relay: Relay | null = null;
+  #isRelayOpen = false;
   #store: Store | null = null;
   /** All that is due at it has fired. */
   #watermarkMs = Number.NEGATIVE_INFINITY;
@@ -179,7 +180,9 @@ export class Task {
     this.#eventTime = new InputWatermarks({ voices: this.#voices });
     this.#routes = stage.program.exits.flatMap((exit, index) => {
       const lagMs = this.processor.exitLagsMs[index]!;
-      return exit.kind === 'channel' ? [{ stage: exit.stage, input: exit.input, lagMs }] : [];
+      if (exit.kind !== 'channel') return [];
+      const { partitions } = plan.stages.find(candidate => candidate.name === exit.stage)!;
+      return [{ stage: exit.stage, input: exit.input, partitions, lagMs }];
     });
     this.#checkpoints = new Checkpoints({
       blobs: around.blobs,
@@ -287,10 +290,16 @@ export class Task {
       tracing: around.tracing,
     });
     for (const { commit, outbox, watermarkMs } of restored.unsent) this.#send(commit, outbox, watermarkMs);
+<<<<<<< HEAD
     this.#relay.open();
     while (this.#relay.relayedThrough < this.#commits) await this.#woken();
     const place = { positions: restored.positions, watermarkMs: restored.dueMs };
     for (const input of this.#inputs) await input.open(place, () => this.#wake());
+=======
+    this.#openRelay(this.#relay);
+    while (!this.#isRelayed && !this.#stopping) await this.#woken();
+    for (const input of this.#inputs) await input.open(restored, () => this.#wake());
+>>>>>>> w1
     this.#journaled.atMs = clock.monotonic();
     observer.emit({
       event: 'task.restored',
@@ -305,6 +314,21 @@ export class Task {
       from: restored.from,
       tookMs: Math.round(clock.monotonic() - sinceMs),
     });
+  }
+
+  #openRelay(relay: Relay): void {
+    relay.open().then(
+      () => {
+        this.#isRelayOpen = true;
+        this.#wake();
+      },
+      error => this.#fail(error),
+    );
+  }
+
+  /** All destinations fit the journal, and all that it says is sent. Before that nothing may be committed. */
+  get #isRelayed(): boolean {
+    return this.#isRelayOpen && this.#relay!.relayedThrough >= this.#commits;
   }
 
   #send(commit: number, outbox: Outbox, watermarkMs: number, publishedMs?: number): void {
@@ -560,8 +584,13 @@ export class Task {
   async #handOver(): Promise<void> {
     this.phase = 'stopping';
     const relay = this.#relay!;
+<<<<<<< HEAD
     this.#checkpoints.leave();
     while (relay.relayedThrough < this.#commits) await this.#woken();
+=======
+    this.#stopping = false;
+    while (!this.#isRelayed) await this.#woken();
+>>>>>>> w1
     const { delta, outbox } = this.processor.take(this.#commits + 1, this.#watermarkMs);
     this.#commits++;
     const time = { watermarkMs: this.#watermarkMs, dueMs: this.#dueMs };

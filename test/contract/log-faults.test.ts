@@ -2,6 +2,9 @@
  * The log port over a JetStream that is really killed, restarted, cut off, purged and made anew under it.
  */
 import assert from 'node:assert/strict';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { sleep, systemClock } from '../../lib/base/clock.ts';
 import { isMillraceError } from '../../lib/base/errors.ts';
@@ -202,6 +205,28 @@ describe('JetStream, when it goes wrong', () => {
     await fill('ANEW', 20);
     const error = await endOf(reader);
     assert.ok(isMillraceError(error, 'STREAM_CHANGED') || isMillraceError(error, 'STREAM_MISSING'), String(error));
+  });
+
+  test('a reader notices that its stream was put back to an older copy, also when that has grown again', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'millrace-copy-'));
+    await fill('BACK', 50);
+    await server.kill();
+    await cp(server.dataDir, folder, { recursive: true });
+    await server.restart();
+    await fill('BACK', 50);
+    const wholes = [read({ stream: 'BACK', from: 1 }), read({ stream: 'BACK', subjects: ['BACK.a'], from: 90 })];
+    for (const [i, reader] of wholes.entries()) await take(reader, i === 0 ? 100 : 11);
+    await server.kill();
+    await rm(server.dataDir, { recursive: true });
+    await cp(folder, server.dataDir, { recursive: true });
+    await rm(folder, { recursive: true });
+    await server.restart();
+    await fill('BACK', 80);
+    for (const reader of wholes) {
+      const error = await endOf(reader);
+      assert.ok(isMillraceError(error, 'STREAM_CHANGED'));
+      assert.match(error.message, /BACK has another message at sequence 100 than we have read/);
+    }
   });
 
   test('appends without a connection are in doubt at once, and many of them wait for it', async () => {

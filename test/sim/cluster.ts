@@ -35,6 +35,8 @@ export class Cluster {
   readonly events: Event[] = [];
   readonly limits: Partial<TaskLimits>;
   failure: Error | null = null;
+  /** The stream that was put back. */
+  putBack: string | null = null;
   #random: Random;
   #blobs: MemoryBlobs;
   #plan: Plan;
@@ -139,6 +141,28 @@ export class Cluster {
         this.clock.after(random.int(weather.outageMs), () => host.reconnect());
       });
     }
+  }
+
+  /**
+   * The broker is restored in the middle, and one of its streams is an older copy. Sometimes nobody notices a break: the
+   * hosts go on as they are, and start again only at the end of the weather. Not one of the services' streams: what they
+   * lost before it was read was never asked of anybody.
+   */
+  putBackOne(lengthMs: number): void {
+    const random = this.#random.fork();
+    const copiedMs = random.int(lengthMs / 2);
+    this.clock.after(copiedMs, () => {
+      const own = this.broker.streams().filter(({ settings }) => !/^in_|_letters$/.test(settings.name));
+      if (own.length === 0) return;
+      const stream = random.pick(own);
+      const copy = stream.copy();
+      this.clock.after(random.int(lengthMs - copiedMs), () => {
+        if (random.chance(0.5)) for (const host of this.#hosts) host.crash({ losesDisk: random.chance(0.5) });
+        stream.putBack(copy);
+        this.putBack = stream.settings.name;
+        for (const host of this.#hosts) host.start();
+      });
+    });
   }
 
   /** What subscribers of an output stream have got, in order: rows as JSON texts. */

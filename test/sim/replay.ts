@@ -1,9 +1,12 @@
-/** Plays one history again and shows what happened in it: `node --import tsx test/sim/replay.ts SEED`. */
+/**
+ * Plays one history again and shows what happened in it: `node --import tsx test/sim/replay.ts SEED`, with `put-back` after
+ * it for one of `put-back.test.ts`.
+ */
 import { play } from './history.ts';
 
 const seed = Number(process.argv[2] ?? 1);
 const startMs = performance.now();
-const { wrong, cluster, weather } = await play(seed);
+const { wrong, cluster, weather } = await play(seed, { putsBack: process.argv[3] === 'put-back' });
 for (const event of cluster.events) console.log(JSON.stringify(event));
 console.log(
   JSON.stringify({ seed, weather, limits: cluster.limits, virtualMs: Math.round(cluster.clock.monotonic()) }),

@@ -403,7 +403,7 @@ describe('a tail and the journal are compared', () => {
     for (const waits of [true, false]) {
       const next = outlet({ rememberedSeq: 3, inheritedTo: 4 });
       if (waits) next.push(rowsItem(4, 1));
-      else next.open();
+      else next.open().catch(error => next.errors.push(error));
       await rest();
       assert.ok(broken(next.errors));
     }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Outbox } from '../../../lib/commit/outbox.ts';
 import { Relay, type RelayOptions } from '../../../lib/commit/relay.ts';
+import { HEADER_SINK } from '../../../lib/commit/rows-item.ts';
 import { SharedStream } from '../../../lib/commit/shared-outlet.ts';
 import { noMeter } from '../../../lib/observe/meter.ts';
 import type { Log } from '../../../lib/port/log.ts';
@@ -25,7 +26,7 @@ async function makeWorld() {
       deployment: { pipeline: 'p', life: 'l' },
       stage: 's',
       partition: 0,
-      routes: [{ stage: 'next', input: 'in', lagMs: 5 }],
+      routes: [{ stage: 'next', input: 'in', partitions: 2, lagMs: 5 }],
       targets: [{ sink: 'sink', target: rowsOf([]).target }],
       sender,
       log: by,
@@ -158,5 +159,65 @@ describe('the relay', () => {
     assert.deepEqual(wordOf(), [Number.NEGATIVE_INFINITY, 51_000]);
     await out.tell({ clockMs: 60_000, isSilent: false });
     assert.deepEqual(wordOf(), [Number.NEGATIVE_INFINITY, 51_000]);
+  });
+
+  test('sends rows where their commit said, whatever has become of the sink, and closes the way when they are out', async () => {
+    const { relay, rest, log, kept, errors } = await makeWorld();
+    const moved = { mode: 'owned', template: 'out.0.{partition}' } as const;
+    const outbox = (...rows: Outbox['rows']): Outbox => ({ frames: [], rows });
+    // Of the former plan: a sink that has been removed, one that has another subject now, one that has another name.
+    const past = [
+      rowsOf(['"removed"'], 'out.removed', { name: 'removed', mode: 'shared', template: 'out.removed', frame: 'none' }),
+      rowsOf(['"moved"'], [], { ...moved, template: 'out.before.{partition}' }),
+      rowsOf(['"renamed"'], [], { name: 'before', template: 'out.same.{partition}' }),
+    ];
+    const present = [
+      rowsOf(['"stays"'], [], moved),
+      rowsOf(['"renamed, later"'], [], { name: 'after', template: 'out.same.{partition}', frame: 'none' }),
+    ];
+    const targets = present.map(({ sink, target }) => ({ sink, target }));
+    await log.deleteStream('out');
+    await log.ensureStream({ name: 'out', subjects: ['out.>', '_mr.p.m.>'], atomic: true });
+    const out = relay(log, { targets, past: inherited(1) });
+    const opened = out.open();
+    out.send(1, outbox(...past), 10);
+    await rest();
+    await opened;
+    assert.equal(out.relayedThrough, 1);
+    out.send(2, outbox(...present), 20);
+    await rest();
+    assert.equal(out.relayedThrough, 2);
+    assert.deepEqual(errors, []);
+    const sent = kept().map(({ subject, headers, data }) => [
+      subject,
+      headers?.[HEADER_SINK],
+      Buffer.from(data).toString(),
+    ]);
+    assert.deepEqual(sent.sort(), [
+      ['out.0.0', 'l/sink', '"stays"'],
+      ['out.before.0', 'l/sink', '"moved"'],
+      ['out.removed', 'l/removed', '"removed"'],
+      ['out.same.0', 'l/after', '"renamed, later"'],
+      ['out.same.0', 'l/before', '"renamed"'],
+    ]);
+    // What is remembered of a subject is so under whatever name.
+    assert.equal(out.takeTails()['owned out out.same.0'], kept('out.same')[1]!.seq);
+  });
+
+  test('is open only when every tail fits the journal: of each sink, channel and word (T)', async () => {
+    for (const beyond of ['sink', 'channel', 'word', null] as const) {
+      const { relay, rest, log } = await makeWorld();
+      const former = relay();
+      if (beyond === 'sink') former.send(5, rows(5, 1), 10);
+      else former.send(5, { frames: beyond === 'word' ? [] : frames(5, [1]), rows: [] }, 10);
+      await rest();
+      if (beyond === 'word') await former.tell(HEARD);
+      const out = relay(log, { past: inherited(beyond === null ? 5 : 4) });
+      const opened = out.open();
+      opened.catch(() => {});
+      await rest();
+      if (beyond === null) await opened;
+      else await assert.rejects(opened, { code: 'CHAIN_BROKEN' }, beyond);
+    }
   });
 });

@@ -129,6 +129,30 @@ describe('a batch of which the broker stored a part (F)', () => {
     }
   });
 
+  test('is not sent after before it is settled what of it is in, whatever gets no answer meanwhile', async () => {
+    for (const call of ['append', 'get', 'info'] as const) {
+      for (const lands of call === 'append' ? [true, false] : [false]) {
+        const { shared, seat, rest, log, breaking, rows, kept } = await makeWorld();
+        const breaks = breaking(3);
+        let silent = 2;
+        const deaf = withCalls(breaks, {
+          [call]: async (question: never) => {
+            if (silent-- <= 0) return (log[call] as (of: never) => Promise<unknown>)(question);
+            if (lands) await (log[call] as (of: never) => Promise<unknown>)(question);
+            if (call === 'append') return unsure;
+            throw new MillraceError('BROKER_UNAVAILABLE', 'no answer');
+          },
+        });
+        const a = seat(shared(deaf), 'm.a');
+        a.push(item(1, 5));
+        await rest();
+        assert.deepEqual(rows(), numbered(1, 5), call);
+        assert.deepEqual([a.sent, a.errors], [[1], []]);
+        assert.equal(textOf(kept('m.a').at(-1)!), '1.5');
+      }
+    }
+  });
+
   test('again and again is gone on with each time, and is tried ever more seldom', async () => {
     const { shared, seat, rest, log, clock, rows, breakOff } = await makeWorld();
     const triesMs: number[] = [];
