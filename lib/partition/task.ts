@@ -290,16 +290,10 @@ export class Task {
       tracing: around.tracing,
     });
     for (const { commit, outbox, watermarkMs } of restored.unsent) this.#send(commit, outbox, watermarkMs);
-<<<<<<< HEAD
-    this.#relay.open();
-    while (this.#relay.relayedThrough < this.#commits) await this.#woken();
+    this.#openRelay(this.#relay);
+    while (!this.#isRelayed) await this.#woken();
     const place = { positions: restored.positions, watermarkMs: restored.dueMs };
     for (const input of this.#inputs) await input.open(place, () => this.#wake());
-=======
-    this.#openRelay(this.#relay);
-    while (!this.#isRelayed && !this.#stopping) await this.#woken();
-    for (const input of this.#inputs) await input.open(restored, () => this.#wake());
->>>>>>> w1
     this.#journaled.atMs = clock.monotonic();
     observer.emit({
       event: 'task.restored',
@@ -584,13 +578,8 @@ export class Task {
   async #handOver(): Promise<void> {
     this.phase = 'stopping';
     const relay = this.#relay!;
-<<<<<<< HEAD
     this.#checkpoints.leave();
-    while (relay.relayedThrough < this.#commits) await this.#woken();
-=======
-    this.#stopping = false;
     while (!this.#isRelayed) await this.#woken();
->>>>>>> w1
     const { delta, outbox } = this.processor.take(this.#commits + 1, this.#watermarkMs);
     this.#commits++;
     const time = { watermarkMs: this.#watermarkMs, dueMs: this.#dueMs };

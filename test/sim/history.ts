@@ -46,11 +46,8 @@ function faultsOf(random: Random): MemoryFaults {
     lateMs: 2_000,
     questionFails: storm * 0.3 * random.next(),
     staleLast: storm * random.next(),
-<<<<<<< HEAD
     staleLookMs: [0, random.chance(0.3) ? 1_000 : 0],
-=======
     prefixBatch: random.chance(0.5) ? random.next() * 0.6 : 0,
->>>>>>> w1
     readDelayMs: [0, random.chance(0.3) ? 200 : 5],
     partialRead: random.next() * 0.3,
     idleWake: random.next() * 0.2,
@@ -95,24 +92,18 @@ export async function play(seed: number, options: { putsBack?: boolean } = {}): 
   cluster.broker.faults = CALM;
   for (const host of cluster.hosts) {
     host.thaw();
-<<<<<<< HEAD
     host.reconnect();
-=======
     // What was put back shows at the latest when somebody starts again.
     if (options.putsBack) host.crash({ losesDisk: false });
->>>>>>> w1
     host.start();
   }
   while (cluster.failure === null && count(cluster) < size(expected) && cluster.clock.monotonic() < lastMs + REST_MS) {
     await cluster.clock.run(cluster.clock.monotonic() + STEP_MS);
   }
   await cluster.clock.run(cluster.clock.monotonic() + QUIET_MS);
-<<<<<<< HEAD
-  return { seed, wrong: judge(cluster, expected), cluster, weather, story };
-=======
   const wrong =
     cluster.putBack === null || !isAlarm(cluster.failure) ? judge(cluster, expected) : excess(cluster, expected);
-  return { seed, wrong, cluster, weather };
+  return { seed, wrong, cluster, weather, story };
 }
 
 /** What is said when streams do not fit together. */
@@ -127,7 +118,6 @@ function excess(cluster: Cluster, expected: Answer): string | null {
     if (extra.length > 0) return `${name}: ${extra.length} too many before the alarm: ${extra.slice(0, 3).join(' ')}`;
   }
   return null;
->>>>>>> w1
 }
 
 const size = (expected: Answer) => expected.pairs.length + expected.counts.length + expected.audit.length;

@@ -12,14 +12,10 @@ const HISTORIES = Number(process.env.SIM_HISTORIES ?? 1000);
 const FIRST_SEED = Number(process.env.SIM_SEED ?? 1);
 
 test(`${HISTORIES} histories lose nothing, double nothing and keep order`, async () => {
-<<<<<<< HEAD
   const seen = {
     ...{ crashes: 0, freezes: 0, cuts: 0, twoHosts: 0, silences: 0, oneSided: 0, ended: 0 },
-    ...{ fenced: 0, fromStore: 0, fromSnapshot: 0, replayed: 0 },
+    ...{ fenced: 0, fromStore: 0, fromSnapshot: 0, replayed: 0, brokenOff: 0 },
   };
-=======
-  const seen = { crashes: 0, twoHosts: 0, fenced: 0, fromStore: 0, fromSnapshot: 0, replayed: 0, brokenOff: 0 };
->>>>>>> w1
   for (let seed = FIRST_SEED; seed < FIRST_SEED + HISTORIES; seed++) {
     const { wrong, cluster, weather, story } = await play(seed);
     assert.equal(wrong, null, `seed ${seed} (node --import tsx test/sim/replay.ts ${seed}): ${wrong}`);
@@ -27,13 +23,10 @@ test(`${HISTORIES} histories lose nothing, double nothing and keep order`, async
     seen.freezes += weather.freezes;
     seen.cuts += weather.cuts;
     seen.twoHosts += weather.hosts - 1;
-<<<<<<< HEAD
     seen.silences += story.silences;
     if (story.isOneSided) seen.oneSided++;
     if (story.isEnded) seen.ended++;
-=======
     seen.brokenOff += cluster.broker.brokenOff;
->>>>>>> w1
     for (const event of cluster.events) {
       if (event.event === 'task.fenced') seen.fenced++;
       if (event.event !== 'task.restored') continue;
