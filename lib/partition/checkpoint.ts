@@ -349,6 +349,7 @@ export class Checkpoints {
   }
 
   async #cut(snapshot: Snapshot, journal: Journal, named: Extent): Promise<void> {
+    if (this.#stopped) return;
     await journal.cut(snapshot.manifest.journalSeq + 1, { isOver: () => this.#stopped });
     if (this.#stopped) return;
     this.#journal.cut = named;

@@ -20,15 +20,18 @@ const subject = 'out.0';
 
 async function makeWorld(settings: Omit<StreamSettings, 'name' | 'subjects'> = {}) {
   const world = await makeBroker(settings);
-  const outlet = (options: { log?: Log; bytesMax?: number } & Partial<Past> = {}) => {
-    const { log = world.log, bytesMax = 1_000, ...past } = options;
+  const outlet = (options: { log?: Log; bytesMax?: number; onSent?(item: RowsItem): void } & Partial<Past> = {}) => {
+    const { log = world.log, bytesMax = 1_000, onSent, ...past } = options;
     const { clock, random } = world;
     const sent: [commit: number, seq: number][] = [];
     const errors: unknown[] = [];
     const made = new ChainOutlet<RowsItem>({
       ...{ log, clock, random, stream, subject, expires: true, past: pastOf(past) },
       form: rowsForm({ sender, messageBytesMax: bytesMax }),
-      onSent: (item, seq) => sent.push([item.commit, seq]),
+      onSent: (item, seq) => {
+        sent.push([item.commit, seq]);
+        onSent?.(item);
+      },
       onFailed: error => errors.push(error),
     });
     return Object.assign(made, { sent, errors });
@@ -268,6 +271,16 @@ const by = (writer: { life?: string; task?: string }, options: { commit: string;
   const message = { subject, data: bytesOf('foreign'), headers };
   return options.expect === undefined ? message : { ...message, expect: options.expect };
 };
+
+test('an owned subject gets what is pushed in the moment in which the last that waited is in', async () => {
+  const { outlet, rest, rows } = await makeWorld();
+  const out = outlet({
+    onSent: ({ commit }) => void Promise.resolve().then(() => (commit < 4 ? out.push(rowsItem(commit + 1, 1)) : null)),
+  });
+  out.push(rowsItem(1, 1));
+  await rest();
+  assert.deepEqual(rows(), ['"1.0"', '"2.0"', '"3.0"', '"4.0"']);
+});
 
 describe('a tail on an owned subject is our own', () => {
   test('only in this life and of this task: else the pipeline stops, and says who wrote it (O)', async () => {

@@ -37,3 +37,17 @@ test('every row has an id of task, life, sink, commit and row, so a repeat after
   assert.deepEqual(sent, [1, 2]);
   assert.equal(next.backlogBytes, 0);
 });
+
+test('what is pushed in the moment in which the last that waited is in goes out without a further push', async () => {
+  const { log, clock, rows } = await makeBroker();
+  const out: LooseOutlet = new LooseOutlet({
+    log,
+    sender,
+    onSent: ({ commit }) =>
+      void Promise.resolve().then(() => (commit < 3 ? out.push(rowsItem(commit + 1, 1, 'out.x', loose)) : null)),
+    onFailed: error => assert.fail(String(error)),
+  });
+  out.push(rowsItem(1, 1, 'out.x', loose));
+  await clock.run(1_000);
+  assert.deepEqual(rows(), ['"1.0"', '"2.0"', '"3.0"']);
+});

@@ -116,7 +116,7 @@ export function numbered(commit: number, count: number): string[] {
 }
 
 /** The log with one of its calls replaced. */
-export function withCall<K extends 'append' | 'appendBatch' | 'appendAll' | 'last'>(
+export function withCall<K extends 'append' | 'appendBatch' | 'appendAll' | 'last' | 'trim'>(
   log: Log,
   name: K,
   call: (really: Log[K]) => Log[K],
