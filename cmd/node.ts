@@ -149,8 +149,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       failed: Promise.race([closed, worker.fatal]),
       async stop({ deadlineMs }) {
         stopping = true;
-        await sweep.stop({ deadlineMs: 500 });
-        await worker.stop({ deadlineMs });
+        // Beside the hand-over, which somebody waits for; nobody waits for a sweep.
+        await Promise.all([sweep.stop({ deadlineMs: 500 }), worker.stop({ deadlineMs })]);
         await api.stop({ deadlineMs: 500 });
         await ground.close();
       },

@@ -69,15 +69,9 @@ export async function judge(connection: NatsConnection): Promise<Verdict> {
   await untilComplete(outputs, wanted);
   const letters = new Reading(connection, { stream: LETTERS, subject: 'millrace.>' });
   await letters.read();
-  const wrong = [
-    ...OUTPUTS.flatMap(name => differences(name, { wanted: wanted[name], rows: outputs[name].rows })),
-    ...misordered(wanted, { audit: outputs.audit.rows, unique: outputs.unique.rows }),
-    ...(letters.arrivals.length === 0
-      ? []
-      : [
-          `letters: ${letters.arrivals.length} that should not be, e.g. ${letters.arrivals[0]!.subject} ${letters.rows[0]}`,
-        ]),
-  ];
+  const rowsOf = Object.fromEntries(OUTPUTS.map(name => [name, outputs[name].rows])) as Record<OutputName, string[]>;
+  const told = letters.arrivals.map(({ subject, row }) => `${subject} ${row}`);
+  const wrong = compare({ wanted, rows: rowsOf, letters: told });
   const stored = [...inputs.orders.arrivals, ...inputs.payments.arrivals].filter(
     ({ row }) => !row.includes('"beat":true'),
   );
@@ -86,10 +80,7 @@ export async function judge(connection: NatsConnection): Promise<Verdict> {
   return { wrong, events: stored.length, rows, silenceMs: longestSilenceMs({ stored, results }) };
 }
 
-async function untilComplete(
-  outputs: Record<OutputName, Reading>,
-  wanted: Record<OutputName, readonly string[]>,
-): Promise<void> {
+async function untilComplete(outputs: Record<OutputName, Reading>, wanted: Rows): Promise<void> {
   let known = -1;
   let movedMs = performance.now();
   for (;;) {
@@ -110,6 +101,16 @@ async function untilComplete(
   for (const name of OUTPUTS) await outputs[name].read();
 }
 
+type Rows = Readonly<Record<OutputName, readonly string[]>>;
+
+/** What is wrong, each a line for a person. */
+export function compare({ wanted, rows, letters }: { wanted: Rows; rows: Rows; letters: readonly string[] }): string[] {
+  const wrong = OUTPUTS.flatMap(name => differences(name, { wanted: wanted[name], rows: rows[name] }));
+  wrong.push(...misordered(wanted, rows));
+  if (letters.length > 0) wrong.push(`letters: ${letters.length} that should not be, e.g. ${letters[0]}`);
+  return wrong;
+}
+
 function differences(
   name: OutputName,
   { wanted, rows }: { wanted: readonly string[]; rows: readonly string[] },
@@ -128,10 +129,7 @@ function differences(
 }
 
 /** Of rows that are all there once, and in another order than their source's. Others are told as lost or doubled. */
-function misordered(
-  wanted: Record<OutputName, readonly string[]>,
-  rows: { audit: readonly string[]; unique: readonly string[] },
-): string[] {
+function misordered(wanted: Rows, rows: Rows): string[] {
   const wrong: string[] = [];
   const first = rows.audit.findIndex((row, i) => row !== wanted.audit[i]);
   if (first >= 0 && rows.audit.length === wanted.audit.length) {
@@ -148,9 +146,11 @@ function misordered(
   return wrong.slice(0, 3);
 }
 
+type Stored = Pick<Arrival, 'storedMs'>;
+
 /** By the broker's clock. Time in which nothing was stored is nobody's silence. */
-function longestSilenceMs(times: { stored: readonly Arrival[]; results: readonly Arrival[] }): number {
-  const byTime = (arrivals: readonly Arrival[]) => arrivals.map(({ storedMs }) => storedMs).sort((a, b) => a - b);
+export function longestSilenceMs(times: { stored: readonly Stored[]; results: readonly Stored[] }): number {
+  const byTime = (arrivals: readonly Stored[]) => arrivals.map(({ storedMs }) => storedMs).sort((a, b) => a - b);
   const [stored, results] = [byTime(times.stored), byTime(times.results)];
   let longestMs = 0;
   let next = 0;

@@ -19,6 +19,10 @@ const INSTEAD: Readonly<Record<string, { readonly run: string; readonly why: str
     run: 'npm run demo -- --flights 300 --crash --help',
     why: 'the tests of the demo run it',
   },
+  'npm run chaos -- --rounds 10 --seed 1': {
+    run: 'npm run chaos -- --help',
+    why: 'it takes minutes, and CI runs it as it stands',
+  },
   'npm run bench -- --shape framed --out framed.json': {
     run: 'npm run bench -- --query q0 --shape framed --events 20000 --live-seconds 0 --out framed.json',
     why: 'it takes minutes',

@@ -42,7 +42,10 @@ const copied: Case = {
     if (isStopped) await stage.kill(active);
     stage.note(`copy the folder of ${active.name} to ${standby.name}`);
     await rm(standby.folder, { recursive: true, force: true });
+    // A copy of files that change meanwhile would be another case.
+    if (!isStopped) stage.freeze(active);
     await cp(active.folder, standby.folder, { recursive: true });
+    if (!isStopped) stage.thaw(active);
     // Whichever of them ends is started again, in vain, until somebody does what it says.
     if (isStopped) void stage.start(active);
     const starting = stage.start(standby);

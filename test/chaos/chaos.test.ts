@@ -1,0 +1,78 @@
+/** The chaos program in small: a round of quick faults, and its flags. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Random } from '../../lib/base/random.ts';
+import { pause } from '../bench/scene.ts';
+import { Closing } from '../rig/closing.ts';
+import { type Case, draw, readCases } from './cases.ts';
+import { playRound } from './round.ts';
+
+const PROGRAM = fileURLToPath(new URL('chaos.ts', import.meta.url));
+const closing = new Closing();
+const folder = mkdtempSync(join(tmpdir(), 'millrace-chaos-test-'));
+after(async () => {
+  await closing.run();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function chaos(...flags: string[]): Promise<{ code: number; out: string; err: string }> {
+  return new Promise(resolve => {
+    execFile(process.execPath, ['--import', 'tsx', PROGRAM, ...flags], (error, out, err) => {
+      resolve({ code: error === null ? 0 : Number(error.code), out, err });
+    });
+  });
+}
+
+/** Several of those that there are, one after the other. */
+function together(cases: readonly Case[], names: readonly string[]): Case {
+  return {
+    name: 'together',
+    about: names.join(', '),
+    async play(stage, random) {
+      for (const name of names) {
+        await cases.find(one => one.name === name)!.play(stage, random);
+        await pause(200);
+      }
+    },
+  };
+}
+
+test('workers that are killed, deaf, stopped and deployed to, and a broker that is killed, give every row once', async () => {
+  const cases = await readCases();
+  const only = together(cases, ['deaf', 'deploy', 'kill-broker', 'kill-both', 'stop']);
+  const result = await playRound({ seed: 7, cases, only, folder, closing });
+  assert.deepEqual(result.wrong, []);
+  assert.ok(result.events > 1_000, `${result.events} events prove little`);
+  assert.ok(result.rows > 2_000, `${result.rows} rows prove little`);
+  assert.ok(result.silenceMs > 0);
+  assert.equal(result.kept, null);
+});
+
+test('what is drawn depends on the random numbers alone, and only cases with a weight are', async () => {
+  const cases = await readCases();
+  const drawn = (seed: number) => {
+    const random = new Random(seed);
+    return Array.from({ length: 300 }, () => draw(cases, random).name);
+  };
+  assert.deepEqual(drawn(5), drawn(5));
+  const weighted = cases.filter(({ weight = 0 }) => weight > 0).map(({ name }) => name);
+  assert.deepEqual([...new Set(drawn(6))].sort(), weighted.sort());
+});
+
+test('it lists its cases, explains itself, and refuses what it does not know', async () => {
+  const [list, help, unknown, wrong] = await Promise.all([
+    chaos('--list'),
+    chaos('--help'),
+    chaos('--case', 'nowhere'),
+    chaos('--rounds', 'many'),
+  ]);
+  for (const { name, about } of await readCases()) assert.ok(list.out.includes(name) && list.out.includes(about), name);
+  assert.match(help.out, /npm run chaos -- --rounds 100 --seed 1/);
+  assert.deepEqual([list.code, help.code, unknown.code, wrong.code], [0, 0, 2, 2]);
+  assert.match(unknown.err, /--case nowhere: there is none; see --list/);
+});
