@@ -19,7 +19,7 @@ Examples:
   npm run chaos
   npm run chaos -- --rounds 100 --seed 1
   npm run chaos -- --seed 37               the round with that seed again
-  npm run chaos -- --case stop-under-load --rounds 5
+  npm run chaos -- --case stop --rounds 5
   npm run chaos -- --list
 
 Options:
@@ -46,6 +46,10 @@ async function main(cases: readonly Case[]): Promise<void> {
   const closing = new Closing();
   closing.heedSignals();
   const folder = await mkdtemp(join(tmpdir(), 'millrace-chaos-'));
+  // Last of all, when nobody writes there any more.
+  closing.add(async () => {
+    if (closing.interrupted) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
   let wrong = 0;
   let worstMs = 0;
   try {

@@ -59,6 +59,11 @@ export class Load {
     this.#quiet[service] = isQuiet;
   }
 
+  /** Something that happens besides. Resolves when it is stored. */
+  async tell(service: Service, event: Order | Payment): Promise<void> {
+    await this.#publish(service, event);
+  }
+
   /** Nothing more happens from here on but heartbeats, by which event time goes on. */
   beat(): void {
     this.#flows = false;

@@ -15,6 +15,18 @@ const deploy: Case = {
   },
 };
 
+const deploys: Case = {
+  name: 'deploys',
+  about: 'six deploys of other code, one as soon as the other is accepted and a few seconds apart by turns',
+  async play(stage, random) {
+    for (let turn = 0; turn < 6; turn++) {
+      stage.note('deploy');
+      await stage.deploy();
+      if (turn % 2 === 1) await pause(random.between(2_000, 4_000));
+    }
+  },
+};
+
 const rest: Case = {
   name: 'pause',
   about: 'the pipeline is paused and resumed',
@@ -50,4 +62,4 @@ const stop: Case = {
   },
 };
 
-export default [deploy, rest, restart, stop];
+export default [deploy, deploys, rest, restart, stop];

@@ -43,4 +43,14 @@ const killEarly: Case = {
   },
 };
 
-export default [kill, killBoth, killEarly];
+const outage: Case = {
+  name: 'outage',
+  about: 'no worker for half a minute while the services publish, then both',
+  async play(stage) {
+    await Promise.all(stage.posts.map(post => stage.kill(post)));
+    await pause(30_000);
+    await Promise.all(stage.posts.map(post => stage.start(post)));
+  },
+};
+
+export default [kill, killBoth, killEarly, outage];

@@ -46,6 +46,16 @@ const quietAndFrozen: Case = {
   },
 };
 
+const clockAhead: Case = {
+  name: 'clock-ahead',
+  about: 'a payment for no order comes from a clock that is 55 minutes ahead',
+  weight: 1,
+  async play(stage) {
+    stage.note('a payment is 55 minutes ahead');
+    await stage.load.tell('payments', { order: 'nowhere', no: -1, at: Date.now() + 55 * 60_000 });
+  },
+};
+
 type Player = Parameters<Case['play']>[0];
 
 async function quiet(stage: Player, service: 'orders' | 'payments', lengthMs: number): Promise<void> {
@@ -55,4 +65,4 @@ async function quiet(stage: Player, service: 'orders' | 'payments', lengthMs: nu
   stage.load.quiet(service, false);
 }
 
-export default [quietPayments, quietBoth, quietThenCut, quietAndFrozen];
+export default [quietPayments, quietBoth, quietThenCut, quietAndFrozen, clockAhead];

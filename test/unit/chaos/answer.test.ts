@@ -39,6 +39,8 @@ test('repeats count once, payments count within their time, windows count rows, 
 });
 
 test('a load that is more out of order than it declares is known as such', () => {
-  assert.equal(excessDisorderMs([{ at: 5_000 }, { at: 4_000 }, { at: 6_000 }]), 0);
-  assert.equal(excessDisorderMs([{ at: 5_000 }, { at: 3_700 }, { at: 6_000 }]), 300);
+  const of = (...times: number[]) => excessDisorderMs(times.map(at => ({ at, storedMs: 6_000 })));
+  assert.equal(of(5_000, 4_000, 6_000), 0);
+  assert.equal(of(5_000, 3_700, 6_000), 300);
+  assert.equal(of(5_000, 3_600_000, 5_000), 0, 'no event is later than the broker has it');
 });
