@@ -15,7 +15,6 @@ import { EXPECT_HEADER } from '../port/headers.ts';
 import type { Log, LogReader, StoredMessage } from '../port/log.ts';
 import { decodeBroadcast, decodeFrame, type Frame, type FrameHead, type Letter } from '../record/frame.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment, writerOf } from '../record/names.ts';
-import { voiceOf } from '../topology/waits.ts';
 import { NO_TIME } from '../window/source-time.ts';
 import type { Voice } from '../window/watermark.ts';
 import type { RecordPlace } from './pace.ts';
