@@ -36,6 +36,8 @@ export class MemoryReader implements LogReader {
   #last: StoredMessage | null = null;
   /** Last sequence that may be delivered. */
   #visible = 0;
+  /** The next sequence that could not be seen yet when the stream's front was last looked at. */
+  #unlooked: number;
   /** The reader has seen the stream's end. */
   #drained = false;
   #seePending = false;
@@ -48,6 +50,7 @@ export class MemoryReader implements LogReader {
     this.#filters = subjects ?? null;
     this.#refusesGaps = (gaps ?? (subjects === undefined ? 'refuse' : 'allow')) === 'refuse';
     this.#position = Math.max(1, from);
+    this.#unlooked = this.#position;
     this.#seeSoon();
   }
 
@@ -100,9 +103,14 @@ export class MemoryReader implements LogReader {
       const { stream, clockMs, lastSeq } = await this.#sight.end(this.#name);
       if (this.#stopped || this.#error !== null || this.#stream === null) return null;
       if (stream !== this.#stream) return this.#failNow('STREAM_CHANGED', 'was made anew');
-      if (this.#isGone(stream)) return this.#failNow('STREAM_CHANGED', 'was purged past our position');
+      const from = this.#filters === null ? this.#position : Math.min(this.#position, this.#unlooked);
+      if (this.#isGone(stream, from)) {
+        return this.#failNow('STREAM_CHANGED', 'was purged past our position');
+      }
+      this.#unlooked = Math.max(this.#unlooked, this.#visible + 1);
       this.#skip();
       for (let seq = this.#position; seq <= lastSeq; seq++) if (this.#isOurs(stream.at(seq))) return null;
+      this.#unlooked = Math.max(this.#unlooked, lastSeq + 1);
       return { clockMs, lastSeq };
     } catch (error) {
       if (!isMillraceError(error) || error.fate !== 'retry') this.#failNow('STREAM_MISSING', 'does not exist');
@@ -110,9 +118,9 @@ export class MemoryReader implements LogReader {
     }
   }
 
-  #isGone(stream: MemoryStream): boolean {
+  #isGone(stream: MemoryStream, from: number): boolean {
     const refuses = this.#refusesGaps && (stream.settings.maxMessagesPerSubject ?? 0) <= 0;
-    return refuses && this.#position > 1 && stream.firstSeq > this.#position;
+    return refuses && from > 1 && stream.firstSeq > from;
   }
 
   #seeSoon(): void {
@@ -150,7 +158,8 @@ export class MemoryReader implements LogReader {
       stream.watchers.add(this.#watcher);
     }
     const isJudged = before === null || this.#filters === null;
-    if (isJudged && this.#isGone(stream)) return this.#fail('STREAM_CHANGED', 'was purged past our position');
+    if (isJudged && this.#isGone(stream, this.#position))
+      return this.#fail('STREAM_CHANGED', 'was purged past our position');
     if (before === null) {
       this.#position = Math.max(this.#position, stream.firstSeq);
       this.#visible = this.#position - 1;

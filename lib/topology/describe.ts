@@ -5,7 +5,7 @@
 import { durationText } from '../base/duration.ts';
 import type { SinkSpec } from '../commit/sink-spec.ts';
 import type { Exit } from '../operator/program.ts';
-import type { OperatorSummary, PlanSummary, SourceSummary } from './summary.ts';
+import type { OperatorSummary, PlanSummary, SourceSummary, StageSummary } from './summary.ts';
 
 const WAYS: Readonly<Record<SinkSpec['mode'], string>> = {
   owned: 'exactly once, a subject for each task',
@@ -33,7 +33,7 @@ export function describe(plan: PlanSummary): string {
         name,
         `from ${from.kind === 'reader' ? `reader ${from.reader}` : `stage ${from.stage}`}${bootstrap ? ', read to its end before anything else' : ''}`,
       ]);
-      lines.push(...columns(inputs));
+      lines.push(...columns(inputs), ...waitLines(stage, plan));
     } else {
       lines.push(...sourceLines(stage.direct));
     }
@@ -60,11 +60,30 @@ function sourceLines(source: SourceSummary): string[] {
   const traits = [source.format, source.schema ? 'with a schema' : 'without a schema'];
   if (source.kind === 'stream') {
     traits.push(source.eventTime ? 'event time of its own' : "the broker's time");
+    if (source.maxDelayMs !== null) traits.push(`published within ${durationText(source.maxDelayMs)}`);
     if (source.maxOutOfOrderMs > 0) traits.push(`up to ${durationText(source.maxOutOfOrderMs)} out of order`);
     if (source.start === 'new') traits.push('from now on');
   }
   const what = source.kind === 'kv' ? 'bucket' : 'subject';
   return columns([['reads', `${what} ${subject}`, `stream ${stream}${create ? ' (made)' : ''}`, traits.join(', ')]]);
+}
+
+/** Event time of a stage with several inputs is that of the one that is furthest behind: what each does when it is quiet. */
+function waitLines({ inputs }: StageSummary, plan: PlanSummary): string[] {
+  const streams = inputs.filter(({ bootstrap }) => !bootstrap);
+  if (streams.length < 2) return [];
+  return columns(
+    streams.map(({ from }) => {
+      if (from.kind === 'stage') return ['waits', `for stage ${from.stage}`, 'as far as its own event time is'];
+      const { name, idle, idleAfterMs } = plan.readers.find(({ source }) => source.name === from.reader)!.source;
+      const quiet = `quiet for ${durationText(idleAfterMs)} it`;
+      return [
+        'waits',
+        `for ${name}`,
+        idle === 'skip' ? `${quiet} is waited for no more` : `${quiet} goes on with the clock`,
+      ];
+    }),
+  );
 }
 
 function operatorLines(operators: readonly OperatorSummary[]): string[] {

@@ -23,6 +23,8 @@ export interface SourceSummary {
   readonly eventTime: boolean;
   readonly maxOutOfOrderMs: number;
   readonly idleAfterMs: number;
+  readonly idle: SourceSpec['idle'];
+  readonly maxDelayMs: number | null;
 }
 
 export interface OperatorSummary {
@@ -82,7 +84,7 @@ export function summarize(plan: Plan): PlanSummary {
 }
 
 function sourceSummary(source: SourceSpec): SourceSummary {
-  const { name, kind, subject, stream, start, maxOutOfOrderMs, idleAfterMs } = source;
+  const { name, kind, subject, stream, start, maxOutOfOrderMs, idleAfterMs, idle, maxDelayMs } = source;
   return {
     name,
     kind,
@@ -95,6 +97,8 @@ function sourceSummary(source: SourceSpec): SourceSummary {
     eventTime: source.time !== null,
     maxOutOfOrderMs,
     idleAfterMs,
+    idle,
+    maxDelayMs,
   };
 }
 

@@ -299,6 +299,19 @@ describe('a worker', () => {
     }
   });
 
+  test('says for a source how far it is, and what time it can be', async () => {
+    const advance = (...args: string[]) => run('advance', 'orders', ...args);
+    const told = await advance('shop-order', '--to', '2026-03-01T18:00:00Z');
+    assert.match(told.out, /^source shop-order is complete up to 2026-03-01T18:00:00Z \(message \d+ of stream /);
+    const { sequence, subject } = JSON.parse((await advance('shop-order', '--to', '2026-03-02', '-o', 'json')).out);
+    assert.deepEqual([typeof sequence, subject], ['number', 'shop.order']);
+    await until('it was read', async () => /heartbeat/.test((await run('describe', 'orders')).out));
+    assert.match((await advance('shop-order', '--to', 'tomorrow')).err, /to is no event time/);
+    assert.equal((await advance('nobody', '--to', 'end')).code, 3);
+    assert.equal((await advance('shop-order')).code, 2);
+    assert.match((await run('__complete', '--', 'advance', 'orders', '')).out, /^shop-order\tsource$/m);
+  });
+
   test('completes names that are deployed', async () => {
     assert.match((await run('__complete', '--', 'pause', 'or')).out, /^orders\tpipeline, running\n$/);
     assert.match((await run('__complete', '--', 'state', 'get', 'orders', '')).out, /^dedupe-shop-order\toperator$/m);

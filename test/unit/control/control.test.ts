@@ -60,6 +60,22 @@ describe('the API', () => {
     assert.deepEqual(listed!.status.sources, pipeline.status.sources);
   });
 
+  test('advances a source that there is, to a time that is one', async () => {
+    const { client } = await serving.worker('a');
+    await client.deploy(fakeBundle('p'));
+    const to = (source: string, time: string) => client.advance('p', { source, to: time });
+    await assert.rejects(
+      to('s', 'noon'),
+      refused('INVALID_ARGUMENT', /to is no event time.*2026-03-01T18:00:00Z, or end/),
+    );
+    await assert.rejects(to('', 'end'), refused('INVALID_ARGUMENT', /source is missing/));
+    await assert.rejects(to('s', 'end'), refused('NOT_FOUND', /pipeline p has no source s/));
+    await assert.rejects(
+      client.advance('q', { source: 's', to: 'end' }),
+      refused('NOT_FOUND', /no pipeline is named q/),
+    );
+  });
+
   test('describes with the plan, restarts, deletes', async () => {
     const { client, worker, engine } = await serving.worker('a');
     await worker.start();
