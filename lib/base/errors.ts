@@ -51,6 +51,7 @@ export const ERRORS = {
   // what users ask for
   PLAN_INVALID: { fate: 'reject', means: 'the pipeline has mistakes; each is listed with its place' },
   PLAN_INCOMPATIBLE: { fate: 'reject', means: "the new pipeline cannot read the running one's state" },
+  SUBJECT_OWNED: { fate: 'reject', means: 'another pipeline writes to the output subjects, or has written to them' },
   NOT_FOUND: { fate: 'reject', means: 'there is nothing of that name' },
   INVALID_ARGUMENT: { fate: 'reject', means: 'an argument is missing or wrong' },
   CONFLICT: { fate: 'retry', means: 'somebody else changed it at the same time' },
