@@ -65,6 +65,13 @@ export const ERRORS = {
 /** What went wrong, for programs: a code of the table, which decides the error's fate. */
 export type ErrorCode = keyof typeof ERRORS;
 
+/**
+ * What to do where a pipeline cannot tell any more what it has done. Without the purge a deploy would go on from the very
+ * state that does not fit, and under another name it would not get the output subjects.
+ */
+export const BEGIN_ANEW =
+  'delete the pipeline with --purge and deploy it again: it begins anew then, and sends its results again';
+
 /** Every error that Millrace raises on purpose. Its `message` says what happened and what to do next. */
 export class MillraceError extends Error {
   /** What went wrong; does not change between versions. */

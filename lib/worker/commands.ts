@@ -367,6 +367,7 @@ function incompatible(name: string, reasons: readonly string[]): MillraceError {
   return new MillraceError(
     'PLAN_INCOMPATIBLE',
     `pipeline ${name} has state that the new version cannot read on:\n${reasons.map(reason => `  - ${reason}`).join('\n')}\n` +
-      'deploy it under another name, or delete the old one with --purge first',
+      'deploy it under another name, with output subjects of its own, or delete the old one with --purge first: then it begins ' +
+      'anew, and sends its results again',
   );
 }
