@@ -28,6 +28,7 @@ const ENDINGS: Readonly<Record<string, Ending>> = {
   NOT_FOUND: 'notFound',
   PLAN_INVALID: 'refused',
   PLAN_INCOMPATIBLE: 'refused',
+  SUBJECT_OWNED: 'refused',
   WORKER_UNAVAILABLE: 'unreachable',
   BROKER_UNAVAILABLE: 'unreachable',
   CONFLICT: 'unreachable',

@@ -25,6 +25,7 @@ import { pipelineClearer } from '../lib/worker/clear.ts';
 import { pipelineCompiler } from '../lib/worker/compile.ts';
 import type { Engine } from '../lib/worker/host.ts';
 import { pipelineFinder } from '../lib/worker/remembered.ts';
+import { resultsFinder } from '../lib/worker/results.ts';
 import type { Sweepable } from '../lib/worker/sweep.ts';
 
 /** The KV bucket and the blobs that a cluster's workers share. */
@@ -74,6 +75,7 @@ export async function openGround(options: {
     const engine: Engine = {
       ...compiler,
       remembered: pipelineFinder(log),
+      results: resultsFinder(log),
       plan: bundle => hand.loading(bundle, () => compiler.plan(bundle)),
       start: async (plan, { observer, life, revision }) => {
         const { pipeline } = plan;

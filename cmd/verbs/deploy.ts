@@ -52,29 +52,34 @@ export function planVerb(around: Around): Command {
     const { output } = formatOf(options);
     if (options.nats !== undefined) {
       const planned = await planAlone(bundle, options);
-      return print(around.terminal, output, planned.summary, () => planned.text);
+      const { text, summary, notices } = planned;
+      return print(around.terminal, output, summary, () => [text, ...notices].join('\n\n'));
     }
     return withClient(options, async client => {
       const { summary, ...answer } = await client.plan(bundle);
       print(around.terminal, output, { ...answer, summary }, () => {
+        const refusals = [...answer.incompatibilities, ...answer.refusals];
+        const refused = `a deploy would be refused:\n${refusals.map(reason => `  - ${reason}`).join('\n')}`;
         const deploy = {
           created: 'a deploy would create it',
           updated: 'a deploy would update the running pipeline, which goes on from its state',
           unchanged: 'this very bundle is deployed already',
           resumed: 'a deploy would go on from the state that a deleted pipeline of this name has left',
-          incompatible: `a deploy would be refused:\n${answer.incompatibilities.map(reason => `  - ${reason}`).join('\n')}`,
+          incompatible: refused,
         }[answer.outcome];
-        return `${answer.text}\n\n${deploy}`;
+        return [`${answer.text}\n`, refusals.length > 0 ? refused : deploy, ...answer.notices].join('\n');
       });
     });
   });
 }
 
 async function planAlone(bundle: Bundle, options: Options) {
-  const [{ connectNats }, { NatsLog }, { pipelineCompiler }] = await Promise.all([
+  const [{ connectNats }, { NatsLog }, { pipelineCompiler }, { resultsFinder }, { noticeText }] = await Promise.all([
     import('../../lib/nats/connection.ts'),
     import('../../lib/nats/log.ts'),
     import('../../lib/worker/compile.ts'),
+    import('../../lib/worker/results.ts'),
+    import('../../lib/worker/owners.ts'),
   ]);
   const dir = await mkdtemp(join(tmpdir(), 'millrace-plan-'));
   const removed = () => rmSync(dir, { recursive: true, force: true });
@@ -84,7 +89,10 @@ async function planAlone(bundle: Bundle, options: Options) {
       natsOptions(settle(NATS_SETTINGS, { flags: flagsOf(NATS_SETTINGS, options) }), 'millrace plan'),
     );
     try {
-      return await pipelineCompiler({ log: new NatsLog(link), dir }).plan(bundle);
+      const log = new NatsLog(link);
+      const { plan, text, summary } = await pipelineCompiler({ log, dir }).plan(bundle);
+      const found = (await resultsFinder(log)(plan)).filter(({ messages }) => messages > 0);
+      return { text, summary, notices: found.map(results => noticeText(results, plan)) };
     } finally {
       await link.close();
     }
@@ -101,20 +109,24 @@ export function deployVerb(around: Around): Command {
     ['millrace deploy src/pipeline.ts'],
     ['millrace deploy -f src/pipeline.ts --dry-run', 'would it be accepted?'],
     ['millrace deploy src/pipeline.ts --context prod --timeout 5m'],
+    ['millrace deploy src/pipeline.ts --take-over', 'its output subjects were those of a pipeline that is gone'],
   )
     .argument('[file]', 'the pipeline, e.g. src/pipeline.ts')
     .option('-f, --file <file>', 'the same as the argument')
-    .option('--dry-run', 'check everything, change nothing');
+    .option('--dry-run', 'check everything, change nothing')
+    .option('--take-over', 'take output subjects that another pipeline has left, and no longer writes to');
   return asking(printing(waiting(command))).action(async (argument: string | undefined, options: Options) => {
     const { terminal } = around;
     const file = fileOf(argument, options.file);
     const dryRun = options.dryRun === true;
+    const takeOver = options.takeOver === true;
     const timeoutMs = timeoutOf(options);
     terminal.err(`bundling ${file}\n`);
     const bundle = await bundled(file);
     await withClient(options, async client => {
       terminal.err(`uploading ${bytes(bundle.code.length)}\n`);
-      const answer = await client.deploy(bundle, { dryRun });
+      const answer = await client.deploy(bundle, { dryRun, takeOver });
+      for (const notice of answer.notices) terminal.err(`${notice}\n`);
       const { name, revision } = answer;
       const wait = !dryRun && options.wait !== false;
       const state = wait ? await untilRunning({ around, client, name, revision, timeoutMs }) : null;

@@ -51,6 +51,7 @@ export const ERRORS = {
   // what users ask for
   PLAN_INVALID: { fate: 'reject', means: 'the pipeline has mistakes; each is listed with its place' },
   PLAN_INCOMPATIBLE: { fate: 'reject', means: "the new pipeline cannot read the running one's state" },
+  SUBJECT_OWNED: { fate: 'reject', means: 'another pipeline writes to the output subjects, or has written to them' },
   NOT_FOUND: { fate: 'reject', means: 'there is nothing of that name' },
   INVALID_ARGUMENT: { fate: 'reject', means: 'an argument is missing or wrong' },
   CONFLICT: { fate: 'retry', means: 'somebody else changed it at the same time' },
@@ -63,6 +64,13 @@ export const ERRORS = {
 
 /** What went wrong, for programs: a code of the table, which decides the error's fate. */
 export type ErrorCode = keyof typeof ERRORS;
+
+/**
+ * What to do where a pipeline cannot tell any more what it has done. Without the purge a deploy would go on from the very
+ * state that does not fit, and under another name it would not get the output subjects.
+ */
+export const BEGIN_ANEW =
+  'delete the pipeline with --purge and deploy it again: it begins anew then, and sends its results again';
 
 /** Every error that Millrace raises on purpose. Its `message` says what happened and what to do next. */
 export class MillraceError extends Error {

@@ -10,7 +10,9 @@
  * for a while after a redeploy in which two sinks changed their subjects, until what its commits say is sent: its message
  * is gone on after, and our own progress is what our own last message before it says.
  */
+
 import type { Clock } from '../base/clock.ts';
+import { BEGIN_ANEW } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { EXPECT_HEADER } from '../port/headers.ts';
 import type { Headers, Log, StoredMessage } from '../port/log.ts';
@@ -172,7 +174,7 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
         if (message.seq <= past.sinceSeq) return null;
         throw broken(
           this.#place,
-          `the message at ${message.seq} was written by ${nameOf(message)}. An owned subject has one writer; stop the other one, or give the sink another subject.`,
+          `the message at ${message.seq} was written by ${nameOf(message)}. An owned subject has one writer: stop the other one, delete what it has written here (nats stream rmm ${stream} ${message.seq}) and restart the pipeline; or ${BEGIN_ANEW}`,
         );
       }
       if (judgedSeq === 0 && !this.#waitsInherited()) return null;
@@ -182,7 +184,7 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
     }
     throw broken(
       this.#place,
-      'another task of this pipeline has written here since, and what this one has sent before that is gone: it cannot be told what is sent already. Delete and deploy the pipeline again.',
+      `another task of this pipeline has written here since, and what this one has sent before that is gone: it cannot be told what is sent already: ${BEGIN_ANEW}`,
     );
   }
 

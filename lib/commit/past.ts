@@ -11,7 +11,7 @@
  *   message that would tell is gone. That is the end, unless the stream shows that nothing can have been lost from it
  *   since. Rows that nobody has tried to send yet leave no doubt: their chain has expired, and begins anew.
  */
-import { MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
 import type { Log, StreamInfo } from '../port/log.ts';
 
 export interface Past {
@@ -78,7 +78,7 @@ export async function checkEmpty(options: {
   if (!inDoubt || (await isAllThere(info, Math.max(known, past.sinceSeq), { place, past }))) return;
   throw broken(
     place,
-    `its last message is gone and results wait to be sent, so it cannot be told whether they were sent already. The stream's retention is shorter than the outage was, or it was purged; delete and deploy the pipeline again, or raise max_age.`,
+    `its last message is gone and results wait to be sent, so it cannot be told whether they were sent already. The stream's retention is shorter than the outage was, or it was purged. Raise max_age, and ${BEGIN_ANEW}`,
   );
 }
 
@@ -98,7 +98,7 @@ async function isAllThere(info: StreamInfo, afterSeq: number, options: { place: 
 function wasPutBack(place: Place, what: string): MillraceError {
   return broken(
     place,
-    `${what}: the broker lost messages, or the stream was put back to an older copy or made anew. Restore it as it was, or delete and deploy the pipeline again.`,
+    `${what}: the broker lost messages, or the stream was put back to an older copy or made anew. Restore it as it was, or ${BEGIN_ANEW}`,
   );
 }
 

@@ -12,7 +12,7 @@
  *   without a gap, so those that are there are the first that wait. A marker that says so is written after it, and only
  *   then do they wait no longer: so whoever reads *begun* still has all of the batch's rows to compare with.
  */
-import { MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
 import type { Log, StoredMessage } from '../port/log.ts';
 import type { Progress } from '../record/frame.ts';
 import type { Outlet } from './chain-outlet.ts';
@@ -189,7 +189,7 @@ export class Seat implements Outlet<RowsItem> {
       if (message === null) {
         throw broken(
           this.#place,
-          `a batch of results was broken off behind ${marker.seq}, and what is at ${seq} was deleted since: it cannot be told which of them are in. Delete and deploy the pipeline again.`,
+          `a batch of results was broken off behind ${marker.seq}, and what is at ${seq} was deleted since: it cannot be told which of them are in: ${BEGIN_ANEW}`,
         );
       }
       if (batch === undefined || message.headers?.[HEADER_BATCH] !== batch) break;

@@ -74,10 +74,13 @@ export class AdminClient {
     return planFromWire(await this.#channel.call('PlanPipeline', { bundle }));
   }
 
-  /** The same bundle again is `unchanged`. Throws PLAN_INVALID, PLAN_INCOMPATIBLE, CONFLICT. */
-  async deploy(bundle: Bundle, options: { dryRun?: boolean } = {}): Promise<DeployAnswer> {
-    const { dryRun = false } = options;
-    const { outcome, ...answer } = await this.#channel.call('DeployPipeline', { bundle, dryRun });
+  /**
+   * The same bundle again is `unchanged`. `takeOver`: output subjects that another pipeline has left become this one's.
+   * Throws PLAN_INVALID, PLAN_INCOMPATIBLE, SUBJECT_OWNED, CONFLICT.
+   */
+  async deploy(bundle: Bundle, options: { dryRun?: boolean; takeOver?: boolean } = {}): Promise<DeployAnswer> {
+    const { dryRun = false, takeOver = false } = options;
+    const { outcome, ...answer } = await this.#channel.call('DeployPipeline', { bundle, dryRun, takeOver });
     return { ...answer, outcome: outcomeFromWire(outcome) as DeployAnswer['outcome'] };
   }
 

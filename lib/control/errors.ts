@@ -17,6 +17,7 @@ const STATUSES: Partial<Record<ErrorCode, status>> = {
   RECORD_KEY: status.INVALID_ARGUMENT,
   PLAN_INVALID: status.INVALID_ARGUMENT,
   PLAN_INCOMPATIBLE: status.FAILED_PRECONDITION,
+  SUBJECT_OWNED: status.FAILED_PRECONDITION,
   STREAM_MISSING: status.FAILED_PRECONDITION,
   STREAM_CHANGED: status.FAILED_PRECONDITION,
   BROKER_REFUSED: status.FAILED_PRECONDITION,
@@ -82,9 +83,9 @@ function violationsOf(error: MillraceError | null): readonly Violation[] {
   return mistakes.map(description => ({ field: 'bundle', description }));
 }
 
-/** PLAN_INCOMPATIBLE lists its reasons, each a line that begins with a dash. */
+/** PLAN_INCOMPATIBLE and SUBJECT_OWNED list their reasons, each a line that begins with a dash. */
 function unmetOf(error: MillraceError | null): { subject: string; description: string }[] {
-  if (error?.code !== 'PLAN_INCOMPATIBLE') return [];
+  if (error?.code !== 'PLAN_INCOMPATIBLE' && error?.code !== 'SUBJECT_OWNED') return [];
   const subject = /^pipeline (\S+)/.exec(error.message)?.[1] ?? '';
   return Array.from(error.message.matchAll(/^ {2}- (.*)$/gm), ([, description = '']) => ({ subject, description }));
 }

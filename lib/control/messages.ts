@@ -183,6 +183,8 @@ export function planToWire(answer: PlanAnswer): PlanWire {
     fingerprint: answer.fingerprint,
     outcome: outcomeToWire(answer.outcome),
     incompatibilities: [...answer.incompatibilities],
+    refusals: [...answer.refusals],
+    notices: [...answer.notices],
   };
 }
 

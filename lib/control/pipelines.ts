@@ -36,9 +36,9 @@ export function pipelineHandlers(commands: Commands): Handlers<Methods> {
     },
     DeployPipeline: {
       check: (checks, { bundle }) => void checks.bundle(bundle),
-      async answer({ bundle, dryRun }) {
-        const { outcome, ...answer } = await commands.deploy(bundle as Bundle, { dryRun });
-        return { ...answer, outcome: outcomeToWire(outcome) };
+      async answer({ bundle, dryRun, takeOver }) {
+        const { outcome, notices, ...answer } = await commands.deploy(bundle as Bundle, { dryRun, takeOver });
+        return { ...answer, outcome: outcomeToWire(outcome), notices: [...notices] };
       },
     },
     ListPipelines: {

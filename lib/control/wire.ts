@@ -63,6 +63,8 @@ export interface PlanWire {
   fingerprint: string;
   outcome: string;
   incompatibilities: string[];
+  refusals: string[];
+  notices: string[];
 }
 
 export interface DeployWire {
@@ -70,6 +72,7 @@ export interface DeployWire {
   revision: number;
   outcome: string;
   paused: boolean;
+  notices: string[];
 }
 
 export interface WorkerWire {
@@ -159,7 +162,7 @@ type Named = { name: string };
 export interface Methods {
   // PipelineService
   PlanPipeline: [{ bundle: Bundle | null }, PlanWire];
-  DeployPipeline: [{ bundle: Bundle | null; dryRun: boolean }, DeployWire];
+  DeployPipeline: [{ bundle: Bundle | null; dryRun: boolean; takeOver: boolean }, DeployWire];
   ListPipelines: [None, { pipelines: PipelineWire[] }];
   GetPipeline: [Named, { pipeline: PipelineWire | null }];
   DescribePipeline: [Named, { pipeline: PipelineWire | null; text: string; summaryJson: string }];

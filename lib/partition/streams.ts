@@ -1,7 +1,7 @@
 /**
  * The streams that a pipeline needs, made if they are missing and never changed if they are there.
  */
-import { MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
 import type { StreamInfo, StreamSettings } from '../port/log.ts';
 import {
   begunBlob,
@@ -121,6 +121,6 @@ function isEmptied({ messages, lastSeq }: StreamInfo): boolean {
 function lost(pipeline: string, stream: string, what: string): MillraceError {
   return new MillraceError(
     'CHAIN_BROKEN',
-    `stream ${stream} ${what}, and pipeline ${pipeline} cannot go on without what was in it. Restore it (nats stream restore); or delete the pipeline with --purge and deploy it again: it begins anew then, and sends its results again`,
+    `stream ${stream} ${what}, and pipeline ${pipeline} cannot go on without what was in it. Restore it (nats stream restore); or ${BEGIN_ANEW}`,
   );
 }

@@ -12,7 +12,7 @@
  * A record that cannot be read, is invalid, or has no usable time becomes a letter; the rest of its message goes on.
  */
 import type { Clock } from '../base/clock.ts';
-import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { BEGIN_ANEW, isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
 import type { Meter } from '../observe/meter.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
@@ -140,7 +140,7 @@ export class Source {
     if (info.lastSeq < place.position || (place.bornMs !== 0 && place.bornMs !== bornMs)) {
       throw new MillraceError(
         'STREAM_CHANGED',
-        `source ${this.spec.name} has read stream ${stream} up to ${place.position}, but this one was made at ${info.created} and ends at ${info.lastSeq}: it was recreated or lost data. Delete and deploy the pipeline again to start over.`,
+        `source ${this.spec.name} has read stream ${stream} up to ${place.position}, but this one was made at ${info.created} and ends at ${info.lastSeq}: it was recreated or lost data. Restore it as it was, or ${BEGIN_ANEW}`,
       );
     }
     this.#bornMs = bornMs;

@@ -10,8 +10,10 @@ import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Registry } from '../port/registry.ts';
+import type { Plan } from '../topology/plan.ts';
 import { advanceSource, type Heartbeat } from './advance.ts';
 import type { Bundle, Engine, Planned, Remains } from './host.ts';
+import { type Claim, Owners, refusal } from './owners.ts';
 import { Sights } from './sights.ts';
 import { isGone, nextLife, type PipelineSpec, Specs } from './specs.ts';
 import type { StateReader, TaskView, WorkerView } from './views.ts';
@@ -27,6 +29,10 @@ export interface PlanAnswer {
   /** What a deploy would do. */
   readonly outcome: DeployOutcome;
   readonly incompatibilities: readonly string[];
+  /** Whose subjects are in the way of a deploy; empty: nobody's. */
+  readonly refusals: readonly string[];
+  /** What is on the output subjects already. */
+  readonly notices: readonly string[];
 }
 
 export interface DeployAnswer {
@@ -35,6 +41,8 @@ export interface DeployAnswer {
   readonly outcome: Exclude<DeployOutcome, 'incompatible'>;
   /** The pipeline is paused and stays so: the new revision runs when it is resumed. */
   readonly paused: boolean;
+  /** What is on the output subjects already. */
+  readonly notices: readonly string[];
 }
 
 export interface PipelineView {
@@ -71,6 +79,7 @@ const CAS_TRIES_MAX = 8;
 
 export class Commands {
   readonly #specs: Specs;
+  readonly #owners: Owners;
   readonly #blobs: Blobs;
   readonly #log: Pick<Log, 'append'>;
   readonly #engine: Engine;
@@ -90,6 +99,7 @@ export class Commands {
     connected?: () => boolean;
   }) {
     this.#specs = new Specs(options.registry);
+    this.#owners = new Owners(options.registry);
     this.#blobs = options.blobs;
     this.#log = options.log;
     this.#engine = options.engine;
@@ -131,13 +141,19 @@ export class Commands {
     const planned = await this.#planned(bundle);
     const { pipeline: name, fingerprint } = planned.plan;
     const held = await this.#specs.get(name);
-    const { outcome, reasons } = this.#judge(held?.spec ?? null, bundle, planned);
+    const before = held?.spec ?? null;
+    const { outcome, reasons } = this.#judge(before, bundle, planned);
+    const { life } = await this.#next(before, planned.plan);
+    const { refusals, notices } = await this.#claim(planned.plan, life, { dryRun: true, takeOver: false });
     const { text, summary } = planned;
-    return { name, text, summary, fingerprint, outcome, incompatibilities: reasons };
+    return { name, text, summary, fingerprint, outcome, incompatibilities: reasons, refusals, notices };
   }
 
-  /** Throws PLAN_INVALID (its mistakes), PLAN_INCOMPATIBLE (the reasons), CONFLICT (being deleted; lost every race). */
-  async deploy(bundle: Bundle, options: { dryRun: boolean }): Promise<DeployAnswer> {
+  /**
+   * `takeOver`: subjects that others have left, and no longer write to, are given up by them. Throws PLAN_INVALID (its
+   * mistakes), PLAN_INCOMPATIBLE (the reasons), SUBJECT_OWNED (by whom), CONFLICT (being deleted; lost every race).
+   */
+  async deploy(bundle: Bundle, options: { dryRun: boolean; takeOver?: boolean }): Promise<DeployAnswer> {
     const planned = await this.#planned(bundle);
     const name = planned.plan.pipeline;
     for (let tries = 0; tries < CAS_TRIES_MAX; tries++) {
@@ -156,14 +172,18 @@ export class Commands {
         !options.dryRun &&
         (await this.#blobs.put(bundleBlob(bundle.hash), bundle.code));
       const outcome = isMended ? 'updated' : judged.outcome;
-      if (outcome === 'unchanged') return { name, revision: before!.revision, outcome, paused };
-      const next = nextLife(before, before === null ? await this.#engine.remembered(planned.plan) : null);
-      const answer = { name, revision: next.revision, outcome, paused };
-      if (options.dryRun) return answer;
+      if (outcome === 'unchanged') return { name, revision: before!.revision, outcome, paused, notices: [] };
+      const next = await this.#next(before, planned.plan);
+      const { dryRun, takeOver = false } = options;
+      const { refusals, notices, since } = await this.#claim(planned.plan, next.life, { dryRun, takeOver });
+      if (refusals.length > 0) throw refusal(name, refusals);
+      const answer = { name, revision: next.revision, outcome, paused, notices };
+      if (dryRun) return answer;
       await this.#blobs.put(bundleBlob(bundle.hash), bundle.code);
       const spec: PipelineSpec = {
         name,
         ...next,
+        since,
         bundle: bundle.hash,
         file: bundle.file,
         desired: paused ? 'paused' : 'running',
@@ -199,7 +219,7 @@ export class Commands {
     const changed = await this.#change(name, spec => {
       if (isGone(spec)) return null;
       if (spec.desired === 'deleted') throw new MillraceError('CONFLICT', `pipeline ${name} is being deleted`);
-      return spec.desired === desired ? spec : { ...spec, ...this.#next(spec), desired };
+      return spec.desired === desired ? spec : { ...spec, ...this.#changed(spec), desired };
     });
     return changed.revision;
   }
@@ -212,7 +232,7 @@ export class Commands {
         const text = `pipeline ${name} is paused; resuming it starts it anew: millrace resume ${name}`;
         throw new MillraceError('INVALID_ARGUMENT', text);
       }
-      return { ...spec, ...this.#next(spec) };
+      return { ...spec, ...this.#changed(spec) };
     });
     return changed.revision;
   }
@@ -223,7 +243,7 @@ export class Commands {
     return advanceSource(this.#log, spec, about);
   }
 
-  #next(spec: PipelineSpec): { revision: number; deployedAtMs: number } {
+  #changed(spec: PipelineSpec): { revision: number; deployedAtMs: number } {
     return { revision: spec.revision + 1, deployedAtMs: this.#clock.now() };
   }
 
@@ -234,7 +254,7 @@ export class Commands {
       // A purge of what was deleted before and left its state is a delete like any other.
       if (isGone(spec) && (spec.purge || !options.purge)) return null;
       if (spec.desired === 'deleted' && (spec.purge || !options.purge)) return spec;
-      return { ...spec, ...this.#next(spec), desired: 'deleted', purge: options.purge, remains: null };
+      return { ...spec, ...this.#changed(spec), desired: 'deleted', purge: options.purge, remains: null };
     });
     const untilMs = this.#clock.monotonic() + DELETE_WAIT_MS;
     while (this.#worker.holder !== null && this.#clock.monotonic() < untilMs) {
@@ -283,6 +303,15 @@ export class Commands {
     const own = active ? this.#worker.status(spec.name, spec.revision) : nobody;
     const status = spec.desired === 'paused' ? paused(own, spec) : this.#connected() ? own : withoutBroker(own);
     return { spec, status, worker: active ? name : null, atMs: this.#clock.now() };
+  }
+
+  async #next(before: PipelineSpec | null, plan: Plan): Promise<ReturnType<typeof nextLife>> {
+    return nextLife(before, before === null ? await this.#engine.remembered(plan) : null);
+  }
+
+  async #claim(plan: Plan, life: string, options: { dryRun: boolean; takeOver: boolean }): Promise<Claim> {
+    const [results, specs] = await Promise.all([this.#engine.results(plan), this.#specs.all()]);
+    return this.#owners.claim({ pipeline: plan.pipeline, life, results }, { specs, ...options });
   }
 
   async #planned(bundle: Bundle): Promise<Planned> {
@@ -338,6 +367,7 @@ function incompatible(name: string, reasons: readonly string[]): MillraceError {
   return new MillraceError(
     'PLAN_INCOMPATIBLE',
     `pipeline ${name} has state that the new version cannot read on:\n${reasons.map(reason => `  - ${reason}`).join('\n')}\n` +
-      'deploy it under another name, or delete the old one with --purge first',
+      'deploy it under another name, with output subjects of its own, or delete the old one with --purge first: then it begins ' +
+      'anew, and sends its results again',
   );
 }

@@ -11,6 +11,7 @@ import type { Observer } from '../observe/events.ts';
 import type { PipelineStatus } from '../observe/status.ts';
 import type { Deployment } from '../record/names.ts';
 import type { Plan } from '../topology/plan.ts';
+import type { LookAtResults } from './results.ts';
 import type { StateReader } from './views.ts';
 
 export type { PipelineStatus } from '../observe/status.ts';
@@ -97,6 +98,7 @@ export interface Engine {
   /** Why state of `before` cannot be read by `after`, both summaries; empty: it can. */
   incompatibilities(before: unknown, after: unknown): readonly string[];
   readonly remembered: Remembered;
+  readonly results: LookAtResults;
   readonly start: StartPipeline;
   readonly clear: ClearPipeline;
 }

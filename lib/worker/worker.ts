@@ -18,6 +18,7 @@ import type { Registry } from '../port/registry.ts';
 import type { Plan } from '../topology/plan.ts';
 import type { Bundle, Engine, Remains, RunningPipeline } from './host.ts';
 import { Hosted } from './hosted.ts';
+import { Owners } from './owners.ts';
 import type { Wanted } from './reconcile.ts';
 import { isGone, type PipelineSpec, Specs } from './specs.ts';
 
@@ -47,6 +48,7 @@ export class Worker {
   readonly fatal: Promise<MillraceError>;
   readonly #options: WorkerOptions;
   readonly #specs: Specs;
+  readonly #owners: Owners;
   readonly #lease: Lease;
   readonly #presence: Presence;
   readonly #startedAtMs: number;
@@ -60,6 +62,7 @@ export class Worker {
     this.#options = options;
     this.name = options.me.name;
     this.#specs = new Specs(options.registry);
+    this.#owners = new Owners(options.registry);
     let fail: (error: MillraceError) => void = () => {};
     this.fatal = new Promise(resolve => {
       fail = resolve;
@@ -205,8 +208,12 @@ export class Worker {
   async #start(name: string, revision: number): Promise<RunningPipeline> {
     const { engine, observer } = this.#options;
     const spec = this.#specOf(name, revision);
-    const planned = await engine.plan(await this.#bundleOf(spec));
-    return engine.start(planned.plan, { life: spec.life, revision, worker: this.name, observer });
+    const { plan } = await engine.plan(await this.#bundleOf(spec));
+    const sinks = plan.sinks.map(sink => {
+      const sinceSeq = spec.since[sink.name];
+      return sinceSeq === undefined ? sink : { ...sink, sinceSeq };
+    });
+    return engine.start({ ...plan, sinks }, { life: spec.life, revision, worker: this.name, observer });
   }
 
   /** Carries out a delete and leaves the tombstone. */
@@ -219,6 +226,7 @@ export class Worker {
       if ((await this.#specs.get(name))?.spec.revision !== revision) throw newer(name, revision);
     };
     const remains = await engine.clear(deployment, { plan, purge: spec.purge, dryRun: false, confirm });
+    if (spec.purge) await this.#owners.giveUp(deployment);
     const held = await this.#specs.get(name);
     if (held === null || held.spec.revision !== revision) return;
     if (!(await this.#specs.put({ ...held.spec, remains }, held.at))) {

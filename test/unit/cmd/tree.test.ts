@@ -62,6 +62,7 @@ describe('exit codes', () => {
       BROKER_REFUSED: 6,
       PLAN_INVALID: 4,
       PLAN_INCOMPATIBLE: 4,
+      SUBJECT_OWNED: 4,
       NOT_FOUND: 3,
       INVALID_ARGUMENT: 2,
       CONFLICT: 5,

@@ -25,10 +25,23 @@ describe('the API', () => {
       revision: 1,
       outcome: 'created',
       paused: false,
+      notices: [],
     });
     assert.deepEqual(await client.list(), []);
-    assert.deepEqual(await client.deploy(bundle), { name: 'p', revision: 1, outcome: 'created', paused: false });
-    assert.deepEqual(await client.deploy(bundle), { name: 'p', revision: 1, outcome: 'unchanged', paused: false });
+    assert.deepEqual(await client.deploy(bundle), {
+      name: 'p',
+      revision: 1,
+      outcome: 'created',
+      paused: false,
+      notices: [],
+    });
+    assert.deepEqual(await client.deploy(bundle), {
+      name: 'p',
+      revision: 1,
+      outcome: 'unchanged',
+      paused: false,
+      notices: [],
+    });
   });
 
   test('plans without changing anything', async () => {
@@ -40,6 +53,8 @@ describe('the API', () => {
       fingerprint: 'fp-q',
       outcome: 'created',
       incompatibilities: [],
+      refusals: [],
+      notices: [],
     });
     assert.equal(serving.cluster.bucket.revision, 0);
   });
@@ -106,6 +121,28 @@ describe('the API', () => {
     await assert.rejects(client.get(''), refused('INVALID_ARGUMENT', /^name is missing; give the name of a pipeline$/));
     const empty = { code: new Uint8Array(0), hash: '', file: '' };
     await assert.rejects(client.deploy(empty), refused('INVALID_ARGUMENT', /bundle.code is missing/));
+  });
+
+  test('says whose output subjects they are, what is on them, and takes them over on request', async () => {
+    const { client, engine } = await serving.worker('a');
+    const subjects = {
+      sink: 'out',
+      template: 'out.{partition}',
+      covers: 'out.*',
+      mode: 'owned',
+      stream: 'OUT',
+    } as const;
+    const writer = { pipeline: 'gone', life: 'unknown' };
+    engine.found = [{ ...subjects, messages: 3, lastSeq: 9, writer }];
+    const planned = await client.plan(fakeBundle('p'));
+    assert.deepEqual([planned.outcome, planned.refusals.length, planned.notices.length], ['created', 1, 1]);
+    await assert.rejects(
+      client.deploy(fakeBundle('p')),
+      refused('SUBJECT_OWNED', /\n {2}- sink out would own .*by pipeline gone in a life \(unknown\).*--take-over$/),
+    );
+    const { outcome, notices } = await client.deploy(fakeBundle('p'), { takeOver: true });
+    assert.equal(outcome, 'created');
+    assert.deepEqual(notices, ["stream OUT holds 3 messages on 'out.*' already; results come after them"]);
   });
 
   test('watches until the pipeline is deleted', async () => {

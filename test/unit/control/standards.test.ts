@@ -86,7 +86,13 @@ describe('reflection', () => {
       assert.equal((info as { worker: string }).worker, 'a');
       const bundle = fakeBundle('p');
       const [deployed] = await client.call('millrace.admin.v1.PipelineService', 'DeployPipeline', { bundle });
-      assert.deepEqual(deployed, { name: 'p', revision: 1, outcome: 'DEPLOY_OUTCOME_CREATED', paused: false });
+      assert.deepEqual(deployed, {
+        name: 'p',
+        revision: 1,
+        outcome: 'DEPLOY_OUTCOME_CREATED',
+        paused: false,
+        notices: [],
+      });
       const [health] = await client.call('grpc.health.v1.Health', 'Check', { service: '' });
       assert.deepEqual(health, { status: 'SERVING' });
     });
@@ -215,7 +221,11 @@ describe('error details', () => {
   test('say of an incompatible bundle which conditions are not met', async () => {
     const { address, client } = await serving.worker('a');
     await client.deploy(fakeBundle('p'));
-    const error = await fail(address, 'DeployPipeline', { bundle: fakeBundle('p', { shape: 'b' }), dryRun: false });
+    const error = await fail(address, 'DeployPipeline', {
+      bundle: fakeBundle('p', { shape: 'b' }),
+      dryRun: false,
+      takeOver: false,
+    });
     assert.equal(error.code, status.FAILED_PRECONDITION);
     const { violations } = detailsOf(error)['google.rpc.PreconditionFailure']!;
     assert.deepEqual(

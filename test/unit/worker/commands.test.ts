@@ -19,11 +19,11 @@ describe('deploy', () => {
   test('the first creates, the same again does nothing, another one updates', async () => {
     const { commands } = cluster.worker('a');
     const deploy = (salt: string) => commands.deploy(fakeBundle('p', { salt }), { dryRun: false });
-    assert.deepEqual(await deploy('1'), { name: 'p', revision: 1, outcome: 'created', paused: false });
+    assert.deepEqual(await deploy('1'), { name: 'p', revision: 1, outcome: 'created', paused: false, notices: [] });
     const revision = cluster.bucket.revision;
-    assert.deepEqual(await deploy('1'), { name: 'p', revision: 1, outcome: 'unchanged', paused: false });
+    assert.deepEqual(await deploy('1'), { name: 'p', revision: 1, outcome: 'unchanged', paused: false, notices: [] });
     assert.equal(cluster.bucket.revision, revision);
-    assert.deepEqual(await deploy('2'), { name: 'p', revision: 2, outcome: 'updated', paused: false });
+    assert.deepEqual(await deploy('2'), { name: 'p', revision: 2, outcome: 'updated', paused: false, notices: [] });
   });
 
   test('is never answered with what the revision before it does: it runs on for a while, or has failed', async () => {
@@ -51,7 +51,7 @@ describe('deploy', () => {
   test('a dry run says what would happen and changes nothing', async () => {
     const { commands } = cluster.worker('a');
     const answer = await commands.deploy(fakeBundle('p'), { dryRun: true });
-    assert.deepEqual(answer, { name: 'p', revision: 1, outcome: 'created', paused: false });
+    assert.deepEqual(answer, { name: 'p', revision: 1, outcome: 'created', paused: false, notices: [] });
     assert.equal(cluster.bucket.revision, 0);
     assert.deepEqual(await cluster.blobs.list(''), []);
   });
@@ -100,7 +100,7 @@ describe('delete', () => {
       refused('PLAN_INCOMPATIBLE', /shape/),
     );
     const again = await commands.deploy(fakeBundle('p'), { dryRun: false });
-    assert.deepEqual(again, { name: 'p', revision: 3, outcome: 'resumed', paused: false });
+    assert.deepEqual(again, { name: 'p', revision: 3, outcome: 'resumed', paused: false, notices: [] });
     await until('it runs again', () => engine.running.length === 1);
   });
 

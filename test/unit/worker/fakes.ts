@@ -5,13 +5,16 @@
 import { createHash } from 'node:crypto';
 import { type Clock, systemClock } from '../../../lib/base/clock.ts';
 import type { MillraceError } from '../../../lib/base/errors.ts';
+import type { SinkSpec } from '../../../lib/commit/sink-spec.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import type { Event, Observer } from '../../../lib/observe/events.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
+import type { Plan } from '../../../lib/topology/plan.ts';
 import { Commands } from '../../../lib/worker/commands.ts';
 import type { Bundle, Engine, Planned, RunningPipeline } from '../../../lib/worker/host.ts';
+import type { Results } from '../../../lib/worker/results.ts';
 import type { StateReader } from '../../../lib/worker/views.ts';
 import { Worker } from '../../../lib/worker/worker.ts';
 
@@ -103,7 +106,7 @@ export class FakeEngine implements Engine {
     if (this.planError !== null) throw this.planError;
     const { name, shape } = JSON.parse(Buffer.from(bundle.code).toString()) as { name: string; shape: string };
     return {
-      plan: { pipeline: name, readers: [], stages: [], sinks: [], fingerprint: `fp-${shape}` },
+      plan: { pipeline: name, readers: [], stages: [], sinks: this.sinks.map(sinkNamed), fingerprint: `fp-${shape}` },
       summary: { shape },
       text: `pipeline ${name}, shape ${shape}`,
     };
@@ -115,10 +118,17 @@ export class FakeEngine implements Engine {
   };
 
   readonly remembered: Engine['remembered'] = () => Promise.resolve(null);
+  /** Names of the sinks of the next plans. */
+  sinks: readonly string[] = [];
+  readonly plans: Plan[] = [];
+  /** What is on the subjects of the next plans. */
+  found: readonly Results[] = [];
+  readonly results: Engine['results'] = () => Promise.resolve(this.found);
 
   readonly start: Engine['start'] = async (plan, { revision }) => {
     const error = this.startErrors.shift();
     if (error !== undefined) throw error;
+    this.plans.push(plan);
     const pipeline = new FakePipeline(plan.pipeline, revision);
     this.started.push(pipeline);
     return pipeline;
@@ -134,6 +144,11 @@ export class FakeEngine implements Engine {
   get running(): FakePipeline[] {
     return this.started.filter(pipeline => !pipeline.stopped);
   }
+}
+
+function sinkNamed(name: string): SinkSpec {
+  const stream = { name: 'OUT', create: false, subjects: [] };
+  return { name, mode: 'shared', template: name, stream, frame: 'none', format: 'json' };
 }
 
 export function fakeBundle(name: string, options: { shape?: string; salt?: string } = {}): Bundle {

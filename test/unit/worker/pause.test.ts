@@ -57,9 +57,9 @@ describe('pause and resume', () => {
     await commands.pause('p');
     await until('it has stopped', () => engine.running.length === 0);
     const same = await commands.deploy(fakeBundle('p'), { dryRun: false });
-    assert.deepEqual(same, { name: 'p', revision: 2, outcome: 'unchanged', paused: true });
+    assert.deepEqual(same, { name: 'p', revision: 2, outcome: 'unchanged', paused: true, notices: [] });
     const next = await commands.deploy(fakeBundle('p', { salt: '2' }), { dryRun: false });
-    assert.deepEqual(next, { name: 'p', revision: 3, outcome: 'updated', paused: true });
+    assert.deepEqual(next, { name: 'p', revision: 3, outcome: 'updated', paused: true, notices: [] });
     await assert.rejects(
       commands.deploy(fakeBundle('p', { shape: 'b' }), { dryRun: false }),
       refused('PLAN_INCOMPATIBLE', /shape/),

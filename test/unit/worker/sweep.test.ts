@@ -13,6 +13,7 @@ function spec(name: string, change: Partial<PipelineSpec> = {}): PipelineSpec {
     name,
     life: 'now',
     purged: ['before'],
+    since: {},
     revision: 1,
     bundle: `${name}-bundle`,
     file: `${name}.ts`,
