@@ -8,12 +8,7 @@
  *   driver.finish();
  *   driver.read('analytics.hires.*');
  */
-export {
-  type Moment,
-  type PipelineDriver,
-  type PushOptions,
-  type TestOptions,
-  testPipeline,
-} from './tester/driver.ts';
+export { type PipelineDriver, type PushOptions, type TestOptions, testPipeline } from './tester/driver.ts';
+export type { Moment } from './tester/given.ts';
 export type { DeadRow, LateRow, Row } from './tester/results.ts';
 export type { StateEntry } from './tester/state.ts';

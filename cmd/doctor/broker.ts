@@ -193,5 +193,9 @@ export function clockOf(whose: string, differenceMs: number): Finding {
   if (ms <= CLOCK_MS_MAX)
     return good(check, `within ${ms < 1_000 ? 'a second' : span(CLOCK_MS_MAX)} of this machine's`);
   const text = `${span(ms)} ${differenceMs > 0 ? 'ahead of' : 'behind'} this machine's`;
-  return warn(check, text, 'synchronise the clocks (NTP): idle sources and the times of messages go by them');
+  return warn(
+    check,
+    text,
+    'synchronise the clocks (NTP): messages are stamped by the broker’s, and so is what is said of them here',
+  );
 }

@@ -23,7 +23,7 @@ import { overlaps } from '../record/subject.ts';
 import { ProcessClock } from './clock.ts';
 import { LATE_MS, type MemoryFaults, type Span, UNSURE_MS } from './faults.ts';
 import { MemoryReader, type Sight } from './reader.ts';
-import { type Landing, MemoryStream, sizeOf } from './stream.ts';
+import { answerOf, copyOf, MemoryStream, sizeOf } from './stream.ts';
 
 export interface MemoryBrokerOptions {
   readonly clock: Clock;
@@ -397,15 +397,4 @@ export class MemoryLog implements Log {
   #draw(span: Span | undefined): number {
     return span === undefined ? 0 : this.#broker.random.between(...span);
   }
-}
-
-function answerOf(landing: Landing, { settings }: MemoryStream): Append {
-  if (landing.kind === 'landed' || landing.kind === 'moved') return landing;
-  const why = landing.kind === 'full' ? `stream ${settings.name} is full` : `a batch to ${settings.name} had no answer`;
-  return { kind: 'unsure', cause: new Error(why) };
-}
-
-/** What is on its way no longer changes with the sender's buffers. */
-function copyOf(message: NewMessage): NewMessage {
-  return { ...message, data: new Uint8Array(message.data) };
 }

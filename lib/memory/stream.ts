@@ -3,7 +3,7 @@
  * fences, limits and the dedupe window; who may hear of it, and when, is the broker's.
  */
 import { EXPECT_HEADER, headerValue } from '../port/headers.ts';
-import type { Headers, NewMessage, StoredMessage, StreamInfo, StreamSettings } from '../port/log.ts';
+import type { Append, Headers, NewMessage, StoredMessage, StreamInfo, StreamSettings } from '../port/log.ts';
 import { matches } from '../record/subject.ts';
 
 export type Landing =
@@ -241,4 +241,16 @@ export class MemoryStream {
 
 export function sizeOf({ subject, data }: NewMessage): number {
   return data.length + subject.length;
+}
+
+/** What the client is answered: of a full stream it hears nothing. */
+export function answerOf(landing: Landing, { settings }: MemoryStream): Append {
+  if (landing.kind === 'landed' || landing.kind === 'moved') return landing;
+  const why = landing.kind === 'full' ? `stream ${settings.name} is full` : `a batch to ${settings.name} had no answer`;
+  return { kind: 'unsure', cause: new Error(why) };
+}
+
+/** What is on its way no longer changes with the sender's buffers. */
+export function copyOf(message: NewMessage): NewMessage {
+  return { ...message, data: new Uint8Array(message.data) };
 }

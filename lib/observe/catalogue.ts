@@ -165,7 +165,11 @@ export const METRICS = {
     labels: SOURCE,
     help: 'Event time up to which a source is taken to be complete, seconds since 1970.',
   },
-  millrace_source_idle: { type: 'gauge', labels: SOURCE, help: '1: nothing has come for the idleAfter of the source.' },
+  millrace_source_idle: {
+    type: 'gauge',
+    labels: SOURCE,
+    help: '1: the broker has had nothing for the idleAfter of the source.',
+  },
   millrace_sink_records_total: { type: 'counter', labels: SINK, help: 'Results that the broker has acknowledged.' },
   millrace_sink_bytes_total: { type: 'counter', labels: SINK, help: 'Payload bytes of these results.' },
   millrace_commits_total: {
@@ -217,7 +221,7 @@ export const METRICS = {
   millrace_dropped_records_total: {
     type: 'counter',
     labels: ['pipeline', 'reason'],
-    help: 'Records that ended without a result: duplicate, filtered, skipped, null-key, null-value.',
+    help: 'Records that ended without a result: duplicate, filtered, skipped, heartbeat, null-key, null-value.',
   },
   millrace_restarts_total: {
     type: 'counter',

@@ -75,7 +75,7 @@ export class DirectInput implements TaskInput {
   }
 
   get watermarkMs(): number {
-    return this.#source.watermarkMs;
+    return this.#source.time.watermarkMs;
   }
 
   tick(): void {

@@ -15,12 +15,9 @@ import type { Clock } from '../base/clock.ts';
 import { BEGIN_ANEW, isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
 import type { Meter } from '../observe/meter.ts';
-import type { Cursor, Receiver } from '../operator/run.ts';
 import type { Log, LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
-import { decompressed } from '../record/encoding.ts';
-import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
+import type { Letter } from '../record/frame.ts';
 import { encodeKey } from '../record/key.ts';
-import { carriedHeaders } from '../record/letter.ts';
 import { NO_ORIGIN, originOf } from '../record/origin.ts';
 import { replayOf } from '../record/replay.ts';
 import { covers, hasWildcard } from '../record/subject.ts';
@@ -28,40 +25,12 @@ import { traceOf } from '../record/trace.ts';
 import { NO_TIME, type SourcePlaceInTime, SourceTime } from '../window/source-time.ts';
 import { SubjectFilter } from './filter.ts';
 import { completeMsOf } from './heartbeat.ts';
+import { InHand } from './in-hand.ts';
 import { judgedTime, judgedValue } from './judge.ts';
 import { Looks } from './looks.ts';
+import type { PollLimits, SourceOutlet, SourcePlace } from './outlet.ts';
 import { Publications } from './publications.ts';
 import type { SourceSpec } from './spec.ts';
-
-/** Where a source's records go. `entry` is told each record, with the rest of it in `cursor`. */
-export interface SourceOutlet {
-  readonly entry: Receiver;
-  readonly cursor: Cursor;
-  letter(letter: Letter): void;
-  /** Told the trace context of each message that has one; absent: nobody traces. */
-  readonly traced?: ((trace: string) => void) | undefined;
-  /** A record, or a message, that ends here without a letter: the source's policy, or a heartbeat. */
-  drop(reason: 'skipped' | 'heartbeat'): void;
-}
-
-export interface SourcePlace extends SourcePlaceInTime {
-  /** All messages up to this sequence have been passed on. */
-  readonly position: number;
-  /** … and so many records of the next, as its format gives them. Absent: none. */
-  readonly rowsTaken?: number;
-  /** When the stream was made whose sequences these are, ms since 1970; 0: nothing of it has been read yet. */
-  readonly bornMs: number;
-}
-
-export interface PollLimits {
-  readonly messagesMax: number;
-  readonly bytesMax: number;
-  /** Whoever takes the records takes no more; asked after each message, and `withinMessages` after each record. */
-  full?(): boolean;
-  readonly withinMessages?: boolean;
-  /** Records that are refused by where they stand, before anybody has them. Null or absent: none. */
-  readonly refuses?: { refused(place: { seq: number; row: number }): boolean; refuse(value: unknown): void } | null;
-}
 
 export interface SourceOptions {
   readonly spec: SourceSpec;
@@ -98,13 +67,7 @@ export class Source {
   #values: unknown[] = [];
   /** Taken and not passed on yet: what they hold, decompressed, was more than one poll should bring. */
   #rest: readonly StoredMessage[] = [];
-  /** The message in hand, without its content encoding. */
-  #message: StoredMessage | null = null;
-  /** The bytes of each record of that message; undefined: nobody has asked yet, null: it is one record. */
-  #parts: readonly Uint8Array[] | null | undefined;
-  #part = 0;
-  /** It had a content encoding. */
-  #unpacked = false;
+  #inHand: InHand;
   #meter: Meter;
   readonly publications = new Publications();
   #lastTimeMs: number | null = null;
@@ -118,6 +81,7 @@ export class Source {
     this.#clock = options.clock;
     this.#outlet = options.outlet;
     this.#meter = options.meter;
+    this.#inHand = new InHand(options.spec.decoder);
     this.#filter = new SubjectFilter(options.spec.subject);
     this.#time = new SourceTime(options.spec, NO_TIME);
     this.#looks = new Looks({ clock: options.clock, idleAfterMs: options.spec.idleAfterMs });
@@ -217,10 +181,6 @@ export class Source {
     return this.#time;
   }
 
-  get watermarkMs(): number {
-    return this.#time.watermarkMs;
-  }
-
   /** Messages left to read, as the broker last said: 0 at the end of the stream, null while that is not known. */
   get lag(): number | null {
     if (this.#reader === null) return null;
@@ -285,7 +245,7 @@ export class Source {
     this.#outlet.cursor.origin = NO_ORIGIN;
     this.#outlet.cursor.id = null;
     this.#outlet.cursor.trace = null;
-    this.#message = null;
+    this.#inHand.message = null;
     this.#meter.read(this.spec.name, {
       records: this.recordsIn - before.records,
       bytes: this.bytesIn - before.bytes,
@@ -297,16 +257,12 @@ export class Source {
   #pass(stored: StoredMessage, limits: PollLimits): void {
     const from = this.#row;
     this.#row = 0;
-    this.#message = stored;
-    this.#part = 0;
-    this.#parts = undefined;
     this.#outlet.cursor.origin = originOf(this.#index, stored.seq);
     this.#outlet.cursor.id = replayOf(stored.headers);
     const trace = traceOf(stored.headers);
     this.#outlet.cursor.trace = trace;
     if (trace !== null) this.#outlet.traced?.(trace);
-    this.#unpacked = false;
-    const message = this.#decompressed(stored);
+    const message = this.#taken(stored);
     if (message === null) return;
     if (this.#held === null) this.bytesIn += message.data.length;
     if (this.spec.kind === 'kv') this.#passRow(message, limits);
@@ -327,12 +283,12 @@ export class Source {
       this.spec.decoder.decode(message, values, part => {
         // Who has taken records of this message has had its letters before them.
         if (from > 0) return;
-        this.#part = part.index;
+        this.#inHand.part = part.index;
         this.#reject('RECORD_UNREADABLE', part.cause, part.bytes);
       });
     }
     for (let i = isBegun ? from : 0; i < values.length; i++) {
-      this.#part = i;
+      this.#inHand.part = i;
       // After a restart, what was passed on before it has a say in the watermark, and in nothing else.
       if (i < from) {
         this.#readAgain(message, values[i]);
@@ -359,30 +315,22 @@ export class Source {
   }
 
   #isHeartbeat(message: StoredMessage): boolean {
-    let completeMs: number | null;
     this.#time.published(message.timeMs);
     try {
-      completeMs = completeMsOf(message.headers);
+      const completeMs = completeMsOf(message.headers);
+      if (completeMs === null) return false;
+      this.#time.complete(completeMs);
+      this.#outlet.drop('heartbeat');
     } catch (cause) {
       this.#reject('RECORD_TIME', cause, message.data);
-      return true;
     }
-    if (completeMs === null) return false;
-    this.#time.complete(completeMs);
-    this.#outlet.drop('heartbeat');
     return true;
   }
 
   /** The message as it was before it was compressed; null: it cannot be, and was rejected. */
-  #decompressed(message: StoredMessage): StoredMessage | null {
+  #taken(message: StoredMessage): StoredMessage | null {
     try {
-      const data = decompressed(message);
-      if (data !== message.data) {
-        const { subject, seq, timeMs, headers } = message;
-        this.#message = { subject, seq, timeMs, headers, data };
-        this.#unpacked = true;
-      }
-      return this.#message;
+      return this.#inHand.take(message);
     } catch (cause) {
       this.bytesIn += message.data.length;
       this.#reject('RECORD_UNREADABLE', cause, message.data);
@@ -418,7 +366,7 @@ export class Source {
     if (timeMs > this.#latestMs) this.#latestMs = timeMs;
     this.recordsIn++;
     this.#last.seq = message.seq;
-    this.#last.row = this.#part;
+    this.#last.row = this.#inHand.part;
     if (refuses?.refused(this.#last)) refuses.refuse(value);
     else this.#outlet.entry.receive(key, value, timeMs);
   }
@@ -430,27 +378,14 @@ export class Source {
     if (onPoison === 'deadLetter') return this.#outlet.letter(letter);
     throw new MillraceError(
       'LIMIT_REACHED',
-      `source ${name} stops at its first bad record, as its onPoison says: message ${this.#message?.seq} of ${this.spec.stream}: ${letter.message}`,
+      `source ${name} stops at its first bad record, as its onPoison says: message ${this.#inHand.message?.seq} of ${this.spec.stream}: ${letter.message}`,
       { cause },
     );
   }
 
   /** A letter about the record in hand. `bytes` null: the message's own, or the part of it that held the record. */
-  letter(options: { operator: string; code: string; message: string; bytes: Uint8Array | null }): Letter {
-    const message = this.#message;
-    const { operator, code } = options;
-    const text = options.message.slice(0, REASON_LENGTH_MAX);
-    const bytes = options.bytes ?? (message === null ? new Uint8Array() : this.#bytesOfPart(message));
-    const subject = message?.subject ?? '';
-    const content = bytes === message?.data ? 'message' : 'part';
-    const carried = carriedHeaders(message?.headers ?? null, this.#unpacked);
-    const { origin } = this.#outlet.cursor;
-    return { operator, code, message: text, bytes, origin, index: this.#part, subject, content, carried };
-  }
-
-  #bytesOfPart(message: StoredMessage): Uint8Array {
-    if (this.#parts === undefined) this.#parts = this.spec.decoder.parts?.(message) ?? null;
-    return this.#parts?.[this.#part] ?? message.data;
+  letter(about: { operator: string; code: string; message: string; bytes: Uint8Array | null }): Letter {
+    return this.#inHand.letter(about, this.#outlet.cursor.origin);
   }
 
   async stop(): Promise<void> {

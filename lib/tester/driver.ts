@@ -8,7 +8,7 @@
  * the one in which it is never behind.
  */
 import { type Duration, durationMs } from '../base/duration.ts';
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { MillraceError } from '../base/errors.ts';
 import { withOriginal } from '../partition/original.ts';
 import type { Processor } from '../partition/processor.ts';
 import type { Headers } from '../port/log.ts';
@@ -22,10 +22,10 @@ import type { SourceSpec } from '../source/spec.ts';
 import { isPipeline, type Pipeline } from '../topology/builder.ts';
 import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { planWith } from '../topology/planner.ts';
-import { toMs } from '../topology/sources.ts';
 import { mistakesText } from '../topology/validate.ts';
 import { sourceVoice, stageVoice, voiceOf } from '../topology/waits.ts';
 import { TestClock } from './clock.ts';
+import { bytesOf, type Moment, momentMs } from './given.ts';
 import { openSource, type SourceWorld, TestReader } from './reader.ts';
 import { restMs, timersOf } from './rest.ts';
 import { type DeadRow, isLetters, type LateRow, lettersOf, type Row, rowsOf } from './results.ts';
@@ -39,9 +39,6 @@ const MESSAGE_BYTES_MAX = 1 << 20;
 const TICK_MS = 100;
 /** Of a frame: what a message holds beside its head and headers. */
 const FRAME_BYTES_MAX = MESSAGE_BYTES_MAX - 4096;
-
-/** A moment: ms since 1970, a Date, or ISO text (without a zone it is UTC). */
-export type Moment = number | Date | string;
 
 export interface TestOptions {
   /** Where the clock stands. Default: at the first message, which is then published at the event time of its records. */
@@ -387,25 +384,4 @@ function inOrder(stages: readonly StagePlan[]): StagePlan[] {
   };
   stages.forEach(visit);
   return ordered;
-}
-
-function bytesOf(content: unknown): Uint8Array {
-  if (content instanceof Uint8Array) return content;
-  if (typeof content === 'string') return Buffer.from(content);
-  const text = JSON.stringify(content) as string | undefined;
-  if (text !== undefined) return Buffer.from(text);
-  throw new MillraceError('INVALID_ARGUMENT', `${typeof content} is no content of a message: give bytes, text or data`);
-}
-
-function momentMs(moment: Moment, what: string): number {
-  try {
-    const ms = toMs(moment);
-    if (Number.isFinite(ms)) return ms;
-  } catch (error) {
-    if (!isMillraceError(error)) throw error;
-  }
-  throw new MillraceError(
-    'INVALID_ARGUMENT',
-    `${what}: ${String(moment)} is neither ms since 1970, nor a Date, nor ISO text`,
-  );
 }

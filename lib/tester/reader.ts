@@ -75,7 +75,7 @@ export class TestReader {
       exit.take(
         {
           commit: this.source.position,
-          watermarkMs: this.source.watermarkMs,
+          watermarkMs: this.source.time.watermarkMs,
           publishedMs: Number.POSITIVE_INFINITY,
           bytesMax: this.#bytesMax,
           refuse: (cause, value, origin) =>

@@ -82,7 +82,7 @@ describe('event time', () => {
     const rig = new Rig({ time: 'at' as never, maxOutOfOrder: '1s' });
     const nowMs = rig.clock.now();
     await rig.say(at(nowMs - 5_000));
-    const before = rig.source.watermarkMs;
+    const before = rig.source.time.watermarkMs;
     assert.equal(before, nowMs - 6_000);
     const absurd: readonly [text: string, why: RegExp][] = [
       [at(nowMs + 86_400_000), /86\d{6} ms ahead of the broker's clock; maxFuture allows 3600000/],
@@ -103,7 +103,7 @@ describe('event time', () => {
       ['{"at":{"toString":1}}', /neither/],
     ];
     for (const [text] of absurd) await rig.say(text);
-    assert.equal(rig.source.watermarkMs, before);
+    assert.equal(rig.source.time.watermarkMs, before);
     assert.deepEqual(
       rig.codes,
       absurd.map(() => 'RECORD_TIME'),
@@ -129,7 +129,7 @@ describe('event time', () => {
       rig.got.map(({ timeMs }) => timeMs),
       [nowMs, Math.floor(nowMs / 1000), nowMs + 1],
     );
-    assert.equal(rig.source.watermarkMs, nowMs, 'complete up to the present, and no further');
+    assert.equal(rig.source.time.watermarkMs, nowMs, 'complete up to the present, and no further');
   });
 
   test('as ISO text without a zone is UTC, wherever the worker stands', async () => {

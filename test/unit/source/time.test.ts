@@ -8,7 +8,8 @@ import { noMeter } from '../../../lib/observe/meter.ts';
 import { newCursor } from '../../../lib/operator/run.ts';
 import type { Headers } from '../../../lib/port/log.ts';
 import type { Letter } from '../../../lib/record/frame.ts';
-import { Source, type SourcePlace } from '../../../lib/source/source.ts';
+import type { SourcePlace } from '../../../lib/source/outlet.ts';
+import { Source } from '../../../lib/source/source.ts';
 import type { SourceSpec } from '../../../lib/source/spec.ts';
 import { Graph } from '../../../lib/topology/graph.ts';
 import { type FromOptions, streamDraft } from '../../../lib/topology/sources.ts';
@@ -93,7 +94,7 @@ class Rig {
 
   /** Since the start, ms. */
   get watermarkMs(): number {
-    return this.source.watermarkMs - this.startMs;
+    return this.source.time.watermarkMs - this.startMs;
   }
 
   get place(): SourcePlace {
@@ -138,7 +139,7 @@ describe('a heartbeat', () => {
     rig.heartbeat('end');
     rig.say('in.a', 0);
     await rig.pass(60_000);
-    assert.deepEqual([rig.source.watermarkMs, rig.got.length], [END_MS, 1]);
+    assert.deepEqual([rig.source.time.watermarkMs, rig.got.length], [END_MS, 1]);
   });
 
   test('that says nothing one can read is a letter, and moves nothing', async () => {
@@ -146,7 +147,7 @@ describe('a heartbeat', () => {
     await rig.open();
     for (const text of ['noon', '', 'END', '2026-13-45T00:00:00Z']) rig.heartbeat(text);
     await rig.pass(200);
-    assert.equal(rig.source.watermarkMs, NO_TIME.watermarkMs);
+    assert.equal(rig.source.time.watermarkMs, NO_TIME.watermarkMs);
     assert.deepEqual(
       rig.letters.map(({ code }) => code),
       ['RECORD_TIME', 'RECORD_TIME', 'RECORD_TIME', 'RECORD_TIME'],

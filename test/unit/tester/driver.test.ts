@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { z } from 'zod';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { count, msgpack, ndjson, pipeline, session, sum, tumbling } from '../../../lib/index.ts';
-import { testPipeline } from '../../../lib/testing.ts';
+import { type PipelineDriver, testPipeline } from '../../../lib/testing.ts';
 
 const DAY = '2026-03-01';
 const at = (time: string) => `${DAY}T${time}Z`;
@@ -158,6 +158,108 @@ describe('time in a driven pipeline', () => {
     assert.throws(() => driver.advanceTo(at('07:59:59')), /cannot go back/);
     assert.throws(() => driver.advanceTo('soon'), /neither ms since 1970/);
     assert.throws(() => testPipeline(plain, { now: Number.NaN }), /neither ms since 1970/);
+  });
+
+  const shops = pipeline('shops', ({ from }) => {
+    const left = from<Order>('a.left', { time: 'at' }).keyBy('shop');
+    const right = from<Order>('a.right', { time: 'at' }).keyBy('shop');
+    left
+      .leftJoin(right, { within: '5m' }, (l, r) => ({ left: l.id, right: r?.id ?? null }))
+      .to('out.joined.{partition}');
+  });
+  const TIMES = ['08:00:00', '10:00:00', '14:00:00'];
+  const pairs = (driver: PipelineDriver) =>
+    driver.read<{ left: string; right: string | null }>().map(({ value }) => value);
+
+  test('is the same whether two sources are pushed one after the other, or by turns', () => {
+    const joined = (drive: (driver: PipelineDriver) => void) => {
+      const driver = testPipeline(shops);
+      drive(driver);
+      driver.finish();
+      assert.deepEqual(driver.late(), []);
+      return pairs(driver);
+    };
+    const left = (driver: PipelineDriver, i: number) => driver.push('a.left', order(`l${i}`, TIMES[i]!));
+    const right = (driver: PipelineDriver, i: number) => driver.push('a.right', order(`r${i}`, TIMES[i]!));
+    const wanted = [0, 1, 2].map(i => ({ left: `l${i}`, right: `r${i}` }));
+    const whole = joined(driver => {
+      for (const i of [0, 1, 2]) left(driver, i);
+      for (const i of [0, 1, 2]) right(driver, i);
+    });
+    const turns = joined(driver => {
+      for (const i of [0, 1, 2]) {
+        left(driver, i);
+        right(driver, i);
+      }
+    });
+    assert.deepEqual([whole, turns], [wanted, wanted]);
+  });
+
+  test('of a source that falls quiet goes on with the clock, and what it then says is in time', () => {
+    const driver = testPipeline(shops);
+    for (const subject of ['a.left', 'a.right']) driver.push(subject, order('1', '08:00:00'));
+    driver.advance('1h');
+    assert.equal(driver.watermarkMs, ms('08:59:50'));
+    driver.push('a.right', order('2', '08:59:55'));
+    driver.push('a.left', order('2', '08:59:50'));
+    assert.deepEqual(driver.late(), []);
+    assert.deepEqual(pairs(driver), [
+      { left: '1', right: '1' },
+      { left: '2', right: '2' },
+    ]);
+  });
+
+  test('goes where a heartbeat says, and to the end of all sources', () => {
+    const driver = testPipeline(shops);
+    const beat = (subject: string, to: string) => driver.push(subject, '', { headers: { 'Millrace-Complete': to } });
+    driver.push('a.left', order('1', '08:00:00'));
+    beat('a.right', at('08:30:00'));
+    assert.equal(driver.watermarkMs, ms('08:00:00'));
+    beat('a.left', at('08:10:00'));
+    assert.deepEqual(pairs(driver), [{ left: '1', right: null }]);
+    for (const subject of ['a.left', 'a.right']) beat(subject, 'end');
+    assert.equal(driver.watermarkMs, 8.64e15);
+    driver.push('a.left', order('2', '09:00:00'));
+    assert.equal(driver.late().length, 1);
+    assert.deepEqual([driver.dropped, driver.dead()], [{ heartbeat: 4 }, []]);
+  });
+
+  test('of a source that is to be skipped holds nobody back once it is quiet', () => {
+    const skipping = pipeline('skipping', ({ from }) => {
+      const steady = from<Order>('a.steady', { time: 'at' }).keyBy('shop');
+      const rare = from<Order>('a.rare', { time: 'at', idle: 'skip' }).keyBy('shop');
+      steady.merge(rare).window(tumbling('1h')).aggregate({ orders: count() }).to('out.hours.{shop}');
+    });
+    const driver = testPipeline(skipping);
+    driver.push('a.rare', order('1', '08:00:00'), { publishedAt: at('12:00:00') });
+    driver.push('a.steady', order('2', '11:59:00'), { publishedAt: at('12:00:00') });
+    driver.advance('9s');
+    assert.equal(driver.watermarkMs, ms('08:00:00'));
+    driver.advance('1s');
+    assert.equal(driver.watermarkMs, ms('11:59:00'));
+    assert.equal(driver.read().length, 1);
+  });
+
+  test('fires a timer at the end, and not for ever those that timers set', () => {
+    const chain = pipeline('chain', ({ from }) => {
+      from<Order>('shop.order', { time: 'at' })
+        .keyBy('shop')
+        .process<number, { at: number }>({
+          onRecord: (event, context) => context.setTimer('next', Date.parse(event.at) + 60_000),
+          onTimer(_, context, timeMs) {
+            context.emit({ at: timeMs });
+            context.setTimer('next', timeMs + 60_000);
+          },
+        })
+        .to('out.chain.{partition}');
+    });
+    const driver = testPipeline(chain);
+    driver.push('shop.order', order('1', '08:00:00'));
+    driver.push('shop.order', '', { headers: { 'Millrace-Complete': 'end' } });
+    assert.deepEqual(
+      driver.read<{ at: number }>().map(row => row.value.at),
+      [ms('08:01:00')],
+    );
   });
 
   test('waits for a source that has said nothing until that is idle', () => {

@@ -191,6 +191,19 @@ describe('sources', () => {
     }, /^places: there is no KV bucket 'places': make it with nats kv add places/);
   });
 
+  test('are quiet in one of two ways, and publish within a time that is one', async () => {
+    const options = (more: object) => ({ name: 's', ...more }) as { name: string };
+    await says(
+      ({ from }) => from<Event>('in.e', options({ idle: 'wait' })).to('out.{site}'),
+      /^s: idle is "wait": it must be 'follow' or 'skip'/,
+    );
+    await says(({ from }) => from<Event>('in.e', options({ maxDelay: 'soon' })).to('out.{site}'), /^s: .*maxDelay/);
+    assert.deepEqual(
+      await messages(({ from }) => from<Event>('in.e', { idle: 'skip', maxDelay: '5m' }).to('out.{site}')),
+      [],
+    );
+  });
+
   test('are not fed by their own pipeline', async () => {
     await says(
       ({ from }) => from<Event>('in.*').to('in.{site}'),

@@ -253,6 +253,30 @@ describe('a revision is refused, with the reason, where', () => {
 });
 
 describe('the text of a plan', () => {
+  test('says of stages that several write to whom they wait for, and for how long', async () => {
+    const summary = await stored(({ from, table }) => {
+      const keyed = (name: string, more: object) => from<Event>('in.e', { name, ...more }).keyBy('site');
+      const joined = keyed('a', { maxDelay: '5m' })
+        .merge(keyed('b', { idle: 'skip', idleAfter: '1m' }))
+        .join(table<Event>('sites'), left => left);
+      joined
+        .keyBy('id')
+        .merge(from<Event>('in.e', { name: 'c' }).keyBy('id'))
+        .to('out.{site}');
+    });
+    const lines = textOf(summary).split('\n');
+    assert.deepEqual(
+      lines.filter(line => /^ +waits/.test(line)).map(line => line.trim().replaceAll(/ {2,}/g, ' | ')),
+      [
+        'waits | for a | quiet for 10s it goes on with the clock',
+        'waits | for b | quiet for 1m it is waited for no more',
+        'waits | for c | quiet for 10s it goes on with the clock',
+        'waits | for stage by-site | as far as its own event time is',
+      ],
+    );
+    assert.ok(lines.some(line => /reads .*event time of its own|the broker's time, published within 5m/.test(line)));
+  });
+
   test('says what runs where, what it keeps, and which streams are read and made', async () => {
     const build: Build = b => {
       base(b);

@@ -1,0 +1,52 @@
+/** The message in hand: as it was before it was compressed, which record of it is looked at, and letters about that. */
+import type { StoredMessage } from '../port/log.ts';
+import { decompressed } from '../record/encoding.ts';
+import type { Decoder } from '../record/format.ts';
+import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
+import { carriedHeaders } from '../record/letter.ts';
+
+export class InHand {
+  message: StoredMessage | null = null;
+  /** Index of the record. */
+  part = 0;
+  #decoder: Decoder;
+  /** The bytes of each record; undefined: nobody has asked yet, null: it is one record. */
+  #parts: readonly Uint8Array[] | null | undefined;
+  /** It had a content encoding. */
+  #unpacked = false;
+
+  constructor(decoder: Decoder) {
+    this.#decoder = decoder;
+  }
+
+  /** Without its content encoding. Throws RECORD_UNREADABLE; then it is in hand as it came. */
+  take(stored: StoredMessage): StoredMessage {
+    this.message = stored;
+    this.part = 0;
+    this.#parts = undefined;
+    this.#unpacked = false;
+    const data = decompressed(stored);
+    if (data === stored.data) return stored;
+    const { subject, seq, timeMs, headers } = stored;
+    this.#unpacked = true;
+    this.message = { subject, seq, timeMs, headers, data };
+    return this.message;
+  }
+
+  /** A letter about the record. `bytes` null: the message's own, or the part of it that held the record. */
+  letter(about: { operator: string; code: string; message: string; bytes: Uint8Array | null }, origin: number): Letter {
+    const { message } = this;
+    const { operator, code } = about;
+    const text = about.message.slice(0, REASON_LENGTH_MAX);
+    const bytes = about.bytes ?? (message === null ? new Uint8Array() : this.#bytesOfPart(message));
+    const subject = message?.subject ?? '';
+    const content = bytes === message?.data ? 'message' : 'part';
+    const carried = carriedHeaders(message?.headers ?? null, this.#unpacked);
+    return { operator, code, message: text, bytes, origin, index: this.part, subject, content, carried };
+  }
+
+  #bytesOfPart(message: StoredMessage): Uint8Array {
+    if (this.#parts === undefined) this.#parts = this.#decoder.parts?.(message) ?? null;
+    return this.#parts?.[this.part] ?? message.data;
+  }
+}

@@ -1,0 +1,34 @@
+/** What a source is given: where to go on, where its records go, and how many of them at a time. */
+import type { Cursor, Receiver } from '../operator/run.ts';
+import type { Letter } from '../record/frame.ts';
+import type { SourcePlaceInTime } from '../window/source-time.ts';
+
+export interface SourcePlace extends SourcePlaceInTime {
+  /** All messages up to this sequence have been passed on. */
+  readonly position: number;
+  /** … and so many records of the next, as its format gives them. Absent: none. */
+  readonly rowsTaken?: number;
+  /** When the stream was made whose sequences these are, ms since 1970; 0: nothing of it has been read yet. */
+  readonly bornMs: number;
+}
+
+/** Where a source's records go. `entry` is told each record, with the rest of it in `cursor`. */
+export interface SourceOutlet {
+  readonly entry: Receiver;
+  readonly cursor: Cursor;
+  letter(letter: Letter): void;
+  /** Told the trace context of each message that has one; absent: nobody traces. */
+  readonly traced?: ((trace: string) => void) | undefined;
+  /** A record, or a message, that ends here without a letter: the source's policy, or a heartbeat. */
+  drop(reason: 'skipped' | 'heartbeat'): void;
+}
+
+export interface PollLimits {
+  readonly messagesMax: number;
+  readonly bytesMax: number;
+  /** Whoever takes the records takes no more; asked after each message, and `withinMessages` after each record. */
+  full?(): boolean;
+  readonly withinMessages?: boolean;
+  /** Records that are refused by where they stand, before anybody has them. Null or absent: none. */
+  readonly refuses?: { refused(place: { seq: number; row: number }): boolean; refuse(value: unknown): void } | null;
+}
