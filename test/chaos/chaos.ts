@@ -27,6 +27,7 @@ Options:
   --seed S     of the first round; the next has the next seed   (default: by the clock)
   --case NAME  that one in every round, instead of random ones
   --list       the cases there are
+  --keep       keep the folder of every round, not only of those that are wrong
   --help       this
 `;
 
@@ -56,7 +57,7 @@ async function main(cases: readonly Case[]): Promise<void> {
     for (let round = 1; round <= rounds; round++) {
       const seed = first + round - 1;
       const sinceMs = performance.now();
-      const result = await playRound({ seed, cases, only, folder, closing });
+      const result = await playRound({ seed, cases, only, folder, closing, keep: values.keep });
       worstMs = Math.max(worstMs, result.silenceMs);
       if (result.wrong.length > 0) wrong++;
       const took = seconds(performance.now() - sinceMs);
@@ -67,7 +68,7 @@ async function main(cases: readonly Case[]): Promise<void> {
       for (const line of result.wrong) console.log(`  ${line}`);
       if (result.kept !== null) console.log(`  kept: ${result.kept}`);
     }
-    if (wrong === 0) await rm(folder, { recursive: true, force: true });
+    if (wrong === 0 && !values.keep) await rm(folder, { recursive: true, force: true });
     console.log(`rounds ${rounds}, wrong ${wrong}, worst silence ${seconds(worstMs)} s`);
     process.exitCode = wrong === 0 ? 0 : 1;
   } catch (error) {
@@ -99,6 +100,7 @@ function readFlags() {
         seed: { type: 'string' },
         case: { type: 'string' },
         list: { type: 'boolean', default: false },
+        keep: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
     }).values;

@@ -28,16 +28,25 @@ export interface RoundOptions {
   readonly only: Case | null;
   /** Where a folder for the round is made. */
   readonly folder: string;
+  /** Keep it, also when all is right. */
+  readonly keep?: boolean;
   readonly closing: Closing;
 }
 
 export interface RoundResult extends Verdict {
   readonly played: readonly string[];
-  /** Of a round that went wrong: data of broker and workers, logs, and what was done when. */
+  /** Null: it is gone. Data of broker and workers, logs, and what was done when. */
   readonly kept: string | null;
 }
 
-export async function playRound({ seed, cases, only, folder: parent, closing }: RoundOptions): Promise<RoundResult> {
+export async function playRound({
+  seed,
+  cases,
+  only,
+  folder: parent,
+  closing,
+  keep = false,
+}: RoundOptions): Promise<RoundResult> {
   const folder = join(parent, `round-${seed}`);
   const random = new Random(seed);
   const stage = await Stage.set({ folder, closing, random: new Random(seed + 1), ordersPerSecond: ORDERS_PER_SECOND });
@@ -65,8 +74,9 @@ export async function playRound({ seed, cases, only, folder: parent, closing }: 
     const wrong = [...troubles, ...verdict.wrong];
     for (const line of wrong) stage.note(`wrong: ${line}`);
     await stage.close();
-    if (wrong.length === 0) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
-    return { ...verdict, wrong, played, kept: wrong.length === 0 ? null : folder };
+    const kept = keep || wrong.length > 0;
+    if (!kept) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    return { ...verdict, wrong, played, kept: kept ? folder : null };
   } finally {
     await stage.close();
   }
