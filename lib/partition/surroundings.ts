@@ -45,7 +45,8 @@ export function defaultLimits(tasks: number): TaskLimits {
     batchRecordsMax: 8192,
     batchBytesMax: 2 << 20,
     commitBytesMax: 4 << 20,
-    recordBytesMax: 16 << 20,
+    // With the rest of its commit within what can be packed (`PACKED_BYTES_MAX`); a value counts as state and as a row.
+    recordBytesMax: 48 << 20,
     relayBytesMax: 16 << 20,
     stateBytesMax: share(PIPELINE_STATE_BYTES),
     checkpointBytes: share(PIPELINE_JOURNAL_BYTES),

@@ -95,8 +95,10 @@ export async function play(seed: number, options: { putsBack?: boolean } = {}): 
     host.reconnect();
     // What was put back shows at the latest when somebody starts again.
     if (options.putsBack) host.crash({ losesDisk: false });
-    host.start();
   }
+  // What a process had asked its disk for when it died is done before the next one comes.
+  if (options.putsBack) await cluster.clock.run(cluster.clock.monotonic() + STEP_MS);
+  for (const host of cluster.hosts) host.start();
   while (cluster.failure === null && count(cluster) < size(expected) && cluster.clock.monotonic() < lastMs + REST_MS) {
     await cluster.clock.run(cluster.clock.monotonic() + STEP_MS);
   }

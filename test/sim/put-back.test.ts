@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isAlarm, play } from './history.ts';
 
-const HISTORIES = Number(process.env.SIM_PUT_BACK ?? 200);
+const HISTORIES = Number(process.env.SIM_PUT_BACK ?? 60);
 const FIRST_SEED = Number(process.env.SIM_SEED ?? 20_001);
 
 test(`${HISTORIES} histories with a stream that was put back end in an alarm or in the right answer`, async () => {

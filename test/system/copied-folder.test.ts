@@ -72,11 +72,11 @@ test('a worker that is killed again and again, also before it is up, is never ta
   await worker.start();
   for (const afterMs of [0, 150, 300, 450]) {
     await worker.kill();
-    const starting = worker.start();
+    // It may have ended before it answered.
+    const starting = Promise.allSettled([worker.start()]);
     await pause(afterMs);
     await worker.kill();
-    // It may have ended before it answered.
-    await Promise.allSettled([starting]);
+    await starting;
     await worker.start();
   }
   assert.doesNotMatch(worker.log, /STORE_IN_USE|is there as worker/);

@@ -12,9 +12,9 @@ const rows = readFileSync(join(root, 'deploy/FAULTS.md'), 'utf8')
   .map(line => line.split(' | ').map(cell => cell.replace(/^\| | \|$/g, '')));
 
 /** Text of all tests that use a real broker; names may be templates, so what they are made of counts. */
-const tests = readdirSync(join(root, 'test/system'))
+const tests = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
   .filter(name => name.endsWith('.test.ts'))
-  .map(name => readFileSync(join(root, 'test/system', name), 'utf8'))
+  .map(name => readFileSync(join(root, 'test', name), 'utf8'))
   .join('\n');
 
 /** Names as they are in the code: literal, or made from a template and a word for each of its places. */

@@ -41,7 +41,7 @@ function orders(strict: boolean, place: Place) {
       place === 'behind keyBy'
         ? all.keyBy('shop').dedupe(ids).map(priced)
         : all.dedupe(place === 'across keys' ? { ...ids, across: 'keys' } : ids).map(priced);
-    unique.keyBy('shop').window(tumbling('1h')).aggregate({ orders: count() }).to('counts.{shop}');
+    unique.keyBy('shop', { name: 'again' }).window(tumbling('1h')).aggregate({ orders: count() }).to('counts.{shop}');
   });
 }
 
