@@ -132,7 +132,10 @@ describe('a stream of results', () => {
       await scene.log.appendAll([{ subject: `foreign.out.${partition}`, data: Buffer.from('{"id":"mine"}') }]);
     }
     await fill('foreign', 30, 60);
-    await stopped('foreign', /^CHAIN_BROKEN: foreign\.out\.\d in stream foreign_out: the message at \d+ was written by no pipeline/);
+    await stopped(
+      'foreign',
+      /^CHAIN_BROKEN: foreign\.out\.\d in stream foreign_out: the message at \d+ was written by no pipeline/,
+    );
   });
 
   test('that is deleted and made anew under a pipeline stops it, and what was in it is not sent again', async () => {
