@@ -143,6 +143,8 @@ export class Dedupe implements Operator {
     return true;
   }
 
+  hold(): void {}
+
   resume(watermarkMs: number): void {
     this.#setWatermark(watermarkMs);
     this.#lastBucket = this.#marks.bucketsBelow(Number.POSITIVE_INFINITY).at(-1) ?? Number.NEGATIVE_INFINITY;

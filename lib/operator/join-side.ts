@@ -10,8 +10,8 @@
  * is fired if it never matched, and may be dropped.
  *
  * A record that has fired is not marked as such. It is recognised by its time, which is before `firedBelowMs`: a mark
- * would be journaled, and the time says the same. Only where a batch is full before all that is due has fired, what has
- * is marked as if it had matched: the time that the journal knows does not say it yet.
+ * would be journaled, and the time says the same. Only where a batch ends before all that is due has fired, what has is
+ * marked as if it had matched: the time that the journal knows does not say it yet.
  */
 import type { ListTable, Tables, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
@@ -222,18 +222,22 @@ export class JoinSide {
     return item;
   }
 
-  /** The batch ends before all that is due has fired. */
+  /** See `Operator.hold`. What has fired and is in no bucket any more needs no mark. */
   markFired(): void {
     for (const { bucket, key, index } of this.#fired) {
-      const { t, v } = this.#items.get(bucket, key)![index]!;
-      this.#items.replace(bucket, key, index, { t, v, m: 1 });
+      const item = this.#items.get(bucket, key)?.[index];
+      if (item !== undefined) this.#items.replace(bucket, key, index, { t: item.t, v: item.v, m: 1 });
     }
     this.#fired = [];
   }
 
+  /** What fired in the batch before is marked, or need not be. */
+  forgetFired(): void {
+    if (this.#fired.length > 0) this.#fired = [];
+  }
+
   /** All that is due has fired. Drops the buckets whose every record is past its last possible match. */
   dropUseless(): void {
-    if (this.#fired.length > 0) this.#fired = [];
     this.#settledBelowMs = this.#firedBelowMs;
     for (const bucket of this.#items.bucketsBelow(Math.floor(this.#firedBelowMs / this.#widthMs))) {
       this.#items.drop(bucket);

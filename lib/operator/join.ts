@@ -177,6 +177,8 @@ export class Join implements Operator {
   advance(watermarkMs: number): boolean {
     const [left, right] = this.#sides;
     this.#setWatermark(watermarkMs);
+    left.forgetFired();
+    right.forgetFired();
     left.queueDue(this.#horizonMs);
     right.queueDue(this.#horizonMs);
     for (;;) {
@@ -190,13 +192,14 @@ export class Join implements Operator {
       const item = this.#side(port).takeDue();
       if (item !== undefined) this.#emitUnmatched(port, next.key, item.v, next.timeMs);
     }
-    if (left.peekDue() !== undefined || right.peekDue() !== undefined) {
-      for (const side of this.#sides) side.markFired();
-      return false;
-    }
+    if (left.peekDue() !== undefined || right.peekDue() !== undefined) return false;
     left.dropUseless();
     right.dropUseless();
     return true;
+  }
+
+  hold(): void {
+    for (const side of this.#sides) side.markFired();
   }
 
   resume(watermarkMs: number): void {

@@ -42,11 +42,15 @@ export interface Operator {
   receive(port: number, key: string | null, value: unknown, timeMs: number): void;
   /**
    * The watermark is now `watermarkMs`, after the batch's records. Never goes back. Fires what is due, until the batch is
-   * full: false says that more is due, and it is called again with the same watermark before any record comes. What it
-   * has fired by then is gone from its tables, or marked there: whoever is restored from them at an earlier watermark and
-   * told this one again fires the rest and nothing twice (invariant T, `partition/task.ts`).
+   * full: false says that more is due, and it is called again with the same watermark before any record comes.
    */
   advance(watermarkMs: number): boolean;
+  /**
+   * The batch ends, and more is due at this watermark, here or in another operator of the stage: the journal will know the
+   * one before it. So what has fired must be gone from the tables, or be marked there: whoever is restored from them, and
+   * told this watermark again, fires the rest and nothing twice (invariant T, `partition/task.ts`).
+   */
+  hold(): void;
   /** After a restart: the watermark that the restored state reflects. Fires nothing. */
   resume(watermarkMs: number): void;
   /** Names the entries that `receive` will touch for this record. */

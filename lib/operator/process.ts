@@ -132,6 +132,9 @@ export class Process implements Operator {
     else this.#states.set(0, key, state);
   }
 
+  /** Timers are gone when they have fired. */
+  hold(): void {}
+
   resume(watermarkMs: number): void {
     this.#watermarkMs = watermarkMs;
   }

@@ -119,8 +119,9 @@ export class Run {
     return this.#batch.heldBytes;
   }
 
-  /** All steps have executed. What is fed now belongs to the next batch. */
-  endBatch(): void {
+  /** All steps have executed. What is fed now belongs to the next batch. `done`: all has fired that is due. */
+  endBatch(done: boolean): void {
+    if (!done) for (const step of this.steps) step.hold();
     this.#batch.end();
   }
 }

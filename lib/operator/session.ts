@@ -205,6 +205,9 @@ export class SessionAggregate implements Operator {
     this.#context.emit(key, shaped, endMs);
   }
 
+  /** Timers are gone when they have fired, and sessions know that they have closed. */
+  hold(): void {}
+
   resume(watermarkMs: number): void {
     this.#setWatermark(watermarkMs);
   }

@@ -107,6 +107,11 @@ export class Step {
     return this.operator.advance(trailing(watermarkMs, this.lagMs));
   }
 
+  /** See `Operator`. */
+  hold(): void {
+    this.operator.hold();
+  }
+
   #passHeld(): void {
     const cursor = this.#cursor;
     const traces = this.#traces;

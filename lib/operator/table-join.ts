@@ -65,6 +65,8 @@ export class TableJoin implements Operator {
     return true;
   }
 
+  hold(): void {}
+
   resume(): void {}
 
   want(wants: Wants, _port: number, key: string | null): void {

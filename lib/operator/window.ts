@@ -6,9 +6,9 @@
  * enters one row instead of one for each window, and windows are put together from panes when they are asked for.
  *
  * A window closes when W ≥ end + grace: its buckets are gone through once, and dropped when no open window needs them.
- * Where a batch is full before all have closed, what has gone out must be known to whoever goes on: rows of windows are
- * deleted, and since panes are needed on, table `closing` says up to which window all have closed, and which keys of the
- * next one. It is empty at all other times.
+ * Where a batch ends before all that is due has fired, what has gone out must be known to whoever goes on: rows of windows
+ * are deleted, and since panes are needed on, table `closing` says up to which window all have closed, and which keys of
+ * the next one. It is empty at all other times.
  * A record is late for a window that has closed and counts in those still open; late for all of them, it is late.
  *
  * Results have the event time `end − 1` and go out in the order of windows. `emit: 'updates'` sends, once per batch, each
@@ -161,7 +161,10 @@ export class WindowAggregate implements Operator {
   #closePanes(panes: Windows): boolean {
     const windows = this.#windows;
     const closedTo = this.#closedTo;
-    if (closedTo <= this.#sentTo) return true;
+    if (closedTo <= this.#sentTo) {
+      this.#clearMarks();
+      return true;
+    }
     // Only windows that some pane is part of: the watermark may have leapt over years.
     let next = this.#sentTo + 1;
     for (const pane of this.#rows.bucketsBelow(lastWindowAt(panes, endOf(windows, closedTo)))) {
@@ -176,9 +179,17 @@ export class WindowAggregate implements Operator {
     for (const pane of this.#rows.bucketsBelow(lastWindowAt(panes, startOf(windows, closedTo + 1)))) {
       this.#rows.drop(pane);
     }
-    for (const bucket of [SENT_TO, SENT_KEYS]) this.#closing!.drop(bucket);
+    this.#clearMarks();
     this.#sentTo = closedTo;
     return true;
+  }
+
+  #clearMarks(): void {
+    for (const bucket of this.#closing!.bucketsBelow(Number.POSITIVE_INFINITY)) this.#closing!.drop(bucket);
+  }
+
+  hold(): void {
+    if (this.#sentTo !== Number.NEGATIVE_INFINITY) this.#closing?.set(SENT_TO, ALL_KEYS, this.#sentTo);
   }
 
   /** False: the batch is full, and `closing` has how far it came. */
@@ -197,7 +208,6 @@ export class WindowAggregate implements Operator {
     for (const [key, rows] of keys) {
       if (closing.get(SENT_KEYS, key) !== window) {
         if (this.#context.full()) {
-          closing.set(SENT_TO, ALL_KEYS, window - 1);
           for (const sent of keys.keys()) {
             if (gone-- === 0) break;
             if (closing.get(SENT_KEYS, sent) !== window) closing.set(SENT_KEYS, sent, window);

@@ -193,7 +193,7 @@ export class Processor {
       step.pass();
       done &&= step.advance(watermarkMs);
     }
-    this.#run.endBatch();
+    this.#run.endBatch(done);
     return done;
   }
 
@@ -212,8 +212,8 @@ export class Processor {
       step.pass();
       done &&= step.advance(watermarkMs);
     }
+    this.#run.endBatch(done);
     this.state.endBatch();
-    this.#run.endBatch();
     return done;
   }
 

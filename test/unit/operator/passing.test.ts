@@ -91,7 +91,7 @@ class Rig {
       }
       this.state.endBatch();
     }
-    this.run.endBatch();
+    this.run.endBatch(true);
     this.state.takeDelta();
     return this.rows.splice(0);
   }

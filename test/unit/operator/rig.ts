@@ -72,10 +72,15 @@ export class Rig {
 
   /** The end of a batch. Returns the rows that came since the last one. */
   advance(watermarkMs: number): Out[] {
+    let isLast = false;
     for (let done = false; !done; ) {
       if (this.#strict) this.#runBatch(watermarkMs);
       this.#sliceFrom = this.rows.length;
-      done = this.operator.advance(watermarkMs);
+      const hasFired = this.operator.advance(watermarkMs);
+      // Another operator of the stage may have more to fire when this one is done.
+      done = hasFired && (isLast || this.sliceRows === null);
+      isLast = hasFired;
+      if (!done) this.operator.hold();
       this.#tables.end();
       const delta = this.state.takeDelta();
       if (delta !== null) this.#journal.push(delta);
