@@ -76,6 +76,35 @@ function headOf(head: Partial<FrameHead>): FrameHead {
 }
 
 describe('a channel input', () => {
+  test('stops within a frame when the batch is full, and whoever goes on takes the very next row (invariant S)', async () => {
+    const first = new Rig(['r-a']);
+    const stream = channelsStream(DEPLOYMENT, 's');
+    const values = [0, 1, 2, 3, 4];
+    const columns = {
+      ...{ keys: values.map(() => 'k'), timesMs: values, origins: values.map(() => 64), ids: null, values },
+    };
+    const data = encodeFrame({ ...headOf({ watermarkMs: 900 }), columns, letters: [] });
+    await first.log.append({ subject: first.subjectOf('r-a'), data, expect: 0 });
+    await first.open();
+    await first.clock.run(first.clock.monotonic() + 100);
+    for (const taken of [2, 4]) {
+      first.input.feed({ ...LIMITS, full: () => first.got.length >= taken });
+      const { in: position, 'in@rows': rows } = first.input.places();
+      assert.deepEqual([position, rows, first.got.length], [0, taken, taken]);
+      assert.equal(first.input.watermarkMs, Number.NEGATIVE_INFINITY, 'not all of the frame is in');
+    }
+    const places = first.input.places();
+    const next = new Rig(['r-a'], { broker: first.broker });
+    await next.clock.runThrough(
+      next.input.open({ positions: places, watermarkMs: Number.NEGATIVE_INFINITY }, () => {}),
+    );
+    await next.feed();
+    assert.deepEqual([...first.got, ...next.got], values);
+    assert.deepEqual([next.input.places().in, next.input.places()['in@rows']], [1, undefined]);
+    assert.equal(next.input.watermarkMs, 900);
+    assert.equal(next.broker.stream(stream)!.lastSeq, 1);
+  });
+
   test('is no further in event time than the writer that is furthest behind, whoever has written more', async () => {
     const rig = new Rig(['r-a', 'r-b']);
     await rig.open();
