@@ -36,7 +36,7 @@ export interface SourceOptions {
   readonly spec: SourceSpec;
   /** Of this source in its pipeline's plan, for origins. */
   readonly index: number;
-  readonly log: Pick<Log, 'info' | 'read'>;
+  readonly log: Pick<Log, 'info' | 'get' | 'read'>;
   readonly clock: Clock;
   readonly outlet: SourceOutlet;
   readonly meter: Meter;
@@ -45,7 +45,7 @@ export interface SourceOptions {
 export class Source {
   readonly spec: SourceSpec;
   #index: number;
-  #log: Pick<Log, 'info' | 'read'>;
+  #log: Pick<Log, 'info' | 'get' | 'read'>;
   #clock: Clock;
   #outlet: SourceOutlet;
   #reader: LogReader | null = null;
@@ -94,7 +94,25 @@ export class Source {
   }
 
   async open(place: SourcePlace, onReady: () => void): Promise<void> {
-    this.openOn(await this.#info(), place, onReady);
+    const info = await this.#info();
+    if (info.lastSeq >= place.position) await this.#checkRead(place);
+    this.openOn(info, place, onReady);
+  }
+
+  /**
+   * A stream that was put back to an older copy and has grown again since has other messages where ours were, and they were
+   * published after the clock up to which we know all. Only a message of our own subject tells: each that we have passed
+   * was passed by its time, where one of another's may be known from a look, as a clock of another server told it.
+   */
+  async #checkRead({ position, clockMs }: SourcePlace): Promise<void> {
+    if (position === 0 || clockMs === NO_TIME.clockMs) return;
+    const { name, stream } = this.spec;
+    const message = await this.#log.get({ stream, seq: position });
+    if (message === null || message.timeMs <= clockMs || !this.#filter.takes(message.subject)) return;
+    throw new MillraceError(
+      'STREAM_CHANGED',
+      `source ${name} has read stream ${stream} up to ${position}, and another message is there that was published later, at ${new Date(message.timeMs).toISOString()}: the stream was put back to an older copy and has grown since. Restore it as it was, or ${BEGIN_ANEW}`,
+    );
   }
 
   /** As `open`, for who knows the stream. Throws STREAM_CHANGED. */

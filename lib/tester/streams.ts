@@ -87,6 +87,10 @@ export class TestStreams {
     return this.#streams.get(name)?.info() ?? null;
   }
 
+  async get({ stream, seq }: { stream: string; seq: number }): Promise<StoredMessage | null> {
+    return this.stream(stream).at(seq);
+  }
+
   /** A stream's end on the clock of the test. */
   end(stream: string): StreamLook {
     return { clockMs: this.#clock.now(), lastSeq: this.stream(stream).messages.length };

@@ -3,6 +3,8 @@
  * lose or double rows stops the pipeline, with the reason where a user looks for it.
  */
 import assert from 'node:assert/strict';
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AdminClient } from '../../lib/control/client.ts';
 import type { WorkerProcess } from '../rig/worker-process.ts';
@@ -143,5 +145,24 @@ describe('a stream', () => {
     await fill('reborn', 100, 300);
     await worker.start();
     await stopped('reborn', /^STREAM_CHANGED: .*reborn.* /);
+  });
+
+  test('with input that is put back to an older copy while no worker runs stops the pipeline, also when it has grown again', async () => {
+    await deployBoth('older');
+    const kept = join(scene.server.dataDir, 'jetstream', '$G', 'streams', 'older');
+    const copy = join(scene.folder, 'older');
+    await cp(kept, copy, { recursive: true });
+    await fill('older', 50, 100);
+    await eventually('the rows after the copy are there', async () =>
+      (await rowsOf('older')).every(rows => rows.length === 100),
+    );
+    await worker.stop();
+    await scene.server.kill();
+    await rm(kept, { recursive: true });
+    await cp(copy, kept, { recursive: true });
+    await scene.server.restart();
+    await fill('older', 200, 300);
+    await worker.start();
+    await stopped('older', /^STREAM_CHANGED: .* up to 100, and another message is there that was published later/);
   });
 });

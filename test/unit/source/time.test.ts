@@ -295,3 +295,50 @@ describe('what is not its own', () => {
     assert.equal(rig.got.length, 1);
   });
 });
+
+describe('a stream that was put back to an older copy while nobody read it', () => {
+  /** What the source had read is gone from message 3 on. */
+  async function putBack(): Promise<{ rig: Rig; place: SourcePlace }> {
+    const rig = new Rig({ subjects: ['in.>'] });
+    await rig.open();
+    for (const at of [1, 2]) rig.say('in.a', at);
+    await rig.pass(500);
+    const copy = rig.broker.stream('IN')!.copy();
+    for (const at of [3, 4, 5]) rig.say('in.a', at);
+    await rig.pass(500);
+    const { place } = rig;
+    assert.equal(place.position, 5);
+    await rig.source.stop();
+    rig.broker.stream('IN')!.putBack(copy);
+    await rig.pass(10);
+    return { rig, place };
+  }
+
+  test('is told by where it ends, and once it has grown again by when the message there was published', async () => {
+    const { rig, place } = await putBack();
+    await assert.rejects(rig.open(place), /^MillraceError: .* ends at 2: it was recreated or lost data/);
+    for (const at of [6, 7, 8, 9]) rig.say('in.a', at);
+    await assert.rejects(rig.open(place), /up to 5, and another message is there that was published later/);
+  });
+
+  test('is not told by a message of others, whose time is known from a look alone', async () => {
+    const { rig, place } = await putBack();
+    for (const at of [6, 7]) rig.say('in.a', at);
+    rig.say('in.b', 8);
+    await rig.open(place);
+  });
+
+  test('is told from one that is as it was, also where what was read is gone', async () => {
+    const rig = new Rig();
+    await rig.open();
+    for (const at of [1, 2, 3]) rig.say('in.a', at);
+    await rig.pass(500);
+    const { place } = rig;
+    await rig.open(place);
+    rig.broker.stream('IN')!.trim('>', 4);
+    await rig.open(place);
+    rig.say('in.a', 4);
+    await rig.pass(500);
+    assert.deepEqual([rig.code, rig.got.length], [null, 4]);
+  });
+});
