@@ -207,28 +207,41 @@ describe('JetStream, when it goes wrong', () => {
     assert.ok(isMillraceError(error, 'STREAM_CHANGED') || isMillraceError(error, 'STREAM_MISSING'), String(error));
   });
 
-  test('a reader notices that its stream was put back to an older copy, also when that has grown again', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'millrace-copy-'));
-    await fill('BACK', 50);
-    await server.kill();
-    await cp(server.dataDir, folder, { recursive: true });
-    await server.restart();
-    await fill('BACK', 50);
-    const wholes = [read({ stream: 'BACK', from: 1 }), read({ stream: 'BACK', subjects: ['BACK.a'], from: 90 })];
-    for (const [i, reader] of wholes.entries()) await take(reader, i === 0 ? 100 : 11);
-    await server.kill();
-    await rm(server.dataDir, { recursive: true });
-    await cp(folder, server.dataDir, { recursive: true });
-    await rm(folder, { recursive: true });
-    await server.restart();
-    await fill('BACK', 80);
-    for (const reader of wholes) {
-      const error = await endOf(reader);
-      assert.ok(isMillraceError(error, 'STREAM_CHANGED'));
-      // Which of the two is seen depends on whether the stream has grown by the time the reader is back.
-      assert.match(error.message, /BACK (has another message at sequence 100|ends at sequence \d+, but we have read)/);
-    }
-  });
+  for (const grows of [false, true]) {
+    const then = grows ? ' and has grown again before anybody was back' : '';
+    test(`a reader notices that its stream was put back to an older copy${then}`, async () => {
+      const stream = grows ? 'GROWN' : 'BACK';
+      const folder = await mkdtemp(join(tmpdir(), 'millrace-copy-'));
+      await fill(stream, 50);
+      await server.kill();
+      await cp(server.dataDir, folder, { recursive: true });
+      await server.restart();
+      await fill(stream, 50);
+      const wholes = [read({ stream, from: 1 }), read({ stream, subjects: [`${stream}.a`], from: 90 })];
+      for (const [i, reader] of wholes.entries()) await take(reader, i === 0 ? 100 : 11);
+      await server.kill();
+      await rm(server.dataDir, { recursive: true });
+      await cp(folder, server.dataDir, { recursive: true });
+      await rm(folder, { recursive: true });
+      if (grows) await fillUnseen(stream, 80);
+      await server.restart();
+      const why = grows ? /has another message at sequence 100/ : /ends at sequence 50, but we have read up to 100/;
+      for (const reader of wholes) {
+        const error = await endOf(reader);
+        assert.ok(isMillraceError(error, 'STREAM_CHANGED'));
+        assert.match(error.message, why);
+      }
+    });
+  }
+
+  /** By way of another server on the same data, while this one is down. */
+  async function fillUnseen(stream: string, count: number): Promise<void> {
+    const other = await startServer({ dataDir: server.dataDir });
+    const away = await connectNats({ servers: other.url });
+    await new NatsLog(away).appendAll(upTo(count).map(i => ({ subject: `${stream}.a`, data: bytes(`${i}`) })));
+    await away.close();
+    await other.stop();
+  }
 
   test('appends without a connection are in doubt at once, and many of them wait for it', async () => {
     await log.ensureStream({ name: 'AWAY', subjects: ['AWAY.>'] });
