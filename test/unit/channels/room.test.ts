@@ -1,0 +1,117 @@
+/**
+ * The room of a stage's stream: it is bounded, and a full one makes writers wait. So all that nobody needs any more must go
+ * from it, whatever else comes to pass, or they wait for ever. ALL THREE FAIL.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { count, pipeline, tumbling } from '../../../lib/index.ts';
+import type { StreamSettings } from '../../../lib/port/log.ts';
+import { planOrThrow } from '../../../lib/topology/planner.ts';
+import { Cluster, type Host } from '../../sim/cluster.ts';
+
+interface Click {
+  readonly k: string;
+  readonly pad?: string;
+}
+
+/** A cluster that runs `made`, with streams of channels that hold so much. */
+async function open(made: ReturnType<typeof pipeline>, inputs: readonly StreamSettings[], maxBytes: number) {
+  const setup = new Cluster({ seed: 1, plan: null as never, limits: {}, messageBytesMax: 1 });
+  for (const settings of inputs) await setup.client().ensureStream(settings);
+  const plan = await planOrThrow(made, setup.client());
+  const cluster = new Cluster({ seed: 1, plan, limits: {}, messageBytesMax: 1 << 20 });
+  for (const settings of inputs) cluster.broker.create(settings);
+  for (const { name } of plan.stages) {
+    const subjects = [`_mr.p.x.0.${name}.>`, `_mr.p.w.0.${name}.>`];
+    cluster.broker.create({ name: `MR_p_0_x_${name}`, subjects, discard: 'new', maxBytes });
+  }
+  cluster.broker.faults = { delayMs: [0.1, 1] };
+  const publish = (subject: string, value: unknown) =>
+    cluster.broker.land([{ subject, data: Buffer.from(JSON.stringify(value)) }], false);
+  return { cluster, publish };
+}
+
+const told = ({ pipeline }: Host) => `${pipeline?.status().state}: ${pipeline?.status().reason}`;
+
+test('what writers have told all tasks goes, when they have told more', async () => {
+  const made = pipeline(
+    'p',
+    ({ from }) =>
+      from<Click>('in', { name: 'in' })
+        .keyBy('k')
+        .window(tumbling('10s'))
+        .aggregate({ clicks: count() })
+        .keyBy('clicks')
+        .window(tumbling('30s'))
+        .aggregate({ keys: count() })
+        .to('out.{partition}'),
+    { partitions: 2 },
+  );
+  const { cluster, publish } = await open(made, [{ name: 'in', subjects: ['in'] }], 24 << 10);
+  const host = cluster.addHost();
+  host.start();
+  for (let second = 1; second <= 300; second++) {
+    publish('in', { k: `k${second % 5}` });
+    await cluster.clock.run(second * 1_000);
+  }
+  const kept = cluster.broker
+    .streams()
+    .filter(({ settings }) => settings.name.startsWith('MR_p_0_x_'))
+    .map(stream => `${stream.settings.name} ${stream.count('_mr.*.w.>')} of ${stream.info().messages}`);
+  for (const line of kept) assert.ok(Number(line.split(' ')[1]) <= 300, `words that are kept: ${kept.join(', ')}`);
+  assert.equal(host.pipeline?.status().state, 'running', told(host));
+});
+
+test('tasks that have each read a little of what fills their stream make room', async () => {
+  const made = pipeline(
+    'p',
+    ({ from }) =>
+      from<Click>('in', { name: 'in' })
+        .keyBy('k')
+        .process<number, { n: number }>({
+          name: 'counts',
+          onRecord(_click, context) {
+            context.state = (context.state ?? 0) + 1;
+          },
+        })
+        .to('out.{partition}'),
+    { partitions: 16 },
+  );
+  const { cluster, publish } = await open(made, [{ name: 'in', subjects: ['in'] }], 4 << 20);
+  const pad = 'x'.repeat(1_000);
+  for (let i = 0; i < 10_000; i++) publish('in', { k: `k${i % 500}`, pad });
+  const host = cluster.addHost();
+  host.start();
+  await cluster.clock.run(60_000);
+  host.crash({ losesDisk: false });
+  host.start();
+  await cluster.clock.run(120_000);
+  const { sources } = host.pipeline!.status();
+  assert.equal(sources[0]?.lag, 0, told(host));
+  assert.equal(host.pipeline?.status().state, 'running', told(host));
+});
+
+test('a table is read to its end while the stream that waits for it has filled the room they share', async () => {
+  const made = pipeline(
+    'p',
+    ({ from, table }) =>
+      from<Click>('in', { name: 'in' })
+        .keyBy('k')
+        .join(table<{ name: string }>('names'), (click, row) => ({ k: click.k, name: row.name }))
+        .to('out.{partition}'),
+    { partitions: 2 },
+  );
+  const inputs = [
+    { name: 'in', subjects: ['in'] },
+    { name: 'KV_names', subjects: ['$KV.names.>'], maxMessagesPerSubject: 1 },
+  ];
+  const { cluster, publish } = await open(made, inputs, 4 << 20);
+  const pad = 'x'.repeat(1_000);
+  const rows = 10_000;
+  for (let i = 0; i < rows; i++) publish(`$KV.names.k${i}`, { name: `n${i}`, pad });
+  for (let i = 0; i < rows; i++) publish('in', { k: `k${i}`, pad });
+  const host = cluster.addHost();
+  host.start();
+  await cluster.clock.run(60_000);
+  assert.equal(cluster.rows('out').length, rows, told(host));
+});
