@@ -1,7 +1,9 @@
 /**
  * The way out to a stream that may not be touched: at least once, each message with a `Nats-Msg-Id` made of task,
- * commit and row, so that within the stream's duplicate window a repeat is dropped by the broker.
+ * commit and row, so that within the stream's duplicate window a repeat is dropped by the broker. The checksum of the
+ * commit's rows in it tells a repeat from another commit of that number, as a journal makes that was put back to an older copy.
  */
+import { crc32 } from 'node:zlib';
 import type { Log, NewMessage } from '../port/log.ts';
 import { traceHeaders } from '../record/trace.ts';
 import type { Outlet } from './chain-outlet.ts';
@@ -53,6 +55,7 @@ export class LooseOutlet implements Outlet<RowsItem> {
     const { rows, rowTo, commit, style } = item;
     const { sender } = this.#options;
     const messages: NewMessage[] = [];
+    const id = `${sender.task}/${sender.life}/${rows.sink}/${commit}-${crc32(rows.bytes).toString(16)}`;
     for (let row = 0; row < rowTo; row++) {
       const origin = originText(sender, rows.origins[row]!);
       messages.push({
@@ -60,7 +63,7 @@ export class LooseOutlet implements Outlet<RowsItem> {
         data: joinRows([{ item, from: row, to: row + 1 }]),
         commonHeaders: style.of(1),
         headers: {
-          'Nats-Msg-Id': `${sender.task}/${sender.life}/${rows.sink}/${commit}.${row}`,
+          'Nats-Msg-Id': `${id}.${row}`,
           ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }),
           ...traceHeaders(rows.traces?.[row] ?? null),
         },

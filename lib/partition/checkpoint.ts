@@ -24,6 +24,7 @@ import { type Clock, sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Journal } from '../commit/journal.ts';
+import { SHORTER_READINGS_MAX } from '../commit/past.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Store } from '../port/store.ts';
 import { pack, unpack } from '../record/rows.ts';
@@ -132,8 +133,20 @@ export class Checkpoints {
     return { bytes: now.bytes - cut.bytes, commits: now.commits - cut.commits };
   }
 
-  /** The newest snapshot there is, or null. */
-  async latest(): Promise<Snapshot | null> {
+  /**
+   * The newest snapshot there is, or null. One that is older than a commit says there is may be what a leader shows that was
+   * deposed a moment ago: it is looked for again, a few times.
+   */
+  async latest({ atLeast = 0 }: { atLeast?: number } = {}): Promise<Snapshot | null> {
+    for (let attempt = 0; ; attempt++) {
+      const snapshot = await this.#newest();
+      const isThere = atLeast === 0 || (snapshot !== null && snapshot.manifest.commitSeq >= atLeast);
+      if (isThere || attempt >= SHORTER_READINGS_MAX || this.#stopped) return snapshot;
+      await this.#backOff(attempt);
+    }
+  }
+
+  async #newest(): Promise<Snapshot | null> {
     const names = await this.#blobs.list(`${this.#prefix}/manifest/`);
     const newest = names.at(-1);
     if (newest === undefined) return null;
@@ -143,6 +156,11 @@ export class Checkpoints {
     }
     const [manifest, crc, tails] = unpack(bytes) as [Uint8Array, number, Record<string, number>];
     return { name: newest, manifest: decodeManifest(manifest), crc, tails };
+  }
+
+  /** Of a snapshot that no commit names. Its segments go with those that no snapshot names. */
+  discard(snapshot: Snapshot): Promise<void> {
+    return this.#blobs.delete(snapshot.name);
   }
 
   async *segments(snapshot: Snapshot): AsyncGenerator<Uint8Array> {
@@ -322,12 +340,14 @@ export class Checkpoints {
         return await work();
       } catch (error) {
         if (this.#stopped || !isMillraceError(error) || error.fate !== 'retry') throw error;
-        await sleep(
-          this.#clock,
-          backoffMs(attempt, { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS, random: this.#random }),
-        );
+        await this.#backOff(attempt);
       }
     }
+  }
+
+  #backOff(attempt: number): Promise<void> {
+    const timing = { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS, random: this.#random };
+    return sleep(this.#clock, backoffMs(attempt, timing));
   }
 
   /** The snapshot that the next commit should name: one that is whole, and whose commits are all relayed. */

@@ -11,7 +11,7 @@
  *
  * The journal is held in memory while this runs. It is bounded: checkpoints cut it.
  */
-import { MillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Journal, JournalRun, StoredCommit } from '../commit/journal.ts';
 import type { Outbox } from '../commit/outbox.ts';
 import type { Store, Stores } from '../port/store.ts';
@@ -50,11 +50,13 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   const { journal, stores, location, checkpoints, isOver } = options;
   try {
     // After the claim: every snapshot that a landed commit names can be seen, so the journal is not cut beyond ours.
-    const snapshot = await checkpoints.latest();
+    const early = await checkpoints.latest();
     const run = await journal.read();
+    const named = run.commits.reduce((most, { snapshot }) => Math.max(most, snapshot), 0);
+    const snapshot = commitOf(early) >= named ? early : await checkpoints.latest({ atLeast: named });
     const { store, pointer } = await openStore({ stores, location, journal, commits: run.commits, snapshot });
     try {
-      return await rebuild(options, { snapshot, run, store, pointer });
+      return await rebuild(options, { snapshot, named, run, store, pointer });
     } catch (error) {
       await store.close();
       throw error;
@@ -77,10 +79,34 @@ async function* segmentsOf(options: RestoreOptions, snapshot: Snapshot): AsyncGe
   }
 }
 
+/**
+ * A snapshot that no commit names yet and that cannot be read, as when its writer was frozen until a sweep took what it had
+ * written for left behind, is in nobody's way: it goes, and the one before it still has its journal.
+ */
+async function loadSnapshot(
+  options: RestoreOptions,
+  { snapshot, named, store }: { snapshot: Snapshot; named: number; store: Store },
+): Promise<void> {
+  const { state, checkpoints, stateBytesMax } = options;
+  try {
+    await state.loadSegments(segmentsOf(options, snapshot), { store, bytesMax: stateBytesMax });
+  } catch (cause) {
+    if (!isMillraceError(cause, 'JOURNAL_CORRUPT') || commitOf(snapshot) <= named) throw cause;
+    await checkpoints.discard(snapshot);
+    const why = `snapshot ${snapshot.name} cannot be read, and no commit names it: it is dropped, and the one before it is taken`;
+    throw new MillraceError('CONFLICT', why, { cause });
+  }
+}
+
+/** 0: there is none. */
+function commitOf(snapshot: Snapshot | null): number {
+  return snapshot?.manifest.commitSeq ?? 0;
+}
+
 /** The base, then the commits after it. */
 async function rebuild(
   options: RestoreOptions,
-  found: { snapshot: Snapshot | null; run: JournalRun; store: Store; pointer: Pointer | null },
+  found: { snapshot: Snapshot | null; named: number; run: JournalRun; store: Store; pointer: Pointer | null },
 ): Promise<Restored> {
   const { journal, state, checkpoints, stateBytesMax } = options;
   const { snapshot, run, store, pointer } = found;
@@ -94,7 +120,7 @@ async function rebuild(
   } else if (snapshot !== null) {
     from = 'snapshot';
     base = snapshot.manifest.commitSeq;
-    await state.loadSegments(segmentsOf(options, snapshot), { store, bytesMax: stateBytesMax });
+    await loadSnapshot(options, { snapshot, named: found.named, store });
   }
   if (journal.commit < base) {
     throw new MillraceError(
@@ -168,7 +194,12 @@ async function openStore(options: {
   return { store: fresh, pointer: null };
 }
 
+/**
+ * The store is never written before a snapshot of the same commit exists. Where the latest is older, the blobs have lost it,
+ * and what the store has of it would be missing from every snapshot to come.
+ */
 function isKnown(pointer: Pointer, history: { commits: readonly StoredCommit[]; snapshot: Snapshot | null }): boolean {
+  if (commitOf(history.snapshot) < pointer.commit) return false;
   const commit = history.commits.find(candidate => candidate.commit === pointer.commit);
   if (commit !== undefined) return commit.lastSeq === pointer.seq && commit.crc === pointer.crc;
   const { snapshot } = history;

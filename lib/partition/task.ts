@@ -294,6 +294,7 @@ export class Task {
     while (!this.#isRelayed) await this.#woken();
     const place = { positions: restored.positions, watermarkMs: restored.dueMs };
     for (const input of this.#inputs) await input.open(place, () => this.#wake());
+    if (this.#inputs.some(({ name }) => !(name in restored.positions))) await this.#begin();
     this.#journaled.atMs = clock.monotonic();
     observer.emit({
       event: 'task.restored',
@@ -308,6 +309,14 @@ export class Task {
       from: restored.from,
       tookMs: Math.round(clock.monotonic() - sinceMs),
     });
+  }
+
+  /** Where a source begins that is read from now on is decided once: it is journaled before anybody is told that we run. */
+  async #begin(): Promise<void> {
+    this.#journaled.atMs = Number.NEGATIVE_INFINITY;
+    await this.#commitIfNeeded();
+    await this.#inFlight;
+    this.#checkFailure();
   }
 
   #openRelay(relay: Relay): void {

@@ -356,11 +356,14 @@ export class Source {
     }
   }
 
-  /** A key-value bucket's message: the subject's end is the key; a delete or purge is a tombstone. */
+  /**
+   * A key-value bucket's message: the subject's end is the key. A delete or purge is a tombstone, and so is the marker that
+   * the broker itself leaves where a row has expired or was removed (ADR-43).
+   */
   #passRow(message: StoredMessage, limits: PollLimits): void {
     const key = encodeKey(message.subject.slice(this.spec.subject.length - 1));
     const operation = message.headers?.['KV-Operation'];
-    if (operation === 'DEL' || operation === 'PURGE') {
+    if (operation === 'DEL' || operation === 'PURGE' || message.headers?.['Nats-Marker-Reason'] !== undefined) {
       this.recordsIn++;
       this.#outlet.entry.receive(key, null, message.timeMs);
       return;

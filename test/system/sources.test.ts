@@ -235,7 +235,7 @@ test('a sink that says at-least-once leaves the stream that it writes to as it i
   assert.deepEqual(messages.map(textOf).sort(), json(numbered(0, 250)).sort());
   for (const { subject, data, headers: head } of messages) {
     assert.equal(subject, `theirs.${(JSON.parse(textOf({ data })) as { id: string }).id}`);
-    assert.match(head?.['Nats-Msg-Id'] ?? '', /^guest\/.+\/\d+\.\d+$/);
+    assert.match(head?.['Nats-Msg-Id'] ?? '', /^guest\/.+\/\d+-[0-9a-f]+\.\d+$/);
     assert.match(head?.['Millrace-Origin'] ?? '', /^guest_in:\d+$/);
   }
   assert.deepEqual((await manager.streams.info('theirs')).config, config);
