@@ -9,6 +9,7 @@
  * message gives them. Messages never change and nothing comes between two of a chain, so whoever restores goes on with the
  * very next row. What a message says of event time counts when all of it is in.
  */
+import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { EXPECT_HEADER } from '../port/headers.ts';
@@ -18,6 +19,7 @@ import { broadcastSubject, channelSubject, channelsStream, type Deployment, writ
 import { NO_TIME } from '../window/source-time.ts';
 import type { Voice } from '../window/watermark.ts';
 import type { RecordPlace } from './pace.ts';
+import { Trims } from './trims.ts';
 
 export interface Fed {
   readonly records: number;
@@ -83,16 +85,8 @@ interface Writer extends Voice {
   bootstrapped: boolean;
   /** Sequence of its last frame that was read; 0: none yet by this reader. */
   seq: number;
-  committedSeq: number;
-  trimmedSeq: number;
 }
 
-/**
- * Read between two trims: bytes of all channels, or messages of each. A trim holds up whoever appends to the stream, the
- * longer the more it drops, and longest when the broker has that no more in memory.
- */
-const TRIM_BYTES = 8 << 20;
-const TRIM_MESSAGES = 256;
 /** Frames are taken a few at a time, so that a task can turn to the input that is behind. */
 export const TAKE_BYTES_MAX = 256 << 10;
 /**
@@ -109,6 +103,7 @@ export interface ChannelInputOptions {
   readonly partition: number;
   readonly writers: readonly WriterPlan[];
   readonly log: Log;
+  readonly clock: Clock;
   readonly entry: Receiver;
   readonly cursor: Cursor;
   letter(letter: Letter): void;
@@ -138,8 +133,7 @@ export class ChannelInput implements TaskInput {
   #rest: readonly StoredMessage[] = NO_MESSAGES;
   #frame: Frame | null = null;
   #last: RecordPlace = { seq: 0, row: 0 };
-  #readSinceTrim = { bytes: 0, messages: 0 };
-  #trimming = false;
+  #trims: Trims;
   #publishedMs = Number.POSITIVE_INFINITY;
 
   constructor(options: ChannelInputOptions) {
@@ -147,7 +141,14 @@ export class ChannelInput implements TaskInput {
     this.bootstrap = options.bootstrap;
     this.#options = options;
     this.#stream = channelsStream(options.deployment, options.stage);
-    for (const plan of options.writers) this.#writers.set(plan.writer, newWriter(plan));
+    const { deployment, stage, partition, name, log, clock, onFailed } = options;
+    const subjects = new Map<string, string>();
+    for (const plan of options.writers) {
+      const { writer } = plan;
+      this.#writers.set(writer, newWriter(plan));
+      subjects.set(writer, channelSubject(deployment, { stage, partition, input: name, writer }));
+    }
+    this.#trims = new Trims({ log, clock, stream: this.#stream, subjects, onFailed });
     this.voices = [...this.#writers.values()];
   }
 
@@ -159,6 +160,7 @@ export class ChannelInput implements TaskInput {
     this.#row = positions[name + ROWS] ?? 0;
     this.#openedAt = position;
     await this.#checkPlace();
+    this.#trims.open(position);
     // A writer that has said its last word before our position would never be heard again: ask for it. That holds what it
     // is complete to. Of its silence it says nothing any more: it may have spoken since, in what we have read already (W5).
     await Promise.all(
@@ -214,7 +216,9 @@ export class ChannelInput implements TaskInput {
     return least;
   }
 
-  tick(): void {}
+  tick(): void {
+    this.#trims.tick();
+  }
 
   get bootstrapped(): boolean {
     for (const writer of this.#writers.values()) if (!writer.bootstrapped) return false;
@@ -251,8 +255,7 @@ export class ChannelInput implements TaskInput {
       this.#timeMs = message.timeMs;
     }
     this.#rest = read === messages.length ? NO_MESSAGES : messages.slice(read);
-    this.#readSinceTrim.bytes += bytes;
-    this.#readSinceTrim.messages += read;
+    this.#trims.read({ bytes, messages: read });
     return { records, bytes, publishedMs: this.#publishedMs };
   }
 
@@ -332,30 +335,8 @@ export class ChannelInput implements TaskInput {
 
   committed(places: Readonly<Record<string, number>>): void {
     const position = places[this.name] ?? 0;
-    // Reading is ahead of commits: what lies between is needed, and so is a channel's last message.
-    for (const writer of this.#writers.values()) writer.committedSeq = Math.min(writer.seq, position);
-    const { bytes, messages } = this.#readSinceTrim;
-    const isDue = bytes >= TRIM_BYTES || messages >= TRIM_MESSAGES * this.#writers.size;
-    if (!isDue || this.#trimming) return;
-    this.#readSinceTrim = { bytes: 0, messages: 0 };
-    this.#trimming = true;
-    this.#trim().then(
-      () => {
-        this.#trimming = false;
-      },
-      error => this.#options.onFailed(error),
-    );
-  }
-
-  /** Drops what commits reflect, and keeps each channel's last message: it says to its writer where to go on. */
-  async #trim(): Promise<void> {
-    const { deployment, stage, partition, log, name } = this.#options;
-    for (const [writer, state] of this.#writers) {
-      if (state.committedSeq <= state.trimmedSeq) continue;
-      state.trimmedSeq = state.committedSeq;
-      const subject = channelSubject(deployment, { stage, partition, input: name, writer });
-      await log.trim({ stream: this.#stream, subject, before: state.committedSeq });
-    }
+    // Reading is ahead of commits: what lies between is needed.
+    for (const [writer, { seq }] of this.#writers) if (seq > 0) this.#trims.committed(writer, Math.min(seq, position));
   }
 
   async stop(): Promise<void> {
@@ -363,6 +344,7 @@ export class ChannelInput implements TaskInput {
     this.#reader = null;
     this.#rest = NO_MESSAGES;
     this.#frame = null;
+    this.#trims.close();
     if (reader === null) return;
     reader.onReady = null;
     await reader.stop();
@@ -372,8 +354,7 @@ export class ChannelInput implements TaskInput {
 const UNHEARD = { clockMs: Number.NEGATIVE_INFINITY, quietMs: 0 };
 
 function newWriter({ name, idleAfterMs, skips }: WriterPlan): Writer {
-  const counts = { bootstrapped: false, seq: 0, committedSeq: 0, trimmedSeq: 0 };
-  return { name, idleAfterMs, skips, ...counts, ...NO_TIME };
+  return { name, idleAfterMs, skips, bootstrapped: false, seq: 0, ...NO_TIME };
 }
 
 function hear(writer: Writer, head: FrameHead): void {

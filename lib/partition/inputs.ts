@@ -41,6 +41,7 @@ export function inputsOf(
       bootstrap,
       ...channels,
       log,
+      clock,
       entry: entries[i]!,
       cursor,
       letter,

@@ -19,7 +19,7 @@ async function open(made: ReturnType<typeof pipeline>, inputs: readonly StreamSe
   const setup = new Cluster({ seed: 1, plan: null as never, limits: {}, messageBytesMax: 1 });
   for (const settings of inputs) await setup.client().ensureStream(settings);
   const plan = await planOrThrow(made, setup.client());
-  const cluster = new Cluster({ seed: 1, plan, limits: {}, messageBytesMax: 1 << 20 });
+  const cluster = new Cluster({ seed: 1, plan, limits: {}, messageBytesMax: 64 << 10 });
   for (const settings of inputs) cluster.broker.create(settings);
   for (const { name } of plan.stages) {
     const subjects = [`_mr.p.x.0.${name}.>`, `_mr.p.w.0.${name}.>`];

@@ -33,6 +33,7 @@ class Rig {
       bootstrap: options.bootstrap ?? false,
       writers: writers.map(writer => ({ writer, name: writer, idleAfterMs: 10_000, skips: false })),
       log: this.log,
+      clock: this.clock,
       entry: { receive: (_key, value) => void this.got.push(value) },
       cursor: newCursor(),
       refusals: { refused: () => null, refuse: () => assert.fail('nothing is refused') },
@@ -271,5 +272,25 @@ describe('a channel input', () => {
     const left = seqs.filter(seq => rig.broker.stream(channelsStream(DEPLOYMENT, 's'))!.at(seq) !== null);
     assert.deepEqual(left, [seqs.at(-1)], 'the tail says to its writer where to go on');
     assert.deepEqual(rig.failures, []);
+  });
+
+  test('trims what a former owner has read, in time, with nothing new to read: what it has not read stays', async () => {
+    const former = new Rig(['r-a', 'r-b']);
+    await former.open();
+    const read = [await former.frame('r-a', 1), await former.frame('r-a', 2), await former.frame('r-b', 3)];
+    const position = read[2]!;
+    const unread = [await former.frame('r-b', 4), await former.frame('r-b', 5)];
+    const next = new Rig(['r-a', 'r-b'], { broker: former.broker });
+    await next.clock.runThrough(next.input.open({ positions: { in: position }, watermarkMs: 0 }, () => {}));
+    const kept = () =>
+      [...read, ...unread].filter(seq => next.broker.stream(channelsStream(DEPLOYMENT, 's'))!.at(seq) !== null);
+    next.input.tick();
+    await next.clock.run(next.clock.monotonic() + 9_000);
+    assert.deepEqual(kept(), [...read, ...unread], 'it can wait');
+    await next.clock.run(next.clock.monotonic() + 1_000);
+    next.input.tick();
+    await next.clock.run(next.clock.monotonic() + 100);
+    assert.deepEqual(kept(), [read[1], ...unread], 'the tail of one is read, of the other it is not');
+    assert.deepEqual(next.failures, []);
   });
 });
