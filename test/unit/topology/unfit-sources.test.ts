@@ -27,3 +27,17 @@ test('a table of a bucket that mirrors another is a mistake', async () => {
   ];
   assert.equal((await mistakesOf(made, streams)).length, 1);
 });
+
+test('a source whose subject is kept by two streams is a mistake: only one of them would be read', async () => {
+  const made = pipeline('p', ({ from }) => from('in.>').to('out.{partition}'));
+  const streams = [
+    { name: 'A', subjects: ['in.a'] },
+    { name: 'B', subjects: ['in.b'] },
+  ];
+  assert.equal((await mistakesOf(made, streams)).length, 1);
+});
+
+test('a source of a stream that keeps messages under other subjects is a mistake: none would be taken', async () => {
+  const made = pipeline('p', ({ from }) => from('in.>').to('out.{partition}'));
+  assert.equal((await mistakesOf(made, [{ name: 'IN', subjects: ['in.>'], traits: ['transform'] }])).length, 1);
+});
