@@ -6,6 +6,9 @@
  * `topology/graph.ts` relies on to tell our stack frames from the author's. Nothing is minified and no source maps are
  * shipped: what a stack trace shows can be read as it is.
  *
+ * With a folder as argument it makes the JavaScript alone, there: `npm test` runs it, for processes that start in a third of
+ * the time that the sources take.
+ *
  * Dependencies are not bundled. It would save the command another 0.1 s, but some of them read files beside themselves,
  * and nobody could patch them.
  */
@@ -30,11 +33,11 @@ const PROGRAMS: Readonly<Record<string, string>> = Object.fromEntries(
     .map(file => [file.slice(0, -4), `cmd/${file.slice(0, -4)}.ts`]),
 );
 
-async function javascript(): Promise<void> {
+async function javascript(outdir: string): Promise<void> {
   await build({
     absWorkingDir: ROOT,
     entryPoints: { ...LIBRARY, ...PROGRAMS },
-    outdir: PARTIAL,
+    outdir,
     bundle: true,
     splitting: true,
     packages: 'external',
@@ -70,13 +73,18 @@ function declarations(): void {
   }
 }
 
-rmSync(PARTIAL, { recursive: true, force: true });
-mkdirSync(PARTIAL);
-try {
-  await javascript();
-  declarations();
-  if (existsSync(OUT)) rmSync(OUT, { recursive: true });
-  renameSync(PARTIAL, OUT);
-} finally {
+async function all(): Promise<void> {
   rmSync(PARTIAL, { recursive: true, force: true });
+  mkdirSync(PARTIAL);
+  try {
+    await javascript(PARTIAL);
+    declarations();
+    if (existsSync(OUT)) rmSync(OUT, { recursive: true });
+    renameSync(PARTIAL, OUT);
+  } finally {
+    rmSync(PARTIAL, { recursive: true, force: true });
+  }
 }
+
+const elsewhere = process.argv[2];
+await (elsewhere === undefined ? all() : javascript(elsewhere));

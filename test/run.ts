@@ -4,22 +4,32 @@
  * Fails when no test ran: a runner that finds nothing must not look like a green one.
  *
  * Tests start `nats-server` from the PATH. On a machine without one it is found or fetched here, as the demo does, and put
- * first on the PATH of the test processes.
+ * first on the PATH of the test processes. The `millrace` that they start is built here.
  */
-import { mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, relative, sep } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { findBroker } from './rig/broker.ts';
+import { buildProgram } from './rig/launcher.ts';
+
+/** In this order: files that take minutes first, and last the many that take seconds, so that no process waits for another. */
+const SUITES = 'sim tidy system examples demo chaos package bench contract fuzz types unit'.split(' ');
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 const words = process.argv.slice(2);
+const suiteOf = (file: string) => SUITES.indexOf(file.split(sep)[0]!);
 const files = readdirSync(root, { recursive: true, encoding: 'utf8' })
   .filter(file => file.endsWith('.test.ts') && (words.length === 0 || words.some(word => file.includes(word))))
-  .sort()
-  .map(file => root + file);
+  .sort((a, b) => suiteOf(a) - suiteOf(b) || (a < b ? -1 : 1));
+
+const homeless = files.filter(file => suiteOf(file) < 0);
+if (homeless.length > 0) {
+  console.error(`test/run.ts does not know when to run ${homeless.join(', ')}`);
+  process.exit(1);
+}
 
 if (files.length === 0) {
   console.error(`no test file under ${root} matches: ${words.join(' ') || '*.test.ts'}`);
@@ -27,22 +37,35 @@ if (files.length === 0) {
 }
 
 const { binary } = await findBroker(line => console.log(line));
-const bin = mkdtempSync(join(tmpdir(), 'millrace-bin-'));
+const made = mkdtempSync(join(tmpdir(), 'millrace-test-'));
+process.on('exit', () => rmSync(made, { recursive: true }));
+const bin = join(made, 'bin');
+mkdirSync(bin);
 symlinkSync(binary, join(bin, 'nats-server'));
 process.env.PATH = bin + delimiter + process.env.PATH;
-process.on('exit', () => rmSync(bin, { recursive: true }));
+buildProgram(join(made, 'millrace'));
 
 let passed = 0;
 let failed = 0;
-const stream = run({ files, concurrency: availableParallelism(), timeout: 600_000 });
+const paths = files.map(file => root + file);
+const stream = run({ files: paths, concurrency: availableParallelism(), timeout: 600_000 });
 stream.on('test:pass', event => {
   if (event.details.type !== 'suite') passed++;
 });
 stream.on('test:fail', event => {
   if (event.details.type !== 'suite') failed++;
 });
-stream.compose(new spec()).pipe(process.stdout);
-stream.on('end', () => {
+const took: [file: string, ms: number][] = [];
+stream.on('test:complete', ({ name, details }) => {
+  if (paths.includes(name)) took.push([relative(root, name), details.duration_ms]);
+});
+const report = stream.compose(new spec());
+report.pipe(process.stdout);
+report.on('end', () => {
   if (passed === 0) console.error('no test ran');
+  console.log('slowest files:');
+  for (const [file, ms] of took.sort(([, a], [, b]) => b - a).slice(0, 10)) {
+    console.log(`  ${(ms / 1000).toFixed(1).padStart(6)} s  ${file}`);
+  }
   process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
 });

@@ -28,6 +28,8 @@ export class MemoryReader implements LogReader {
   readonly #sight: Sight;
   readonly #name: string;
   readonly #filters: readonly string[] | null;
+  /** Subjects that have come, and whether a filter takes them. */
+  readonly #wanted = new Map<string, boolean>();
   readonly #refusesGaps: boolean;
   #stream: MemoryStream | null = null;
   #error: Error | null = null;
@@ -42,7 +44,10 @@ export class MemoryReader implements LogReader {
   #drained = false;
   #seePending = false;
   #stopped = false;
-  readonly #watcher = () => this.#seeSoon();
+  /** Who filters hears nothing of what is appended for others, as of a server. */
+  readonly #watcher = (subject: string | null) => {
+    if (subject === null || this.#filters === null || this.#wants(subject)) this.#seeSoon();
+  };
 
   constructor(sight: Sight, { stream, subjects, from, gaps }: ReadOptions) {
     this.#sight = sight;
@@ -110,6 +115,9 @@ export class MemoryReader implements LogReader {
       this.#unlooked = Math.max(this.#unlooked, this.#visible + 1);
       this.#skip();
       for (let seq = this.#position; seq <= lastSeq; seq++) if (this.#isOurs(stream.at(seq))) return null;
+      // Past what is of others, of which nobody has told us.
+      this.#visible = Math.max(this.#visible, lastSeq);
+      this.#skip();
       this.#unlooked = Math.max(this.#unlooked, lastSeq + 1);
       return { clockMs, lastSeq };
     } catch (error) {
@@ -191,7 +199,11 @@ export class MemoryReader implements LogReader {
   }
 
   #wants(subject: string): boolean {
-    for (const filter of this.#filters!) if (filter === subject || matches(filter, subject)) return true;
-    return false;
+    let wants = this.#wanted.get(subject);
+    if (wants === undefined) {
+      wants = this.#filters!.some(filter => filter === subject || matches(filter, subject));
+      this.#wanted.set(subject, wants);
+    }
+    return wants;
   }
 }

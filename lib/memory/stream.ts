@@ -27,8 +27,8 @@ export interface StreamCopy {
 export class MemoryStream {
   readonly settings: StreamSettings;
   readonly created: string;
-  /** Called after each change: an append, a deletion, the stream's own end. */
-  readonly watchers = new Set<() => void>();
+  /** Called after each change, with the subject of what was appended; null: any may have changed, or the stream itself. */
+  readonly watchers = new Set<(subject: string | null) => void>();
   deleted = false;
   /** `#messages[i]` has sequence `#base + i`; null: deleted. The first one is never null. */
   #messages: (StoredMessage | null)[] = [];
@@ -89,7 +89,7 @@ export class MemoryStream {
     const seq = this.#store(message, nowMs, null);
     if (id !== undefined) this.#ids.set(id, { seq, timeMs: nowMs });
     this.#evict(subject);
-    this.tell();
+    this.#tell(subject);
     return { kind: 'landed', seq };
   }
 
@@ -177,7 +177,11 @@ export class MemoryStream {
   }
 
   tell(): void {
-    for (const watcher of this.watchers) watcher();
+    this.#tell(null);
+  }
+
+  #tell(subject: string | null): void {
+    for (const watcher of this.watchers) watcher(subject);
   }
 
   #store(message: NewMessage, timeMs: number, batch: Headers | null): number {

@@ -148,7 +148,7 @@ export class Reader {
       this.#source.tick();
       this.#sample();
       this.#router.broadcast().catch(error => this.#fail(error));
-      this.#schedule();
+      this.#pump();
       this.#tick();
     });
   }

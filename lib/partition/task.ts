@@ -87,11 +87,11 @@ const NOTHING_ABOUT: AboutCommit = {
 };
 
 const TICK_MS = 100;
-/** A task without traffic journals how far event time and its reading are, so often. */
+/** What a batch did not journal, of event time and of what was read, a task journals so often. */
 const QUIET_COMMIT_MS = 1000;
-/** … so often where tasks of a next stage wait to hear of it. */
+/** … so often when event time has moved and tasks of a next stage wait to hear of it. */
 const ROUTED_COMMIT_MS = 200;
-/** … and so often when event time only follows the clock. */
+/** … and so often when event time only follows the clock, or nothing but words without records has come. */
 const IDLE_COMMIT_MS = 2000;
 
 export class Task {
@@ -125,6 +125,7 @@ export class Task {
   #inFlight: Promise<void> = Promise.resolve();
   /** Commits handed to the journal; the last may be in flight. */
   #commits = 0;
+  /** What the last commit said that was handed to the journal. */
   #journaled: { watermarkMs: number; relayedThrough: number; positions: Positions; atMs: number } = {
     watermarkMs: Number.NEGATIVE_INFINITY,
     relayedThrough: 0,
@@ -466,15 +467,25 @@ export class Task {
   }
 
   #isQuietCommitDue(): boolean {
-    const isIdle = this.#voices.every(({ quietMs, idleAfterMs }) => quietMs >= idleAfterMs);
-    const quietMs = isIdle ? IDLE_COMMIT_MS : this.#routes.length > 0 ? ROUTED_COMMIT_MS : QUIET_COMMIT_MS;
-    if (this.#around.clock.monotonic() - this.#journaled.atMs < quietMs) return false;
+    const sinceMs = this.#around.clock.monotonic() - this.#journaled.atMs;
+    if (sinceMs < ROUTED_COMMIT_MS) return false;
+    const hasMoved = this.#watermarkMs > this.#journaled.watermarkMs;
+    if (sinceMs < this.#quietCommitMs(hasMoved)) return false;
     const relayed = this.#relay!.relayedThrough;
     return (
-      this.#watermarkMs > this.#journaled.watermarkMs ||
+      hasMoved ||
       (relayed >= this.#lastSending && this.#journaled.relayedThrough < this.#lastSending) ||
       !isDeepStrictEqual(this.#positions(), this.#journaled.positions)
     );
+  }
+
+  #quietCommitMs(hasMoved: boolean): number {
+    for (const { quietMs, idleAfterMs } of this.#voices) {
+      if (quietMs >= idleAfterMs) continue;
+      if (hasMoved && this.#routes.length > 0) return ROUTED_COMMIT_MS;
+      return hasMoved || this.recordsIn > this.#recordsCommitted ? QUIET_COMMIT_MS : IDLE_COMMIT_MS;
+    }
+    return IDLE_COMMIT_MS;
   }
 
   /** Makes a commit of what has happened since the last, if it changed or sends anything, or it is time to. */
@@ -520,6 +531,9 @@ export class Task {
     const relayedThrough = relay.relayedThrough;
     const snapshot = this.#checkpoints.announce(relayedThrough);
     const sinceMs = clock.monotonic();
+    const { watermarkMs, outbox } = content;
+    // From here on, and not when it has landed: or a task that wakes meanwhile would say the same again.
+    this.#journaled = { watermarkMs, relayedThrough, positions: content.positions, atMs: sinceMs };
     const landed = await this.journal.append({
       epoch: this.journal.epoch,
       commit: number,
@@ -529,11 +543,8 @@ export class Task {
       // Last: what is added to a spread makes a hidden class for each commit.
       ...content,
     });
-    const atMs = clock.monotonic();
-    meter.committed(this, atMs - sinceMs);
+    meter.committed(this, clock.monotonic() - sinceMs);
     this.#ends.tell(this.processor);
-    const { watermarkMs, outbox } = content;
-    this.#journaled = { watermarkMs, relayedThrough, positions: content.positions, atMs };
     this.#send(number, outbox, watermarkMs, publishedMs);
     for (const input of this.#inputs) input.committed(content.positions);
     if (snapshot !== null) this.#checkpoints.cut(snapshot, this.journal);
@@ -548,11 +559,18 @@ export class Task {
     this.#cancelTick = this.#around.clock.after(TICK_MS, () => {
       if (this.#stopping) return;
       for (const input of this.#inputs) input.tick();
-      this.#wake();
-      const { clockMs, isSilent } = this.#eventTime;
-      this.#relay?.tell({ clockMs, isSilent }).catch(error => this.#fail(error));
+      // All else that there may be to do has its own wake-up.
+      if (this.#isQuietCommitDue()) this.#wake();
+      this.#tellNext();
       this.#tick();
     });
+  }
+
+  /** Tells the next stages, if there are any. */
+  #tellNext(): void {
+    if (this.#routes.length === 0) return;
+    const { clockMs, isSilent } = this.#eventTime;
+    this.#relay!.tell({ clockMs, isSilent }).catch(error => this.#fail(error));
   }
 
   #wake(): void {

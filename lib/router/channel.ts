@@ -64,6 +64,8 @@ export class Channel {
   /** First source sequence of the frame that is on its way. */
   #inFlightFrom = Number.POSITIVE_INFINITY;
   #publishedMs: (seq: number) => number | null;
+  /** Rows that the next frame tries to take: as many as have fitted, and some more. Else a backlog of large ones is encoded whole for each frame. */
+  #frameRowsMax = FRAME_ROWS_MAX;
   framesSent = 0;
 
   /**
@@ -182,7 +184,7 @@ export class Channel {
 
   /** Takes off the front what makes one frame: less and less, until it can be written and sent. */
   #cut(writer: WriterState) {
-    let count = Math.min(this.#columns.keys.length, FRAME_ROWS_MAX);
+    let count = Math.min(this.#columns.keys.length, this.#frameRowsMax);
     for (;;) {
       const head = this.#headFor(count, writer);
       const rows = sliceColumns(this.#columns, 0, count);
@@ -190,6 +192,7 @@ export class Channel {
       const { columns, letters } = this.#plain ? { columns: rows, letters: [] } : parted(rows);
       const bytes = tryEncodeFrame({ columns, letters, publishedMs, ...head });
       if (bytes instanceof Uint8Array && bytes.length <= this.#frameBytesMax) {
+        if (count >= this.#frameRowsMax) this.#frameRowsMax = Math.min(FRAME_ROWS_MAX, count + (count >> 2) + 1);
         this.#columns = sliceColumns(this.#columns, count, this.#columns.keys.length);
         this.#plain ||= this.#columns.keys.length === 0;
         const rowsBefore = this.#rowsOfFront;
@@ -197,7 +200,7 @@ export class Channel {
         return { head, rows, rowsBefore, bytes, fromSeq: seqOfOrigin(rows.origins[0]!) };
       }
       if (!(bytes instanceof Uint8Array) && this.#refuseUnwritable(count)) continue;
-      if (count > 1) count = count >> 1;
+      if (count > 1) this.#frameRowsMax = count = count >> 1;
       else this.#shrinkFront(bytes);
     }
   }

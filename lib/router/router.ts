@@ -126,7 +126,9 @@ export class Router {
 
   /** Every record of source messages up to this sequence has landed, if the reader has passed them on. */
   get landedTo(): number {
-    return Math.min(...this.#lanes.map(landedTo));
+    let least = Number.POSITIVE_INFINITY;
+    for (const lane of this.#lanes) least = Math.min(least, landedTo(lane));
+    return least;
   }
 
   get framesSent(): number {
@@ -178,20 +180,24 @@ export class Router {
   /** Tells every stage how far this writer is, if that has changed since it was last told. */
   async broadcast(): Promise<void> {
     if (this.#telling) return;
+    const news = this.#lanes.flatMap(lane => this.#newsFor(lane) ?? []);
+    if (news.length === 0) return;
     this.#telling = true;
     try {
-      await Promise.all(this.#lanes.map(lane => this.#tell(lane)));
+      await Promise.all(news.map(tell => this.#tell(tell)));
     } finally {
       this.#telling = false;
     }
   }
 
-  async #tell(lane: Lane): Promise<void> {
+  #newsFor(lane: Lane): { lane: Lane; head: FrameHead } | null {
     const landed = landedTo(lane);
     const sample = this.#samples.findLast(({ position }) => position <= landed);
-    if (sample === undefined) return;
-    const head = { row: 0, ...sample };
-    if (lane.told !== null && !isNews(head, lane.told)) return;
+    if (sample === undefined || (lane.told !== null && !isNews(sample, lane.told))) return null;
+    return { lane, head: { row: 0, ...sample } };
+  }
+
+  async #tell({ lane, head }: { lane: Lane; head: FrameHead }): Promise<void> {
     const outcome = await lane.broadcast.append(encodeBroadcast(head), {
       [HEADER_BORN]: String(this.#options.bornMs()),
     });
@@ -212,7 +218,9 @@ export class Router {
 }
 
 function landedTo(lane: Lane): number {
-  return Math.min(...lane.channels.map(channel => channel.landedTo));
+  let least = Number.POSITIVE_INFINITY;
+  for (const channel of lane.channels) least = Math.min(least, channel.landedTo);
+  return least;
 }
 
 /** Of two at one position, each is true, and one may know less of the time. */
@@ -221,7 +229,7 @@ function isBehind(a: FrameHead, b: FrameHead): boolean {
 }
 
 /** Another writer may have told more than we know; never tell less. */
-function isNews(head: FrameHead, told: FrameHead): boolean {
+function isNews(head: WriterState, told: FrameHead): boolean {
   if (head.position < told.position) return false;
   return (
     head.position > told.position ||

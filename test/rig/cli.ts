@@ -6,11 +6,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { openTerminal, type Terminal } from '../../cmd/terminal.ts';
 import { run } from '../../cmd/tree.ts';
-
-const LAUNCHER = fileURLToPath(new URL('../../cmd/millrace.mjs', import.meta.url));
+import { LAUNCHER } from './launcher.ts';
 
 export interface Ended {
   readonly code: number | null;

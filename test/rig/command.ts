@@ -1,8 +1,6 @@
 /** The `millrace` command as a process: what it said, and how it ended. It never outlives the test that began it. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-
-const LAUNCHER = fileURLToPath(new URL('../../cmd/millrace.mjs', import.meta.url));
+import { LAUNCHER } from './launcher.ts';
 
 export interface Command {
   readonly child: ChildProcess;

@@ -5,10 +5,9 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { AdminClient } from '../../lib/control/client.ts';
+import { LAUNCHER } from './launcher.ts';
 
-const LAUNCHER = fileURLToPath(new URL('../../cmd/millrace.mjs', import.meta.url));
 const START_MS = 30_000;
 const STOP_MS = 15_000;
 const POLL_MS = 50;
@@ -33,7 +32,7 @@ export class WorkerProcess {
    * @param options.flags more of the command's; the last of a name counts
    * @param options.env added to the environment of this process
    * @param options.heard given all that it writes
-   * @param options.launcher another one than the repository's, which runs the sources
+   * @param options.launcher another one than `launcher.ts` says
    */
   constructor(options: {
     natsUrl: string;

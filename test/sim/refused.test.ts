@@ -3,11 +3,11 @@
  * in the middle of messages, hosts crash there, and still each record comes out once, or its letter does.
  */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { Random } from '../../lib/base/random.ts';
 import { ndjson, pipeline } from '../../lib/index.ts';
 import type { StoredMessage } from '../../lib/port/log.ts';
 import { planOrThrow } from '../../lib/topology/planner.ts';
+import { testApart } from '../rig/apart.ts';
 import { Cluster } from './cluster.ts';
 
 const HISTORIES = 8;
@@ -121,6 +121,10 @@ async function play(seed: number): Promise<void> {
   assert.deepEqual(codesOf(cluster).sort(), dead.sort(), `seed ${seed}`);
 }
 
-test(`${HISTORIES} histories of refused records lose, double and reorder neither rows nor letters`, async () => {
-  for (let seed = FIRST_SEED; seed < FIRST_SEED + HISTORIES; seed++) await play(seed);
-});
+testApart(
+  `${HISTORIES} histories of refused records lose, double and reorder neither rows nor letters`,
+  import.meta.url,
+  async () => {
+    for (let seed = FIRST_SEED; seed < FIRST_SEED + HISTORIES; seed++) await play(seed);
+  },
+);

@@ -5,13 +5,13 @@
  * What the histories must contain for that to mean anything is counted, and checked at the end.
  */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { testApart } from '../rig/apart.ts';
 import { play } from './history.ts';
 
 const HISTORIES = Number(process.env.SIM_HISTORIES ?? 200);
 const FIRST_SEED = Number(process.env.SIM_SEED ?? 1);
 
-test(`${HISTORIES} histories lose nothing, double nothing and keep order`, async () => {
+testApart(`${HISTORIES} histories lose nothing, double nothing and keep order`, import.meta.url, async () => {
   const seen = {
     ...{ crashes: 0, freezes: 0, cuts: 0, twoHosts: 0, silences: 0, oneSided: 0, ended: 0 },
     ...{ fenced: 0, fromStore: 0, fromSnapshot: 0, replayed: 0, brokenOff: 0 },

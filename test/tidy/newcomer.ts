@@ -1,7 +1,6 @@
 /**
  * A newcomer: types commands into a shell, in a fresh copy of the tree, with nothing of this machine's environment but
- * where programs are. Commands that stay (`dev`, `worker`, a broker) run on beside the others, until the next broker is
- * started or the newcomer leaves.
+ * where programs are. Commands that stay (`dev`, `worker`, a broker) run on beside the others, until they are stopped.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
@@ -48,8 +47,9 @@ export class Newcomer {
     };
     const { HOME } = process.env;
     if (HOME !== undefined) this.env.XDG_CACHE_HOME ??= join(HOME, '.cache');
-    // What npm has fetched once.
+    // What npm has fetched once, it does not ask for again.
     if (HOME !== undefined) this.env.npm_config_cache = process.env.npm_config_cache ?? join(HOME, '.npm');
+    Object.assign(this.env, { npm_config_prefer_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false' });
   }
 
   static async arrive(): Promise<Newcomer> {
@@ -106,7 +106,7 @@ export class Newcomer {
   }
 
   /** Ctrl-C for each, the last first. Throws when one does not end well. */
-  private async stopAll(): Promise<void> {
+  async stopAll(): Promise<void> {
     const failed: string[] = [];
     for (const { command, child, gone } of this.staying.reverse()) {
       if (child.exitCode === null && child.pid !== undefined) process.kill(-child.pid, 'SIGINT');

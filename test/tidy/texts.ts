@@ -36,20 +36,25 @@ export interface Block {
   readonly text: string;
   /** Where its content begins, from 1. */
   readonly line: number;
+  /** The last one above it, without its `#`; '' for none. */
+  readonly heading: string;
 }
 
 /** Fenced blocks, in order. */
 export function blocksOf(file: string): Block[] {
   const blocks: Block[] = [];
   let open: { language: string; line: number; lines: string[] } | null = null;
+  let heading = '';
   textOf(file)
     .split('\n')
     .forEach((line, i) => {
       const fence = /^\s*```(\w*)/.exec(line);
-      if (fence === null) open?.lines.push(line);
-      else if (open === null) open = { language: fence[1] ?? '', line: i + 2, lines: [] };
+      if (fence === null) {
+        if (open === null && line.startsWith('#')) heading = line.replace(/^#+ /, '');
+        open?.lines.push(line);
+      } else if (open === null) open = { language: fence[1] ?? '', line: i + 2, lines: [] };
       else {
-        blocks.push({ language: open.language, line: open.line, text: `${open.lines.join('\n')}\n` });
+        blocks.push({ language: open.language, line: open.line, text: `${open.lines.join('\n')}\n`, heading });
         open = null;
       }
     });
@@ -58,20 +63,26 @@ export function blocksOf(file: string): Block[] {
 
 /** The commands of a file's `sh` blocks, one by one: what `&&` joins is taken apart. */
 export function commandsOf(file: string): string[] {
-  return commandBlocksOf(file).flat();
+  return commandBlocksOf(file).flatMap(({ commands }) => commands);
+}
+
+export interface CommandBlock {
+  readonly heading: string;
+  readonly commands: readonly string[];
 }
 
 /** The same, block by block: each begins in the folder of the clone. */
-export function commandBlocksOf(file: string): string[][] {
+export function commandBlocksOf(file: string): CommandBlock[] {
   return blocksOf(file)
     .filter(({ language }) => ['sh', 'bash', 'shell', 'console'].includes(language))
-    .map(({ text }) =>
-      text
+    .map(({ text, heading }) => ({
+      heading,
+      commands: text
         .replaceAll('\\\n', ' ')
         .split('\n')
         .filter(line => line.trim() !== '' && !line.startsWith('#'))
         .flatMap(line => line.split(' && ').map(command => command.trim())),
-    );
+    }));
 }
 
 export interface Link {
