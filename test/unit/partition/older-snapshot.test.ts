@@ -111,3 +111,47 @@ test('a snapshot that no commit names and nobody can read is passed over', async
     [...'abcd'].map(key => [key, 1]),
   );
 });
+
+test('a snapshot of a history that was put back is noticed, also by who has a store of its own', async () => {
+  const world = await makeWorld();
+  const own = new MemoryStores({ clock: world.clock });
+  const end = async ({ journal, checkpoints, restored }: Awaited<ReturnType<typeof world.live>>) => {
+    journal.stop();
+    await checkpoints.stop();
+    await restored.store.close();
+  };
+  const first = await world.live({ stores: own });
+  await first.commit('a', { checkpoint: true, relayed: false });
+  await first.checkpoints.settle();
+  await end(first);
+  const second = await world.live();
+  await second.commit('b', { relayed: false });
+  const stream = world.broker.stream('J')!;
+  const copy = stream.copy();
+  await second.commit('lost', { checkpoint: true, relayed: false });
+  await second.checkpoints.settle();
+  await end(second);
+  stream.putBack(copy);
+
+  let third: Awaited<ReturnType<typeof world.live>>;
+  try {
+    const living = world.live({ stores: own });
+    living.catch(() => {});
+    for (let i = 0; i < 10; i++) await world.rest();
+    third = await living;
+  } catch (error) {
+    assert.ok(isMillraceError(error) && error.fate === 'stop', String(error));
+    return;
+  }
+  for (const key of ['c', 'd']) await third.commit(key);
+  await third.commit('e', { checkpoint: true });
+  await third.checkpoints.settle();
+  await third.commit('f');
+  await third.checkpoints.settle();
+  await end(third);
+  const fourth = await world.live({ stores: new MemoryStores({ clock: world.clock }) });
+  assert.deepEqual(
+    fourth.content.map(([key]) => key),
+    [...'abcdef'],
+  );
+});
