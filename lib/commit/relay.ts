@@ -20,7 +20,6 @@ import {
   taskWriter,
 } from '../record/names.ts';
 import { trailing } from '../window/watermark.ts';
-import { Chain } from './chain.ts';
 import { ChainOutlet, type FrameItem, frameForm, type Outlet, rowsForm } from './chain-outlet.ts';
 import { type Destination, destinationFrom } from './destination.ts';
 import { LooseOutlet } from './loose-outlet.ts';
@@ -29,6 +28,7 @@ import { checkCommit, type Past } from './past.ts';
 import type { Outgoing } from './queue.ts';
 import { itemOf, type RowsItem, type Sender, Style } from './rows-item.ts';
 import type { SharedStream } from './shared-outlet.ts';
+import { Words } from './words.ts';
 
 const HEADROOM_BYTES = 4096;
 /** Between two words of a stage to which nobody has spoken. */
@@ -93,7 +93,7 @@ interface Lane {
 
 interface Teller {
   readonly route: RelayRoute;
-  readonly chain: Chain;
+  readonly words: Words;
   opened: boolean;
   toldMs: number;
   /** Clock of the last word that there is nothing to tell of. */
@@ -125,10 +125,10 @@ export class Relay {
     const { deployment, log, clock, random } = options;
     const writer = taskWriter(options);
     this.#tellers = options.routes.map(route => {
-      const stream = channelsStream(deployment, route.stage);
+      const stream = channelsStream(deployment, route);
       const subject = broadcastSubject(deployment, { ...route, writer });
-      const chain = new Chain({ log, clock, random, stream, subject });
-      return { route, chain, opened: false, toldMs: Number.NEGATIVE_INFINITY, silentMs: 0 };
+      const words = new Words({ log, clock, random, stream, subject });
+      return { route, words, opened: false, toldMs: Number.NEGATIVE_INFINITY, silentMs: 0 };
     });
   }
 
@@ -271,7 +271,7 @@ export class Relay {
     const { deployment, log, clock, random, onFailed } = this.#options;
     const outlet = new ChainOutlet<FrameItem>({
       ...{ log, clock, random, form: frameForm, onFailed },
-      stream: channelsStream(deployment, route.stage),
+      stream: channelsStream(deployment, route),
       subject: channelSubject(deployment, { ...route, partition, writer: taskWriter(this.#options) }),
       expires: false,
       past: this.#pastOf(key),
@@ -356,13 +356,13 @@ export class Relay {
         if (watermarkMs <= teller.toldMs && !saysSilence) continue;
         await this.#openTeller(teller);
         const head = { position, row: 0, watermarkMs, clockMs, quietMs: 0, bootstrapped: true };
-        const outcome = await teller.chain.append(encodeBroadcast(head));
+        const outcome = await teller.words.append(encodeBroadcast(head));
         if (outcome.kind === 'landed') {
           teller.toldMs = watermarkMs;
           teller.silentMs = clockMs;
         }
         // A former owner's word that landed late: it told no more than was true. Say ours after it.
-        else teller.chain.adopt(outcome.tail);
+        else teller.words.adopt(outcome.tail);
       }
     } finally {
       this.#telling = false;
@@ -372,10 +372,10 @@ export class Relay {
   /** Nothing was told yet, so a position beyond what we were left is not one of ours. */
   async #openTeller(teller: Teller): Promise<void> {
     if (teller.opened) return;
-    const { chain } = teller;
-    const tail = await chain.open();
-    const past = this.#pastOf(chain.subject);
-    const place = { log: this.#options.log, stream: chain.stream, subject: chain.subject };
+    const { stream, subject } = teller.words;
+    const tail = await teller.words.open();
+    const past = this.#pastOf(subject);
+    const place = { log: this.#options.log, stream, subject };
     const { position } = tail === null ? { position: 0 } : decodeBroadcast(tail.data);
     await checkCommit(position, { known: past.inheritedTo, place, past });
     teller.opened = true;
@@ -385,7 +385,7 @@ export class Relay {
     this.#stopped = true;
     for (const outlet of this.#outlets.values()) outlet.stop();
     for (const outlet of this.#channels.values()) outlet.stop();
-    for (const teller of this.#tellers) teller.chain.stop();
+    for (const teller of this.#tellers) teller.words.stop();
   }
 }
 

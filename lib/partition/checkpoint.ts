@@ -24,35 +24,16 @@ import { type Clock, sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Journal } from '../commit/journal.ts';
-import { SHORTER_READINGS_MAX } from '../commit/past.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Store } from '../port/store.ts';
-import { pack, unpack } from '../record/rows.ts';
 import type { Checkpoint } from '../state/checkpoint.ts';
 import type { Step } from '../state/segment.ts';
-import {
-  decodeManifest,
-  encodeManifest,
-  type Manifest,
-  mergeFrom,
-  mergeSegments,
-  type SegmentRef,
-} from '../state/snapshot.ts';
+import { mergeFrom, mergeSegments, type SegmentRef } from '../state/snapshot.ts';
 import type { TaskState } from '../state/state.ts';
 import { type Pointer, writeStore } from './pointer.ts';
+import { commitOfName, encodeSnapshot, type Snapshot, Snapshots } from './snapshots.ts';
 import type { TaskLimits } from './surroundings.ts';
 import type { Turns } from './turns.ts';
-
-/** A snapshot: which segments, and what the journal no longer needs to say. */
-export interface Snapshot {
-  /** Name of the manifest's blob. */
-  readonly name: string;
-  readonly manifest: Manifest;
-  /** Checksum of the commit's last message, so that a store of the same commit is known as such. */
-  readonly crc: number;
-  /** Last sequences of the task's destinations, as of that commit. */
-  readonly tails: Readonly<Record<string, number>>;
-}
 
 /** A stretch of journal. */
 interface Extent {
@@ -75,10 +56,10 @@ const RETRY_BASE_MS = 100;
 const RETRY_MAX_MS = 5000;
 
 export class Checkpoints {
+  readonly snapshots: Snapshots;
   #blobs: Blobs;
   #clock: Clock;
   #random: Random;
-  #prefix: string;
   #turns: Turns | null;
   /** Ends our turn; null: it is not ours. Held from the first slice until the store has all. */
   #endTurn: (() => void) | null = null;
@@ -116,7 +97,7 @@ export class Checkpoints {
     this.#blobs = options.blobs;
     this.#clock = options.clock;
     this.#random = options.random;
-    this.#prefix = options.prefix;
+    this.snapshots = new Snapshots(options);
     this.#turns = options.turns ?? null;
     this.#commitsMax = this.#drawCommitsMax();
     this.#onFailed = options.onFailed;
@@ -131,51 +112,6 @@ export class Checkpoints {
   get uncut(): Extent {
     const { now, cut } = this.#journal;
     return { bytes: now.bytes - cut.bytes, commits: now.commits - cut.commits };
-  }
-
-  /**
-   * The newest snapshot there is, or null. One that is older than a commit says there is may be what a leader shows that was
-   * deposed a moment ago: it is looked for again, a few times.
-   */
-  async latest({ atLeast = 0 }: { atLeast?: number } = {}): Promise<Snapshot | null> {
-    for (let attempt = 0; ; attempt++) {
-      const snapshot = await this.#newest();
-      const isThere = atLeast === 0 || (snapshot !== null && snapshot.manifest.commitSeq >= atLeast);
-      if (isThere || attempt >= SHORTER_READINGS_MAX || this.#stopped) return snapshot;
-      await this.#backOff(attempt);
-    }
-  }
-
-  async #newest(): Promise<Snapshot | null> {
-    const names = await this.#blobs.list(`${this.#prefix}/manifest/`);
-    const newest = names.at(-1);
-    if (newest === undefined) return null;
-    const bytes = await this.#blobs.get(newest);
-    if (bytes === null) {
-      throw new MillraceError('CONFLICT', `snapshot ${newest} is gone: another owner has taken a newer one`);
-    }
-    const [manifest, crc, tails] = unpack(bytes) as [Uint8Array, number, Record<string, number>];
-    return { name: newest, manifest: decodeManifest(manifest), crc, tails };
-  }
-
-  /** Of a snapshot that no commit names. Its segments go with those that no snapshot names. */
-  discard(snapshot: Snapshot): Promise<void> {
-    return this.#blobs.delete(snapshot.name);
-  }
-
-  async *segments(snapshot: Snapshot): AsyncGenerator<Uint8Array> {
-    for (const ref of snapshot.manifest.segments) yield await this.#segment(ref);
-  }
-
-  async #segment(ref: SegmentRef): Promise<Uint8Array> {
-    const bytes = await this.#blobs.get(ref.name);
-    if (bytes === null) {
-      throw new MillraceError(
-        'CONFLICT',
-        `segment ${ref.name} is gone: another owner has replaced the snapshot it is of`,
-      );
-    }
-    return bytes;
   }
 
   /** What restoring found, to go on from. */
@@ -259,9 +195,9 @@ export class Checkpoints {
     const sinceMs = this.#clock.monotonic();
     const segments = await this.#persistently(() => this.#putSegments(checkpoint.segments(), commit));
     const manifest = { commitSeq: commit.commit, journalSeq: commit.seq, segments };
-    const name = `${this.#prefix}/${blobName('manifest', commit, '')}`;
+    const name = this.snapshots.manifestName(commit);
     const snapshot = { name, manifest, crc: commit.crc, tails: options.tails };
-    const bytes = pack([encodeManifest(manifest), commit.crc, options.tails]);
+    const bytes = encodeSnapshot(snapshot);
     await this.#persistently(() => this.#put(name, bytes));
     const written = writeStore(options.store, checkpoint, { commit, isOver: () => this.#stopped });
     this.#storing = written.then(
@@ -292,7 +228,7 @@ export class Checkpoints {
         await this.#pause();
         continue;
       }
-      const name = `${this.#prefix}/${blobName('segment', commit, `-m${part++}`)}`;
+      const name = this.snapshots.segmentName(commit, `m${part++}`);
       await this.#put(name, bytes);
       merged.unshift({ name, bytes: bytes.length, run: commit.commit });
     }
@@ -300,7 +236,7 @@ export class Checkpoints {
   }
 
   async *#newestFirst(refs: readonly SegmentRef[]): AsyncGenerator<Uint8Array> {
-    for (let i = refs.length - 1; i >= 0; i--) yield await this.#segment(refs[i]!);
+    for (let i = refs.length - 1; i >= 0; i--) yield await this.snapshots.segment(refs[i]!);
   }
 
   async #putFresh(segments: Iterable<Step>, commit: Pointer): Promise<SegmentRef[]> {
@@ -310,7 +246,7 @@ export class Checkpoints {
         await this.#pause();
         continue;
       }
-      const name = `${this.#prefix}/${blobName('segment', commit, `-${refs.length}`)}`;
+      const name = this.snapshots.segmentName(commit, `${refs.length}`);
       await this.#put(name, bytes);
       refs.push({ name, bytes: bytes.length, run: commit.commit });
     }
@@ -340,14 +276,10 @@ export class Checkpoints {
         return await work();
       } catch (error) {
         if (this.#stopped || !isMillraceError(error) || error.fate !== 'retry') throw error;
-        await this.#backOff(attempt);
+        const timing = { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS, random: this.#random };
+        await sleep(this.#clock, backoffMs(attempt, timing));
       }
     }
-  }
-
-  #backOff(attempt: number): Promise<void> {
-    const timing = { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS, random: this.#random };
-    return sleep(this.#clock, backoffMs(attempt, timing));
   }
 
   /** The snapshot that the next commit should name: one that is whole, and whose commits are all relayed. */
@@ -375,9 +307,9 @@ export class Checkpoints {
     this.#journal.cut = named;
     const keep = new Set(snapshot.manifest.segments.map(ref => ref.name));
     const { commitSeq } = snapshot.manifest;
-    for (const name of await this.#blobs.list(`${this.#prefix}/`)) {
+    for (const name of await this.#blobs.list(`${this.snapshots.prefix}/`)) {
       if (this.#stopped) return;
-      const isNewer = commitOf(name) > commitSeq;
+      const isNewer = commitOfName(name) > commitSeq;
       if (!isNewer && !keep.has(name) && name !== snapshot.name) await this.#blobs.delete(name);
     }
   }
@@ -404,13 +336,4 @@ export class Checkpoints {
     this.#endTurn?.();
     this.#endTurn = null;
   }
-}
-
-/** Names sort by commit; the epoch keeps two owners from ever meaning two things by one name. */
-function blobName(kind: 'manifest' | 'segment', commit: Pointer, part: string): string {
-  return `${kind}/${String(commit.commit).padStart(16, '0')}-${commit.epoch}${part}`;
-}
-
-function commitOf(name: string): number {
-  return Number(/\/(?:manifest|segment)\/(\d+)-/.exec(name)?.[1] ?? Number.POSITIVE_INFINITY);
 }

@@ -140,20 +140,20 @@ export class ChannelInput implements TaskInput {
     this.name = options.name;
     this.bootstrap = options.bootstrap;
     this.#options = options;
-    this.#stream = channelsStream(options.deployment, options.stage);
-    const { deployment, stage, partition, name, log, clock, onFailed } = options;
+    this.#stream = channelsStream(options.deployment, options);
+    const { deployment, stage, bootstrap, partition, name, log, clock, onFailed } = options;
     const subjects = new Map<string, string>();
     for (const plan of options.writers) {
       const { writer } = plan;
       this.#writers.set(writer, newWriter(plan));
-      subjects.set(writer, channelSubject(deployment, { stage, partition, input: name, writer }));
+      subjects.set(writer, channelSubject(deployment, { stage, bootstrap, partition, input: name, writer }));
     }
     this.#trims = new Trims({ log, clock, stream: this.#stream, subjects, onFailed });
     this.voices = [...this.#writers.values()];
   }
 
   async open({ positions }: Journaled, onReady: () => void): Promise<void> {
-    const { deployment, stage, partition, log, name } = this.#options;
+    const { deployment, stage, bootstrap, partition, log, name } = this.#options;
     const position = positions[name] ?? 0;
     this.#position = position;
     this.#timeMs = positions[name + TIME] ?? 0;
@@ -165,14 +165,14 @@ export class ChannelInput implements TaskInput {
     // is complete to. Of its silence it says nothing any more: it may have spoken since, in what we have read already (W5).
     await Promise.all(
       Array.from(this.#writers, async ([writer, state]) => {
-        const subject = broadcastSubject(deployment, { stage, input: name, writer });
+        const subject = broadcastSubject(deployment, { stage, bootstrap, input: name, writer });
         const last = await log.last({ stream: this.#stream, subject });
         if (last !== null && last.seq <= position) hear(state, { ...decodeBroadcast(last.data), ...UNHEARD });
       }),
     );
     const subjects = [
-      channelSubject(deployment, { stage, partition, input: name, writer: '*' }),
-      broadcastSubject(deployment, { stage, input: name, writer: '*' }),
+      channelSubject(deployment, { stage, bootstrap, partition, input: name, writer: '*' }),
+      broadcastSubject(deployment, { stage, bootstrap, input: name, writer: '*' }),
     ];
     this.#reader = log.read({
       stream: this.#stream,

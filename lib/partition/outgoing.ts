@@ -283,6 +283,8 @@ export class Outgoing {
   readonly exits: readonly (SinkExit | StageExit)[];
   readonly letters: RowBlock;
   #made: Made;
+  /** The commit is being made, and what it may hold is judged: a letter takes the place of a record that was counted. */
+  #taking = false;
   #frameBytesMax: number;
   #refuseRecord: (exit: StageExit, cause: MillraceError, value: unknown, origin: number) => void;
 
@@ -311,7 +313,7 @@ export class Outgoing {
     headers: RowHeaders,
     { origin, trace = null }: Pick<Letter, 'origin'> & Partial<Pick<Cursor, 'trace'>>,
   ): void {
-    if (this.#made.outgrown) return;
+    if (this.#made.outgrown && !this.#taking) return;
     this.letters.addBytes(bytes, subject, { origin, trace }, headers);
   }
 
@@ -319,6 +321,7 @@ export class Outgoing {
   take(commit: number, watermarkMs: (exit: number) => number, publishedMs: number): Outbox {
     const frames: OutFrame[] = [];
     const rows: OutRows[] = [];
+    this.#taking = true;
     this.exits.forEach((exit, index) => {
       if (exit instanceof SinkExit) {
         if (exit.block.rows > 0) rows.push(exit.block.take());
@@ -330,6 +333,7 @@ export class Outgoing {
       exit.take({ commit, watermarkMs: watermarkMs(index), publishedMs, bytesMax, refuse }, frames);
     });
     if (this.letters.rows > 0) rows.push(this.letters.take());
+    this.#taking = false;
     this.#made.bytes = 0;
     return { frames, rows };
   }

@@ -53,8 +53,9 @@ export class Reader {
     const cursor = newCursor();
     const routes = reader.program.exits.map(exit => {
       if (exit.kind === 'sink') throw new MillraceError('INVARIANT', `reader ${reader.name} leads to a sink`);
-      const { partitions } = plan.stages.find(stage => stage.name === exit.stage)!;
-      return { stage: exit.stage, input: exit.input, partitions };
+      const { partitions, inputs } = plan.stages.find(stage => stage.name === exit.stage)!;
+      const { bootstrap } = inputs.find(({ name }) => name === exit.input)!;
+      return { stage: exit.stage, input: exit.input, bootstrap, partitions };
     });
     this.#router = new Router({
       deployment,

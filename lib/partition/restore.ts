@@ -16,8 +16,9 @@ import type { Journal, JournalRun, StoredCommit } from '../commit/journal.ts';
 import type { Outbox } from '../commit/outbox.ts';
 import type { Store, Stores } from '../port/store.ts';
 import type { TaskState } from '../state/state.ts';
-import type { Checkpoints, Snapshot } from './checkpoint.ts';
+import type { Checkpoints } from './checkpoint.ts';
 import { type Pointer, readPointer } from './pointer.ts';
+import { commitOf, type Snapshot } from './snapshots.ts';
 
 export interface Restored {
   readonly store: Store;
@@ -50,10 +51,10 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   const { journal, stores, location, checkpoints, isOver } = options;
   try {
     // After the claim: every snapshot that a landed commit names can be seen, so the journal is not cut beyond ours.
-    const early = await checkpoints.latest();
+    const early = await checkpoints.snapshots.latest();
     const run = await journal.read();
     const named = run.commits.reduce((most, { snapshot }) => Math.max(most, snapshot), 0);
-    const snapshot = commitOf(early) >= named ? early : await checkpoints.latest({ atLeast: named });
+    const snapshot = commitOf(early) >= named ? early : await checkpoints.snapshots.latest({ atLeast: named });
     const { store, pointer } = await openStore({ stores, location, journal, commits: run.commits, snapshot });
     try {
       return await rebuild(options, { snapshot, named, run, store, pointer });
@@ -73,7 +74,7 @@ function checkOver({ isOver, location }: RestoreOptions): void {
 }
 
 async function* segmentsOf(options: RestoreOptions, snapshot: Snapshot): AsyncGenerator<Uint8Array> {
-  for await (const segment of options.checkpoints.segments(snapshot)) {
+  for await (const segment of options.checkpoints.snapshots.segments(snapshot)) {
     checkOver(options);
     yield segment;
   }
@@ -92,15 +93,10 @@ async function loadSnapshot(
     await state.loadSegments(segmentsOf(options, snapshot), { store, bytesMax: stateBytesMax });
   } catch (cause) {
     if (!isMillraceError(cause, 'JOURNAL_CORRUPT') || commitOf(snapshot) <= named) throw cause;
-    await checkpoints.discard(snapshot);
+    await checkpoints.snapshots.discard(snapshot);
     const why = `snapshot ${snapshot.name} cannot be read, and no commit names it: it is dropped, and the one before it is taken`;
     throw new MillraceError('CONFLICT', why, { cause });
   }
-}
-
-/** 0: there is none. */
-function commitOf(snapshot: Snapshot | null): number {
-  return snapshot?.manifest.commitSeq ?? 0;
 }
 
 /** The base, then the commits after it. */
@@ -132,10 +128,12 @@ async function rebuild(
   if (first > base + 1) {
     throw corrupt(journal, `begins at commit ${first}, and state is known up to ${base}: the commits between are lost`);
   }
-  if (from === 'snapshot' && !isOf(snapshot!, run)) {
+  // Also where the base is a store: the next snapshot goes on from this one.
+  if (snapshot !== null && !isOf(snapshot, run)) {
+    const { commitSeq } = snapshot.manifest;
     throw corrupt(
       journal,
-      `does not have the commit ${base} that the snapshot reflects: one of the two is an older copy`,
+      `does not have the commit ${commitSeq} that the snapshot reflects: one of the two is an older copy`,
     );
   }
   const relayedThrough = commits.reduce((most, commit) => Math.max(most, commit.relayedThrough), 0);

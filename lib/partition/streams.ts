@@ -15,11 +15,13 @@ import {
   lettersSubjects,
   markerSubjects,
 } from '../record/names.ts';
-import { type Plan, sourcesOf } from '../topology/plan.ts';
+import { inletsOf, type Plan, sourcesOf } from '../topology/plan.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** A stage's channels hold what its tasks have not committed yet; when they are full, writers wait. */
 const CHANNELS_BYTES_MAX = 512 << 20;
+/** Rows of tables are read first, so they need less. */
+const TABLES_BYTES_MAX = 64 << 20;
 
 /** Settings of every stream that the plan would make, sources' captures first. */
 function streamsOf(plan: Plan, deployment: Deployment): StreamSettings[] {
@@ -58,14 +60,12 @@ function streamsOf(plan: Plan, deployment: Deployment): StreamSettings[] {
       description: `Results of Millrace pipeline ${plan.pipeline}`,
     })),
     { name: journalStream(deployment), subjects: [journalSubjects(deployment)], ...own },
-    ...plan.stages
-      .filter(stage => stage.direct === null)
-      .map(stage => ({
-        name: channelsStream(deployment, stage.name),
-        subjects: channelsSubjects(deployment, stage.name),
-        ...own,
-        maxBytes: CHANNELS_BYTES_MAX,
-      })),
+    ...inletsOf(plan).map(inlet => ({
+      name: channelsStream(deployment, inlet),
+      subjects: channelsSubjects(deployment, inlet),
+      ...own,
+      maxBytes: inlet.bootstrap ? TABLES_BYTES_MAX : CHANNELS_BYTES_MAX,
+    })),
     { name: lettersStream(plan.pipeline), subjects: lettersSubjects(plan.pipeline), atomic: true, allowDirect: false },
   ];
 }
@@ -101,14 +101,15 @@ async function checkOwn(plan: Plan, { log, blobs, deployment }: Around): Promise
     return false;
   }
   if (isEmptied(journal)) throw lost(pipeline, journal.name, 'was purged');
-  for (const stage of plan.stages) {
-    if (stage.direct !== null) continue;
-    const name = channelsStream(deployment, stage.name);
-    const subject = journalSubject(deployment, { stage: stage.name, partition: 0 });
+  for (const inlet of inletsOf(plan)) {
+    const name = channelsStream(deployment, inlet);
+    const subject = journalSubject(deployment, { stage: inlet.stage, partition: 0 });
     const isNew = (await log.last({ stream: journal.name, subject })) === null;
     const channels = await log.info(name);
     if (channels !== null && !isEmptied(channels)) continue;
-    if (!isNew) throw lost(pipeline, name, channels === null ? 'is gone' : 'was purged');
+    // A stage may be given its first table later; one that has lost them finds that its place is gone.
+    if (!isNew && !(inlet.bootstrap && channels === null))
+      throw lost(pipeline, name, channels === null ? 'is gone' : 'was purged');
   }
   return hasBegun;
 }

@@ -6,6 +6,7 @@
  * Each channel keeps its last message, which says to its writer where to go on.
  */
 import type { Clock } from '../base/clock.ts';
+import { isMillraceError } from '../base/errors.ts';
 import type { Log } from '../port/log.ts';
 
 /**
@@ -85,7 +86,10 @@ export class Trims {
         this.#working = false;
       },
       error => {
-        if (!this.#closed) this.#options.onFailed(error);
+        this.#working = false;
+        // What passes is tried again when it is time.
+        const passes = isMillraceError(error) && error.fate === 'retry';
+        if (!passes && !this.#closed) this.#options.onFailed(error);
       },
     );
   }
@@ -102,8 +106,8 @@ export class Trims {
         before = Math.min(last?.seq ?? 0, this.#openedAt + 1);
       }
       if (before <= channel.trimmedSeq) continue;
-      channel.trimmedSeq = before;
       if (before > 0) await log.trim({ stream, subject, before });
+      channel.trimmedSeq = before;
     }
   }
 

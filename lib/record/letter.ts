@@ -90,8 +90,8 @@ function lateText(headers: Headers): string {
   return `${headers['Millrace-Late-By'] ?? '?'} ms late; its time is ${headers['Millrace-Time'] ?? 'unknown'}`;
 }
 
-/** The headers under which a letter's content is published again. */
-export function replayHeaders(pipeline: string, message: StoredMessage): Record<string, string> {
+/** The headers under which a letter's content is published again, on `subject`: elsewhere it is another message. */
+export function replayHeaders(pipeline: string, message: StoredMessage, subject: string): Record<string, string> {
   const letter = message.headers ?? {};
   const headers: Record<string, string> = {};
   for (const name in letter) {
@@ -100,6 +100,6 @@ export function replayHeaders(pipeline: string, message: StoredMessage): Record<
   if (readLetter(message)?.content === 'value') headers['Content-Type'] = 'application/json';
   const passed = (letter[HEADER_PASSED] ?? '').split(' ').filter(operator => operator !== '');
   headers[HEADER_REPLAY] = replayText(pipeline, { number: message.seq, passed });
-  headers['Nats-Msg-Id'] = `millrace-replay-${pipeline}-${message.seq}`;
+  headers['Nats-Msg-Id'] = `millrace-replay-${pipeline}-${message.seq}-${subject}`;
   return headers;
 }

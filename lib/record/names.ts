@@ -73,38 +73,46 @@ export function journalSubject({ pipeline, life }: Deployment, task: { stage: st
   return `_mr.${pipeline}.j.${life}.${task.stage}.${task.partition}`;
 }
 
-/**
- * A stream for each stage that is sent to: it is bounded, and when it is full its writers wait. Were it shared between
- * stages, a stage could wait for room that only its own waiting would make.
- */
-export function channelsStream({ pipeline, life }: Deployment, stage: string): string {
-  return `MR_${pipeline}_${life}_x_${stage}`;
+/** What is sent to a stage: rows of its tables (`bootstrap`), or all else. */
+export interface Inlet {
+  readonly stage: string;
+  readonly bootstrap?: boolean | undefined;
 }
 
-/** All channels into the stage, then all broadcasts. */
-export function channelsSubjects({ pipeline, life }: Deployment, stage: string): readonly string[] {
-  return [`_mr.${pipeline}.x.${life}.${stage}.>`, `_mr.${pipeline}.w.${life}.${stage}.>`];
+/**
+ * A stream for each stage that is sent to, and another for its tables: it is bounded, and when it is full its writers wait.
+ * Were it shared between stages, a stage could wait for room that only its own waiting would make; and so could a table,
+ * which is read to its end while what waits for it fills the stream.
+ */
+export function channelsStream({ pipeline, life }: Deployment, { stage, bootstrap }: Inlet): string {
+  return `MR_${pipeline}_${life}_${bootstrap ? 't' : 'x'}_${stage}`;
+}
+
+/** All channels into it, then all broadcasts. */
+export function channelsSubjects({ pipeline, life }: Deployment, { stage, bootstrap }: Inlet): readonly string[] {
+  return (bootstrap ? ['t', 'tw'] : ['x', 'w']).map(kind => `_mr.${pipeline}.${kind}.${life}.${stage}.>`);
 }
 
 export function channelSubject(
   { pipeline, life }: Deployment,
-  channel: { stage: string; partition: number; input: string; writer: string },
+  channel: Inlet & { partition: number; input: string; writer: string },
 ): string {
-  return `_mr.${pipeline}.x.${life}.${channel.stage}.${channel.partition}.${channel.input}.${channel.writer}`;
+  const { stage, bootstrap, partition, input, writer } = channel;
+  return `_mr.${pipeline}.${bootstrap ? 't' : 'x'}.${life}.${stage}.${partition}.${input}.${writer}`;
 }
 
 /** Watermarks and positions of one writer, for all tasks of the stage at once. */
 export function broadcastSubject(
   { pipeline, life }: Deployment,
-  to: { stage: string; input: string; writer: string },
+  { stage, bootstrap, input, writer }: Inlet & { input: string; writer: string },
 ): string {
-  return `_mr.${pipeline}.w.${life}.${to.stage}.${to.input}.${to.writer}`;
+  return `_mr.${pipeline}.${bootstrap ? 'tw' : 'w'}.${life}.${stage}.${input}.${writer}`;
 }
 
 /** Who wrote a message of a stage's channels, and whether it is a frame or a broadcast. */
 export function writerOf(subject: string): { readonly writer: string; readonly kind: 'frame' | 'broadcast' } {
   const tokens = subject.split('.');
-  return { writer: tokens.at(-1)!, kind: tokens[2] === 'w' ? 'broadcast' : 'frame' };
+  return { writer: tokens.at(-1)!, kind: tokens[2]!.endsWith('w') ? 'broadcast' : 'frame' };
 }
 
 /** What the stream of a shared sink must list besides the sink's own subjects, whatever the pipeline's life. */

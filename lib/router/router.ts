@@ -9,7 +9,7 @@
 import type { Clock } from '../base/clock.ts';
 import { partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
-import { Chain } from '../commit/chain.ts';
+import { Words } from '../commit/words.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import type { Log } from '../port/log.ts';
 import { decodeBroadcast, encodeBroadcast, type FrameHead, type Letter } from '../record/frame.ts';
@@ -34,13 +34,15 @@ const HEADER_BORN = 'Millrace-Source-Born';
 export interface Route {
   readonly stage: string;
   readonly input: string;
+  /** It is a table of the stage. */
+  readonly bootstrap?: boolean;
   readonly partitions: number;
 }
 
 interface Lane {
   readonly route: Route;
   readonly channels: readonly Channel[];
-  readonly broadcast: Chain;
+  readonly broadcast: Words;
   told: FrameHead | null;
 }
 
@@ -77,14 +79,14 @@ export class Router {
     const { deployment, writer, log, clock, random, cursor, publishedMs } = options;
     const frameBytesMax = log.messageBytesMax - HEADROOM_BYTES;
     this.#lanes = options.routes.map(route => {
-      const stream = channelsStream(deployment, route.stage);
+      const stream = channelsStream(deployment, route);
       const channels = Array.from({ length: route.partitions }, (_, partition) => {
         const subject = channelSubject(deployment, { ...route, partition, writer });
         const chain = new Chain({ log, clock, random, stream, subject });
         return new Channel({ chain, frameBytesMax, writer, publishedMs });
       });
       const subject = broadcastSubject(deployment, { ...route, writer });
-      return { route, channels, broadcast: new Chain({ log, clock, random, stream, subject }), told: null };
+      return { route, channels, broadcast: new Words({ log, clock, random, stream, subject }), told: null };
     });
     this.exits = this.#lanes.map(({ route, channels }) => ({
       receive(key, value, timeMs) {

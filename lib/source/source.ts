@@ -12,7 +12,7 @@
  * A record that cannot be read, is invalid, or has no usable time becomes a letter; the rest of its message goes on.
  */
 import type { Clock } from '../base/clock.ts';
-import { BEGIN_ANEW, isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
 import type { Meter } from '../observe/meter.ts';
 import type { Log, LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
@@ -29,6 +29,7 @@ import { InHand } from './in-hand.ts';
 import { judgedTime, judgedValue } from './judge.ts';
 import { Looks } from './looks.ts';
 import type { PollLimits, SourceOutlet, SourcePlace } from './outlet.ts';
+import { checkMessage, checkStream } from './place.ts';
 import { Publications } from './publications.ts';
 import type { SourceSpec } from './spec.ts';
 
@@ -95,37 +96,15 @@ export class Source {
 
   async open(place: SourcePlace, onReady: () => void): Promise<void> {
     const info = await this.#info();
-    if (info.lastSeq >= place.position) await this.#checkRead(place);
+    checkStream(this.spec, place, info);
+    await checkMessage(this.spec, place, { log: this.#log, filter: this.#filter });
     this.openOn(info, place, onReady);
   }
 
-  /**
-   * A stream that was put back to an older copy and has grown again since has other messages where ours were, and they were
-   * published after the clock up to which we know all. Only a message of our own subject tells: each that we have passed
-   * was passed by its time, where one of another's may be known from a look, as a clock of another server told it.
-   */
-  async #checkRead({ position, clockMs }: SourcePlace): Promise<void> {
-    if (position === 0 || clockMs === NO_TIME.clockMs) return;
-    const { name, stream } = this.spec;
-    const message = await this.#log.get({ stream, seq: position });
-    if (message === null || message.timeMs <= clockMs || !this.#filter.takes(message.subject)) return;
-    throw new MillraceError(
-      'STREAM_CHANGED',
-      `source ${name} has read stream ${stream} up to ${position}, and another message is there that was published later, at ${new Date(message.timeMs).toISOString()}: the stream was put back to an older copy and has grown since. Restore it as it was, or ${BEGIN_ANEW}`,
-    );
-  }
-
-  /** As `open`, for who knows the stream. Throws STREAM_CHANGED. */
+  /** As `open`, for who knows the stream. */
   openOn(info: StreamInfo, place: SourcePlace, onReady: () => void): void {
     const { stream, subject } = this.spec;
-    const bornMs = Date.parse(info.created);
-    if (info.lastSeq < place.position || (place.bornMs !== 0 && place.bornMs !== bornMs)) {
-      throw new MillraceError(
-        'STREAM_CHANGED',
-        `source ${this.spec.name} has read stream ${stream} up to ${place.position}, but this one was made at ${info.created} and ends at ${info.lastSeq}: it was recreated or lost data. Restore it as it was, or ${BEGIN_ANEW}`,
-      );
-    }
-    this.#bornMs = bornMs;
+    this.#bornMs = Date.parse(info.created);
     // A wildcard costs the server thirty times what it costs us. A stream that has only what we want, as far as it says
     // now, is read whole; whether each message is ours is seen here all the same, for it may be given other subjects.
     this.#byServer = !hasWildcard(subject) && !info.subjects.every(own => covers(subject, own));

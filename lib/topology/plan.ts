@@ -7,6 +7,7 @@
  */
 import type { SinkSpec } from '../commit/sink-spec.ts';
 import type { Program } from '../operator/program.ts';
+import type { Inlet } from '../record/names.ts';
 import type { SourceSpec } from '../source/spec.ts';
 
 /** One input of a stage: everything that arrives from one writer side (a reader, or all tasks of a stage). */
@@ -43,6 +44,15 @@ export interface Plan {
   readonly sinks: readonly SinkSpec[];
   /** Hash over everything that decides whether state and positions can be read on: 32 hex digits. */
   readonly fingerprint: string;
+}
+
+/** What is sent to the stages, each a stream of channels: what flows into one, and apart from that rows of its tables. */
+export function inletsOf(plan: Pick<Plan, 'stages'>): Inlet[] {
+  return plan.stages.flatMap(({ name, direct, inputs }) => {
+    if (direct !== null) return [];
+    const tables = inputs.some(({ bootstrap }) => bootstrap) ? [{ stage: name, bootstrap: true }] : [];
+    return [{ stage: name }, ...tables];
+  });
 }
 
 /** Every source of the pipeline once, by name: a record's origin names one by its index here. */

@@ -20,7 +20,7 @@ import {
   markersOfLife,
   stateLocation,
 } from '../record/names.ts';
-import { type Plan, sourcesOf } from '../topology/plan.ts';
+import { inletsOf, type Plan, sourcesOf } from '../topology/plan.ts';
 import type { ClearPipeline, Remains } from './host.ts';
 
 export function pipelineClearer(ports: { log: Log; blobs: Blobs; stores: Stores }): ClearPipeline {
@@ -40,7 +40,7 @@ export function pipelineClearer(ports: { log: Log; blobs: Blobs; stores: Stores 
     await clearSnapshots(around);
     if (plan === null) {
       kept.push(
-        `streams ${channelsStream(deployment, '…')}, if any: the pipeline cannot be loaded any more, so its stages are unknown`,
+        `streams ${channelsStream(deployment, { stage: '…' })}, if any: the pipeline cannot be loaded any more, so its stages are unknown`,
       );
     } else {
       await clearMarkers(plan, around);
@@ -64,7 +64,7 @@ interface Clearing {
 
 /** Streams whose every message is Millrace's own and of this life, those that others depend on last. */
 function ownStreams(deployment: Deployment, plan: Plan | null): string[] {
-  const channels = (plan?.stages ?? []).map(stage => channelsStream(deployment, stage.name));
+  const channels = (plan === null ? [] : inletsOf(plan)).map(inlet => channelsStream(deployment, inlet));
   return [...channels, journalStream(deployment)];
 }
 

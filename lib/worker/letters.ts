@@ -4,7 +4,7 @@
  * subjects and never touched. A letter's own subject has no fence, so nothing depends on what was last on it.
  *
  * A replay publishes a letter's content, waits for the broker's answer, and only then deletes the letter: broken off, it
- * is asked for again. The message id `millrace-replay-<pipeline>-<number>` keeps what was published and not yet deleted
+ * is asked for again. The message id `millrace-replay-<pipeline>-<number>-<subject>` keeps what was published and not yet deleted
  * from being there twice, as long as the duplicate window of the stream lasts (two minutes unless it was set).
  *
  * Letters outlive their pipeline when that is deleted without a purge, so a stream of letters is enough to be found.
@@ -223,7 +223,7 @@ export class LetterBox implements Letters {
   async #publish(pipeline: string, { message, letter }: Numbered, toSubject: string | null): Promise<void> {
     const subject = toSubject ?? letter.subject!;
     const { data } = message;
-    const headers = replayHeaders(pipeline, message);
+    const headers = replayHeaders(pipeline, message, subject);
     let cause: unknown = null;
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       if (tries > 0) await sleep(this.#clock, RETRY_MS);

@@ -104,6 +104,8 @@ describe('what a README says in a table', () => {
       journalSubject(deployment, task),
       channelSubject(deployment, { ...task, input, writer }),
       broadcastSubject(deployment, { stage, input, writer }),
+      channelSubject(deployment, { ...task, bootstrap: true, input, writer }),
+      broadcastSubject(deployment, { stage, bootstrap: true, input, writer }),
       markerSubject(deployment, { ...task, sink }),
       letterSubject(pipeline, { kind: 'dead', operator }),
       letterSubject(pipeline, { kind: 'late', operator }),
@@ -112,7 +114,8 @@ describe('what a README says in a table', () => {
     const told = rows.map(([, subjects]) => plain(subjects)).filter(subjects => subjects.includes('<'));
     assert.deepEqual(told.sort(), made.sort());
     const streams = rows.map(([stream]) => plain(stream)).filter(stream => stream.startsWith('MR_'));
-    const madeStreams = [journalStream(deployment), channelsStream(deployment, stage), lettersStream(pipeline)];
+    const channels = [false, true].map(bootstrap => channelsStream(deployment, { stage, bootstrap }));
+    const madeStreams = [journalStream(deployment), ...channels, lettersStream(pipeline)];
     assert.deepEqual(streams.sort(), madeStreams.sort());
   });
 

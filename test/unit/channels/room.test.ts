@@ -1,13 +1,17 @@
 /**
  * The room of a stage's stream: it is bounded, and a full one makes writers wait. So all that nobody needs any more must go
- * from it, whatever else comes to pass, or they wait for ever. ALL THREE FAIL.
+ * from it, whatever else comes to pass, or they wait for ever.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { count, pipeline, tumbling } from '../../../lib/index.ts';
 import type { StreamSettings } from '../../../lib/port/log.ts';
+import { channelsStream, channelsSubjects } from '../../../lib/record/names.ts';
+import { inletsOf } from '../../../lib/topology/plan.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
 import { Cluster, type Host } from '../../sim/cluster.ts';
+
+const DEPLOYMENT = { pipeline: 'p', life: '0' };
 
 interface Click {
   readonly k: string;
@@ -21,9 +25,9 @@ async function open(made: ReturnType<typeof pipeline>, inputs: readonly StreamSe
   const plan = await planOrThrow(made, setup.client());
   const cluster = new Cluster({ seed: 1, plan, limits: {}, messageBytesMax: 64 << 10 });
   for (const settings of inputs) cluster.broker.create(settings);
-  for (const { name } of plan.stages) {
-    const subjects = [`_mr.p.x.0.${name}.>`, `_mr.p.w.0.${name}.>`];
-    cluster.broker.create({ name: `MR_p_0_x_${name}`, subjects, discard: 'new', maxBytes });
+  for (const inlet of inletsOf(plan)) {
+    const [name, subjects] = [channelsStream(DEPLOYMENT, inlet), channelsSubjects(DEPLOYMENT, inlet)];
+    cluster.broker.create({ name, subjects: [...subjects], discard: 'new', maxBytes });
   }
   cluster.broker.faults = { delayMs: [0.1, 1] };
   const publish = (subject: string, value: unknown) =>

@@ -20,17 +20,24 @@ class Rig {
   readonly got: unknown[] = [];
   readonly failures: unknown[] = [];
   readonly input: ChannelInput;
+  readonly #bootstrap: boolean;
 
   constructor(writers: readonly string[], options: { bootstrap?: boolean; broker?: MemoryBroker } = {}) {
+    this.#bootstrap = options.bootstrap ?? false;
     this.broker = options.broker ?? new MemoryBroker({ clock: new SimClock() });
     this.clock = this.broker.clock as SimClock;
     this.log = this.broker.client('test');
-    const name = channelsStream(DEPLOYMENT, 's');
-    this.broker.create({ name, subjects: [...channelsSubjects(DEPLOYMENT, 's')] });
+    for (const bootstrap of [false, true]) {
+      const inlet = { stage: 's', bootstrap };
+      this.broker.create({
+        name: channelsStream(DEPLOYMENT, inlet),
+        subjects: [...channelsSubjects(DEPLOYMENT, inlet)],
+      });
+    }
     this.input = new ChannelInput({
       ...PLACE,
       name: 'in',
-      bootstrap: options.bootstrap ?? false,
+      bootstrap: this.#bootstrap,
       writers: writers.map(writer => ({ writer, name: writer, idleAfterMs: 10_000, skips: false })),
       log: this.log,
       clock: this.clock,
@@ -43,12 +50,13 @@ class Rig {
   }
 
   subjectOf(writer: string): string {
-    return channelSubject(DEPLOYMENT, { ...PLACE, input: 'in', writer });
+    return channelSubject(DEPLOYMENT, { ...PLACE, bootstrap: this.#bootstrap, input: 'in', writer });
   }
 
   async frame(writer: string, value: unknown, head: Partial<FrameHead> = {}, expect?: number): Promise<number> {
     const subject = this.subjectOf(writer);
-    const last = this.broker.stream(channelsStream(DEPLOYMENT, 's'))!.lastSeqOf(subject);
+    const inlet = { stage: 's', bootstrap: this.#bootstrap };
+    const last = this.broker.stream(channelsStream(DEPLOYMENT, inlet))!.lastSeqOf(subject);
     const columns = { keys: ['k'], timesMs: [1], origins: [64], ids: null, values: [value] };
     const data = encodeFrame({ ...headOf(head), columns, letters: [] });
     const outcome = await this.log.append({ subject, data, expect: expect ?? last });
@@ -57,7 +65,7 @@ class Rig {
   }
 
   async broadcast(writer: string, head: Partial<FrameHead>): Promise<void> {
-    const subject = broadcastSubject(DEPLOYMENT, { stage: 's', input: 'in', writer });
+    const subject = broadcastSubject(DEPLOYMENT, { stage: 's', bootstrap: this.#bootstrap, input: 'in', writer });
     await this.log.append({ subject, data: encodeBroadcast(headOf(head)) });
   }
 
@@ -79,7 +87,7 @@ function headOf(head: Partial<FrameHead>): FrameHead {
 describe('a channel input', () => {
   test('stops within a frame when the batch is full, and whoever goes on takes the very next row (invariant S)', async () => {
     const first = new Rig(['r-a']);
-    const stream = channelsStream(DEPLOYMENT, 's');
+    const stream = channelsStream(DEPLOYMENT, { stage: 's' });
     const values = [0, 1, 2, 3, 4];
     const columns = {
       ...{ keys: values.map(() => 'k'), timesMs: values, origins: values.map(() => 64), ids: null, values },
@@ -203,7 +211,7 @@ describe('a channel input', () => {
     const second = await rig.frame('r-a', 2);
     await rig.frame('r-a', 3);
     // The broker loses the second before it is read.
-    rig.broker.stream(channelsStream(DEPLOYMENT, 's'))!.trim(subject, second + 1);
+    rig.broker.stream(channelsStream(DEPLOYMENT, { stage: 's' }))!.trim(subject, second + 1);
     await assert.rejects(rig.feed(), { code: 'CHAIN_BROKEN' });
     assert.ok(second > first);
     assert.deepEqual(rig.got, [1]);
@@ -217,7 +225,7 @@ describe('a channel input', () => {
       const rig = new Rig(['r-a']);
       for (const value of [1, 2, 3]) await rig.frame('r-a', value);
       // As a commit that the journal has lost had it trimmed.
-      rig.broker.stream(channelsStream(DEPLOYMENT, 's'))!.trim(rig.subjectOf('r-a'), 3);
+      rig.broker.stream(channelsStream(DEPLOYMENT, { stage: 's' }))!.trim(rig.subjectOf('r-a'), 3);
       await rig.open(position);
       if (stops) await assert.rejects(rig.feed(), { code: 'CHAIN_BROKEN' });
       else await rig.feed();
@@ -228,7 +236,7 @@ describe('a channel input', () => {
   test('stops when the channels were put back: shorter than read, or grown again to other frames (T)', async () => {
     for (const grown of [0, 1, 4]) {
       const rig = new Rig(['r-a', 'r-b']);
-      const stream = rig.broker.stream(channelsStream(DEPLOYMENT, 's'))!;
+      const stream = rig.broker.stream(channelsStream(DEPLOYMENT, { stage: 's' }))!;
       await rig.open();
       await rig.frame('r-a', 1);
       const copy = stream.copy();
@@ -261,7 +269,7 @@ describe('a channel input', () => {
     }
     rig.input.committed({ in: seqs[9]! });
     await rig.feed();
-    const kept = seqs.filter(seq => rig.broker.stream(channelsStream(DEPLOYMENT, 's'))!.at(seq) !== null);
+    const kept = seqs.filter(seq => rig.broker.stream(channelsStream(DEPLOYMENT, { stage: 's' }))!.at(seq) !== null);
     assert.deepEqual(kept, seqs.slice(9), 'what was read since that commit is needed if we restart');
     for (let i = 0; i < 20; i++) {
       seqs.push(await rig.frame('r-a', large));
@@ -269,7 +277,7 @@ describe('a channel input', () => {
     }
     rig.input.committed({ in: seqs.at(-1)! });
     await rig.feed();
-    const left = seqs.filter(seq => rig.broker.stream(channelsStream(DEPLOYMENT, 's'))!.at(seq) !== null);
+    const left = seqs.filter(seq => rig.broker.stream(channelsStream(DEPLOYMENT, { stage: 's' }))!.at(seq) !== null);
     assert.deepEqual(left, [seqs.at(-1)], 'the tail says to its writer where to go on');
     assert.deepEqual(rig.failures, []);
   });
@@ -283,7 +291,9 @@ describe('a channel input', () => {
     const next = new Rig(['r-a', 'r-b'], { broker: former.broker });
     await next.clock.runThrough(next.input.open({ positions: { in: position }, watermarkMs: 0 }, () => {}));
     const kept = () =>
-      [...read, ...unread].filter(seq => next.broker.stream(channelsStream(DEPLOYMENT, 's'))!.at(seq) !== null);
+      [...read, ...unread].filter(
+        seq => next.broker.stream(channelsStream(DEPLOYMENT, { stage: 's' }))!.at(seq) !== null,
+      );
     next.input.tick();
     await next.clock.run(next.clock.monotonic() + 9_000);
     assert.deepEqual(kept(), [...read, ...unread], 'it can wait');

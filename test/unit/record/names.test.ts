@@ -20,14 +20,20 @@ function streams(): { name: string; subjects: readonly string[]; written: string
       subjects: [names.journalSubjects(deployment)],
       written: stages.map(stage => names.journalSubject(deployment, { stage, partition: 1 })),
     },
-    ...stages.map(stage => ({
-      name: names.channelsStream(deployment, stage),
-      subjects: names.channelsSubjects(deployment, stage),
-      written: stages.flatMap(input => [
-        names.channelSubject(deployment, { stage, partition: 1, input, writer: names.readerWriter('a') }),
-        names.broadcastSubject(deployment, { stage, input, writer: names.taskWriter({ stage: 'a', partition: 1 }) }),
-      ]),
-    })),
+    ...stages
+      .flatMap(stage => [{ stage }, { stage, bootstrap: true }])
+      .map(inlet => ({
+        name: names.channelsStream(deployment, inlet),
+        subjects: names.channelsSubjects(deployment, inlet),
+        written: stages.flatMap(input => [
+          names.channelSubject(deployment, { ...inlet, partition: 1, input, writer: names.readerWriter('a') }),
+          names.broadcastSubject(deployment, {
+            ...inlet,
+            input,
+            writer: names.taskWriter({ stage: 'a', partition: 1 }),
+          }),
+        ]),
+      })),
   ]);
   const outliving = [...pipelines].flatMap(pipeline => {
     const own = lives.filter(life => life.pipeline === pipeline);

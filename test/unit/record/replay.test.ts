@@ -32,9 +32,9 @@ test('original headers travel with a letter and come back; the broker’s, ours 
   const back = (unpacked: boolean) => {
     const headers = carriedHeaders(original, unpacked);
     const message = { subject: 'millrace.p.dead.map-1', seq: 3, timeMs: 0, headers, data: new Uint8Array() };
-    return replayHeaders('p', { ...message, headers: { ...headers, 'Millrace-Content': 'message' } });
+    return replayHeaders('p', { ...message, headers: { ...headers, 'Millrace-Content': 'message' } }, 'in.a');
   };
-  const own = { 'Millrace-Replay': 'p/3', 'Nats-Msg-Id': 'millrace-replay-p-3' };
+  const own = { 'Millrace-Replay': 'p/3', 'Nats-Msg-Id': 'millrace-replay-p-3-in.a' };
   assert.deepEqual(back(true), { 'content-type': 'application/msgpack', tenant: 'eu', ...own });
   assert.equal(back(false)['Content-Encoding'], 'gzip');
 });

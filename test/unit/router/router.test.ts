@@ -30,8 +30,8 @@ class Rig {
   constructor() {
     for (const { stage } of ROUTES) {
       this.broker.create({
-        name: channelsStream(DEPLOYMENT, stage),
-        subjects: [...channelsSubjects(DEPLOYMENT, stage)],
+        name: channelsStream(DEPLOYMENT, { stage }),
+        subjects: [...channelsSubjects(DEPLOYMENT, { stage })],
       });
     }
   }
@@ -87,7 +87,7 @@ class Rig {
   }
 
   #messages(stage: string) {
-    const stream = this.broker.stream(channelsStream(DEPLOYMENT, stage))!;
+    const stream = this.broker.stream(channelsStream(DEPLOYMENT, { stage }))!;
     return Array.from({ length: stream.lastSeq }, (_, i) => stream.at(i + 1)!);
   }
 

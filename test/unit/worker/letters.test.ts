@@ -143,7 +143,7 @@ describe('replay', () => {
         'Content-Type': 'application/json',
         tenant: 'eu',
         'Millrace-Replay': 'p/1 p/dedupe-1 p/dedupe-2',
-        'Nats-Msg-Id': 'millrace-replay-p-1',
+        'Nats-Msg-Id': 'millrace-replay-p-1-orders.eu',
       },
     );
     assert.deepEqual(texts(kept(STREAM)), ['1.1']);
