@@ -21,7 +21,7 @@
  */
 import { backoffMs } from '../base/backoff.ts';
 import { type Clock, sleep } from '../base/clock.ts';
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { isMillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Journal } from '../commit/journal.ts';
 import type { Blobs } from '../port/blob.ts';
