@@ -30,11 +30,11 @@ export class Looks {
     this.#stirredMs = this.#clock.monotonic();
   }
 
-  /** Asks, if it is time to. `onAnswer` is called when there is an answer to be taken. */
-  ask(reader: LogReader, onAnswer: () => void): void {
+  /** Asks, if it is time to, or `atOnce`. `onAnswer` is called when there is an answer to be taken. */
+  ask(reader: LogReader, { onAnswer, atOnce }: { onAnswer: () => void; atOnce: boolean }): void {
     if (this.#isAsking || this.#answer !== null) return;
     const nowMs = this.#clock.monotonic();
-    if (nowMs - this.#stirredMs < this.#everyMs) return;
+    if (!atOnce && nowMs - this.#stirredMs < this.#everyMs) return;
     this.#stirredMs = nowMs;
     this.#isAsking = true;
     reader.look().then(

@@ -127,9 +127,10 @@ export class Source {
   tick(): void {
     const reader = this.#reader;
     if (reader === null || !(this.#byServer || this.#caughtUp)) return;
-    this.#looks.ask(reader, () => {
+    const onAnswer = () => {
       if (this.#reader === reader && this.#takeLook()) this.#onReady();
-    });
+    };
+    this.#looks.ask(reader, { onAnswer, atOnce: !this.#bootstrapped });
   }
 
   /** As `tick`, for who knows where the stream ends, and need not ask. */
@@ -141,6 +142,7 @@ export class Source {
   #takeLook(): boolean {
     const look = this.#looks.take(this.#rest[0]?.seq ?? Number.POSITIVE_INFINITY);
     if (look === null) return false;
+    this.#bootstrapped = true;
     this.#time.looked(look.clockMs);
     if (look.lastSeq > this.#position) this.#position = look.lastSeq;
     return true;
@@ -203,9 +205,8 @@ export class Source {
     return this.#time.quietMs >= this.spec.idleAfterMs;
   }
 
-  /** The end of the stream has been reached once. */
+  /** The end of the stream has been reached once, by the word of its leader: a replica that is behind knows an earlier one. */
   get bootstrapped(): boolean {
-    if (!this.#bootstrapped && this.#caughtUp) this.#bootstrapped = true;
     return this.#bootstrapped;
   }
 
