@@ -2,7 +2,7 @@
  * A test in a thread of its own, for what is nothing but computing, and full of promises: node's runner follows each of
  * them, to tell which test an error comes from, and that doubles what it costs. A thread has not got the runner in it.
  *
- * The thread loads the same file again; there the test of that name runs, and no other is declared.
+ * The thread loads the same file again, and runs the test of that name there; so a file with such tests has no others.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -91,9 +91,9 @@ async function obey(newcomer: Newcomer, command: string): Promise<void> {
   if (reads) assert.notEqual(said.text, '', `${command} found nothing`);
 }
 
-/** A test for each section that has commands, one newcomer for all. */
-export function testCommandsOf(file: string): void {
-  const blocks = commandBlocksOf(file);
+/** A test for each section that has commands, or each that `takes` takes: one newcomer for all. */
+export function testCommandsOf(file: string, takes: (heading: string) => boolean = () => true): void {
+  const blocks = commandBlocksOf(file).filter(block => takes(block.heading));
   if (blocks.length === 0) return;
   describe(`every command of ${file} works for a newcomer`, () => {
     let newcomer: Newcomer;

@@ -1,6 +1,6 @@
 /**
  * What the READMEs say is true: every `ts` block compiles against the types, every link leads somewhere. Their commands
- * are run by `commands-front.test.ts` and `commands-rooms.test.ts`.
+ * are run by the files whose names begin with `commands-`.
  */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,17 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Newcomer } from './newcomer.ts';
 import { INSTEAD } from './obey.ts';
-import { anchorsOf, blocksOf, commandsOf, linksOf, readmes, root, textOf } from './texts.ts';
+import {
+  anchorsOf,
+  blocksOf,
+  commandBlocksOf,
+  commandsOf,
+  linksOf,
+  PRODUCTION,
+  readmes,
+  root,
+  textOf,
+} from './texts.ts';
 
 const files = readmes();
 
@@ -17,6 +27,7 @@ describe('every command', () => {
     assert.ok(files.length >= 6, `only ${files.length} READMEs found`);
     const commands = files.flatMap(commandsOf);
     assert.ok(commands.length >= 20);
+    assert.ok(commandBlocksOf('README.md').some(({ heading }) => heading === PRODUCTION));
     for (const command of Object.keys(INSTEAD)) assert.ok(commands.includes(command), `no README says ${command}`);
   });
 });

@@ -11,6 +11,9 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 const FOLDERS = ['.ci', 'cmd', 'lib', 'proto', 'test'];
 const ROOT_FILES = /^[A-Za-z]\S*\.(md|json|ts)$|^LICENSE$|^\.gitignore$/;
 
+/** The section of the front page whose commands are a file of tests of their own: they take as long as all others. */
+export const PRODUCTION = 'In production';
+
 export function textOf(file: string): string {
   return readFileSync(join(root, file), 'utf8');
 }

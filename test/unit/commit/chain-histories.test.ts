@@ -3,7 +3,6 @@
  * lands late and shows stale tails, with owners that are killed, frozen and replaced at any moment.
  */
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
 import { sleep } from '../../../lib/base/clock.ts';
 import { Random } from '../../../lib/base/random.ts';
 import { Chain } from '../../../lib/commit/chain.ts';
@@ -11,6 +10,7 @@ import { SimClock } from '../../../lib/memory/clock.ts';
 import type { MemoryFaults } from '../../../lib/memory/faults.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
 import type { StoredMessage } from '../../../lib/port/log.ts';
+import { testApart } from '../../rig/apart.ts';
 
 const HISTORIES = 1_500;
 const stream = 'C';
@@ -84,8 +84,10 @@ function chainOf({ broker }: World): StoredMessage[] {
 const encode = (value: unknown): Uint8Array => new Uint8Array(Buffer.from(JSON.stringify(value)));
 const decode = <T>(message: StoredMessage): T => JSON.parse(Buffer.from(message.data).toString()) as T;
 
-describe('chain histories', () => {
-  test('content from a journal is sent once and in order, whoever sends it and however often (B, C)', async () => {
+testApart(
+  'content from a journal is sent once and in order, whoever sends it and however often (B, C)',
+  import.meta.url,
+  async () => {
     const items = 12;
     let handovers = 0;
     let beaten = 0;
@@ -115,9 +117,13 @@ describe('chain histories', () => {
       );
     }
     assert.ok(handovers > HISTORIES / 4 && beaten > HISTORIES / 4, `the histories are tame: ${handovers}, ${beaten}`);
-  });
+  },
+);
 
-  test('a journal has one owner at a time: no commit is lost, and none of a former owner follows a claim (A)', async () => {
+testApart(
+  'a journal has one owner at a time: no commit is lost, and none of a former owner follows a claim (A)',
+  import.meta.url,
+  async () => {
     interface Entry {
       readonly epoch: number;
       readonly commit: number;
@@ -166,5 +172,5 @@ describe('chain histories', () => {
       }
     }
     assert.ok(fenced > HISTORIES / 4 && landed > HISTORIES * 8, `the histories are tame: ${fenced}, ${landed}`);
-  });
-});
+  },
+);

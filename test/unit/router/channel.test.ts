@@ -103,6 +103,28 @@ describe('a channel', () => {
     );
   });
 
+  test('encodes of a backlog of large records what fits a frame, and not all of it for each, until they are small again', async () => {
+    const { writer, frames } = await makeWorld();
+    const channel = writer();
+    await channel.open(null);
+    let encoded = 0;
+    const large = () => ({
+      get fill() {
+        encoded++;
+        return 'x'.repeat(100);
+      },
+    });
+    for (let seq = 1; seq <= 512; seq++) push(channel, seq, 0, large());
+    await drain(channel, at(512));
+    assert.equal(values(frames()).length, 512);
+    assert.ok(encoded < 5 * 512, `512 records were encoded ${encoded} times`);
+    const before = frames().length;
+    for (let seq = 513; seq <= 1_000; seq++) push(channel, seq, 0, seq);
+    await drain(channel, at(1_000));
+    const sizes = frames().map(frame => frame.columns.keys.length);
+    assert.ok(Math.max(...sizes.slice(before)) > 2 * Math.max(...sizes.slice(0, before)), `frames of ${sizes}`);
+  });
+
   test('cuts at the byte limit, in the middle of a message too, and tells no watermark before its last frame', async () => {
     const { writer, frames } = await makeWorld(300);
     const channel = writer();
