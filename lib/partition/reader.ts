@@ -1,17 +1,27 @@
 /**
  * The reader: a source, its stateless operators and a router, as one actor. It keeps nothing: where it goes on after a
  * restart is in the tails of its channels. It stops reading while too much waits to be sent.
+ *
+ * A soft stop lets all land that was read, and says so: then all channels are complete to one position, and whatever
+ * program comes next begins there. Where a reader finds them at different ones, and what was sent is another program's
+ * (a deploy after kill -9), that program must first do what it has begun (invariant P, `router/authorship.ts`): it is
+ * loaded again, and runs here as a reader of its own, from the channel that is furthest behind through the last message
+ * of which any has had a row.
  */
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { sleep } from '../base/clock.ts';
+import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsTeller } from '../observe/meter.ts';
-import { newCursor, type PoisonedRecord, Run } from '../operator/run.ts';
+import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
+import type { Author, Letter } from '../record/frame.ts';
 import { readerWriter } from '../record/names.ts';
-import { Router } from '../router/router.ts';
+import { Authorship } from '../router/authorship.ts';
+import type { WriterState } from '../router/channel.ts';
+import { type Route, Router, type Unfinished } from '../router/router.ts';
 import { Source } from '../source/source.ts';
 import { watchedSource } from '../source/watched.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { Programs, Surroundings } from './surroundings.ts';
 
 /** Records and letters that may wait to be sent. */
 const WAITING_MAX = 65_536;
@@ -26,7 +36,11 @@ export interface ReaderOptions {
   readonly plan: Plan;
   readonly reader: ReaderPlan;
   readonly around: Surroundings;
+  /** What this reader has to do for a former program, and then it is done; absent: it reads for ever. */
+  readonly finishes?: Unfinished;
   onEnded(error: unknown): void;
+  /** It has done that. */
+  onDone?(): void;
 }
 
 export type ReaderPhase = 'opening' | 'running' | 'stopped' | 'failed';
@@ -41,6 +55,11 @@ export class Reader {
   #ends: EndsTeller;
   /** Polls of which something may wait to be sent, oldest first. */
   #unsent: { readonly position: number; readonly bytesBefore: number }[] = [];
+  #author: Author;
+  #sendsLetters: boolean;
+  /** A former program at work, while we open. */
+  #former: Reader | null = null;
+  #failure: { error: unknown } | null = null;
   #scheduled = false;
   #cancelTick: (() => void) | null = null;
 
@@ -51,19 +70,22 @@ export class Reader {
     this.name = reader.name;
     this.#options = options;
     const cursor = newCursor();
-    const routes = reader.program.exits.map(exit => {
-      if (exit.kind === 'sink') throw new MillraceError('INVARIANT', `reader ${reader.name} leads to a sink`);
-      const { partitions } = plan.stages.find(stage => stage.name === exit.stage)!;
-      return { stage: exit.stage, input: exit.input, partitions };
-    });
+    const routes = routesOf(plan, reader);
+    const { finishes } = options;
+    const own = finishes === undefined ? routes : routes.filter(route => isSameRoute(route, finishes.route));
+    const { programs = ONE_PROGRAM, revision } = around;
+    this.#author = { revision, program: finishes?.program ?? revision };
+    // Letters go with the first route.
+    this.#sendsLetters = own[0] === routes[0];
     this.#router = new Router({
       deployment,
       writer: readerWriter(reader.name),
-      routes,
+      routes: own,
       log,
       clock,
       random,
       cursor,
+      authorship: new Authorship(this.#author, programs),
       bornMs: () => this.#source.bornMs,
       publishedMs: seq => this.#source.publications.at(seq),
       onLanded: () => this.#schedule(),
@@ -71,7 +93,7 @@ export class Reader {
     });
     const run = new Run(reader.program, {
       cursor,
-      exits: this.#router.exits,
+      exits: routes.map(route => this.#router.exits[own.indexOf(route)] ?? NOWHERE),
       tables: null,
       late: () => {},
       poison: record => this.#poison(record),
@@ -87,14 +109,18 @@ export class Reader {
       outlet: {
         entry: run.entries[0]!,
         cursor,
-        letter: letter => this.#router.letter(letter),
+        letter: letter => this.#letter(letter),
         drop: reason => this.#drop(reason),
       },
     });
   }
 
   #poison({ operator, cause }: PoisonedRecord): void {
-    this.#router.letter(this.#source.letter({ operator, code: cause.code, message: cause.message, bytes: null }));
+    this.#letter(this.#source.letter({ operator, code: cause.code, message: cause.message, bytes: null }));
+  }
+
+  #letter(letter: Letter): void {
+    if (this.#sendsLetters) this.#router.letter(letter);
   }
 
   #drop(reason: string): void {
@@ -111,8 +137,13 @@ export class Reader {
 
   async #open(): Promise<void> {
     const { plan, around } = this.#options;
-    const head = await this.#router.open();
-    const place = head ?? (await this.#source.firstPlace());
+    let opened = await this.#router.open();
+    for (; opened.unfinished !== null && this.phase === 'opening'; opened = await this.#router.open()) {
+      await this.#finish(opened.unfinished);
+    }
+    if (this.phase !== 'opening') return;
+    const place = opened.place ?? (await this.#source.firstPlace());
+    if (this.#options.finishes === undefined) await this.#router.begin(place.position);
     if (this.phase !== 'opening') return;
     await this.#source.open(place, () => this.#schedule());
     this.#sample();
@@ -132,10 +163,30 @@ export class Reader {
     this.#schedule();
   }
 
-  #state() {
+  /** Has a former program do what it has begun. Throws why it cannot. */
+  async #finish(unfinished: Unfinished): Promise<void> {
+    const { around } = this.#options;
+    const { programs = ONE_PROGRAM } = around;
+    const plan = await programs.planOf(unfinished.program);
+    const reader = plan.readers.find(({ name }) => name === this.name);
+    const hasRoute = reader !== undefined && routesOf(plan, reader).some(route => isSameRoute(route, unfinished.route));
+    invariant(hasRoute, `revision ${unfinished.program} has a reader ${this.name} that leads where its frames are`);
+    if (this.phase !== 'opening') return;
+    const { program, through } = unfinished;
+    const about = { pipeline: plan.pipeline, reader: this.name, revision: program, through };
+    around.observer.emit({ event: 'reader.finishing', level: 'info', ...about });
+    await new Promise<void>((resolve, reject) => {
+      const finishing = { plan, reader: reader!, around, finishes: unfinished, onEnded: reject, onDone: resolve };
+      this.#former = new Reader(finishing);
+      this.#former.start();
+    });
+    this.#former = null;
+  }
+
+  #state(): WriterState {
     const { position, bootstrapped } = this.#source;
     const { watermarkMs, clockMs, quietMs } = this.#source.time;
-    return { position, watermarkMs, clockMs, quietMs, bootstrapped };
+    return { position, watermarkMs, clockMs, quietMs, bootstrapped, by: this.#author };
   }
 
   #sample(): void {
@@ -175,7 +226,16 @@ export class Reader {
     if (this.phase !== 'running' || this.#router.waiting > WAITING_MAX || this.#isFull()) return;
     try {
       const before = this.#source.bytesIn;
-      const messages = this.#source.poll({ messagesMax: POLL_MESSAGES_MAX, bytesMax: POLL_BYTES_MAX });
+      const { finishes } = this.#options;
+      const pushed = this.#router.pushed;
+      const messages = this.#source.poll({
+        messagesMax: POLL_MESSAGES_MAX,
+        bytesMax: POLL_BYTES_MAX,
+        // One message may become very many rows.
+        full: () => this.#router.pushed - pushed > WAITING_MAX,
+        ...(finishes === undefined ? {} : { through: finishes.through }),
+      });
+      if (finishes !== undefined && this.#source.hasPassed(finishes.through)) this.#endAfter(finishes.through);
       if (messages === 0) return;
       this.#unsent.push({ position: this.#source.position, bytesBefore: before });
       this.#ends.tell({ late: 0, dead: 0, dropped: this.dropped });
@@ -188,6 +248,7 @@ export class Reader {
   }
 
   #fail(error: unknown): void {
+    this.#failure ??= { error };
     if (this.phase === 'stopped' || this.phase === 'failed') return;
     this.phase = 'failed';
     const { plan, around, onEnded } = this.#options;
@@ -210,10 +271,61 @@ export class Reader {
     await this.#source.stop();
   }
 
-  /** What has been read and not sent is read again by whoever goes on. */
-  async stop(): Promise<void> {
-    if (this.phase === 'stopped' || this.phase === 'failed') return;
+  /** All that a former program had to do has been read. */
+  #endAfter(position: number): void {
     this.phase = 'stopped';
+    this.#land(position).then(
+      () => this.#close().then(() => this.#options.onDone?.()),
+      error => this.#close().then(() => this.#options.onEnded(error)),
+    );
+  }
+
+  /** Lets all land that was read, and says up to where that is. */
+  async #land(position: number): Promise<void> {
+    this.#router.flush(() => this.#state());
+    await this.#router.landed();
+    if (this.#failure !== null) throw this.#failure.error;
+    this.#router.sample({ ...this.#state(), position });
+    await this.#router.broadcast();
+  }
+
+  /**
+   * Ends at one position on all channels, if all that was read lands in time; what has not is read again by whoever goes
+   * on, and the program that made it is needed then.
+   */
+  async stop({ deadlineMs }: { deadlineMs: number }): Promise<void> {
+    if (this.phase === 'stopped' || this.phase === 'failed') return;
+    const wasRunning = this.phase === 'running';
+    this.phase = 'stopped';
+    await this.#former?.stop({ deadlineMs });
+    if (wasRunning) {
+      const landing = this.#land(this.#source.position).catch(error => {
+        if (!isMillraceError(error)) throw error;
+      });
+      await Promise.race([landing, sleep(this.#options.around.clock, deadlineMs)]);
+    }
     await this.#close();
   }
+}
+
+const NOWHERE: Receiver = { receive() {} };
+
+const ONE_PROGRAM: Programs = {
+  hasFormer: false,
+  isSame: () => true,
+  async planOf(revision) {
+    throw new MillraceError('INVARIANT', `revision ${revision} ran the same program as all others`);
+  },
+};
+
+function routesOf(plan: Plan, reader: ReaderPlan): Route[] {
+  return reader.program.exits.map(exit => {
+    if (exit.kind === 'sink') throw new MillraceError('INVARIANT', `reader ${reader.name} leads to a sink`);
+    const { partitions } = plan.stages.find(stage => stage.name === exit.stage)!;
+    return { stage: exit.stage, input: exit.input, partitions };
+  });
+}
+
+function isSameRoute(a: Route, b: Route): boolean {
+  return a.stage === b.stage && a.input === b.input;
 }

@@ -12,6 +12,8 @@ import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
 import type { Deployment } from '../record/names.ts';
+import type { Lineage } from '../router/authorship.ts';
+import type { Plan } from '../topology/plan.ts';
 import type { Turns } from './turns.ts';
 
 /** Every bound of a task, by name. */
@@ -72,5 +74,13 @@ export interface Surroundings {
   readonly checkpointTurns?: Turns;
   /** How user code of an operator or source is called, so that it is seen at work; absent: nobody looks. */
   readonly grip?: GripOn;
+  /** What former revisions ran; absent: there was never another program. */
+  readonly programs?: Programs;
   shared(stream: string): SharedStream;
+}
+
+/** The programs of a pipeline's revisions. */
+export interface Programs extends Lineage {
+  /** What a revision ran. Throws why it cannot be had any more, and what to do. */
+  planOf(revision: number): Promise<Plan>;
 }

@@ -19,6 +19,7 @@ import {
   type Columns,
   decodeFrameHead,
   emptyColumns,
+  encodeFrame,
   type FrameHead,
   isBeyond,
   type Letter,
@@ -30,6 +31,8 @@ import {
 import { seqOfOrigin } from '../record/origin.ts';
 import { readable } from '../record/output.ts';
 import { encodeRows } from '../record/rows.ts';
+import { NO_TIME } from '../window/source-time.ts';
+import type { Authorship } from './authorship.ts';
 
 const FRAME_ROWS_MAX = 16_384;
 
@@ -48,6 +51,7 @@ export class Channel {
   #chain: Chain;
   #frameBytesMax: number;
   #writer: string;
+  #authorship: Authorship;
   /** All that has landed. */
   #progress: Progress = { position: 0, row: 0 };
   /** Event time at that progress, or before it. */
@@ -60,6 +64,7 @@ export class Channel {
   #rowsOfFront = 0;
   #skipping = false;
   #skipped = 0;
+  #needsFence = false;
   #sending = false;
   /** First source sequence of the frame that is on its way. */
   #inFlightFrom = Number.POSITIVE_INFINITY;
@@ -74,23 +79,50 @@ export class Channel {
     chain: Chain;
     frameBytesMax: number;
     writer: string;
+    authorship: Authorship;
     publishedMs?: (seq: number) => number | null;
   }) {
+    this.#authorship = options.authorship;
     this.#publishedMs = options.publishedMs ?? (() => null);
     this.#writer = options.writer;
     this.#chain = options.chain;
     this.#frameBytesMax = options.frameBytesMax;
   }
 
-  /** Learns from the channel's tail, or from a broadcast that is further, where to go on. */
+  /**
+   * Learns from the channel's tail, or from a broadcast that is further, where to go on. Throws REVISION_OUTDATED. May be
+   * called again, before anything is pushed.
+   */
   async open(broadcast: FrameHead | null): Promise<FrameHead | null> {
     const tail = await this.#chain.open();
     const head = tail === null ? null : decodeFrameHead(tail.data);
+    if (head !== null) this.#authorship.checkRevision(head, this.#chain.subject);
+    this.#needsFence = this.#authorship.needsFence(head);
     // Of two at one position, the broadcast knows more of the time since then.
     const isTold = broadcast !== null && (head === null || !isBeyond(head, broadcast));
     const later = isTold ? broadcast : head;
     if (later !== null) this.#goOnAfter(later);
     return later;
+  }
+
+  /**
+   * Makes sure that no former program writes here any more (invariant P), once all that it has sent is complete up to
+   * `position`. Throws REVISION_OUTDATED, and CONFLICT: one was faster, and what it has sent is to be seen first.
+   */
+  async fence(position: number): Promise<void> {
+    if (!this.#needsFence) return;
+    const head: FrameHead = {
+      ...{ position, row: 0, bootstrapped: false, by: this.#authorship.author },
+      ...{ watermarkMs: this.#landedWatermarkMs, clockMs: NO_TIME.clockMs, quietMs: 0 },
+    };
+    const outcome = await this.#chain.append(encodeFrame({ ...head, columns: emptyColumns(), letters: [] }));
+    this.#needsFence = false;
+    if (outcome.kind === 'landed') return this.#goOnAfter(head);
+    // Another of our program has begun as well, or gone on already.
+    const tail = decodeFrameHead(outcome.tail.data);
+    this.#authorship.checkTail(tail, this.#chain.subject);
+    this.#chain.adopt(outcome.tail);
+    this.#goOnAfter(tail);
   }
 
   #goOnAfter(head: FrameHead): void {
@@ -254,13 +286,16 @@ export class Channel {
     // one that is too early would count the silence before messages that came in it (`window/source-time.ts`, S2).
     const { clockMs } = writer;
     const watermarkMs = this.#landedWatermarkMs;
-    return { position: next - 1, row, watermarkMs, clockMs, quietMs: 0, bootstrapped: false };
+    const head = { position: next - 1, row, watermarkMs, clockMs, quietMs: 0, bootstrapped: false };
+    return writer.by === undefined ? head : { by: writer.by, ...head };
   }
 
   /** Somebody else wrote: go on after what the tail covers. */
   #adopt(tail: StoredMessage): void {
+    const head = decodeFrameHead(tail.data);
+    this.#authorship.checkTail(head, this.#chain.subject);
     this.#chain.adopt(tail);
-    this.#goOnAfter(decodeFrameHead(tail.data));
+    this.#goOnAfter(head);
     const waiting = this.#columns;
     this.#columns = emptyColumns();
     // Of a message that the tail ends in, we may have sent some rows before ours was beaten: they do not wait any more.

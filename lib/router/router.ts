@@ -12,9 +12,10 @@ import type { Random } from '../base/random.ts';
 import { Chain } from '../commit/chain.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import type { Log } from '../port/log.ts';
-import { decodeBroadcast, encodeBroadcast, type FrameHead, type Letter } from '../record/frame.ts';
+import { decodeBroadcast, encodeBroadcast, type FrameHead, isBeyond, type Letter } from '../record/frame.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment } from '../record/names.ts';
 import { seqOfOrigin } from '../record/origin.ts';
+import type { Authorship } from './authorship.ts';
 import { Channel, type WriterState } from './channel.ts';
 
 /** Room for the frame's head and the message's headers beside the rows. */
@@ -42,6 +43,24 @@ interface Lane {
   readonly channels: readonly Channel[];
   readonly broadcast: Chain;
   told: FrameHead | null;
+  /** Where all its channels stand that have had anything; null: at different places. -1: none has. */
+  position: number | null;
+}
+
+/** Source messages that a former program has sent to some channels of a route, and not to all. */
+export interface Unfinished {
+  readonly route: Route;
+  /** A revision that ran the program. */
+  readonly program: number;
+  /** The last of them. */
+  readonly through: number;
+}
+
+export interface Opened {
+  /** Where the source goes on: at the channel that is furthest behind. Null: nothing is sent yet. */
+  readonly place: (FrameHead & { bornMs: number }) | null;
+  /** Null: the present program may begin, or go on. */
+  readonly unfinished: Unfinished | null;
 }
 
 export interface RouterOptions {
@@ -52,6 +71,7 @@ export interface RouterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly cursor: Cursor;
+  readonly authorship: Authorship;
   /** When the source's stream was made, ms since 1970. */
   bornMs(): number;
   /** When the source message at a sequence was published, ms since 1970; null: unknown. */
@@ -71,45 +91,73 @@ export class Router {
   #telling = false;
   #flushedMs = Number.NEGATIVE_INFINITY;
   #cancelFlush: (() => void) | null = null;
+  #landed: (() => void)[] = [];
+  /** Records that were passed on to any channel. */
+  pushed = 0;
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    const { deployment, writer, log, clock, random, cursor, publishedMs } = options;
+    const { deployment, writer, log, clock, random, cursor, authorship, publishedMs } = options;
     const frameBytesMax = log.messageBytesMax - HEADROOM_BYTES;
     this.#lanes = options.routes.map(route => {
       const stream = channelsStream(deployment, route.stage);
       const channels = Array.from({ length: route.partitions }, (_, partition) => {
         const subject = channelSubject(deployment, { ...route, partition, writer });
         const chain = new Chain({ log, clock, random, stream, subject });
-        return new Channel({ chain, frameBytesMax, writer, publishedMs });
+        return new Channel({ chain, frameBytesMax, writer, authorship, publishedMs });
       });
       const subject = broadcastSubject(deployment, { ...route, writer });
-      return { route, channels, broadcast: new Chain({ log, clock, random, stream, subject }), told: null };
+      const broadcast = new Chain({ log, clock, random, stream, subject });
+      return { route, channels, broadcast, told: null, position: -1 };
     });
+    const router = this;
     this.exits = this.#lanes.map(({ route, channels }) => ({
       receive(key, value, timeMs) {
         const partition = key === null ? 0 : partitionOf(key, route.partitions);
+        router.pushed++;
         channels[partition]!.push(key, value, timeMs, cursor.origin, cursor.id, cursor.trace);
       },
     }));
   }
 
-  /** Reads all tails. Returns where the source goes on: at the channel that is furthest behind. Null: nothing is sent yet. */
-  async open(): Promise<(FrameHead & { bornMs: number }) | null> {
+  /** Reads all tails. Throws REVISION_OUTDATED. */
+  async open(): Promise<Opened> {
+    const { authorship } = this.#options;
+    let unfinished: Unfinished | null = null;
     let behind: FrameHead | null = null;
     let started = true;
     let bornMs = 0;
     for (const lane of this.#lanes) {
       const tail = await lane.broadcast.open();
       lane.told = tail === null ? null : decodeBroadcast(tail.data);
+      if (lane.told !== null) authorship.checkRevision(lane.told, lane.broadcast.subject);
       bornMs = Number(tail?.headers?.[HEADER_BORN] ?? bornMs);
       const heads = await Promise.all(lane.channels.map(channel => channel.open(lane.told)));
       for (const head of heads) {
-        if (head === null) started = false;
-        else if (behind === null || isBehind(head, behind)) behind = head;
+        if (head !== null && (behind === null || isBehind(head, behind))) behind = head;
+      }
+      lane.position = commonPosition(heads);
+      if (lane.position === -1) started = false;
+      // Whoever is furthest ran last: what came before it was complete when it began.
+      const furthest = lane.position === null ? furthestOf(heads) : null;
+      if (furthest?.by !== undefined && !authorship.isOurs(furthest)) {
+        unfinished ??= { route: lane.route, program: furthest.by.program, through: throughOf(furthest) };
       }
     }
-    return started && behind !== null ? { ...behind, bornMs } : null;
+    return { place: started && behind !== null ? { ...behind, bornMs } : null, unfinished };
+  }
+
+  /**
+   * Begins, where a former program has ended (invariant P): from here on only ours is written to. `position`: where the
+   * source begins, on channels that have had nothing yet. Throws REVISION_OUTDATED, CONFLICT.
+   */
+  async begin(position: number): Promise<void> {
+    for (const lane of this.#lanes) {
+      // One whose channels are at different places is ours already.
+      if (lane.position === null) continue;
+      const at = lane.position === -1 ? position : lane.position;
+      await Promise.all(lane.channels.map(channel => channel.fence(at)));
+    }
   }
 
   /** A letter goes the way of its message's records, to a task that commits it. */
@@ -161,9 +209,27 @@ export class Router {
       () => {
         if (channel.waiting > 0 && !channel.sending) this.flush(state);
         this.#options.onLanded();
+        if (this.#isQuiet) this.#tellLanded();
       },
-      error => this.#options.onFailed(error),
+      error => {
+        this.#options.onFailed(error);
+        this.#tellLanded();
+      },
     );
+  }
+
+  get #isQuiet(): boolean {
+    return this.#lanes.every(lane => lane.channels.every(channel => channel.waiting === 0 && !channel.sending));
+  }
+
+  #tellLanded(): void {
+    for (const resolve of this.#landed.splice(0)) resolve();
+  }
+
+  /** Resolves when all that waits has landed, or something has failed. */
+  landed(): Promise<void> {
+    if (this.#isQuiet) return Promise.resolve();
+    return new Promise(resolve => this.#landed.push(resolve));
   }
 
   /** Remembers the watermark of a position, to be told when all before it has landed. */
@@ -190,15 +256,20 @@ export class Router {
     const landed = landedTo(lane);
     const sample = this.#samples.findLast(({ position }) => position <= landed);
     if (sample === undefined) return;
-    const head = { row: 0, ...sample };
-    if (lane.told !== null && !isNews(head, lane.told)) return;
+    const { authorship } = this.#options;
+    // A lane that another one has to catch up with is further than the source is.
+    const position = Math.max(sample.position, lane.position ?? 0);
+    const head = { row: 0, ...sample, position };
+    if (lane.told !== null && authorship.isOurs(lane.told) && !isNews(head, lane.told)) return;
     const outcome = await lane.broadcast.append(encodeBroadcast(head), {
       [HEADER_BORN]: String(this.#options.bornMs()),
     });
     if (outcome.kind === 'landed') lane.told = head;
     else {
+      const tail = decodeBroadcast(outcome.tail.data);
+      authorship.checkTail(tail, lane.broadcast.subject);
       lane.broadcast.adopt(outcome.tail);
-      lane.told = decodeBroadcast(outcome.tail.data);
+      lane.told = tail;
     }
   }
 
@@ -209,6 +280,28 @@ export class Router {
       for (const channel of lane.channels) channel.stop();
     }
   }
+}
+
+/** See `Lane.position`. Where no row was sent yet, a beginning may have been told to some channels only. */
+function commonPosition(heads: readonly (FrameHead | null)[]): number | null {
+  let position = -1;
+  for (const head of heads) {
+    if (head === null || (head.row === 0 && head.position === position)) continue;
+    if (head.row > 0 || position !== -1) return null;
+    position = head.position;
+  }
+  return position;
+}
+
+function furthestOf(heads: readonly (FrameHead | null)[]): FrameHead | null {
+  let furthest: FrameHead | null = null;
+  for (const head of heads) if (head !== null && (furthest === null || isBeyond(head, furthest))) furthest = head;
+  return furthest;
+}
+
+/** The last source message that a head has any row of. */
+function throughOf({ position, row }: FrameHead): number {
+  return row === 0 ? position : position + 1;
 }
 
 function landedTo(lane: Lane): number {
