@@ -3,21 +3,21 @@
  * restart is in the tails of its channels. It stops reading while too much waits to be sent.
  *
  * A soft stop lets all land that was read, and says so: then all channels are complete to one position, and whatever
- * program comes next begins there. Where a reader finds them at different ones, and what was sent is another program's
- * (a deploy after kill -9), that program must first do what it has begun (invariant P, `router/authorship.ts`): it is
- * loaded again, and runs here as a reader of its own, from the channel that is furthest behind through the last message
- * of which any has had a row.
+ * program comes next begins there. Where a reader finds that a former program has sent to some what it has not to others (a
+ * deploy after kill -9), that program does the rest first (invariant P, `router/authorship.ts`): it is loaded again, and
+ * runs here as a reader of its own, with all its routes and under our revision, from the channel that is furthest behind
+ * through the last message of which any has had a row.
  */
 import { sleep } from '../base/clock.ts';
-import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsTeller } from '../observe/meter.ts';
 import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
-import type { Author, Letter } from '../record/frame.ts';
+import type { Letter } from '../record/frame.ts';
 import { readerWriter } from '../record/names.ts';
-import { Authorship } from '../router/authorship.ts';
 import type { WriterState } from '../router/channel.ts';
-import { type Route, Router, type Unfinished } from '../router/router.ts';
+import { type Opened, type Route, Router, type Unfinished } from '../router/router.ts';
+import type { SourcePlace } from '../source/outlet.ts';
 import { Source } from '../source/source.ts';
 import { watchedSource } from '../source/watched.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
@@ -36,11 +36,16 @@ export interface ReaderOptions {
   readonly plan: Plan;
   readonly reader: ReaderPlan;
   readonly around: Surroundings;
-  /** What this reader has to do for a former program, and then it is done; absent: it reads for ever. */
-  readonly finishes?: Unfinished;
+  /** What this reader does for a former program, and then it is done; absent: it reads for ever. */
+  readonly finishes?: Finishing;
   onEnded(error: unknown): void;
   /** It has done that. */
   onDone?(): void;
+}
+
+/** A former program's work: those of its routes that still lead somewhere. */
+interface Finishing extends Pick<Unfinished, 'program' | 'through'> {
+  readonly routes: readonly Route[];
 }
 
 export type ReaderPhase = 'opening' | 'running' | 'stopped' | 'failed';
@@ -55,7 +60,6 @@ export class Reader {
   #ends: EndsTeller;
   /** Polls of which something may wait to be sent, oldest first. */
   #unsent: { readonly position: number; readonly bytesBefore: number }[] = [];
-  #author: Author;
   #sendsLetters: boolean;
   /** A former program at work, while we open. */
   #former: Reader | null = null;
@@ -72,10 +76,9 @@ export class Reader {
     const cursor = newCursor();
     const routes = routesOf(plan, reader);
     const { finishes } = options;
-    const own = finishes === undefined ? routes : routes.filter(route => isSameRoute(route, finishes.route));
+    const own = finishes === undefined ? routes : routes.filter(route => finishes.routes.some(isSame(route)));
     const { programs = ONE_PROGRAM, revision } = around;
-    this.#author = { revision, program: finishes?.program ?? revision };
-    // Letters go with the first route.
+    // Letters go with the first route; where that is gone, so are they: in another they would count as rows of it.
     this.#sendsLetters = own[0] === routes[0];
     this.#router = new Router({
       deployment,
@@ -85,7 +88,7 @@ export class Reader {
       clock,
       random,
       cursor,
-      authorship: new Authorship(this.#author, programs),
+      author: { revision, program: finishes?.program ?? programs.present },
       bornMs: () => this.#source.bornMs,
       publishedMs: seq => this.#source.publications.at(seq),
       onLanded: () => this.#schedule(),
@@ -137,13 +140,8 @@ export class Reader {
 
   async #open(): Promise<void> {
     const { plan, around } = this.#options;
-    let opened = await this.#router.open();
-    for (; opened.unfinished !== null && this.phase === 'opening'; opened = await this.#router.open()) {
-      await this.#finish(opened.unfinished);
-    }
-    if (this.phase !== 'opening') return;
-    const place = opened.place ?? (await this.#source.firstPlace());
-    if (this.#options.finishes === undefined) await this.#router.begin(place.position);
+    const opened = this.#options.finishes === undefined ? await this.#finished() : await this.#router.open();
+    const place = await this.#placeOf(opened);
     if (this.phase !== 'opening') return;
     await this.#source.open(place, () => this.#schedule());
     this.#sample();
@@ -163,30 +161,53 @@ export class Reader {
     this.#schedule();
   }
 
-  /** Has a former program do what it has begun. Throws why it cannot. */
-  async #finish(unfinished: Unfinished): Promise<void> {
-    const { around } = this.#options;
-    const { programs = ONE_PROGRAM } = around;
-    const plan = await programs.planOf(unfinished.program);
+  /** Opens the channels when nothing of a former program is left to be done. Throws why it cannot be. */
+  async #finished(): Promise<Opened> {
+    const finished = new Set<number>();
+    for (;;) {
+      const opened = await this.#router.open();
+      const unfinished = this.#router.unfinished(finished);
+      if (unfinished === null || this.phase !== 'opening') return opened;
+      await this.#finish(unfinished);
+      finished.add(unfinished.program);
+    }
+  }
+
+  async #finish({ program, through, routes: certain }: Unfinished): Promise<void> {
+    const { around, plan: present, reader: own } = this.#options;
+    const plan = await (around.programs ?? ONE_PROGRAM).planOf(program);
     const reader = plan.readers.find(({ name }) => name === this.name);
-    const hasRoute = reader !== undefined && routesOf(plan, reader).some(route => isSameRoute(route, unfinished.route));
-    invariant(hasRoute, `revision ${unfinished.program} has a reader ${this.name} that leads where its frames are`);
+    const former = reader === undefined ? [] : routesOf(plan, reader);
+    if (reader === undefined || !certain.every(route => former.some(isSame(route)))) {
+      throw new MillraceError(
+        'PROGRAM_MISSING',
+        `what is kept as the code of revision ${program} does not have reader ${this.name} as it was: ${BEGIN_ANEW}`,
+      );
+    }
     if (this.phase !== 'opening') return;
-    const { program, through } = unfinished;
-    const about = { pipeline: plan.pipeline, reader: this.name, revision: program, through };
+    const routes = routesOf(present, own).filter(route => former.some(isSame(route)));
+    const about = { pipeline: plan.pipeline, reader: this.name, program, through };
     around.observer.emit({ event: 'reader.finishing', level: 'info', ...about });
     await new Promise<void>((resolve, reject) => {
-      const finishing = { plan, reader: reader!, around, finishes: unfinished, onEnded: reject, onDone: resolve };
-      this.#former = new Reader(finishing);
+      const finishes = { program, through, routes };
+      this.#former = new Reader({ plan, reader, around, finishes, onEnded: reject, onDone: resolve });
       this.#former.start();
     });
     this.#former = null;
   }
 
+  /** A stage that has had nothing yet gets all from the source's start on; what others have had of it they pass over. */
+  async #placeOf({ place, isBegun }: Opened): Promise<SourcePlace> {
+    if (place !== null && isBegun) return place;
+    const first = await this.#source.firstPlace();
+    // A source that starts at the stream's end must not pass over what the others have not had.
+    return place !== null && place.position < first.position ? place : first;
+  }
+
   #state(): WriterState {
     const { position, bootstrapped } = this.#source;
     const { watermarkMs, clockMs, quietMs } = this.#source.time;
-    return { position, watermarkMs, clockMs, quietMs, bootstrapped, by: this.#author };
+    return { position, watermarkMs, clockMs, quietMs, bootstrapped };
   }
 
   #sample(): void {
@@ -235,7 +256,7 @@ export class Reader {
         full: () => this.#router.pushed - pushed > WAITING_MAX,
         ...(finishes === undefined ? {} : { through: finishes.through }),
       });
-      if (finishes !== undefined && this.#source.hasPassed(finishes.through)) this.#endAfter(finishes.through);
+      if (finishes !== undefined && this.#source.hasPassed(finishes.through)) return this.#endAfter(finishes.through);
       if (messages === 0) return;
       this.#unsent.push({ position: this.#source.position, bytesBefore: before });
       this.#ends.tell({ late: 0, dead: 0, dropped: this.dropped });
@@ -311,10 +332,9 @@ export class Reader {
 const NOWHERE: Receiver = { receive() {} };
 
 const ONE_PROGRAM: Programs = {
-  hasFormer: false,
-  isSame: () => true,
-  async planOf(revision) {
-    throw new MillraceError('INVARIANT', `revision ${revision} ran the same program as all others`);
+  present: 1,
+  async planOf(program) {
+    throw new MillraceError('PROGRAM_MISSING', `nothing is kept of the code of revision ${program}`);
   },
 };
 
@@ -326,6 +346,6 @@ function routesOf(plan: Plan, reader: ReaderPlan): Route[] {
   });
 }
 
-function isSameRoute(a: Route, b: Route): boolean {
-  return a.stage === b.stage && a.input === b.input;
+function isSame({ stage, input }: Route): (other: Route) => boolean {
+  return other => other.stage === stage && other.input === input;
 }

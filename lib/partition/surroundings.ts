@@ -12,7 +12,6 @@ import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
 import type { Deployment } from '../record/names.ts';
-import type { Lineage } from '../router/authorship.ts';
 import type { Plan } from '../topology/plan.ts';
 import type { Turns } from './turns.ts';
 
@@ -74,13 +73,14 @@ export interface Surroundings {
   readonly checkpointTurns?: Turns;
   /** How user code of an operator or source is called, so that it is seen at work; absent: nobody looks. */
   readonly grip?: GripOn;
-  /** What former revisions ran; absent: there was never another program. */
+  /** Absent: all revisions have run one program. */
   readonly programs?: Programs;
   shared(stream: string): SharedStream;
 }
 
-/** The programs of a pipeline's revisions. */
-export interface Programs extends Lineage {
-  /** What a revision ran. Throws why it cannot be had any more, and what to do. */
-  planOf(revision: number): Promise<Plan>;
+/** A program is named by the revision since which its code has run. */
+export interface Programs {
+  readonly present: number;
+  /** What a former one was. Throws PROGRAM_MISSING, or what passes. */
+  planOf(program: number): Promise<Plan>;
 }

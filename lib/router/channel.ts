@@ -16,6 +16,7 @@ import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../commit/chain.ts';
 import type { StoredMessage } from '../port/log.ts';
 import {
+  type Author,
   type Columns,
   decodeFrameHead,
   emptyColumns,
@@ -31,13 +32,12 @@ import {
 import { seqOfOrigin } from '../record/origin.ts';
 import { readable } from '../record/output.ts';
 import { encodeRows } from '../record/rows.ts';
-import { NO_TIME } from '../window/source-time.ts';
-import type { Authorship } from './authorship.ts';
+import { begun, checkTail, takeOver } from './authorship.ts';
 
 const FRAME_ROWS_MAX = 16_384;
 
 /** The writer's state at the moment a frame is cut. */
-export type WriterState = Omit<FrameHead, 'row'>;
+export type WriterState = Omit<FrameHead, 'row' | 'by'>;
 
 /** A letter in the place of a record's value. */
 class LetterRow {
@@ -51,7 +51,7 @@ export class Channel {
   #chain: Chain;
   #frameBytesMax: number;
   #writer: string;
-  #authorship: Authorship;
+  #author: Author;
   /** All that has landed. */
   #progress: Progress = { position: 0, row: 0 };
   /** Event time at that progress, or before it. */
@@ -64,7 +64,6 @@ export class Channel {
   #rowsOfFront = 0;
   #skipping = false;
   #skipped = 0;
-  #needsFence = false;
   #sending = false;
   /** First source sequence of the frame that is on its way. */
   #inFlightFrom = Number.POSITIVE_INFINITY;
@@ -79,10 +78,10 @@ export class Channel {
     chain: Chain;
     frameBytesMax: number;
     writer: string;
-    authorship: Authorship;
+    author: Author;
     publishedMs?: (seq: number) => number | null;
   }) {
-    this.#authorship = options.authorship;
+    this.#author = options.author;
     this.#publishedMs = options.publishedMs ?? (() => null);
     this.#writer = options.writer;
     this.#chain = options.chain;
@@ -90,39 +89,17 @@ export class Channel {
   }
 
   /**
-   * Learns from the channel's tail, or from a broadcast that is further, where to go on. Throws REVISION_OUTDATED. May be
-   * called again, before anything is pushed.
+   * Takes the channel over, and learns from its tail, or from a broadcast that is further, where to go on; null: nothing has
+   * begun here. May be done again before anything is pushed. Throws REVISION_OUTDATED.
    */
   async open(broadcast: FrameHead | null): Promise<FrameHead | null> {
-    const tail = await this.#chain.open();
-    const head = tail === null ? null : decodeFrameHead(tail.data);
-    if (head !== null) this.#authorship.checkRevision(head, this.#chain.subject);
-    this.#needsFence = this.#authorship.needsFence(head);
+    const encode = (head: FrameHead) => encodeFrame({ columns: emptyColumns(), letters: [], ...head });
+    const { head } = await takeOver(this.#chain, { author: this.#author, encode, keeps: [] });
     // Of two at one position, the broadcast knows more of the time since then.
     const isTold = broadcast !== null && (head === null || !isBeyond(head, broadcast));
     const later = isTold ? broadcast : head;
     if (later !== null) this.#goOnAfter(later);
-    return later;
-  }
-
-  /**
-   * Makes sure that no former program writes here any more (invariant P), once all that it has sent is complete up to
-   * `position`. Throws REVISION_OUTDATED, and CONFLICT: one was faster, and what it has sent is to be seen first.
-   */
-  async fence(position: number): Promise<void> {
-    if (!this.#needsFence) return;
-    const head: FrameHead = {
-      ...{ position, row: 0, bootstrapped: false, by: this.#authorship.author },
-      ...{ watermarkMs: this.#landedWatermarkMs, clockMs: NO_TIME.clockMs, quietMs: 0 },
-    };
-    const outcome = await this.#chain.append(encodeFrame({ ...head, columns: emptyColumns(), letters: [] }));
-    this.#needsFence = false;
-    if (outcome.kind === 'landed') return this.#goOnAfter(head);
-    // Another of our program has begun as well, or gone on already.
-    const tail = decodeFrameHead(outcome.tail.data);
-    this.#authorship.checkTail(tail, this.#chain.subject);
-    this.#chain.adopt(outcome.tail);
-    this.#goOnAfter(tail);
+    return begun(later);
   }
 
   #goOnAfter(head: FrameHead): void {
@@ -277,7 +254,8 @@ export class Channel {
 
   #headFor(count: number, writer: WriterState): FrameHead {
     const { origins } = this.#columns;
-    if (count === origins.length) return { row: 0, ...writer };
+    const by = this.#author;
+    if (count === origins.length) return { row: 0, by, ...writer };
     const next = seqOfOrigin(origins[count]!);
     let row = 0;
     for (let i = count - 1; i >= 0 && seqOfOrigin(origins[i]!) === next; i--) row++;
@@ -286,14 +264,13 @@ export class Channel {
     // one that is too early would count the silence before messages that came in it (`window/source-time.ts`, S2).
     const { clockMs } = writer;
     const watermarkMs = this.#landedWatermarkMs;
-    const head = { position: next - 1, row, watermarkMs, clockMs, quietMs: 0, bootstrapped: false };
-    return writer.by === undefined ? head : { by: writer.by, ...head };
+    return { position: next - 1, row, by, watermarkMs, clockMs, quietMs: 0, bootstrapped: false };
   }
 
   /** Somebody else wrote: go on after what the tail covers. */
   #adopt(tail: StoredMessage): void {
     const head = decodeFrameHead(tail.data);
-    this.#authorship.checkTail(head, this.#chain.subject);
+    checkTail(head, { author: this.#author, chain: this.#chain });
     this.#chain.adopt(tail);
     this.#goOnAfter(head);
     const waiting = this.#columns;

@@ -7,15 +7,23 @@
  * same stream, so whoever reads the stream in order has seen them.
  */
 import type { Clock } from '../base/clock.ts';
+import { MillraceError } from '../base/errors.ts';
 import { partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../commit/chain.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import type { Log } from '../port/log.ts';
-import { decodeBroadcast, encodeBroadcast, type FrameHead, isBeyond, type Letter } from '../record/frame.ts';
+import {
+  type Author,
+  decodeBroadcast,
+  encodeBroadcast,
+  type FrameHead,
+  isBeyond,
+  type Letter,
+} from '../record/frame.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment } from '../record/names.ts';
 import { seqOfOrigin } from '../record/origin.ts';
-import type { Authorship } from './authorship.ts';
+import { authorOf, begun, checkRevision, takeOver } from './authorship.ts';
 import { Channel, type WriterState } from './channel.ts';
 
 /** Room for the frame's head and the message's headers beside the rows. */
@@ -43,24 +51,26 @@ interface Lane {
   readonly channels: readonly Channel[];
   readonly broadcast: Chain;
   told: FrameHead | null;
-  /** Where all its channels stand that have had anything; null: at different places. -1: none has. */
-  position: number | null;
+  /** As they were opened: the head of the channel that is furthest; null: nothing has begun. */
+  furthest: FrameHead | null;
+  /** All of them are complete to it. -1: some have not begun. */
+  completeTo: number;
 }
 
-/** Source messages that a former program has sent to some channels of a route, and not to all. */
+/** What a former program has sent to some channels, and not to all. */
 export interface Unfinished {
-  readonly route: Route;
-  /** A revision that ran the program. */
   readonly program: number;
-  /** The last of them. */
+  /** The last source message of which any channel has had a row of it. */
   readonly through: number;
+  /** Those that the program had, for certain; it may have had others of ours. */
+  readonly routes: readonly Route[];
 }
 
 export interface Opened {
-  /** Where the source goes on: at the channel that is furthest behind. Null: nothing is sent yet. */
+  /** The channel that is furthest behind; null: none has begun. */
   readonly place: (FrameHead & { bornMs: number }) | null;
-  /** Null: the present program may begin, or go on. */
-  readonly unfinished: Unfinished | null;
+  /** No stage is there that has had nothing yet. */
+  readonly isBegun: boolean;
 }
 
 export interface RouterOptions {
@@ -71,7 +81,7 @@ export interface RouterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly cursor: Cursor;
-  readonly authorship: Authorship;
+  readonly author: Author;
   /** When the source's stream was made, ms since 1970. */
   bornMs(): number;
   /** When the source message at a sequence was published, ms since 1970; null: unknown. */
@@ -97,18 +107,18 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    const { deployment, writer, log, clock, random, cursor, authorship, publishedMs } = options;
+    const { deployment, writer, log, clock, random, cursor, author, publishedMs } = options;
     const frameBytesMax = log.messageBytesMax - HEADROOM_BYTES;
     this.#lanes = options.routes.map(route => {
       const stream = channelsStream(deployment, route.stage);
       const channels = Array.from({ length: route.partitions }, (_, partition) => {
         const subject = channelSubject(deployment, { ...route, partition, writer });
         const chain = new Chain({ log, clock, random, stream, subject });
-        return new Channel({ chain, frameBytesMax, writer, authorship, publishedMs });
+        return new Channel({ chain, frameBytesMax, writer, author, publishedMs });
       });
       const subject = broadcastSubject(deployment, { ...route, writer });
       const broadcast = new Chain({ log, clock, random, stream, subject });
-      return { route, channels, broadcast, told: null, position: -1 };
+      return { route, channels, broadcast, told: null, furthest: null, completeTo: -1 };
     });
     const router = this;
     this.exits = this.#lanes.map(({ route, channels }) => ({
@@ -120,44 +130,50 @@ export class Router {
     }));
   }
 
-  /** Reads all tails. Throws REVISION_OUTDATED. */
+  /** Takes all channels over, and learns where to go on. May be done again before anything is fed. Throws REVISION_OUTDATED. */
   async open(): Promise<Opened> {
-    const { authorship } = this.#options;
-    let unfinished: Unfinished | null = null;
+    const { author } = this.#options;
     let behind: FrameHead | null = null;
-    let started = true;
     let bornMs = 0;
     for (const lane of this.#lanes) {
-      const tail = await lane.broadcast.open();
-      lane.told = tail === null ? null : decodeBroadcast(tail.data);
-      if (lane.told !== null) authorship.checkRevision(lane.told, lane.broadcast.subject);
-      bornMs = Number(tail?.headers?.[HEADER_BORN] ?? bornMs);
-      const heads = await Promise.all(lane.channels.map(channel => channel.open(lane.told)));
+      const keeps = [HEADER_BORN];
+      const { head: told, headers } = await takeOver(lane.broadcast, { author, encode: encodeBroadcast, keeps });
+      lane.told = told;
+      bornMs = Number(headers?.[HEADER_BORN] ?? bornMs);
+      const heads = await Promise.all(lane.channels.map(channel => channel.open(begun(told))));
+      lane.furthest = null;
+      lane.completeTo = Number.POSITIVE_INFINITY;
       for (const head of heads) {
-        if (head !== null && (behind === null || isBehind(head, behind))) behind = head;
-      }
-      lane.position = commonPosition(heads);
-      if (lane.position === -1) started = false;
-      // Whoever is furthest ran last: what came before it was complete when it began.
-      const furthest = lane.position === null ? furthestOf(heads) : null;
-      if (furthest?.by !== undefined && !authorship.isOurs(furthest)) {
-        unfinished ??= { route: lane.route, program: furthest.by.program, through: throughOf(furthest) };
+        lane.completeTo = Math.min(lane.completeTo, head?.position ?? -1);
+        if (head === null) continue;
+        if (lane.furthest === null || isBeyond(head, lane.furthest)) lane.furthest = head;
+        if (behind === null || isBehind(head, behind)) behind = head;
       }
     }
-    return { place: started && behind !== null ? { ...behind, bornMs } : null, unfinished };
+    const isBegun = this.#lanes.every(({ completeTo }) => completeTo >= 0);
+    return { place: behind === null ? null : { ...behind, bornMs }, isBegun };
   }
 
   /**
-   * Begins, where a former program has ended (invariant P): from here on only ours is written to. `position`: where the
-   * source begins, on channels that have had nothing yet. Throws REVISION_OUTDATED, CONFLICT.
+   * What is to be finished before our program begins (invariant P), after all have been opened; null: nothing any more. The
+   * latest program comes first: when it began, what had come before it was complete on all stages that it fed, and what is
+   * left over is of stages that it did not. A stage is behind where it has not had all through the last message of which any
+   * has had a row, not only where its own channels differ: a program may send a record to one stage or to another.
+   * @param finished programs that have been
    */
-  async begin(position: number): Promise<void> {
-    for (const lane of this.#lanes) {
-      // One whose channels are at different places is ours already.
-      if (lane.position === null) continue;
-      const at = lane.position === -1 ? position : lane.position;
-      await Promise.all(lane.channels.map(channel => channel.fence(at)));
+  unfinished(finished: ReadonlySet<number>): Unfinished | null {
+    let lanes = this.#lanes.filter(({ furthest }) => furthest !== null);
+    while (lanes.length > 0) {
+      const program = Math.max(...lanes.map(programOf));
+      const own = lanes.filter(lane => programOf(lane) === program);
+      const through = Math.max(...own.map(({ furthest }) => throughOf(furthest!)));
+      const isOver = program === this.#options.author.program || finished.has(program);
+      if (!isOver && lanes.some(({ completeTo }) => completeTo < through)) {
+        return { program, through, routes: own.map(({ route }) => route) };
+      }
+      lanes = lanes.filter(lane => !own.includes(lane));
     }
+    return null;
   }
 
   /** A letter goes the way of its message's records, to a task that commits it. */
@@ -256,21 +272,26 @@ export class Router {
     const landed = landedTo(lane);
     const sample = this.#samples.findLast(({ position }) => position <= landed);
     if (sample === undefined) return;
-    const { authorship } = this.#options;
-    // A lane that another one has to catch up with is further than the source is.
-    const position = Math.max(sample.position, lane.position ?? 0);
-    const head = { row: 0, ...sample, position };
-    if (lane.told !== null && authorship.isOurs(lane.told) && !isNews(head, lane.told)) return;
-    const outcome = await lane.broadcast.append(encodeBroadcast(head), {
-      [HEADER_BORN]: String(this.#options.bornMs()),
-    });
-    if (outcome.kind === 'landed') lane.told = head;
-    else {
-      const tail = decodeBroadcast(outcome.tail.data);
-      authorship.checkTail(tail, lane.broadcast.subject);
-      lane.broadcast.adopt(outcome.tail);
-      lane.told = tail;
+    const { author, bornMs } = this.#options;
+    const { completeTo, furthest, broadcast } = lane;
+    // A stage that another one has to catch up with is further than the source is, and what it has is not ours yet.
+    const isOurs = furthest === null || sample.position > completeTo;
+    const by = { revision: author.revision, program: isOurs ? author.program : programOf(lane) };
+    const head = { row: 0, by, ...sample, position: Math.max(sample.position, completeTo) };
+    if (lane.told !== null && !isNews(head, lane.told)) return;
+    const outcome = await broadcast.append(encodeBroadcast(head), { [HEADER_BORN]: String(bornMs()) });
+    if (outcome.kind === 'landed') {
+      lane.told = head;
+      return;
     }
+    const tail = decodeBroadcast(outcome.tail.data);
+    checkRevision(tail, { author, chain: broadcast });
+    // Where a source begins is settled by who says so first.
+    if (begun(lane.told) === null && tail.position !== head.position) {
+      throw new MillraceError('CONFLICT', `${broadcast.subject}: another reader has begun, at ${tail.position}`);
+    }
+    broadcast.adopt(outcome.tail);
+    lane.told = tail;
   }
 
   stop(): void {
@@ -282,21 +303,8 @@ export class Router {
   }
 }
 
-/** See `Lane.position`. Where no row was sent yet, a beginning may have been told to some channels only. */
-function commonPosition(heads: readonly (FrameHead | null)[]): number | null {
-  let position = -1;
-  for (const head of heads) {
-    if (head === null || (head.row === 0 && head.position === position)) continue;
-    if (head.row > 0 || position !== -1) return null;
-    position = head.position;
-  }
-  return position;
-}
-
-function furthestOf(heads: readonly (FrameHead | null)[]): FrameHead | null {
-  let furthest: FrameHead | null = null;
-  for (const head of heads) if (head !== null && (furthest === null || isBeyond(head, furthest))) furthest = head;
-  return furthest;
+function programOf({ furthest }: Lane): number {
+  return authorOf(furthest!).program;
 }
 
 /** The last source message that a head has any row of. */
