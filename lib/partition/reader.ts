@@ -88,7 +88,8 @@ export class Reader {
       clock,
       random,
       cursor,
-      author: { revision, program: finishes?.program ?? programs.present },
+      revision,
+      program: finishes?.program ?? programs.present,
       bornMs: () => this.#source.bornMs,
       publishedMs: seq => this.#source.publications.at(seq),
       onLanded: () => this.#schedule(),
@@ -169,7 +170,7 @@ export class Reader {
       const unfinished = this.#router.unfinished(finished);
       if (unfinished === null || this.phase !== 'opening') return opened;
       await this.#finish(unfinished);
-      finished.add(unfinished.program);
+      finished.add(unfinished.program.since);
     }
   }
 
@@ -181,12 +182,12 @@ export class Reader {
     if (reader === undefined || !certain.every(route => former.some(isSame(route)))) {
       throw new MillraceError(
         'PROGRAM_MISSING',
-        `what is kept as the code of revision ${program} does not have reader ${this.name} as it was: ${BEGIN_ANEW}`,
+        `what is kept as the code of revision ${program.since} does not have reader ${this.name} as it was: ${BEGIN_ANEW}`,
       );
     }
     if (this.phase !== 'opening') return;
     const routes = routesOf(present, own).filter(route => former.some(isSame(route)));
-    const about = { pipeline: plan.pipeline, reader: this.name, program, through };
+    const about = { pipeline: plan.pipeline, reader: this.name, program: program.since, through };
     around.observer.emit({ event: 'reader.finishing', level: 'info', ...about });
     await new Promise<void>((resolve, reject) => {
       const finishes = { program, through, routes };
@@ -307,7 +308,7 @@ export class Reader {
     await this.#router.landed();
     if (this.#failure !== null) throw this.#failure.error;
     this.#router.sample({ ...this.#state(), position });
-    await this.#router.broadcast();
+    await this.#router.lastBroadcast();
   }
 
   /**
@@ -332,9 +333,9 @@ export class Reader {
 const NOWHERE: Receiver = { receive() {} };
 
 const ONE_PROGRAM: Programs = {
-  present: 1,
-  async planOf(program) {
-    throw new MillraceError('PROGRAM_MISSING', `nothing is kept of the code of revision ${program}`);
+  present: { since: 1, bundle: '' },
+  async planOf({ since }) {
+    throw new MillraceError('PROGRAM_MISSING', `nothing is kept of the code of revision ${since}`);
   },
 };
 

@@ -12,6 +12,7 @@ import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
 import type { Deployment } from '../record/names.ts';
+import type { ProgramName } from '../router/authorship.ts';
 import type { Plan } from '../topology/plan.ts';
 import type { Turns } from './turns.ts';
 
@@ -78,9 +79,9 @@ export interface Surroundings {
   shared(stream: string): SharedStream;
 }
 
-/** A program is named by the revision since which its code has run. */
+/** What a pipeline runs, and has run. */
 export interface Programs {
-  readonly present: number;
+  readonly present: ProgramName;
   /** What a former one was. Throws PROGRAM_MISSING, or what passes. */
-  planOf(program: number): Promise<Plan>;
+  planOf(program: ProgramName): Promise<Plan>;
 }

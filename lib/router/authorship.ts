@@ -8,7 +8,9 @@
  *     the last one said. From then on all appends of older revisions fail (A of `commit/chain.ts`), on this channel and, once
  *     all are taken over, on all of them: what is found there stays as it is.
  *   - *names*: a head says which program has made what it is complete to. A program is named by the revision since which its
- *     code has run, so of two the one with the larger name began later, even where it is the same code.
+ *     code has run, so of two the one with the larger name began later, even where it is the same code. What the code is
+ *     says the stage's last broadcast, since a program tells its beginning there before it sends a row: beside the rows, so
+ *     that a registry that is lost takes nothing with it.
  *   - *finishing*: what a former program has sent to some channels and not to all, it sends to the rest before any other
  *     sends anything (`Router.unfinished`, `partition/reader.ts`). So when a program begins, all channels are complete to
  *     one position, and each crash in between leaves what these three find and end again.
@@ -22,6 +24,13 @@ import type { Chain } from '../commit/chain.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { type Author, decodeFrameHead, type FrameHead } from '../record/frame.ts';
 import { NO_TIME } from '../window/source-time.ts';
+
+/** What a program is known by: the revision since which its code has run, and that code. */
+export interface ProgramName {
+  readonly since: number;
+  /** SHA-256 of its bundle; empty: not known. */
+  readonly bundle: string;
+}
 
 /** Where a channel stands that was taken over before anything began: a source may begin at 0. */
 const NOT_BEGUN = -1;

@@ -23,7 +23,7 @@ import {
 } from '../record/frame.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment } from '../record/names.ts';
 import { seqOfOrigin } from '../record/origin.ts';
-import { authorOf, begun, checkRevision, takeOver } from './authorship.ts';
+import { authorOf, begun, checkRevision, type ProgramName, takeOver } from './authorship.ts';
 import { Channel, type WriterState } from './channel.ts';
 
 /** Room for the frame's head and the message's headers beside the rows. */
@@ -38,6 +38,8 @@ const TRICKLE_MS = 4;
 const TRICKLE_ROWS_MAX = 1_000;
 /** On broadcasts: when the source's stream was made, ms since 1970, as a sequence means nothing in another stream. */
 const HEADER_BORN = 'Millrace-Source-Born';
+/** On broadcasts: what their writer runs, as `since:bundle`. */
+const HEADER_PROGRAM = 'Millrace-Program';
 
 /** One input of one stage, which this writer feeds. */
 export interface Route {
@@ -51,6 +53,8 @@ interface Lane {
   readonly channels: readonly Channel[];
   readonly broadcast: Chain;
   told: FrameHead | null;
+  /** The last header of a program that was told; empty: none. */
+  toldProgram: string;
   /** As they were opened: the head of the channel that is furthest; null: nothing has begun. */
   furthest: FrameHead | null;
   /** All of them are complete to it. -1: some have not begun. */
@@ -59,7 +63,7 @@ interface Lane {
 
 /** What a former program has sent to some channels, and not to all. */
 export interface Unfinished {
-  readonly program: number;
+  readonly program: ProgramName;
   /** The last source message of which any channel has had a row of it. */
   readonly through: number;
   /** Those that the program had, for certain; it may have had others of ours. */
@@ -81,7 +85,8 @@ export interface RouterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly cursor: Cursor;
-  readonly author: Author;
+  readonly revision: number;
+  readonly program: ProgramName;
   /** When the source's stream was made, ms since 1970. */
   bornMs(): number;
   /** When the source message at a sequence was published, ms since 1970; null: unknown. */
@@ -95,10 +100,11 @@ export class Router {
   /** In the order of `routes`. */
   readonly exits: readonly Receiver[];
   #options: RouterOptions;
+  #author: Author;
   #lanes: readonly Lane[];
   /** Watermarks at past positions, oldest first: a broadcast speaks of a position that has passed. */
   #samples: WriterState[] = [];
-  #telling = false;
+  #telling: Promise<unknown> | null = null;
   #flushedMs = Number.NEGATIVE_INFINITY;
   #cancelFlush: (() => void) | null = null;
   #landed: (() => void)[] = [];
@@ -107,7 +113,9 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    const { deployment, writer, log, clock, random, cursor, author, publishedMs } = options;
+    const { deployment, writer, log, clock, random, cursor, revision, program, publishedMs } = options;
+    const author = { revision, program: program.since };
+    this.#author = author;
     const frameBytesMax = log.messageBytesMax - HEADROOM_BYTES;
     this.#lanes = options.routes.map(route => {
       const stream = channelsStream(deployment, route.stage);
@@ -118,7 +126,7 @@ export class Router {
       });
       const subject = broadcastSubject(deployment, { ...route, writer });
       const broadcast = new Chain({ log, clock, random, stream, subject });
-      return { route, channels, broadcast, told: null, furthest: null, completeTo: -1 };
+      return { route, channels, broadcast, told: null, toldProgram: '', furthest: null, completeTo: -1 };
     });
     const router = this;
     this.exits = this.#lanes.map(({ route, channels }) => ({
@@ -132,13 +140,14 @@ export class Router {
 
   /** Takes all channels over, and learns where to go on. May be done again before anything is fed. Throws REVISION_OUTDATED. */
   async open(): Promise<Opened> {
-    const { author } = this.#options;
+    const author = this.#author;
     let behind: FrameHead | null = null;
     let bornMs = 0;
     for (const lane of this.#lanes) {
-      const keeps = [HEADER_BORN];
+      const keeps = [HEADER_BORN, HEADER_PROGRAM];
       const { head: told, headers } = await takeOver(lane.broadcast, { author, encode: encodeBroadcast, keeps });
       lane.told = told;
+      lane.toldProgram = headers?.[HEADER_PROGRAM] ?? '';
       bornMs = Number(headers?.[HEADER_BORN] ?? bornMs);
       const heads = await Promise.all(lane.channels.map(channel => channel.open(begun(told))));
       lane.furthest = null;
@@ -167,9 +176,12 @@ export class Router {
       const program = Math.max(...lanes.map(programOf));
       const own = lanes.filter(lane => programOf(lane) === program);
       const through = Math.max(...own.map(({ furthest }) => throughOf(furthest!)));
-      const isOver = program === this.#options.author.program || finished.has(program);
-      if (!isOver && lanes.some(({ completeTo }) => completeTo < through)) {
-        return { program, through, routes: own.map(({ route }) => route) };
+      // Stages that are behind and that it did not have stay so.
+      const may = finished.has(program) ? own : lanes;
+      if (program !== this.#author.program && may.some(({ completeTo }) => completeTo < through)) {
+        const name = own.map(({ toldProgram }) => toldProgram).find(told => told.startsWith(`${program}:`));
+        const bundle = name?.slice(name.indexOf(':') + 1) ?? '';
+        return { program: { since: program, bundle }, through, routes: own.map(({ route }) => route) };
       }
       lanes = lanes.filter(lane => !own.includes(lane));
     }
@@ -257,41 +269,56 @@ export class Router {
     this.#samples.push(state);
   }
 
-  /** Tells every stage how far this writer is, if that has changed since it was last told. */
+  /** Tells every stage how far this writer is, if that has changed since it was last told; not while that is being done. */
   async broadcast(): Promise<void> {
-    if (this.#telling) return;
-    this.#telling = true;
+    if (this.#telling !== null) return;
+    this.#telling = Promise.all(this.#lanes.map(lane => this.#tell(lane)));
     try {
-      await Promise.all(this.#lanes.map(lane => this.#tell(lane)));
+      await this.#telling;
     } finally {
-      this.#telling = false;
+      this.#telling = null;
     }
+  }
+
+  /** As `broadcast`, and what is sampled now is told when it resolves. */
+  async lastBroadcast(): Promise<void> {
+    while (this.#telling !== null) await this.#telling;
+    await this.broadcast();
   }
 
   async #tell(lane: Lane): Promise<void> {
     const landed = landedTo(lane);
     const sample = this.#samples.findLast(({ position }) => position <= landed);
     if (sample === undefined) return;
-    const { author, bornMs } = this.#options;
-    const { completeTo, furthest, broadcast } = lane;
+    const { program, bornMs } = this.#options;
+    const { completeTo, furthest, told, broadcast } = lane;
     // A stage that another one has to catch up with is further than the source is, and what it has is not ours yet.
-    const isOurs = furthest === null || sample.position > completeTo;
-    const by = { revision: author.revision, program: isOurs ? author.program : programOf(lane) };
-    const head = { row: 0, by, ...sample, position: Math.max(sample.position, completeTo) };
-    if (lane.told !== null && !isNews(head, lane.told)) return;
-    const outcome = await broadcast.append(encodeBroadcast(head), { [HEADER_BORN]: String(bornMs()) });
+    const position = Math.max(sample.position, completeTo);
+    const isOurs = furthest === null || position > completeTo;
+    const by = { revision: this.#author.revision, program: isOurs ? program.since : programOf(lane) };
+    const own = `${program.since}:${program.bundle}`;
+    const heard = { row: 0, by, ...sample, position };
+    const isNew = told === null || isNews(heard, told);
+    if (!isNew && lane.toldProgram === own) return;
+    const head = isNew ? heard : told;
+    const headers = { [HEADER_BORN]: String(bornMs()), [HEADER_PROGRAM]: own };
+    const outcome = await broadcast.append(encodeBroadcast(head), headers);
     if (outcome.kind === 'landed') {
       lane.told = head;
+      lane.toldProgram = own;
       return;
     }
     const tail = decodeBroadcast(outcome.tail.data);
-    checkRevision(tail, { author, chain: broadcast });
+    checkRevision(tail, { author: this.#author, chain: broadcast });
     // Where a source begins is settled by who says so first.
-    if (begun(lane.told) === null && tail.position !== head.position) {
+    if (begun(told) === null && tail.position !== head.position) {
       throw new MillraceError('CONFLICT', `${broadcast.subject}: another reader has begun, at ${tail.position}`);
     }
     broadcast.adopt(outcome.tail);
     lane.told = tail;
+    lane.toldProgram = outcome.tail.headers?.[HEADER_PROGRAM] ?? '';
+    // What we run is told before we send anything.
+    if (lane.toldProgram !== own) await this.#tell(lane);
   }
 
   stop(): void {
