@@ -77,7 +77,7 @@ export async function openGround(options: {
       remembered: pipelineFinder(log),
       results: resultsFinder(log),
       plan: bundle => hand.loading(bundle, () => compiler.plan(bundle)),
-      start: async (plan, { observer, life, revision }) => {
+      start: async (plan, { observer, life, revision, programs }) => {
         const { pipeline } = plan;
         hand.checkStart(pipeline, revision);
         const grip: GripOn = (operator, cursor) => hand.at({ pipeline, revision, operator }, cursor);
@@ -87,6 +87,7 @@ export async function openGround(options: {
           around: { ...around, observer, meter, tracing: options.tracing, grip },
           life,
           revision,
+          programs,
         });
       },
       clear: pipelineClearer({ log, blobs, stores }),

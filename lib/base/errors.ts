@@ -28,6 +28,10 @@ export const ERRORS = {
     fate: 'fence',
     means: 'a newer revision of the pipeline has run, and this worker has not heard of it',
   },
+  PROGRAM_MISSING: {
+    fate: 'stop',
+    means: 'what former code of the pipeline has begun must be finished by it, and that code cannot be loaded',
+  },
   CHAIN_BROKEN: { fate: 'stop', means: 'a chain is shorter than we remember, or holds what nobody of us wrote' },
   JOURNAL_CORRUPT: { fate: 'stop', means: 'a commit cannot be read or its checksum is wrong' },
   STORE_CORRUPT: { fate: 'retry', means: 'the local store cannot be trusted; it is discarded and rebuilt' },

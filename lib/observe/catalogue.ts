@@ -105,6 +105,12 @@ export const EVENTS = {
     fields: ['pipeline', 'reader', 'position'],
     means: 'it reads on after `position`',
   },
+  'reader.finishing': {
+    levels: ['info'],
+    fields: ['pipeline', 'reader', 'program', 'through'],
+    means:
+      'the code of revision `program` sends the rest of what it has begun, through message `through`; the present one follows',
+  },
   'reader.failed': {
     levels: ['warn', 'error'],
     fields: ['pipeline', 'reader', ...ERROR],

@@ -18,7 +18,7 @@ import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
 import { ensureStreams } from './streams.ts';
-import { defaultLimits, type Surroundings, type TaskLimits } from './surroundings.ts';
+import { defaultLimits, type Programs, type Surroundings, type TaskLimits } from './surroundings.ts';
 import { Task } from './task.ts';
 import { Turns } from './turns.ts';
 
@@ -29,6 +29,9 @@ const RESTART_MAX_MS = 10_000;
 /** A fenced task waits at least so long, since somebody else is at work on it. */
 const RECLAIM_MS = 3000;
 
+/** Of the time for a stop: what readers may take to have all land that they have read. */
+const READERS_SHARE = 0.3;
+
 export interface PipelineOptions {
   readonly plan: Plan;
   readonly around: Omit<Surroundings, 'deployment' | 'revision' | 'shared' | 'meter'> &
@@ -38,6 +41,8 @@ export interface PipelineOptions {
   readonly life?: string;
   /** Of the pipeline: grows with every change of what is desired. Default 1. */
   readonly revision?: number;
+  /** See `Surroundings`. */
+  readonly programs?: Programs;
   /** Which tasks run here; all by default. */
   readonly hosts?: (task: { stage: string; partition: number }) => boolean;
 }
@@ -88,6 +93,7 @@ export class Pipeline {
       ...options.around,
       deployment: { pipeline: plan.pipeline, life },
       revision,
+      ...(options.programs === undefined ? {} : { programs: options.programs }),
       log,
       blobs: this.#stalls.blobs(blobs),
       checkpointTurns: new Turns(CHECKPOINTS_AT_ONCE),
@@ -253,8 +259,12 @@ export class Pipeline {
     this.#phase = 'stopping';
     for (const slot of this.#slots) slot.cancelRestart?.();
     const parts = this.#slots.map(slot => slot.part);
-    await Promise.all(parts.filter(part => part instanceof Reader).map(reader => reader.stop()));
-    await Promise.all(parts.filter(part => part instanceof Task).map(task => task.stop({ deadlineMs })));
+    const { clock } = this.#around;
+    const sinceMs = clock.monotonic();
+    const readers = parts.filter(part => part instanceof Reader);
+    await Promise.all(readers.map(reader => reader.stop({ deadlineMs: deadlineMs * READERS_SHARE })));
+    const leftMs = Math.max(0, deadlineMs - (clock.monotonic() - sinceMs));
+    await Promise.all(parts.filter(part => part instanceof Task).map(task => task.stop({ deadlineMs: leftMs })));
     this.#phase = 'stopped';
   }
 }

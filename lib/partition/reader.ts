@@ -1,17 +1,27 @@
 /**
  * The reader: a source, its stateless operators and a router, as one actor. It keeps nothing: where it goes on after a
  * restart is in the tails of its channels. It stops reading while too much waits to be sent.
+ *
+ * A soft stop lets all land that was read, and says so: then all channels are complete to one position, and whatever
+ * program comes next begins there. Where a reader finds that a former program has sent to some what it has not to others (a
+ * deploy after kill -9), that program does the rest first (invariant P, `router/authorship.ts`): it is loaded again, and
+ * runs here as a reader of its own, with all its routes and under our revision, from the channel that is furthest behind
+ * through the last message of which any has had a row.
  */
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { sleep } from '../base/clock.ts';
+import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsTeller } from '../observe/meter.ts';
-import { newCursor, type PoisonedRecord, Run } from '../operator/run.ts';
+import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
+import type { Letter } from '../record/frame.ts';
 import { readerWriter } from '../record/names.ts';
-import { Router } from '../router/router.ts';
+import type { WriterState } from '../router/channel.ts';
+import { type Opened, type Route, Router, type Unfinished } from '../router/router.ts';
+import type { SourcePlace } from '../source/outlet.ts';
 import { Source } from '../source/source.ts';
 import { watchedSource } from '../source/watched.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { Programs, Surroundings } from './surroundings.ts';
 
 /** Records and letters that may wait to be sent. */
 const WAITING_MAX = 65_536;
@@ -26,7 +36,16 @@ export interface ReaderOptions {
   readonly plan: Plan;
   readonly reader: ReaderPlan;
   readonly around: Surroundings;
+  /** What this reader does for a former program, and then it is done; absent: it reads for ever. */
+  readonly finishes?: Finishing;
   onEnded(error: unknown): void;
+  /** It has done that. */
+  onDone?(): void;
+}
+
+/** A former program's work: those of its routes that still lead somewhere. */
+interface Finishing extends Pick<Unfinished, 'program' | 'through'> {
+  readonly routes: readonly Route[];
 }
 
 export type ReaderPhase = 'opening' | 'running' | 'stopped' | 'failed';
@@ -41,6 +60,10 @@ export class Reader {
   #ends: EndsTeller;
   /** Polls of which something may wait to be sent, oldest first. */
   #unsent: { readonly position: number; readonly bytesBefore: number }[] = [];
+  #sendsLetters: boolean;
+  /** A former program at work, while we open. */
+  #former: Reader | null = null;
+  #failure: { error: unknown } | null = null;
   #scheduled = false;
   #cancelTick: (() => void) | null = null;
 
@@ -51,20 +74,22 @@ export class Reader {
     this.name = reader.name;
     this.#options = options;
     const cursor = newCursor();
-    const routes = reader.program.exits.map(exit => {
-      if (exit.kind === 'sink') throw new MillraceError('INVARIANT', `reader ${reader.name} leads to a sink`);
-      const { partitions, inputs } = plan.stages.find(stage => stage.name === exit.stage)!;
-      const { bootstrap } = inputs.find(({ name }) => name === exit.input)!;
-      return { stage: exit.stage, input: exit.input, bootstrap, partitions };
-    });
+    const routes = routesOf(plan, reader);
+    const { finishes } = options;
+    const own = finishes === undefined ? routes : routes.filter(route => finishes.routes.some(isSame(route)));
+    const { programs = ONE_PROGRAM, revision } = around;
+    // Letters go with the first route; where that is gone, so are they: in another they would count as rows of it.
+    this.#sendsLetters = own[0] === routes[0];
     this.#router = new Router({
       deployment,
       writer: readerWriter(reader.name),
-      routes,
+      routes: own,
       log,
       clock,
       random,
       cursor,
+      revision,
+      program: finishes?.program ?? programs.present,
       bornMs: () => this.#source.bornMs,
       publishedMs: seq => this.#source.publications.at(seq),
       onLanded: () => this.#schedule(),
@@ -72,7 +97,7 @@ export class Reader {
     });
     const run = new Run(reader.program, {
       cursor,
-      exits: this.#router.exits,
+      exits: routes.map(route => this.#router.exits[own.indexOf(route)] ?? NOWHERE),
       tables: null,
       late: () => {},
       poison: record => this.#poison(record),
@@ -88,14 +113,18 @@ export class Reader {
       outlet: {
         entry: run.entries[0]!,
         cursor,
-        letter: letter => this.#router.letter(letter),
+        letter: letter => this.#letter(letter),
         drop: reason => this.#drop(reason),
       },
     });
   }
 
   #poison({ operator, cause }: PoisonedRecord): void {
-    this.#router.letter(this.#source.letter({ operator, code: cause.code, message: cause.message, bytes: null }));
+    this.#letter(this.#source.letter({ operator, code: cause.code, message: cause.message, bytes: null }));
+  }
+
+  #letter(letter: Letter): void {
+    if (this.#sendsLetters) this.#router.letter(letter);
   }
 
   #drop(reason: string): void {
@@ -112,8 +141,8 @@ export class Reader {
 
   async #open(): Promise<void> {
     const { plan, around } = this.#options;
-    const head = await this.#router.open();
-    const place = head ?? (await this.#source.firstPlace());
+    const opened = this.#options.finishes === undefined ? await this.#finished() : await this.#router.open();
+    const place = await this.#placeOf(opened);
     if (this.phase !== 'opening') return;
     await this.#source.open(place, () => this.#schedule());
     this.#sample();
@@ -133,7 +162,50 @@ export class Reader {
     this.#schedule();
   }
 
-  #state() {
+  /** Opens the channels when nothing of a former program is left to be done. Throws why it cannot be. */
+  async #finished(): Promise<Opened> {
+    const finished = new Set<number>();
+    for (;;) {
+      const opened = await this.#router.open();
+      const unfinished = this.#router.unfinished(finished);
+      if (unfinished === null || this.phase !== 'opening') return opened;
+      await this.#finish(unfinished);
+      finished.add(unfinished.program.since);
+    }
+  }
+
+  async #finish({ program, through, routes: certain }: Unfinished): Promise<void> {
+    const { around, plan: present, reader: own } = this.#options;
+    const plan = await (around.programs ?? ONE_PROGRAM).planOf(program);
+    const reader = plan.readers.find(({ name }) => name === this.name);
+    const former = reader === undefined ? [] : routesOf(plan, reader);
+    if (reader === undefined || !certain.every(route => former.some(isSame(route)))) {
+      throw new MillraceError(
+        'PROGRAM_MISSING',
+        `what is kept as the code of revision ${program.since} does not have reader ${this.name} as it was: ${BEGIN_ANEW}`,
+      );
+    }
+    if (this.phase !== 'opening') return;
+    const routes = routesOf(present, own).filter(route => former.some(isSame(route)));
+    const about = { pipeline: plan.pipeline, reader: this.name, program: program.since, through };
+    around.observer.emit({ event: 'reader.finishing', level: 'info', ...about });
+    await new Promise<void>((resolve, reject) => {
+      const finishes = { program, through, routes };
+      this.#former = new Reader({ plan, reader, around, finishes, onEnded: reject, onDone: resolve });
+      this.#former.start();
+    });
+    this.#former = null;
+  }
+
+  /** A stage that has had nothing yet gets all from the source's start on; what others have had of it they pass over. */
+  async #placeOf({ place, isBegun }: Opened): Promise<SourcePlace> {
+    if (place !== null && isBegun) return place;
+    const first = await this.#source.firstPlace();
+    // A source that starts at the stream's end must not pass over what the others have not had.
+    return place !== null && place.position < first.position ? place : first;
+  }
+
+  #state(): WriterState {
     const { position, bootstrapped } = this.#source;
     const { watermarkMs, clockMs, quietMs } = this.#source.time;
     return { position, watermarkMs, clockMs, quietMs, bootstrapped };
@@ -176,7 +248,16 @@ export class Reader {
     if (this.phase !== 'running' || this.#router.waiting > WAITING_MAX || this.#isFull()) return;
     try {
       const before = this.#source.bytesIn;
-      const messages = this.#source.poll({ messagesMax: POLL_MESSAGES_MAX, bytesMax: POLL_BYTES_MAX });
+      const { finishes } = this.#options;
+      const pushed = this.#router.pushed;
+      const messages = this.#source.poll({
+        messagesMax: POLL_MESSAGES_MAX,
+        bytesMax: POLL_BYTES_MAX,
+        // One message may become very many rows.
+        full: () => this.#router.pushed - pushed > WAITING_MAX,
+        ...(finishes === undefined ? {} : { through: finishes.through }),
+      });
+      if (finishes !== undefined && this.#source.hasPassed(finishes.through)) return this.#endAfter(finishes.through);
       if (messages === 0) return;
       this.#unsent.push({ position: this.#source.position, bytesBefore: before });
       this.#ends.tell({ late: 0, dead: 0, dropped: this.dropped });
@@ -189,6 +270,7 @@ export class Reader {
   }
 
   #fail(error: unknown): void {
+    this.#failure ??= { error };
     if (this.phase === 'stopped' || this.phase === 'failed') return;
     this.phase = 'failed';
     const { plan, around, onEnded } = this.#options;
@@ -211,10 +293,61 @@ export class Reader {
     await this.#source.stop();
   }
 
-  /** What has been read and not sent is read again by whoever goes on. */
-  async stop(): Promise<void> {
-    if (this.phase === 'stopped' || this.phase === 'failed') return;
+  /** All that a former program had to do has been read. */
+  #endAfter(position: number): void {
     this.phase = 'stopped';
+    this.#land(position).then(
+      () => this.#close().then(() => this.#options.onDone?.()),
+      error => this.#close().then(() => this.#options.onEnded(error)),
+    );
+  }
+
+  /** Lets all land that was read, and says up to where that is. */
+  async #land(position: number): Promise<void> {
+    this.#router.flush(() => this.#state());
+    await this.#router.landed();
+    if (this.#failure !== null) throw this.#failure.error;
+    this.#router.sample({ ...this.#state(), position });
+    await this.#router.lastBroadcast();
+  }
+
+  /**
+   * Ends at one position on all channels, if all that was read lands in time; what has not is read again by whoever goes
+   * on, and the program that made it is needed then.
+   */
+  async stop({ deadlineMs }: { deadlineMs: number }): Promise<void> {
+    if (this.phase === 'stopped' || this.phase === 'failed') return;
+    const wasRunning = this.phase === 'running';
+    this.phase = 'stopped';
+    await this.#former?.stop({ deadlineMs });
+    if (wasRunning) {
+      const landing = this.#land(this.#source.position).catch(error => {
+        if (!isMillraceError(error)) throw error;
+      });
+      await Promise.race([landing, sleep(this.#options.around.clock, deadlineMs)]);
+    }
     await this.#close();
   }
+}
+
+const NOWHERE: Receiver = { receive() {} };
+
+const ONE_PROGRAM: Programs = {
+  present: { since: 1, bundle: '' },
+  async planOf({ since }) {
+    throw new MillraceError('PROGRAM_MISSING', `nothing is kept of the code of revision ${since}`);
+  },
+};
+
+function routesOf(plan: Plan, reader: ReaderPlan): Route[] {
+  return reader.program.exits.map(exit => {
+    if (exit.kind === 'sink') throw new MillraceError('INVARIANT', `reader ${reader.name} leads to a sink`);
+    const { partitions, inputs } = plan.stages.find(stage => stage.name === exit.stage)!;
+    const { bootstrap } = inputs.find(({ name }) => name === exit.input)!;
+    return { stage: exit.stage, input: exit.input, bootstrap, partitions };
+  });
+}
+
+function isSame({ stage, input }: Route): (other: Route) => boolean {
+  return other => other.stage === stage && other.input === input;
 }

@@ -12,6 +12,8 @@ import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
 import type { Deployment } from '../record/names.ts';
+import type { ProgramName } from '../router/authorship.ts';
+import type { Plan } from '../topology/plan.ts';
 import type { Turns } from './turns.ts';
 
 /** Every bound of a task, by name. */
@@ -72,5 +74,14 @@ export interface Surroundings {
   readonly checkpointTurns?: Turns;
   /** How user code of an operator or source is called, so that it is seen at work; absent: nobody looks. */
   readonly grip?: GripOn;
+  /** Absent: all revisions have run one program. */
+  readonly programs?: Programs;
   shared(stream: string): SharedStream;
+}
+
+/** What a pipeline runs, and has run. */
+export interface Programs {
+  readonly present: ProgramName;
+  /** What a former one was. Throws PROGRAM_MISSING, or what passes. */
+  planOf(program: ProgramName): Promise<Plan>;
 }

@@ -17,7 +17,8 @@ import type { CarriedContent } from './letter.ts';
 import { decodeRows, encodeRows, pack, unpack } from './rows.ts';
 
 const VERSION = 1;
-const HEAD_PARTS = 6;
+/** Without an author, and with one. */
+const HEAD_LENGTHS: readonly number[] = [6, 8];
 
 /** The longest reason that a letter gives, in characters. */
 export const REASON_LENGTH_MAX = 1000;
@@ -60,6 +61,14 @@ export interface Progress {
   readonly row: number;
 }
 
+/** Who wrote, and what made it. */
+export interface Author {
+  /** Of the pipeline that the writer belongs to: a later one takes over from it. */
+  readonly revision: number;
+  /** The revision whose program made the rows: the same, or a former one, whose work the writer finishes. */
+  readonly program: number;
+}
+
 export interface FrameHead extends Progress {
   /** Event time up to which the writer is complete, ms; -Infinity: unknown. */
   readonly watermarkMs: number;
@@ -69,6 +78,8 @@ export interface FrameHead extends Progress {
   readonly quietMs: number;
   /** The source has been read to the end it had when the pipeline was first deployed. */
   readonly bootstrapped: boolean;
+  /** Of a reader's frames and broadcasts: what tasks send is journaled, whoever made it. */
+  readonly by?: Author | undefined;
 }
 
 export interface Frame extends FrameHead {
@@ -79,8 +90,10 @@ export interface Frame extends FrameHead {
 }
 
 function headOf(head: FrameHead): number[] {
-  const { position, row, watermarkMs, clockMs, quietMs, bootstrapped } = head;
-  return [position, row, watermarkMs, clockMs, quietMs, bootstrapped ? 1 : 0];
+  const { position, row, watermarkMs, clockMs, quietMs, bootstrapped, by } = head;
+  const numbers = [position, row, watermarkMs, clockMs, quietMs, bootstrapped ? 1 : 0];
+  if (by !== undefined) numbers.push(by.revision, by.program);
+  return numbers;
 }
 
 function differences(numbers: readonly number[]): number[] {
@@ -168,7 +181,7 @@ function body(bytes: Uint8Array): unknown[] {
   }
   const parts = unpack(bytes.subarray(1));
   const head: unknown = Array.isArray(parts) ? parts[0] : null;
-  if (!Array.isArray(head) || head.length !== HEAD_PARTS || !head.every(part => typeof part === 'number'))
+  if (!Array.isArray(head) || !HEAD_LENGTHS.includes(head.length) || !head.every(part => typeof part === 'number'))
     throw notAFrame();
   return parts as unknown[];
 }
@@ -178,15 +191,18 @@ function notAFrame(cause?: unknown): MillraceError {
 }
 
 function toHead(numbers: readonly number[]): FrameHead {
-  const [position, row, watermarkMs, clockMs, quietMs, bootstrapped] = numbers as [
+  const [position, row, watermarkMs, clockMs, quietMs, bootstrapped, revision, program] = numbers as [
     number,
     number,
     number,
     number,
     number,
     number,
+    number?,
+    number?,
   ];
-  return { position, row, watermarkMs, clockMs, quietMs, bootstrapped: bootstrapped === 1 };
+  const head = { position, row, watermarkMs, clockMs, quietMs, bootstrapped: bootstrapped === 1 };
+  return revision === undefined ? head : { by: { revision, program: program! }, ...head };
 }
 
 type LetterFields = [

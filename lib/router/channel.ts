@@ -16,9 +16,11 @@ import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../commit/chain.ts';
 import type { StoredMessage } from '../port/log.ts';
 import {
+  type Author,
   type Columns,
   decodeFrameHead,
   emptyColumns,
+  encodeFrame,
   type FrameHead,
   isBeyond,
   type Letter,
@@ -30,11 +32,12 @@ import {
 import { seqOfOrigin } from '../record/origin.ts';
 import { readable } from '../record/output.ts';
 import { encodeRows } from '../record/rows.ts';
+import { begun, checkTail, takeOver } from './authorship.ts';
 
 const FRAME_ROWS_MAX = 16_384;
 
 /** The writer's state at the moment a frame is cut. */
-export type WriterState = Omit<FrameHead, 'row'>;
+export type WriterState = Omit<FrameHead, 'row' | 'by'>;
 
 /** A letter in the place of a record's value. */
 class LetterRow {
@@ -48,6 +51,7 @@ export class Channel {
   #chain: Chain;
   #frameBytesMax: number;
   #writer: string;
+  #author: Author;
   /** All that has landed. */
   #progress: Progress = { position: 0, row: 0 };
   /** Event time at that progress, or before it. */
@@ -76,23 +80,28 @@ export class Channel {
     chain: Chain;
     frameBytesMax: number;
     writer: string;
+    author: Author;
     publishedMs?: (seq: number) => number | null;
   }) {
+    this.#author = options.author;
     this.#publishedMs = options.publishedMs ?? (() => null);
     this.#writer = options.writer;
     this.#chain = options.chain;
     this.#frameBytesMax = options.frameBytesMax;
   }
 
-  /** Learns from the channel's tail, or from a broadcast that is further, where to go on. */
+  /**
+   * Takes the channel over, and learns from its tail, or from a broadcast that is further, where to go on; null: nothing has
+   * begun here. May be done again before anything is pushed. Throws REVISION_OUTDATED.
+   */
   async open(broadcast: FrameHead | null): Promise<FrameHead | null> {
-    const tail = await this.#chain.open();
-    const head = tail === null ? null : decodeFrameHead(tail.data);
+    const encode = (head: FrameHead) => encodeFrame({ columns: emptyColumns(), letters: [], ...head });
+    const { head } = await takeOver(this.#chain, { author: this.#author, encode, keeps: [] });
     // Of two at one position, the broadcast knows more of the time since then.
     const isTold = broadcast !== null && (head === null || !isBeyond(head, broadcast));
     const later = isTold ? broadcast : head;
     if (later !== null) this.#goOnAfter(later);
-    return later;
+    return begun(later);
   }
 
   #goOnAfter(head: FrameHead): void {
@@ -248,7 +257,8 @@ export class Channel {
 
   #headFor(count: number, writer: WriterState): FrameHead {
     const { origins } = this.#columns;
-    if (count === origins.length) return { row: 0, ...writer };
+    const by = this.#author;
+    if (count === origins.length) return { row: 0, by, ...writer };
     const next = seqOfOrigin(origins[count]!);
     let row = 0;
     for (let i = count - 1; i >= 0 && seqOfOrigin(origins[i]!) === next; i--) row++;
@@ -257,13 +267,15 @@ export class Channel {
     // one that is too early would count the silence before messages that came in it (`window/source-time.ts`, S2).
     const { clockMs } = writer;
     const watermarkMs = this.#landedWatermarkMs;
-    return { position: next - 1, row, watermarkMs, clockMs, quietMs: 0, bootstrapped: false };
+    return { position: next - 1, row, by, watermarkMs, clockMs, quietMs: 0, bootstrapped: false };
   }
 
   /** Somebody else wrote: go on after what the tail covers. */
   #adopt(tail: StoredMessage): void {
+    const head = decodeFrameHead(tail.data);
+    checkTail(head, { author: this.#author, chain: this.#chain });
     this.#chain.adopt(tail);
-    this.#goOnAfter(decodeFrameHead(tail.data));
+    this.#goOnAfter(head);
     const waiting = this.#columns;
     this.#columns = emptyColumns();
     // Of a message that the tail ends in, we may have sent some rows before ours was beaten: they do not wait any more.

@@ -7,15 +7,24 @@
  * same stream, so whoever reads the stream in order has seen them.
  */
 import type { Clock } from '../base/clock.ts';
+import { MillraceError } from '../base/errors.ts';
 import { partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../commit/chain.ts';
 import { Words } from '../commit/words.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import type { Log } from '../port/log.ts';
-import { decodeBroadcast, encodeBroadcast, type FrameHead, type Letter } from '../record/frame.ts';
+import {
+  type Author,
+  decodeBroadcast,
+  encodeBroadcast,
+  type FrameHead,
+  isBeyond,
+  type Letter,
+} from '../record/frame.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment } from '../record/names.ts';
 import { seqOfOrigin } from '../record/origin.ts';
+import { authorOf, begun, checkRevision, type ProgramName, takeOver } from './authorship.ts';
 import { Channel, type WriterState } from './channel.ts';
 
 /** Room for the frame's head and the message's headers beside the rows. */
@@ -30,6 +39,8 @@ const TRICKLE_MS = 4;
 const TRICKLE_ROWS_MAX = 1_000;
 /** On broadcasts: when the source's stream was made, ms since 1970, as a sequence means nothing in another stream. */
 const HEADER_BORN = 'Millrace-Source-Born';
+/** On broadcasts: what their writer runs, as `since:bundle`. */
+const HEADER_PROGRAM = 'Millrace-Program';
 
 /** One input of one stage, which this writer feeds. */
 export interface Route {
@@ -45,6 +56,28 @@ interface Lane {
   readonly channels: readonly Channel[];
   readonly broadcast: Words;
   told: FrameHead | null;
+  /** The last header of a program that was told; empty: none. */
+  toldProgram: string;
+  /** As they were opened: the head of the channel that is furthest; null: nothing has begun. */
+  furthest: FrameHead | null;
+  /** All of them are complete to it. -1: some have not begun. */
+  completeTo: number;
+}
+
+/** What a former program has sent to some channels, and not to all. */
+export interface Unfinished {
+  readonly program: ProgramName;
+  /** The last source message of which any channel has had a row of it. */
+  readonly through: number;
+  /** Those that the program had, for certain; it may have had others of ours. */
+  readonly routes: readonly Route[];
+}
+
+export interface Opened {
+  /** The channel that is furthest behind; null: none has begun. */
+  readonly place: (FrameHead & { bornMs: number }) | null;
+  /** No stage is there that has had nothing yet. */
+  readonly isBegun: boolean;
 }
 
 export interface RouterOptions {
@@ -55,6 +88,8 @@ export interface RouterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly cursor: Cursor;
+  readonly revision: number;
+  readonly program: ProgramName;
   /** When the source's stream was made, ms since 1970. */
   bornMs(): number;
   /** When the source message at a sequence was published, ms since 1970; null: unknown. */
@@ -68,51 +103,95 @@ export class Router {
   /** In the order of `routes`. */
   readonly exits: readonly Receiver[];
   #options: RouterOptions;
+  #author: Author;
+  /** What we run, as broadcasts say it. */
+  #program: string;
   #lanes: readonly Lane[];
   /** Watermarks at past positions, oldest first: a broadcast speaks of a position that has passed. */
   #samples: WriterState[] = [];
-  #telling = false;
+  #telling: Promise<unknown> | null = null;
   #flushedMs = Number.NEGATIVE_INFINITY;
   #cancelFlush: (() => void) | null = null;
+  #landed: (() => void)[] = [];
+  /** Records that were passed on to any channel. */
+  pushed = 0;
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    const { deployment, writer, log, clock, random, cursor, publishedMs } = options;
+    const { deployment, writer, log, clock, random, cursor, revision, program, publishedMs } = options;
+    const author = { revision, program: program.since };
+    this.#author = author;
+    this.#program = `${program.since}:${program.bundle}`;
     const frameBytesMax = log.messageBytesMax - HEADROOM_BYTES;
     this.#lanes = options.routes.map(route => {
       const stream = channelsStream(deployment, route);
       const channels = Array.from({ length: route.partitions }, (_, partition) => {
         const subject = channelSubject(deployment, { ...route, partition, writer });
         const chain = new Chain({ log, clock, random, stream, subject });
-        return new Channel({ chain, frameBytesMax, writer, publishedMs });
+        return new Channel({ chain, frameBytesMax, writer, author, publishedMs });
       });
       const subject = broadcastSubject(deployment, { ...route, writer });
-      return { route, channels, broadcast: new Words({ log, clock, random, stream, subject }), told: null };
+      const broadcast = new Words({ log, clock, random, stream, subject });
+      return { route, channels, broadcast, told: null, toldProgram: '', furthest: null, completeTo: -1 };
     });
+    const router = this;
     this.exits = this.#lanes.map(({ route, channels }) => ({
       receive(key, value, timeMs) {
         const partition = key === null ? 0 : partitionOf(key, route.partitions);
+        router.pushed++;
         channels[partition]!.push(key, value, timeMs, cursor.origin, cursor.id, cursor.trace);
       },
     }));
   }
 
-  /** Reads all tails. Returns where the source goes on: at the channel that is furthest behind. Null: nothing is sent yet. */
-  async open(): Promise<(FrameHead & { bornMs: number }) | null> {
+  /** Takes all channels over, and learns where to go on. May be done again before anything is fed. Throws REVISION_OUTDATED. */
+  async open(): Promise<Opened> {
+    const author = this.#author;
     let behind: FrameHead | null = null;
-    let started = true;
     let bornMs = 0;
     for (const lane of this.#lanes) {
-      const tail = await lane.broadcast.open();
-      lane.told = tail === null ? null : decodeBroadcast(tail.data);
-      bornMs = Number(tail?.headers?.[HEADER_BORN] ?? bornMs);
-      const heads = await Promise.all(lane.channels.map(channel => channel.open(lane.told)));
+      const keeps = [HEADER_BORN, HEADER_PROGRAM];
+      const { head: told, headers } = await takeOver(lane.broadcast, { author, encode: encodeBroadcast, keeps });
+      lane.told = told;
+      lane.toldProgram = headers?.[HEADER_PROGRAM] ?? '';
+      bornMs = Number(headers?.[HEADER_BORN] ?? bornMs);
+      const heads = await Promise.all(lane.channels.map(channel => channel.open(begun(told))));
+      lane.furthest = null;
+      lane.completeTo = Number.POSITIVE_INFINITY;
       for (const head of heads) {
-        if (head === null) started = false;
-        else if (behind === null || isBehind(head, behind)) behind = head;
+        lane.completeTo = Math.min(lane.completeTo, head?.position ?? -1);
+        if (head === null) continue;
+        if (lane.furthest === null || isBeyond(head, lane.furthest)) lane.furthest = head;
+        if (behind === null || isBehind(head, behind)) behind = head;
       }
     }
-    return started && behind !== null ? { ...behind, bornMs } : null;
+    const isBegun = this.#lanes.every(({ completeTo }) => completeTo >= 0);
+    return { place: behind === null ? null : { ...behind, bornMs }, isBegun };
+  }
+
+  /**
+   * What is to be finished before our program begins (invariant P), after all have been opened; null: nothing any more. The
+   * latest program comes first: when it began, what had come before it was complete on all stages that it fed, and what is
+   * left over is of stages that it did not. A stage is behind where it has not had all through the last message of which any
+   * has had a row, not only where its own channels differ: a program may send a record to one stage or to another.
+   * @param finished programs that have been
+   */
+  unfinished(finished: ReadonlySet<number>): Unfinished | null {
+    let lanes = this.#lanes.filter(({ furthest }) => furthest !== null);
+    while (lanes.length > 0) {
+      const program = Math.max(...lanes.map(programOf));
+      const own = lanes.filter(lane => programOf(lane) === program);
+      const through = Math.max(...own.map(({ furthest }) => throughOf(furthest!)));
+      // Stages that are behind and that it did not have stay so.
+      const may = finished.has(program) ? own : lanes;
+      if (program !== this.#author.program && may.some(({ completeTo }) => completeTo < through)) {
+        const name = own.map(({ toldProgram }) => toldProgram).find(told => told.startsWith(`${program}:`));
+        const bundle = name?.slice(name.indexOf(':') + 1) ?? '';
+        return { program: { since: program, bundle }, through, routes: own.map(({ route }) => route) };
+      }
+      lanes = lanes.filter(lane => !own.includes(lane));
+    }
+    return null;
   }
 
   /** A letter goes the way of its message's records, to a task that commits it. */
@@ -166,9 +245,27 @@ export class Router {
       () => {
         if (channel.waiting > 0 && !channel.sending) this.flush(state);
         this.#options.onLanded();
+        if (this.#isQuiet) this.#tellLanded();
       },
-      error => this.#options.onFailed(error),
+      error => {
+        this.#options.onFailed(error);
+        this.#tellLanded();
+      },
     );
+  }
+
+  get #isQuiet(): boolean {
+    return this.#lanes.every(lane => lane.channels.every(channel => channel.waiting === 0 && !channel.sending));
+  }
+
+  #tellLanded(): void {
+    for (const resolve of this.#landed.splice(0)) resolve();
+  }
+
+  /** Resolves when all that waits has landed, or something has failed. */
+  landed(): Promise<void> {
+    if (this.#isQuiet) return Promise.resolve();
+    return new Promise(resolve => this.#landed.push(resolve));
   }
 
   /** Remembers the watermark of a position, to be told when all before it has landed. */
@@ -180,35 +277,63 @@ export class Router {
     this.#samples.push(state);
   }
 
-  /** Tells every stage how far this writer is, if that has changed since it was last told. */
+  /** Tells every stage how far this writer is, if that has changed since it was last told; not while that is being done. */
   async broadcast(): Promise<void> {
-    if (this.#telling) return;
+    if (this.#telling !== null) return;
     const news = this.#lanes.flatMap(lane => this.#newsFor(lane) ?? []);
     if (news.length === 0) return;
-    this.#telling = true;
+    this.#telling = Promise.all(news.map(tell => this.#tell(tell)));
     try {
-      await Promise.all(news.map(tell => this.#tell(tell)));
+      await this.#telling;
     } finally {
-      this.#telling = false;
+      this.#telling = null;
     }
   }
 
+  /** As `broadcast`, and what is sampled now is told when it resolves. */
+  async lastBroadcast(): Promise<void> {
+    while (this.#telling !== null) await this.#telling;
+    await this.broadcast();
+  }
+
+  /** What there is to tell the stage; null: nothing that it has not been told. */
   #newsFor(lane: Lane): { lane: Lane; head: FrameHead } | null {
     const landed = landedTo(lane);
     const sample = this.#samples.findLast(({ position }) => position <= landed);
-    if (sample === undefined || (lane.told !== null && !isNews(sample, lane.told))) return null;
-    return { lane, head: { row: 0, ...sample } };
+    if (sample === undefined) return null;
+    const { completeTo, furthest, told } = lane;
+    // A stage that another one has to catch up with is further than the source is, and what it has is not ours yet.
+    const position = Math.max(sample.position, completeTo);
+    const isOurs = furthest === null || position > completeTo;
+    const { revision, program } = this.#author;
+    const by = { revision, program: isOurs ? program : programOf(lane) };
+    const head = { row: 0, by, ...sample, position };
+    if (told === null || isNews(head, told)) return { lane, head };
+    return lane.toldProgram === this.#program ? null : { lane, head: told };
   }
 
   async #tell({ lane, head }: { lane: Lane; head: FrameHead }): Promise<void> {
-    const outcome = await lane.broadcast.append(encodeBroadcast(head), {
-      [HEADER_BORN]: String(this.#options.bornMs()),
-    });
-    if (outcome.kind === 'landed') lane.told = head;
-    else {
-      lane.broadcast.adopt(outcome.tail);
-      lane.told = decodeBroadcast(outcome.tail.data);
+    const { told, broadcast } = lane;
+    const headers = { [HEADER_BORN]: String(this.#options.bornMs()), [HEADER_PROGRAM]: this.#program };
+    const outcome = await broadcast.append(encodeBroadcast(head), headers);
+    if (outcome.kind === 'landed') {
+      lane.told = head;
+      lane.toldProgram = this.#program;
+      return;
     }
+    const tail = decodeBroadcast(outcome.tail.data);
+    checkRevision(tail, { author: this.#author, chain: broadcast });
+    // Where a source begins is settled by who says so first.
+    if (begun(told) === null && tail.position !== head.position) {
+      throw new MillraceError('CONFLICT', `${broadcast.subject}: another reader has begun, at ${tail.position}`);
+    }
+    broadcast.adopt(outcome.tail);
+    lane.told = tail;
+    lane.toldProgram = outcome.tail.headers?.[HEADER_PROGRAM] ?? '';
+    if (lane.toldProgram === this.#program) return;
+    // What we run is told before we send anything.
+    const news = this.#newsFor(lane);
+    if (news !== null) await this.#tell(news);
   }
 
   stop(): void {
@@ -218,6 +343,15 @@ export class Router {
       for (const channel of lane.channels) channel.stop();
     }
   }
+}
+
+function programOf({ furthest }: Lane): number {
+  return authorOf(furthest!).program;
+}
+
+/** The last source message that a head has any row of. */
+function throughOf({ position, row }: FrameHead): number {
+  return row === 0 ? position : position + 1;
 }
 
 function landedTo(lane: Lane): number {
@@ -232,7 +366,7 @@ function isBehind(a: FrameHead, b: FrameHead): boolean {
 }
 
 /** Another writer may have told more than we know; never tell less. */
-function isNews(head: WriterState, told: FrameHead): boolean {
+function isNews(head: FrameHead, told: FrameHead): boolean {
   if (head.position < told.position) return false;
   return (
     head.position > told.position ||

@@ -229,6 +229,7 @@ export class Source {
     while (passed < messages.length && this.bytesIn - before.bytes <= limits.bytesMax) {
       if (passed > 0 && limits.full?.() === true) break;
       const message = messages[passed]!;
+      if (message.seq > (limits.through ?? Number.POSITIVE_INFINITY)) break;
       if (this.#byServer || this.#filter.takes(message.subject)) this.#pass(message, limits);
       else this.#row = 0;
       if (this.#row > 0) break;
@@ -248,7 +249,12 @@ export class Source {
       records: this.recordsIn - before.records,
       bytes: this.bytesIn - before.bytes,
     });
-    return Math.max(1, passed);
+    return this.#row > 0 ? passed + 1 : passed;
+  }
+
+  /** All messages up to this one have been passed on. */
+  hasPassed(seq: number): boolean {
+    return this.#position >= seq || (this.#rest[0]?.seq ?? 0) > seq;
   }
 
   /** Passes on the records of a message that have not been. Leaves `#row` at 0 when none is left. */

@@ -15,7 +15,7 @@ import { advanceSource, type Heartbeat } from './advance.ts';
 import type { Bundle, Engine, Planned, Remains } from './host.ts';
 import { type Claim, Owners, refusal } from './owners.ts';
 import { Sights } from './sights.ts';
-import { isGone, nextLife, type PipelineSpec, Specs } from './specs.ts';
+import { isGone, nextLife, nextProgram, type PipelineSpec, Specs } from './specs.ts';
 import type { StateReader, TaskView, WorkerView } from './views.ts';
 import { bundleBlob, type Worker } from './worker.ts';
 
@@ -185,6 +185,7 @@ export class Commands {
         ...next,
         since,
         bundle: bundle.hash,
+        ...nextProgram(before, { ...next, bundle: bundle.hash }),
         file: bundle.file,
         desired: paused ? 'paused' : 'running',
         purge: false,

@@ -9,6 +9,7 @@
 import type { MillraceError } from '../base/errors.ts';
 import type { Observer } from '../observe/events.ts';
 import type { PipelineStatus } from '../observe/status.ts';
+import type { Programs } from '../partition/surroundings.ts';
 import type { Deployment } from '../record/names.ts';
 import type { Plan } from '../topology/plan.ts';
 import type { LookAtResults } from './results.ts';
@@ -35,6 +36,7 @@ export interface StartOptions {
   readonly life: string;
   /** The pipeline's revision, for logs and journals; grows with every deploy. */
   readonly revision: number;
+  readonly programs: Programs;
   /** This worker's name, a subject token. */
   readonly worker: string;
   readonly observer: Observer;

@@ -22,6 +22,10 @@ export interface PipelineSpec {
   readonly revision: number;
   /** SHA-256 of the bundle in the blobs, 64 hex digits. */
   readonly bundle: string;
+  /** The revision since which that bundle has run. */
+  readonly program: number;
+  /** Other bundles that have run before it in this life, the latest first: what they have begun may need them. */
+  readonly former: readonly string[];
   /** The user's file that the bundle was made from. */
   readonly file: string;
   /** `paused`: stopped with its state kept, until it is resumed. */
@@ -117,6 +121,24 @@ export function nextLife(
   const revision = before.revision + 1;
   if (!isGone(before) || !before.purge) return { life, purged, revision };
   return { life: newLife(), purged: [...purged, life].slice(-PURGED_MAX), revision };
+}
+
+/**
+ * As many as may be deployed without any of them getting as far as a first record. What lies further back is asked for in
+ * vain, and PROGRAM_MISSING says so.
+ */
+const FORMER_MAX = 8;
+
+/** What runs when `bundle` is deployed over `before`. */
+export function nextProgram(
+  before: PipelineSpec | null,
+  { life, revision, bundle }: Pick<PipelineSpec, 'life' | 'revision' | 'bundle'>,
+): Pick<PipelineSpec, 'program' | 'former'> {
+  if (before === null || before.life !== life) return { program: revision, former: [] };
+  const { program, former } = before;
+  if (before.bundle === bundle) return { program, former };
+  const others = former.filter(other => other !== bundle && other !== before.bundle);
+  return { program: revision, former: [before.bundle, ...others].slice(0, FORMER_MAX) };
 }
 
 /** Ten random digits: no clock, no registry and no backup of one can make the same again. */

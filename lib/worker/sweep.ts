@@ -2,7 +2,7 @@
  * The sweep: what lies in the blobs and is of no use any more, removed by the active worker once an hour. That is
  *
  * - uploads that never came to their end
- * - bundles that no pipeline's spec names
+ * - bundles that no pipeline's spec names, neither as what runs nor as what ran
  * - snapshots of lives that were deleted with their state, written by an owner that had not heard of it
  *
  * all of them only when they are an hour old by the broker's own clock. What belongs to a pipeline without a spec is kept:
@@ -44,7 +44,9 @@ const HOUR_MS = 3_600_000;
 export function isWanted(specs: readonly PipelineSpec[], name: string): boolean {
   // No specs at all: the cluster is new, or its registry is lost.
   if (specs.length === 0) return true;
-  if (name.startsWith(bundleBlob(''))) return specs.some(spec => name === bundleBlob(spec.bundle));
+  if (name.startsWith(bundleBlob(''))) {
+    return specs.some(({ bundle, former }) => [bundle, ...former].some(hash => name === bundleBlob(hash)));
+  }
   const [pipeline, life = ''] = name.split('/');
   const spec = specs.find(one => one.name === pipeline);
   if (spec === undefined) return true;

@@ -6,7 +6,7 @@
  * then the lease is released, so that whoever takes over finds every task handed over already; the presence goes last.
  */
 import { type Clock, sleep } from '../base/clock.ts';
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
 import { VERSION } from '../base/package.ts';
 import type { Identity } from '../cluster/identity.ts';
 import { Lease } from '../cluster/lease.ts';
@@ -15,6 +15,7 @@ import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Registry } from '../port/registry.ts';
+import type { ProgramName } from '../router/authorship.ts';
 import type { Plan } from '../topology/plan.ts';
 import type { Bundle, Engine, Remains, RunningPipeline } from './host.ts';
 import { Hosted } from './hosted.ts';
@@ -213,7 +214,25 @@ export class Worker {
       const sinceSeq = spec.since[sink.name];
       return sinceSeq === undefined ? sink : { ...sink, sinceSeq };
     });
-    return engine.start({ ...plan, sinks }, { life: spec.life, revision, worker: this.name, observer });
+    const present = { since: spec.program, bundle: spec.bundle };
+    const programs = { present, planOf: (program: ProgramName) => this.#formerPlan(spec, program) };
+    return engine.start({ ...plan, sinks }, { life: spec.life, revision, programs, worker: this.name, observer });
+  }
+
+  /** Throws PROGRAM_MISSING: it cannot be had, for a reason that does not pass. */
+  async #formerPlan(spec: PipelineSpec, { since, bundle }: ProgramName): Promise<Plan> {
+    try {
+      if (bundle === '') throw new MillraceError('NOT_FOUND', 'which it was is not known');
+      return (await this.#options.engine.plan(await this.#bundleOf({ ...spec, bundle }))).plan;
+    } catch (cause) {
+      if (!isMillraceError(cause) || cause.fate === 'retry' || cause.fate === 'fatal') throw cause;
+      throw new MillraceError(
+        'PROGRAM_MISSING',
+        `pipeline ${spec.name} was killed while it sent what the code of revision ${since} had made of its input, and only that ` +
+          `code can send the rest. It cannot be loaded: ${cause.message}. Deploy that code again, and then this; or ${BEGIN_ANEW}`,
+        { cause },
+      );
+    }
   }
 
   /** Carries out a delete and leaves the tombstone. */
@@ -261,7 +280,7 @@ export class Worker {
     return spec;
   }
 
-  async #bundleOf(spec: PipelineSpec): Promise<Bundle> {
+  async #bundleOf(spec: Pick<PipelineSpec, 'name' | 'bundle' | 'file'>): Promise<Bundle> {
     const what = `the bundle ${spec.bundle.slice(0, 12)} of pipeline ${spec.name}`;
     const code = await this.#options.blobs.get(bundleBlob(spec.bundle)).catch(cause => {
       if (!isMillraceError(cause, 'JOURNAL_CORRUPT')) throw cause;

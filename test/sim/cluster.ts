@@ -2,6 +2,7 @@
  * A whole cluster in one process and on virtual time: a broker that loses answers and lands messages late, hosts that
  * crash, freeze, lose their disks, and sometimes both run every task. One seed is one history.
  */
+import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
 import { HEADER_TASK } from '../../lib/commit/rows-item.ts';
 import { MemoryBlobs } from '../../lib/memory/blobs.ts';
@@ -35,11 +36,14 @@ export class Cluster {
   readonly events: Event[] = [];
   readonly limits: Partial<TaskLimits>;
   failure: Error | null = null;
+  /** Pipelines that have ended since a later revision was there. */
+  outdated = 0;
   /** The stream that was put back. */
   putBack: string | null = null;
   #random: Random;
   #blobs: MemoryBlobs;
-  #plan: Plan;
+  /** Of each revision, from the first. */
+  #plans: Plan[];
   #hosts: Host[] = [];
   #clients = 0;
 
@@ -52,7 +56,7 @@ export class Cluster {
       messageBytesMax: options.messageBytesMax,
     });
     this.limits = options.limits;
-    this.#plan = options.plan;
+    this.#plans = [options.plan];
     this.#blobs = new MemoryBlobs({
       clock: this.clock,
       random: this.#random.fork(),
@@ -74,17 +78,29 @@ export class Cluster {
     return this.broker.client(`client-${++this.#clients}`);
   }
 
+  /** From here on hosts start this one; those that run go on as they are, and end when they notice. */
+  deploy(plan: Plan): void {
+    this.#plans.push(plan);
+  }
+
   /** A pipeline as one life of a host runs it. */
   pipeline(log: MemoryLog, stores: MemoryStores): Pipeline {
     const random = this.#random.fork();
     const observer = { emit: (event: Event) => this.events.push(event) };
+    const revision = this.#plans.length;
     const pipeline = new Pipeline({
-      plan: this.#plan,
+      plan: this.#plans.at(-1)!,
+      revision,
+      programs: {
+        present: { since: revision, bundle: `b${revision}` },
+        planOf: async ({ bundle }) => this.#plans[Number(bundle.slice(1)) - 1]!,
+      },
       around: { log, clock: log.clock, random, observer, stores, blobs: this.#blobsOf(log.clock) },
       limits: this.limits,
     });
     pipeline.failed.then(error => {
-      this.failure ??= error;
+      if (isMillraceError(error, 'REVISION_OUTDATED') && revision < this.#plans.length) this.outdated++;
+      else this.failure ??= error;
     });
     return pipeline;
   }
@@ -211,6 +227,17 @@ export class Host {
     this.#life = null;
     if (losesDisk) this.#stores.loseEverything();
     else this.#stores.crash();
+  }
+
+  /** Ends as a worker does that makes room for the next revision, and then starts it. */
+  async replace(): Promise<void> {
+    const life = this.#life;
+    if (life === null) return;
+    await life.pipeline.stop({ deadlineMs: 10_000 });
+    // Killed meanwhile, it is somebody else's.
+    if (this.#life !== life) return;
+    this.crash({ losesDisk: false });
+    this.#cluster.clock.after(1, () => this.start());
   }
 
   freeze(): void {

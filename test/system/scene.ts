@@ -73,8 +73,14 @@ export class Scene {
   }
 
   /** A worker that is not started yet, with a data folder of its own. */
-  worker(name = 'worker', flags: readonly string[] = [], env: NodeJS.ProcessEnv = {}): WorkerProcess {
-    const worker = new WorkerProcess({ natsUrl: this.server.url, dataDir: join(this.folder, name), flags, env });
+  worker(
+    name = 'worker',
+    flags: readonly string[] = [],
+    env: NodeJS.ProcessEnv = {},
+    heard: (text: string) => void = () => {},
+  ): WorkerProcess {
+    const about = { natsUrl: this.server.url, dataDir: join(this.folder, name), flags, env, heard };
+    const worker = new WorkerProcess(about);
     this.closing.add(() => worker.kill());
     return worker;
   }

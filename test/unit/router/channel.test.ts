@@ -10,6 +10,7 @@ import { Channel, type WriterState } from '../../../lib/router/channel.ts';
 
 const stream = 'X';
 const subject = 'x.0';
+const AUTHOR = { revision: 1, program: 1 };
 
 async function makeWorld(frameBytesMax = 1_000) {
   const clock = new SimClock();
@@ -17,7 +18,12 @@ async function makeWorld(frameBytesMax = 1_000) {
   const log = broker.client('setup');
   await log.ensureStream({ name: stream, subjects: ['x.>'] });
   const writer = (by: MemoryLog = log) =>
-    new Channel({ chain: new Chain({ log: by, clock, stream, subject }), frameBytesMax, writer: 'orders' });
+    new Channel({
+      chain: new Chain({ log: by, clock, stream, subject }),
+      frameBytesMax,
+      writer: 'orders',
+      author: AUTHOR,
+    });
   const frames = (): Frame[] => {
     const kept: Frame[] = [];
     for (let seq = 1; seq <= broker.stream(stream)!.lastSeq; seq++) {

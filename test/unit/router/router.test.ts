@@ -45,6 +45,8 @@ class Rig {
       clock: this.clock,
       random: new Random(2),
       cursor: this.cursor,
+      revision: 1,
+      program: { since: 1, bundle: 'b1' },
       bornMs: () => BORN_MS,
       publishedMs: () => null,
       onLanded: () => void this.landed++,
@@ -117,7 +119,7 @@ function letterOf(seq: number): Letter {
 describe('a router', () => {
   test('sends each record to the partition of its key, those without one to the first, on every route that takes it', async () => {
     const rig = new Rig();
-    assert.equal(await rig.open(), null);
+    assert.deepEqual(await rig.open(), { place: null, isBegun: false });
     const keys = Array.from({ length: 40 }, (_, i) => (i % 10 === 7 ? null : `key-${i}`));
     keys.forEach((key, i) => {
       rig.feed(0, key, i, i + 1);
@@ -240,10 +242,10 @@ describe('a router', () => {
 
   test('goes on where the channel is that is furthest behind, once every channel has said something', async () => {
     const rig = new Rig();
-    assert.equal(await rig.open(), null);
+    assert.deepEqual(await rig.open(), { place: null, isBegun: false });
     rig.feed(0, 'k', 'v', 1);
     await rig.flush(at(1));
-    assert.equal(await rig.restart(), null, 'the other channels have nothing, nor were they told anything');
+    assert.equal((await rig.restart()).isBegun, false, 'the other channels have nothing, nor were they told anything');
     rig.feed(0, 'k', 'v', 1);
     await rig.flush(at(1));
     rig.router.sample(at(1));
@@ -251,7 +253,7 @@ describe('a router', () => {
     rig.feed(1, 'k', 'v', 6);
     rig.feed(0, 'k', 'w', 6);
     await rig.flush(at(6));
-    const head = await rig.restart();
+    const head = (await rig.restart()).place;
     assert.deepEqual([head!.position, head!.watermarkMs, head!.bornMs], [1, 10, BORN_MS]);
     for (const exit of [0, 1]) rig.feed(exit, 'k', 'again', 6);
     for (const exit of [0, 1]) rig.feed(exit, 'k', 'new', 7);

@@ -11,6 +11,7 @@ import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import type { Event, Observer } from '../../../lib/observe/events.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
+import type { Programs } from '../../../lib/partition/surroundings.ts';
 import type { Plan } from '../../../lib/topology/plan.ts';
 import { Commands } from '../../../lib/worker/commands.ts';
 import type { Bundle, Engine, Planned, RunningPipeline } from '../../../lib/worker/host.ts';
@@ -125,10 +126,14 @@ export class FakeEngine implements Engine {
   found: readonly Results[] = [];
   readonly results: Engine['results'] = () => Promise.resolve(this.found);
 
-  readonly start: Engine['start'] = async (plan, { revision }) => {
+  /** Of each start. */
+  readonly programs: Programs[] = [];
+
+  readonly start: Engine['start'] = async (plan, { revision, programs }) => {
     const error = this.startErrors.shift();
     if (error !== undefined) throw error;
     this.plans.push(plan);
+    this.programs.push(programs);
     const pipeline = new FakePipeline(plan.pipeline, revision);
     this.started.push(pipeline);
     return pipeline;

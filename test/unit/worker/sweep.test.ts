@@ -16,6 +16,8 @@ function spec(name: string, change: Partial<PipelineSpec> = {}): PipelineSpec {
     since: {},
     revision: 1,
     bundle: `${name}-bundle`,
+    program: 1,
+    former: [`${name}-former`],
     file: `${name}.ts`,
     desired: 'running',
     purge: false,
@@ -32,7 +34,8 @@ const gone = { desired: 'deleted', remains: { kept: [], deleted: [] } } as const
 describe('what the sweep leaves alone', () => {
   const specs = [spec('runs'), spec('kept', gone), spec('purged', { ...gone, purge: true })];
 
-  test('is every bundle that a spec names, also that of a pipeline which was deleted', () => {
+  test('is every bundle that a spec names, also that of a pipeline which was deleted, and what ran before', () => {
+    assert.ok(isWanted(specs, '_bundles/runs-former'));
     assert.ok(isWanted(specs, '_bundles/runs-bundle'));
     assert.ok(isWanted(specs, '_bundles/kept-bundle'));
     assert.ok(!isWanted(specs, '_bundles/replaced'));
