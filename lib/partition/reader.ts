@@ -307,6 +307,7 @@ export class Reader {
     this.#router.flush(() => this.#state());
     await this.#router.landed();
     if (this.#failure !== null) throw this.#failure.error;
+    if (this.#router.hasTold(position)) return;
     this.#router.sample({ ...this.#state(), position });
     await this.#router.lastBroadcast();
   }
