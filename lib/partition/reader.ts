@@ -257,7 +257,7 @@ export class Reader {
         full: () => this.#router.pushed - pushed > WAITING_MAX,
         ...(finishes === undefined ? {} : { through: finishes.through }),
       });
-      if (finishes !== undefined && this.#source.hasPassed(finishes.through)) return this.#endAfter(finishes.through);
+      if (finishes !== undefined && this.#source.position >= finishes.through) return this.#endAfter(finishes.through);
       if (messages === 0) return;
       this.#unsent.push({ position: this.#source.position, bytesBefore: before });
       this.#ends.tell({ late: 0, dead: 0, dropped: this.dropped });
@@ -307,6 +307,7 @@ export class Reader {
     this.#router.flush(() => this.#state());
     await this.#router.landed();
     if (this.#failure !== null) throw this.#failure.error;
+    if (this.#router.hasTold(position)) return;
     this.#router.sample({ ...this.#state(), position });
     await this.#router.lastBroadcast();
   }

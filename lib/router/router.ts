@@ -290,6 +290,11 @@ export class Router {
     }
   }
 
+  /** It is on record that all up to there has landed. */
+  hasTold(position: number): boolean {
+    return this.#lanes.every(({ told }) => told !== null && told.position >= position);
+  }
+
   /** As `broadcast`, and what is sampled now is told when it resolves. */
   async lastBroadcast(): Promise<void> {
     while (this.#telling !== null) await this.#telling;

@@ -29,7 +29,7 @@ export interface PollLimits {
   /** Whoever takes the records takes no more; asked after each message, and `withinMessages` after each record. */
   full?(): boolean;
   readonly withinMessages?: boolean;
-  /** The last message to be passed on; absent: there is none. */
+  /** The last message to be passed on, which `position` comes to also where there is none of that number; absent: none is. */
   readonly through?: number;
   /** Records that are refused by where they stand, before anybody has them. Null or absent: none. */
   readonly refuses?: { refused(place: { seq: number; row: number }): boolean; refuse(value: unknown): void } | null;

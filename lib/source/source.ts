@@ -225,11 +225,13 @@ export class Source {
     this.#looks.stir();
     const before = { records: this.recordsIn, bytes: this.bytesIn };
     this.publications.note(messages[0]!);
+    const { through = Number.POSITIVE_INFINITY } = limits;
     let passed = 0;
     while (passed < messages.length && this.bytesIn - before.bytes <= limits.bytesMax) {
       if (passed > 0 && limits.full?.() === true) break;
       const message = messages[passed]!;
-      if (message.seq > (limits.through ?? Number.POSITIVE_INFINITY)) break;
+      if (message.seq > through) this.#position = Math.max(this.#position, through);
+      if (message.seq > through) break;
       if (this.#byServer || this.#filter.takes(message.subject)) this.#pass(message, limits);
       else this.#row = 0;
       if (this.#row > 0) break;
@@ -249,12 +251,7 @@ export class Source {
       records: this.recordsIn - before.records,
       bytes: this.bytesIn - before.bytes,
     });
-    return this.#row > 0 ? passed + 1 : passed;
-  }
-
-  /** All messages up to this one have been passed on. */
-  hasPassed(seq: number): boolean {
-    return this.#position >= seq || (this.#rest[0]?.seq ?? 0) > seq;
+    return Math.max(1, passed);
   }
 
   /** Passes on the records of a message that have not been. Leaves `#row` at 0 when none is left. */
@@ -308,14 +305,11 @@ export class Source {
   }
 
   #readAgain(message: StoredMessage, value: unknown): void {
-    let timeMs: number;
     try {
-      timeMs = judgedTime(this.spec, message, judgedValue(this.spec, message, value));
+      this.#latestMs = Math.max(this.#latestMs, judgedTime(this.spec, message, judgedValue(this.spec, message, value)));
     } catch {
       // It was refused for this when it was read first.
-      return;
     }
-    if (timeMs > this.#latestMs) this.#latestMs = timeMs;
   }
 
   #isHeartbeat(message: StoredMessage): boolean {

@@ -29,9 +29,9 @@ class Rig {
   readonly dropped: string[] = [];
   readonly source: Source;
 
-  constructor(options: FromOptions<unknown> = {}) {
+  constructor(options: FromOptions<unknown> = {}, subject = 'in.>') {
     const graph = new Graph();
-    const draft = streamDraft(graph, 'in.>', options);
+    const draft = streamDraft(graph, subject, options);
     assert.deepEqual(graph.mistakes, []);
     const spec = { ...draft, name: 'entries', stream: 'IN' } as SourceSpec;
     this.broker.create({ name: 'IN', subjects: ['in.>'] });
@@ -74,6 +74,28 @@ class Rig {
     return this.letters.map(letter => letter.code);
   }
 }
+
+describe('a source that reads through a message', () => {
+  test('passes on nothing after it, and comes to that position also where that message is another’s', async () => {
+    const rig = new Rig({}, 'in.a');
+    const data = Buffer.from('9');
+    rig.publish('1');
+    for (let i = 0; i < 2; i++) rig.broker.land([{ subject: 'in.b', data }], false);
+    rig.publish('2', '3');
+    await rig.clock.runThrough(rig.source.open({ position: 0, bornMs: 0, ...NO_TIME }, () => {}));
+    await rig.clock.run(rig.clock.monotonic() + 50);
+    const poll = (through: number) => rig.source.poll({ messagesMax: 100, bytesMax: 1 << 20, through });
+    const seen = () => [rig.got.map(({ value }) => value), rig.source.position];
+    poll(2);
+    assert.deepEqual(seen(), [[1], 2]);
+    poll(4);
+    assert.deepEqual(seen(), [[1, 2], 4]);
+    poll(4);
+    assert.deepEqual(seen(), [[1, 2], 4]);
+    poll(5);
+    assert.deepEqual(seen(), [[1, 2, 3], 5]);
+  });
+});
 
 describe('event time', () => {
   const at = (at: unknown) => JSON.stringify({ at });
