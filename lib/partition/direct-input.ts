@@ -23,10 +23,12 @@ import {
 import type { RecordPlace } from './pace.ts';
 
 /**
- * End the names under which a commit says by what a source is known again: when its stream was made, and where on the
- * broker's clock it stands. No input's name has an `@`.
+ * End the names under which a commit says by what a source is known again: when its stream was made, the last message of it
+ * with its time, and where on the broker's clock it stands. No input's name has an `@`.
  */
 const BORN = '@born';
+const SEEN = '@seen';
+const TIME = '@time';
 const CLOCK = '@clock';
 const QUIET = '@quiet';
 
@@ -53,18 +55,23 @@ export class DirectInput implements TaskInput {
   async open({ positions, watermarkMs }: Journaled, onReady: () => void): Promise<void> {
     const { name } = this;
     const position = positions[name];
-    const bornMs = positions[name + BORN] ?? 0;
+    const mark = {
+      bornMs: positions[name + BORN] ?? 0,
+      seq: positions[name + SEEN] ?? 0,
+      timeMs: positions[name + TIME] ?? 0,
+    };
     const clockMs = positions[name + CLOCK] ?? NO_TIME.clockMs;
     const quietMs = positions[name + QUIET] ?? NO_TIME.quietMs;
     const rowsTaken = positions[name + ROWS] ?? 0;
-    const known = { position: position ?? 0, rowsTaken, watermarkMs, clockMs, quietMs, bornMs };
+    const known = { position: position ?? 0, rowsTaken, watermarkMs, clockMs, quietMs, mark };
     await this.#source.open(position === undefined ? await this.#source.firstPlace() : known, onReady);
   }
 
   places(): Record<string, number> {
     const { name } = this;
-    const { position, row, bornMs, time } = this.#source;
-    const places = { [name + BORN]: bornMs, ...placesOf(name, position, row) };
+    const { position, row, mark, time } = this.#source;
+    const known = { [name + BORN]: mark.bornMs, [name + SEEN]: mark.seq, [name + TIME]: mark.timeMs };
+    const places = { ...known, ...placesOf(name, position, row) };
     // While it has not spoken its clock means nothing to anybody, and would be a commit whenever it looks.
     if (time.watermarkMs === NO_TIME.watermarkMs) return places;
     return { [name + CLOCK]: time.clockMs, [name + QUIET]: time.quietMs, ...places };

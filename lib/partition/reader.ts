@@ -90,7 +90,7 @@ export class Reader {
       cursor,
       revision,
       program: finishes?.program ?? programs.present,
-      bornMs: () => this.#source.bornMs,
+      mark: () => this.#source.mark,
       publishedMs: seq => this.#source.publications.at(seq),
       onLanded: () => this.#schedule(),
       onFailed: error => this.#fail(error),

@@ -24,6 +24,8 @@ import {
 } from '../record/frame.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment } from '../record/names.ts';
 import { seqOfOrigin } from '../record/origin.ts';
+import { NO_MARK, type StreamMark } from '../source/outlet.ts';
+import { markFrom, markText } from '../source/place.ts';
 import { authorOf, begun, checkRevision, type ProgramName, takeOver } from './authorship.ts';
 import { Channel, type WriterState } from './channel.ts';
 
@@ -37,8 +39,8 @@ const SAMPLES_MAX = 256;
 const TRICKLE_MS = 4;
 /** … or until so many rows wait. */
 const TRICKLE_ROWS_MAX = 1_000;
-/** On broadcasts: when the source's stream was made, ms since 1970, as a sequence means nothing in another stream. */
-const HEADER_BORN = 'Millrace-Source-Born';
+/** On broadcasts: by what the source's stream is known again, as a sequence means nothing in another. */
+const HEADER_SOURCE = 'Millrace-Source';
 /** On broadcasts: what their writer runs, as `since:bundle`. */
 const HEADER_PROGRAM = 'Millrace-Program';
 
@@ -75,7 +77,7 @@ export interface Unfinished {
 
 export interface Opened {
   /** The channel that is furthest behind; null: none has begun. */
-  readonly place: (FrameHead & { bornMs: number }) | null;
+  readonly place: (FrameHead & { mark: StreamMark }) | null;
   /** No stage is there that has had nothing yet. */
   readonly isBegun: boolean;
 }
@@ -90,8 +92,8 @@ export interface RouterOptions {
   readonly cursor: Cursor;
   readonly revision: number;
   readonly program: ProgramName;
-  /** When the source's stream was made, ms since 1970. */
-  bornMs(): number;
+  /** Of the source's stream. */
+  mark(): StreamMark;
   /** When the source message at a sequence was published, ms since 1970; null: unknown. */
   publishedMs(seq: number): number | null;
   /** Called when something has landed, so that there may be room again. */
@@ -148,13 +150,14 @@ export class Router {
   async open(): Promise<Opened> {
     const author = this.#author;
     let behind: FrameHead | null = null;
-    let bornMs = 0;
+    let mark = NO_MARK;
     for (const lane of this.#lanes) {
-      const keeps = [HEADER_BORN, HEADER_PROGRAM];
+      const keeps = [HEADER_SOURCE, HEADER_PROGRAM];
       const { head: told, headers } = await takeOver(lane.broadcast, { author, encode: encodeBroadcast, keeps });
       lane.told = told;
       lane.toldProgram = headers?.[HEADER_PROGRAM] ?? '';
-      bornMs = Number(headers?.[HEADER_BORN] ?? bornMs);
+      const source = headers?.[HEADER_SOURCE];
+      if (source !== undefined) mark = markFrom(source);
       const heads = await Promise.all(lane.channels.map(channel => channel.open(begun(told))));
       lane.furthest = null;
       lane.completeTo = Number.POSITIVE_INFINITY;
@@ -166,7 +169,7 @@ export class Router {
       }
     }
     const isBegun = this.#lanes.every(({ completeTo }) => completeTo >= 0);
-    return { place: behind === null ? null : { ...behind, bornMs }, isBegun };
+    return { place: behind === null ? null : { ...behind, mark }, isBegun };
   }
 
   /**
@@ -319,7 +322,7 @@ export class Router {
 
   async #tell({ lane, head }: { lane: Lane; head: FrameHead }): Promise<void> {
     const { told, broadcast } = lane;
-    const headers = { [HEADER_BORN]: String(this.#options.bornMs()), [HEADER_PROGRAM]: this.#program };
+    const headers = { [HEADER_SOURCE]: markText(this.#options.mark()), [HEADER_PROGRAM]: this.#program };
     const outcome = await broadcast.append(encodeBroadcast(head), headers);
     if (outcome.kind === 'landed') {
       lane.told = head;

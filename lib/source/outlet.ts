@@ -8,9 +8,19 @@ export interface SourcePlace extends SourcePlaceInTime {
   readonly position: number;
   /** … and so many records of the next, as its format gives them. Absent: none. */
   readonly rowsTaken?: number;
-  /** When the stream was made whose sequences these are, ms since 1970; 0: nothing of it has been read yet. */
-  readonly bornMs: number;
+  readonly mark: StreamMark;
 }
+
+/** By what the stream is known again whose sequences are meant: when it was made, and a message that was read of it. */
+export interface StreamMark {
+  /** Ms since 1970; 0: nothing of it has been read yet. */
+  readonly bornMs: number;
+  /** Sequence of the last message that was passed on, and when it was stored, ms since 1970; 0: none was. */
+  readonly seq: number;
+  readonly timeMs: number;
+}
+
+export const NO_MARK: StreamMark = { bornMs: 0, seq: 0, timeMs: 0 };
 
 /** Where a source's records go. `entry` is told each record, with the rest of it in `cursor`. */
 export interface SourceOutlet {

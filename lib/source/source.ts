@@ -28,8 +28,8 @@ import { completeMsOf } from './heartbeat.ts';
 import { InHand } from './in-hand.ts';
 import { judgedTime, judgedValue } from './judge.ts';
 import { Looks } from './looks.ts';
-import type { PollLimits, SourceOutlet, SourcePlace } from './outlet.ts';
-import { checkMessage, checkStream } from './place.ts';
+import { NO_MARK, type PollLimits, type SourceOutlet, type SourcePlace, type StreamMark } from './outlet.ts';
+import { checkPlace, infoOf } from './place.ts';
 import { Publications } from './publications.ts';
 import type { SourceSpec } from './spec.ts';
 
@@ -54,7 +54,7 @@ export class Source {
   #byServer = false;
   #filter: SubjectFilter;
   #position = 0;
-  #bornMs = 0;
+  #mark = { ...NO_MARK };
   #time: SourceTime;
   #looks: Looks;
   #onReady: () => void = () => {};
@@ -71,7 +71,6 @@ export class Source {
   #inHand: InHand;
   #meter: Meter;
   readonly publications = new Publications();
-  #lastTimeMs: number | null = null;
   recordsIn = 0;
   bytesIn = 0;
 
@@ -90,21 +89,20 @@ export class Source {
 
   /** Where a source that has never run starts. */
   async firstPlace(): Promise<SourcePlace> {
-    const position = this.spec.start === 'first' ? 0 : (await this.#info()).lastSeq;
-    return { position, bornMs: 0, ...NO_TIME };
+    const position = this.spec.start === 'first' ? 0 : (await infoOf(this.spec, this.#log)).lastSeq;
+    return { position, mark: NO_MARK, ...NO_TIME };
   }
 
   async open(place: SourcePlace, onReady: () => void): Promise<void> {
-    const info = await this.#info();
-    checkStream(this.spec, place, info);
-    await checkMessage(this.spec, place, { log: this.#log, filter: this.#filter });
+    const info = await infoOf(this.spec, this.#log);
+    await checkPlace(this.spec, place, { info, log: this.#log });
     this.openOn(info, place, onReady);
   }
 
   /** As `open`, for who knows the stream. */
   openOn(info: StreamInfo, place: SourcePlace, onReady: () => void): void {
     const { stream, subject } = this.spec;
-    this.#bornMs = Date.parse(info.created);
+    this.#mark = { ...place.mark, bornMs: Date.parse(info.created) };
     // A wildcard costs the server thirty times what it costs us. A stream that has only what we want, as far as it says
     // now, is read whole; whether each message is ours is seen here all the same, for it may be given other subjects.
     this.#byServer = !hasWildcard(subject) && !info.subjects.every(own => covers(subject, own));
@@ -148,15 +146,6 @@ export class Source {
     return true;
   }
 
-  async #info() {
-    const info = await this.#log.info(this.spec.stream);
-    if (info !== null) return info;
-    throw new MillraceError(
-      'STREAM_MISSING',
-      `source ${this.spec.name}: stream ${this.spec.stream} is gone. Make it again, or delete the pipeline.`,
-    );
-  }
-
   get position(): number {
     return this.#position;
   }
@@ -170,9 +159,9 @@ export class Source {
     return this.#last;
   }
 
-  /** When the stream was made, ms since 1970. */
-  get bornMs(): number {
-    return this.#bornMs;
+  /** Of what was passed on up to `position`. */
+  get mark(): StreamMark {
+    return this.#mark;
   }
 
   /** Event time at `position`. */
@@ -192,8 +181,8 @@ export class Source {
     if (this.#reader === null) return null;
     if (this.#caughtUp) return 0;
     // Where none has arrived yet, the one before it is the nearest that is known.
-    const timeMs = this.#rest[0]?.timeMs ?? this.#reader.nextTimeMs ?? this.#lastTimeMs;
-    return timeMs === null ? null : Math.max(0, this.#clock.now() - timeMs);
+    const timeMs = this.#rest[0]?.timeMs ?? this.#reader.nextTimeMs ?? this.#mark.timeMs;
+    return timeMs === 0 ? null : Math.max(0, this.#clock.now() - timeMs);
   }
 
   get #caughtUp(): boolean {
@@ -230,17 +219,17 @@ export class Source {
     while (passed < messages.length && this.bytesIn - before.bytes <= limits.bytesMax) {
       if (passed > 0 && limits.full?.() === true) break;
       const message = messages[passed]!;
-      if (message.seq > through) this.#position = Math.max(this.#position, through);
-      if (message.seq > through) break;
+      if (message.seq > through) {
+        this.#position = Math.max(this.#position, through);
+        break;
+      }
       if (this.#byServer || this.#filter.takes(message.subject)) this.#pass(message, limits);
       else this.#row = 0;
       if (this.#row > 0) break;
       this.#position = message.seq;
-      this.#lastTimeMs = message.timeMs;
       passed++;
     }
-    // Those of others say, too, that until then there was no more of ours.
-    if (passed > 0) this.#time.looked(messages[passed - 1]!.timeMs);
+    if (passed > 0) this.#passed(messages[passed - 1]!);
     this.#rest = messages.slice(passed);
     this.#takeLook();
     this.#outlet.cursor.origin = NO_ORIGIN;
@@ -252,6 +241,13 @@ export class Source {
       bytes: this.bytesIn - before.bytes,
     });
     return Math.max(1, passed);
+  }
+
+  #passed({ seq, timeMs }: StoredMessage): void {
+    this.#mark.seq = seq;
+    this.#mark.timeMs = timeMs;
+    // Those of others say, too, that until then there was no more of ours.
+    this.#time.looked(timeMs);
   }
 
   /** Passes on the records of a message that have not been. Leaves `#row` at 0 when none is left. */

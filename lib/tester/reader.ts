@@ -9,6 +9,7 @@ import { Made, StageExit } from '../partition/outgoing.ts';
 import type { Letter } from '../record/frame.ts';
 import { readerWriter } from '../record/names.ts';
 import { readable } from '../record/output.ts';
+import { NO_MARK } from '../source/outlet.ts';
 import { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
@@ -104,7 +105,7 @@ export function openSource(
   const index = sourcesOf(plan).findIndex(({ name }) => name === spec.name);
   const stream = streams.add(spec.stream);
   const source = new Source({ spec: following(spec), index, log: streams, clock, outlet, meter: noMeter });
-  source.openOn(stream.info(), { position: 0, bornMs: 0, ...NO_TIME }, () => {});
+  source.openOn(stream.info(), { position: 0, mark: NO_MARK, ...NO_TIME }, () => {});
   return source;
 }
 

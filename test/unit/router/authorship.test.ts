@@ -75,7 +75,7 @@ class Writer {
       cursor: this.#cursor,
       revision: options.revision,
       program: { since: options.since, bundle: `b${options.since}` },
-      bornMs: () => 1,
+      mark: () => ({ bornMs: 1, seq: 1, timeMs: 1 }),
       publishedMs: () => null,
       onLanded: () => {},
       onFailed: error => void this.failures.push(error),

@@ -17,7 +17,7 @@ const ROUTES = [
   { stage: 'left', input: 'a', partitions: 3 },
   { stage: 'right', input: 'b', partitions: 2 },
 ];
-const BORN_MS = 1_234;
+const MARK = { bornMs: 1_234, seq: 5, timeMs: 6_789 };
 
 class Rig {
   readonly clock = new SimClock({ random: new Random(1) });
@@ -47,7 +47,7 @@ class Rig {
       cursor: this.cursor,
       revision: 1,
       program: { since: 1, bundle: 'b1' },
-      bornMs: () => BORN_MS,
+      mark: () => MARK,
       publishedMs: () => null,
       onLanded: () => void this.landed++,
       onFailed: error => void this.failures.push(error),
@@ -102,7 +102,7 @@ class Rig {
   told(route: number): FrameHead[] {
     const subject = broadcastSubject(DEPLOYMENT, { ...ROUTES[route]!, writer: 'r-orders' });
     const of = this.#messages(ROUTES[route]!.stage).filter(message => message.subject === subject);
-    assert.ok(of.every(({ headers }) => headers?.['Millrace-Source-Born'] === String(BORN_MS)));
+    assert.ok(of.every(({ headers }) => headers?.['Millrace-Source'] === '1234:5:6789'));
     return of.map(({ data }) => decodeBroadcast(data));
   }
 }
@@ -254,7 +254,7 @@ describe('a router', () => {
     rig.feed(0, 'k', 'w', 6);
     await rig.flush(at(6));
     const head = (await rig.restart()).place;
-    assert.deepEqual([head!.position, head!.watermarkMs, head!.bornMs], [1, 10, BORN_MS]);
+    assert.deepEqual([head!.position, head!.watermarkMs, head!.mark], [1, 10, MARK]);
     for (const exit of [0, 1]) rig.feed(exit, 'k', 'again', 6);
     for (const exit of [0, 1]) rig.feed(exit, 'k', 'new', 7);
     await rig.flush(at(7));

@@ -8,6 +8,7 @@ import { noMeter } from '../../../lib/observe/meter.ts';
 import { newCursor } from '../../../lib/operator/run.ts';
 import type { Letter } from '../../../lib/record/frame.ts';
 import { ndjson } from '../../../lib/record/json.ts';
+import { NO_MARK } from '../../../lib/source/outlet.ts';
 import { Source } from '../../../lib/source/source.ts';
 import type { SourceSpec } from '../../../lib/source/spec.ts';
 import { Graph } from '../../../lib/topology/graph.ts';
@@ -62,8 +63,8 @@ class Rig {
   /** Publishes messages and passes them on. */
   async say(...messages: Message[]): Promise<void> {
     this.publish(...messages);
-    if (this.source.position === 0 && this.source.bornMs === 0) {
-      const place = { position: 0, bornMs: 0, ...NO_TIME };
+    if (this.source.position === 0 && this.source.mark.bornMs === 0) {
+      const place = { position: 0, mark: NO_MARK, ...NO_TIME };
       await this.clock.runThrough(this.source.open(place, () => {}));
     }
     do await this.clock.run(this.clock.monotonic() + 50);
@@ -82,7 +83,7 @@ describe('a source that reads through a message', () => {
     rig.publish('1');
     for (let i = 0; i < 2; i++) rig.broker.land([{ subject: 'in.b', data }], false);
     rig.publish('2', '3');
-    await rig.clock.runThrough(rig.source.open({ position: 0, bornMs: 0, ...NO_TIME }, () => {}));
+    await rig.clock.runThrough(rig.source.open({ position: 0, mark: NO_MARK, ...NO_TIME }, () => {}));
     await rig.clock.run(rig.clock.monotonic() + 50);
     const poll = (through: number) => rig.source.poll({ messagesMax: 100, bytesMax: 1 << 20, through });
     const seen = () => [rig.got.map(({ value }) => value), rig.source.position];
