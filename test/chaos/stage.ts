@@ -7,7 +7,7 @@ import { appendFileSync, mkdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect, type NatsConnection } from 'nats';
-import { messageOf } from '../../lib/base/errors.ts';
+import { type ErrorCode, messageOf } from '../../lib/base/errors.ts';
 import type { Random } from '../../lib/base/random.ts';
 import { AdminClient } from '../../lib/control/client.ts';
 import type { NatsServer } from '../../lib/nats/server.ts';
@@ -38,6 +38,8 @@ export interface StageOptions {
   readonly folder: string;
   readonly random: Random;
   readonly closing: Closing;
+  /** Of the workers; absent: the sources, by the repository's own. */
+  readonly launcher?: string | undefined;
   /** See `Load`. */
   readonly ordersPerSecond: number;
 }
@@ -72,7 +74,7 @@ export class Stage {
   }
 
   /** Everything runs, the pipeline too, and load flows. */
-  static async set({ folder, random, ordersPerSecond, closing: outer }: StageOptions): Promise<Stage> {
+  static async set({ folder, random, ordersPerSecond, launcher, closing: outer }: StageOptions): Promise<Stage> {
     const closing = new Closing();
     outer.add(() => closing.run());
     mkdirSync(folder, { recursive: true });
@@ -86,7 +88,7 @@ export class Stage {
     for (const name of ['a', 'b']) {
       const cable = await Cable.open({ brokerPort: broker.port });
       closing.add(() => cable.stop());
-      posts.push(makePost(name, { folder, cable, closing }));
+      posts.push(makePost(name, { folder, cable, closing, launcher }));
     }
     await Promise.all(posts.map(({ worker }) => worker.start()));
     const stage = new Stage({ folder, broker, connection, posts, closing, random, ordersPerSecond });
@@ -153,9 +155,17 @@ export class Stage {
 
   /** Waits until the pipeline runs. */
   async running(withinMs = API_MS): Promise<void> {
-    await this.ask(async client => {
+    await this.settled([], withinMs);
+  }
+
+  /** Waits until the pipeline runs (null), or stands with one of these codes, and resolves with that. */
+  settled(codes: readonly ErrorCode[], withinMs = API_MS): Promise<ErrorCode | null> {
+    return this.ask(async client => {
       const { status } = await client.get('story');
-      if (status.state !== 'running') throw new Error(`the pipeline is ${status.state}: ${status.reason}`);
+      if (status.state === 'running') return null;
+      const code = status.state === 'failed' ? codes.find(one => status.reason?.startsWith(`${one}: `)) : undefined;
+      if (code === undefined) throw new Error(`the pipeline is ${status.state}: ${status.reason}`);
+      return code;
     }, withinMs);
   }
 
@@ -184,12 +194,12 @@ export class Stage {
 
   freeze(post: Post): void {
     this.note(`freeze ${post.name}`);
-    process.kill(post.worker.pid, 'SIGSTOP');
+    signal(post, 'SIGSTOP');
   }
 
   thaw(post: Post): void {
     this.note(`thaw ${post.name}`);
-    process.kill(post.worker.pid, 'SIGCONT');
+    signal(post, 'SIGCONT');
   }
 
   cut(post: Post, mode: Cable['mode']): void {
@@ -213,8 +223,11 @@ async function makeStreams(connection: NatsConnection): Promise<void> {
   for (const [city, country] of Object.entries(COUNTRIES)) await cities.put(city, JSON.stringify({ country }));
 }
 
-function makePost(name: string, around: { folder: string; cable: Cable; closing: Closing }): Post {
-  const { folder, cable, closing } = around;
+function makePost(
+  name: string,
+  around: { folder: string; cable: Cable; closing: Closing; launcher: string | undefined },
+): Post {
+  const { folder, cable, closing, launcher } = around;
   const dataDir = join(folder, `worker-${name}`);
   const logFile = join(folder, `worker-${name}.log`);
   const worker = new WorkerProcess({
@@ -222,6 +235,7 @@ function makePost(name: string, around: { folder: string; cable: Cable; closing:
     dataDir,
     flags: ['--metrics', '127.0.0.1:0'],
     heard: text => appendFileSync(logFile, text),
+    ...(launcher === undefined ? {} : { launcher }),
   });
   const post: Post = { name, worker, cable, folder: dataDir, kept: true };
   worker.onDeath = reason => {
@@ -247,6 +261,11 @@ async function keepUp(post: Post, note: (text: string) => void): Promise<void> {
       await pause(RESTART_MS);
     }
   }
+}
+
+/** Nothing, where something else has ended it meanwhile. */
+function signal({ worker }: Post, name: 'SIGSTOP' | 'SIGCONT'): void {
+  if (worker.runs) process.kill(worker.pid, name);
 }
 
 /** As its folder says; null: it has none yet. */
