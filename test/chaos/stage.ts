@@ -212,7 +212,22 @@ export class Stage {
     await this.broker.kill();
     await pause(downMs);
     await this.broker.restart();
-    this.note('the broker is back');
+    await this.heard();
+  }
+
+  /** Waits until the broker answers the stage's own connection again. */
+  async heard(): Promise<void> {
+    const untilMs = performance.now() + API_MS;
+    for (;;) {
+      try {
+        await this.connection.flush();
+        return this.note('the broker is back');
+      } catch (error) {
+        // A connection that is just being lost, or made again.
+        if (performance.now() > untilMs) throw error;
+        await pause(100);
+      }
+    }
   }
 }
 

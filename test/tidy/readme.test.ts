@@ -23,6 +23,7 @@ const INSTEAD: Readonly<Record<string, { readonly run: string; readonly why: str
     run: 'npm run chaos -- --help',
     why: 'it takes minutes, and CI runs it as it stands',
   },
+  'npm run chaos -- --rounds 100 --seed 1 --at-once 3': { run: 'npm run chaos -- --help', why: 'it takes an hour' },
   'npm run bench -- --shape framed --out framed.json': {
     run: 'npm run bench -- --query q0 --shape framed --events 20000 --live-seconds 0 --out framed.json',
     why: 'it takes minutes',

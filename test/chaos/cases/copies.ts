@@ -61,7 +61,7 @@ async function putBack(stage: Player, random: Random, fits: (name: string) => bo
   await rm(copy, { recursive: true });
   await pause(random.between(0, 1_000));
   await stage.broker.restart();
-  stage.note('the broker is back');
+  await stage.heard();
   await Promise.all(killed.map(post => stage.start(post)));
 }
 

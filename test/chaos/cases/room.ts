@@ -3,16 +3,17 @@ import type { JetStreamClient } from 'nats';
 import { pause } from '../../bench/scene.ts';
 import type { Case } from '../cases.ts';
 
-const ROOM_BYTES = 160 << 20;
+const ROOM_BYTES = 32 << 20;
 const CHANNEL_BYTES = 8 << 20;
-const BALLAST = 'ballast';
-const BALLAST_BYTES = 1 << 20;
-const ROW_BYTES = 256;
+/** What the store is filled with: stones first, and sand for what is left between them. */
+const STONE_BYTES = 1 << 20;
+const SAND_BYTES = 700;
 const REFUSED_MS = 500;
 
 /**
  * The limit is the server's own, `max_file`, of which nothing is asked beforehand: a batch of results is broken off
- * wherever it is met. What channels reserve would have to be free beside it, so they are given less, as operators may.
+ * wherever it is met. So that it often is, room is made a few grains at a time, for the first that comes. What channels
+ * reserve would have to be free beside it, so they are given less, as operators may.
  */
 const storageLimit: Case = {
   name: 'storage-limit',
@@ -27,30 +28,33 @@ const storageLimit: Case = {
       bytes += state.bytes;
       if (config.max_bytes > CHANNEL_BYTES) await streams.update(config.name, { max_bytes: CHANNEL_BYTES });
     }
-    await streams.add({ name: BALLAST, subjects: [BALLAST] });
+    for (const name of ['stones', 'sand']) await streams.add({ name, subjects: [name] });
     stage.note(`start the broker anew with a limit of ${bytes} bytes`);
     await broker.restart({ fileBytesMax: bytes });
-    await connection.flush();
-    for (let times = 1 + random.int(3); times > 0; times--) {
-      await fill(connection.jetstream({ timeout: REFUSED_MS }));
-      stage.note('the store is full');
-      await pause(random.between(1_000, 4_000));
-      const { messages } = (await streams.info(BALLAST)).state;
-      await streams.purge(BALLAST, { keep: times === 1 ? 0 : messages - 2 });
-      stage.note('there is room');
-      await pause(random.between(200, 2_000));
+    await stage.heard();
+    const stream = connection.jetstream({ timeout: REFUSED_MS });
+    await fill(stream, { subject: 'stones', bytes: STONE_BYTES });
+    await fill(stream, { subject: 'sand', bytes: SAND_BYTES });
+    stage.note('the store is full');
+    await pause(random.between(500, 3_000));
+    for (let times = random.int(60); times > 0; times--) {
+      const { messages } = (await streams.info('sand')).state;
+      await streams.purge('sand', { keep: Math.max(1, messages - 1 - random.int(12)) });
+      await pause(random.between(5, 100));
     }
-    await streams.delete(BALLAST);
+    for (const name of ['stones', 'sand']) await streams.delete(name);
+    stage.note('there is room');
   },
 };
 
-/** To the last byte that a row would need. */
-async function fill(stream: JetStreamClient): Promise<void> {
-  for (let bytes = BALLAST_BYTES; bytes > ROW_BYTES; ) {
-    await stream.publish(BALLAST, new Uint8Array(bytes)).catch(() => {
-      bytes >>= 1;
-    });
-  }
+/** Until nothing of that size is taken any more. */
+async function fill(stream: JetStreamClient, { subject, bytes }: { subject: string; bytes: number }): Promise<void> {
+  const takes = () =>
+    stream.publish(subject, new Uint8Array(bytes)).then(
+      () => true,
+      () => false,
+    );
+  while (await takes());
 }
 
 export default storageLimit;
