@@ -295,3 +295,13 @@ describe('what is not its own', () => {
     assert.equal(rig.got.length, 1);
   });
 });
+
+test('what a look says is true as of the broker’s clock at that moment, not as of when it is taken up', async () => {
+  const rig = new Rig();
+  await rig.open();
+  rig.say('in.a', 0);
+  await rig.pass(200);
+  const sawMs = rig.startMs + 50;
+  rig.source.looked({ lastSeq: 1, clockMs: sawMs });
+  assert.equal(rig.source.time.clockMs, sawMs);
+});
