@@ -90,7 +90,7 @@ export class Stage {
       closing.add(() => cable.stop());
       posts.push(makePost(name, { folder, cable, closing, launcher }));
     }
-    await Promise.all(posts.map(({ worker }) => worker.start()));
+    await Promise.all(posts.map(({ worker }) => startFirst(worker)));
     const stage = new Stage({ folder, broker, connection, posts, closing, random, ordersPerSecond });
     await stage.deploy();
     await stage.running();
@@ -262,6 +262,17 @@ function makePost(
     await worker.kill();
   });
   return post;
+}
+
+/** A port that was free a moment ago may be another round's by now: then the worker gets another one, and tries again. */
+async function startFirst(worker: WorkerProcess, tries = 3): Promise<void> {
+  try {
+    await worker.start();
+  } catch (error) {
+    if (tries === 1 || !messageOf(error).includes('EADDRINUSE')) throw error;
+    worker.address = '';
+    await startFirst(worker, tries - 1);
+  }
 }
 
 /** Starts a worker again until it is up, or nobody wants it any more. */
