@@ -91,6 +91,7 @@ export class Stage {
       posts.push(makePost(name, { folder, cable, closing, launcher }));
     }
     await Promise.all(posts.map(({ worker }) => startFirst(worker)));
+    for (const post of posts) post.kept = true;
     const stage = new Stage({ folder, broker, connection, posts, closing, random, ordersPerSecond });
     await stage.deploy();
     await stage.running();
@@ -252,7 +253,7 @@ function makePost(
     heard: text => appendFileSync(logFile, text),
     ...(launcher === undefined ? {} : { launcher }),
   });
-  const post: Post = { name, worker, cable, folder: dataDir, kept: true };
+  const post: Post = { name, worker, cable, folder: dataDir, kept: false };
   worker.onDeath = reason => {
     appendFileSync(logFile, `${reason.split('\n', 1)[0]}\n`);
     if (post.kept) void keepUp(post, text => appendFileSync(logFile, `${text}\n`));
