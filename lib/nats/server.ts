@@ -65,8 +65,8 @@ export interface NatsServer {
   stop(): Promise<void>;
   /** SIGKILL. The data stays for `restart`. */
   kill(): Promise<void>;
-  /** Starts again on the same port and data, after a graceful end if it runs. */
-  restart(): Promise<void>;
+  /** Starts again on the same port and data, after a graceful end if it runs. `config`: with another one from then on. */
+  restart(config?: ServerConfig): Promise<void>;
 }
 
 interface Greeting {
@@ -95,7 +95,7 @@ class RunningServer implements NatsServer {
   readonly dataDir: string;
   readonly #folder: string;
   readonly #binary: string;
-  readonly #config: ServerConfig;
+  #config: ServerConfig;
   readonly #guard: ChildProcess;
   #port: number;
   #version = '';
@@ -163,7 +163,8 @@ class RunningServer implements NatsServer {
     await this.#end('SIGKILL');
   }
 
-  async restart(): Promise<void> {
+  async restart(config?: ServerConfig): Promise<void> {
+    if (config !== undefined) this.#config = config;
     await this.#end('SIGTERM');
     await this.start();
   }

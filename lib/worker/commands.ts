@@ -307,7 +307,7 @@ export class Commands {
   }
 
   async #next(before: PipelineSpec | null, plan: Plan): Promise<ReturnType<typeof nextLife>> {
-    return nextLife(before, before === null ? await this.#engine.remembered(plan) : null);
+    return nextLife(before, await this.#engine.remembered(plan));
   }
 
   async #claim(plan: Plan, life: string, options: { dryRun: boolean; takeOver: boolean }): Promise<Claim> {

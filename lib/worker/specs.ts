@@ -107,8 +107,9 @@ export class Specs {
 const PURGED_MAX = 16;
 
 /**
- * The life and revision of what is deployed over `before`, and which lives are over. `remembered`: what the broker knows
- * of a pipeline that the registry does not; revisions go on from there, since no older one takes over a journal.
+ * The life and revision of what is deployed over `before`, and which lives are over. `remembered`: what the journals know of
+ * the pipeline, where the registry does not, or was put back to an older copy: revisions go on from the latest that is known
+ * to either, since no older one takes over a journal.
  */
 export function nextLife(
   before: PipelineSpec | null,
@@ -118,7 +119,8 @@ export function nextLife(
     return { life: remembered?.life ?? newLife(), purged: [], revision: (remembered?.revision ?? 0) + 1 };
   }
   const { life, purged } = before;
-  const revision = before.revision + 1;
+  const known = remembered?.life === life ? remembered.revision : 0;
+  const revision = Math.max(before.revision, known) + 1;
   if (!isGone(before) || !before.purge) return { life, purged, revision };
   return { life: newLife(), purged: [...purged, life].slice(-PURGED_MAX), revision };
 }

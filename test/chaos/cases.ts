@@ -1,9 +1,11 @@
 /**
  * Everything that can go wrong on purpose. A case is a small file in `cases/` that exports one, or a list of them, as its
  * default; nothing else has to know of it. Random rounds draw from those that have a weight, the others are directed: played
- * by name. Every case leaves the stage as it found it, and whatever it does, every row must be right in the end.
+ * by name. Every case leaves the stage as it found it, and whatever it does, every row must be right in the end. A case that
+ * takes from the broker what nobody can put together again may have the pipeline stand instead, and say why.
  */
 import { readdirSync } from 'node:fs';
+import type { ErrorCode } from '../../lib/base/errors.ts';
 import type { Random } from '../../lib/base/random.ts';
 import type { Stage } from './stage.ts';
 
@@ -14,6 +16,13 @@ export interface Case {
   readonly about: string;
   /** How often it is drawn in random rounds, against the others; absent: never. */
   readonly weight?: number;
+  /** Nothing else goes wrong at the same time: it could not say then what must come of it. */
+  readonly isAlone?: boolean;
+  /**
+   * With these codes the pipeline may stand from then on, as `deploy/FAULTS.md` says. Then what is out must be right as far
+   * as it goes, and nothing more may come.
+   */
+  readonly mayStand?: readonly ErrorCode[];
   /** Load flows already. Resolves when everything is mended. Throws for what is wrong other than rows. */
   play(stage: Stage, random: Random): Promise<void>;
 }

@@ -53,6 +53,22 @@ test('workers that are killed, deaf, stopped and deployed to, and a broker that 
   assert.equal(result.kept, null);
 });
 
+test('rounds that are played at the same time are told as they end, each by its seed', async () => {
+  const { code, out, err } = await chaos('--rounds', '2', '--at-once', '2', '--seed', '41', '--case', 'doze');
+  assert.equal(code, 0, out + err);
+  const lines = out.trimEnd().split('\n');
+  const round =
+    /^round (\d) {2}seed (\d+) {2}right {2}\d+ events {2}\d+ rows {2}silence \d+\.\d s {2}\d+\.\d s {2}doze$/;
+  assert.deepEqual(
+    lines
+      .slice(0, -1)
+      .map(line => round.exec(line)?.slice(1).join())
+      .sort(),
+    ['1,41', '2,42'],
+  );
+  assert.match(lines.at(-1)!, /^rounds 2, wrong 0, worst silence \d+\.\d s$/);
+});
+
 test('what is drawn depends on the random numbers alone, and only cases with a weight are', async () => {
   const cases = await readCases();
   const drawn = (seed: number) => {

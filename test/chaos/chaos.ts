@@ -7,9 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../lib/base/errors.ts';
+import { packProduct } from '../bench/product.ts';
+import { findBroker } from '../rig/broker.ts';
 import { Closing } from '../rig/closing.ts';
 import { type Case, readCases } from './cases.ts';
-import { playRound } from './round.ts';
+import { playRound, type RoundResult } from './round.ts';
 
 const HELP = `Plays rounds of faults on two workers and a broker, each a process of its own, under load: kills, freezes, cuts, lost
 answers, broken folders, deploys, quiet services; and checks every row. Exit code 1 if one is wrong; then the round's
@@ -17,13 +19,14 @@ folder is kept, with all logs.
 
 Examples:
   npm run chaos
-  npm run chaos -- --rounds 100 --seed 1
+  npm run chaos -- --rounds 100 --seed 1 --at-once 3
   npm run chaos -- --seed 37               the round with that seed again
   npm run chaos -- --case stop --rounds 5
   npm run chaos -- --list
 
 Options:
   --rounds N   how many; each takes a good half a minute        (default 1)
+  --at-once K  so many at the same time, each on a stage of its own  (default 1)
   --seed S     of the first round; the next has the next seed   (default: by the clock)
   --case NAME  that one in every round, instead of random ones
   --list       the cases there are
@@ -41,6 +44,7 @@ else {
 
 async function main(cases: readonly Case[]): Promise<void> {
   const rounds = readNumber('--rounds', values.rounds);
+  const atOnce = readNumber('--at-once', values['at-once']);
   const first = values.seed === undefined ? Date.now() % 1_000_000 : readNumber('--seed', values.seed);
   const only = values.case === undefined ? null : (cases.find(({ name }) => name === values.case) ?? null);
   if (values.case !== undefined && only === null) refuse(`--case ${values.case}: there is none; see --list`);
@@ -51,23 +55,28 @@ async function main(cases: readonly Case[]): Promise<void> {
   closing.add(async () => {
     if (closing.interrupted) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   });
+  const say = (text: string) => void process.stderr.write(`${text}\n`);
   let wrong = 0;
   let worstMs = 0;
-  try {
-    for (let round = 1; round <= rounds; round++) {
+  let begun = 0;
+  const playInTurn = async (launcher: string) => {
+    while (begun < rounds && !closing.interrupted) {
+      const round = ++begun;
       const seed = first + round - 1;
       const sinceMs = performance.now();
-      const result = await playRound({ seed, cases, only, folder, closing, keep: values.keep });
+      const result = await playRound({ seed, cases, only, folder, closing, launcher, keep: values.keep });
+      if (closing.interrupted) return;
       worstMs = Math.max(worstMs, result.silenceMs);
       if (result.wrong.length > 0) wrong++;
-      const took = seconds(performance.now() - sinceMs);
-      const verdict = result.wrong.length === 0 ? 'right' : 'WRONG';
-      console.log(
-        `round ${round}  seed ${seed}  ${verdict}  ${result.events} events  ${result.rows} rows  silence ${seconds(result.silenceMs)} s  ${took} s  ${result.played.join(' ')}`,
-      );
-      for (const line of result.wrong) console.log(`  ${line}`);
-      if (result.kept !== null) console.log(`  kept: ${result.kept}`);
+      tell(`round ${round}  seed ${seed}`, result, performance.now() - sinceMs);
     }
+  };
+  try {
+    // Fetched once, where there is none, and not by each round at the same time.
+    await findBroker(say);
+    say('building and packing millrace');
+    const launcher = await packProduct(closing);
+    await Promise.all(Array.from({ length: atOnce }, () => playInTurn(launcher)));
     if (wrong === 0 && !values.keep) await rm(folder, { recursive: true, force: true });
     console.log(`rounds ${rounds}, wrong ${wrong}, worst silence ${seconds(worstMs)} s`);
     process.exitCode = wrong === 0 ? 0 : 1;
@@ -77,6 +86,17 @@ async function main(cases: readonly Case[]): Promise<void> {
     process.exitCode = 1;
   }
   await closing.run();
+}
+
+/** A line for the round, and one for each thing that is wrong with it. */
+function tell(name: string, result: RoundResult, tookMs: number): void {
+  const { wrong, events, rows, silenceMs, played, stoodWith, kept } = result;
+  const counts = `${events} events  ${rows} rows  silence ${seconds(silenceMs)} s  ${seconds(tookMs)} s`;
+  console.log(
+    `${name}  ${wrong.length === 0 ? 'right' : 'WRONG'}  ${counts}  ${played.join(' ')}${stoodWith === null ? '' : `  stands: ${stoodWith}`}`,
+  );
+  for (const line of wrong) console.log(`  ${line}`);
+  if (kept !== null) console.log(`  kept: ${kept}`);
 }
 
 function listOf(cases: readonly Case[]): string {
@@ -97,6 +117,7 @@ function readFlags() {
     return parseArgs({
       options: {
         rounds: { type: 'string', default: '1' },
+        'at-once': { type: 'string', default: '1' },
         seed: { type: 'string' },
         case: { type: 'string' },
         list: { type: 'boolean', default: false },

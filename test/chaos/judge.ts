@@ -4,6 +4,7 @@
  * something that was stored until anything came out again.
  */
 import type { NatsConnection } from 'nats';
+import type { ErrorCode } from '../../lib/base/errors.ts';
 import { pause } from '../bench/scene.ts';
 import { Checklist } from '../rig/checklist.ts';
 import { type Arrival, readAll } from '../rig/subscriber.ts';
@@ -13,7 +14,6 @@ const LETTERS = 'MR_story_letters';
 /** Rows that are missing when nothing has come for so long do not come. */
 const STALLED_MS = 45_000;
 const POLL_MS = 500;
-/** What comes too much comes by then. */
 const SURPLUS_MS = 1_500;
 
 export interface Verdict {
@@ -22,6 +22,8 @@ export interface Verdict {
   readonly events: number;
   readonly rows: number;
   readonly silenceMs: number;
+  /** The code with which the pipeline stood in the end, as it may; null: it ran. */
+  readonly stoodWith: ErrorCode | null;
 }
 
 /** Of one stream, read as far as it went last time. */
@@ -54,8 +56,14 @@ class Reading {
   }
 }
 
-/** Called when nothing is sent any more but heartbeats. Waits for what is still to come. */
-export async function judge(connection: NatsConnection): Promise<Verdict> {
+/**
+ * Called when nothing is sent any more but heartbeats. Waits for what is still to come.
+ * @param options.stands asks with which code the pipeline stands that it may stand with: then rows may be missing
+ */
+export async function judge(
+  connection: NatsConnection,
+  { stands }: { stands: () => Promise<ErrorCode | null> },
+): Promise<Verdict> {
   const inputs = {
     orders: new Reading(connection, { stream: 'orders', subject: 'in.orders' }),
     payments: new Reading(connection, { stream: 'payments', subject: 'in.payments' }),
@@ -70,61 +78,81 @@ export async function judge(connection: NatsConnection): Promise<Verdict> {
   const outputs = Object.fromEntries(
     OUTPUTS.map(name => [name, new Reading(connection, { stream: name, subject: `${name}.*` })]),
   ) as Record<OutputName, Reading>;
-  await untilComplete(outputs, wanted);
+  const stoodWith = await untilComplete(outputs, wanted, stands);
+  const isPartial = stoodWith !== null;
+  const before = countOf(outputs);
+  // What comes too much comes by then.
+  await pause(SURPLUS_MS);
+  for (const name of OUTPUTS) await outputs[name].read();
+  const rows = countOf(outputs);
   const letters = new Reading(connection, { stream: LETTERS, subject: 'millrace.>' });
   await letters.read();
   const rowsOf = Object.fromEntries(OUTPUTS.map(name => [name, outputs[name].rows])) as Record<OutputName, string[]>;
   const told = letters.arrivals.map(({ subject, row }) => `${subject} ${row}`);
-  const wrong = compare({ wanted, rows: rowsOf, letters: told });
+  const wrong = compare({ wanted, rows: rowsOf, letters: told, isPartial });
+  if (isPartial && rows > before) wrong.push(`the pipeline stands, and ${rows - before} rows have come since`);
   const stored = [...inputs.orders.arrivals, ...inputs.payments.arrivals].filter(
     ({ row }) => !row.includes('"beat":true'),
   );
   const results = [...outputs.audit.arrivals, ...outputs.unique.arrivals, ...outputs.paid.arrivals];
-  const rows = OUTPUTS.reduce((sum, name) => sum + outputs[name].arrivals.length, 0);
-  return { wrong, events: stored.length, rows, silenceMs: longestSilenceMs({ stored, results }) };
+  return { wrong, events: stored.length, rows, silenceMs: longestSilenceMs({ stored, results }), stoodWith };
 }
 
-async function untilComplete(outputs: Record<OutputName, Reading>, wanted: Rows): Promise<void> {
+type Outputs = Readonly<Record<OutputName, Reading>>;
+
+function countOf(outputs: Outputs): number {
+  return OUTPUTS.reduce((sum, name) => sum + outputs[name].arrivals.length, 0);
+}
+
+/** A code: with that the pipeline stands, and no more is to come. Rows that are missing when nothing moves are told later. */
+async function untilComplete(
+  outputs: Outputs,
+  wanted: Rows,
+  stands: () => Promise<ErrorCode | null>,
+): Promise<ErrorCode | null> {
   let known = -1;
   let movedMs = performance.now();
   for (;;) {
-    let rows = 0;
-    let isComplete = true;
-    for (const name of OUTPUTS) {
-      const { length } = await outputs[name].read();
-      rows += length;
-      isComplete &&= length >= wanted[name].length;
-    }
-    if (isComplete) break;
+    const stoodWith = await stands();
+    for (const name of OUTPUTS) await outputs[name].read();
+    if (OUTPUTS.every(name => outputs[name].arrivals.length >= wanted[name].length)) return null;
+    if (stoodWith !== null) return stoodWith;
+    const rows = countOf(outputs);
     if (rows !== known) movedMs = performance.now();
-    else if (performance.now() - movedMs > STALLED_MS) return;
+    else if (performance.now() - movedMs > STALLED_MS) return null;
     known = rows;
     await pause(POLL_MS);
   }
-  await pause(SURPLUS_MS);
-  for (const name of OUTPUTS) await outputs[name].read();
 }
 
 type Rows = Readonly<Record<OutputName, readonly string[]>>;
 
+interface Compared {
+  readonly wanted: Rows;
+  readonly rows: Rows;
+  readonly letters: readonly string[];
+  /** Rows may be missing; those that are there must be right. */
+  readonly isPartial?: boolean;
+}
+
 /** What is wrong, each a line for a person. */
-export function compare({ wanted, rows, letters }: { wanted: Rows; rows: Rows; letters: readonly string[] }): string[] {
-  const wrong = OUTPUTS.flatMap(name => differences(name, { wanted: wanted[name], rows: rows[name] }));
-  wrong.push(...misordered(wanted, rows));
+export function compare({ wanted, rows, letters, isPartial = false }: Compared): string[] {
+  const wrong = OUTPUTS.flatMap(name => differences(name, { wanted: wanted[name], rows: rows[name], isPartial }));
+  wrong.push(...misordered({ wanted, rows, isPartial }));
   if (letters.length > 0) wrong.push(`letters: ${letters.length} that should not be, e.g. ${letters[0]}`);
   return wrong;
 }
 
 function differences(
   name: OutputName,
-  { wanted, rows }: { wanted: readonly string[]; rows: readonly string[] },
+  { wanted, rows, isPartial }: { wanted: readonly string[]; rows: readonly string[]; isPartial: boolean },
 ): string[] {
   const list = new Checklist(wanted);
   const open = new Set(wanted);
   let doubled = 0;
   for (const row of rows) if (!list.tick(row) && open.has(row)) doubled++;
-  if (list.holds) return [];
   const { expected, verified, surplus, surplusFirst } = list;
+  if (list.holds || (isPartial && surplus === 0)) return [];
   const missing = expected - verified;
   const parts = [`${name}: of ${expected} rows ${missing} lost, ${doubled} doubled, ${surplus - doubled} wrong`];
   if (missing > 0) parts.push(`lost e.g. ${list.missingFirst().slice(0, 2).join(' ')}`);
@@ -132,11 +160,11 @@ function differences(
   return [parts.join('; ')];
 }
 
-/** Of rows that are all there once, and in another order than their source's. Others are told as lost or doubled. */
-function misordered(wanted: Rows, rows: Rows): string[] {
+/** Of rows that are there once, and in another order than their source's. Others are told as lost or doubled. */
+function misordered({ wanted, rows, isPartial }: { wanted: Rows; rows: Rows; isPartial: boolean }): string[] {
   const wrong: string[] = [];
   const first = rows.audit.findIndex((row, i) => row !== wanted.audit[i]);
-  if (first >= 0 && rows.audit.length === wanted.audit.length) {
+  if (first >= 0 && (isPartial || rows.audit.length === wanted.audit.length)) {
     wrong.push(`audit: row ${first} is ${rows.audit[first]} and should be ${wanted.audit[first]}`);
   }
   const place = new Map(wanted.unique.map((row, i) => [row, i]));

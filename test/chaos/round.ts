@@ -20,6 +20,7 @@ const ORDERS_PER_SECOND = 120;
 const LOAD_MS_MIN = 10_000;
 /** Faults are begun until then; those that go on longer are waited for. */
 const FAULTS_MS = 14_000;
+const SETTLED_MS = 60_000;
 
 export interface RoundOptions {
   readonly seed: number;
@@ -30,6 +31,8 @@ export interface RoundOptions {
   readonly folder: string;
   /** Keep it, also when all is right. */
   readonly keep?: boolean;
+  /** See `Stage`. */
+  readonly launcher?: string;
   readonly closing: Closing;
 }
 
@@ -45,11 +48,18 @@ export async function playRound({
   only,
   folder: parent,
   closing,
+  launcher,
   keep = false,
 }: RoundOptions): Promise<RoundResult> {
   const folder = join(parent, `round-${seed}`);
   const random = new Random(seed);
-  const stage = await Stage.set({ folder, closing, random: new Random(seed + 1), ordersPerSecond: ORDERS_PER_SECOND });
+  const stage = await Stage.set({
+    folder,
+    closing,
+    launcher,
+    random: new Random(seed + 1),
+    ordersPerSecond: ORDERS_PER_SECOND,
+  });
   const played: string[] = [];
   const troubles: string[] = [];
   const play = async (one: Case) => {
@@ -65,12 +75,14 @@ export async function playRound({
     const fromMs = performance.now();
     await pause(random.between(500, 2_000));
     if (only !== null) await play(only);
-    else await playRandom(fromMs, () => play(draw(cases, random)), random);
+    else await playRandom(fromMs, { cases, play, random });
     await pause(Math.max(1_000, LOAD_MS_MIN - (performance.now() - fromMs)));
     stage.note('all is mended');
-    await stage.running(60_000).catch((error: unknown) => void troubles.push(messageOf(error)));
+    const codes = cases.flatMap(({ name, mayStand = [] }) => (played.includes(name) ? mayStand : []));
+    await stage.settled(codes, SETTLED_MS).catch((error: unknown) => void troubles.push(messageOf(error)));
     stage.load.beat();
-    const verdict = await judge(stage.connection);
+    const stands = () => (codes.length === 0 ? Promise.resolve(null) : stage.settled(codes, SETTLED_MS));
+    const verdict = await judge(stage.connection, { stands });
     const wrong = [...troubles, ...verdict.wrong];
     for (const line of wrong) stage.note(`wrong: ${line}`);
     await stage.close();
@@ -83,15 +95,21 @@ export async function playRound({
 }
 
 /** One after the other, and now and then a second one while the first is not over. */
-async function playRandom(fromMs: number, play: () => Promise<void>, random: Random): Promise<void> {
+async function playRandom(
+  fromMs: number,
+  { cases, play, random }: { cases: readonly Case[]; play: (one: Case) => Promise<void>; random: Random },
+): Promise<void> {
   let beside: Promise<void> = Promise.resolve();
   while (performance.now() - fromMs < FAULTS_MS) {
-    if (random.chance(0.25)) {
+    const one = draw(cases, random);
+    if (one.isAlone === true) await beside;
+    else if (random.chance(0.25)) {
       await beside;
-      beside = play();
+      beside = play(one);
       await pause(random.between(100, 1_500));
+      continue;
     }
-    await play();
+    await play(one);
     await pause(random.between(300, 2_500));
   }
   await beside;

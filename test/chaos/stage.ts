@@ -7,7 +7,7 @@ import { appendFileSync, mkdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect, type NatsConnection } from 'nats';
-import { messageOf } from '../../lib/base/errors.ts';
+import { type ErrorCode, messageOf } from '../../lib/base/errors.ts';
 import type { Random } from '../../lib/base/random.ts';
 import { AdminClient } from '../../lib/control/client.ts';
 import type { NatsServer } from '../../lib/nats/server.ts';
@@ -38,6 +38,8 @@ export interface StageOptions {
   readonly folder: string;
   readonly random: Random;
   readonly closing: Closing;
+  /** Of the workers; absent: the sources, by the repository's own. */
+  readonly launcher?: string | undefined;
   /** See `Load`. */
   readonly ordersPerSecond: number;
 }
@@ -72,7 +74,7 @@ export class Stage {
   }
 
   /** Everything runs, the pipeline too, and load flows. */
-  static async set({ folder, random, ordersPerSecond, closing: outer }: StageOptions): Promise<Stage> {
+  static async set({ folder, random, ordersPerSecond, launcher, closing: outer }: StageOptions): Promise<Stage> {
     const closing = new Closing();
     outer.add(() => closing.run());
     mkdirSync(folder, { recursive: true });
@@ -86,9 +88,10 @@ export class Stage {
     for (const name of ['a', 'b']) {
       const cable = await Cable.open({ brokerPort: broker.port });
       closing.add(() => cable.stop());
-      posts.push(makePost(name, { folder, cable, closing }));
+      posts.push(makePost(name, { folder, cable, closing, launcher }));
     }
-    await Promise.all(posts.map(({ worker }) => worker.start()));
+    await Promise.all(posts.map(({ worker }) => startFirst(worker)));
+    for (const post of posts) post.kept = true;
     const stage = new Stage({ folder, broker, connection, posts, closing, random, ordersPerSecond });
     await stage.deploy();
     await stage.running();
@@ -153,9 +156,17 @@ export class Stage {
 
   /** Waits until the pipeline runs. */
   async running(withinMs = API_MS): Promise<void> {
-    await this.ask(async client => {
+    await this.settled([], withinMs);
+  }
+
+  /** Waits until the pipeline runs (null), or stands with one of these codes, and resolves with that. */
+  settled(codes: readonly ErrorCode[], withinMs = API_MS): Promise<ErrorCode | null> {
+    return this.ask(async client => {
       const { status } = await client.get('story');
-      if (status.state !== 'running') throw new Error(`the pipeline is ${status.state}: ${status.reason}`);
+      if (status.state === 'running') return null;
+      const code = status.state === 'failed' ? codes.find(one => status.reason?.startsWith(`${one}: `)) : undefined;
+      if (code === undefined) throw new Error(`the pipeline is ${status.state}: ${status.reason}`);
+      return code;
     }, withinMs);
   }
 
@@ -184,12 +195,12 @@ export class Stage {
 
   freeze(post: Post): void {
     this.note(`freeze ${post.name}`);
-    process.kill(post.worker.pid, 'SIGSTOP');
+    signal(post, 'SIGSTOP');
   }
 
   thaw(post: Post): void {
     this.note(`thaw ${post.name}`);
-    process.kill(post.worker.pid, 'SIGCONT');
+    signal(post, 'SIGCONT');
   }
 
   cut(post: Post, mode: Cable['mode']): void {
@@ -202,7 +213,22 @@ export class Stage {
     await this.broker.kill();
     await pause(downMs);
     await this.broker.restart();
-    this.note('the broker is back');
+    await this.heard();
+  }
+
+  /** Waits until the broker answers the stage's own connection again. */
+  async heard(): Promise<void> {
+    const untilMs = performance.now() + API_MS;
+    for (;;) {
+      try {
+        await this.connection.flush();
+        return this.note('the broker is back');
+      } catch (error) {
+        // A connection that is just being lost, or made again.
+        if (performance.now() > untilMs) throw error;
+        await pause(100);
+      }
+    }
   }
 }
 
@@ -213,8 +239,11 @@ async function makeStreams(connection: NatsConnection): Promise<void> {
   for (const [city, country] of Object.entries(COUNTRIES)) await cities.put(city, JSON.stringify({ country }));
 }
 
-function makePost(name: string, around: { folder: string; cable: Cable; closing: Closing }): Post {
-  const { folder, cable, closing } = around;
+function makePost(
+  name: string,
+  around: { folder: string; cable: Cable; closing: Closing; launcher: string | undefined },
+): Post {
+  const { folder, cable, closing, launcher } = around;
   const dataDir = join(folder, `worker-${name}`);
   const logFile = join(folder, `worker-${name}.log`);
   const worker = new WorkerProcess({
@@ -222,8 +251,9 @@ function makePost(name: string, around: { folder: string; cable: Cable; closing:
     dataDir,
     flags: ['--metrics', '127.0.0.1:0'],
     heard: text => appendFileSync(logFile, text),
+    ...(launcher === undefined ? {} : { launcher }),
   });
-  const post: Post = { name, worker, cable, folder: dataDir, kept: true };
+  const post: Post = { name, worker, cable, folder: dataDir, kept: false };
   worker.onDeath = reason => {
     appendFileSync(logFile, `${reason.split('\n', 1)[0]}\n`);
     if (post.kept) void keepUp(post, text => appendFileSync(logFile, `${text}\n`));
@@ -233,6 +263,17 @@ function makePost(name: string, around: { folder: string; cable: Cable; closing:
     await worker.kill();
   });
   return post;
+}
+
+/** A port that was free a moment ago may be another round's by now: then the worker gets another one, and tries again. */
+async function startFirst(worker: WorkerProcess, tries = 3): Promise<void> {
+  try {
+    await worker.start();
+  } catch (error) {
+    if (tries === 1 || !messageOf(error).includes('EADDRINUSE')) throw error;
+    worker.address = '';
+    await startFirst(worker, tries - 1);
+  }
 }
 
 /** Starts a worker again until it is up, or nobody wants it any more. */
@@ -247,6 +288,11 @@ async function keepUp(post: Post, note: (text: string) => void): Promise<void> {
       await pause(RESTART_MS);
     }
   }
+}
+
+/** Nothing, where something else has ended it meanwhile. */
+function signal({ worker }: Post, name: 'SIGSTOP' | 'SIGCONT'): void {
+  if (worker.runs) process.kill(worker.pid, name);
 }
 
 /** As its folder says; null: it has none yet. */

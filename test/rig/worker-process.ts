@@ -50,6 +50,10 @@ export class WorkerProcess {
     this.dataDir = options.dataDir;
   }
 
+  get runs(): boolean {
+    return this.child?.pid !== undefined;
+  }
+
   /** Throws when it does not run. */
   get pid(): number {
     if (this.child?.pid === undefined) throw new Error('the worker does not run');

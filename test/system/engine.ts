@@ -26,9 +26,10 @@ export interface EngineOptions {
   /** Of the local stores; one engine at a time. */
   readonly dataDir: string;
   readonly limits: Partial<TaskLimits>;
+  /** The file of the pipeline, which is its default; absent: `story.ts`. */
+  readonly file?: string;
 }
 
-/** Runs `story.ts`. */
 export async function startEngine(
   options: EngineOptions & { emit: (event: Event) => void; clock?: Clock },
 ): Promise<{ pipeline: Pipeline; stop(): Promise<void> }> {
@@ -42,7 +43,8 @@ export async function startEngine(
     random: new Random(randomBytes(4).readUInt32LE()),
     observer: { emit: options.emit },
   };
-  const pipeline = await startPipeline({ plan: await planOrThrow(story, log), around, limits: options.limits });
+  const made = options.file === undefined ? story : ((await import(options.file)) as { default: typeof story }).default;
+  const pipeline = await startPipeline({ plan: await planOrThrow(made, log), around, limits: options.limits });
   return {
     pipeline,
     async stop() {

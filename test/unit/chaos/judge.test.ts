@@ -46,6 +46,17 @@ test('rows of one key in another order, and a source read in another order, are 
   );
 });
 
+test('of a pipeline that stands rows may be missing, and what is there must be right all the same', () => {
+  const partial = (change: Partial<typeof wanted>) =>
+    compare({ wanted, rows: { ...wanted, ...change }, letters: [], isPartial: true });
+  const [a, b, c, d] = wanted.audit as [string, string, string, string];
+  assert.deepEqual(partial({ audit: [a, b], unique: [c, a], paid: [], sums: [], unpaid: wanted.unpaid.slice(1) }), []);
+  assert.match(partial({ paid: ['{}'] }).join(), /^paid: of 4 rows 4 lost, 0 doubled, 1 wrong/);
+  assert.match(partial({ unpaid: [wanted.unpaid[0]!, wanted.unpaid[0]!] }).join(), /^unpaid: .* 1 doubled, 0 wrong/);
+  assert.match(partial({ audit: [a, c] }).join(), /^audit: row 1 is {"id":"e3".* should be {"id":"e2"/);
+  assert.match(partial({ unique: [b, a, d] }).join(), /^unique: {"id":"e1".* comes after a later row of its order$/);
+});
+
 test('a letter is told', () => {
   assert.match(
     judged({}, ['millrace.story.late.x {}']).join(),

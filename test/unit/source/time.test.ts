@@ -336,3 +336,13 @@ describe('a stream that was put back to an older copy while nobody read it', () 
     assert.deepEqual([rig.code, rig.got.length], [null, 4]);
   });
 });
+
+test('what a look says is true as of the broker’s clock at that moment, not as of when it is taken up', async () => {
+  const rig = new Rig();
+  await rig.open();
+  rig.say('in.a', 0);
+  await rig.pass(200);
+  const sawMs = rig.startMs + 50;
+  rig.source.looked({ lastSeq: 1, clockMs: sawMs });
+  assert.equal(rig.source.time.clockMs, sawMs);
+});
