@@ -34,11 +34,11 @@ interface Row {
   readonly b: string;
 }
 
-const programOf = (version: number, options: { withTail?: boolean } = {}) =>
+const programOf = (version: number, options: { withTail?: boolean; start?: 'new' } = {}) =>
   pipeline(
     'p',
     ({ from }) => {
-      const rows = from<Row>('in', { name: 'in', format: ndjson() });
+      const rows = from<Row>('in', { name: 'in', format: ndjson(), start: options.start ?? 'first' });
       rows
         .filter(({ n }) => version === 0 || n % 2 === 0)
         .map(row => ({ ...row, version }))
@@ -240,5 +240,27 @@ describe('a reader', () => {
     await world.pass(2_000);
     assert.equal((await world.clock.runThrough(first.failed)).code, 'REVISION_OUTDATED');
     assert.deepEqual(world.shown(), ['0v0', '1v0', '2v0', '3v0', '4v1', '6v1']);
+  });
+
+  test('of a source that starts at its end passes over nothing that its stages wait for when one is added', async () => {
+    const world = await makeWorld();
+    const client = world.broker.client('plans');
+    const plan = await planOrThrow(programOf(0, { start: 'new' }), client);
+    const more = await planOrThrow(programOf(0, { start: 'new', withTail: true }), client);
+    await world.send();
+    const first = await world.run(1, { plan });
+    await world.send();
+    await world.pass(1_000);
+    void first.stop({ deadlineMs: 5_000 });
+    await world.pass(1_000);
+    await world.send();
+    await world.run(2, { plan: more, planOf: async () => plan });
+    await world.pass(1_000);
+    const [before, after] = [
+      ['4v0', '5v0', '6v0', '7v0'],
+      ['8v0', '9v0', '10v0', '11v0'],
+    ];
+    assert.deepEqual(world.shown(), [...before, ...after]);
+    assert.equal(world.shown('more').length, 4, 'what is added begins where the others are');
   });
 });
