@@ -18,7 +18,10 @@ export const INSTEAD: Readonly<Record<string, { readonly run: string; readonly w
     run: 'npm run demo -- --flights 300 --crash --help',
     why: 'the tests of the demo run it',
   },
-  'npm run chaos -- --rounds 100 --seed 1 --at-once 3': { run: 'npm run chaos -- --help', why: 'it takes half an hour' },
+  'npm run chaos -- --rounds 100 --seed 1 --at-once 3': {
+    run: 'npm run chaos -- --help',
+    why: 'it takes half an hour',
+  },
   'npm run chaos -- --rounds 10 --seed 1': {
     run: 'npm run chaos -- --help',
     why: 'it takes minutes, and CI runs it as it stands',

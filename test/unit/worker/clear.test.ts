@@ -37,7 +37,10 @@ test('a purge that goes on late deletes nothing of the life that was deployed si
   // The later life first: whoever went by the name would find its streams.
   for (const deployment of lives.toReversed()) {
     broker.create({ name: journalStream(deployment), subjects: [journalSubjects(deployment)] });
-    broker.create({ name: channelsStream(deployment, stage), subjects: [...channelsSubjects(deployment, stage)] });
+    broker.create({
+      name: channelsStream(deployment, { stage }),
+      subjects: [...channelsSubjects(deployment, { stage })],
+    });
     const marker = markerSubject(deployment, { sink: 'out', ...PLACE });
     assert.equal((await log.append({ subject: marker, data: Buffer.from('1.1') })).kind, 'landed');
     await blobs.put(`${stateLocation(deployment, PLACE)}/1`, new Uint8Array(1));
@@ -48,7 +51,7 @@ test('a purge that goes on late deletes nothing of the life that was deployed si
     const marker = markerSubject(deployment, { sink: 'out', ...PLACE });
     return [
       (await log.info(journalStream(deployment))) !== null,
-      (await log.info(channelsStream(deployment, stage))) !== null,
+      (await log.info(channelsStream(deployment, { stage }))) !== null,
       (await log.last({ stream: 'out', subject: marker })) !== null,
       (await blobs.list(`${stateLocation(deployment)}/`)).length > 0,
       (await stores.list()).some(location => location.startsWith(stateLocation(deployment))),
