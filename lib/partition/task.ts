@@ -618,11 +618,12 @@ export class Task {
     this.phase = 'stopped';
   }
 
-  async #end(error: unknown): Promise<void> {
+  async #end(thrown: unknown): Promise<void> {
     if (this.#isLeft) {
       this.phase = 'stopped';
       return this.#close();
     }
+    const error = await this.#judged(thrown);
     this.phase = isMillraceError(error) && error.fate === 'fence' ? 'fenced' : 'failed';
     const { plan, stage, partition, around, onEnded } = this.#options;
     const passes = isMillraceError(error) && (error.fate === 'retry' || error.fate === 'fence');
@@ -636,6 +637,20 @@ export class Task {
     });
     await this.#close();
     onEnded(error);
+  }
+
+  /**
+   * What does not fit together may be the work of an owner after us: it reads on, and drops what it has read, while we know
+   * nothing of it. So nobody is alarmed before the journal has said that we own the task still.
+   */
+  async #judged(error: unknown): Promise<unknown> {
+    if (!isMillraceError(error) || error.fate !== 'stop' || this.phase === 'claiming') return error;
+    try {
+      await this.journal.confirm();
+      return error;
+    } catch (cause) {
+      return cause;
+    }
   }
 
   async #close(): Promise<void> {

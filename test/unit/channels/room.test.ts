@@ -119,3 +119,39 @@ test('a table is read to its end while the stream that waits for it has filled t
   await cluster.clock.run(60_000);
   assert.equal(cluster.rows('out').length, rows, told(host));
 });
+
+test('who finds that frames are gone is fenced and not alarmed, where its successor has read and dropped them', async () => {
+  const made = pipeline(
+    'p',
+    ({ from }) =>
+      from<Click>('in', { name: 'in' })
+        .keyBy('k')
+        .process<number, { n: number }>({
+          name: 'counts',
+          onRecord(_click, context) {
+            context.state = (context.state ?? 0) + 1;
+            context.emit({ n: context.state });
+          },
+        })
+        .to('out.{partition}'),
+    { partitions: 1 },
+  );
+  const { cluster, publish } = await open(made, [{ name: 'in', subjects: ['in'] }], 1 << 20);
+  const [first, second] = [cluster.addHost(), cluster.addHost()];
+  first.start();
+  publish('in', { k: 'a' });
+  await cluster.clock.run(2_000);
+  first.cutOff();
+  second.start();
+  for (let second = 3; second <= 40; second++) {
+    publish('in', { k: 'a' });
+    await cluster.clock.run(second * 1_000);
+  }
+  first.reconnect();
+  publish('in', { k: 'a' });
+  await cluster.clock.run(60_000);
+  assert.equal(cluster.failure, null, String(cluster.failure));
+  const fenced = cluster.events.filter(({ event }) => event === 'task.fenced');
+  assert.ok(fenced.length > 0, 'the first learned of the second');
+  assert.equal(cluster.rows('out').length, 40);
+});
