@@ -3,8 +3,9 @@
  *
  * The base is the local store if it can be trusted, else the snapshot, else nothing; then the journal's commits after
  * it. The store is trusted only if the commit it points to is the very one that the journal or the snapshot has at that
- * place (invariant H): a folder of another cluster, or of a history that the broker has lost, is discarded. So is a snapshot
- * believed only if the journal has the very commit that it reflects, or begins with the message after it.
+ * place, and the latest snapshot is not older (invariant H): a folder of another cluster, or of a history that the broker has
+ * lost, is discarded. So is a snapshot believed only if the journal has the very commit that it reflects, or begins with the
+ * message after it: as a base, and as what the next snapshot adds to.
  *
  * The journal is read as far back as nothing is missing, and that must be far enough: to the base, and to the oldest commit
  * that is not relayed. What lies before, and whether the broker has lost some of it, is nobody's concern.
