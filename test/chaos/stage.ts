@@ -246,21 +246,27 @@ function makePost(
   const { folder, cable, closing, launcher } = around;
   const dataDir = join(folder, `worker-${name}`);
   const logFile = join(folder, `worker-${name}.log`);
+  // What a process has said comes out of its pipe after its end, when the round and its folder may be gone.
+  let isOpen = true;
+  const log = (text: string) => {
+    if (isOpen) appendFileSync(logFile, text);
+  };
   const worker = new WorkerProcess({
     natsUrl: cable.url,
     dataDir,
     flags: ['--metrics', '127.0.0.1:0'],
-    heard: text => appendFileSync(logFile, text),
+    heard: log,
     ...(launcher === undefined ? {} : { launcher }),
   });
   const post: Post = { name, worker, cable, folder: dataDir, kept: false };
   worker.onDeath = reason => {
-    appendFileSync(logFile, `${reason.split('\n', 1)[0]}\n`);
-    if (post.kept) void keepUp(post, text => appendFileSync(logFile, `${text}\n`));
+    log(`${reason.split('\n', 1)[0]}\n`);
+    if (post.kept) void keepUp(post, text => log(`${text}\n`));
   };
   closing.add(async () => {
     post.kept = false;
     await worker.kill();
+    isOpen = false;
   });
   return post;
 }

@@ -1,6 +1,6 @@
 /**
- * Records for the next stage that turn out too large for a frame when the commit is made. FAILS: their letters are counted against
- * what a batch may make, and where that is used up they are left out without a word.
+ * Records for the next stage that turn out too large for a frame when the commit is made. Their letters take the
+ * places of records that were counted, so none is left out, whatever the batch had left to make.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

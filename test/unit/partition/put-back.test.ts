@@ -1,6 +1,6 @@
 /**
- * The broker is restored, one stream is an older copy, and it has grown again before anybody starts anew. FAILS: of a source the
- * place is known by a number alone, which is another message's now; and ids of results at least once are given again to others.
+ * The broker is restored, one stream is an older copy, and it has grown again before anybody starts anew. A place
+ * that was known by a number alone would be another message's then, and ids of results at least once would be given again.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

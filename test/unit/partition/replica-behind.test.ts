@@ -1,6 +1,6 @@
 /**
  * A consumer on a replica that is behind says that nothing is left, as `lib/nats/reader.ts` knows (`look`): the leader, when it is
- * asked, says otherwise. FAILS: a table counts as read to its end by the word of the replica, and records miss their rows.
+ * asked, says otherwise. A table that counted as read to its end by the word of the replica would have records miss their rows.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * `start: 'new'` on a stage that reads its source itself: where it began is decided once, when the pipeline says that it runs. FAILS:
- * until the first commit has landed it is decided anew by each owner, and what came meanwhile is nobody's.
+ * `start: 'new'`: where a source begins is decided once, before the pipeline says that it runs. Were it decided anew by each
+ * owner until the first commit has landed, what came meanwhile would be nobody's.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * A row of a bucket that has expired: the broker leaves a marker (ADR-43), as `lib/nats/registry.ts` knows. FAILS: it is taken
- * for a row that cannot be read, so the row that is gone goes on being joined.
+ * A row of a bucket that has expired: the broker leaves a marker (ADR-43), as `lib/nats/registry.ts` knows. It is a
+ * tombstone: the row is joined no more.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-/** A letter that is replayed to another subject first, and kept, and then to its own. FAILS: the broker takes the second for a copy, and the letter goes. */
+/** A letter that is replayed to another subject first, and kept, and then to its own. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../../lib/base/clock.ts';
