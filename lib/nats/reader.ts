@@ -12,7 +12,7 @@
  */
 import { backoffMs } from '../base/backoff.ts';
 import { sleep, systemClock } from '../base/clock.ts';
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { LogReader, ReadOptions, StoredMessage, StreamLook } from '../port/log.ts';
 import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
@@ -331,7 +331,7 @@ export class NatsReader implements LogReader, FeedEvents {
   #changed(what: string): MillraceError {
     return new MillraceError(
       'STREAM_CHANGED',
-      `stream ${this.#stream} ${what}: reset the pipeline's position to go on without what is lost`,
+      `stream ${this.#stream} ${what}. Restore it as it was, or ${BEGIN_ANEW}`,
     );
   }
 
