@@ -19,6 +19,7 @@ import {
   ROWS,
   TAKE_BYTES_MAX,
   type TaskInput,
+  TIME,
 } from './input.ts';
 import type { RecordPlace } from './pace.ts';
 
@@ -28,7 +29,6 @@ import type { RecordPlace } from './pace.ts';
  */
 const BORN = '@born';
 const SEEN = '@seen';
-const TIME = '@time';
 const CLOCK = '@clock';
 const QUIET = '@quiet';
 

@@ -367,7 +367,7 @@ function hear(writer: Writer, head: FrameHead): void {
 }
 
 /** Ends the name under which a commit says when the last message that was read was stored. */
-const TIME = '@time';
+export const TIME = '@time';
 /** Ends the name of how many rows of an input's next message are in; absent: none. */
 export const ROWS = '@rows';
 

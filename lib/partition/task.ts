@@ -480,12 +480,9 @@ export class Task {
   }
 
   #quietCommitMs(hasMoved: boolean): number {
-    for (const { quietMs, idleAfterMs } of this.#voices) {
-      if (quietMs >= idleAfterMs) continue;
-      if (hasMoved && this.#routes.length > 0) return ROUTED_COMMIT_MS;
-      return hasMoved || this.recordsIn > this.#recordsCommitted ? QUIET_COMMIT_MS : IDLE_COMMIT_MS;
-    }
-    return IDLE_COMMIT_MS;
+    if (this.#voices.every(({ quietMs, idleAfterMs }) => quietMs >= idleAfterMs)) return IDLE_COMMIT_MS;
+    if (hasMoved && this.#routes.length > 0) return ROUTED_COMMIT_MS;
+    return hasMoved || this.recordsIn > this.#recordsCommitted ? QUIET_COMMIT_MS : IDLE_COMMIT_MS;
   }
 
   /** Makes a commit of what has happened since the last, if it changed or sends anything, or it is time to. */
@@ -641,10 +638,11 @@ export class Task {
 
   /**
    * What does not fit together may be the work of an owner after us: it reads on, and drops what it has read, while we know
-   * nothing of it. So nobody is alarmed before the journal has said that we own the task still.
+   * nothing of it. So nobody is alarmed before the journal has said that we own the task still. `restore` asks it by itself.
    */
   async #judged(error: unknown): Promise<unknown> {
-    if (!isMillraceError(error) || error.fate !== 'stop' || this.phase === 'claiming') return error;
+    if (!isMillraceError(error) || error.fate !== 'stop') return error;
+    if (this.phase === 'claiming' || this.phase === 'restoring') return error;
     try {
       await this.journal.confirm();
       return error;

@@ -13,9 +13,8 @@ import assert from 'node:assert/strict';
 import { Random } from '../../lib/base/random.ts';
 import { count, hopping, ndjson, pipeline } from '../../lib/index.ts';
 import { END, HEADER_COMPLETE } from '../../lib/source/heartbeat.ts';
-import { planOrThrow } from '../../lib/topology/planner.ts';
 import { testApart } from '../rig/apart.ts';
-import { Cluster } from './cluster.ts';
+import { Cluster, planOn } from './cluster.ts';
 
 const HISTORIES = Number(process.env.SIM_BOUNDS ?? 10);
 const FIRST_SEED = 9_100;
@@ -121,9 +120,7 @@ async function play(seed: number, seen: { outgrown: number; cuts: number }): Pro
   const random = new Random(seed);
   const messages = linesOf(random.fork());
   const lines = messages.flat();
-  const setup = new Cluster({ seed, plan: null as never, limits: {}, messageBytesMax: 1 });
-  const names = ['in.lines', 'in.others'];
-  for (const name of names) await setup.client().ensureStream({ name: name.replace('.', '_'), subjects: [name] });
+  const streams = ['in.lines', 'in.others'].map(name => ({ name: name.replace('.', '_'), subjects: [name] }));
   const limits = {
     batchRecordsMax: 1 + random.int(60),
     relayBytesMax: 8_000,
@@ -133,9 +130,9 @@ async function play(seed: number, seen: { outgrown: number; cuts: number }): Pro
     checkpointSliceEntries: 1 + random.int(10),
     stateBytesMax: random.chance(0.5) ? 1_000 + random.int(5_000) : 1 << 20,
   };
-  const plan = await planOrThrow(bounds, setup.client());
+  const plan = await planOn(bounds, streams);
   const cluster = new Cluster({ seed, plan, limits, messageBytesMax: 5_000 + random.int(4_000) });
-  for (const name of names) cluster.broker.create({ name: name.replace('.', '_'), subjects: [name] });
+  for (const settings of streams) cluster.broker.create(settings);
   const storm = random.next() * 0.05;
   cluster.broker.faults = {
     ...{ delayMs: [0.1, random.chance(0.5) ? 30 : 3], unsureMs: [50, 500], readDelayMs: [0, 20], partialRead: 0.2 },
@@ -151,7 +148,8 @@ async function play(seed: number, seen: { outgrown: number; cuts: number }): Pro
   cluster.clock.after(LENGTH_MS, () => {
     // All that waits falls due at once.
     const headers = { [HEADER_COMPLETE]: END };
-    for (const subject of names) cluster.broker.land([{ subject, data: new Uint8Array(), headers }], false);
+    for (const { subjects } of streams)
+      cluster.broker.land([{ subject: subjects[0]!, data: new Uint8Array(), headers }], false);
   });
   const weather = { hosts: 2, crashes: 5, freezes: 1, cuts: 1, outageMs: 3_000, diskLoss: 0.3 };
   cluster.disturb({ ...weather, lengthMs: LENGTH_MS + 4_000 });

@@ -13,7 +13,9 @@ import type { Event } from '../../lib/observe/events.ts';
 import { Pipeline } from '../../lib/partition/pipeline.ts';
 import type { TaskLimits } from '../../lib/partition/surroundings.ts';
 import type { Blobs } from '../../lib/port/blob.ts';
+import type { StreamSettings } from '../../lib/port/log.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
+import { planOrThrow } from '../../lib/topology/planner.ts';
 import type { Sent } from './story.ts';
 
 export interface Weather {
@@ -28,6 +30,15 @@ export interface Weather {
   readonly diskLoss: number;
   /** Virtual ms over which all of this happens. */
   readonly lengthMs: number;
+}
+
+type Author = Parameters<typeof planOrThrow>[0];
+
+/** As it is planned on a broker that has these streams. */
+export function planOn(pipeline: Author, streams: readonly StreamSettings[]): Promise<Plan> {
+  const broker = new MemoryBroker({ clock: new SimClock() });
+  for (const settings of streams) broker.create(settings);
+  return planOrThrow(pipeline, broker.client('planner'));
 }
 
 export class Cluster {
@@ -64,6 +75,24 @@ export class Cluster {
     });
   }
 
+  /** One in fair weather that will run `pipeline`, with the streams that it reads. */
+  static async of(
+    pipeline: Author,
+    streams: readonly StreamSettings[],
+    { messageBytesMax = 1 << 20 }: { messageBytesMax?: number } = {},
+  ): Promise<Cluster> {
+    const plan = await planOn(pipeline, streams);
+    const cluster = new Cluster({ seed: 1, plan, limits: {}, messageBytesMax });
+    for (const settings of streams) cluster.broker.create(settings);
+    cluster.broker.faults = { delayMs: [0.1, 1] };
+    return cluster;
+  }
+
+  /** What hosts start. */
+  get plan(): Plan {
+    return this.#plans.at(-1)!;
+  }
+
   get hosts(): readonly Host[] {
     return this.#hosts;
   }
@@ -89,7 +118,7 @@ export class Cluster {
     const observer = { emit: (event: Event) => this.events.push(event) };
     const revision = this.#plans.length;
     const pipeline = new Pipeline({
-      plan: this.#plans.at(-1)!,
+      plan: this.plan,
       revision,
       programs: {
         present: { since: revision, bundle: `b${revision}` },

@@ -5,8 +5,7 @@
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
 import type { MemoryFaults } from '../../lib/memory/faults.ts';
-import { planOrThrow } from '../../lib/topology/planner.ts';
-import { Cluster, type Weather } from './cluster.ts';
+import { Cluster, planOn, type Weather } from './cluster.ts';
 import { type Answer, answer, type Events, events, story as pipeline } from './story.ts';
 
 const REST_MS = 240_000;
@@ -61,7 +60,6 @@ export async function play(seed: number, options: { putsBack?: boolean } = {}): 
   const { sent } = story;
   const lastMs = sent.at(-1)?.atMs ?? 0;
   const weather = weatherOf(random, lastMs + 2_000);
-  const setup = new Cluster({ seed, plan: null as never, limits: {}, messageBytesMax: 1 });
   const messageBytesMax = 5_000 + random.int(4_000);
   const limits = {
     batchRecordsMax: 1 + random.int(40),
@@ -73,14 +71,10 @@ export async function play(seed: number, options: { putsBack?: boolean } = {}): 
     // Batches end in the middle of frames and of what is due, all the time.
     commitBytesMax: random.chance(0.8) ? 50 + random.int(1_500) : 4 << 20,
   };
-  const broker = setup.client();
-  for (const name of ['in.orders', 'in.payments']) {
-    await broker.ensureStream({ name: name.replace('.', '_'), subjects: [name] });
-  }
-  const plan = await planOrThrow(pipeline, broker);
+  const streams = ['in.orders', 'in.payments'].map(name => ({ name: name.replace('.', '_'), subjects: [name] }));
+  const plan = await planOn(pipeline, streams);
   const cluster = new Cluster({ seed, plan, limits, messageBytesMax });
-  cluster.broker.create({ name: 'in_orders', subjects: ['in.orders'] });
-  cluster.broker.create({ name: 'in_payments', subjects: ['in.payments'] });
+  for (const settings of streams) cluster.broker.create(settings);
   cluster.broker.faults = faultsOf(random);
   for (let i = 0; i < weather.hosts; i++) cluster.addHost().start();
   cluster.publish(sent);

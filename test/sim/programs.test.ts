@@ -12,8 +12,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Random } from '../../lib/base/random.ts';
 import { ndjson, pipeline } from '../../lib/index.ts';
-import { planOrThrow } from '../../lib/topology/planner.ts';
-import { Cluster } from './cluster.ts';
+import { Cluster, planOn } from './cluster.ts';
 
 const HISTORIES = Number(process.env.SIM_PROGRAMS ?? 30);
 const FIRST_SEED = 5_200;
@@ -115,10 +114,9 @@ async function play(seed: number, seen: { finishing: number; outdated: number; v
   const random = new Random(seed);
   const messages = entries(random.fork());
   const sent = messages.flat();
-  const setup = new Cluster({ seed, plan: null as never, limits: {}, messageBytesMax: 1 });
-  await setup.client().ensureStream({ name: 'in_records', subjects: ['in.records'] });
+  const stream = { name: 'in_records', subjects: ['in.records'] };
   const plans = await Promise.all(
-    Array.from({ length: VERSIONS }, (_, version) => planOrThrow(programOf(version), setup.client())),
+    Array.from({ length: VERSIONS }, (_, version) => planOn(programOf(version), [stream])),
   );
   const limits = {
     batchRecordsMax: 1 + random.int(60),
@@ -126,7 +124,7 @@ async function play(seed: number, seen: { finishing: number; outdated: number; v
     checkpointBytes: 1_000 + random.int(4_000),
   };
   const cluster = new Cluster({ seed, plan: plans[0]!, limits, messageBytesMax: 4_600 + random.int(1_000) });
-  cluster.broker.create({ name: 'in_records', subjects: ['in.records'] });
+  cluster.broker.create(stream);
   const storm = random.next() * 0.05;
   cluster.broker.faults = {
     ...{ delayMs: [0.1, random.chance(0.5) ? 30 : 3], unsureMs: [50, 500], readDelayMs: [0, 20], partialRead: 0.2 },

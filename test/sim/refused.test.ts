@@ -6,9 +6,8 @@ import assert from 'node:assert/strict';
 import { Random } from '../../lib/base/random.ts';
 import { ndjson, pipeline } from '../../lib/index.ts';
 import type { StoredMessage } from '../../lib/port/log.ts';
-import { planOrThrow } from '../../lib/topology/planner.ts';
 import { testApart } from '../rig/apart.ts';
-import { Cluster } from './cluster.ts';
+import { Cluster, planOn } from './cluster.ts';
 
 const HISTORIES = 8;
 const FIRST_SEED = 7_010;
@@ -71,8 +70,7 @@ const codesOf = (cluster: Cluster) =>
 async function play(seed: number): Promise<void> {
   const random = new Random(seed);
   const { bodies, rows, dead } = bundles(random.fork());
-  const setup = new Cluster({ seed, plan: null as never, limits: {} as never, messageBytesMax: 1 });
-  await setup.client().ensureStream({ name: 'in_bundles', subjects: ['in.bundles'] });
+  const stream = { name: 'in_bundles', subjects: ['in.bundles'] };
   const limits = {
     ...{ batchRecordsMax: 1 + random.int(60), batchBytesMax: 4_096, relayBytesMax: 8_000 },
     ...{
@@ -82,9 +80,9 @@ async function play(seed: number): Promise<void> {
       stateBytesMax: 1 << 20,
     },
   };
-  const plan = await planOrThrow(refused, setup.client());
+  const plan = await planOn(refused, [stream]);
   const cluster = new Cluster({ seed, plan, limits, messageBytesMax: 5_000 + random.int(4_000) });
-  cluster.broker.create({ name: 'in_bundles', subjects: ['in.bundles'] });
+  cluster.broker.create(stream);
   const storm = random.next() * 0.1;
   cluster.broker.faults = {
     ...{ delayMs: [0.1, random.chance(0.5) ? 30 : 3], unsureMs: [50, 500], readDelayMs: [0, 20], partialRead: 0.2 },

@@ -8,7 +8,6 @@ import { count, pipeline, tumbling } from '../../../lib/index.ts';
 import type { StreamSettings } from '../../../lib/port/log.ts';
 import { channelsStream, channelsSubjects } from '../../../lib/record/names.ts';
 import { inletsOf } from '../../../lib/topology/plan.ts';
-import { planOrThrow } from '../../../lib/topology/planner.ts';
 import { Cluster, type Host } from '../../sim/cluster.ts';
 
 const DEPLOYMENT = { pipeline: 'p', life: '0' };
@@ -20,20 +19,35 @@ interface Click {
 
 /** A cluster that runs `made`, with streams of channels that hold so much. */
 async function open(made: ReturnType<typeof pipeline>, inputs: readonly StreamSettings[], maxBytes: number) {
-  const setup = new Cluster({ seed: 1, plan: null as never, limits: {}, messageBytesMax: 1 });
-  for (const settings of inputs) await setup.client().ensureStream(settings);
-  const plan = await planOrThrow(made, setup.client());
-  const cluster = new Cluster({ seed: 1, plan, limits: {}, messageBytesMax: 64 << 10 });
-  for (const settings of inputs) cluster.broker.create(settings);
-  for (const inlet of inletsOf(plan)) {
+  const cluster = await Cluster.of(made, inputs, { messageBytesMax: 64 << 10 });
+  for (const inlet of inletsOf(cluster.plan)) {
     const [name, subjects] = [channelsStream(DEPLOYMENT, inlet), channelsSubjects(DEPLOYMENT, inlet)];
     cluster.broker.create({ name, subjects: [...subjects], discard: 'new', maxBytes });
   }
-  cluster.broker.faults = { delayMs: [0.1, 1] };
   const publish = (subject: string, value: unknown) =>
     cluster.broker.land([{ subject, data: Buffer.from(JSON.stringify(value)) }], false);
   return { cluster, publish };
 }
+
+const IN = [{ name: 'in', subjects: ['in'] }];
+
+/** Counts the clicks of each key, and says so. */
+const counting = (partitions: number) =>
+  pipeline(
+    'p',
+    ({ from }) =>
+      from<Click>('in', { name: 'in' })
+        .keyBy('k')
+        .process<number, { n: number }>({
+          name: 'counts',
+          onRecord(_click, context) {
+            context.state = (context.state ?? 0) + 1;
+            context.emit({ n: context.state });
+          },
+        })
+        .to('out.{partition}'),
+    { partitions },
+  );
 
 const told = ({ pipeline }: Host) => `${pipeline?.status().state}: ${pipeline?.status().reason}`;
 
@@ -51,7 +65,7 @@ test('what writers have told all tasks goes, when they have told more', async ()
         .to('out.{partition}'),
     { partitions: 2 },
   );
-  const { cluster, publish } = await open(made, [{ name: 'in', subjects: ['in'] }], 24 << 10);
+  const { cluster, publish } = await open(made, IN, 24 << 10);
   const host = cluster.addHost();
   host.start();
   for (let second = 1; second <= 300; second++) {
@@ -67,21 +81,7 @@ test('what writers have told all tasks goes, when they have told more', async ()
 });
 
 test('tasks that have each read a little of what fills their stream make room', async () => {
-  const made = pipeline(
-    'p',
-    ({ from }) =>
-      from<Click>('in', { name: 'in' })
-        .keyBy('k')
-        .process<number, { n: number }>({
-          name: 'counts',
-          onRecord(_click, context) {
-            context.state = (context.state ?? 0) + 1;
-          },
-        })
-        .to('out.{partition}'),
-    { partitions: 16 },
-  );
-  const { cluster, publish } = await open(made, [{ name: 'in', subjects: ['in'] }], 4 << 20);
+  const { cluster, publish } = await open(counting(16), IN, 4 << 20);
   const pad = 'x'.repeat(1_000);
   for (let i = 0; i < 10_000; i++) publish('in', { k: `k${i % 500}`, pad });
   const host = cluster.addHost();
@@ -121,22 +121,7 @@ test('a table is read to its end while the stream that waits for it has filled t
 });
 
 test('who finds that frames are gone is fenced and not alarmed, where its successor has read and dropped them', async () => {
-  const made = pipeline(
-    'p',
-    ({ from }) =>
-      from<Click>('in', { name: 'in' })
-        .keyBy('k')
-        .process<number, { n: number }>({
-          name: 'counts',
-          onRecord(_click, context) {
-            context.state = (context.state ?? 0) + 1;
-            context.emit({ n: context.state });
-          },
-        })
-        .to('out.{partition}'),
-    { partitions: 1 },
-  );
-  const { cluster, publish } = await open(made, [{ name: 'in', subjects: ['in'] }], 1 << 20);
+  const { cluster, publish } = await open(counting(1), IN, 1 << 20);
   const [first, second] = [cluster.addHost(), cluster.addHost()];
   first.start();
   publish('in', { k: 'a' });

@@ -7,29 +7,43 @@ import { test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import type { Blobs } from '../../../lib/port/blob.ts';
-import { makeWorld } from './rig.ts';
+import { type Life, makeWorld } from './rig.ts';
 
-test('what a store has and the snapshot has not is in the next snapshot, or nobody goes on', async () => {
+async function end({ journal, checkpoints, restored }: Life): Promise<void> {
+  journal.stop();
+  await checkpoints.stop();
+  await restored.store.close();
+}
+
+/** A first life that has made a snapshot, which a commit names. */
+async function withSnapshot() {
   const world = await makeWorld();
-  const { blobs } = world;
   const first = await world.live();
   await first.commit('a', { checkpoint: true });
   await first.checkpoints.settle();
   await first.commit('b');
   await first.checkpoints.settle();
-  const old = new Set(await blobs.list(''));
-  // A second checkpoint is written, to the store, too; results wait to be sent, so no commit names it yet.
+  return { world, first };
+}
+
+/** It writes a second one, to the store, too; results wait to be sent, so no commit names it yet. */
+async function endUnnamed(first: Life): Promise<void> {
   await first.commit('c', { checkpoint: true, relayed: false });
   await first.checkpoints.settle();
   await first.commit('d', { relayed: false });
-  first.journal.stop();
-  await first.checkpoints.stop();
-  await first.restored.store.close();
+  await end(first);
+}
+
+test('what a store has and the snapshot has not is in the next snapshot, or nobody goes on', async () => {
+  const { world, first } = await withSnapshot();
+  const { blobs } = world;
+  const old = new Set(await blobs.list(''));
+  await endUnnamed(first);
 
   // Whatever came to the blobs since is not seen any more.
   for (const name of await blobs.list('')) if (!old.has(name)) await blobs.delete(name);
 
-  let second: Awaited<ReturnType<typeof world.live>>;
+  let second: Life;
   try {
     second = await world.live();
   } catch (error) {
@@ -42,31 +56,22 @@ test('what a store has and the snapshot has not is in the next snapshot, or nobo
   await second.checkpoints.settle();
   await second.commit('f');
   await second.checkpoints.settle();
-  second.journal.stop();
-  await second.checkpoints.stop();
-  await second.restored.store.close();
+  await end(second);
 
   const third = await world.live({ stores: new MemoryStores({ clock: world.clock }) });
   assert.deepEqual(third.content, [...all, ['e', 1], ['f', 1]], 'on another machine');
 });
 
 test('a list of snapshots that is a moment old ends nothing for good', async () => {
-  const world = await makeWorld();
+  const { world, first } = await withSnapshot();
   const { blobs } = world;
-  const first = await world.live();
-  await first.commit('a', { checkpoint: true });
-  await first.checkpoints.settle();
-  await first.commit('b');
-  await first.checkpoints.settle();
   const old = await blobs.list('');
   const contents = new Map(await Promise.all(old.map(async name => [name, await blobs.get(name)] as const)));
   await first.commit('c', { checkpoint: true });
   await first.checkpoints.settle();
   await first.commit('d');
   await first.checkpoints.settle();
-  first.journal.stop();
-  await first.checkpoints.stop();
-  await first.restored.store.close();
+  await end(first);
 
   let stale = 2;
   const deposed: Blobs = {
@@ -86,20 +91,10 @@ test('a list of snapshots that is a moment old ends nothing for good', async () 
 });
 
 test('a snapshot that no commit names and nobody can read is passed over', async () => {
-  const world = await makeWorld();
+  const { world, first } = await withSnapshot();
   const { blobs } = world;
-  const first = await world.live();
-  await first.commit('a', { checkpoint: true });
-  await first.checkpoints.settle();
-  await first.commit('b');
-  await first.checkpoints.settle();
   const old = new Set(await blobs.list(''));
-  await first.commit('c', { checkpoint: true, relayed: false });
-  await first.checkpoints.settle();
-  await first.commit('d', { relayed: false });
-  first.journal.stop();
-  await first.checkpoints.stop();
-  await first.restored.store.close();
+  await endUnnamed(first);
 
   // The sweep has taken its chunks for an upload that was given up: its writer was frozen for more than an hour.
   for (const name of await blobs.list('')) if (!old.has(name) && name.includes('/segment/')) blobs.corrupt(name);
@@ -115,11 +110,6 @@ test('a snapshot that no commit names and nobody can read is passed over', async
 test('a snapshot of a history that was put back is noticed, also by who has a store of its own', async () => {
   const world = await makeWorld();
   const own = new MemoryStores({ clock: world.clock });
-  const end = async ({ journal, checkpoints, restored }: Awaited<ReturnType<typeof world.live>>) => {
-    journal.stop();
-    await checkpoints.stop();
-    await restored.store.close();
-  };
   const first = await world.live({ stores: own });
   await first.commit('a', { checkpoint: true, relayed: false });
   await first.checkpoints.settle();
@@ -133,7 +123,7 @@ test('a snapshot of a history that was put back is noticed, also by who has a st
   await end(second);
   stream.putBack(copy);
 
-  let third: Awaited<ReturnType<typeof world.live>>;
+  let third: Life;
   try {
     const living = world.live({ stores: own });
     living.catch(() => {});

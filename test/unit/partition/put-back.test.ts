@@ -6,18 +6,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { pipeline } from '../../../lib/index.ts';
-import { planOrThrow } from '../../../lib/topology/planner.ts';
 import { Cluster } from '../../sim/cluster.ts';
 
 type Made = ReturnType<typeof pipeline>;
 
 async function open(made: Made, streams: readonly { name: string; subjects: string[] }[]) {
-  const setup = new Cluster({ seed: 1, plan: null as never, limits: {}, messageBytesMax: 1 });
-  for (const settings of streams) await setup.client().ensureStream(settings);
-  const plan = await planOrThrow(made, setup.client());
-  const cluster = new Cluster({ seed: 1, plan, limits: {}, messageBytesMax: 1 << 20 });
-  for (const settings of streams) cluster.broker.create(settings);
-  cluster.broker.faults = { delayMs: [0.1, 1] };
+  const cluster = await Cluster.of(made, streams);
   let ms = 0;
   const pass = (more: number) => cluster.clock.run((ms += more));
   const publish = (n: string) =>

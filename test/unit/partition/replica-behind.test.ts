@@ -6,7 +6,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pipeline } from '../../../lib/index.ts';
 import type { LogReader, ReadOptions } from '../../../lib/port/log.ts';
-import { planOrThrow } from '../../../lib/topology/planner.ts';
 import { Cluster } from '../../sim/cluster.ts';
 
 const BEHIND_MS = 3_000;
@@ -25,12 +24,7 @@ test('a table has been read to its end when the leader of its stream says so', a
     { name: 'in', subjects: ['in'] },
     { name: 'KV_names', subjects: ['$KV.names.>'], maxMessagesPerSubject: 1 },
   ];
-  const setup = new Cluster({ seed: 1, plan: null as never, limits: {}, messageBytesMax: 1 });
-  for (const settings of inputs) await setup.client().ensureStream(settings);
-  const plan = await planOrThrow(made, setup.client());
-  const cluster = new Cluster({ seed: 1, plan, limits: {}, messageBytesMax: 1 << 20 });
-  for (const settings of inputs) cluster.broker.create(settings);
-  cluster.broker.faults = { delayMs: [0.1, 1] };
+  const cluster = await Cluster.of(made, inputs);
   for (let i = 0; i < 10; i++) {
     cluster.broker.land([{ subject: `$KV.names.k${i}`, data: Buffer.from(`{"name":"n${i}"}`) }], false);
     cluster.broker.land([{ subject: 'in', data: Buffer.from(`{"k":"k${i}"}`) }], false);

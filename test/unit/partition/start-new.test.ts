@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pipeline } from '../../../lib/index.ts';
-import { planOrThrow } from '../../../lib/topology/planner.ts';
 import { Cluster } from '../../sim/cluster.ts';
 
 for (const kind of ['read directly', 'routed by key'] as const) {
@@ -22,16 +21,7 @@ for (const kind of ['read directly', 'routed by key'] as const) {
       },
       { partitions: 2 },
     );
-    const setup = new Cluster({ seed: 1, plan: null as never, limits: {}, messageBytesMax: 1 });
-    await setup.client().ensureStream({ name: 'in', subjects: ['in'] });
-    const cluster = new Cluster({
-      seed: 1,
-      plan: await planOrThrow(made, setup.client()),
-      limits: {},
-      messageBytesMax: 1 << 20,
-    });
-    cluster.broker.create({ name: 'in', subjects: ['in'] });
-    cluster.broker.faults = { delayMs: [0.1, 1] };
+    const cluster = await Cluster.of(made, [{ name: 'in', subjects: ['in'] }]);
     const publish = (n: number) => cluster.broker.land([{ subject: 'in', data: Buffer.from(`{"n":${n}}`) }], false);
     publish(0);
     const host = cluster.addHost();

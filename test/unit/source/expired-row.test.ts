@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pipeline } from '../../../lib/index.ts';
-import { planOrThrow } from '../../../lib/topology/planner.ts';
 import { Cluster } from '../../sim/cluster.ts';
 
 for (const reason of ['MaxAge', 'Remove', 'Purge']) {
@@ -23,12 +22,7 @@ for (const reason of ['MaxAge', 'Remove', 'Purge']) {
       { name: 'in', subjects: ['in'] },
       { name: 'KV_names', subjects: ['$KV.names.>'], maxMessagesPerSubject: 1 },
     ];
-    const setup = new Cluster({ seed: 1, plan: null as never, limits: {}, messageBytesMax: 1 });
-    for (const settings of inputs) await setup.client().ensureStream(settings);
-    const plan = await planOrThrow(made, setup.client());
-    const cluster = new Cluster({ seed: 1, plan, limits: {}, messageBytesMax: 1 << 20 });
-    for (const settings of inputs) cluster.broker.create(settings);
-    cluster.broker.faults = { delayMs: [0.1, 1] };
+    const cluster = await Cluster.of(made, inputs);
     const click = () => cluster.broker.land([{ subject: 'in', data: Buffer.from('{"k":"a"}') }], false);
     cluster.broker.land([{ subject: '$KV.names.a', data: Buffer.from('{"name":"Ada"}') }], false);
     const host = cluster.addHost();
