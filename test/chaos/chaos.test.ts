@@ -1,7 +1,9 @@
 /** The chaos program in small: a round of quick faults, and its flags. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -11,6 +13,7 @@ import { pause } from '../bench/scene.ts';
 import { Closing } from '../rig/closing.ts';
 import { type Case, draw, readCases } from './cases.ts';
 import { playRound } from './round.ts';
+import { type Post, Stage } from './stage.ts';
 
 const PROGRAM = fileURLToPath(new URL('chaos.ts', import.meta.url));
 const closing = new Closing();
@@ -51,6 +54,22 @@ test('workers that are killed, deaf, stopped and deployed to, and a broker that 
   assert.ok(result.rows > 2_000, `${result.rows} rows prove little`);
   assert.ok(result.silenceMs > 0);
   assert.equal(result.kept, null);
+});
+
+test('a worker that two start at once, and that dies meanwhile, is one process, and none is left behind', async () => {
+  const stage = await Stage.set({ folder: join(folder, 'dying'), random: new Random(1), closing, ordersPerSecond: 1 });
+  const [post] = stage.posts as [Post];
+  const { worker } = post;
+  await stage.kill(post);
+  const starting = Promise.all([stage.start(post), stage.start(post)]);
+  await pause(100);
+  process.kill(worker.pid, 'SIGKILL');
+  await starting;
+  await stage.close();
+  const [host, port] = worker.address.split(':') as [string, string];
+  const other = createServer().listen(Number(port), host);
+  await once(other, 'listening');
+  other.close();
 });
 
 test('rounds that are played at the same time are told as they end, each by its seed', async () => {

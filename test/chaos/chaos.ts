@@ -13,6 +13,9 @@ import { Closing } from '../rig/closing.ts';
 import { type Case, readCases } from './cases.ts';
 import { playRound, type RoundResult } from './round.ts';
 
+/** What has been ended is gone by then. */
+const LEFT_MS = 20_000;
+
 const HELP = `Plays rounds of faults on two workers and a broker, each a process of its own, under load: kills, freezes, cuts, lost
 answers, broken folders, deploys, quiet services; and checks every row. Exit code 1 if one is wrong; then the round's
 folder is kept, with all logs.
@@ -86,6 +89,11 @@ async function main(cases: readonly Case[]): Promise<void> {
     process.exitCode = 1;
   }
   await closing.run();
+  // A program that never ends would say nothing of it.
+  setTimeout(() => {
+    process.stderr.write(`error: something still runs: ${process.getActiveResourcesInfo().join(', ')}\n`);
+    process.exit(1);
+  }, LEFT_MS).unref();
 }
 
 /** A line for the round, and one for each thing that is wrong with it. */

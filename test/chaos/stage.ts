@@ -32,6 +32,8 @@ export interface Post {
   readonly folder: string;
   /** Started again when it ends. */
   kept: boolean;
+  /** Who is starting it just now. */
+  starting: Promise<void> | null;
 }
 
 export interface StageOptions {
@@ -258,7 +260,7 @@ function makePost(
     heard: log,
     ...(launcher === undefined ? {} : { launcher }),
   });
-  const post: Post = { name, worker, cable, folder: dataDir, kept: false };
+  const post: Post = { name, worker, cable, folder: dataDir, kept: false, starting: null };
   worker.onDeath = reason => {
     log(`${reason.split('\n', 1)[0]}\n`);
     if (post.kept) void keepUp(post, text => log(`${text}\n`));
@@ -282,15 +284,25 @@ async function startFirst(worker: WorkerProcess, tries = 3): Promise<void> {
   }
 }
 
-/** Starts a worker again until it is up, or nobody wants it any more. */
-async function keepUp(post: Post, note: (text: string) => void): Promise<void> {
-  while (post.kept) {
+/**
+ * Starts a worker again until it is up, or nobody wants it any more. Whoever asks while somebody does that already waits
+ * with him: it may die while it is being started, and two who both start it would leave one behind.
+ */
+function keepUp(post: Post, note: (text: string) => void): Promise<void> {
+  post.starting ??= startAgain(post, note).finally(() => {
+    post.starting = null;
+  });
+  return post.starting;
+}
+
+async function startAgain(post: Post, note: (text: string) => void): Promise<void> {
+  const { name, worker } = post;
+  while (post.kept && !worker.runs) {
     try {
-      await post.worker.start();
-      return;
+      await worker.start();
     } catch (error) {
-      note(`worker ${post.name}: ${messageOf(error).split('\n', 1)[0]}`);
-      await post.worker.kill();
+      note(`worker ${name}: ${messageOf(error).split('\n', 1)[0]}`);
+      await worker.kill();
       await pause(RESTART_MS);
     }
   }

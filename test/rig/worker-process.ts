@@ -60,9 +60,11 @@ export class WorkerProcess {
     return this.child.pid;
   }
 
-  /** Resolves when the process runs and its API answers. Throws with what it said when it ends before. */
+  /** Resolves when the process runs and its API answers. Throws with what it said when it ends before, and when it runs already. */
   async start(): Promise<void> {
     if (this.address === '') this.address = `127.0.0.1:${await freePort()}`;
+    // Nobody would end the one before.
+    if (this.runs) throw new Error('the worker runs already');
     const flags = ['worker', '--nats', this.natsUrl, '--data', this.dataDir, '--listen', this.address, ...this.flags];
     const child = spawn(process.execPath, [this.launcher, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
