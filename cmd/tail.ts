@@ -3,7 +3,7 @@
  * ended when the tail was made, and hands on each row as text. Made before the pipeline is deployed, so that its first
  * result is seen; a stream may come later.
  */
-import type { SinkSpec } from '../lib/commit/sink-spec.ts';
+import type { SinkSpec } from '../lib/outlet/sink-spec.ts';
 import type { Log, LogReader, StoredMessage } from '../lib/port/log.ts';
 import { lettersStream } from '../lib/record/names.ts';
 

@@ -23,7 +23,7 @@ import { backoffMs } from '../base/backoff.ts';
 import { type Clock, sleep } from '../base/clock.ts';
 import { isMillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
-import type { Journal } from '../commit/journal.ts';
+import type { Journal } from '../journal/journal.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Store } from '../port/store.ts';
 import type { Checkpoint } from '../state/checkpoint.ts';

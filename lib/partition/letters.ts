@@ -2,7 +2,7 @@
  * Dead letters and late records as messages: what their bytes and headers say. They are rows of the commit like any
  * result, so each is sent exactly once.
  */
-import type { RowHeaders } from '../commit/outbox.ts';
+import type { RowHeaders } from '../journal/outbox.ts';
 import type { LateRecord } from '../operator/run.ts';
 import type { Letter } from '../record/frame.ts';
 import { keyText } from '../record/key.ts';

@@ -4,7 +4,6 @@
  */
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { partitionOf } from '../base/hash.ts';
-import { type Destination, destinationOf, targetText } from '../commit/destination.ts';
 import {
   type FrameRoute,
   LETTERS,
@@ -12,9 +11,10 @@ import {
   type OutFrame,
   type OutRows,
   type RowHeaders,
-} from '../commit/outbox.ts';
-import type { SinkSpec } from '../commit/sink-spec.ts';
+} from '../journal/outbox.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
+import { type Destination, destinationOf, targetText } from '../outlet/destination.ts';
+import type { SinkSpec } from '../outlet/sink-spec.ts';
 import { type Columns, emptyColumns, type Letter, sliceColumns, tryEncodeFrame } from '../record/frame.ts';
 import { JsonLines } from '../record/json-lines.ts';
 import { decodeKey } from '../record/key.ts';

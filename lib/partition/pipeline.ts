@@ -8,9 +8,9 @@
 import { backoffMs } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
-import { SharedStream } from '../commit/shared-outlet.ts';
 import { noMeter } from '../observe/meter.ts';
 import type { PipelineState, PipelineStatus, SourceStatus } from '../observe/status.ts';
+import { SharedStream } from '../outlet/shared-outlet.ts';
 import type { Source } from '../source/source.ts';
 import type { Plan } from '../topology/plan.ts';
 import { Pace } from './pace.ts';

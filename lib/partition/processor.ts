@@ -4,11 +4,11 @@
  * also what the test driver runs.
  */
 import { MillraceError } from '../base/errors.ts';
-import { lettersDestination } from '../commit/destination.ts';
-import type { Outbox } from '../commit/outbox.ts';
-import type { SinkTarget } from '../commit/relay.ts';
+import type { Outbox } from '../journal/outbox.ts';
 import type { GripOn } from '../operator/hand.ts';
 import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
+import { lettersDestination } from '../outlet/destination.ts';
+import type { SinkTarget } from '../outlet/relay.ts';
 import type { Store } from '../port/store.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
 import { readable } from '../record/output.ts';

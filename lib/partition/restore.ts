@@ -13,8 +13,8 @@
  * The journal is held in memory while this runs. It is bounded: checkpoints cut it.
  */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
-import type { Journal, JournalRun, StoredCommit } from '../commit/journal.ts';
-import type { Outbox } from '../commit/outbox.ts';
+import type { Journal, JournalRun, StoredCommit } from '../journal/journal.ts';
+import type { Outbox } from '../journal/outbox.ts';
 import type { Store, Stores } from '../port/store.ts';
 import type { TaskState } from '../state/state.ts';
 import type { Checkpoints } from './checkpoint.ts';

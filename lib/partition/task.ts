@@ -1,5 +1,5 @@
 /**
- * The task: one partition of one stage, an actor with one batch in hand. READ `commit/journal.ts` FIRST.
+ * The task: one partition of one stage, an actor with one batch in hand. READ `journal/journal.ts` FIRST.
  *
  *   claim ─► restore ─► send what is not out ─► ┌─ feed ─► execute ─► commit ─► relay ─┐ ─► release
  *                                               └──────────────────────────────────────┘
@@ -19,13 +19,13 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
-import type { Commit } from '../commit/entry.ts';
-import { Journal } from '../commit/journal.ts';
-import { bytesOf, isEmpty, type Outbox } from '../commit/outbox.ts';
-import { Relay, type RelayRoute } from '../commit/relay.ts';
+import type { Commit } from '../journal/entry.ts';
+import { Journal } from '../journal/journal.ts';
+import { bytesOf, isEmpty, type Outbox } from '../journal/outbox.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsTeller } from '../observe/meter.ts';
 import { TraceCollector } from '../observe/tracing.ts';
+import { Relay, type RelayRoute } from '../outlet/relay.ts';
 import type { Store } from '../port/store.ts';
 import { journalStream, journalSubject, stateLocation } from '../record/names.ts';
 import { sourceOfOrigin } from '../record/origin.ts';

@@ -5,7 +5,7 @@
  * Invariant P (one program a message): all that the channels of a reader have had of one source message is of one program.
  *   Three things hold it:
  *   - *take-over*: whoever opens a channel makes its last message one of its own revision, by an empty one that says what
- *     the last one said. From then on all appends of older revisions fail (A of `commit/chain.ts`), on this channel and, once
+ *     the last one said. From then on all appends of older revisions fail (A of `chain/chain.ts`), on this channel and, once
  *     all are taken over, on all of them: what is found there stays as it is.
  *   - *names*: a head says which program has made what it is complete to. A program is named by the revision since which its
  *     code has run, so of two the one with the larger name began later, even where it is the same code. What the code is
@@ -20,7 +20,7 @@
  * frozen worker of a former revision too, which revisions run the same one. It is a small message a channel and revision.
  */
 import { MillraceError } from '../base/errors.ts';
-import type { Chain } from '../commit/chain.ts';
+import type { Chain } from '../chain/chain.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { type Author, decodeFrameHead, type FrameHead } from '../record/frame.ts';
 import { NO_TIME } from '../window/source-time.ts';

@@ -13,7 +13,7 @@
  */
 
 import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
-import type { Chain } from '../commit/chain.ts';
+import type { Chain } from '../chain/chain.ts';
 import type { StoredMessage } from '../port/log.ts';
 import {
   type Author,

@@ -10,8 +10,8 @@ import type { Clock } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import { partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
-import { Chain } from '../commit/chain.ts';
-import { Words } from '../commit/words.ts';
+import { Chain } from '../chain/chain.ts';
+import { Words } from '../chain/words.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import type { Log } from '../port/log.ts';
 import {

@@ -2,7 +2,7 @@
  * What a pipeline sends, as a test reads it: rows as a subscriber would decode them, letters with what their headers
  * say. A commit's bytes are taken apart here.
  */
-import { LETTERS, type OutRows } from '../commit/outbox.ts';
+import { LETTERS, type OutRows } from '../journal/outbox.ts';
 import {
   contentType,
   HEADER_ORIGIN,
@@ -11,8 +11,8 @@ import {
   originText,
   type Sender,
   startsOf,
-} from '../commit/rows-item.ts';
-import type { SinkSpec } from '../commit/sink-spec.ts';
+} from '../outlet/rows-item.ts';
+import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { Headers } from '../port/log.ts';
 import { decodeKey } from '../record/key.ts';
 import { msgpack } from '../record/msgpack.ts';

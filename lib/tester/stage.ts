@@ -3,7 +3,7 @@
  * is fed frames, as a task reads them from its channels, and told how far event time is on each of its inputs; what its
  * tasks send comes back from `run`.
  */
-import type { Outbox } from '../commit/outbox.ts';
+import type { Outbox } from '../journal/outbox.ts';
 import { Processor, type ProcessorOptions } from '../partition/processor.ts';
 import { decodeFrame, type Letter } from '../record/frame.ts';
 import { seqOfOrigin } from '../record/origin.ts';

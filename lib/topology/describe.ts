@@ -3,8 +3,8 @@
  * summary, so that a stored plan can be shown like a fresh one.
  */
 import { durationText } from '../base/duration.ts';
-import type { SinkSpec } from '../commit/sink-spec.ts';
 import type { Exit } from '../operator/program.ts';
+import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { OperatorSummary, PlanSummary, SourceSummary, StageSummary } from './summary.ts';
 
 const WAYS: Readonly<Record<SinkSpec['mode'], string>> = {

@@ -1,6 +1,7 @@
 /** What stands at one place of the graph: data and user functions, as one call of the author's gave them. */
-import type { SinkMode, SinkSpec } from '../commit/sink-spec.ts';
+
 import type { StatefulSpec, StatelessSpec } from '../operator/spec.ts';
+import type { SinkMode, SinkSpec } from '../outlet/sink-spec.ts';
 import type { SourceSpec } from '../source/spec.ts';
 
 /** What `to` was told; the planner decides the rest. */

@@ -5,7 +5,7 @@
  * batches; what is missing is told as one command a stream. For subjects that no stream keeps one is made; subjects
  * that overlap, and those with the same beginning, share it.
  */
-import type { SinkMode, SinkSpec } from '../commit/sink-spec.ts';
+import type { SinkMode, SinkSpec } from '../outlet/sink-spec.ts';
 import type { StreamInfo } from '../port/log.ts';
 import { markerSubjects, STREAM_NAME, streamNamesFor } from '../record/names.ts';
 import { covers, overlaps } from '../record/subject.ts';

@@ -2,8 +2,9 @@
  * The summary: a plan as plain JSON, without functions. Stored with each deployed revision and shown by the API; what
  * the next revision is judged by (`incompatibilities`).
  */
-import type { SinkSpec } from '../commit/sink-spec.ts';
+
 import type { Exit, Program } from '../operator/program.ts';
+import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import { layoutChanges, layoutOf, operatorText, type StateLayout } from './fingerprint.ts';
 import type { InputPlan, Plan } from './plan.ts';

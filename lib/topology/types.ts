@@ -3,8 +3,8 @@
  * that what the compiler says about a mistake can be read.
  */
 import type { Duration } from '../base/duration.ts';
-import type { SinkMode, SinkSpec } from '../commit/sink-spec.ts';
 import type { AggregateSpec, ProcessContext } from '../operator/spec.ts';
+import type { SinkMode, SinkSpec } from '../outlet/sink-spec.ts';
 import type { Key } from '../record/key.ts';
 
 /** Shows `A & B & …` as one object in editors and errors. */

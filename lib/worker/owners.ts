@@ -13,7 +13,7 @@
  * there, the last message names its life.
  */
 import { MillraceError } from '../base/errors.ts';
-import type { SinkMode } from '../commit/sink-spec.ts';
+import type { SinkMode } from '../outlet/sink-spec.ts';
 import type { Registry } from '../port/registry.ts';
 import { overlaps } from '../record/subject.ts';
 import type { Results, Writer } from './results.ts';

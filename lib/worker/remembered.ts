@@ -2,7 +2,7 @@
  * What the broker remembers of a pipeline that the registry does not know: its life and its latest revision, from its
  * journals. So a registry that was lost takes nothing with it: deployed again, a pipeline goes on from its state.
  */
-import { decodeHead } from '../commit/entry.ts';
+import { decodeHead } from '../journal/entry.ts';
 import type { Log } from '../port/log.ts';
 import { journalStream, journalSubject, journalsOfAllLives, lifeOfJournal } from '../record/names.ts';
 import type { Remembered } from './host.ts';

@@ -2,8 +2,8 @@
  * What is on a plan's output subjects already, and who wrote it last: what whoever deploys should know, and what a new
  * owner of subjects must not take for its own.
  */
-import { HEADER_SINK, HEADER_TASK } from '../commit/rows-item.ts';
-import type { SinkMode } from '../commit/sink-spec.ts';
+import { HEADER_SINK, HEADER_TASK } from '../outlet/rows-item.ts';
+import type { SinkMode } from '../outlet/sink-spec.ts';
 import type { Log } from '../port/log.ts';
 import { parseTemplate } from '../record/template.ts';
 import type { Plan } from '../topology/plan.ts';

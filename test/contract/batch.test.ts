@@ -6,13 +6,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sleep, systemClock } from '../../lib/base/clock.ts';
 import { Random } from '../../lib/base/random.ts';
-import { decodeMarker } from '../../lib/commit/seat.ts';
-import { SharedStream } from '../../lib/commit/shared-outlet.ts';
 import { connectNats } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import { type ServerConfig, startServer } from '../../lib/nats/server.ts';
+import { decodeMarker } from '../../lib/outlet/seat.ts';
+import { SharedStream } from '../../lib/outlet/shared-outlet.ts';
 import type { NewMessage } from '../../lib/port/log.ts';
-import { numbered, pastOf, rowsItem, sender } from '../unit/commit/rig.ts';
+import { numbered, pastOf, rowsItem, sender } from '../unit/outlet/rig.ts';
 
 const FILE_BYTES = 200_000;
 const ROW_BYTES = 2_000;

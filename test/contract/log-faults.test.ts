@@ -9,7 +9,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { sleep, systemClock } from '../../lib/base/clock.ts';
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
-import { Chain } from '../../lib/commit/chain.ts';
+import { Chain } from '../../lib/chain/chain.ts';
 import { askOrThrow } from '../../lib/nats/api.ts';
 import { connectNats, type LinkStatus, type NatsLink } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';

@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { durationMs, durationText } from '../../lib/base/duration.ts';
 import { type ErrorCode, MillraceError } from '../../lib/base/errors.ts';
-import { decodeCommit, decodeHead, encodeCommit, encodeMessage } from '../../lib/commit/entry.ts';
+import { decodeCommit, decodeHead, encodeCommit, encodeMessage } from '../../lib/journal/entry.ts';
 import { decodeBroadcast, decodeFrame, encodeBroadcast, encodeFrame } from '../../lib/record/frame.ts';
 import { decodeKey, encodeKey, keyText } from '../../lib/record/key.ts';
 import { pack, unpack } from '../../lib/record/rows.ts';

@@ -4,12 +4,12 @@
  */
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
-import { HEADER_TASK } from '../../lib/commit/rows-item.ts';
 import { MemoryBlobs } from '../../lib/memory/blobs.ts';
 import { type ProcessClock, SimClock } from '../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../lib/memory/log.ts';
 import { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
+import { HEADER_TASK } from '../../lib/outlet/rows-item.ts';
 import { Pipeline } from '../../lib/partition/pipeline.ts';
 import type { TaskLimits } from '../../lib/partition/surroundings.ts';
 import type { Blobs } from '../../lib/port/blob.ts';

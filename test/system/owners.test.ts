@@ -10,7 +10,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { decodeHead } from '../../lib/commit/entry.ts';
+import { decodeHead } from '../../lib/journal/entry.ts';
 import type { Event } from '../../lib/observe/events.ts';
 import { journalSubject } from '../../lib/record/names.ts';
 import { startEngine } from './engine.ts';

@@ -88,7 +88,7 @@ describe('what a README says in a table', () => {
   });
 
   test('of streams and subjects has those that the code makes', () => {
-    const rows = tableRows(textOf('lib/commit/README.md'), 'stream', 'subjects');
+    const rows = tableRows(textOf('lib/outlet/README.md'), 'stream', 'subjects');
     const [pipeline, life, stage, input, writer, sink, operator] = [
       'pipeline',
       'life',
@@ -120,9 +120,9 @@ describe('what a README says in a table', () => {
   });
 
   test('of headers has those that the code sets', () => {
-    const told = new Set(textOf('lib/commit/README.md').match(/Millrace-[A-Z][A-Za-z-]+/g));
+    const told = new Set(textOf('lib/outlet/README.md').match(/Millrace-[A-Z][A-Za-z-]+/g));
     const code = files
-      .filter(file => /^lib\/(commit|partition|record)\/.*\.ts$/.test(file))
+      .filter(file => /^lib\/(journal|outlet|partition|record)\/.*\.ts$/.test(file))
       .map(file => texts.get(file));
     const set = new Set(code.join('\n').match(/(?<=')Millrace-[A-Z][A-Za-z-]+(?=')/g));
     assert.deepEqual([...told].sort(), [...set].sort());

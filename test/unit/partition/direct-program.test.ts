@@ -12,7 +12,7 @@ import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import { Pipeline } from '../../../lib/partition/pipeline.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
-import { bytesOf, textOf, withCalls } from '../commit/rig.ts';
+import { bytesOf, textOf, withCalls } from '../outlet/rig.ts';
 import { never } from './rig.ts';
 
 const RECORDS = 60;

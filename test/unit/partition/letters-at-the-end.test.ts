@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LETTERS } from '../../../lib/commit/outbox.ts';
 import { pipeline } from '../../../lib/index.ts';
+import { LETTERS } from '../../../lib/journal/outbox.ts';
 import { Pace } from '../../../lib/partition/pace.ts';
 import { Processor } from '../../../lib/partition/processor.ts';
 import { encodeKey } from '../../../lib/record/key.ts';

@@ -1,7 +1,8 @@
 /** What the tests of the processor share: the last stage of a pipeline, fed by hand, and what came out of it. */
-import { LETTERS, type OutRows } from '../../../lib/commit/outbox.ts';
-import { startsOf } from '../../../lib/commit/rows-item.ts';
+
 import { type Pipeline, pipeline } from '../../../lib/index.ts';
+import { LETTERS, type OutRows } from '../../../lib/journal/outbox.ts';
+import { startsOf } from '../../../lib/outlet/rows-item.ts';
 import { Processor } from '../../../lib/partition/processor.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';

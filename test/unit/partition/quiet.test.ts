@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Random } from '../../../lib/base/random.ts';
-import { decodeCommit, decodeHead, HEAD_BYTES } from '../../../lib/commit/entry.ts';
 import { pipeline } from '../../../lib/index.ts';
+import { decodeCommit, decodeHead, HEAD_BYTES } from '../../../lib/journal/entry.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';

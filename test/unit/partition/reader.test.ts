@@ -18,7 +18,7 @@ import type { Programs } from '../../../lib/partition/surroundings.ts';
 import type { Log } from '../../../lib/port/log.ts';
 import type { Plan } from '../../../lib/topology/plan.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
-import { bytesOf, textOf, withCall } from '../commit/rig.ts';
+import { bytesOf, textOf, withCall } from '../outlet/rig.ts';
 import { never } from './rig.ts';
 
 const LIFE = 'l1';

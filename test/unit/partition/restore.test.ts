@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
-import { checksum } from '../../../lib/commit/entry.ts';
+import { checksum } from '../../../lib/journal/entry.ts';
 import { encodePointer, type Pointer } from '../../../lib/partition/pointer.ts';
 import type { LogReader, ReadOptions } from '../../../lib/port/log.ts';
 import { pack, unpack } from '../../../lib/record/rows.ts';
 import { metaKey } from '../../../lib/state/layout.ts';
-import { withCalls } from '../commit/rig.ts';
+import { withCalls } from '../outlet/rig.ts';
 import { location, makeWorld } from './rig.ts';
 
 const KEYS = ['a', 'b', 'a', 'c', 'a', 'b'];

@@ -1,8 +1,8 @@
 /** What the tests of restoring and checkpoints share: a small table of state, a journal, blobs and a disk, all in memory. */
 import assert from 'node:assert/strict';
 import { Random } from '../../../lib/base/random.ts';
-import { Journal } from '../../../lib/commit/journal.ts';
-import { EMPTY_OUTBOX } from '../../../lib/commit/outbox.ts';
+import { Journal } from '../../../lib/journal/journal.ts';
+import { EMPTY_OUTBOX } from '../../../lib/journal/outbox.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';

@@ -8,8 +8,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Random } from '../../../lib/base/random.ts';
-import { decodeHead } from '../../../lib/commit/entry.ts';
 import { pipeline } from '../../../lib/index.ts';
+import { decodeHead } from '../../../lib/journal/entry.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
@@ -22,7 +22,7 @@ import type { Log } from '../../../lib/port/log.ts';
 import type { Store, Stores } from '../../../lib/port/store.ts';
 import { journalStream, journalSubject } from '../../../lib/record/names.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
-import { bytesOf, textOf, unsure, withCall, withCalls } from '../commit/rig.ts';
+import { bytesOf, textOf, unsure, withCall, withCalls } from '../outlet/rig.ts';
 import { never } from './rig.ts';
 
 const LIFE = 'l1';

@@ -1,7 +1,7 @@
 /** Trace contexts: taken from headers, carried with records, given back as they were. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { fromParts, toParts } from '../../../lib/commit/outbox.ts';
+import { fromParts, toParts } from '../../../lib/journal/outbox.ts';
 import { decodeFrame, emptyColumns, encodeFrame, sliceColumns } from '../../../lib/record/frame.ts';
 import { firstTrace, traceHeaders, traceOf } from '../../../lib/record/trace.ts';
 

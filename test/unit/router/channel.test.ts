@@ -1,7 +1,7 @@
 /** A channel as its writer sees it: where frames are cut, and that whoever writes next goes on exactly after the tail. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Chain } from '../../../lib/commit/chain.ts';
+import { Chain } from '../../../lib/chain/chain.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
 import { decodeFrame, type Frame, type Letter } from '../../../lib/record/frame.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { pipeline, type SinkOptions, type Stream } from 'millrace';
-import type { SinkSpec } from '../../../lib/commit/sink-spec.ts';
+import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
 import type { StreamTrait } from '../../../lib/port/log.ts';
 import { INPUTS, type KnownStream, mistakesOf, planned } from './broker.ts';
 

@@ -5,12 +5,12 @@
 import { createHash } from 'node:crypto';
 import { type Clock, systemClock } from '../../../lib/base/clock.ts';
 import type { MillraceError } from '../../../lib/base/errors.ts';
-import type { SinkSpec } from '../../../lib/commit/sink-spec.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import type { Event, Observer } from '../../../lib/observe/events.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
+import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
 import type { Programs } from '../../../lib/partition/surroundings.ts';
 import type { Plan } from '../../../lib/topology/plan.ts';
 import { Commands } from '../../../lib/worker/commands.ts';

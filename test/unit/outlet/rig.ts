@@ -1,12 +1,12 @@
-/** What the tests of the commit path share: a broker in memory without faults of its own, rows, and what was sent. */
+/** What the tests of outlets and journals share: a broker in memory without faults of its own, rows, and what was sent. */
 import { Random } from '../../../lib/base/random.ts';
-import { destinationOf, targetText } from '../../../lib/commit/destination.ts';
-import type { OutRows } from '../../../lib/commit/outbox.ts';
-import type { Past } from '../../../lib/commit/past.ts';
-import { HEADER_COMMIT, itemOf, type RowsItem, Style } from '../../../lib/commit/rows-item.ts';
-import type { SinkSpec } from '../../../lib/commit/sink-spec.ts';
+import type { OutRows } from '../../../lib/journal/outbox.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
+import { destinationOf, targetText } from '../../../lib/outlet/destination.ts';
+import type { Past } from '../../../lib/outlet/past.ts';
+import { HEADER_COMMIT, itemOf, type RowsItem, Style } from '../../../lib/outlet/rows-item.ts';
+import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
 import type { Append, Log, NewMessage, StoredMessage, StreamSettings } from '../../../lib/port/log.ts';
 
 export const unsure: Append = { kind: 'unsure', cause: new Error('no answer') };

@@ -14,11 +14,11 @@
 import type { Clock } from '../base/clock.ts';
 import { BEGIN_ANEW } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
+import { Chain } from '../chain/chain.ts';
 import { EXPECT_HEADER } from '../port/headers.ts';
 import type { Headers, Log, StoredMessage } from '../port/log.ts';
 import { decodeFrameHead, type Progress } from '../record/frame.ts';
 import { firstTrace } from '../record/trace.ts';
-import { Chain } from './chain.ts';
 import { broken, checkCommit, checkEmpty, checkSeq, type Past, type Place } from './past.ts';
 import { type Outgoing, OutgoingQueue, parseProgress } from './queue.ts';
 import {

@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
-import { ChainOutlet, type FrameItem, frameForm, rowsForm } from '../../../lib/commit/chain-outlet.ts';
-import type { Past } from '../../../lib/commit/past.ts';
+import { ChainOutlet, type FrameItem, frameForm, rowsForm } from '../../../lib/outlet/chain-outlet.ts';
+import type { Past } from '../../../lib/outlet/past.ts';
 import {
   HEADER_COMMIT,
   HEADER_ORIGIN,
   HEADER_SINK,
   HEADER_TASK,
   type RowsItem,
-} from '../../../lib/commit/rows-item.ts';
+} from '../../../lib/outlet/rows-item.ts';
 import type { Log, NewMessage, StreamSettings } from '../../../lib/port/log.ts';
 import { emptyColumns, encodeFrame } from '../../../lib/record/frame.ts';
 import { bytesOf, makeBroker, numbered, pastOf, rowsItem, sender, textOf, unsure, withCall } from './rig.ts';

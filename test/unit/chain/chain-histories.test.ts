@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { sleep } from '../../../lib/base/clock.ts';
 import { Random } from '../../../lib/base/random.ts';
-import { Chain } from '../../../lib/commit/chain.ts';
+import { Chain } from '../../../lib/chain/chain.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import type { MemoryFaults } from '../../../lib/memory/faults.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';

@@ -8,7 +8,7 @@ import {
   decodeHead,
   encodeCommit,
   encodeMessage,
-} from '../../../lib/commit/entry.ts';
+} from '../../../lib/journal/entry.ts';
 
 const commit: Commit = {
   epoch: 3,

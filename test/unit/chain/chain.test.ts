@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
-import { Chain, type ChainOptions, isSameWrite } from '../../../lib/commit/chain.ts';
+import { Chain, type ChainOptions, isSameWrite } from '../../../lib/chain/chain.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
 import { EXPECT_HEADER } from '../../../lib/port/headers.ts';

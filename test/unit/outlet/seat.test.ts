@@ -5,10 +5,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
-import type { Past } from '../../../lib/commit/past.ts';
-import type { RowsItem } from '../../../lib/commit/rows-item.ts';
-import { decodeMarker, encodeMarker } from '../../../lib/commit/seat.ts';
-import { SharedStream } from '../../../lib/commit/shared-outlet.ts';
+import type { Past } from '../../../lib/outlet/past.ts';
+import type { RowsItem } from '../../../lib/outlet/rows-item.ts';
+import { decodeMarker, encodeMarker } from '../../../lib/outlet/seat.ts';
+import { SharedStream } from '../../../lib/outlet/shared-outlet.ts';
 import type { Log, NewMessage } from '../../../lib/port/log.ts';
 import { bytesOf, makeBroker, numbered, pastOf, rowsItem, sender, textOf, unsure, withCall, withCalls } from './rig.ts';
 

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { Random } from '../../../lib/base/random.ts';
-import { type Commit, checksum, decodeHead, encodeCommit, encodeMessage } from '../../../lib/commit/entry.ts';
-import { Journal, type StoredCommit } from '../../../lib/commit/journal.ts';
-import { EMPTY_OUTBOX } from '../../../lib/commit/outbox.ts';
+import { type Commit, checksum, decodeHead, encodeCommit, encodeMessage } from '../../../lib/journal/entry.ts';
+import { Journal, type StoredCommit } from '../../../lib/journal/journal.ts';
+import { EMPTY_OUTBOX } from '../../../lib/journal/outbox.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import type { Log, StoredMessage } from '../../../lib/port/log.ts';
-import { withCall, withCalls } from './rig.ts';
+import { withCall, withCalls } from '../outlet/rig.ts';
 
 const stream = 'J';
 const subject = 'j.0';

@@ -31,7 +31,9 @@ import { BEGIN_ANEW, invariant, isMillraceError, MillraceError } from '../base/e
 import type { Random } from '../base/random.ts';
 import { EXPECT_HEADER, headerValue } from '../port/headers.ts';
 import type { Append, Headers, Log, NewMessage, StoredMessage } from '../port/log.ts';
-import { SHORTER_READINGS_MAX } from './past.ts';
+
+/** What a leader that was deposed a moment ago may still show is asked for again so many times before it is believed. */
+export const SHORTER_READINGS_MAX = 5;
 
 export interface ChainOptions {
   readonly log: Log;

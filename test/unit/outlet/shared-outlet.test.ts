@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
-import type { Past } from '../../../lib/commit/past.ts';
-import type { RowsItem } from '../../../lib/commit/rows-item.ts';
-import { SharedStream } from '../../../lib/commit/shared-outlet.ts';
+import type { Past } from '../../../lib/outlet/past.ts';
+import type { RowsItem } from '../../../lib/outlet/rows-item.ts';
+import { SharedStream } from '../../../lib/outlet/shared-outlet.ts';
 import type { Log, NewMessage } from '../../../lib/port/log.ts';
 import { bytesOf, rowsItem as itemTo, makeBroker, numbered, pastOf, sender, textOf, unsure, withCall } from './rig.ts';
 

@@ -13,10 +13,11 @@
  *   then do they wait no longer: so whoever reads *begun* still has all of the batch's rows to compare with.
  */
 import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
+import { SHORTER_READINGS_MAX } from '../chain/chain.ts';
 import type { Log, StoredMessage } from '../port/log.ts';
 import type { Progress } from '../record/frame.ts';
 import type { Outlet } from './chain-outlet.ts';
-import { broken, checkCommit, checkEmpty, checkSeq, type Past, type Place, SHORTER_READINGS_MAX } from './past.ts';
+import { broken, checkCommit, checkEmpty, checkSeq, type Past, type Place } from './past.ts';
 import { OutgoingQueue, parseProgress, progressText } from './queue.ts';
 import type { RowsItem, Sender } from './rows-item.ts';
 

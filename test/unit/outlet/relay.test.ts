@@ -1,11 +1,11 @@
 /** The relay of a task: everything that commits say goes out, and "all up to here is out" is never said too early. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Outbox } from '../../../lib/commit/outbox.ts';
-import { Relay, type RelayOptions } from '../../../lib/commit/relay.ts';
-import { HEADER_SINK } from '../../../lib/commit/rows-item.ts';
-import { SharedStream } from '../../../lib/commit/shared-outlet.ts';
+import type { Outbox } from '../../../lib/journal/outbox.ts';
 import { noMeter } from '../../../lib/observe/meter.ts';
+import { Relay, type RelayOptions } from '../../../lib/outlet/relay.ts';
+import { HEADER_SINK } from '../../../lib/outlet/rows-item.ts';
+import { SharedStream } from '../../../lib/outlet/shared-outlet.ts';
 import type { Log } from '../../../lib/port/log.ts';
 import { decodeBroadcast, emptyColumns, encodeFrame } from '../../../lib/record/frame.ts';
 import { makeBroker, numbered, rowsOf, sender, withCall } from './rig.ts';

@@ -6,6 +6,8 @@
 import type { Clock } from '../base/clock.ts';
 import { invariant } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
+import { Words } from '../chain/words.ts';
+import { bytesOf, type FrameRoute, LETTERS, type Outbox } from '../journal/outbox.ts';
 import type { Meter } from '../observe/meter.ts';
 import { distinctTraces, type Tracing } from '../observe/tracing.ts';
 import type { Log } from '../port/log.ts';
@@ -23,12 +25,10 @@ import { trailing } from '../window/watermark.ts';
 import { ChainOutlet, type FrameItem, frameForm, type Outlet, rowsForm } from './chain-outlet.ts';
 import { type Destination, destinationFrom } from './destination.ts';
 import { LooseOutlet } from './loose-outlet.ts';
-import { bytesOf, type FrameRoute, LETTERS, type Outbox } from './outbox.ts';
 import { checkCommit, type Past } from './past.ts';
 import type { Outgoing } from './queue.ts';
 import { itemOf, type RowsItem, type Sender, Style } from './rows-item.ts';
 import type { SharedStream } from './shared-outlet.ts';
-import { Words } from './words.ts';
 
 const HEADROOM_BYTES = 4096;
 /** Between two words of a stage to which nobody has spoken. */

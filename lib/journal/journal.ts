@@ -23,8 +23,8 @@
 import { type Clock, sleep } from '../base/clock.ts';
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
+import { Chain, SHORTER_READINGS_MAX } from '../chain/chain.ts';
 import type { Log, LogReader, StoredMessage } from '../port/log.ts';
-import { Chain } from './chain.ts';
 import {
   type Commit,
   checksum,
@@ -36,7 +36,6 @@ import {
   encodeMessage,
   HEAD_BYTES,
 } from './entry.ts';
-import { SHORTER_READINGS_MAX } from './past.ts';
 
 const HEADROOM_BYTES = 2048;
 const PARTS_MAX = 65_535;

@@ -1,11 +1,12 @@
 /**
  * A commit's rows for one sink as they wait to be sent, and how some of them become a message.
  */
+
+import type { OutRows } from '../journal/outbox.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { NO_ORIGIN, seqOfOrigin, sourceOfOrigin } from '../record/origin.ts';
 import { traceHeaders } from '../record/trace.ts';
 import type { Destination } from './destination.ts';
-import type { OutRows } from './outbox.ts';
 import { type Outgoing, progressText } from './queue.ts';
 import type { SinkSpec } from './sink-spec.ts';
 

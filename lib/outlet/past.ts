@@ -34,8 +34,6 @@ export interface Place {
   readonly subject: string;
 }
 
-/** What a leader that was deposed a moment ago may still show is asked for again so many times before it is believed. */
-export const SHORTER_READINGS_MAX = 5;
 /** Leaders of two streams are two machines: so far may their clocks lie apart. */
 const SKEW_MS = 10_000;
 
