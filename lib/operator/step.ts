@@ -2,6 +2,7 @@
  * A step: one stateful node of a run. It hands its operator the records of a batch, at once or when it is executed, and
  * then tells it how far event time is.
  */
+import { addRecord, type Columns, emptyColumns } from '../record/columns.ts';
 import { NO_ORIGIN } from '../record/origin.ts';
 import { roughBytes } from '../state/size.ts';
 import type { Wants } from '../state/tables.ts';
@@ -52,13 +53,7 @@ export class Step {
   #cursor: Cursor;
   #batch: Batch;
   #ports: number[] = [];
-  #keys: (string | null)[] = [];
-  #values: unknown[] = [];
-  #timesMs: number[] = [];
-  #origins: number[] = [];
-  #ids: (string | null)[] = [];
-  /** With holes; null: none of them has one. */
-  #traces: (string | null)[] | null = null;
+  #held: Columns = emptyColumns();
 
   constructor(options: { operator: Operator; cursor: Cursor; batch: Batch }) {
     this.operator = options.operator;
@@ -71,20 +66,17 @@ export class Step {
       this.operator.receive(port, key, value, timeMs);
       return;
     }
+    const { origin, id, trace } = this.#cursor;
     this.#ports.push(port);
-    this.#keys.push(key);
-    this.#values.push(value);
-    this.#timesMs.push(timeMs);
-    this.#origins.push(this.#cursor.origin);
-    this.#ids.push(this.#cursor.id);
+    addRecord(this.#held, key, value, timeMs, origin, id, trace);
     this.#batch.heldBytes += HELD_BYTES + roughBytes(value);
-    if (this.#cursor.trace !== null) (this.#traces ??= [])[this.#ports.length - 1] = this.#cursor.trace;
   }
 
   want(wants: Wants): void {
-    for (let i = 0; i < this.#ports.length; i++) {
-      this.#cursor.id = this.#ids[i]!;
-      this.operator.want(wants, this.#ports[i]!, this.#keys[i]!, this.#values[i], this.#timesMs[i]!);
+    const { keys, values, timesMs, ids } = this.#held;
+    for (let i = 0; i < keys.length; i++) {
+      this.#cursor.id = ids![i]!;
+      this.operator.want(wants, this.#ports[i]!, keys[i]!, values[i], timesMs[i]!);
     }
     this.#cursor.id = null;
   }
@@ -114,20 +106,15 @@ export class Step {
 
   #passHeld(): void {
     const cursor = this.#cursor;
-    const traces = this.#traces;
-    for (let i = 0; i < this.#ports.length; i++) {
-      cursor.origin = this.#origins[i]!;
-      cursor.id = this.#ids[i]!;
-      cursor.trace = traces === null ? null : (traces[i] ?? null);
-      this.operator.receive(this.#ports[i]!, this.#keys[i]!, this.#values[i], this.#timesMs[i]!);
+    const { keys, values, timesMs, origins, ids, traces } = this.#held;
+    for (let i = 0; i < keys.length; i++) {
+      cursor.origin = origins[i]!;
+      cursor.id = ids![i]!;
+      cursor.trace = traces === undefined ? null : (traces[i] ?? null);
+      this.operator.receive(this.#ports[i]!, keys[i]!, values[i], timesMs[i]!);
     }
     this.#ports = [];
-    this.#keys = [];
-    this.#values = [];
-    this.#timesMs = [];
-    this.#origins = [];
-    this.#ids = [];
-    this.#traces = null;
+    this.#held = emptyColumns();
   }
 
   resume(watermarkMs: number): void {

@@ -2,7 +2,7 @@
  * What waits for one destination, in the order of commits: rows or frames, each with the progress that the destination
  * has made once it is in. Shared by all ways out.
  */
-import { isBeyond, type Progress } from '../record/frame.ts';
+import { isBeyond, type Progress } from '../channel/frame.ts';
 
 export interface Outgoing {
   readonly commit: number;

@@ -6,12 +6,12 @@
 import type { Clock } from '../base/clock.ts';
 import { invariant } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
-import { Words } from '../chain/words.ts';
+import { decodeBroadcast, encodeBroadcast } from '../channel/frame.ts';
+import { Words } from '../channel/words.ts';
 import { bytesOf, type FrameRoute, LETTERS, type Outbox } from '../journal/outbox.ts';
 import type { Meter } from '../observe/meter.ts';
 import { distinctTraces, type Tracing } from '../observe/tracing.ts';
 import type { Log } from '../port/log.ts';
-import { decodeBroadcast, encodeBroadcast } from '../record/frame.ts';
 import {
   broadcastSubject,
   channelSubject,

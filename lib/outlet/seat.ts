@@ -14,8 +14,8 @@
  */
 import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
 import { SHORTER_READINGS_MAX } from '../chain/chain.ts';
+import type { Progress } from '../channel/frame.ts';
 import type { Log, StoredMessage } from '../port/log.ts';
-import type { Progress } from '../record/frame.ts';
 import type { Outlet } from './chain-outlet.ts';
 import { broken, checkCommit, checkEmpty, checkSeq, type Past, type Place } from './past.ts';
 import { OutgoingQueue, parseProgress, progressText } from './queue.ts';

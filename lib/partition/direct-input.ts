@@ -1,14 +1,12 @@
 /**
  * A keyless stage's input: the source, read by the task itself; its position and watermark are the task's.
  *
- * A commit may stand within a message (invariant S of `input.ts`). Its records are then counted as its format gives them,
+ * A commit may stand within a message (invariant S of `operator/feed.ts`). Its records are then counted as its format gives them,
  * before any operator has had them, so a revision with other operators goes on at the very next record; one that changes
  * the source's *format* goes on by that count, whatever the new format makes of the message.
  */
-import { Source, type SourceOptions } from '../source/source.ts';
-import { sourceVoice, voiceOf } from '../topology/waits.ts';
-import { NO_TIME } from '../window/source-time.ts';
-import type { Voice } from '../window/watermark.ts';
+
+import type { RecordPlace } from '../operator/feed.ts';
 import {
   type Fed,
   type FeedLimits,
@@ -20,8 +18,11 @@ import {
   TAKE_BYTES_MAX,
   type TaskInput,
   TIME,
-} from './input.ts';
-import type { RecordPlace } from './pace.ts';
+} from '../operator/feed.ts';
+import { Source, type SourceOptions } from '../source/source.ts';
+import { sourceVoice, voiceOf } from '../topology/waits.ts';
+import { NO_TIME } from '../window/source-time.ts';
+import type { Voice } from '../window/watermark.ts';
 
 /**
  * End the names under which a commit says by what a source is known again: when its stream was made, the last message of it

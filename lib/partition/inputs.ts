@@ -1,12 +1,14 @@
 /**
  * Makes the inputs of a task from its stage's plan, each feeding the processor's entry of the same number.
  */
+
+import { ChannelReader, type WriterPlan } from '../channel/reader.ts';
+import type { Refusals, TaskInput } from '../operator/feed.ts';
 import { readerWriter, taskWriter } from '../record/names.ts';
 import { watchedSource } from '../source/watched.ts';
 import { type InputPlan, type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { sourceVoice, stageVoice } from '../topology/waits.ts';
 import { DirectInput } from './direct-input.ts';
-import { ChannelInput, type Refusals, type TaskInput, type WriterPlan } from './input.ts';
 import type { Pace } from './pace.ts';
 import type { Processor } from './processor.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -36,7 +38,7 @@ export function inputsOf(
   return stage.inputs.map((input, i) => {
     const { name, bootstrap } = input;
     const channels = { deployment, stage: stage.name, partition, writers: writersOf(plan, input) };
-    return new ChannelInput({
+    return new ChannelReader({
       name,
       bootstrap,
       ...channels,

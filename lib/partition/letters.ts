@@ -4,8 +4,8 @@
  */
 import type { RowHeaders } from '../journal/outbox.ts';
 import type { LateRecord } from '../operator/run.ts';
-import type { Letter } from '../record/frame.ts';
 import { keyText } from '../record/key.ts';
+import type { Letter } from '../record/letter.ts';
 import { HEADER_CONTENT, HEADER_PASSED, type LetterContent } from '../record/letter.ts';
 import { letterSubject } from '../record/names.ts';
 import { readable } from '../record/output.ts';

@@ -3,50 +3,23 @@
  * commit's outbox, in bytes. Rows that cannot be sent become letters.
  */
 import { MillraceError, messageOf } from '../base/errors.ts';
-import { partitionOf } from '../base/hash.ts';
-import {
-  type FrameRoute,
-  LETTERS,
-  type Outbox,
-  type OutFrame,
-  type OutRows,
-  type RowHeaders,
-} from '../journal/outbox.ts';
+import type { StageExit } from '../channel/exit.ts';
+import type { Made } from '../journal/made.ts';
+import { LETTERS, type Outbox, type OutFrame, type OutRows, type RowHeaders } from '../journal/outbox.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { type Destination, destinationOf, targetText } from '../outlet/destination.ts';
 import type { SinkSpec } from '../outlet/sink-spec.ts';
-import { type Columns, emptyColumns, type Letter, sliceColumns, tryEncodeFrame } from '../record/frame.ts';
 import { JsonLines } from '../record/json-lines.ts';
 import { decodeKey } from '../record/key.ts';
+import type { Letter } from '../record/letter.ts';
 import { packOutput } from '../record/output.ts';
 import { parseTemplate, type Template } from '../record/template.ts';
-import { roughBytes } from '../state/size.ts';
 
 /** A row that is poisoned on its way out, with the sink's name as its operator. */
 export type Refuse = (sink: string, cause: MillraceError, value: unknown) => void;
 
 /** What a row takes in a commit beside its bytes. */
 const ROW_BYTES = 16;
-/** What a record takes in a frame beside key and value. */
-const RECORD_BYTES = 24;
-
-/**
- * How much a batch has made so far: about as many bytes as its outbox will have. Beyond `bytesMax` nothing more is taken
- * in, as the batch will not be committed.
- */
-export class Made {
-  bytes = 0;
-  readonly bytesMax: number;
-
-  constructor(bytesMax: number) {
-    this.bytesMax = bytesMax;
-  }
-
-  get outgrown(): boolean {
-    return this.bytes > this.bytesMax;
-  }
-}
-
 export class RowBlock {
   readonly sink: string;
   readonly target: string;
@@ -186,95 +159,6 @@ export class SinkExit implements Receiver {
         cause instanceof MillraceError ? cause : new MillraceError('RECORD_UNWRITABLE', messageOf(cause), { cause });
       this.#refuse(this.#sink.name, error, value);
     }
-  }
-}
-
-/** Records for the tasks of a next stage. */
-export class StageExit implements Receiver {
-  readonly route: FrameRoute;
-  #lanes: Columns[];
-  #used: number[] = [];
-  #cursor: Cursor;
-  #made: Made;
-
-  constructor(options: { route: FrameRoute; partitions: number; cursor: Cursor; made: Made }) {
-    this.route = options.route;
-    this.#made = options.made;
-    this.#lanes = Array.from({ length: options.partitions }, emptyColumns);
-    this.#cursor = options.cursor;
-  }
-
-  receive(key: string | null, value: unknown, timeMs: number): void {
-    if (this.#made.outgrown) return;
-    this.#made.bytes += RECORD_BYTES + (key === null ? 0 : key.length) + roughBytes(value);
-    const partition = key === null ? 0 : partitionOf(key, this.#lanes.length);
-    const lane = this.#lanes[partition]!;
-    if (lane.keys.length === 0) this.#used.push(partition);
-    lane.keys.push(key);
-    lane.values.push(value);
-    lane.timesMs.push(timeMs);
-    lane.origins.push(this.#cursor.origin);
-    lane.ids!.push(this.#cursor.id);
-    if (this.#cursor.trace !== null) (lane.traces ??= [])[lane.keys.length - 1] = this.#cursor.trace;
-  }
-
-  /** Frames of at most `bytesMax`. A record that cannot be packed, or is too large for any frame, is refused. */
-  take(options: FrameOptions, frames: OutFrame[]): void {
-    for (const partition of this.#used) {
-      const columns = this.#lanes[partition]!;
-      this.#lanes[partition] = emptyColumns();
-      let row = 0;
-      for (let from = 0; from < columns.keys.length; ) {
-        const { bytes, to } = cutFrame(columns, { from, row, ...options });
-        if (bytes !== null) {
-          row += to - from;
-          frames.push({ route: this.route, partition, row, bytes });
-        }
-        from = to;
-      }
-    }
-    this.#used = [];
-  }
-}
-
-interface FrameOptions {
-  readonly commit: number;
-  readonly watermarkMs: number;
-  readonly bytesMax: number;
-  /** Infinity: unknown. */
-  readonly publishedMs: number;
-  refuse(cause: MillraceError, value: unknown, origin: number): void;
-}
-
-/** The longest frame from row `from` on that can be written, halving until it can; null: the one row is refused. */
-function cutFrame(
-  columns: Columns,
-  options: FrameOptions & { from: number; row: number },
-): { bytes: Uint8Array | null; to: number } {
-  const { from, row, bytesMax, publishedMs } = options;
-  for (let to = columns.keys.length; ; to = from + ((to - from) >> 1)) {
-    // Only the commit's last frame on a channel may say how far event time is.
-    const isLast = to === columns.keys.length;
-    const bytes = tryEncodeFrame({
-      position: options.commit,
-      row: row + to - from,
-      watermarkMs: isLast ? options.watermarkMs : Number.NEGATIVE_INFINITY,
-      // Of the clock only broadcasts speak: a few times a second is enough for what it is needed for.
-      clockMs: Number.NEGATIVE_INFINITY,
-      quietMs: 0,
-      bootstrapped: true,
-      columns: sliceColumns(columns, from, to),
-      letters: [],
-      publishedMs: publishedMs === Number.POSITIVE_INFINITY ? undefined : publishedMs,
-    });
-    if (bytes instanceof Uint8Array && bytes.length <= bytesMax) return { bytes, to };
-    if (to - from > 1) continue;
-    const cause =
-      bytes instanceof Uint8Array
-        ? new MillraceError('MESSAGE_TOO_LARGE', `a record of ${bytes.length} bytes does not fit a message`)
-        : bytes;
-    options.refuse(cause, columns.values[from], columns.origins[from]!);
-    return { bytes: null, to };
   }
 }
 

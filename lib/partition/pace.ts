@@ -9,6 +9,8 @@
  * A batch beyond `outgrownBytes` cannot be committed. The task is dropped, as after any failure, and does it again with one
  * record at a time; so the one that is too much is found, and becomes a letter before it is given to any operator.
  */
+import type { RecordPlace } from '../operator/feed.ts';
+
 export class Pace {
   /** What a batch may make before it ends. */
   bytesMax: number;
@@ -51,10 +53,4 @@ export class Pace {
     if (this.#refused.size === 0) return null;
     return ({ seq, row }) => this.#refused.has(`${input} ${seq} ${row}`);
   }
-}
-
-/** Where a record stands on an input: the same whenever it is read. */
-export interface RecordPlace {
-  readonly seq: number;
-  readonly row: number;
 }

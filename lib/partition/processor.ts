@@ -4,13 +4,15 @@
  * also what the test driver runs.
  */
 import { MillraceError } from '../base/errors.ts';
+import { StageExit } from '../channel/exit.ts';
+import { Made } from '../journal/made.ts';
 import type { Outbox } from '../journal/outbox.ts';
 import type { GripOn } from '../operator/hand.ts';
 import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import { lettersDestination } from '../outlet/destination.ts';
 import type { SinkTarget } from '../outlet/relay.ts';
 import type { Store } from '../port/store.ts';
-import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
+import { type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
 import { readable } from '../record/output.ts';
 import { RunningMean } from '../state/size.ts';
 import { TaskState } from '../state/state.ts';
@@ -18,7 +20,7 @@ import { type Lineage, lineagesOf } from '../topology/lineage.ts';
 import type { Plan, StagePlan } from '../topology/plan.ts';
 import { trailing } from '../window/watermark.ts';
 import { deadLetter, lateLetter } from './letters.ts';
-import { Made, Outgoing, SinkExit, StageExit } from './outgoing.ts';
+import { Outgoing, SinkExit } from './outgoing.ts';
 import type { Pace } from './pace.ts';
 
 const HEADROOM_BYTES = 4096;

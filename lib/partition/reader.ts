@@ -10,12 +10,12 @@
  */
 import { sleep } from '../base/clock.ts';
 import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
+import type { WriterState } from '../channel/writer.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsTeller } from '../observe/meter.ts';
 import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
-import type { Letter } from '../record/frame.ts';
+import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
-import type { WriterState } from '../router/channel.ts';
 import { type Opened, type Route, Router, type Unfinished } from '../router/router.ts';
 import type { SourcePlace } from '../source/outlet.ts';
 import { Source } from '../source/source.ts';

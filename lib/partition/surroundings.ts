@@ -3,6 +3,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
+import type { ProgramName } from '../channel/authorship.ts';
 import type { Observer } from '../observe/events.ts';
 import type { Meter } from '../observe/meter.ts';
 import type { Tracing } from '../observe/tracing.ts';
@@ -12,7 +13,6 @@ import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
 import type { Deployment } from '../record/names.ts';
-import type { ProgramName } from '../router/authorship.ts';
 import type { Plan } from '../topology/plan.ts';
 import type { Turns } from './turns.ts';
 

@@ -25,6 +25,30 @@ export type LetterContent = 'message' | 'record' | 'value';
  */
 export type CarriedContent = 'message' | 'part' | 'decoded' | 'value';
 
+/** The longest reason that a letter gives, in characters. */
+export const REASON_LENGTH_MAX = 1000;
+
+/** A record that cannot be processed, on its way to the dead-letter subject. */
+export interface Letter {
+  readonly operator: string;
+  readonly code: string;
+  /** Why, at most `REASON_LENGTH_MAX` characters. */
+  readonly message: string;
+  /** The original bytes, or the record's value as JSON where they are gone. */
+  readonly bytes: Uint8Array;
+  /** Length of what `bytes` is only the beginning of. Absent: they are whole. */
+  readonly bytesTotal?: number;
+  /** Where it came from (`origin.ts`); -1: unknown. */
+  readonly origin: number;
+  /** Index of the record within its source message. */
+  readonly index: number;
+  readonly subject: string;
+  /** What `bytes` is; absent: the value as JSON. */
+  readonly content?: CarriedContent;
+  /** Headers of its message, as `carriedHeaders` has them. */
+  readonly carried?: Headers;
+}
+
 /** Not worth carrying along: the broker's and our own. */
 const LEFT_OUT = /^(nats-|millrace-|kv-operation$|content-length$)/i;
 

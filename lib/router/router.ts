@@ -11,23 +11,17 @@ import { MillraceError } from '../base/errors.ts';
 import { partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../chain/chain.ts';
-import { Words } from '../chain/words.ts';
+import { authorOf, begun, checkRevision, type ProgramName, takeOver } from '../channel/authorship.ts';
+import { type Author, decodeBroadcast, encodeBroadcast, type FrameHead, isBeyond } from '../channel/frame.ts';
+import { Words } from '../channel/words.ts';
+import { ChannelWriter, type WriterState } from '../channel/writer.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import type { Log } from '../port/log.ts';
-import {
-  type Author,
-  decodeBroadcast,
-  encodeBroadcast,
-  type FrameHead,
-  isBeyond,
-  type Letter,
-} from '../record/frame.ts';
+import type { Letter } from '../record/letter.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment } from '../record/names.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import { NO_MARK, type StreamMark } from '../source/outlet.ts';
 import { markFrom, markText } from '../source/place.ts';
-import { authorOf, begun, checkRevision, type ProgramName, takeOver } from './authorship.ts';
-import { Channel, type WriterState } from './channel.ts';
 
 /** Room for the frame's head and the message's headers beside the rows. */
 const HEADROOM_BYTES = 4096;
@@ -55,7 +49,7 @@ export interface Route {
 
 interface Lane {
   readonly route: Route;
-  readonly channels: readonly Channel[];
+  readonly channels: readonly ChannelWriter[];
   readonly broadcast: Words;
   told: FrameHead | null;
   /** The last header of a program that was told; empty: none. */
@@ -130,7 +124,7 @@ export class Router {
       const channels = Array.from({ length: route.partitions }, (_, partition) => {
         const subject = channelSubject(deployment, { ...route, partition, writer });
         const chain = new Chain({ log, clock, random, stream, subject });
-        return new Channel({ chain, frameBytesMax, writer, author, publishedMs });
+        return new ChannelWriter({ chain, frameBytesMax, writer, author, publishedMs });
       });
       const subject = broadcastSubject(deployment, { ...route, writer });
       const broadcast = new Words({ log, clock, random, stream, subject });
@@ -243,7 +237,7 @@ export class Router {
     }
   }
 
-  #drain(channel: Channel, state: () => WriterState): void {
+  #drain(channel: ChannelWriter, state: () => WriterState): void {
     channel.send(state()).then(
       () => {
         if (channel.waiting > 0 && !channel.sending) this.flush(state);

@@ -2,8 +2,7 @@
 import type { StoredMessage } from '../port/log.ts';
 import { decompressed } from '../record/encoding.ts';
 import type { Decoder } from '../record/format.ts';
-import { type Letter, REASON_LENGTH_MAX } from '../record/frame.ts';
-import { carriedHeaders } from '../record/letter.ts';
+import { carriedHeaders, type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
 
 export class InHand {
   message: StoredMessage | null = null;

@@ -1,6 +1,6 @@
 /** What a source is given: where to go on, where its records go, and how many of them at a time. */
 import type { Cursor, Receiver } from '../operator/run.ts';
-import type { Letter } from '../record/frame.ts';
+import type { Letter } from '../record/letter.ts';
 import type { SourcePlaceInTime } from '../window/source-time.ts';
 
 export interface SourcePlace extends SourcePlaceInTime {

@@ -3,10 +3,11 @@
  * as a worker's reader makes them. No router: a frame is handed over as soon as it is cut.
  */
 import { invariant } from '../base/errors.ts';
+import { StageExit } from '../channel/exit.ts';
+import { Made } from '../journal/made.ts';
 import { noMeter } from '../observe/meter.ts';
 import { newCursor, Run } from '../operator/run.ts';
-import { Made, StageExit } from '../partition/outgoing.ts';
-import type { Letter } from '../record/frame.ts';
+import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
 import { readable } from '../record/output.ts';
 import { NO_MARK } from '../source/outlet.ts';

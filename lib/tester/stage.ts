@@ -3,9 +3,11 @@
  * is fed frames, as a task reads them from its channels, and told how far event time is on each of its inputs; what its
  * tasks send comes back from `run`.
  */
+
+import { decodeFrame } from '../channel/frame.ts';
 import type { Outbox } from '../journal/outbox.ts';
 import { Processor, type ProcessorOptions } from '../partition/processor.ts';
-import { decodeFrame, type Letter } from '../record/frame.ts';
+import type { Letter } from '../record/letter.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import type { Plan, StagePlan } from '../topology/plan.ts';
 import { InputWatermarks, NO_WATERMARK, trailing, type Voice } from '../window/watermark.ts';

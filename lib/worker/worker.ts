@@ -8,6 +8,7 @@
 import { type Clock, sleep } from '../base/clock.ts';
 import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
 import { VERSION } from '../base/package.ts';
+import type { ProgramName } from '../channel/authorship.ts';
 import type { Identity } from '../cluster/identity.ts';
 import { Lease } from '../cluster/lease.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
@@ -15,7 +16,6 @@ import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Registry } from '../port/registry.ts';
-import type { ProgramName } from '../router/authorship.ts';
 import type { Plan } from '../topology/plan.ts';
 import type { Bundle, Engine, Remains, RunningPipeline } from './host.ts';
 import { Hosted } from './hosted.ts';

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
+import { encodeFrame } from '../../../lib/channel/frame.ts';
 import { ChainOutlet, type FrameItem, frameForm, rowsForm } from '../../../lib/outlet/chain-outlet.ts';
 import type { Past } from '../../../lib/outlet/past.ts';
 import {
@@ -12,7 +13,7 @@ import {
   type RowsItem,
 } from '../../../lib/outlet/rows-item.ts';
 import type { Log, NewMessage, StreamSettings } from '../../../lib/port/log.ts';
-import { emptyColumns, encodeFrame } from '../../../lib/record/frame.ts';
+import { emptyColumns } from '../../../lib/record/columns.ts';
 import { bytesOf, makeBroker, numbered, pastOf, rowsItem, sender, textOf, unsure, withCall } from './rig.ts';
 
 const stream = 'out';

@@ -1,13 +1,14 @@
 /** The relay of a task: everything that commits say goes out, and "all up to here is out" is never said too early. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { decodeBroadcast, encodeFrame } from '../../../lib/channel/frame.ts';
 import type { Outbox } from '../../../lib/journal/outbox.ts';
 import { noMeter } from '../../../lib/observe/meter.ts';
 import { Relay, type RelayOptions } from '../../../lib/outlet/relay.ts';
 import { HEADER_SINK } from '../../../lib/outlet/rows-item.ts';
 import { SharedStream } from '../../../lib/outlet/shared-outlet.ts';
 import type { Log } from '../../../lib/port/log.ts';
-import { decodeBroadcast, emptyColumns, encodeFrame } from '../../../lib/record/frame.ts';
+import { emptyColumns } from '../../../lib/record/columns.ts';
 import { makeBroker, numbered, rowsOf, sender, withCall } from './rig.ts';
 
 const inherited = (inheritedTo: number) => ({

@@ -1,8 +1,9 @@
 /** Trace contexts: taken from headers, carried with records, given back as they were. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { decodeFrame, encodeFrame } from '../../../lib/channel/frame.ts';
 import { fromParts, toParts } from '../../../lib/journal/outbox.ts';
-import { decodeFrame, emptyColumns, encodeFrame, sliceColumns } from '../../../lib/record/frame.ts';
+import { emptyColumns, sliceColumns } from '../../../lib/record/columns.ts';
 import { firstTrace, traceHeaders, traceOf } from '../../../lib/record/trace.ts';
 
 const PARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';

@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { partitionOf } from '../../../lib/base/hash.ts';
 import { Random } from '../../../lib/base/random.ts';
+import { decodeBroadcast, decodeFrame, type Frame, type FrameHead } from '../../../lib/channel/frame.ts';
+import type { WriterState } from '../../../lib/channel/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { newCursor } from '../../../lib/operator/run.ts';
-import { decodeBroadcast, decodeFrame, type Frame, type FrameHead, type Letter } from '../../../lib/record/frame.ts';
+import type { Letter } from '../../../lib/record/letter.ts';
 import { broadcastSubject, channelSubject, channelsStream, channelsSubjects } from '../../../lib/record/names.ts';
 import { originOf, seqOfOrigin } from '../../../lib/record/origin.ts';
-import type { WriterState } from '../../../lib/router/channel.ts';
 import { Router } from '../../../lib/router/router.ts';
 
 const DEPLOYMENT = { pipeline: 'p', life: 'l' };

@@ -7,7 +7,7 @@ import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
 import { noMeter } from '../../../lib/observe/meter.ts';
 import { newCursor } from '../../../lib/operator/run.ts';
 import type { Headers } from '../../../lib/port/log.ts';
-import type { Letter } from '../../../lib/record/frame.ts';
+import type { Letter } from '../../../lib/record/letter.ts';
 import type { SourcePlace } from '../../../lib/source/outlet.ts';
 import { NO_MARK } from '../../../lib/source/outlet.ts';
 import { Source } from '../../../lib/source/source.ts';

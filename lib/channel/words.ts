@@ -4,8 +4,8 @@
  * stream that keeps them is bounded.
  */
 import { isMillraceError } from '../base/errors.ts';
+import { Chain, type ChainAppend, type ChainOptions } from '../chain/chain.ts';
 import type { Headers, Log, StoredMessage } from '../port/log.ts';
-import { Chain, type ChainAppend, type ChainOptions } from './chain.ts';
 
 /** So many are kept at least, since to drop them is a request like another. */
 const KEPT = 64;

@@ -7,13 +7,13 @@ import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { partitionOf } from '../../../lib/base/hash.ts';
 import { Random } from '../../../lib/base/random.ts';
+import { decodeFrame, decodeFrameHead } from '../../../lib/channel/frame.ts';
+import type { WriterState } from '../../../lib/channel/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
 import { newCursor } from '../../../lib/operator/run.ts';
-import { decodeFrame, decodeFrameHead } from '../../../lib/record/frame.ts';
 import { channelsStream, channelsSubjects } from '../../../lib/record/names.ts';
 import { originOf } from '../../../lib/record/origin.ts';
-import type { WriterState } from '../../../lib/router/channel.ts';
 import { type Route, Router } from '../../../lib/router/router.ts';
 
 const DEPLOYMENT = { pipeline: 'p', life: 'l' };

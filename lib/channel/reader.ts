@@ -1,76 +1,31 @@
 /**
- * What a task reads: one input of its stage. Either channels (`ChannelInput`: frames from a reader, or from all tasks of
- * another stage), or, for a keyless stage, the source itself (`DirectInput`). An input passes records on, and knows up
- * to where it has read and what each of its writers has said of event time (`window/watermark.ts` makes a watermark of
- * that): kept per writer, it does not matter which of two runs ahead, in catch-up least of all.
- *
- * Invariant S (slices): a commit may stand anywhere in a frame or message, since a batch is full when it is. Its places say
- * how far: all messages up to a sequence, and the first so many rows of the one after it, records and letters as that
- * message gives them. Messages never change and nothing comes between two of a chain, so whoever restores goes on with the
- * very next row. What a message says of event time counts when all of it is in.
+ * Channels as the task that reads them sees them: frames of one input, from a reader or from all tasks of another stage. Places
+ * in them are those of `operator/feed.ts` (invariant S).
  */
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
+import {
+  type Fed,
+  type FeedLimits,
+  type Journaled,
+  NOTHING,
+  placesOf,
+  type RecordPlace,
+  type Refusals,
+  ROWS,
+  TAKE_BYTES_MAX,
+  type TaskInput,
+  TIME,
+} from '../operator/feed.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { EXPECT_HEADER } from '../port/headers.ts';
 import type { Log, LogReader, StoredMessage } from '../port/log.ts';
-import { decodeBroadcast, decodeFrame, type Frame, type FrameHead, type Letter } from '../record/frame.ts';
+import type { Letter } from '../record/letter.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment, writerOf } from '../record/names.ts';
 import { NO_TIME } from '../window/source-time.ts';
 import type { Voice } from '../window/watermark.ts';
-import type { RecordPlace } from './pace.ts';
+import { decodeBroadcast, decodeFrame, type Frame, type FrameHead } from './frame.ts';
 import { Trims } from './trims.ts';
-
-export interface Fed {
-  readonly records: number;
-  readonly bytes: number;
-  /** When the oldest source message that is in it was published, ms since 1970; Infinity: unknown. */
-  readonly publishedMs: number;
-}
-
-export interface FeedLimits {
-  readonly recordsMax: number;
-  readonly bytesMax: number;
-  /** Asked after each record: the batch takes no more. */
-  full(): boolean;
-}
-
-/** Records that are to become letters at once; asked for at each feeding, null: none, as nearly always. */
-export interface Refusals {
-  refused(): ((place: RecordPlace) => boolean) | null;
-  refuse(value: unknown): void;
-}
-
-const NO_MESSAGES: readonly StoredMessage[] = [];
-export const NOTHING: Fed = { records: 0, bytes: 0, publishedMs: Number.POSITIVE_INFINITY };
-
-export interface Journaled {
-  readonly positions: Readonly<Record<string, number>>;
-  readonly watermarkMs: number;
-}
-
-export interface TaskInput {
-  readonly name: string;
-  /** A table, which is read to its end before anything else is taken. */
-  readonly bootstrap: boolean;
-  /** Opens after what is journaled: the `places` of all inputs, and the stage's watermark. */
-  open(journaled: Journaled, onReady: () => void): Promise<void>;
-  /** Passes on some of what has arrived. Throws what ended the reader. */
-  feed(limits: FeedLimits): Fed;
-  /** The record that was passed on last. */
-  readonly lastPlace: RecordPlace;
-  /** What a commit journals of this input, numbers by names of its own: how far it has been read. */
-  places(): Record<string, number>;
-  /** Event time of the writer that is furthest behind, ms; -Infinity: some writer has not spoken yet. */
-  readonly watermarkMs: number;
-  readonly voices: readonly Voice[];
-  readonly bootstrapped: boolean;
-  /** Called a few times a second. */
-  tick(): void;
-  /** A commit with these places has landed: what they reflect may go. */
-  committed(places: Readonly<Record<string, number>>): void;
-  stop(): Promise<void>;
-}
 
 /** Who writes to an input, and what is to be known of its silence. */
 export interface WriterPlan extends Pick<Voice, 'name' | 'idleAfterMs' | 'skips'> {
@@ -87,15 +42,14 @@ interface Writer extends Voice {
   seq: number;
 }
 
-/** Frames are taken a few at a time, so that a task can turn to the input that is behind. */
-export const TAKE_BYTES_MAX = 256 << 10;
 /**
  * What a task reads ahead waits until all other tasks of the worker have had their turn, so it grows old, and it is there
  * once for each of them: no more than keeps a task busy for as long as the broker takes to send the next.
  */
 const AHEAD_BYTES_MAX = 512 << 10;
+const NO_MESSAGES: readonly StoredMessage[] = [];
 
-export interface ChannelInputOptions {
+export interface ChannelReaderOptions {
   readonly name: string;
   readonly bootstrap: boolean;
   readonly deployment: Deployment;
@@ -113,10 +67,10 @@ export interface ChannelInputOptions {
   onFailed(error: unknown): void;
 }
 
-export class ChannelInput implements TaskInput {
+export class ChannelReader implements TaskInput {
   readonly name: string;
   readonly bootstrap: boolean;
-  #options: ChannelInputOptions;
+  #options: ChannelReaderOptions;
   #stream: string;
   #writers = new Map<string, Writer>();
   readonly voices: readonly Voice[];
@@ -136,7 +90,7 @@ export class ChannelInput implements TaskInput {
   #trims: Trims;
   #publishedMs = Number.POSITIVE_INFINITY;
 
-  constructor(options: ChannelInputOptions) {
+  constructor(options: ChannelReaderOptions) {
     this.name = options.name;
     this.bootstrap = options.bootstrap;
     this.#options = options;
@@ -364,13 +318,4 @@ function hear(writer: Writer, head: FrameHead): void {
     writer.quietMs = head.quietMs;
   }
   writer.bootstrapped ||= head.bootstrapped;
-}
-
-/** Ends the name under which a commit says when the last message that was read was stored. */
-export const TIME = '@time';
-/** Ends the name of how many rows of an input's next message are in; absent: none. */
-export const ROWS = '@rows';
-
-export function placesOf(name: string, position: number, row: number): Record<string, number> {
-  return row === 0 ? { [name]: position } : { [name]: position, [`${name}${ROWS}`]: row };
 }

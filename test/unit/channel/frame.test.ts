@@ -11,7 +11,7 @@ import {
   encodeFrame,
   type Frame,
   isBeyond,
-} from '../../../lib/record/frame.ts';
+} from '../../../lib/channel/frame.ts';
 import { NO_ORIGIN, originOf, SOURCES_MAX, seqOfOrigin, sourceOfOrigin } from '../../../lib/record/origin.ts';
 
 const frame: Frame = {

@@ -1,11 +1,11 @@
 /** What a task reads: channels of several writers, their event time, their links, and what is trimmed behind. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { encodeBroadcast, encodeFrame, type FrameHead } from '../../../lib/channel/frame.ts';
+import { ChannelReader } from '../../../lib/channel/reader.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
 import { newCursor } from '../../../lib/operator/run.ts';
-import { ChannelInput } from '../../../lib/partition/input.ts';
-import { encodeBroadcast, encodeFrame, type FrameHead } from '../../../lib/record/frame.ts';
 import { broadcastSubject, channelSubject, channelsStream, channelsSubjects } from '../../../lib/record/names.ts';
 import { NO_TIME } from '../../../lib/window/source-time.ts';
 
@@ -19,7 +19,7 @@ class Rig {
   readonly log: MemoryLog;
   readonly got: unknown[] = [];
   readonly failures: unknown[] = [];
-  readonly input: ChannelInput;
+  readonly input: ChannelReader;
   readonly #bootstrap: boolean;
 
   constructor(writers: readonly string[], options: { bootstrap?: boolean; broker?: MemoryBroker } = {}) {
@@ -34,7 +34,7 @@ class Rig {
         subjects: [...channelsSubjects(DEPLOYMENT, inlet)],
       });
     }
-    this.input = new ChannelInput({
+    this.input = new ChannelReader({
       ...PLACE,
       name: 'in',
       bootstrap: this.#bootstrap,

@@ -22,8 +22,8 @@
 import { MillraceError } from '../base/errors.ts';
 import type { Chain } from '../chain/chain.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
-import { type Author, decodeFrameHead, type FrameHead } from '../record/frame.ts';
 import { NO_TIME } from '../window/source-time.ts';
+import { type Author, decodeFrameHead, type FrameHead } from './frame.ts';
 
 /** What a program is known by: the revision since which its code has run, and that code. */
 export interface ProgramName {

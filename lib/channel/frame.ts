@@ -7,53 +7,20 @@
  * - a stage task's frame: all records of commits < `position`, and the first `row` of commit `position`
  * `row` counts this channel's records only.
  *
- * Layout: a version byte, then one packed list (`rows.ts`). Keys of whole numbers are written as numbers. Times and origins are a first value and differences, since
- * small integers are packed into few bytes. What only some frames have is a last part that is left out elsewhere.
+ * Layout: a version byte, then one packed list (`record/rows.ts`). Keys of whole numbers are written as numbers. Times and
+ * origins are a first value and differences, since small integers are packed into few bytes. What only some frames have is a
+ * last part that is left out elsewhere.
  */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Headers } from '../port/log.ts';
-import { fromKeyColumn, toKeyColumn } from './key.ts';
-import type { CarriedContent } from './letter.ts';
-import { decodeRows, encodeRows, pack, unpack } from './rows.ts';
+import type { Columns } from '../record/columns.ts';
+import { fromKeyColumn, toKeyColumn } from '../record/key.ts';
+import type { CarriedContent, Letter } from '../record/letter.ts';
+import { decodeRows, encodeRows, pack, unpack } from '../record/rows.ts';
 
 const VERSION = 1;
 /** Without an author, and with one. */
 const HEAD_LENGTHS: readonly number[] = [6, 8];
-
-/** The longest reason that a letter gives, in characters. */
-export const REASON_LENGTH_MAX = 1000;
-
-/** A record that cannot be processed, on its way to the dead-letter subject. */
-export interface Letter {
-  readonly operator: string;
-  readonly code: string;
-  /** Why, at most `REASON_LENGTH_MAX` characters. */
-  readonly message: string;
-  /** The original bytes, or the record's value as JSON where they are gone. */
-  readonly bytes: Uint8Array;
-  /** Length of what `bytes` is only the beginning of. Absent: they are whole. */
-  readonly bytesTotal?: number;
-  /** Where it came from (`origin.ts`); -1: unknown. */
-  readonly origin: number;
-  /** Index of the record within its source message. */
-  readonly index: number;
-  readonly subject: string;
-  /** What `bytes` is; absent: the value as JSON. */
-  readonly content?: CarriedContent;
-  /** Headers of its message, as the letter carries them (`letter.ts`). */
-  readonly carried?: Headers;
-}
-
-/** Columns of records; all arrays are of one length. `ids` is null when no record carries a dedupe id. */
-export interface Columns {
-  readonly keys: (string | null)[];
-  readonly timesMs: number[];
-  readonly origins: number[];
-  readonly ids: (string | null)[] | null;
-  readonly values: unknown[];
-  /** W3C trace contexts (`trace.ts`), with holes; absent: no record has one. */
-  traces?: (string | null)[];
-}
 
 /** Up to where a channel is complete. */
 export interface Progress {
@@ -157,22 +124,6 @@ export function tryEncodeFrame(frame: Frame): Uint8Array | MillraceError {
     if (isMillraceError(error, 'RECORD_UNWRITABLE')) return error;
     throw error;
   }
-}
-
-export function emptyColumns(): Columns {
-  return { keys: [], timesMs: [], origins: [], ids: [], values: [] };
-}
-
-export function sliceColumns(columns: Columns, from: number, to: number): Columns {
-  if (from === 0 && to === columns.keys.length) return columns;
-  return {
-    keys: columns.keys.slice(from, to),
-    timesMs: columns.timesMs.slice(from, to),
-    origins: columns.origins.slice(from, to),
-    ids: columns.ids?.slice(from, to) ?? null,
-    values: columns.values.slice(from, to),
-    ...(columns.traces === undefined ? {} : { traces: columns.traces.slice(from, to) }),
-  };
 }
 
 function body(bytes: Uint8Array): unknown[] {

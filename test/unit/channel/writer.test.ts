@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Chain } from '../../../lib/chain/chain.ts';
+import { decodeFrame, type Frame } from '../../../lib/channel/frame.ts';
+import { ChannelWriter, type WriterState } from '../../../lib/channel/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
-import { decodeFrame, type Frame, type Letter } from '../../../lib/record/frame.ts';
+import type { Letter } from '../../../lib/record/letter.ts';
 import { originOf, seqOfOrigin } from '../../../lib/record/origin.ts';
-import { Channel, type WriterState } from '../../../lib/router/channel.ts';
 
 const stream = 'X';
 const subject = 'x.0';
@@ -18,7 +19,7 @@ async function makeWorld(frameBytesMax = 1_000) {
   const log = broker.client('setup');
   await log.ensureStream({ name: stream, subjects: ['x.>'] });
   const writer = (by: MemoryLog = log) =>
-    new Channel({
+    new ChannelWriter({
       chain: new Chain({ log: by, clock, stream, subject }),
       frameBytesMax,
       writer: 'orders',
@@ -43,7 +44,7 @@ const at = (position: number): WriterState => ({
 });
 
 /** Record `part` of source message `seq`. */
-function push(channel: Channel, seq: number, part = 0, value: unknown = `${seq}.${part}`): void {
+function push(channel: ChannelWriter, seq: number, part = 0, value: unknown = `${seq}.${part}`): void {
   channel.push(`key-${seq}`, value, seq * 100 + part, originOf(2, seq), null);
 }
 
@@ -60,7 +61,7 @@ function letterOf(seq: number, bytes = 10, index = 0): Letter {
   };
 }
 
-async function drain(channel: Channel, state: WriterState): Promise<void> {
+async function drain(channel: ChannelWriter, state: WriterState): Promise<void> {
   while (await channel.send(state));
 }
 
@@ -155,7 +156,7 @@ describe('a channel', () => {
   test('goes on in the middle of a message wherever the former writer ended, whatever the size of frames', async () => {
     for (let framesSent = 1; framesSent <= 6; framesSent++) {
       const { writer, frames } = await makeWorld(300);
-      const feed = (channel: Channel) => {
+      const feed = (channel: ChannelWriter) => {
         for (let seq = 4; seq <= 6; seq++) for (let part = 0; part < 25; part++) push(channel, seq, part);
       };
       const former = writer();
@@ -205,7 +206,7 @@ describe('a channel', () => {
       [3, 2],
     ] as const) {
       const { writer, frames } = await makeWorld(300);
-      const feed = (channel: Channel) => {
+      const feed = (channel: ChannelWriter) => {
         for (let part = 0; part < 90; part++) push(channel, 7, part);
         push(channel, 8);
       };
@@ -265,7 +266,7 @@ describe('letters on a channel', () => {
   test('are rows of their message: a frame may end before one, and none is sent again by the next writer', async () => {
     for (let framesSent = 1; framesSent <= 8; framesSent++) {
       const { writer, frames } = await makeWorld(400);
-      const feed = (channel: Channel) => {
+      const feed = (channel: ChannelWriter) => {
         channel.pushLetter(letterOf(5));
         for (let part = 0; part < 30; part++) {
           if (part % 3 === 1) channel.pushLetter(letterOf(7, 10, part));
@@ -355,7 +356,7 @@ describe('letters on a channel', () => {
   test('of refused records are counted where they stand: whoever goes on in the middle doubles and loses nothing', async () => {
     for (let framesSent = 1; framesSent <= 12; framesSent++) {
       const { writer, frames } = await makeWorld(400);
-      const feed = (channel: Channel) => {
+      const feed = (channel: ChannelWriter) => {
         for (let seq = 4; seq <= 5; seq++) {
           for (let part = 0; part < 24; part++) {
             const value = part % 5 === 2 ? Symbol('s') : part % 7 === 3 ? 'v'.repeat(900) : `${seq}.${part}`;

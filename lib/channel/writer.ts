@@ -15,24 +15,21 @@
 import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../chain/chain.ts';
 import type { StoredMessage } from '../port/log.ts';
-import {
-  type Author,
-  type Columns,
-  decodeFrameHead,
-  emptyColumns,
-  encodeFrame,
-  type FrameHead,
-  isBeyond,
-  type Letter,
-  type Progress,
-  REASON_LENGTH_MAX,
-  sliceColumns,
-  tryEncodeFrame,
-} from '../record/frame.ts';
+import { addRecord, type Columns, copyRecord, emptyColumns, sliceColumns } from '../record/columns.ts';
+import { type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import { readable } from '../record/output.ts';
 import { encodeRows } from '../record/rows.ts';
 import { begun, checkTail, takeOver } from './authorship.ts';
+import {
+  type Author,
+  decodeFrameHead,
+  encodeFrame,
+  type FrameHead,
+  isBeyond,
+  type Progress,
+  tryEncodeFrame,
+} from './frame.ts';
 
 const FRAME_ROWS_MAX = 16_384;
 
@@ -47,7 +44,7 @@ class LetterRow {
   }
 }
 
-export class Channel {
+export class ChannelWriter {
   #chain: Chain;
   #frameBytesMax: number;
   #writer: string;
@@ -135,13 +132,7 @@ export class Channel {
     trace: string | null = null,
   ): void {
     if (this.#skipping && this.#isCovered(origin)) return;
-    const columns = this.#columns;
-    columns.keys.push(key);
-    columns.values.push(value);
-    columns.timesMs.push(timeMs);
-    columns.origins.push(origin);
-    columns.ids!.push(id);
-    if (trace !== null) (columns.traces ??= [])[columns.keys.length - 1] = trace;
+    addRecord(this.#columns, key, value, timeMs, origin, id, trace);
   }
 
   pushLetter(letter: Letter): void {
@@ -176,10 +167,11 @@ export class Channel {
         this.#landedWatermarkMs = cut.head.watermarkMs;
         this.framesSent++;
       } else {
-        this.#columns = joinColumns(cut.rows, this.#columns);
+        const meanwhile = this.#columns;
+        this.#columns = emptyColumns();
         this.#plain = false;
         this.#rowsOfFront = cut.rowsBefore;
-        this.#adopt(outcome.tail);
+        this.#adopt(outcome.tail, [cut.rows, meanwhile]);
       }
       return true;
     } finally {
@@ -270,19 +262,19 @@ export class Channel {
     return { position: next - 1, row, by, watermarkMs, clockMs, quietMs: 0, bootstrapped: false };
   }
 
-  /** Somebody else wrote: go on after what the tail covers. */
-  #adopt(tail: StoredMessage): void {
+  /** Somebody else wrote: go on after what the tail covers. `waiting`: what has not been sent, in order. */
+  #adopt(tail: StoredMessage, waiting: readonly Columns[]): void {
     const head = decodeFrameHead(tail.data);
     checkTail(head, { author: this.#author, chain: this.#chain });
     this.#chain.adopt(tail);
     this.#goOnAfter(head);
-    const waiting = this.#columns;
-    this.#columns = emptyColumns();
     // Of a message that the tail ends in, we may have sent some rows before ours was beaten: they do not wait any more.
-    if (seqOfOrigin(waiting.origins[0]!) === this.#progress.position + 1) this.#skipped = this.#rowsOfFront;
-    const { keys, values, timesMs, origins, ids, traces } = waiting;
-    for (let i = 0; i < keys.length; i++) {
-      this.push(keys[i]!, values[i], timesMs[i]!, origins[i]!, ids![i]!, traces?.[i] ?? null);
+    if (seqOfOrigin(waiting[0]!.origins[0]!) === this.#progress.position + 1) this.#skipped = this.#rowsOfFront;
+    for (const columns of waiting) {
+      for (let i = 0; i < columns.keys.length; i++) {
+        if (this.#skipping && this.#isCovered(columns.origins[i]!)) continue;
+        copyRecord(this.#columns, columns, i);
+      }
     }
   }
 }
@@ -303,33 +295,8 @@ function parted(rows: Columns): { columns: Columns; letters: Letter[] } {
   const columns = emptyColumns();
   const letters: Letter[] = [];
   rows.values.forEach((value, i) => {
-    if (value instanceof LetterRow) {
-      letters.push(value.letter);
-      return;
-    }
-    columns.keys.push(rows.keys[i]!);
-    columns.values.push(value);
-    columns.timesMs.push(rows.timesMs[i]!);
-    columns.origins.push(rows.origins[i]!);
-    columns.ids!.push(rows.ids![i]!);
-    const trace = rows.traces?.[i] ?? null;
-    if (trace !== null) (columns.traces ??= [])[columns.keys.length - 1] = trace;
+    if (value instanceof LetterRow) letters.push(value.letter);
+    else copyRecord(columns, rows, i);
   });
   return { columns, letters };
-}
-
-function joinColumns(a: Columns, b: Columns): Columns {
-  return {
-    keys: a.keys.concat(b.keys),
-    timesMs: a.timesMs.concat(b.timesMs),
-    origins: a.origins.concat(b.origins),
-    ids: a.ids!.concat(b.ids!),
-    values: a.values.concat(b.values),
-    ...(a.traces === undefined && b.traces === undefined ? {} : { traces: joinTraces(a, b) }),
-  };
-}
-
-function joinTraces(a: Columns, b: Columns): (string | null)[] {
-  const of = ({ keys, traces }: Columns) => keys.map((_, i) => traces?.[i] ?? null);
-  return [...of(a), ...of(b)];
 }

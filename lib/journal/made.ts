@@ -1,0 +1,18 @@
+/** How large the commit will be that a batch is making: counted by whoever makes a part of it, while it is made. */
+
+/**
+ * How much a batch has made so far: about as many bytes as its outbox will have. Beyond `bytesMax` nothing more is taken
+ * in, as the batch will not be committed.
+ */
+export class Made {
+  bytes = 0;
+  readonly bytesMax: number;
+
+  constructor(bytesMax: number) {
+    this.bytesMax = bytesMax;
+  }
+
+  get outgrown(): boolean {
+    return this.bytes > this.bytesMax;
+  }
+}
