@@ -17,7 +17,6 @@
  * The loop sleeps until `#wake`, and on waking looks at everything again: a wake-up cannot be lost, whichever of the
  * gates (input, room in the relay, the clock, stop) it came from.
  */
-import { isDeepStrictEqual } from 'node:util';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Commit } from '../journal/entry.ts';
 import { Journal } from '../journal/journal.ts';
@@ -25,7 +24,6 @@ import { bytesOf, isEmpty, type Outbox } from '../journal/outbox.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsTeller } from '../observe/meter.ts';
 import { TraceCollector } from '../observe/tracing.ts';
-import type { RecordPlace, TaskInput } from '../operator/feed.ts';
 import { Relay, type RelayRoute } from '../outlet/relay.ts';
 import type { Store } from '../port/store.ts';
 import { journalStream, journalSubject, stateLocation } from '../record/names.ts';
@@ -35,14 +33,17 @@ import type { SourceSpec } from '../source/spec.ts';
 import type { Checkpoint } from '../state/checkpoint.ts';
 import type { StateLook } from '../state/look.ts';
 import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
-import { InputWatermarks, type Voice } from '../window/watermark.ts';
+import type { Voice } from '../window/watermark.ts';
 import { Checkpoints } from './checkpoint.ts';
 import { DirectInput } from './direct-input.ts';
+import { Feeding } from './feeding.ts';
 import { inputsOf } from './inputs.ts';
+import { Looks } from './looks.ts';
 import { fetchOriginal } from './original.ts';
 import type { Pace } from './pace.ts';
 import { Processor } from './processor.ts';
 import { restore } from './restore.ts';
+import { Rhythm } from './rhythm.ts';
 import type { Surroundings, TaskLimits } from './surroundings.ts';
 
 export interface TaskOptions {
@@ -68,8 +69,6 @@ export type TaskPhase =
   | 'fenced'
   | 'failed';
 
-type Positions = Readonly<Record<string, number>>;
-
 /** What goes with a commit and is not in it. */
 interface AboutCommit {
   /** Publish time of its oldest source message; Infinity: unknown. */
@@ -87,12 +86,6 @@ const NOTHING_ABOUT: AboutCommit = {
 };
 
 const TICK_MS = 100;
-/** What a batch did not journal, of event time and of what was read, a task journals so often. */
-const QUIET_COMMIT_MS = 1000;
-/** … so often when event time has moved and tasks of a next stage wait to hear of it. */
-const ROUTED_COMMIT_MS = 200;
-/** … and so often when event time only follows the clock, or nothing but words without records has come. */
-const IDLE_COMMIT_MS = 2000;
 
 export class Task {
   readonly stage: string;
@@ -100,14 +93,11 @@ export class Task {
   readonly journal: Journal;
   readonly processor: Processor;
   phase: TaskPhase = 'claiming';
-  recordsIn = 0;
   #recordsCommitted = 0;
   #options: TaskOptions;
   #around: Surroundings;
   #sources: readonly SourceSpec[];
-  #inputs: readonly TaskInput[];
-  /** Who has a say in event time: tables have none. */
-  #voices: readonly Voice[];
+  #feeding: Feeding;
   #routes: readonly RelayRoute[];
   #checkpoints: Checkpoints;
   #relay: Relay | null = null;
@@ -115,31 +105,18 @@ export class Task {
   #store: Store | null = null;
   /** All that is due at it has fired. */
   #watermarkMs = Number.NEGATIVE_INFINITY;
-  /** How far event time is on the inputs. */
-  #dueMs = Number.NEGATIVE_INFINITY;
   /** The last batch was full before all had fired that is due: nothing is read before it has. */
   #hasMoreDue = false;
-  /** The record that was fed last to the batch in hand; null: none was. */
-  #lastFed: { readonly input: string; readonly place: RecordPlace } | null = null;
-  #eventTime: InputWatermarks;
   #inFlight: Promise<void> = Promise.resolve();
   /** Commits handed to the journal; the last may be in flight. */
   #commits = 0;
-  /** What the last commit said that was handed to the journal. */
-  #journaled: { watermarkMs: number; relayedThrough: number; positions: Positions; atMs: number } = {
-    watermarkMs: Number.NEGATIVE_INFINITY,
-    relayedThrough: 0,
-    positions: {},
-    atMs: 0,
-  };
+  #rhythm = new Rhythm();
+  /** The last commit that sends anything. */
   #lastSending = 0;
-  /** Publish time of the oldest source message since the last commit was made; Infinity: unknown. */
-  #publishedMs = Number.POSITIVE_INFINITY;
   #ends: EndsTeller;
   /** Traces read since the last commit was made; null: nobody traces. */
   #traced: TraceCollector | null;
-  /** Who wants to see the state: each is answered between two batches, or told that the task has ended. */
-  #looks: { read(store: Store): Promise<void>; refuse(): void }[] = [];
+  #looks: Looks;
   #signal = false;
   #resolveWake: (() => void) | null = null;
   #stopping = false;
@@ -172,13 +149,13 @@ export class Task {
       ...(stage.direct === null ? {} : { original: about => this.source!.letter({ bytes: null, ...about }) }),
     });
     const traced = this.#traced;
-    this.#inputs = inputsOf(options, this.processor, {
+    const inputs = inputsOf(options, this.processor, {
       failed: error => this.#fail(error),
       traced: traced === null ? undefined : trace => traced.add(trace),
       pace: options.pace,
     });
-    this.#voices = this.#inputs.filter(input => !input.bootstrap).flatMap(input => input.voices);
-    this.#eventTime = new InputWatermarks({ voices: this.#voices });
+    this.#feeding = new Feeding(inputs);
+    this.#looks = new Looks(this.processor.state.look);
     this.#routes = stage.program.exits.flatMap((exit, index) => {
       const lagMs = this.processor.exitLagsMs[index]!;
       if (exit.kind !== 'channel') return [];
@@ -208,13 +185,17 @@ export class Task {
 
   /** The source or stage that event time waits for here, when others are further; null: none in particular. */
   get waitsFor(): Voice | null {
-    return this.phase === 'running' ? this.#eventTime.waitsFor : null;
+    return this.phase === 'running' ? this.#feeding.waitsFor : null;
   }
 
   /** The source that this task reads itself, rather than from a reader; null: none. */
   get source(): Source | null {
-    const input = this.#inputs[0];
+    const input = this.#feeding.inputs[0];
     return input instanceof DirectInput ? input.source : null;
+  }
+
+  get recordsIn(): number {
+    return this.#feeding.records;
   }
 
   get relayedRows(): number {
@@ -261,9 +242,8 @@ export class Task {
     });
     this.#store = restored.store;
     this.#watermarkMs = restored.watermarkMs;
-    this.#dueMs = restored.dueMs;
     this.#hasMoreDue = restored.dueMs > restored.watermarkMs;
-    this.#eventTime = new InputWatermarks({ voices: this.#voices, watermarkMs: restored.dueMs });
+    this.#feeding.resume(restored.dueMs);
     this.#commits = this.journal.commit;
     this.processor.resume(restored.watermarkMs);
     this.phase = 'relaying';
@@ -294,9 +274,9 @@ export class Task {
     this.#openRelay(this.#relay);
     while (!this.#isRelayed) await this.#woken();
     const place = { positions: restored.positions, watermarkMs: restored.dueMs };
-    for (const input of this.#inputs) await input.open(place, () => this.#wake());
-    if (this.#inputs.some(({ name }) => !(name in restored.positions))) await this.#begin();
-    this.#journaled.atMs = clock.monotonic();
+    const isNew = await this.#feeding.open(place, () => this.#wake());
+    if (isNew) await this.#begin();
+    this.#rhythm.restart(clock.monotonic());
     observer.emit({
       event: 'task.restored',
       level: 'info',
@@ -314,7 +294,7 @@ export class Task {
 
   /** Where a source begins that is read from now on is decided once: it is journaled before anybody is told that we run. */
   async #begin(): Promise<void> {
-    this.#journaled.atMs = Number.NEGATIVE_INFINITY;
+    this.#rhythm.hurry();
     await this.#commitIfNeeded();
     await this.#inFlight;
     this.#checkFailure();
@@ -341,24 +321,28 @@ export class Task {
   }
 
   async #loop(): Promise<void> {
+    const { limits, pace } = this.#options;
+    const { full } = this.processor;
+    const feed = { recordsMax: limits.batchRecordsMax, bytesMax: limits.batchBytesMax, full };
     while (!this.#stopping) {
-      const hasRoom = this.#relay!.backlogBytes < this.#options.limits.relayBytesMax;
-      const fed = hasRoom && !this.#hasMoreDue ? this.#feed() : 0;
-      const hasDue = this.#hasMoreDue ? hasRoom : this.#moveWatermark();
-      if (fed > 0 || hasDue) {
+      const hasRoom = this.#relay!.backlogBytes < limits.relayBytesMax;
+      const hasFed = hasRoom && !this.#hasMoreDue && this.#feeding.feed(feed);
+      const hasDue = this.#hasMoreDue ? hasRoom : this.#feeding.moveWatermark();
+      if (hasFed || hasDue) {
         // Nothing is awaited that need not be: with each `await` all other tasks come in between.
-        if (fed > 0 && this.processor.hasMadeTooMuch) this.#refuseLast();
-        const byRecord = fed > 0 && this.processor.full();
-        const executing = this.processor.execute(this.#dueMs, this.#store);
+        if (hasFed && this.processor.hasMadeTooMuch) this.#refuseLast();
+        const byRecord = hasFed && full();
+        const { dueMs } = this.#feeding;
+        const executing = this.processor.execute(dueMs, this.#store);
         this.#hasMoreDue = !(typeof executing === 'boolean' ? executing : await executing);
-        if (!this.#hasMoreDue) this.#watermarkMs = this.#dueMs;
+        if (!this.#hasMoreDue) this.#watermarkMs = dueMs;
         if (this.processor.hasPending) await this.#settleLetters();
         if (this.processor.hasOutgrown) this.#dropBatch(byRecord);
-        this.#options.pace.made(this.processor.madeBytes);
+        pace.made(this.processor.madeBytes);
       }
-      if (fed > 0 || hasDue || this.#isQuietCommitDue()) await this.#commitIfNeeded();
-      if (this.#looks.length > 0) await this.#showState();
-      if (fed === 0 && !(hasDue && this.#hasMoreDue)) await this.#woken();
+      if (hasFed || hasDue || this.#isQuietCommitDue()) await this.#commitIfNeeded();
+      if (this.#looks.waits) await this.#showState();
+      if (!hasFed && !(hasDue && this.#hasMoreDue)) await this.#woken();
     }
     await this.#inFlight;
     this.#checkFailure();
@@ -369,21 +353,16 @@ export class Task {
    * it must be short. Throws what it throws, and WORKER_UNAVAILABLE while the task does not run.
    */
   look<T>(read: (look: StateLook, store: Store) => Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const refuse = () =>
-        reject(new MillraceError('WORKER_UNAVAILABLE', `task ${this.name} is ${this.phase}; try again when it runs`));
-      if (this.phase !== 'running') return refuse();
-      this.#looks.push({ read: store => read(this.processor.state.look, store).then(resolve, reject), refuse });
-      this.#wake();
-    });
+    const looking = this.#looks.ask(read, () => `task ${this.name} is ${this.phase}; try again when it runs`);
+    if (this.phase === 'running') this.#wake();
+    else this.#looks.refuse();
+    return looking;
   }
 
   async #showState(): Promise<void> {
     await this.#inFlight;
     this.#checkFailure();
-    const looks = this.#looks;
-    this.#looks = [];
-    for (const look of looks) await look.read(this.#store!);
+    await this.#looks.show(this.#store!);
   }
 
   /**
@@ -407,7 +386,7 @@ export class Task {
 
   /** The record that was fed last is the one: next time it becomes a letter before any operator has it. */
   #refuseLast(): never {
-    const { input, place } = this.#lastFed!;
+    const { input, place } = this.#feeding.last!;
     this.#options.pace.refuse(input, place);
     throw this.#outgrown();
   }
@@ -420,40 +399,6 @@ export class Task {
     );
   }
 
-  /** Passes on what has arrived, always from the input whose event time is behind. Returns the number of records. */
-  #feed(): number {
-    const { batchRecordsMax, batchBytesMax } = this.#options.limits;
-    const { full } = this.processor;
-    const booting = this.#inputs.filter(input => input.bootstrap && !input.bootstrapped);
-    const open = [...(booting.length > 0 ? booting : this.#inputs)];
-    let records = 0;
-    let fedAnything = 0;
-    let bytes = 0;
-    while (open.length > 0 && records < batchRecordsMax && bytes < batchBytesMax) {
-      let behind = 0;
-      for (let i = 1; i < open.length; i++) if (open[i]!.watermarkMs < open[behind]!.watermarkMs) behind = i;
-      const input = open[behind]!;
-      const fed = input.feed({ recordsMax: batchRecordsMax - records, bytesMax: batchBytesMax - bytes, full });
-      if (fed.records > 0) this.#lastFed = { input: input.name, place: input.lastPlace };
-      if (fed.bytes === 0 && fed.records === 0) open.splice(behind, 1);
-      records += fed.records;
-      bytes += fed.bytes;
-      if (fed.publishedMs < this.#publishedMs) this.#publishedMs = fed.publishedMs;
-      fedAnything++;
-      if (full()) break;
-    }
-    this.recordsIn += records;
-    return bytes > 0 || records > 0 ? fedAnything : 0;
-  }
-
-  /** How far event time is, by what the inputs have read. True: it moved. */
-  #moveWatermark(): boolean {
-    const watermarkMs = Math.floor(this.#eventTime.advance());
-    if (!(watermarkMs > this.#dueMs)) return false;
-    this.#dueMs = watermarkMs;
-    return true;
-  }
-
   /** Letters of records that failed here are given the bytes of the source message, while it still exists. */
   async #settleLetters(): Promise<void> {
     for (const pending of this.processor.takePending()) {
@@ -462,39 +407,29 @@ export class Task {
     }
   }
 
-  #positions(): Record<string, number> {
-    return Object.assign({}, ...this.#inputs.map(input => input.places()));
-  }
-
   #isQuietCommitDue(): boolean {
-    const sinceMs = this.#around.clock.monotonic() - this.#journaled.atMs;
-    if (sinceMs < ROUTED_COMMIT_MS) return false;
-    const hasMoved = this.#watermarkMs > this.#journaled.watermarkMs;
-    if (sinceMs < this.#quietCommitMs(hasMoved)) return false;
-    const relayed = this.#relay!.relayedThrough;
-    return (
-      hasMoved ||
-      (relayed >= this.#lastSending && this.#journaled.relayedThrough < this.#lastSending) ||
-      !isDeepStrictEqual(this.#positions(), this.#journaled.positions)
-    );
-  }
-
-  #quietCommitMs(hasMoved: boolean): number {
-    if (this.#voices.every(({ quietMs, idleAfterMs }) => quietMs >= idleAfterMs)) return IDLE_COMMIT_MS;
-    if (hasMoved && this.#routes.length > 0) return ROUTED_COMMIT_MS;
-    return hasMoved || this.recordsIn > this.#recordsCommitted ? QUIET_COMMIT_MS : IDLE_COMMIT_MS;
+    const { isIdle, records } = this.#feeding;
+    const toSay = {
+      watermarkMs: this.#watermarkMs,
+      relayedThrough: this.#relay!.relayedThrough,
+      lastSending: this.#lastSending,
+      positions: () => this.#feeding.positions(),
+      isIdle,
+      isRouted: this.#routes.length > 0,
+      hasNewRecords: records > this.#recordsCommitted,
+    };
+    return this.#rhythm.isDue(toSay, this.#around.clock.monotonic());
   }
 
   /** Makes a commit of what has happened since the last, if it changed or sends anything, or it is time to. */
   async #commitIfNeeded(): Promise<void> {
     const number = this.#commits + 1;
     const watermarkMs = this.#watermarkMs;
-    const publishedMs = this.#publishedMs;
-    this.#publishedMs = Number.POSITIVE_INFINITY;
+    const publishedMs = this.#feeding.takePublishedMs();
     const { delta, outbox } = this.processor.take(number, watermarkMs, publishedMs);
     if (delta === null && isEmpty(outbox) && !this.#isQuietCommitDue()) return;
     this.#commits = number;
-    const positions = this.#positions();
+    const positions = this.#feeding.positions();
     // Taken at this boundary, before the next batch changes anything.
     const { state } = this.processor;
     const { stateBytesMax } = this.#options.limits;
@@ -505,7 +440,7 @@ export class Task {
     const traced = this.#traced?.take() ?? null;
     const records = this.recordsIn - this.#recordsCommitted;
     this.#recordsCommitted = this.recordsIn;
-    const content = { positions, watermarkMs, dueMs: this.#dueMs, delta, outbox };
+    const content = { positions, watermarkMs, dueMs: this.#feeding.dueMs, delta, outbox };
     this.#inFlight = this.#append(number, content, { publishedMs, checkpoint, traced, records }).catch(error =>
       this.#fail(error),
     );
@@ -530,7 +465,7 @@ export class Task {
     const sinceMs = clock.monotonic();
     const { watermarkMs, outbox } = content;
     // From here on, and not when it has landed: or a task that wakes meanwhile would say the same again.
-    this.#journaled = { watermarkMs, relayedThrough, positions: content.positions, atMs: sinceMs };
+    this.#rhythm.said({ watermarkMs, relayedThrough, positions: content.positions }, sinceMs);
     const landed = await this.journal.append({
       epoch: this.journal.epoch,
       commit: number,
@@ -543,7 +478,7 @@ export class Task {
     meter.committed(this, clock.monotonic() - sinceMs);
     this.#ends.tell(this.processor);
     this.#send(number, outbox, watermarkMs, publishedMs);
-    for (const input of this.#inputs) input.committed(content.positions);
+    this.#feeding.committed(content.positions);
     if (snapshot !== null) this.#checkpoints.cut(snapshot, this.journal);
     if (traced !== null) this.#tell(number, traced, records);
     if (checkpoint !== null) {
@@ -555,7 +490,7 @@ export class Task {
   #tick(): void {
     this.#cancelTick = this.#around.clock.after(TICK_MS, () => {
       if (this.#stopping) return;
-      for (const input of this.#inputs) input.tick();
+      this.#feeding.tick();
       // All else that there may be to do has its own wake-up.
       if (this.#isQuietCommitDue()) this.#wake();
       this.#tellNext();
@@ -566,8 +501,7 @@ export class Task {
   /** Tells the next stages, if there are any. */
   #tellNext(): void {
     if (this.#routes.length === 0) return;
-    const { clockMs, isSilent } = this.#eventTime;
-    this.#relay!.tell({ clockMs, isSilent }).catch(error => this.#fail(error));
+    this.#relay!.tell(this.#feeding.silence).catch(error => this.#fail(error));
   }
 
   #wake(): void {
@@ -606,8 +540,8 @@ export class Task {
     while (!this.#isRelayed) await this.#woken();
     const { delta, outbox } = this.processor.take(this.#commits + 1, this.#watermarkMs);
     this.#commits++;
-    const time = { watermarkMs: this.#watermarkMs, dueMs: this.#dueMs };
-    const content = { positions: this.#positions(), delta, outbox, ...time };
+    const time = { watermarkMs: this.#watermarkMs, dueMs: this.#feeding.dueMs };
+    const content = { positions: this.#feeding.positions(), delta, outbox, ...time };
     await this.#append(this.#commits, content, NOTHING_ABOUT);
     while (relay.relayedThrough < this.#commits) await this.#woken();
     await this.journal.release();
@@ -653,11 +587,11 @@ export class Task {
 
   async #close(): Promise<void> {
     this.#cancelTick?.();
-    for (const look of this.#looks.splice(0)) look.refuse();
+    this.#looks.refuse();
     this.#relay?.stop();
     this.journal.stop();
     await this.#checkpoints.stop();
-    await Promise.all(this.#inputs.map(input => input.stop()));
+    await this.#feeding.stop();
     const store = this.#store;
     this.#store = null;
     await store?.close();
