@@ -1,6 +1,7 @@
 /**
  * The test runner: finds every `*.test.ts` under `test/` and runs it with node's own runner, a process a file.
- * `npm test -- chain window` runs only the files whose path contains one of the words.
+ * `npm test -- chain window` runs only the files whose path contains one of the words; `npm test -- --quick` what needs
+ * neither a broker nor a program that was built.
  * Fails when no test ran: a runner that finds nothing must not look like a green one.
  *
  * Tests start `nats-server` from the PATH. On a machine without one it is found or fetched here, as the demo does, and put
@@ -19,10 +20,15 @@ import { buildProgram } from './rig/launcher.ts';
 const SUITES = 'sim tidy system examples demo chaos package bench contract fuzz types unit'.split(' ');
 
 const root = fileURLToPath(new URL('.', import.meta.url));
-const words = process.argv.slice(2);
+/** They start no broker, which `tidy` holds. */
+const QUICK = ['fuzz', 'types', 'unit'];
+
+const isQuick = process.argv[2] === '--quick';
+const words = process.argv.slice(isQuick ? 3 : 2);
 const suiteOf = (file: string) => SUITES.indexOf(file.split(sep)[0]!);
 const files = readdirSync(root, { recursive: true, encoding: 'utf8' })
   .filter(file => file.endsWith('.test.ts') && (words.length === 0 || words.some(word => file.includes(word))))
+  .filter(file => !isQuick || QUICK.includes(SUITES[suiteOf(file)]!))
   .sort((a, b) => suiteOf(a) - suiteOf(b) || (a < b ? -1 : 1));
 
 const homeless = files.filter(file => suiteOf(file) < 0);
@@ -36,14 +42,7 @@ if (files.length === 0) {
   process.exit(1);
 }
 
-const { binary } = await findBroker(line => console.log(line));
-const made = mkdtempSync(join(tmpdir(), 'millrace-test-'));
-process.on('exit', () => rmSync(made, { recursive: true }));
-const bin = join(made, 'bin');
-mkdirSync(bin);
-symlinkSync(binary, join(bin, 'nats-server'));
-process.env.PATH = bin + delimiter + process.env.PATH;
-buildProgram(join(made, 'millrace'));
+if (!isQuick) await prepare();
 
 let passed = 0;
 let failed = 0;
@@ -69,3 +68,15 @@ report.on('end', () => {
   }
   process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
 });
+
+/** Puts a broker on the PATH, and builds the program that tests start. */
+async function prepare(): Promise<void> {
+  const { binary } = await findBroker(line => console.log(line));
+  const made = mkdtempSync(join(tmpdir(), 'millrace-test-'));
+  process.on('exit', () => rmSync(made, { recursive: true }));
+  const bin = join(made, 'bin');
+  mkdirSync(bin);
+  symlinkSync(binary, join(bin, 'nats-server'));
+  process.env.PATH = bin + delimiter + process.env.PATH;
+  buildProgram(join(made, 'millrace'));
+}

@@ -70,6 +70,13 @@ describe('the tree', () => {
   });
 });
 
+test('what `npm test -- --quick` runs starts no broker', () => {
+  const quick = files.filter(file => /^test\/(fuzz|types|unit)\//.test(file));
+  assert.ok(quick.length > 100, `only ${quick.length} files found`);
+  const wrong = quick.filter(file => /\b(startServer|startBroker|WorkerProcess)\(/.test(texts.get(file) ?? ''));
+  assert.deepEqual(wrong, []);
+});
+
 describe('what a README says in a table', () => {
   const plain = (cell: string | undefined) => (cell ?? '').replaceAll('`', '');
 

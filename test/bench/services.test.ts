@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { connect, type NatsConnection } from 'nats';
-import { type NatsServer, startServer } from '../../../lib/nats/server.ts';
-import { Publisher } from '../../rig/publisher.ts';
-import { lastSequenceOf, readAll, streamOf, subscribe } from '../../rig/subscriber.ts';
+import { type NatsServer, startServer } from '../../lib/nats/server.ts';
+import { Publisher } from '../rig/publisher.ts';
+import { lastSequenceOf, readAll, streamOf, subscribe } from '../rig/subscriber.ts';
 
 let server: NatsServer;
 let connection: NatsConnection;

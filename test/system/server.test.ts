@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { connect } from 'nats';
-import { sleep, systemClock } from '../../../lib/base/clock.ts';
-import { isMillraceError } from '../../../lib/base/errors.ts';
-import { startServer } from '../../../lib/nats/server.ts';
+import { sleep, systemClock } from '../../lib/base/clock.ts';
+import { isMillraceError } from '../../lib/base/errors.ts';
+import { startServer } from '../../lib/nats/server.ts';
 
 /** A process counts as gone when it no longer runs; a zombie that nobody has collected yet is gone. */
 async function runs(pid: number): Promise<boolean> {
@@ -108,7 +108,7 @@ describe('the embedded server', () => {
   });
 
   test('dies with a parent that is killed, and leaves no folder', async () => {
-    const module = fileURLToPath(new URL('../../../lib/nats/server.ts', import.meta.url));
+    const module = fileURLToPath(new URL('../../lib/nats/server.ts', import.meta.url));
     const script = `
       const { startServer } = await import(${JSON.stringify(module)});
       const server = await startServer();
@@ -126,7 +126,7 @@ describe('the embedded server', () => {
   });
 
   test('does not keep its parent alive', async () => {
-    const module = fileURLToPath(new URL('../../../lib/nats/server.ts', import.meta.url));
+    const module = fileURLToPath(new URL('../../lib/nats/server.ts', import.meta.url));
     const script = `
       const { startServer } = await import(${JSON.stringify(module)});
       console.log((await startServer()).pid);`;

@@ -5,14 +5,14 @@ import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { connect, type NatsConnection } from 'nats';
-import { type NatsServer, startServer } from '../../../lib/nats/server.ts';
-import { answerOf } from '../../bench/answers.ts';
-import { clockMs, clockOffsetMs } from '../../bench/clock.ts';
-import { auctionsDue, loadInput, makeInputStreams, type Shape, STREAMS, SUBJECTS } from '../../bench/input.ts';
-import { sendLive } from '../../bench/live-input.ts';
-import { type NexmarkEvent, nexmark } from '../../bench/nexmark.ts';
-import type { SenderTask } from '../../bench/sender.ts';
-import { lastSequenceOf, readAll } from '../../rig/subscriber.ts';
+import { type NatsServer, startServer } from '../../lib/nats/server.ts';
+import { lastSequenceOf, readAll } from '../rig/subscriber.ts';
+import { answerOf } from './answers.ts';
+import { clockMs, clockOffsetMs } from './clock.ts';
+import { auctionsDue, loadInput, makeInputStreams, type Shape, STREAMS, SUBJECTS } from './input.ts';
+import { sendLive } from './live-input.ts';
+import { type NexmarkEvent, nexmark } from './nexmark.ts';
+import type { SenderTask } from './sender.ts';
 
 const EVENTS = 5_000;
 let server: NatsServer;
@@ -125,7 +125,7 @@ describe('live input', () => {
 
   test('ends with whoever asked for it', async () => {
     await emptyStreams();
-    const sender = fileURLToPath(new URL('../../bench/sender.ts', import.meta.url));
+    const sender = fileURLToPath(new URL('./sender.ts', import.meta.url));
     const endless: SenderTask = { ...task, url: server.url, seconds: 3_600, clockOffsetMs: clockOffsetMs() };
     const child = fork(sender, [JSON.stringify(endless)], { execArgv: ['--import', 'tsx'] });
     await once(child, 'message');

@@ -11,9 +11,9 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { isMillraceError } from '../../../lib/base/errors.ts';
-import { debianMirror, mirrorsOfLines, mirrorsOfParagraphs } from '../../../lib/nats/debian-mirror.ts';
-import { findServer, SERVER_VERSION } from '../../../lib/nats/find-server.ts';
+import { isMillraceError } from '../../lib/base/errors.ts';
+import { debianMirror, mirrorsOfLines, mirrorsOfParagraphs } from '../../lib/nats/debian-mirror.ts';
+import { findServer, SERVER_VERSION } from '../../lib/nats/find-server.ts';
 
 let folder: string;
 let cacheDir: string;
