@@ -11,7 +11,6 @@
  * message, and whoever reads that message again counts the same rows. A record that no frame can carry becomes a letter
  * where it stands: the count stays.
  */
-
 import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../chain/chain.ts';
 import type { StoredMessage } from '../port/log.ts';

@@ -1,8 +1,6 @@
-/** How large the commit will be that a batch is making: counted by whoever makes a part of it, while it is made. */
-
 /**
- * How much a batch has made so far: about as many bytes as its outbox will have. Beyond `bytesMax` nothing more is taken
- * in, as the batch will not be committed.
+ * How much a batch has made so far, counted by whoever makes a part of its commit: about as many bytes as its outbox will
+ * have. Beyond `bytesMax` nothing more is taken in, as the batch will not be committed.
  */
 export class Made {
   bytes = 0;

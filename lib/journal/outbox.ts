@@ -9,7 +9,7 @@ export interface FrameRoute {
   readonly input: string;
 }
 
-/** Records for one task of a next stage: a frame of `channel/frame.ts`. `row`: the channel's rows of this commit up to here. */
+/** Records for one task of a next stage: a frame (`channel/frame.ts`). `row`: the channel's rows of this commit up to here. */
 export interface OutFrame {
   /** One object for all frames of an exit. By name: an exit's number is another's after a redeploy. */
   readonly route: FrameRoute;

@@ -10,7 +10,6 @@
  * for a while after a redeploy in which two sinks changed their subjects, until what its commits say is sent: its message
  * is gone on after, and our own progress is what our own last message before it says.
  */
-
 import type { Clock } from '../base/clock.ts';
 import { BEGIN_ANEW } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';

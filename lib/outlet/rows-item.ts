@@ -1,7 +1,6 @@
 /**
  * A commit's rows for one sink as they wait to be sent, and how some of them become a message.
  */
-
 import type { OutRows } from '../journal/outbox.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { NO_ORIGIN, seqOfOrigin, sourceOfOrigin } from '../record/origin.ts';

@@ -8,7 +8,7 @@ import { InputWatermarks, type Voice } from '../window/watermark.ts';
 export class Feeding {
   readonly inputs: readonly TaskInput[];
   /** Who has a say in event time: tables have none. */
-  readonly voices: readonly Voice[];
+  #voices: readonly Voice[];
   /** Records that were passed on. */
   records = 0;
   /** How far event time is on the inputs. */
@@ -21,14 +21,14 @@ export class Feeding {
 
   constructor(inputs: readonly TaskInput[]) {
     this.inputs = inputs;
-    this.voices = inputs.filter(input => !input.bootstrap).flatMap(input => input.voices);
-    this.#eventTime = new InputWatermarks({ voices: this.voices });
+    this.#voices = inputs.filter(input => !input.bootstrap).flatMap(input => input.voices);
+    this.#eventTime = new InputWatermarks({ voices: this.#voices });
   }
 
   /** Event time goes on from here. */
   resume(watermarkMs: number): void {
     this.dueMs = watermarkMs;
-    this.#eventTime = new InputWatermarks({ voices: this.voices, watermarkMs });
+    this.#eventTime = new InputWatermarks({ voices: this.#voices, watermarkMs });
   }
 
   /** Opens all inputs after what is journaled. True: there is one of which the journal does not know yet where it begins. */
@@ -50,7 +50,7 @@ export class Feeding {
 
   /** Nobody has anything to say, nor had for as long as was declared. */
   get isIdle(): boolean {
-    return this.voices.every(({ quietMs, idleAfterMs }) => quietMs >= idleAfterMs);
+    return this.#voices.every(({ quietMs, idleAfterMs }) => quietMs >= idleAfterMs);
   }
 
   /** Passes on what has arrived, always from the input whose event time is behind. False: there was nothing. */

@@ -1,7 +1,6 @@
 /**
  * Makes the inputs of a task from its stage's plan, each feeding the processor's entry of the same number.
  */
-
 import { ChannelReader, type WriterPlan } from '../channel/reader.ts';
 import type { Refusals, TaskInput } from '../operator/feed.ts';
 import { readerWriter, taskWriter } from '../record/names.ts';

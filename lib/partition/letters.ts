@@ -5,8 +5,7 @@
 import type { RowHeaders } from '../journal/outbox.ts';
 import type { LateRecord } from '../operator/run.ts';
 import { keyText } from '../record/key.ts';
-import type { Letter } from '../record/letter.ts';
-import { HEADER_CONTENT, HEADER_PASSED, type LetterContent } from '../record/letter.ts';
+import { HEADER_CONTENT, HEADER_PASSED, type Letter, type LetterContent } from '../record/letter.ts';
 import { letterSubject } from '../record/names.ts';
 import { readable } from '../record/output.ts';
 import type { Lineage } from '../topology/lineage.ts';

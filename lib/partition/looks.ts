@@ -1,5 +1,5 @@
 /** Who wants to see a task's state: each is answered between two batches, or told that the task has ended. */
-import { MillraceError } from '../base/errors.ts';
+import type { MillraceError } from '../base/errors.ts';
 import type { Store } from '../port/store.ts';
 import type { StateLook } from '../state/look.ts';
 
@@ -15,12 +15,12 @@ export class Looks {
     return this.#waiting.length > 0;
   }
 
-  /** Rejects with what `read` throws, and WORKER_UNAVAILABLE with `why` once looks are refused. */
-  ask<T>(read: (look: StateLook, store: Store) => Promise<T>, why: () => string): Promise<T> {
+  /** Rejects with what `read` throws, and with `refusal` when looks are refused meanwhile. */
+  ask<T>(read: (look: StateLook, store: Store) => Promise<T>, refusal: () => MillraceError): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({
         show: store => read(this.#look, store).then(resolve, reject),
-        refuse: () => reject(new MillraceError('WORKER_UNAVAILABLE', why())),
+        refuse: () => reject(refusal()),
       });
     });
   }

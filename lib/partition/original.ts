@@ -4,8 +4,7 @@
  */
 import type { Log, StoredMessage } from '../port/log.ts';
 import { decompressed } from '../record/encoding.ts';
-import type { Letter } from '../record/letter.ts';
-import { CARRIED_JSON, carriedHeaders } from '../record/letter.ts';
+import { CARRIED_JSON, carriedHeaders, type Letter } from '../record/letter.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import type { SourceSpec } from '../source/spec.ts';
 

@@ -20,6 +20,7 @@ export type Refuse = (sink: string, cause: MillraceError, value: unknown) => voi
 
 /** What a row takes in a commit beside its bytes. */
 const ROW_BYTES = 16;
+
 export class RowBlock {
   readonly sink: string;
   readonly target: string;

@@ -3,6 +3,7 @@
  * relay has sent are journaled now and then, so that a restart has little to do again, and the next stages hear of event time.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { Feeding } from './feeding.ts';
 
 /** What a batch did not journal, of event time and of what was read, a task journals so often, ms. */
 const QUIET_MS = 1000;
@@ -23,9 +24,8 @@ export interface ToSay {
   readonly relayedThrough: number;
   /** The last commit that sends anything. */
   readonly lastSending: number;
-  /** Costs something: asked for last. */
-  positions(): Readonly<Record<string, number>>;
-  readonly isIdle: boolean;
+  /** Asked for no sooner than it is needed. */
+  readonly feeding: Pick<Feeding, 'isIdle' | 'positions'>;
   readonly isRouted: boolean;
   readonly hasNewRecords: boolean;
 }
@@ -59,13 +59,13 @@ export class Rhythm {
     return (
       hasMoved ||
       (relayedThrough >= lastSending && this.#said.relayedThrough < lastSending) ||
-      !isDeepStrictEqual(toSay.positions(), this.#said.positions)
+      !isDeepStrictEqual(toSay.feeding.positions(), this.#said.positions)
     );
   }
 }
 
-function intervalMs({ isIdle, isRouted, hasNewRecords }: ToSay, hasMoved: boolean): number {
-  if (isIdle) return IDLE_MS;
+function intervalMs({ feeding, isRouted, hasNewRecords }: ToSay, hasMoved: boolean): number {
+  if (feeding.isIdle) return IDLE_MS;
   if (hasMoved && isRouted) return ROUTED_MS;
   return hasMoved || hasNewRecords ? QUIET_MS : IDLE_MS;
 }

@@ -353,9 +353,11 @@ export class Task {
    * it must be short. Throws what it throws, and WORKER_UNAVAILABLE while the task does not run.
    */
   look<T>(read: (look: StateLook, store: Store) => Promise<T>): Promise<T> {
-    const looking = this.#looks.ask(read, () => `task ${this.name} is ${this.phase}; try again when it runs`);
-    if (this.phase === 'running') this.#wake();
-    else this.#looks.refuse();
+    const refusal = () =>
+      new MillraceError('WORKER_UNAVAILABLE', `task ${this.name} is ${this.phase}; try again when it runs`);
+    if (this.phase !== 'running') return Promise.reject(refusal());
+    const looking = this.#looks.ask(read, refusal);
+    this.#wake();
     return looking;
   }
 
@@ -408,15 +410,13 @@ export class Task {
   }
 
   #isQuietCommitDue(): boolean {
-    const { isIdle, records } = this.#feeding;
     const toSay = {
       watermarkMs: this.#watermarkMs,
       relayedThrough: this.#relay!.relayedThrough,
       lastSending: this.#lastSending,
-      positions: () => this.#feeding.positions(),
-      isIdle,
+      feeding: this.#feeding,
       isRouted: this.#routes.length > 0,
-      hasNewRecords: records > this.#recordsCommitted,
+      hasNewRecords: this.recordsIn > this.#recordsCommitted,
     };
     return this.#rhythm.isDue(toSay, this.#around.clock.monotonic());
   }

@@ -1,6 +1,9 @@
 /** Many records side by side, a column for each of their parts: how they wait, and how a frame carries them. */
 
-/** All arrays are of one length. `ids` is null when no record carries a dedupe id: so frames are decoded, and nothing is added. */
+/**
+ * All arrays are of one length. `ids` is null when no record carries a dedupe id: so frames are decoded, and nothing is added
+ * to them.
+ */
 export interface Columns {
   readonly keys: (string | null)[];
   readonly timesMs: number[];

@@ -3,7 +3,6 @@
  * is fed frames, as a task reads them from its channels, and told how far event time is on each of its inputs; what its
  * tasks send comes back from `run`.
  */
-
 import { decodeFrame } from '../channel/frame.ts';
 import type { Outbox } from '../journal/outbox.ts';
 import { Processor, type ProcessorOptions } from '../partition/processor.ts';

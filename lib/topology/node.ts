@@ -1,5 +1,4 @@
 /** What stands at one place of the graph: data and user functions, as one call of the author's gave them. */
-
 import type { StatefulSpec, StatelessSpec } from '../operator/spec.ts';
 import type { SinkMode, SinkSpec } from '../outlet/sink-spec.ts';
 import type { SourceSpec } from '../source/spec.ts';

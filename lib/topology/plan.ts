@@ -5,7 +5,6 @@
  * A *reader* runs a source's stateless prefix and routes to channels. A *stage* is a chain of operators that share
  * one key, in `partitions` tasks. A *keyless stage* (`direct`) is one task that reads its source itself.
  */
-
 import type { Program } from '../operator/program.ts';
 import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { Inlet } from '../record/names.ts';

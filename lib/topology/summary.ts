@@ -2,7 +2,6 @@
  * The summary: a plan as plain JSON, without functions. Stored with each deployed revision and shown by the API; what
  * the next revision is judged by (`incompatibilities`).
  */
-
 import type { Exit, Program } from '../operator/program.ts';
 import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { SourceSpec } from '../source/spec.ts';

@@ -60,7 +60,7 @@ export class WorkerProcess {
     return this.child.pid;
   }
 
-  /** Resolves when the process runs and its API answers. Throws with what it said when it ends before, and when it runs already. */
+  /** Resolves when the process runs and its API answers. Throws when it runs already, and with what it said when it ends before. */
   async start(): Promise<void> {
     if (this.address === '') this.address = `127.0.0.1:${await freePort()}`;
     // Nobody would end the one before.

@@ -129,7 +129,7 @@ describe('what a README says in a table', () => {
   test('of headers has those that the code sets', () => {
     const told = new Set(textOf('lib/outlet/README.md').match(/Millrace-[A-Z][A-Za-z-]+/g));
     const code = files
-      .filter(file => /^lib\/(journal|outlet|partition|record)\/.*\.ts$/.test(file))
+      .filter(file => /^lib\/(chain|channel|journal|outlet|partition|record)\/.*\.ts$/.test(file))
       .map(file => texts.get(file));
     const set = new Set(code.join('\n').match(/(?<=')Millrace-[A-Z][A-Za-z-]+(?=')/g));
     assert.deepEqual([...told].sort(), [...set].sort());

@@ -258,28 +258,20 @@ describe('what a former program has begun', () => {
     const next = world.writer(2);
     await next.open();
     assert.equal(next.unfinished()!.through, 5);
-    const former = await world.writer(2, { since: 1 }).begin(0);
-    for (const [seq, partition] of [
+    const rows = [
       [4, 0],
       [4, 2],
       [5, 1],
       [5, 2],
-    ] as const) {
-      await former.send(seq, partition, `old ${seq}.${partition}`);
-    }
+    ] as const;
+    const former = await world.writer(2, { since: 1 }).begin(0);
+    for (const [seq, partition] of rows) await former.send(seq, partition, `old ${seq}.${partition}`);
     // It dies before it says so: what there is of it is found by the next.
     const between = world.writer(3);
     await between.open();
     assert.deepEqual(between.unfinished(), { program: b1, through: 5, routes: ['left', 'right'] });
     const again = await world.writer(3, { since: 1 }).begin(0);
-    for (const [seq, partition] of [
-      [4, 0],
-      [4, 2],
-      [5, 1],
-      [5, 2],
-    ] as const) {
-      await again.send(seq, partition, `old ${seq}.${partition}`);
-    }
+    for (const [seq, partition] of rows) await again.send(seq, partition, `old ${seq}.${partition}`);
     await again.tell(5);
     const present = world.writer(3);
     assert.equal((await present.open()).place!.position, 5);
