@@ -92,7 +92,7 @@ export class Stage {
       closing.add(() => cable.stop());
       posts.push(makePost(name, { folder, cable, closing, launcher }));
     }
-    await Promise.all(posts.map(({ worker }) => startFirst(worker)));
+    await Promise.all(posts.map(({ worker }) => worker.start()));
     for (const post of posts) post.kept = true;
     const stage = new Stage({ folder, broker, connection, posts, closing, random, ordersPerSecond });
     await stage.deploy();
@@ -271,17 +271,6 @@ function makePost(
     isOpen = false;
   });
   return post;
-}
-
-/** A port that was free a moment ago may be another round's by now: then the worker gets another one, and tries again. */
-async function startFirst(worker: WorkerProcess, tries = 3): Promise<void> {
-  try {
-    await worker.start();
-  } catch (error) {
-    if (tries === 1 || !messageOf(error).includes('EADDRINUSE')) throw error;
-    worker.address = '';
-    await startFirst(worker, tries - 1);
-  }
 }
 
 /**

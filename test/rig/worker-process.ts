@@ -145,15 +145,23 @@ export class WorkerProcess {
   }
 }
 
-/** A port of this machine that nobody uses at the moment. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+const PORTS_FROM = 10_000;
+const PORTS = 20_000;
+
+/**
+ * A port of this machine that nobody uses at the moment. It is below those that systems lend to outgoing connections
+ * (from 32,768 on Linux), or one of these would take it before its owner binds it, or while that one is restarted.
+ */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = PORTS_FROM + Math.floor(Math.random() * PORTS);
     const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
+    const isFree = await new Promise<boolean>(resolve => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
     });
-  });
+    if (!isFree) continue;
+    await new Promise(resolve => server.close(resolve));
+    return port;
+  }
 }
