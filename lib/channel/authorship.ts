@@ -12,7 +12,7 @@
  *     says the stage's last broadcast, since a program tells its beginning there before it sends a row: beside the rows, so
  *     that a registry that is lost takes nothing with it.
  *   - *finishing*: what a former program has sent to some channels and not to all, it sends to the rest before any other
- *     sends anything (`Router.unfinished`, `partition/reader.ts`). So when a program begins, all channels are complete to
+ *     sends anything (`Router.unfinished`, `engine/reader.ts`). So when a program begins, all channels are complete to
  *     one position, and each crash in between leaves what these three find and end again.
  *
  * Roads not taken: judging by the rows which are there already, for a record has no name by which it could be found again

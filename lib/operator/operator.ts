@@ -48,7 +48,7 @@ export interface Operator {
   /**
    * The batch ends, and more is due at this watermark, here or in another operator of the stage: the journal will know the
    * one before it. So what has fired must be gone from the tables, or be marked there: whoever is restored from them, and
-   * told this watermark again, fires the rest and nothing twice (invariant U, `partition/task.ts`).
+   * told this watermark again, fires the rest and nothing twice (invariant U, `task/task.ts`).
    */
   hold(): void;
   /** After a restart: the watermark that the restored state reflects. Fires nothing. */

@@ -9,8 +9,6 @@
  */
 import { type Duration, durationMs } from '../base/duration.ts';
 import { MillraceError } from '../base/errors.ts';
-import { withOriginal } from '../partition/original.ts';
-import type { Processor } from '../partition/processor.ts';
 import type { Headers } from '../port/log.ts';
 import type { Key } from '../record/key.ts';
 import type { Letter } from '../record/letter.ts';
@@ -19,6 +17,8 @@ import { seqOfOrigin, sourceOfOrigin } from '../record/origin.ts';
 import { matches } from '../record/subject.ts';
 import type { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
+import { withOriginal } from '../task/original.ts';
+import type { Processor } from '../task/processor.ts';
 import { isPipeline, type Pipeline } from '../topology/builder.ts';
 import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { planWith } from '../topology/planner.ts';

@@ -5,9 +5,9 @@
  */
 import { decodeFrame } from '../channel/frame.ts';
 import type { Outbox } from '../journal/outbox.ts';
-import { Processor, type ProcessorOptions } from '../partition/processor.ts';
 import type { Letter } from '../record/letter.ts';
 import { seqOfOrigin } from '../record/origin.ts';
+import { Processor, type ProcessorOptions } from '../task/processor.ts';
 import type { Plan, StagePlan } from '../topology/plan.ts';
 import { InputWatermarks, NO_WATERMARK, trailing, type Voice } from '../window/watermark.ts';
 import type { Note } from './results.ts';

@@ -9,8 +9,8 @@
 import type { MillraceError } from '../base/errors.ts';
 import type { Observer } from '../observe/events.ts';
 import type { PipelineStatus } from '../observe/status.ts';
-import type { Programs } from '../partition/surroundings.ts';
 import type { Deployment } from '../record/names.ts';
+import type { Programs } from '../task/surroundings.ts';
 import type { Plan } from '../topology/plan.ts';
 import type { LookAtResults } from './results.ts';
 import type { StateReader } from './views.ts';

@@ -7,7 +7,7 @@ import { clockOffsetMs } from './clock.ts';
 import type { SenderBegun, SenderTask } from './sender.ts';
 
 const SENDER = fileURLToPath(new URL('sender.ts', import.meta.url));
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
  * Sends events at a rate for so long, each with the moment at which it was due, by the clock of this process. Resolves

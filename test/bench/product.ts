@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
 import type { Closing } from '../rig/closing.ts';
 
 const execute = promisify(execFile);
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Builds, packs and unpacks. Resolves with the path of the launcher. Throws with npm's words when it cannot be built. */
 export async function packProduct(closing: Closing): Promise<string> {

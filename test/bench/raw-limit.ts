@@ -11,7 +11,7 @@ import { meterCpu } from './usage.ts';
 
 const execute = promisify(execFile);
 const RELAY = fileURLToPath(new URL('relay.ts', import.meta.url));
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SUBJECT = 'raw.limit';
 const STREAM = 'raw_limit';
 

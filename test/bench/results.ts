@@ -34,7 +34,7 @@ export interface Results {
 
 /** Results without any yet. */
 export async function beginResults(): Promise<Results> {
-  const root = new URL('../../', import.meta.url);
+  const root = new URL('../..', import.meta.url);
   const { version } = JSON.parse(await readFile(new URL('package.json', root), 'utf8')) as { version: string };
   const { version: natsServer } = await findBroker(() => {});
   const [cpu] = cpus();

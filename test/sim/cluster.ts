@@ -4,16 +4,16 @@
  */
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
+import { Pipeline } from '../../lib/engine/pipeline.ts';
 import { MemoryBlobs } from '../../lib/memory/blobs.ts';
 import { type ProcessClock, SimClock } from '../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../lib/memory/log.ts';
 import { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
 import { HEADER_TASK } from '../../lib/outlet/rows-item.ts';
-import { Pipeline } from '../../lib/partition/pipeline.ts';
-import type { TaskLimits } from '../../lib/partition/surroundings.ts';
 import type { Blobs } from '../../lib/port/blob.ts';
 import type { StreamSettings } from '../../lib/port/log.ts';
+import type { TaskLimits } from '../../lib/task/surroundings.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
 import { planOrThrow } from '../../lib/topology/planner.ts';
 import type { Sent } from './story.ts';

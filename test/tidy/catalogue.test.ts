@@ -65,7 +65,7 @@ describe('events', () => {
     );
     // Two names in one place have a level each, so both are seen with both.
     const both = ['lib/cluster/lease.ts: lease.taken warn', 'lib/cluster/lease.ts: lease.lost info'];
-    const fenced = ['lib/partition/task.ts: task.fenced error'];
+    const fenced = ['lib/task/task.ts: task.fenced error'];
     assert.deepEqual(
       wrong.filter(line => ![...both, ...fenced].includes(line)),
       [],

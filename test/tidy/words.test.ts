@@ -37,7 +37,7 @@ const LINES_MAX = 400;
 /** Files that are longer, and why they are one. */
 const LONG: Readonly<Record<string, string>> = {
   'lib/topology/stream.ts': 'streams with and without a key return each other, and half of it is docstrings',
-  'lib/partition/task.ts': 'one actor: its steps share all of its state, and are read as one story',
+  'lib/task/task.ts': 'one actor: its steps share all of its state, and are read as one story',
 };
 
 const files = projectFiles();
@@ -129,7 +129,7 @@ describe('what a README says in a table', () => {
   test('of headers has those that the code sets', () => {
     const told = new Set(textOf('lib/outlet/README.md').match(/Millrace-[A-Z][A-Za-z-]+/g));
     const code = files
-      .filter(file => /^lib\/(chain|channel|journal|outlet|partition|record)\/.*\.ts$/.test(file))
+      .filter(file => /^lib\/(chain|channel|journal|outlet|task|record)\/.*\.ts$/.test(file))
       .map(file => texts.get(file));
     const set = new Set(code.join('\n').match(/(?<=')Millrace-[A-Z][A-Za-z-]+(?=')/g));
     assert.deepEqual([...told].sort(), [...set].sort());

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { pipeline } from '../../../lib/index.ts';
 import { FAN_OUT_MAX } from '../../../lib/operator/user-code.ts';
-import { codes, Rig as StageRig } from '../partition/processor-rig.ts';
+import { codes, Rig as StageRig } from '../task/processor-rig.ts';
 import { Rig } from './rig.ts';
 
 interface Row {

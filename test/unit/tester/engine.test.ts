@@ -6,13 +6,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Random } from '../../../lib/base/random.ts';
+import { Pipeline } from '../../../lib/engine/pipeline.ts';
 import { count, pipeline, session, sum, tumbling } from '../../../lib/index.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import { noMeter } from '../../../lib/observe/meter.ts';
-import { Pipeline } from '../../../lib/partition/pipeline.ts';
 import { type PipelineDriver, testPipeline } from '../../../lib/testing.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
 

@@ -11,7 +11,7 @@ import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import type { Event, Observer } from '../../../lib/observe/events.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
 import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
-import type { Programs } from '../../../lib/partition/surroundings.ts';
+import type { Programs } from '../../../lib/task/surroundings.ts';
 import type { Plan } from '../../../lib/topology/plan.ts';
 import { Commands } from '../../../lib/worker/commands.ts';
 import type { Bundle, Engine, Planned, RunningPipeline } from '../../../lib/worker/host.ts';

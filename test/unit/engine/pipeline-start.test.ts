@@ -6,13 +6,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MillraceError } from '../../../lib/base/errors.ts';
 import { Random } from '../../../lib/base/random.ts';
+import { Pipeline } from '../../../lib/engine/pipeline.ts';
 import { pipeline } from '../../../lib/index.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import { silent } from '../../../lib/observe/events.ts';
-import { Pipeline } from '../../../lib/partition/pipeline.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
 
 /** A pipeline on virtual time whose broker answers `refusal` to whoever asks for a stream, until that is null. */

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { collect, count, countDistinct, pipeline, tumbling } from '../../../lib/index.ts';
-import { lateLetter } from '../../../lib/partition/letters.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';
+import { lateLetter } from '../../../lib/task/letters.ts';
 import { codes, judged, MESSAGE_BYTES_MAX, Rig } from './processor-rig.ts';
 
 describe('what is counted', () => {

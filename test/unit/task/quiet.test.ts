@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Random } from '../../../lib/base/random.ts';
+import { Pipeline } from '../../../lib/engine/pipeline.ts';
 import { pipeline } from '../../../lib/index.ts';
 import { decodeCommit, decodeHead, HEAD_BYTES } from '../../../lib/journal/entry.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
@@ -9,7 +10,6 @@ import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import { silent } from '../../../lib/observe/events.ts';
-import { Pipeline } from '../../../lib/partition/pipeline.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
 
 const QUIET_MS = 60_000;

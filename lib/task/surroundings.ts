@@ -13,11 +13,12 @@ import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
 import type { Deployment } from '../record/names.ts';
+import type { CheckpointLimits } from '../replica/checkpoint.ts';
+import type { Turns } from '../replica/turns.ts';
 import type { Plan } from '../topology/plan.ts';
-import type { Turns } from './turns.ts';
 
 /** Every bound of a task, by name. */
-export interface TaskLimits {
+export interface TaskLimits extends CheckpointLimits {
   /** A batch ends at so many records or bytes of input. */
   readonly batchRecordsMax: number;
   readonly batchBytesMax: number;
@@ -27,12 +28,6 @@ export interface TaskLimits {
   readonly recordBytesMax: number;
   /** Results that wait to be sent before the task stops reading. */
   readonly relayBytesMax: number;
-  /** About how much state stays in memory. */
-  readonly stateBytesMax: number;
-  /** Journal written since the last checkpoint before the next is taken. */
-  readonly checkpointBytes: number;
-  /** Entries of it that are prepared at one boundary: some milliseconds of work. */
-  readonly checkpointSliceEntries: number;
 }
 
 /** What all tasks of a pipeline in one worker may use together, shared out evenly; a task gets no less than the least. */

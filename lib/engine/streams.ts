@@ -15,8 +15,8 @@ import {
   lettersSubjects,
   markerSubjects,
 } from '../record/names.ts';
+import type { Surroundings } from '../task/surroundings.ts';
 import { inletsOf, type Plan, sourcesOf } from '../topology/plan.ts';
-import type { Surroundings } from './surroundings.ts';
 
 /** A stage's channels hold what its tasks have not committed yet; when they are full, writers wait. */
 const CHANNELS_BYTES_MAX = 512 << 20;

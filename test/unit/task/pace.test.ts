@@ -1,7 +1,7 @@
 /** The pace of a task: how large batches are, and which record is to blame for one that no commit holds. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Pace } from '../../../lib/partition/pace.ts';
+import { Pace } from '../../../lib/task/pace.ts';
 
 const pace = () => new Pace({ commitBytesMax: 1_000, recordBytesMax: 4_000 });
 

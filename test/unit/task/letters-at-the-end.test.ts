@@ -6,10 +6,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pipeline } from '../../../lib/index.ts';
 import { LETTERS } from '../../../lib/journal/outbox.ts';
-import { Pace } from '../../../lib/partition/pace.ts';
-import { Processor } from '../../../lib/partition/processor.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';
+import { Pace } from '../../../lib/task/pace.ts';
+import { Processor } from '../../../lib/task/processor.ts';
 import { planned } from '../topology/broker.ts';
 
 test('each record that no frame can carry has a letter', async () => {

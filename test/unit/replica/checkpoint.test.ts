@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
-import { Turns } from '../../../lib/partition/turns.ts';
 import type { Blobs } from '../../../lib/port/blob.ts';
 import type { Store, Stores } from '../../../lib/port/store.ts';
+import { Turns } from '../../../lib/replica/turns.ts';
 import { type Life, location, makeWorld, never } from './rig.ts';
 
 type World = Awaited<ReturnType<typeof makeWorld>>;
@@ -154,7 +154,7 @@ describe('a checkpoint', () => {
     await life.commit('a', { checkpoint: true });
     await world.rest();
     const pointer = async () => {
-      const { readPointer } = await import('../../../lib/partition/pointer.ts');
+      const { readPointer } = await import('../../../lib/replica/pointer.ts');
       return readPointer(life.restored.store);
     };
     assert.equal(await pointer(), null);

@@ -11,16 +11,16 @@ import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { noMeter } from '../observe/meter.ts';
 import type { PipelineState, PipelineStatus, SourceStatus } from '../observe/status.ts';
 import { SharedStream } from '../outlet/shared-outlet.ts';
+import { Turns } from '../replica/turns.ts';
 import type { Source } from '../source/source.ts';
+import { Pace } from '../task/pace.ts';
+import { defaultLimits, type Programs, type Surroundings, type TaskLimits } from '../task/surroundings.ts';
+import { Task } from '../task/task.ts';
 import type { Plan } from '../topology/plan.ts';
-import { Pace } from './pace.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
 import { ensureStreams } from './streams.ts';
-import { defaultLimits, type Programs, type Surroundings, type TaskLimits } from './surroundings.ts';
-import { Task } from './task.ts';
-import { Turns } from './turns.ts';
 
 /** Tasks that write checkpoints at a time: a second one goes on while one waits for disk or broker. */
 const CHECKPOINTS_AT_ONCE = 2;

@@ -4,7 +4,7 @@
  *
  * A soft stop lets all land that was read, and says so: then all channels are complete to one position, and whatever
  * program comes next begins there. Where a reader finds that a former program has sent to some what it has not to others (a
- * deploy after kill -9), that program does the rest first (invariant P, `router/authorship.ts`): it is loaded again, and
+ * deploy after kill -9), that program does the rest first (invariant P, `channel/authorship.ts`): it is loaded again, and
  * runs here as a reader of its own, with all its routes and under our revision, from the channel that is furthest behind
  * through the last message of which any has had a row.
  */
@@ -20,8 +20,8 @@ import { type Opened, type Route, Router, type Unfinished } from '../router/rout
 import type { SourcePlace } from '../source/outlet.ts';
 import { Source } from '../source/source.ts';
 import { watchedSource } from '../source/watched.ts';
+import type { Programs, Surroundings } from '../task/surroundings.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
-import type { Programs, Surroundings } from './surroundings.ts';
 
 /** Records and letters that may wait to be sent. */
 const WAITING_MAX = 65_536;

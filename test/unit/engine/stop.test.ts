@@ -8,6 +8,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Random } from '../../../lib/base/random.ts';
+import { Pipeline } from '../../../lib/engine/pipeline.ts';
 import { pipeline } from '../../../lib/index.ts';
 import { decodeHead } from '../../../lib/journal/entry.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
@@ -15,15 +16,14 @@ import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import type { Event } from '../../../lib/observe/events.ts';
-import { Pipeline } from '../../../lib/partition/pipeline.ts';
-import type { TaskLimits } from '../../../lib/partition/surroundings.ts';
 import type { Blobs } from '../../../lib/port/blob.ts';
 import type { Log } from '../../../lib/port/log.ts';
 import type { Store, Stores } from '../../../lib/port/store.ts';
 import { journalStream, journalSubject } from '../../../lib/record/names.ts';
+import type { TaskLimits } from '../../../lib/task/surroundings.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
 import { bytesOf, textOf, unsure, withCall, withCalls } from '../outlet/rig.ts';
-import { never } from './rig.ts';
+import { never } from '../replica/rig.ts';
 
 const LIFE = 'l1';
 const PLACE = { pipeline: 'p', life: LIFE };

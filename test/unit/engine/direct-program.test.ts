@@ -5,15 +5,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Random } from '../../../lib/base/random.ts';
+import { Pipeline } from '../../../lib/engine/pipeline.ts';
 import { ndjson, pipeline } from '../../../lib/index.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
-import { Pipeline } from '../../../lib/partition/pipeline.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
 import { bytesOf, textOf, withCalls } from '../outlet/rig.ts';
-import { never } from './rig.ts';
+import { never } from '../replica/rig.ts';
 
 const RECORDS = 60;
 

@@ -32,8 +32,17 @@ import { mergeFrom, mergeSegments, type SegmentRef } from '../state/snapshot.ts'
 import type { TaskState } from '../state/state.ts';
 import { type Pointer, writeStore } from './pointer.ts';
 import { commitOfName, encodeSnapshot, type Snapshot, Snapshots } from './snapshots.ts';
-import type { TaskLimits } from './surroundings.ts';
 import type { Turns } from './turns.ts';
+
+/** When a checkpoint is due. */
+export interface CheckpointLimits {
+  /** About how much state stays in memory. */
+  readonly stateBytesMax: number;
+  /** Journal written since the last checkpoint before the next is taken. */
+  readonly checkpointBytes: number;
+  /** Entries of it that are prepared at one boundary: some milliseconds of work. */
+  readonly checkpointSliceEntries: number;
+}
 
 /** A stretch of journal. */
 interface Extent {
@@ -133,11 +142,7 @@ export class Checkpoints {
   }
 
   /** Takes a checkpoint at this boundary, if it is time for one and the last is done. */
-  begin(options: {
-    state: TaskState;
-    commitBytes: number;
-    limits: Pick<TaskLimits, 'checkpointBytes' | 'checkpointSliceEntries' | 'stateBytesMax'>;
-  }): Checkpoint | null {
+  begin(options: { state: TaskState; commitBytes: number; limits: CheckpointLimits }): Checkpoint | null {
     const { state, commitBytes } = options;
     const { checkpointBytes, checkpointSliceEntries, stateBytesMax } = options.limits;
     const grown = this.#grown;

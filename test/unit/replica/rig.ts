@@ -7,13 +7,13 @@ import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
-import { Checkpoints } from '../../../lib/partition/checkpoint.ts';
-import type { Pointer } from '../../../lib/partition/pointer.ts';
-import { type Restored, restore } from '../../../lib/partition/restore.ts';
-import type { Turns } from '../../../lib/partition/turns.ts';
 import type { Blobs } from '../../../lib/port/blob.ts';
 import type { Log } from '../../../lib/port/log.ts';
 import type { Stores } from '../../../lib/port/store.ts';
+import { Checkpoints } from '../../../lib/replica/checkpoint.ts';
+import type { Pointer } from '../../../lib/replica/pointer.ts';
+import { type Restored, restore } from '../../../lib/replica/restore.ts';
+import type { Turns } from '../../../lib/replica/turns.ts';
 import { TaskState } from '../../../lib/state/state.ts';
 import type { ValueTable } from '../../../lib/state/tables.ts';
 

@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Random } from '../../../lib/base/random.ts';
+import { Pipeline } from '../../../lib/engine/pipeline.ts';
 import { count, pipeline, tumbling } from '../../../lib/index.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
@@ -14,7 +15,6 @@ import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import { silent } from '../../../lib/observe/events.ts';
-import { Pipeline } from '../../../lib/partition/pipeline.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
 import { LetterBox } from '../../../lib/worker/letters.ts';
 

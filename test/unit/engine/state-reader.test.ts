@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { Random } from '../../../lib/base/random.ts';
+import { Pipeline } from '../../../lib/engine/pipeline.ts';
+import type { EntrySeen } from '../../../lib/engine/state-reader.ts';
 import { count, hopping, pipeline, session, sum, tumbling } from '../../../lib/index.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import { silent } from '../../../lib/observe/events.ts';
-import { Pipeline } from '../../../lib/partition/pipeline.ts';
-import type { EntrySeen } from '../../../lib/partition/state-reader.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
 
 interface Row {

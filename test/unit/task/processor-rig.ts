@@ -3,9 +3,9 @@
 import { type Pipeline, pipeline } from '../../../lib/index.ts';
 import { LETTERS, type OutRows } from '../../../lib/journal/outbox.ts';
 import { startsOf } from '../../../lib/outlet/rows-item.ts';
-import { Processor } from '../../../lib/partition/processor.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';
+import { Processor } from '../../../lib/task/processor.ts';
 import { planned } from '../topology/broker.ts';
 
 export const MESSAGE_BYTES_MAX = 20_000;

@@ -6,10 +6,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MillraceError } from '../../../lib/base/errors.ts';
 import { Chain } from '../../../lib/chain/chain.ts';
+import { Stalls } from '../../../lib/engine/stalls.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import type { Event } from '../../../lib/observe/events.ts';
 import { SharedStream } from '../../../lib/outlet/shared-outlet.ts';
-import { Stalls } from '../../../lib/partition/stalls.ts';
 import type { Append, Log } from '../../../lib/port/log.ts';
 import { bytesOf, makeBroker, pastOf, rowsItem, sender, unsure, withCall } from '../outlet/rig.ts';
 
