@@ -28,6 +28,7 @@ export const ERRORS = {
     fate: 'fence',
     means: 'a newer revision of the pipeline has run, and this worker has not heard of it',
   },
+  ASSIGNMENT_OUTDATED: { fate: 'fence', means: 'a newer assignment has given this part to another worker' },
   PROGRAM_MISSING: {
     fate: 'stop',
     means: 'what former code of the pipeline has begun must be finished by it, and that code cannot be loaded',

@@ -1,0 +1,27 @@
+/**
+ * Parts: what a worker can be told to run of a pipeline, and the telling. A part is a task or a reader; an assignment says
+ * which of them are one worker's. What of exactly-once rests on it is nothing: each part claims what it writes to, and says
+ * the assignment's number there, so that of two workers that believe a part theirs the one with the later number has it.
+ */
+import type { Plan } from './plan.ts';
+
+/** `<stage>/<partition>`, or the name of a reader, which has no `/`. */
+export type Part = string;
+
+export interface Assignment {
+  /** Grows with every assignment of the pipeline's parts: a part that was claimed under a number is never claimed under a lower one. */
+  readonly number: number;
+  readonly parts: readonly Part[] | 'all';
+}
+
+export function taskPart({ stage, partition }: { readonly stage: string; readonly partition: number }): Part {
+  return `${stage}/${partition}`;
+}
+
+/** All parts of a plan, tasks first. */
+export function partsOf(plan: Pick<Plan, 'stages' | 'readers'>): Part[] {
+  const tasks = plan.stages.flatMap(({ name: stage, partitions }) =>
+    Array.from({ length: partitions }, (_, partition) => taskPart({ stage, partition })),
+  );
+  return [...tasks, ...plan.readers.map(({ name }) => name)];
+}
