@@ -1,12 +1,18 @@
 /**
- * Whose the rows in a reader's channels are. A reader's program (`filter`, `map`, `keyBy` …) decides which channel a record
- * goes to, and as what; a revision may change it, and channels never stand at one position by themselves. So:
+ * Whose a reader's channels are, and whose program has made the rows in them.
  *
- * Invariant P (one program a message): all that the channels of a reader have had of one source message is of one program.
- *   Three things hold it:
- *   - *take-over*: whoever opens a channel makes its last message one of its own revision, by an empty one that says what
- *     the last one said. From then on all appends of older revisions fail (A of `chain/chain.ts`), on this channel and, once
- *     all are taken over, on all of them: what is found there stays as it is.
+ * Invariant A of readers (one owner): a reader claims what it writes to before it opens it, as a task claims its journal. The
+ *   claim is a message of the first chain of words that it tells: it carries revision and number of the assignment, and an
+ *   epoch that is one more than the last of these. An older revision or assignment never claims after a newer one, and of
+ *   two claims of the same number the chain puts one behind the other. With that name the owner takes over all its chains, by
+ *   an empty message on each; from then on all appends of earlier owners fail (A of `chain/chain.ts`), and whoever fails so
+ *   is told by whom. It ends, and takes nothing back (`engine/pipeline.ts`): two that were told to run the same reader do
+ *   not both read for ever.
+ *
+ * Invariant P (one program a message): all that the channels of a reader have had of one source message is of one program. A
+ *   reader's program (`filter`, `map`, `keyBy` …) decides which channel a record goes to, and as what; a revision may change
+ *   it, and channels never stand at one position by themselves. Three things hold it:
+ *   - *take-over*: once all chains are taken over, what is found there stays as it is.
  *   - *names*: a head says which program has made what it is complete to. A program is named by the revision since which its
  *     code has run, so of two the one with the larger name began later, even where it is the same code. What the code is
  *     says the stage's last broadcast, since a program tells its beginning there before it sends a row: beside the rows, so
@@ -15,15 +21,14 @@
  *     sends anything (`Router.unfinished`, `engine/reader.ts`). So when a program begins, all channels are complete to
  *     one position, and each crash in between leaves what these three find and end again.
  *
- * Roads not taken: judging by the rows which are there already, for a record has no name by which it could be found again
- * under another key; and taking over only where the program has changed, for then it had to be known by everybody, the
- * frozen worker of a former revision too, which revisions run the same one. It is a small message a channel and revision.
+ * A road not taken: judging by the rows which are there already, for a record has no name by which it could be found again
+ * under another key.
  */
-import { MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../chain/chain.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { NO_TIME } from '../window/source-time.ts';
-import { type Author, decodeFrameHead, type FrameHead } from './frame.ts';
+import { type Author, decodeFrameHead, type FrameHead, type Owner } from './frame.ts';
 
 /** What a program is known by: the revision since which its code has run, and that code. */
 export interface ProgramName {
@@ -34,9 +39,10 @@ export interface ProgramName {
 
 /** Where a channel stands that was taken over before anything began: a source may begin at 0. */
 const NOT_BEGUN = -1;
-/** Before it there was nobody. */
-const FIRST_REVISION = 1;
-const NOBODY: Author = { revision: 0, program: 0 };
+/** Who owns what nobody has written to. */
+const NOBODY: Author = { revision: 0, assignment: 0, epoch: 0, program: 0 };
+/** On claims: makes each of them another message, or two claimants of one number could take one for the claim of both. */
+const HEADER_CLAIM = 'Millrace-Claim';
 
 export function authorOf({ by }: FrameHead): Author {
   return by ?? NOBODY;
@@ -56,26 +62,55 @@ export interface TakenOver {
   readonly headers: Headers | null;
 }
 
+/** How chains of heads are written. */
+interface Form {
+  encode(head: FrameHead): Uint8Array;
+  /** Headers that are taken over with what the last message says. */
+  readonly keeps: readonly string[];
+}
+
 /**
- * Opens a chain of heads and makes it ours. Throws REVISION_OUTDATED.
- * @param options.keeps headers that are taken over with what the last message says
+ * Claims a reader, on the first of its chains. Returns the epoch of the claim, once it has landed. Throws REVISION_OUTDATED
+ * and ASSIGNMENT_OUTDATED.
+ * @param options.nonce another one for each claim
  */
-export async function takeOver(
+export async function claim(
   chain: Heads,
-  options: { author: Author; encode: (head: FrameHead) => Uint8Array; keeps: readonly string[] },
-): Promise<TakenOver> {
-  const { author, encode, keeps } = options;
+  { owner, program, nonce, encode, keeps }: Form & { owner: Omit<Owner, 'epoch'>; program: number; nonce: string },
+): Promise<number> {
   for (;;) {
     const tail = await chain.open();
     const last = tail === null ? null : decodeFrameHead(tail.data);
-    const { revision, program } = last === null ? { ...author, revision: FIRST_REVISION } : authorOf(last);
-    if (revision > author.revision) throw outdated(chain, { revision, author });
-    if (revision === author.revision) return { head: last, headers: tail?.headers ?? null };
-    const head = { by: { revision: author.revision, program }, ...(last === null ? NOTHING_YET : unsigned(last)) };
+    const before = last === null ? NOBODY : authorOf(last);
+    const isSame = before.revision === owner.revision && before.assignment === owner.assignment;
+    const epoch = isSame ? before.epoch + 1 : 1;
+    const author = { ...owner, epoch, program };
+    if (compare(before, author) > 0) throw outdated(chain, { by: before, author });
+    const headers = { [HEADER_CLAIM]: nonce, ...kept(tail, keeps) };
+    if ((await chain.append(encode(takenOver(last, author)), headers)).kind === 'landed') return epoch;
+  }
+}
+
+/** Opens a chain of heads and makes it the owner's. Throws REVISION_OUTDATED, ASSIGNMENT_OUTDATED and FENCED. */
+export async function takeOver(chain: Heads, { author, encode, keeps }: Form & { author: Author }): Promise<TakenOver> {
+  for (;;) {
+    const tail = await chain.open();
+    const last = tail === null ? null : decodeFrameHead(tail.data);
+    const by = last === null ? NOBODY : authorOf(last);
+    const order = compare(by, author);
+    if (order > 0) throw outdated(chain, { by, author });
+    if (order === 0) return { head: last, headers: tail?.headers ?? null };
+    const head = takenOver(last, author);
     const headers = kept(tail, keeps);
-    // Beaten by an older one that goes on, or by another of our revision: what that has written is to be seen first.
+    // Beaten by an earlier owner that goes on: what that has written is to be seen first.
     if ((await chain.append(encode(head), headers ?? undefined)).kind === 'landed') return { head, headers };
   }
+}
+
+/** What the last message says, in the name of a new owner: what made the rows is what it was. */
+function takenOver(last: FrameHead | null, { program, ...owner }: Author): FrameHead {
+  if (last === null) return { by: { program, ...owner }, ...NOTHING_YET };
+  return { by: { program: authorOf(last).program, ...owner }, ...unsigned(last) };
 }
 
 const NOTHING_YET = { position: NOT_BEGUN, row: 0, ...NO_TIME, bootstrapped: false };
@@ -89,31 +124,30 @@ function kept(tail: StoredMessage | null, names: readonly string[]): Headers | n
   return found.length === 0 ? null : Object.fromEntries(found.map(name => [name, tail!.headers![name]!]));
 }
 
-/** Another was first to write to a chain that we had taken over. Throws REVISION_OUTDATED. */
-export function checkRevision(tail: FrameHead, options: { author: Author; chain: Heads }): void {
-  const { author, chain } = options;
-  const { revision } = authorOf(tail);
-  if (revision > author.revision) throw outdated(chain, { revision, author });
-}
-
-/**
- * The same for a channel, whose messages are of one program by then. Throws CONFLICT, too: another worker of our revision is
- * at work for another program, so one of us has not seen what the other has done.
- */
-export function checkTail(tail: FrameHead, options: { author: Author; chain: Heads }): void {
-  checkRevision(tail, options);
-  const { author, chain } = options;
-  const { revision, program } = authorOf(tail);
-  if (revision === author.revision && program === author.program) return;
-  throw new MillraceError(
-    'CONFLICT',
-    `${chain.subject}: revision ${revision} has gone on there with the program of ${program}, beside that of ${author.program}`,
-  );
-}
-
-function outdated(chain: Heads, { revision, author }: { revision: number; author: Author }): MillraceError {
+/** Why an append to a chain that we had taken over was refused. */
+export function beaten(tail: StoredMessage, { author, chain }: { author: Author; chain: Heads }): MillraceError {
+  const by = authorOf(decodeFrameHead(tail.data));
+  if (compare(by, author) > 0) return outdated(chain, { by, author });
   return new MillraceError(
-    'REVISION_OUTDATED',
-    `${chain.subject}: revision ${revision} has written there, and this is ${author.revision}`,
+    'CHAIN_BROKEN',
+    `${chain.subject}: somebody else has written there, and no newer owner. Nothing but Millrace may publish to _mr.>; restore the stream from a backup, or ${BEGIN_ANEW}`,
   );
+}
+
+/** Below zero: `a` is an earlier owner than `b`. */
+function compare(a: Owner, b: Owner): number {
+  return a.revision - b.revision || a.assignment - b.assignment || a.epoch - b.epoch;
+}
+
+function outdated(chain: Heads, { by, author }: { by: Owner; author: Owner }): MillraceError {
+  const { subject } = chain;
+  if (by.revision !== author.revision) {
+    const text = `${subject}: revision ${by.revision} has written there, and this is ${author.revision}`;
+    return new MillraceError('REVISION_OUTDATED', text);
+  }
+  if (by.assignment !== author.assignment) {
+    const text = `${subject}: assignment ${by.assignment} gave it to another worker, and this is ${author.assignment}`;
+    return new MillraceError('ASSIGNMENT_OUTDATED', text);
+  }
+  return new MillraceError('FENCED', `${subject}: epoch ${by.epoch} has taken over from ${author.epoch}`);
 }

@@ -18,9 +18,9 @@ import { fromKeyColumn, toKeyColumn } from '../record/key.ts';
 import type { CarriedContent, Letter } from '../record/letter.ts';
 import { decodeRows, encodeRows, pack, unpack } from '../record/rows.ts';
 
-const VERSION = 1;
+const VERSION = 2;
 /** Without an author, and with one. */
-const HEAD_LENGTHS: readonly number[] = [6, 8];
+const HEAD_LENGTHS: readonly number[] = [6, 10];
 
 /** Up to where a channel is complete. */
 export interface Progress {
@@ -28,11 +28,19 @@ export interface Progress {
   readonly row: number;
 }
 
-/** Who wrote, and what made it. */
-export interface Author {
-  /** Of the pipeline that the writer belongs to: a later one takes over from it. */
+/** Whose a reader's channels are: of two owners the one has them whose first number that differs is larger. */
+export interface Owner {
+  /** Of the pipeline. */
   readonly revision: number;
-  /** The revision whose program made the rows: the same, or a former one, whose work the writer finishes. */
+  /** The number of the assignment that gave it the reader (`topology/parts.ts`). */
+  readonly assignment: number;
+  /** Of the reader's claims under that assignment. */
+  readonly epoch: number;
+}
+
+/** Who wrote, and what made it. */
+export interface Author extends Owner {
+  /** The revision whose program made the rows: the owner's, or a former one, whose work it finishes. */
   readonly program: number;
 }
 
@@ -59,7 +67,7 @@ export interface Frame extends FrameHead {
 function headOf(head: FrameHead): number[] {
   const { position, row, watermarkMs, clockMs, quietMs, bootstrapped, by } = head;
   const numbers = [position, row, watermarkMs, clockMs, quietMs, bootstrapped ? 1 : 0];
-  if (by !== undefined) numbers.push(by.revision, by.program);
+  if (by !== undefined) numbers.push(by.revision, by.assignment, by.epoch, by.program);
   return numbers;
 }
 
@@ -142,18 +150,11 @@ function notAFrame(cause?: unknown): MillraceError {
 }
 
 function toHead(numbers: readonly number[]): FrameHead {
-  const [position, row, watermarkMs, clockMs, quietMs, bootstrapped, revision, program] = numbers as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number?,
-    number?,
-  ];
+  const [position, row, watermarkMs, clockMs, quietMs, bootstrapped, revision, assignment, epoch, program] =
+    numbers as [number, number, number, number, number, number, number?, number?, number?, number?];
   const head = { position, row, watermarkMs, clockMs, quietMs, bootstrapped: bootstrapped === 1 };
-  return revision === undefined ? head : { by: { revision, program: program! }, ...head };
+  if (revision === undefined) return head;
+  return { by: { revision, assignment: assignment!, epoch: epoch!, program: program! }, ...head };
 }
 
 type LetterFields = [

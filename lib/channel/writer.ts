@@ -4,8 +4,8 @@
  *
  * Invariant R (resume): a frame's progress covers exactly the rows that this channel has been sent so far. It holds
  * because a frame is cut from the front of what waits, because its progress is that of its last row, and because
- * appends are fenced: nobody else can have put a frame in between without our append being beaten. When it is beaten,
- * the tail says what the other writer sent, and what it covers is dropped here.
+ * appends are fenced: nobody else can have put a frame in between without our append being beaten, and then the channel is
+ * another owner's (`authorship.ts`).
  *
  * A row is a record or a letter, in the order in which the source's message gave them. So a frame may end anywhere in a
  * message, and whoever reads that message again counts the same rows. A record that no frame can carry becomes a letter
@@ -13,22 +13,13 @@
  */
 import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../chain/chain.ts';
-import type { StoredMessage } from '../port/log.ts';
 import { addRecord, type Columns, copyRecord, emptyColumns, sliceColumns } from '../record/columns.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import { readable } from '../record/output.ts';
 import { encodeRows } from '../record/rows.ts';
-import { begun, checkTail, takeOver } from './authorship.ts';
-import {
-  type Author,
-  decodeFrameHead,
-  encodeFrame,
-  type FrameHead,
-  isBeyond,
-  type Progress,
-  tryEncodeFrame,
-} from './frame.ts';
+import { beaten, begun, takeOver } from './authorship.ts';
+import { type Author, encodeFrame, type FrameHead, isBeyond, type Progress, tryEncodeFrame } from './frame.ts';
 
 const FRAME_ROWS_MAX = 16_384;
 
@@ -47,7 +38,8 @@ export class ChannelWriter {
   #chain: Chain;
   #frameBytesMax: number;
   #writer: string;
-  #author: Author;
+  /** Whose the channel is and what makes its rows, once it is open. */
+  #author!: Author;
   /** All that has landed. */
   #progress: Progress = { position: 0, row: 0 };
   /** Event time at that progress, or before it. */
@@ -76,10 +68,8 @@ export class ChannelWriter {
     chain: Chain;
     frameBytesMax: number;
     writer: string;
-    author: Author;
     publishedMs?: (seq: number) => number | null;
   }) {
-    this.#author = options.author;
     this.#publishedMs = options.publishedMs ?? (() => null);
     this.#writer = options.writer;
     this.#chain = options.chain;
@@ -87,12 +77,13 @@ export class ChannelWriter {
   }
 
   /**
-   * Takes the channel over, and learns from its tail, or from a broadcast that is further, where to go on; null: nothing has
-   * begun here. May be done again before anything is pushed. Throws REVISION_OUTDATED.
+   * Takes the channel over for `author`, and learns from its tail, or from a broadcast that is further, where to go on; null: nothing has
+   * begun here. May be done again before anything is pushed. Throws as `takeOver` does.
    */
-  async open(broadcast: FrameHead | null): Promise<FrameHead | null> {
+  async open(author: Author, broadcast: FrameHead | null): Promise<FrameHead | null> {
+    this.#author = author;
     const encode = (head: FrameHead) => encodeFrame({ columns: emptyColumns(), letters: [], ...head });
-    const { head } = await takeOver(this.#chain, { author: this.#author, encode, keeps: [] });
+    const { head } = await takeOver(this.#chain, { author, encode, keeps: [] });
     // Of two at one position, the broadcast knows more of the time since then.
     const isTold = broadcast !== null && (head === null || !isBeyond(head, broadcast));
     const later = isTold ? broadcast : head;
@@ -152,7 +143,7 @@ export class ChannelWriter {
     return false;
   }
 
-  /** Sends one frame of what waits, if the one before has landed. True: a frame landed or the tail was adopted. */
+  /** Sends one frame of what waits, if the one before has landed. True: it has landed. Throws whose the channel is by now. */
   async send(writer: WriterState): Promise<boolean> {
     if (this.#sending || this.waiting === 0) return false;
     this.#sending = true;
@@ -161,17 +152,10 @@ export class ChannelWriter {
       this.#inFlightFrom = cut.fromSeq;
       const outcome = await this.#chain.append(cut.bytes);
       this.#inFlightFrom = Number.POSITIVE_INFINITY;
-      if (outcome.kind === 'landed') {
-        this.#progress = { position: cut.head.position, row: cut.head.row };
-        this.#landedWatermarkMs = cut.head.watermarkMs;
-        this.framesSent++;
-      } else {
-        const meanwhile = this.#columns;
-        this.#columns = emptyColumns();
-        this.#plain = false;
-        this.#rowsOfFront = cut.rowsBefore;
-        this.#adopt(outcome.tail, [cut.rows, meanwhile]);
-      }
+      if (outcome.kind === 'moved') throw beaten(outcome.tail, { author: this.#author, chain: this.#chain });
+      this.#progress = { position: cut.head.position, row: cut.head.row };
+      this.#landedWatermarkMs = cut.head.watermarkMs;
+      this.framesSent++;
       return true;
     } finally {
       this.#sending = false;
@@ -195,9 +179,8 @@ export class ChannelWriter {
         if (count >= this.#frameRowsMax) this.#frameRowsMax = Math.min(FRAME_ROWS_MAX, count + (count >> 2) + 1);
         this.#columns = sliceColumns(this.#columns, count, this.#columns.keys.length);
         this.#plain ||= this.#columns.keys.length === 0;
-        const rowsBefore = this.#rowsOfFront;
         this.#rowsOfFront = head.row;
-        return { head, rows, rowsBefore, bytes, fromSeq: seqOfOrigin(rows.origins[0]!) };
+        return { head, bytes, fromSeq: seqOfOrigin(rows.origins[0]!) };
       }
       if (!(bytes instanceof Uint8Array) && this.#refuseUnwritable(count)) continue;
       if (count > 1) this.#frameRowsMax = count = count >> 1;
@@ -259,22 +242,6 @@ export class ChannelWriter {
     const { clockMs } = writer;
     const watermarkMs = this.#landedWatermarkMs;
     return { position: next - 1, row, by, watermarkMs, clockMs, quietMs: 0, bootstrapped: false };
-  }
-
-  /** Somebody else wrote: go on after what the tail covers. `waiting`: what has not been sent, in order. */
-  #adopt(tail: StoredMessage, waiting: readonly Columns[]): void {
-    const head = decodeFrameHead(tail.data);
-    checkTail(head, { author: this.#author, chain: this.#chain });
-    this.#chain.adopt(tail);
-    this.#goOnAfter(head);
-    // Of a message that the tail ends in, we may have sent some rows before ours was beaten: they do not wait any more.
-    if (seqOfOrigin(waiting[0]!.origins[0]!) === this.#progress.position + 1) this.#skipped = this.#rowsOfFront;
-    for (const columns of waiting) {
-      for (let i = 0; i < columns.keys.length; i++) {
-        if (this.#skipping && this.#isCovered(columns.origins[i]!)) continue;
-        copyRecord(this.#columns, columns, i);
-      }
-    }
   }
 }
 

@@ -1,9 +1,11 @@
 /**
- * A running pipeline in one worker: its readers and tasks, and what becomes of each that ends. `startPipeline` is what a
- * worker calls.
+ * A running pipeline in one worker: those of its parts that the worker is told to run, and what becomes of each that ends.
+ * `startPipeline` is what a worker calls; `assign` says anew what runs here, while the rest goes on.
  *
- * Errors have a fate: what passes (`retry`) is started again after a while; a fenced task is left to its new owner, and
- * claimed again later in case there is none; anything else stops the whole pipeline with the reason.
+ * Errors have a fate: what passes (`retry`) is started again after a while; anything else stops the whole pipeline with the
+ * reason. A part that was fenced has another owner, and nobody takes back by himself what he was fenced from: it is left until
+ * an assignment with a later number gives it to us again. So two workers that are told different things by two assignments
+ * come to rest with the later one, and do not take a part from each other for ever.
  */
 import { backoffMs } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
@@ -13,9 +15,11 @@ import type { PipelineState, PipelineStatus, SourceStatus } from '../observe/sta
 import { SharedStream } from '../outlet/shared-outlet.ts';
 import { Turns } from '../replica/turns.ts';
 import type { Source } from '../source/source.ts';
+import { Budget, type Share } from '../task/budget.ts';
 import { Pace } from '../task/pace.ts';
-import { defaultLimits, type Programs, type Surroundings, type TaskLimits } from '../task/surroundings.ts';
+import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../task/surroundings.ts';
 import { Task } from '../task/task.ts';
+import { type Assignment, type Part, partsOf } from '../topology/parts.ts';
 import type { Plan } from '../topology/plan.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
@@ -26,15 +30,15 @@ import { ensureStreams } from './streams.ts';
 const CHECKPOINTS_AT_ONCE = 2;
 const RESTART_BASE_MS = 250;
 const RESTART_MAX_MS = 10_000;
-/** A fenced task waits at least so long, since somebody else is at work on it. */
-const RECLAIM_MS = 3000;
+/** How long a part may take to be handed over to whoever has it next. */
+const RELEASE_MS = 10_000;
 
 /** Of the time for a stop: what readers may take to have all land that they have read. */
 const READERS_SHARE = 0.3;
 
 export interface PipelineOptions {
   readonly plan: Plan;
-  readonly around: Omit<Surroundings, 'deployment' | 'revision' | 'shared' | 'meter'> &
+  readonly around: Omit<Surroundings, 'deployment' | 'revision' | 'assignment' | 'shared' | 'meter'> &
     Partial<Pick<Surroundings, 'meter'>>;
   readonly limits?: Partial<TaskLimits>;
   /** See `Deployment`. Default `0`, for who starts it without a registry. */
@@ -43,19 +47,33 @@ export interface PipelineOptions {
   readonly revision?: number;
   /** See `Surroundings`. */
   readonly programs?: Programs;
-  /** Which tasks run here; all by default. */
-  readonly hosts?: (task: { stage: string; partition: number }) => boolean;
+  /** What of it runs here, to begin with. Default: all, as assignment 1. */
+  readonly assignment?: Assignment;
+  /** Of the worker, shared by all its pipelines. Default: one of this pipeline's own. */
+  readonly budget?: Budget;
 }
 
-type Part = Reader | Task;
+type Actor = Reader | Task;
+type Make = (around: Surroundings, onEnded: (error: unknown) => void) => Actor;
 
-/** A place for one reader or task, whoever is in it at the moment. */
+/** A part that is ours, whoever plays it at the moment. */
 interface Slot {
-  readonly make: (onEnded: (error: unknown) => void) => Part;
-  part: Part;
+  readonly part: Part;
+  readonly make: Make;
+  actor: Actor;
+  /** The number of the assignment under which it was last claimed. */
+  number: number;
   restarts: number;
   cancelRestart: (() => void) | null;
   lastError: string | null;
+  /** Its actor has ended by itself, and what it has counted is kept. */
+  isOver: boolean;
+  /** It has another owner by now. */
+  isLeft: boolean;
+  /** It is not ours any more, and is being handed over. */
+  isReleased: boolean;
+  /** Of a task. */
+  readonly share: Share | null;
 }
 
 export class Pipeline {
@@ -63,9 +81,11 @@ export class Pipeline {
   /** For those who only want to see it. */
   readonly state: PipelineStateReader;
   #options: PipelineOptions;
-  #around: Surroundings;
+  #around: Omit<Surroundings, 'assignment'>;
   #stalls: Stalls;
-  #slots: Slot[] = [];
+  #slots = new Map<Part, Slot>();
+  #assignment: Assignment;
+  #budget: Budget;
   #resolveFailed!: (error: MillraceError) => void;
   #phase: 'starting' | 'running' | 'stopping' | 'stopped' | 'failed' = 'starting';
   #reason: string | null = null;
@@ -79,13 +99,15 @@ export class Pipeline {
       this.#resolveFailed = resolve;
     });
     const { plan, life = '0', revision = 1 } = options;
+    this.#assignment = options.assignment ?? { number: 1, parts: 'all' };
+    this.#budget = options.budget ?? new Budget();
     const { clock, random, observer, blobs } = options.around;
     this.#stalls = new Stalls({ clock, observer, pipeline: plan.pipeline });
     const log = this.#stalls.log(options.around.log);
     this.state = new PipelineStateReader({
       plan,
       clock,
-      tasks: () => this.#slots.map(slot => slot.part).filter(part => part instanceof Task),
+      tasks: () => this.#actors.filter(actor => actor instanceof Task),
     });
     const streams = new Map<string, SharedStream>();
     this.#around = {
@@ -136,49 +158,108 @@ export class Pipeline {
 
   #begin(): void {
     if (this.#phase !== 'starting') return;
-    const { plan, hosts } = this.#options;
-    const around = this.#around;
     this.#reason = null;
-    const places = plan.stages.flatMap(stage =>
-      Array.from({ length: stage.partitions }, (_, partition) => ({ stage, partition })),
-    );
-    const hosted = places.filter(({ stage, partition }) => hosts?.({ stage: stage.name, partition }) ?? true);
-    const limits = { ...defaultLimits(hosted.length), ...this.#options.limits };
-    for (const { stage, partition } of hosted) {
-      const pace = new Pace(limits);
-      this.#open(onEnded => new Task({ plan, stage, partition, around, limits, pace, onEnded }));
-    }
-    for (const reader of plan.readers) this.#open(onEnded => new Reader({ plan, reader, around, onEnded }));
     this.#phase = 'running';
+    this.#reconcile();
   }
 
-  #open(make: Slot['make']): void {
-    const slot: Slot = { make, part: null as never, restarts: 0, cancelRestart: null, lastError: null };
-    this.#slots.push(slot);
+  /** What runs here from now on; an assignment that is older than the last one counts for nothing. */
+  assign(assignment: Assignment): void {
+    if (assignment.number <= this.#assignment.number) return;
+    this.#assignment = assignment;
+    this.#reconcile();
+  }
+
+  /** Hands over what is not ours any more, and starts what is and does not run. */
+  #reconcile(): void {
+    if (this.#phase !== 'running') return;
+    const { plan } = this.#options;
+    const { parts } = this.#assignment;
+    const ours = new Set(parts === 'all' ? partsOf(plan) : parts);
+    for (const slot of this.#slots.values()) if (!ours.has(slot.part) && !slot.isReleased) this.#release(slot);
+    // In the order of the plan, so that tasks are there before readers send to them.
+    for (const part of partsOf(plan)) {
+      if (!ours.has(part)) continue;
+      const slot = this.#slots.get(part);
+      if (slot === undefined) this.#open(part);
+      else if (slot.isLeft && !slot.isReleased) this.#fill(slot);
+    }
+  }
+
+  #open(part: Part): void {
+    const { plan, limits: fixed } = this.#options;
+    const reader = plan.readers.find(({ name }) => name === part);
+    const share = reader === undefined ? this.#budget.join() : null;
+    const slot: Slot = {
+      part,
+      make:
+        share === null
+          ? (around, onEnded) => new Reader({ plan, reader: reader!, around, onEnded })
+          : this.#taskMaker(part, share, limitsOf(share, fixed)),
+      actor: null as never,
+      number: 0,
+      restarts: 0,
+      cancelRestart: null,
+      lastError: null,
+      isOver: false,
+      isLeft: false,
+      isReleased: false,
+      share,
+    };
+    this.#slots.set(part, slot);
     this.#fill(slot);
   }
 
+  #taskMaker(part: Part, share: Share, limits: TaskLimits): Make {
+    const { plan } = this.#options;
+    const stage = plan.stages.find(({ name }) => part.startsWith(`${name}/`))!;
+    const partition = Number(part.slice(stage.name.length + 1));
+    const pace = new Pace(limits);
+    return (around, onEnded) => new Task({ plan, stage, partition, around, limits, share, pace, onEnded });
+  }
+
   #fill(slot: Slot): void {
+    const { number } = this.#assignment;
     slot.cancelRestart = null;
-    slot.part = slot.make(error => this.#ended(slot, error));
-    slot.part.start();
+    slot.isOver = false;
+    slot.isLeft = false;
+    slot.number = number;
+    slot.actor = slot.make({ assignment: number, ...this.#around }, error => this.#ended(slot, error));
+    slot.actor.start();
+  }
+
+  #release(slot: Slot): void {
+    slot.isReleased = true;
+    slot.cancelRestart?.();
+    slot.cancelRestart = null;
+    void slot.actor.stop({ deadlineMs: RELEASE_MS }).then(() => {
+      if (!slot.isOver) this.#remember(slot);
+      if (this.#phase !== 'running') return;
+      slot.share?.leave();
+      this.#slots.delete(slot.part);
+      // It may be ours again by now.
+      this.#reconcile();
+    });
   }
 
   #ended(slot: Slot, error: unknown): void {
-    this.#remember(slot.part);
+    this.#remember(slot);
     if (this.#phase !== 'running') return;
     const fate = isMillraceError(error) ? error.fate : 'fatal';
-    // A task that is fenced has another owner; of an outdated revision nothing must run here, its readers least of all.
+    // A part that is fenced has another owner; of an outdated revision nothing must run here, its readers least of all.
     const isOutdated = isMillraceError(error, 'REVISION_OUTDATED');
     if ((fate !== 'retry' && fate !== 'fence') || isOutdated) return this.#fail(error);
+    if (slot.isReleased) return;
     slot.lastError = messageOf(error);
+    if (fate === 'fence' && slot.number >= this.#assignment.number) {
+      slot.isLeft = true;
+      return;
+    }
     // It goes on more slowly, so nothing is gained by waiting: as often as this happens, it comes to the record that is to blame.
     if (isMillraceError(error, 'BATCH_OUTGROWN')) return this.#fill(slot);
-    this.#around.meter.restarted(slot.part instanceof Reader ? 'reader' : 'task');
+    this.#around.meter.restarted(slot.actor instanceof Reader ? 'reader' : 'task');
     const { clock, random } = this.#around;
-    const delayMs =
-      (fate === 'fence' ? RECLAIM_MS : 0) +
-      backoffMs(slot.restarts++, { baseMs: RESTART_BASE_MS, maxMs: RESTART_MAX_MS, random });
+    const delayMs = backoffMs(slot.restarts++, { baseMs: RESTART_BASE_MS, maxMs: RESTART_MAX_MS, random });
     slot.cancelRestart = clock.after(delayMs, () => this.#fill(slot));
   }
 
@@ -191,9 +272,10 @@ export class Pipeline {
     });
   }
 
-  #remember(part: Part): void {
+  #remember(slot: Slot): void {
+    slot.isOver = true;
     const past = this.#past;
-    const counts = countsOf(part);
+    const counts = countsOf(slot.actor);
     past.in += counts.in;
     past.out += counts.out;
     past.late += counts.late;
@@ -201,17 +283,22 @@ export class Pipeline {
     addTo(past.dropped, counts.dropped);
   }
 
+  get #actors(): Actor[] {
+    return Array.from(this.#slots.values(), ({ actor }) => actor);
+  }
+
   status(): PipelineStatus {
-    const tasks = this.#slots.map(slot => slot.part).filter(part => part instanceof Task);
-    const readers = this.#slots.map(slot => slot.part).filter(part => part instanceof Reader);
-    const waiting = this.#slots.find(slot => slot.cancelRestart !== null);
+    const slots = [...this.#slots.values()];
+    const tasks = this.#actors.filter(actor => actor instanceof Task);
+    const readers = this.#actors.filter(actor => actor instanceof Reader);
+    const waiting = slots.find(slot => slot.cancelRestart !== null || slot.isLeft);
     const stalled = this.#phase === 'running' ? this.#stalls.reason : null;
     const past = this.#past;
     const counts = { in: past.in, out: past.out, late: past.late, dead: past.dead };
     const dropped = new Map(past.dropped);
-    for (const { part, cancelRestart } of this.#slots) {
-      if (cancelRestart !== null) continue;
-      const own = countsOf(part);
+    for (const { actor, isOver } of slots) {
+      if (isOver) continue;
+      const own = countsOf(actor);
       counts.in += own.in;
       counts.out += own.out;
       counts.late += own.late;
@@ -257,24 +344,25 @@ export class Pipeline {
 
   async #stopAll({ deadlineMs }: { deadlineMs: number }): Promise<void> {
     this.#phase = 'stopping';
-    for (const slot of this.#slots) slot.cancelRestart?.();
-    const parts = this.#slots.map(slot => slot.part);
+    for (const slot of this.#slots.values()) slot.cancelRestart?.();
+    const actors = this.#actors;
     const { clock } = this.#around;
     const sinceMs = clock.monotonic();
-    const readers = parts.filter(part => part instanceof Reader);
+    const readers = actors.filter(actor => actor instanceof Reader);
     await Promise.all(readers.map(reader => reader.stop({ deadlineMs: deadlineMs * READERS_SHARE })));
     const leftMs = Math.max(0, deadlineMs - (clock.monotonic() - sinceMs));
-    await Promise.all(parts.filter(part => part instanceof Task).map(task => task.stop({ deadlineMs: leftMs })));
+    await Promise.all(actors.filter(actor => actor instanceof Task).map(task => task.stop({ deadlineMs: leftMs })));
+    for (const { share } of this.#slots.values()) share?.leave();
     this.#phase = 'stopped';
   }
 }
 
-function countsOf(part: Part) {
-  if (part instanceof Reader) {
-    return { in: part.source.recordsIn, out: 0, late: 0, dead: 0, dropped: part.dropped };
+function countsOf(actor: Actor) {
+  if (actor instanceof Reader) {
+    return { in: actor.source.recordsIn, out: 0, late: 0, dead: 0, dropped: actor.dropped };
   }
-  const { late, dead, dropped } = part.processor;
-  return { in: part.source?.recordsIn ?? 0, out: part.relayedRows, late, dead, dropped };
+  const { late, dead, dropped } = actor.processor;
+  return { in: actor.source?.recordsIn ?? 0, out: actor.relayedRows, late, dead, dropped };
 }
 
 function sourceStatus(source: Source): SourceStatus {

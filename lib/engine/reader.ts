@@ -1,6 +1,7 @@
 /**
- * The reader: a source, its stateless operators and a router, as one actor. It keeps nothing: where it goes on after a
- * restart is in the tails of its channels. It stops reading while too much waits to be sent.
+ * The reader: a source, its stateless operators and a router, as one actor. It claims what it writes to (invariant A of
+ * `channel/authorship.ts`), and keeps nothing: where it goes on after a restart is in the tails of its channels. It stops
+ * reading while too much waits to be sent.
  *
  * A soft stop lets all land that was read, and says so: then all channels are complete to one position, and whatever
  * program comes next begins there. Where a reader finds that a former program has sent to some what it has not to others (a
@@ -10,6 +11,7 @@
  */
 import { sleep } from '../base/clock.ts';
 import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
+import type { Owner } from '../channel/frame.ts';
 import type { WriterState } from '../channel/writer.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsTeller } from '../observe/meter.ts';
@@ -45,6 +47,8 @@ export interface ReaderOptions {
 
 /** A former program's work: those of its routes that still lead somewhere. */
 interface Finishing extends Pick<Unfinished, 'program' | 'through'> {
+  /** The reader that has it done: what is written is its own. */
+  readonly owner: Owner;
   readonly routes: readonly Route[];
 }
 
@@ -77,7 +81,7 @@ export class Reader {
     const routes = routesOf(plan, reader);
     const { finishes } = options;
     const own = finishes === undefined ? routes : routes.filter(route => finishes.routes.some(isSame(route)));
-    const { programs = ONE_PROGRAM, revision } = around;
+    const { programs = ONE_PROGRAM, revision, assignment } = around;
     // Letters go with the first route; where that is gone, so are they: in another they would count as rows of it.
     this.#sendsLetters = own[0] === routes[0];
     this.#router = new Router({
@@ -88,7 +92,7 @@ export class Reader {
       clock,
       random,
       cursor,
-      revision,
+      owner: finishes?.owner ?? { revision, assignment },
       program: finishes?.program ?? programs.present,
       mark: () => this.#source.mark,
       publishedMs: seq => this.#source.publications.at(seq),
@@ -162,7 +166,7 @@ export class Reader {
     this.#schedule();
   }
 
-  /** Opens the channels when nothing of a former program is left to be done. Throws why it cannot be. */
+  /** Claims the reader, and opens its channels when nothing of a former program is left to be done. Throws why it cannot be. */
   async #finished(): Promise<Opened> {
     const finished = new Set<number>();
     for (;;) {
@@ -190,7 +194,7 @@ export class Reader {
     const about = { pipeline: plan.pipeline, reader: this.name, program: program.since, through };
     around.observer.emit({ event: 'reader.finishing', level: 'info', ...about });
     await new Promise<void>((resolve, reject) => {
-      const finishes = { program, through, routes };
+      const finishes = { program, through, routes, owner: this.#router.owner };
       this.#former = new Reader({ plan, reader, around, finishes, onEnded: reject, onDone: resolve });
       this.#former.start();
     });

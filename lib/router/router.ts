@@ -7,12 +7,11 @@
  * same stream, so whoever reads the stream in order has seen them.
  */
 import type { Clock } from '../base/clock.ts';
-import { MillraceError } from '../base/errors.ts';
 import { partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../chain/chain.ts';
-import { authorOf, begun, checkRevision, type ProgramName, takeOver } from '../channel/authorship.ts';
-import { type Author, decodeBroadcast, encodeBroadcast, type FrameHead, isBeyond } from '../channel/frame.ts';
+import { authorOf, beaten, begun, claim, type ProgramName, takeOver } from '../channel/authorship.ts';
+import { type Author, encodeBroadcast, type FrameHead, isBeyond, type Owner } from '../channel/frame.ts';
 import { Words } from '../channel/words.ts';
 import { ChannelWriter, type WriterState } from '../channel/writer.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
@@ -37,6 +36,8 @@ const TRICKLE_ROWS_MAX = 1_000;
 const HEADER_SOURCE = 'Millrace-Source';
 /** On broadcasts: what their writer runs, as `since:bundle`. */
 const HEADER_PROGRAM = 'Millrace-Program';
+const NOT_CLAIMED = 0;
+const KEPT = [HEADER_SOURCE, HEADER_PROGRAM];
 
 /** One input of one stage, which this writer feeds. */
 export interface Route {
@@ -84,7 +85,8 @@ export interface RouterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly cursor: Cursor;
-  readonly revision: number;
+  /** With the epoch of a claim that holds already, where this is a former program's work; else it is claimed here. */
+  readonly owner: Omit<Owner, 'epoch'> & { readonly epoch?: number };
   readonly program: ProgramName;
   /** Of the source's stream. */
   mark(): StreamMark;
@@ -114,9 +116,8 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    const { deployment, writer, log, clock, random, cursor, revision, program, publishedMs } = options;
-    const author = { revision, program: program.since };
-    this.#author = author;
+    const { deployment, writer, log, clock, random, cursor, owner, program, publishedMs } = options;
+    this.#author = { ...owner, epoch: owner.epoch ?? NOT_CLAIMED, program: program.since };
     this.#program = `${program.since}:${program.bundle}`;
     const frameBytesMax = log.messageBytesMax - HEADROOM_BYTES;
     this.#lanes = options.routes.map(route => {
@@ -124,7 +125,7 @@ export class Router {
       const channels = Array.from({ length: route.partitions }, (_, partition) => {
         const subject = channelSubject(deployment, { ...route, partition, writer });
         const chain = new Chain({ log, clock, random, stream, subject });
-        return new ChannelWriter({ chain, frameBytesMax, writer, author, publishedMs });
+        return new ChannelWriter({ chain, frameBytesMax, writer, publishedMs });
       });
       const subject = broadcastSubject(deployment, { ...route, writer });
       const broadcast = new Words({ log, clock, random, stream, subject });
@@ -140,19 +141,42 @@ export class Router {
     }));
   }
 
-  /** Takes all channels over, and learns where to go on. May be done again before anything is fed. Throws REVISION_OUTDATED. */
+  /** Whose the channels are, once they are claimed. */
+  get owner(): Owner {
+    const { revision, assignment, epoch } = this.#author;
+    return { revision, assignment, epoch };
+  }
+
+  async #claim(): Promise<void> {
+    const { owner, random } = this.#options;
+    const { program } = this.#author;
+    const nonce = `${random.next()} ${random.next()}`;
+    const epoch = await claim(this.#lanes[0]!.broadcast, {
+      owner,
+      program,
+      nonce,
+      encode: encodeBroadcast,
+      keeps: KEPT,
+    });
+    this.#author = { ...owner, epoch, program };
+  }
+
+  /**
+   * Claims the reader, if it has not, takes all its channels over, and learns where to go on. May be done again before
+   * anything is fed. Throws REVISION_OUTDATED, ASSIGNMENT_OUTDATED and FENCED.
+   */
   async open(): Promise<Opened> {
+    if (this.#author.epoch === NOT_CLAIMED) await this.#claim();
     const author = this.#author;
     let behind: FrameHead | null = null;
     let mark = NO_MARK;
     for (const lane of this.#lanes) {
-      const keeps = [HEADER_SOURCE, HEADER_PROGRAM];
-      const { head: told, headers } = await takeOver(lane.broadcast, { author, encode: encodeBroadcast, keeps });
+      const { head: told, headers } = await takeOver(lane.broadcast, { author, encode: encodeBroadcast, keeps: KEPT });
       lane.told = told;
       lane.toldProgram = headers?.[HEADER_PROGRAM] ?? '';
       const source = headers?.[HEADER_SOURCE];
       if (source !== undefined) mark = markFrom(source);
-      const heads = await Promise.all(lane.channels.map(channel => channel.open(begun(told))));
+      const heads = await Promise.all(lane.channels.map(channel => channel.open(author, begun(told))));
       lane.furthest = null;
       lane.completeTo = Number.POSITIVE_INFINITY;
       for (const head of heads) {
@@ -307,35 +331,19 @@ export class Router {
     // A stage that another one has to catch up with is further than the source is, and what it has is not ours yet.
     const position = Math.max(sample.position, completeTo);
     const isOurs = furthest === null || position > completeTo;
-    const { revision, program } = this.#author;
-    const by = { revision, program: isOurs ? program : programOf(lane) };
+    const by = isOurs ? this.#author : { ...this.#author, program: programOf(lane) };
     const head = { row: 0, by, ...sample, position };
     if (told === null || isNews(head, told)) return { lane, head };
     return lane.toldProgram === this.#program ? null : { lane, head: told };
   }
 
   async #tell({ lane, head }: { lane: Lane; head: FrameHead }): Promise<void> {
-    const { told, broadcast } = lane;
+    const { broadcast } = lane;
     const headers = { [HEADER_SOURCE]: markText(this.#options.mark()), [HEADER_PROGRAM]: this.#program };
     const outcome = await broadcast.append(encodeBroadcast(head), headers);
-    if (outcome.kind === 'landed') {
-      lane.told = head;
-      lane.toldProgram = this.#program;
-      return;
-    }
-    const tail = decodeBroadcast(outcome.tail.data);
-    checkRevision(tail, { author: this.#author, chain: broadcast });
-    // Where a source begins is settled by who says so first.
-    if (begun(told) === null && tail.position !== head.position) {
-      throw new MillraceError('CONFLICT', `${broadcast.subject}: another reader has begun, at ${tail.position}`);
-    }
-    broadcast.adopt(outcome.tail);
-    lane.told = tail;
-    lane.toldProgram = outcome.tail.headers?.[HEADER_PROGRAM] ?? '';
-    if (lane.toldProgram === this.#program) return;
-    // What we run is told before we send anything.
-    const news = this.#newsFor(lane);
-    if (news !== null) await this.#tell(news);
+    if (outcome.kind === 'moved') throw beaten(outcome.tail, { author: this.#author, chain: broadcast });
+    lane.told = head;
+    lane.toldProgram = this.#program;
   }
 
   stop(): void {
@@ -367,7 +375,7 @@ function isBehind(a: FrameHead, b: FrameHead): boolean {
   return a.position < b.position || (a.position === b.position && a.watermarkMs > b.watermarkMs);
 }
 
-/** Another writer may have told more than we know; never tell less. */
+/** Never tell less than was told. */
 function isNews(head: FrameHead, told: FrameHead): boolean {
   if (head.position < told.position) return false;
   return (

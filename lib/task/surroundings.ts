@@ -16,8 +16,9 @@ import type { Deployment } from '../record/names.ts';
 import type { CheckpointLimits } from '../replica/checkpoint.ts';
 import type { Turns } from '../replica/turns.ts';
 import type { Plan } from '../topology/plan.ts';
+import type { Share } from './budget.ts';
 
-/** Every bound of a task, by name. */
+/** Every bound of a task, by name. Some of them move. */
 export interface TaskLimits extends CheckpointLimits {
   /** A batch ends at so many records or bytes of input. */
   readonly batchRecordsMax: number;
@@ -30,24 +31,27 @@ export interface TaskLimits extends CheckpointLimits {
   readonly relayBytesMax: number;
 }
 
-/** What all tasks of a pipeline in one worker may use together, shared out evenly; a task gets no less than the least. */
-const PIPELINE_STATE_BYTES = 1 << 30;
-const PIPELINE_JOURNAL_BYTES = 256 << 20;
-const TASK_BYTES_MIN = 8 << 20;
+const LIMITS: Omit<TaskLimits, 'stateBytesMax' | 'checkpointBytes'> = {
+  batchRecordsMax: 8192,
+  batchBytesMax: 2 << 20,
+  commitBytesMax: 4 << 20,
+  // With the rest of its commit within what can be packed (`PACKED_BYTES_MAX`); a value counts as state and as a row.
+  recordBytesMax: 48 << 20,
+  relayBytesMax: 16 << 20,
+  checkpointSliceEntries: 1000,
+};
 
-/** @param tasks that run in this worker */
-export function defaultLimits(tasks: number): TaskLimits {
-  const share = (bytes: number) => Math.max(TASK_BYTES_MIN, Math.floor(bytes / Math.max(1, tasks)));
+/** Those of a task with that share of the worker's budget, as it is at the moment; what is `fixed` is as it says. */
+export function limitsOf(share: Share, fixed: Partial<TaskLimits> = {}): TaskLimits {
   return {
-    batchRecordsMax: 8192,
-    batchBytesMax: 2 << 20,
-    commitBytesMax: 4 << 20,
-    // With the rest of its commit within what can be packed (`PACKED_BYTES_MAX`); a value counts as state and as a row.
-    recordBytesMax: 48 << 20,
-    relayBytesMax: 16 << 20,
-    stateBytesMax: share(PIPELINE_STATE_BYTES),
-    checkpointBytes: share(PIPELINE_JOURNAL_BYTES),
-    checkpointSliceEntries: 1000,
+    get stateBytesMax() {
+      return share.stateBytesMax;
+    },
+    get checkpointBytes() {
+      return share.journalBytesMax;
+    },
+    ...LIMITS,
+    ...fixed,
   };
 }
 
@@ -56,6 +60,8 @@ export interface Surroundings {
   readonly deployment: Deployment;
   /** Of the pipeline: grows with every change of what is desired. */
   readonly revision: number;
+  /** The number of the assignment under which a part runs here. */
+  readonly assignment: number;
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;

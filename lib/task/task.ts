@@ -36,6 +36,7 @@ import type { Checkpoint } from '../state/checkpoint.ts';
 import type { StateLook } from '../state/look.ts';
 import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import type { Voice } from '../window/watermark.ts';
+import type { Share } from './budget.ts';
 import { DirectInput } from './direct-input.ts';
 import { Feeding } from './feeding.ts';
 import { inputsOf } from './inputs.ts';
@@ -52,6 +53,8 @@ export interface TaskOptions {
   readonly partition: number;
   readonly around: Surroundings;
   readonly limits: TaskLimits;
+  /** Of the worker's memory; the task says how much it uses. */
+  readonly share: Share;
   /** Outlives the task. */
   readonly pace: Pace;
   /** The task has ended by itself; the error's fate says what next. */
@@ -432,7 +435,6 @@ export class Task {
     const positions = this.#feeding.positions();
     // Taken at this boundary, before the next batch changes anything.
     const { state } = this.processor;
-    const { stateBytesMax } = this.#options.limits;
     const commitBytes = (delta?.length ?? 0) + bytesOf(outbox);
     const checkpoint = this.#checkpoints.begin({ state, commitBytes, limits: this.#options.limits });
     await this.#inFlight;
@@ -444,7 +446,16 @@ export class Task {
     this.#inFlight = this.#append(number, content, { publishedMs, checkpoint, traced, records }).catch(error =>
       this.#fail(error),
     );
-    if (state.bytes > stateBytesMax) state.evict(stateBytesMax);
+    this.#evict();
+  }
+
+  /** Keeps within the task's share of memory, which may have become less. */
+  #evict(): void {
+    const { state } = this.processor;
+    const { share, limits } = this.#options;
+    share.stateBytes = state.bytes;
+    const { stateBytesMax } = limits;
+    if (share.stateBytes > stateBytesMax) state.evict(stateBytesMax);
   }
 
   #tell(commit: number, { traces, sinceMs }: { traces: readonly string[]; sinceMs: number }, records: number): void {

@@ -138,6 +138,7 @@ async function play(seed: number, seen: { outgrown: number; cuts: number }): Pro
     ...{ delayMs: [0.1, random.chance(0.5) ? 30 : 3], unsureMs: [50, 500], readDelayMs: [0, 20], partialRead: 0.2 },
     ...{ lostAck: storm, notLanded: storm, lateLanding: storm, lateMs: 2_000, staleLast: storm },
   };
+  cluster.isShared = random.chance(0.5);
   for (let i = 0; i < 1 + random.int(2); i++) cluster.addHost().start();
   messages.forEach((many, i) => {
     const data = Buffer.from(many.map(line => JSON.stringify(line)).join('\n'));
@@ -159,6 +160,7 @@ async function play(seed: number, seen: { outgrown: number; cuts: number }): Pro
     host.thaw();
     host.start();
   }
+  cluster.assign();
   const wanted = answer(lines);
   const letters = () => cluster.rows('MR_bounds_letters').length;
   const isDone = () =>

@@ -1,6 +1,6 @@
 /**
  * A whole cluster in one process and on virtual time: a broker that loses answers and lands messages late, hosts that
- * crash, freeze, lose their disks, and sometimes both run every task. One seed is one history.
+ * crash, freeze, lose their disks, and hear late, or never, which parts of the pipeline are theirs. One seed is one history.
  */
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
@@ -14,6 +14,7 @@ import { HEADER_TASK } from '../../lib/outlet/rows-item.ts';
 import type { Blobs } from '../../lib/port/blob.ts';
 import type { StreamSettings } from '../../lib/port/log.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
+import { type Assignment, type Part, partsOf } from '../../lib/topology/parts.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
 import { planOrThrow } from '../../lib/topology/planner.ts';
 import type { Sent } from './story.ts';
@@ -51,6 +52,11 @@ export class Cluster {
   outdated = 0;
   /** The stream that was put back. */
   putBack: string | null = null;
+  /** Parts are shared out; else all are of the host that started last. */
+  isShared = false;
+  /** By part: whose it is. */
+  #owners = new Map<Part, Host>();
+  #assignment = 0;
   #random: Random;
   #blobs: MemoryBlobs;
   /** Of each revision, from the first. */
@@ -103,6 +109,25 @@ export class Cluster {
     return host;
   }
 
+  /**
+   * Says anew whose each part is, as a leader would that sees which hosts are there. Each host hears it after a while of its
+   * own; what it was told before counts until then, so that two may take a part for theirs.
+   */
+  assign(host?: Host): void {
+    const random = this.#random;
+    const alive = this.#hosts.filter(candidate => candidate.pipeline !== null);
+    if (alive.length === 0) return;
+    const all = host?.pipeline != null ? host : random.pick(alive);
+    this.#assignment++;
+    this.#owners = new Map(partsOf(this.plan).map(part => [part, this.isShared ? random.pick(alive) : all]));
+    for (const one of alive) one.hear(this.#assignmentOf(one), random.int(random.chance(0.2) ? 3_000 : 300));
+  }
+
+  #assignmentOf(host: Host): Assignment {
+    const parts = [...this.#owners].filter(([, owner]) => owner === host).map(([part]) => part);
+    return { number: this.#assignment, parts };
+  }
+
   client(): MemoryLog {
     return this.broker.client(`client-${++this.#clients}`);
   }
@@ -113,7 +138,7 @@ export class Cluster {
   }
 
   /** A pipeline as one life of a host runs it. */
-  pipeline(log: MemoryLog, stores: MemoryStores): Pipeline {
+  pipeline(host: Host, log: MemoryLog, stores: MemoryStores): Pipeline {
     const random = this.#random.fork();
     const observer = { emit: (event: Event) => this.events.push(event) };
     const revision = this.#plans.length;
@@ -126,6 +151,7 @@ export class Cluster {
       },
       around: { log, clock: log.clock, random, observer, stores, blobs: this.#blobsOf(log.clock) },
       limits: this.limits,
+      assignment: this.#assignmentOf(host),
     });
     pipeline.failed.then(error => {
       if (isMillraceError(error, 'REVISION_OUTDATED') && revision < this.#plans.length) this.outdated++;
@@ -169,6 +195,7 @@ export class Cluster {
       this.clock.after(random.int(weather.lengthMs), () => {
         const host = random.pick(this.#hosts);
         host.crash({ losesDisk: random.chance(weather.diskLoss) });
+        this.clock.after(random.int(1_000), () => this.assign());
         this.clock.after(random.int(800), () => host.start());
       });
     }
@@ -176,6 +203,7 @@ export class Cluster {
       this.clock.after(random.int(weather.lengthMs), () => {
         const host = random.pick(this.#hosts);
         host.freeze();
+        this.clock.after(500 + random.int(3_000), () => this.assign());
         this.clock.after(random.int(weather.outageMs), () => host.thaw());
       });
     }
@@ -183,6 +211,7 @@ export class Cluster {
       this.clock.after(random.int(weather.lengthMs), () => {
         const host = random.pick(this.#hosts);
         host.cutOff();
+        this.clock.after(500 + random.int(3_000), () => this.assign());
         this.clock.after(random.int(weather.outageMs), () => host.reconnect());
       });
     }
@@ -239,11 +268,18 @@ export class Host {
     if (this.#life !== null) return;
     const log = this.#cluster.client();
     if (this.#isCutOff) log.cutOff();
-    const pipeline = this.#cluster.pipeline(log, this.#stores);
+    const pipeline = this.#cluster.pipeline(this, log, this.#stores);
     this.#life = { log, pipeline };
+    this.#cluster.assign(this);
     pipeline.start().catch(error => {
       this.#cluster.failure ??= error;
     });
+  }
+
+  /** Frozen, it hears when it thaws; dead, never. */
+  hear(assignment: Assignment, delayMs: number): void {
+    const life = this.#life;
+    life?.log.clock.after(delayMs, () => life.pipeline.assign(assignment));
   }
 
   get pipeline(): Pipeline | null {

@@ -76,7 +76,9 @@ export async function play(seed: number, options: { putsBack?: boolean } = {}): 
   const cluster = new Cluster({ seed, plan, limits, messageBytesMax });
   for (const settings of streams) cluster.broker.create(settings);
   cluster.broker.faults = faultsOf(random);
+  cluster.isShared = random.chance(0.5);
   for (let i = 0; i < weather.hosts; i++) cluster.addHost().start();
+  for (let i = random.int(4); i > 0; i--) cluster.clock.after(random.int(weather.lengthMs), () => cluster.assign());
   cluster.publish(sent);
   cluster.disturb(weather);
   if (options.putsBack) cluster.putBackOne(weather.lengthMs);
@@ -93,6 +95,7 @@ export async function play(seed: number, options: { putsBack?: boolean } = {}): 
   // What a process had asked its disk for when it died is done before the next one comes.
   if (options.putsBack) await cluster.clock.run(cluster.clock.monotonic() + STEP_MS);
   for (const host of cluster.hosts) host.start();
+  cluster.assign();
   while (cluster.failure === null && count(cluster) < size(expected) && cluster.clock.monotonic() < lastMs + REST_MS) {
     await cluster.clock.run(cluster.clock.monotonic() + STEP_MS);
   }

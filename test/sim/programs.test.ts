@@ -130,6 +130,7 @@ async function play(seed: number, seen: { finishing: number; outdated: number; v
     ...{ delayMs: [0.1, random.chance(0.5) ? 30 : 3], unsureMs: [50, 500], readDelayMs: [0, 20], partialRead: 0.2 },
     ...{ lostAck: storm, notLanded: storm, lateLanding: storm, lateMs: 1_000, staleLast: storm },
   };
+  cluster.isShared = random.chance(0.5);
   for (let i = 0; i < 1 + random.int(3); i++) cluster.addHost().start();
   messages.forEach((many, i) => {
     const data = Buffer.from(many.map(entry => JSON.stringify(entry)).join('\n'));
@@ -154,6 +155,7 @@ async function play(seed: number, seen: { finishing: number; outdated: number; v
   }
   await cluster.clock.run(cluster.clock.monotonic() + 500);
   for (const host of cluster.hosts) host.start();
+  cluster.assign();
   const endMs = cluster.clock.monotonic() + REST_MS;
   while (cluster.failure === null && wrongOf(cluster, sent).length > 0 && cluster.clock.monotonic() < endMs) {
     await cluster.clock.run(cluster.clock.monotonic() + 1_000);
@@ -169,7 +171,7 @@ async function play(seed: number, seen: { finishing: number; outdated: number; v
 test(`${HISTORIES} histories in which the reader's program changes take each record once, as one version has it`, async () => {
   const seen = { finishing: 0, outdated: 0, versions: 0 };
   for (let seed = FIRST_SEED; seed < FIRST_SEED + HISTORIES; seed++) await play(seed, seen);
-  assert.ok(seen.finishing > HISTORIES / 2, `former programs had to be finished ${seen.finishing} times`);
+  assert.ok(seen.finishing > HISTORIES / 4, `former programs had to be finished ${seen.finishing} times`);
   assert.ok(seen.outdated > HISTORIES / 10, `${seen.outdated} pipelines learned that a later revision was there`);
   assert.ok(seen.versions > 2 * HISTORIES, `${seen.versions} versions had a part`);
 });

@@ -88,6 +88,7 @@ async function play(seed: number): Promise<void> {
     ...{ delayMs: [0.1, random.chance(0.5) ? 30 : 3], unsureMs: [50, 500], readDelayMs: [0, 20], partialRead: 0.2 },
     ...{ lostAck: storm, notLanded: storm, lateLanding: storm, lateMs: 2_000, staleLast: storm },
   };
+  cluster.isShared = random.chance(0.5);
   for (let i = 0; i < 2; i++) cluster.addHost().start();
   bodies.forEach((body, i) => {
     cluster.clock.after((LENGTH_MS / bodies.length) * i, () => {
@@ -101,6 +102,7 @@ async function play(seed: number): Promise<void> {
     host.thaw();
     host.start();
   }
+  cluster.assign();
   const wanted = [...rows.values()].flat().length;
   const isDone = () => cluster.rows('rows').length >= wanted && codesOf(cluster).length >= dead.length;
   const endMs = cluster.clock.monotonic() + REST_MS;

@@ -15,6 +15,7 @@ import { connectNats } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import type { Event } from '../../lib/observe/events.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
+import type { Assignment } from '../../lib/topology/parts.ts';
 import { planOrThrow } from '../../lib/topology/planner.ts';
 import { eventually } from './scene.ts';
 import story from './story.ts';
@@ -31,7 +32,7 @@ export interface EngineOptions {
 }
 
 export async function startEngine(
-  options: EngineOptions & { emit: (event: Event) => void; clock?: Clock },
+  options: EngineOptions & { emit: (event: Event) => void; clock?: Clock; assignment?: Assignment },
 ): Promise<{ pipeline: Pipeline; stop(): Promise<void> }> {
   const link = await connectNats({ servers: options.natsUrl });
   const log = new NatsLog(link);
@@ -44,7 +45,9 @@ export async function startEngine(
     observer: { emit: options.emit },
   };
   const made = options.file === undefined ? story : ((await import(options.file)) as { default: typeof story }).default;
-  const pipeline = await startPipeline({ plan: await planOrThrow(made, log), around, limits: options.limits });
+  const { limits, assignment } = options;
+  const plan = await planOrThrow(made, log);
+  const pipeline = await startPipeline({ plan, around, limits, ...(assignment === undefined ? {} : { assignment }) });
   return {
     pipeline,
     async stop() {

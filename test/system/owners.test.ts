@@ -1,9 +1,10 @@
 /**
- * Two owners of one pipeline on one real broker: both at once, one after the other, and one that is frozen while another
- * takes over. Whoever is not the newest owner is fenced; nothing is lost, nothing doubled.
+ * Two owners of one pipeline on one real broker: told in turn that all of it is theirs, one after the other, and one that is
+ * frozen while another takes over. Whoever is not the newest owner is fenced, and takes nothing back; nothing is lost,
+ * nothing doubled.
  *
- *   engine a   claim ─ commits ─ FENCED ············ claim ─ commits ─ FENCED …
- *   engine b   ········· claim ─ commits ─────────── FENCED ········ claim …
+ *   engine a   1 claim ─ commits ─ FENCED ········ 3 claim ─ commits ─ FENCED …
+ *   engine b   ················· 2 claim ─ commits ───────── FENCED ·········· 4 claim …
  *   worker a   lease ─ commits ─ SIGSTOP ····················· SIGCONT ─ lease lost, FENCED
  *   worker b   standby ········· silence ─ lease ─ claim ─ commits ──────────────────────────
  */
@@ -13,9 +14,12 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { decodeHead } from '../../lib/journal/entry.ts';
 import type { Event } from '../../lib/observe/events.ts';
 import { journalSubject } from '../../lib/record/names.ts';
+import { type Assignment, partsOf } from '../../lib/topology/parts.ts';
+import { planOrThrow } from '../../lib/topology/planner.ts';
 import { startEngine } from './engine.ts';
 import { Rounds, STORY } from './rounds.ts';
 import { eventually, running, Scene } from './scene.ts';
+import story from './story.ts';
 
 const LIMITS = { checkpointBytes: 20_000, batchRecordsMax: 64 };
 
@@ -27,36 +31,53 @@ beforeEach(async () => {
 });
 afterEach(() => scene.close());
 
-async function engine(name: string) {
+async function engine(name: string, parts: Assignment['parts'] = 'all') {
   const events: Event[] = [];
   const one = await startEngine({
     natsUrl: scene.server.url,
     dataDir: join(scene.folder, name),
     limits: LIMITS,
+    assignment: { number: 1, parts },
     emit: event => events.push(event),
   });
   scene.closing.add(() => one.stop());
   return { ...one, events };
 }
 
-test('two engines that both run every task fence each other, and every row is there once', async () => {
-  const first = await engine('a');
-  await rounds.publish({ orders: 100, lengthMs: 500 });
-  const second = await engine('b');
-  const fenced = () =>
-    [first, second].map(({ events }) => events.filter(({ event }) => event === 'task.fenced').length);
-  for (let round = 0; round < 12 && Math.min(...fenced()) < 3; round++) {
-    await rounds.publish({ orders: 150, lengthMs: 1_000 });
+test('two engines that are told in turn that all is theirs fence each other, and every row is there once', async () => {
+  const engines = [await engine('b', []), await engine('a')];
+  const parts = partsOf(await planOrThrow(story, scene.log));
+  for (let number = 2; number < 8; number++) {
+    await rounds.publish({ orders: 150, lengthMs: 600 });
+    const next = engines[number % 2]!;
+    const former = engines[(number + 1) % 2]!;
+    const since = former.events.length;
+    next.pipeline.assign({ number, parts: 'all' });
+    await rounds.publish({ orders: 150, lengthMs: 600 });
+    await eventually(`${number}: the former is fenced everywhere, and takes nothing back`, () => {
+      const fenced = former.events.slice(since).filter(isFenced);
+      return (
+        new Set(fenced.map(({ stage, partition, reader }) => reader ?? `${stage}/${partition}`)).size === parts.length
+      );
+    });
+    assert.equal(former.pipeline.status().state, 'waiting');
+    assert.match(former.pipeline.status().reason!, /has taken over|assignment/);
   }
-  assert.ok(Math.min(...fenced()) >= 3, `both were fenced: ${fenced().join(' and ')}`);
   await rounds.judge();
-  for (const { events } of [first, second]) {
+  for (const { events } of engines) {
     assert.deepEqual(
       events.filter(({ event }) => event === 'pipeline.failed'),
       [],
     );
   }
 });
+
+/** Of a reader that has nothing to send, its next word to its stages. */
+function isFenced({ event, code }: Event): boolean {
+  return (
+    event === 'task.fenced' || (event === 'reader.failed' && (code === 'FENCED' || code === 'ASSIGNMENT_OUTDATED'))
+  );
+}
 
 test('a clean stop releases every task, and the next owner goes on from the journal', async () => {
   const first = await engine('a');

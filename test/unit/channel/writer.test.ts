@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Chain } from '../../../lib/chain/chain.ts';
-import { decodeFrame, type Frame } from '../../../lib/channel/frame.ts';
+import { decodeFrame, encodeBroadcast, type Frame } from '../../../lib/channel/frame.ts';
 import { ChannelWriter, type WriterState } from '../../../lib/channel/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
@@ -11,7 +11,7 @@ import { originOf, seqOfOrigin } from '../../../lib/record/origin.ts';
 
 const stream = 'X';
 const subject = 'x.0';
-const AUTHOR = { revision: 1, program: 1 };
+const AUTHOR = { revision: 1, assignment: 1, epoch: 1, program: 1 };
 
 async function makeWorld(frameBytesMax = 1_000) {
   const clock = new SimClock();
@@ -23,14 +23,14 @@ async function makeWorld(frameBytesMax = 1_000) {
       chain: new Chain({ log: by, clock, stream, subject }),
       frameBytesMax,
       writer: 'orders',
-      author: AUTHOR,
     });
+  /** Without take-overs, which carry nothing. */
   const frames = (): Frame[] => {
     const kept: Frame[] = [];
     for (let seq = 1; seq <= broker.stream(stream)!.lastSeq; seq++) {
       kept.push(decodeFrame(broker.stream(stream)!.at(seq)!.data));
     }
-    return kept;
+    return kept.filter(({ columns, letters }) => columns.keys.length + letters.length > 0);
   };
   return { clock, broker, log, writer, frames };
 }
@@ -73,7 +73,7 @@ describe('a channel', () => {
   test('sends all that waits in one frame, which says how far the writer is', async () => {
     const { writer, frames } = await makeWorld();
     const channel = writer();
-    assert.equal(await channel.open(null), null);
+    assert.equal(await channel.open(AUTHOR, null), null);
     for (const seq of [3, 5, 9]) push(channel, seq);
     assert.equal(await channel.send(at(12)), true);
     assert.equal(await channel.send(at(12)), false);
@@ -96,7 +96,7 @@ describe('a channel', () => {
     const { writer, frames, clock, broker } = await makeWorld();
     broker.faults = { delayMs: [5, 5] };
     const channel = writer();
-    await clock.runThrough(channel.open(null));
+    await clock.runThrough(channel.open(AUTHOR, null));
     push(channel, 1);
     const first = channel.send(at(1));
     assert.equal(channel.sending, true);
@@ -113,7 +113,7 @@ describe('a channel', () => {
   test('encodes of a backlog of large records what fits a frame, and not all of it for each, until they are small again', async () => {
     const { writer, frames } = await makeWorld();
     const channel = writer();
-    await channel.open(null);
+    await channel.open(AUTHOR, null);
     let encoded = 0;
     const large = () => ({
       get fill() {
@@ -135,7 +135,7 @@ describe('a channel', () => {
   test('cuts at the byte limit, in the middle of a message too, and tells no watermark before its last frame', async () => {
     const { writer, frames } = await makeWorld(300);
     const channel = writer();
-    await channel.open(null);
+    await channel.open(AUTHOR, null);
     for (let part = 0; part < 40; part++) push(channel, 7, part);
     push(channel, 8);
     await drain(channel, at(9));
@@ -160,11 +160,11 @@ describe('a channel', () => {
         for (let seq = 4; seq <= 6; seq++) for (let part = 0; part < 25; part++) push(channel, seq, part);
       };
       const former = writer();
-      await former.open(null);
+      await former.open(AUTHOR, null);
       feed(former);
       for (let i = 0; i < framesSent; i++) await former.send(at(6));
       const next = writer();
-      const head = await next.open(null);
+      const head = await next.open(AUTHOR, null);
       assert.deepEqual(
         { position: head!.position, row: head!.row },
         { position: frames().at(-1)!.position, row: frames().at(-1)!.row },
@@ -176,30 +176,9 @@ describe('a channel', () => {
     }
   });
 
-  test('is beaten by another writer, drops what that one has sent and sends the rest', async () => {
-    const { writer, frames } = await makeWorld(300);
-    const mine = writer();
-    const other = writer();
-    await mine.open(null);
-    await other.open(null);
-    for (const channel of [mine, other]) for (let part = 0; part < 30; part++) push(channel, 7, part);
-    push(mine, 8);
-    push(mine, 9);
-    push(other, 8);
-    // The other one's frames are cut elsewhere: it had less to send at first.
-    await other.send(at(8));
-    await other.send(at(8));
-    mine.pushLetter(letterOf(7));
-    mine.pushLetter(letterOf(9));
-    await drain(mine, at(9));
-    assert.deepEqual(values(frames()), [...Array.from({ length: 30 }, (_, part) => `7.${part}`), '8.0', '9.0']);
-    assert.deepEqual(letters(frames()), [7, 9]);
-    await drain(other, at(9));
-    assert.deepEqual(values(frames()).length, 32);
-  });
-
-  test('is beaten in the middle of a message that it has sent a part of, and loses none of the rest', async () => {
-    for (const [mineFirst, othersThen] of [
+  test('is beaten by a later owner, wherever in a message it is, and that one sends exactly the rest', async () => {
+    for (const [first, then] of [
+      [0, 1],
       [1, 1],
       [2, 1],
       [1, 3],
@@ -209,43 +188,54 @@ describe('a channel', () => {
       const feed = (channel: ChannelWriter) => {
         for (let part = 0; part < 90; part++) push(channel, 7, part);
         push(channel, 8);
+        channel.pushLetter(letterOf(8));
       };
-      const mine = writer();
-      await mine.open(null);
-      feed(mine);
-      for (let i = 0; i < mineFirst; i++) await mine.send(at(8));
-      const other = writer();
-      await other.open(null);
-      feed(other);
-      for (let i = 0; i < othersThen; i++) await other.send(at(8));
-      // Turn by turn, each is beaten by what the other has sent.
-      while ((await mine.send(at(8))) || (await other.send(at(8))));
+      const [former, owner] = [writer(), writer()];
+      await former.open(AUTHOR, null);
+      feed(former);
+      for (let i = 0; i < first; i++) await former.send(at(8));
+      await owner.open({ ...AUTHOR, epoch: 2 }, null);
+      feed(owner);
+      for (let i = 0; i < then; i++) await owner.send(at(8));
+      await assert.rejects(former.send(at(8)), { code: 'FENCED' });
+      await drain(owner, at(8));
       const wanted = [...Array.from({ length: 90 }, (_, part) => `7.${part}`), '8.0'];
-      assert.deepEqual(values(frames()), wanted, `${mineFirst} and ${othersThen}`);
+      assert.deepEqual(values(frames()), wanted, `${first} and ${then}`);
+      assert.deepEqual(letters(frames()), [8]);
     }
+  });
+
+  test('is no later owner’s, and yet somebody has written there: that is an alarm', async () => {
+    const { writer, log } = await makeWorld();
+    const mine = writer();
+    await mine.open(AUTHOR, null);
+    const head = { position: 3, row: 0, watermarkMs: 0, clockMs: 0, quietMs: 0, bootstrapped: true };
+    await log.append({ subject, data: encodeBroadcast(head) });
+    push(mine, 4);
+    await assert.rejects(mine.send(at(4)), { code: 'CHAIN_BROKEN' });
   });
 
   test('goes on at a broadcast that is further than its last frame', async () => {
     const { writer, frames } = await makeWorld();
     const former = writer();
-    await former.open(null);
+    await former.open(AUTHOR, null);
     push(former, 3);
     await former.send(at(3));
     const next = writer();
     const broadcast = { position: 8, row: 0, watermarkMs: 80, clockMs: 0, quietMs: 0, bootstrapped: true };
-    assert.deepEqual(await next.open(broadcast), broadcast);
+    assert.deepEqual(await next.open(AUTHOR, broadcast), broadcast);
     for (const seq of [3, 8, 9]) push(next, seq);
     await drain(next, at(9));
     assert.deepEqual(values(frames()), ['3.0', '9.0']);
     const last = writer();
-    assert.equal((await last.open(broadcast))!.position, 9);
+    assert.equal((await last.open(AUTHOR, broadcast))!.position, 9);
   });
 
   test('knows up to where all has landed: neither what waits nor what is on its way counts', async () => {
     const { writer, clock, broker } = await makeWorld();
     broker.faults = { delayMs: [5, 5] };
     const channel = writer();
-    await clock.runThrough(channel.open(null));
+    await clock.runThrough(channel.open(AUTHOR, null));
     assert.equal(channel.landedTo, Number.POSITIVE_INFINITY);
     push(channel, 4);
     assert.equal(channel.landedTo, 3);
@@ -275,11 +265,11 @@ describe('letters on a channel', () => {
         channel.pushLetter(letterOf(8));
       };
       const former = writer();
-      await former.open(null);
+      await former.open(AUTHOR, null);
       feed(former);
       for (let i = 0; i < framesSent; i++) await former.send(at(8));
       const next = writer();
-      await next.open(null);
+      await next.open(AUTHOR, null);
       feed(next);
       await drain(next, at(8));
       const parts = Array.from({ length: 30 }, (_, part) => part);
@@ -299,7 +289,7 @@ describe('letters on a channel', () => {
   test('go out whole in as many frames as they need, those of one message and those without records too', async () => {
     const { writer, frames } = await makeWorld(400);
     const channel = writer();
-    await channel.open(null);
+    await channel.open(AUTHOR, null);
     for (let seq = 1; seq <= 25; seq++) channel.pushLetter(letterOf(seq, 40));
     push(channel, 25);
     for (let index = 0; index < 25; index++) channel.pushLetter(letterOf(50, 40, index));
@@ -315,7 +305,7 @@ describe('letters on a channel', () => {
   test('that are too much for a frame alone are cut and say how long they were; their reasons stay', async () => {
     const { writer, frames } = await makeWorld(600);
     const channel = writer();
-    await channel.open(null);
+    await channel.open(AUTHOR, null);
     channel.pushLetter(letterOf(4, 100));
     channel.pushLetter({ ...letterOf(5, 2_000), message: 'm'.repeat(200) });
     channel.pushLetter({ ...letterOf(6, 0), message: 'm'.repeat(1_000) });
@@ -332,7 +322,7 @@ describe('letters on a channel', () => {
   test('take the places of records that no frame can carry, whose neighbours go on', async () => {
     const { writer, frames } = await makeWorld(600);
     const channel = writer();
-    await channel.open(null);
+    await channel.open(AUTHOR, null);
     channel.pushLetter(letterOf(3, 50));
     push(channel, 4, 0, 'v'.repeat(1_000));
     push(channel, 5, 0, () => 'not data');
@@ -365,11 +355,11 @@ describe('letters on a channel', () => {
         }
       };
       const former = writer();
-      await former.open(null);
+      await former.open(AUTHOR, null);
       feed(former);
       for (let i = 0; i < framesSent; i++) await former.send(at(5));
       const next = writer();
-      await next.open(null);
+      await next.open(AUTHOR, null);
       feed(next);
       await drain(next, at(5));
       const isRefused = (part: number) => part % 5 === 2 || part % 7 === 3;
