@@ -1,9 +1,13 @@
 /**
- * The hash that places keys on partitions. FROZEN FOR EVER: state, journals and subjects are laid out by it, so another
- * hash would be another cluster. `test/unit/base/hash.test.ts` holds its golden vectors.
+ * The hash that places keys on groups, and groups on partitions. FROZEN FOR EVER: state, journals and subjects are laid out
+ * by it, so another hash would be another cluster. `test/unit/base/hash.test.ts` holds its golden vectors.
+ *
+ * A *key group* is the unit in which state could move: a key's group never changes, and a partition is a range of groups, so
+ * another number of partitions cuts the same groups in other places (Carbone et al., State Management in Apache Flink, VLDB
+ * 2017).
  *
  * FNV-1a (Fowler, Noll, Vo; draft-eastlake-fnv, 32 bits) over the text's UTF-8 bytes, then the finaliser `fmix32` of
- * MurmurHash3 (Appleby, public domain). FNV-1a alone leaves its low bits weak, and `mod P` looks at just those.
+ * MurmurHash3 (Appleby, public domain). FNV-1a alone leaves its low bits weak, and a group is made of just those.
  */
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
@@ -19,9 +23,23 @@ export function hash32(text: string): number {
   return finish(hash);
 }
 
-/** The partition, 0 … partitions − 1, that an encoded key (`record/key.ts`) belongs to. */
+/** So many that the largest of 1,000 partitions has 3 % more of them than the smallest. */
+export const KEY_GROUPS = 32_768;
+
+/** The key group, 0 … KEY_GROUPS − 1, of an encoded key (`record/key.ts`). */
+export function keyGroupOf(encodedKey: string): number {
+  return hash32(encodedKey) & (KEY_GROUPS - 1);
+}
+
+/** The partition, 0 … partitions − 1, that an encoded key belongs to. */
 export function partitionOf(encodedKey: string, partitions: number): number {
-  return hash32(encodedKey) % partitions;
+  return Math.floor((keyGroupOf(encodedKey) * partitions) / KEY_GROUPS);
+}
+
+/** The key groups of a partition: from the first one up to, and without, the second. */
+export function keyGroupsOf(partition: number, partitions: number): { readonly from: number; readonly to: number } {
+  const first = (of: number) => Math.ceil((of * KEY_GROUPS) / partitions);
+  return { from: first(partition), to: first(partition + 1) };
 }
 
 /** FNV-1a from `from` on, with the UTF-8 bytes of each code point made on the way: nothing is allocated. */

@@ -258,6 +258,7 @@ export class Host {
   #stores: MemoryStores;
   #life: { log: MemoryLog; pipeline: Pipeline } | null = null;
   #isCutOff = false;
+  #unheard: (() => void)[] = [];
 
   constructor(cluster: Cluster, stores: MemoryStores) {
     this.#cluster = cluster;
@@ -276,10 +277,13 @@ export class Host {
     });
   }
 
-  /** Frozen, it hears when it thaws; dead, never. */
+  /** Frozen, it hears when it thaws, cut off, when it is there again, and dead, never. */
   hear(assignment: Assignment, delayMs: number): void {
     const life = this.#life;
-    life?.log.clock.after(delayMs, () => life.pipeline.assign(assignment));
+    life?.log.clock.after(delayMs, () => {
+      if (this.#isCutOff) this.#unheard.push(() => life.pipeline.assign(assignment));
+      else life.pipeline.assign(assignment);
+    });
   }
 
   get pipeline(): Pipeline | null {
@@ -322,5 +326,6 @@ export class Host {
   reconnect(): void {
     this.#isCutOff = false;
     this.#life?.log.reconnect();
+    for (const hear of this.#unheard.splice(0)) hear();
   }
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { hash32, partitionOf } from '../../../lib/base/hash.ts';
+import { hash32, KEY_GROUPS, keyGroupOf, keyGroupsOf, partitionOf } from '../../../lib/base/hash.ts';
 
 /** The definition, slowly: exact arithmetic over the UTF-8 bytes. */
 function slowHash(text: string): number {
@@ -32,6 +32,38 @@ describe('the frozen hash', () => {
       ['The quick brown fox jumps over the lazy dog', 3429625917],
     ];
     for (const [text, hash] of golden) assert.equal(hash32(text), hash, JSON.stringify(text));
+  });
+
+  test('neither do key groups and partitions', () => {
+    const golden: [string, number, number, number][] = [
+      ['a', 12723, 6, 18],
+      ['user-42', 4502, 2, 6],
+      ['\u000242', 10059, 4, 14],
+      ['naïve café', 16818, 8, 24],
+      ['日本', 4383, 2, 6],
+    ];
+    for (const [key, group, of16, of48] of golden) {
+      assert.deepEqual([keyGroupOf(key), partitionOf(key, 16), partitionOf(key, 48)], [group, of16, of48], key);
+    }
+  });
+
+  test('a partition is a range of key groups, and the ranges are all of them', () => {
+    for (const partitions of [1, 2, 3, 16, 48, 100, 1_000, 1_024]) {
+      let next = 0;
+      for (let partition = 0; partition < partitions; partition++) {
+        const { from, to } = keyGroupsOf(partition, partitions);
+        assert.equal(from, next);
+        next = to;
+      }
+      assert.equal(next, KEY_GROUPS);
+    }
+    for (let i = 0; i < 5_000; i++) {
+      for (const partitions of [1, 3, 16, 1_000]) {
+        const { from, to } = keyGroupsOf(partitionOf(`k${i}`, partitions), partitions);
+        const group = keyGroupOf(`k${i}`);
+        assert.ok(from <= group && group < to, `k${i} of ${partitions}`);
+      }
+    }
   });
 
   test('it is FNV-1a and fmix32 over the UTF-8 bytes, also for lone surrogates', () => {
