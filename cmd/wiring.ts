@@ -21,6 +21,7 @@ import type { GripOn, Hand } from '../lib/operator/hand.ts';
 import type { Blobs } from '../lib/port/blob.ts';
 import type { Log } from '../lib/port/log.ts';
 import type { Registry } from '../lib/port/registry.ts';
+import { Budget } from '../lib/task/budget.ts';
 import { pipelineClearer } from '../lib/worker/clear.ts';
 import { pipelineCompiler } from '../lib/worker/compile.ts';
 import type { Engine } from '../lib/worker/host.ts';
@@ -71,6 +72,7 @@ export async function openGround(options: {
     const stores = new LevelStores({ root: join(root, 'state') });
     await mkdir(join(root, 'state'), { recursive: true });
     const around = { log, blobs, stores, clock: systemClock, random: new Random(randomBytes(4).readUInt32LE()) };
+    const budget = new Budget();
     const compiler = pipelineCompiler({ log, dir: join(root, 'bundles') });
     const engine: Engine = {
       ...compiler,
@@ -88,6 +90,7 @@ export async function openGround(options: {
           life,
           revision,
           programs,
+          budget,
         });
       },
       clear: pipelineClearer({ log, blobs, stores }),
