@@ -47,8 +47,8 @@ export class Tail {
 
   /** Notes where the streams end now; what is known already is left as it is. */
   async add(plan: { readonly pipeline: string; readonly sinks: readonly SinkSpec[] }): Promise<void> {
-    for (const { stream, format } of plan.sinks) {
-      await this.#note(stream.name, format === 'msgpack' ? 'msgpack' : 'text');
+    for (const { target, format } of plan.sinks) {
+      await this.#note(target.stream.name, format === 'msgpack' ? 'msgpack' : 'text');
     }
     await this.#note(lettersStream(plan.pipeline), 'letters');
   }

@@ -29,7 +29,7 @@ export {
 } from './operator/aggregates.ts';
 export { aggregate, reduce } from './operator/own-aggregates.ts';
 export type { AggregateSpec, ProcessContext } from './operator/spec.ts';
-export type { SinkMode } from './outlet/sink-spec.ts';
+export type { SinkMode } from './outlet/nats/destination.ts';
 export { type CloudEvent, cloudEvents } from './record/cloudevents.ts';
 export { type Versions, versions } from './record/evolve.ts';
 export { bytes, type Decoder, text } from './record/format.ts';

@@ -4,7 +4,7 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import { partitionOf } from '../base/hash.ts';
-import type { Made } from '../journal/made.ts';
+import type { BatchSize } from '../journal/batch-size.ts';
 import type { FrameRoute, OutFrame } from '../journal/outbox.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { addRecord, type Columns, emptyColumns, sliceColumns } from '../record/columns.ts';
@@ -20,18 +20,18 @@ export class StageExit implements Receiver {
   #lanes: Columns[];
   #used: number[] = [];
   #cursor: Cursor;
-  #made: Made;
+  #size: BatchSize;
 
-  constructor(options: { route: FrameRoute; partitions: number; cursor: Cursor; made: Made }) {
+  constructor(options: { route: FrameRoute; partitions: number; cursor: Cursor; size: BatchSize }) {
     this.route = options.route;
-    this.#made = options.made;
+    this.#size = options.size;
     this.#lanes = Array.from({ length: options.partitions }, emptyColumns);
     this.#cursor = options.cursor;
   }
 
   receive(key: string | null, value: unknown, timeMs: number): void {
-    if (this.#made.outgrown) return;
-    this.#made.bytes += RECORD_BYTES + (key === null ? 0 : key.length) + roughBytes(value);
+    if (this.#size.outgrown) return;
+    this.#size.bytes += RECORD_BYTES + (key === null ? 0 : key.length) + roughBytes(value);
     const partition = key === null ? 0 : partitionOf(key, this.#lanes.length);
     const lane = this.#lanes[partition]!;
     if (lane.keys.length === 0) this.#used.push(partition);

@@ -10,7 +10,7 @@ import { sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { noMeter } from '../observe/meter.ts';
 import type { PipelineState, PipelineStatus, SourceStatus } from '../observe/status.ts';
-import { SharedStream } from '../outlet/shared-outlet.ts';
+import { outletKinds } from '../outlet/kinds.ts';
 import { Turns } from '../replica/turns.ts';
 import type { Source } from '../source/source.ts';
 import { Pace } from '../task/pace.ts';
@@ -34,7 +34,7 @@ const READERS_SHARE = 0.3;
 
 export interface PipelineOptions {
   readonly plan: Plan;
-  readonly around: Omit<Surroundings, 'deployment' | 'revision' | 'shared' | 'meter'> &
+  readonly around: Omit<Surroundings, 'deployment' | 'revision' | 'outlets' | 'meter'> &
     Partial<Pick<Surroundings, 'meter'>>;
   readonly limits?: Partial<TaskLimits>;
   /** See `Deployment`. Default `0`, for who starts it without a registry. */
@@ -87,7 +87,6 @@ export class Pipeline {
       clock,
       tasks: () => this.#slots.map(slot => slot.part).filter(part => part instanceof Task),
     });
-    const streams = new Map<string, SharedStream>();
     this.#around = {
       meter: noMeter,
       ...options.around,
@@ -97,11 +96,7 @@ export class Pipeline {
       log,
       blobs: this.#stalls.blobs(blobs),
       checkpointTurns: new Turns(CHECKPOINTS_AT_ONCE),
-      shared(stream) {
-        let shared = streams.get(stream);
-        if (shared === undefined) streams.set(stream, (shared = new SharedStream({ stream, log, clock, random })));
-        return shared;
-      },
+      outlets: outletKinds({ log, clock, random }),
     };
   }
 

@@ -5,11 +5,12 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import { StageExit } from '../channel/exit.ts';
-import { Made } from '../journal/made.ts';
+import { BatchSize } from '../journal/batch-size.ts';
 import type { Outbox } from '../journal/outbox.ts';
 import type { GripOn } from '../operator/hand.ts';
 import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
-import { lettersDestination } from '../outlet/destination.ts';
+import { addressingOf } from '../outlet/addressing.ts';
+import { lettersDestination, targetText } from '../outlet/nats/destination.ts';
 import type { SinkTarget } from '../outlet/relay.ts';
 import type { Store } from '../port/store.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
@@ -60,7 +61,7 @@ export class Processor {
   #letterBytesMax: number;
   #lineages: ReadonlyMap<string, Lineage>;
   #pending: Letter[] = [];
-  #made: Made;
+  #size: BatchSize;
   #pace: Pace | null;
   /** Looks at how much was made, and what the tables had changed at the last one that asked them. */
   #looks = 0;
@@ -73,8 +74,8 @@ export class Processor {
     const { plan, stage, partition, messageBytesMax, original, grip, watch, pace } = options;
     const { cursor } = this;
     this.#pace = pace ?? null;
-    const made = new Made(pace?.outgrownBytes ?? Number.POSITIVE_INFINITY);
-    this.#made = made;
+    const size = new BatchSize(pace?.outgrownBytes ?? Number.POSITIVE_INFINITY);
+    this.#size = size;
     this.#pipeline = plan.pipeline;
     this.#letterBytesMax = messageBytesMax - HEADROOM_BYTES;
     this.#lineages = lineagesOf(plan);
@@ -88,16 +89,18 @@ export class Processor {
       if (exit.kind === 'channel') {
         const { partitions } = plan.stages.find(candidate => candidate.name === exit.stage)!;
         const route = { stage: exit.stage, input: exit.input };
-        return new StageExit({ route, partitions, cursor, made });
+        return new StageExit({ route, partitions, cursor, size });
       }
       const sink = plan.sinks.find(candidate => candidate.name === exit.sink)!;
       const refuse = (name: string, cause: MillraceError, value: unknown) => poison({ operator: name, cause, value });
-      return new SinkExit({ sink, partition, cursor, made, rowBytesMax: messageBytesMax - HEADROOM_BYTES, refuse });
+      const addressing = addressingOf(sink, partition);
+      const rowBytesMax = messageBytesMax - HEADROOM_BYTES;
+      return new SinkExit({ sink, addressing, cursor, size, rowBytesMax, refuse });
     });
     this.#outgoing = new Outgoing({
       exits,
-      letters: lettersDestination(plan.pipeline),
-      made,
+      letters: { kind: 'nats', target: targetText(lettersDestination(plan.pipeline)) },
+      size,
       frameBytesMax: messageBytesMax - HEADROOM_BYTES,
       refuseRecord: (exit, cause, value, origin) => {
         // The commit is being made: there is no more time to fetch the original.
@@ -148,8 +151,8 @@ export class Processor {
   }
 
   #await(letter: Letter): void {
-    if (this.#made.outgrown) return;
-    this.#made.bytes += PENDING_BYTES + letter.bytes.length;
+    if (this.#size.outgrown) return;
+    this.#size.bytes += PENDING_BYTES + letter.bytes.length;
     this.#pending.push(letter);
   }
 
@@ -163,14 +166,12 @@ export class Processor {
     this.dead++;
     const lineage = this.#lineages.get(letter.operator) ?? null;
     const about = { bytesMax: this.#letterBytesMax, lineage };
-    const { subject, bytes, headers } = deadLetter(this.#pipeline, letter, about);
-    this.#outgoing.addLetter(subject, bytes, headers, letter);
+    this.#outgoing.addLetter(deadLetter(this.#pipeline, letter, about), letter);
   }
 
   #late(record: LateRecord): void {
     this.late++;
-    const { subject, bytes, headers } = lateLetter(this.#pipeline, record, this.#letterBytesMax);
-    this.#outgoing.addLetter(subject, bytes, headers, this.cursor);
+    this.#outgoing.addLetter(lateLetter(this.#pipeline, record, this.#letterBytesMax), this.cursor);
   }
 
   /** A record ends here without a result. */
@@ -238,12 +239,12 @@ export class Processor {
       this.#stateBytes = this.state.deltaBytes;
     }
     const owedBytes = this.#owedRows * this.#rowBytes.value;
-    return this.#made.bytes + this.#run.heldBytes + this.#stateBytes + owedBytes > pace.bytesMax;
+    return this.#size.bytes + this.#run.heldBytes + this.#stateBytes + owedBytes > pace.bytesMax;
   };
 
   /** About how large the commit would be now. */
   get madeBytes(): number {
-    return this.#made.bytes + this.state.deltaBytes;
+    return this.#size.bytes + this.state.deltaBytes;
   }
 
   /**
@@ -251,12 +252,12 @@ export class Processor {
    * has made it so, since the batch was not full before it.
    */
   get hasMadeTooMuch(): boolean {
-    return this.#made.outgrown;
+    return this.#size.outgrown;
   }
 
   /** The batch in hand is too large for any commit: the task must be dropped. */
   get hasOutgrown(): boolean {
-    return this.#made.outgrown || (this.#pace !== null && this.madeBytes > this.#pace.outgrownBytes);
+    return this.#size.outgrown || (this.#pace !== null && this.madeBytes > this.#pace.outgrownBytes);
   }
 
   /**

@@ -4,7 +4,7 @@
  */
 import { invariant } from '../base/errors.ts';
 import { StageExit } from '../channel/exit.ts';
-import { Made } from '../journal/made.ts';
+import { BatchSize } from '../journal/batch-size.ts';
 import { noMeter } from '../observe/meter.ts';
 import { newCursor, Run } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
@@ -49,11 +49,11 @@ export class TestReader {
     this.#bytesMax = options.bytesMax;
     this.#letter = letter;
     const cursor = newCursor();
-    const made = new Made(Number.POSITIVE_INFINITY);
+    const size = new BatchSize(Number.POSITIVE_INFINITY);
     this.#exits = reader.program.exits.map(exit => {
       invariant(exit.kind === 'channel', `reader ${reader.name} leads to a stage`);
       const { partitions } = plan.stages.find(({ name }) => name === exit.stage)!;
-      return new StageExit({ route: { stage: exit.stage, input: exit.input }, partitions, cursor, made });
+      return new StageExit({ route: { stage: exit.stage, input: exit.input }, partitions, cursor, size });
     });
     const drop = (reason: string) => this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + 1);
     const run = new Run(reader.program, {

@@ -53,7 +53,7 @@ export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
   if (mistakes.length > 0) return { mistakes };
 
   const { readers, stages } = cut(placement);
-  const owned = new Set(sinks.filter(sink => sink.mode === 'owned').map(sink => sink.name));
+  const owned = new Set(sinks.filter(sink => sink.target.mode === 'owned').map(sink => sink.name));
   validateStages(stages, { placement, owned, mistake });
   if (mistakes.length > 0) return { mistakes };
 

@@ -8,7 +8,7 @@ import type { SourceSpec } from '../source/spec.ts';
 import { layoutChanges, layoutOf, operatorText, type StateLayout } from './fingerprint.ts';
 import type { InputPlan, Plan } from './plan.ts';
 
-const VERSION = 1;
+const VERSION = 2;
 
 export interface SourceSummary {
   readonly name: string;

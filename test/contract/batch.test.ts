@@ -9,8 +9,8 @@ import { Random } from '../../lib/base/random.ts';
 import { connectNats } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import { type ServerConfig, startServer } from '../../lib/nats/server.ts';
-import { decodeMarker } from '../../lib/outlet/seat.ts';
-import { SharedStream } from '../../lib/outlet/shared-outlet.ts';
+import { decodeMarker } from '../../lib/outlet/nats/shared-outlet.ts';
+import { SharedStream } from '../../lib/outlet/nats/shared-stream.ts';
 import type { NewMessage } from '../../lib/port/log.ts';
 import { numbered, pastOf, rowsItem, sender } from '../unit/outlet/rig.ts';
 
@@ -92,7 +92,7 @@ for (const [name, config] of LIMITS) {
         const sent = new Promise<void>(resolve => {
           done = resolve;
         });
-        const outlet = stream.seat({
+        const outlet = stream.outlet({
           ...{ sender, marker: 'm.a', past: pastOf({ inheritedTo }) },
           onSent: () => done(),
           onFailed: error => failed.push(error),

@@ -47,8 +47,9 @@ const frame = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, byt
 });
 const entry = { kind: 'commit', part: 0, parts: 1, epoch: 1, revision: 4, commit: 2, crcBefore: 3 } as const;
 const commit = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, bytes]) => {
-  const lists = { subjects: ['a'], subjectOf: [0], lengths: [bytes.length], origins: [64], headers: [{ a: 'b' }] };
-  const block = { sink: 's', target: 't', bytes, areLines: false, ...lists };
+  const lists = { addresses: ['a'], addressOf: [0], lengths: [bytes.length], origins: [64] };
+  const more = { changes: Uint8Array.of(2), keys: ['k'], timesMs: [5] };
+  const block = { sink: 's', kind: 'x', target: 't', bytes, areLines: false, ...lists, ...more };
   const outbox = { frames: [{ route: { stage: 'g', input: 'i' }, partition: 1, row: 2, bytes }], rows: [block] };
   const sums = { positions: { in: 4 }, watermarkMs: 5, dueMs: 6, relayedThrough: 1, tails: { s: 9 }, snapshot: 0 };
   return encodeCommit({ ...entry, ...sums, delta: pack(values), outbox });

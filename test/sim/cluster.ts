@@ -10,7 +10,7 @@ import { type ProcessClock, SimClock } from '../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../lib/memory/log.ts';
 import { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
-import { HEADER_TASK } from '../../lib/outlet/rows-item.ts';
+import { HEADER_TASK } from '../../lib/outlet/nats/rows-item.ts';
 import type { Blobs } from '../../lib/port/blob.ts';
 import type { StreamSettings } from '../../lib/port/log.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';

@@ -3,15 +3,16 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
 import { encodeFrame } from '../../../lib/channel/frame.ts';
-import { ChainOutlet, type FrameItem, frameForm, rowsForm } from '../../../lib/outlet/chain-outlet.ts';
-import type { Past } from '../../../lib/outlet/past.ts';
+import { ChainOutlet, rowsForm } from '../../../lib/outlet/nats/chain-outlet.ts';
 import {
   HEADER_COMMIT,
   HEADER_ORIGIN,
   HEADER_SINK,
   HEADER_TASK,
-  type RowsItem,
-} from '../../../lib/outlet/rows-item.ts';
+  type NatsItem,
+} from '../../../lib/outlet/nats/rows-item.ts';
+import type { ChainPast } from '../../../lib/outlet/nats/tail.ts';
+import { type FrameItem, frameForm } from '../../../lib/outlet/next-stages.ts';
 import type { Log, NewMessage, StreamSettings } from '../../../lib/port/log.ts';
 import { emptyColumns } from '../../../lib/record/columns.ts';
 import { bytesOf, makeBroker, numbered, pastOf, rowsItem, sender, textOf, unsure, withCall } from './rig.ts';
@@ -21,12 +22,14 @@ const subject = 'out.0';
 
 async function makeWorld(settings: Omit<StreamSettings, 'name' | 'subjects'> = {}) {
   const world = await makeBroker(settings);
-  const outlet = (options: { log?: Log; bytesMax?: number; onSent?(item: RowsItem): void } & Partial<Past> = {}) => {
+  const outlet = (
+    options: { log?: Log; bytesMax?: number; onSent?(item: NatsItem): void } & Partial<ChainPast> = {},
+  ) => {
     const { log = world.log, bytesMax = 1_000, onSent, ...past } = options;
     const { clock, random } = world;
     const sent: [commit: number, seq: number][] = [];
     const errors: unknown[] = [];
-    const made = new ChainOutlet<RowsItem>({
+    const made = new ChainOutlet<NatsItem>({
       ...{ log, clock, random, stream, subject, expires: true, past: pastOf(past) },
       form: rowsForm({ sender, messageBytesMax: bytesMax }),
       onSent: (item, seq) => {

@@ -2,7 +2,8 @@
 
 import { type Pipeline, pipeline } from '../../../lib/index.ts';
 import { LETTERS, type OutRows } from '../../../lib/journal/outbox.ts';
-import { startsOf } from '../../../lib/outlet/rows-item.ts';
+import { addressFrom } from '../../../lib/outlet/nats/destination.ts';
+import { startsOf } from '../../../lib/outlet/outlet.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';
 import { Processor } from '../../../lib/task/processor.ts';
@@ -56,7 +57,8 @@ function textsOf(rows: OutRows): string[] {
 
 function toldOf(rows: OutRows): Told[] {
   return textsOf(rows).map((text, i) => {
-    return { text, subject: rows.subjects[rows.subjectOf[i]!]!, headers: rows.headers![i] as Record<string, string> };
+    const { subject, headers } = addressFrom(rows.addresses[rows.addressOf[i]!]!);
+    return { text, subject, headers: headers! };
   });
 }
 

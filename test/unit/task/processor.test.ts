@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { collect, count, countDistinct, pipeline, tumbling } from '../../../lib/index.ts';
+import { addressFrom } from '../../../lib/outlet/nats/destination.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';
 import { lateLetter } from '../../../lib/task/letters.ts';
@@ -106,7 +107,8 @@ describe('letters', () => {
       watermarkMs: 1,
       lateByMs: 1,
     };
-    const { bytes, headers } = lateLetter('p', record, 10_000);
+    const { bytes, address } = lateLetter('p', record, 10_000);
+    const headers = addressFrom(address).headers!;
     assert.equal(bytes.length, 10_000);
     assert.equal(headers['Millrace-Truncated'], String(3 * MESSAGE_BYTES_MAX + 2));
     const whole = Object.entries(headers).reduce((sum, [name, value]) => sum + Buffer.byteLength(name + value) + 4, 0);

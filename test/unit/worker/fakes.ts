@@ -153,7 +153,7 @@ export class FakeEngine implements Engine {
 
 function sinkNamed(name: string): SinkSpec {
   const stream = { name: 'OUT', create: false, subjects: [] };
-  return { name, mode: 'shared', template: name, stream, frame: 'none', format: 'json' };
+  return { name, kind: 'nats', format: 'json', target: { mode: 'shared', template: name, stream, frame: 'none' } };
 }
 
 export function fakeBundle(name: string, options: { shape?: string; salt?: string } = {}): Bundle {
