@@ -16,7 +16,10 @@ import type { Outgoing } from './queue.ts';
 
 export interface Outlet<T extends Outgoing> {
   push(item: T): void;
-  /** Reads the destination's tail and judges it by the past, whether anything waits or not. Throws, or `onFailed` is told. */
+  /**
+   * Reads the destination's tail and judges it by the past, whether anything waits or not. What former owners have left is
+   * pushed before. Throws, or `onFailed` is told.
+   */
   open(): Promise<void>;
   /** Bytes of what is not in yet. */
   readonly backlogBytes: number;
