@@ -10,7 +10,7 @@ import { NatsLog } from '../../lib/nats/log.ts';
 import { startServer } from '../../lib/nats/server.ts';
 import { fileOutlets } from '../../lib/outlet/file/kind.ts';
 import { readRows } from '../../lib/outlet/file/record.ts';
-import { folderFiles, type OpenRowsFile } from '../../lib/outlet/file/rows-file.ts';
+import { folderFiles, type OpenRowsFile, type RowsFile } from '../../lib/outlet/file/rows-file.ts';
 import { destinationOf, type SinkMode, targetText } from '../../lib/outlet/nats/destination.ts';
 import { natsOutlets } from '../../lib/outlet/nats/kind.ts';
 import type { Append, Log } from '../../lib/port/log.ts';
@@ -64,18 +64,22 @@ async function streamPlace(log: Log, mode: SinkMode, count: number): Promise<Pla
   };
 }
 
-/** A file of real bytes on a real disk. */
-function filePlace(root: string, name: string): Place {
+/** A file of real bytes on a real disk. `opened`: files that nobody has closed, as their owner died. */
+function filePlace(root: string, name: string, opened: Set<RowsFile>): Place {
   const files = folderFiles(root);
   const faulty =
     (faults: Faults): OpenRowsFile =>
-    async opened => {
-      const file = await files(opened);
+    async ofName => {
+      const file = await files(ofName);
+      opened.add(file);
       return {
         size: () => file.size(),
         read: (at, length) => file.read(at, length),
         cut: size => file.cut(size),
-        close: () => file.close(),
+        close: () => {
+          opened.delete(file);
+          return file.close();
+        },
         append: bytes =>
           faults.write(
             () => file.append(bytes),
@@ -135,9 +139,13 @@ for (const mode of ['owned', 'shared', 'at-least-once'] as const) {
 
 outletContract('into a file', { judges: true }, async () => {
   const root = await mkdtemp(join(tmpdir(), 'millrace-outlet-'));
+  const opened = new Set<RowsFile>();
   let count = 0;
   return {
-    place: async () => filePlace(root, `rows/${++count}.txt`),
-    remove: () => rm(root, { recursive: true }),
+    place: async () => filePlace(root, `rows/${++count}.txt`, opened),
+    remove: async () => {
+      for (const file of opened) await file.close();
+      await rm(root, { recursive: true });
+    },
   };
 });
