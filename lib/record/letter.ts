@@ -8,6 +8,7 @@
  * Headers of the original message travel along as `Millrace-Header-<name>`.
  */
 import type { Headers, StoredMessage } from '../port/log.ts';
+import { partsOfLetter } from './names.ts';
 import { HEADER_REPLAY, replayText } from './replay.ts';
 
 export const HEADER_CONTENT = 'Millrace-Content';
@@ -93,13 +94,14 @@ export interface ReadLetter {
 
 /** Null: the message is no letter (a marker). */
 export function readLetter(message: StoredMessage): ReadLetter | null {
-  const [first, , kind, ...operator] = message.subject.split('.');
-  if (first !== 'millrace' || (kind !== 'dead' && kind !== 'late')) return null;
+  const parts = partsOfLetter(message.subject);
+  if (parts === null) return null;
+  const { kind, operator } = parts;
   const headers = message.headers ?? {};
   const content = headers[HEADER_CONTENT] as LetterContent | undefined;
   return {
     kind,
-    operator: operator.join('.'),
+    operator,
     code: kind === 'dead' ? (headers['Millrace-Error'] ?? '') : null,
     message: kind === 'dead' ? (headers['Millrace-Message'] ?? '') : lateText(headers),
     subject: headers['Millrace-Subject'] ?? null,

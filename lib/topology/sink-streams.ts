@@ -8,7 +8,7 @@
 import type { NatsTarget, SinkMode } from '../outlet/nats/destination.ts';
 import type { NatsSink } from '../outlet/sink-spec.ts';
 import type { StreamInfo } from '../port/log.ts';
-import { markerSubjects, STREAM_NAME, streamNamesFor } from '../record/names.ts';
+import { markerSubjects, RESERVED_SUBJECT, STREAM_NAME, streamNamesFor } from '../record/names.ts';
 import { covers, overlaps } from '../record/subject.ts';
 import type { Template } from '../record/template.ts';
 import { type BrokerView, templateOf } from './broker.ts';
@@ -80,7 +80,7 @@ function outletOf(node: SinkNode, context: { template: Template; pipeline: strin
   if (!node.keyed && sink.template.includes('{key}')) {
     mistake(node, `'${sink.template}' asks for the key, but these records have none: call keyBy first`);
   }
-  if (/^(_mr|millrace|\$[^.]*|_INBOX)(\.|$)/.test(sink.template)) {
+  if (RESERVED_SUBJECT.test(sink.template)) {
     mistake(node, `'${sink.template}' begins like the subjects of Millrace or of the broker itself: begin otherwise`);
   }
   if (sink.stream !== null && !STREAM_NAME.test(sink.stream)) {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, stat, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../lib/base/clock.ts';
@@ -67,15 +67,14 @@ async function streamPlace(log: Log, mode: SinkMode, count: number): Promise<Pla
 /** A file of real bytes on a real disk. `opened`: files that nobody has closed, as their owner died. */
 function filePlace(root: string, name: string, opened: Set<RowsFile>): Place {
   const files = folderFiles(root);
+  const path = join(root, name);
   const faulty =
     (faults: Faults): OpenRowsFile =>
     async ofName => {
       const file = await files(ofName);
       opened.add(file);
       return {
-        size: () => file.size(),
         read: (at, length) => file.read(at, length),
-        cut: size => file.cut(size),
         close: () => {
           opened.delete(file);
           return file.close();
@@ -101,14 +100,14 @@ function filePlace(root: string, name: string, opened: Set<RowsFile>): Place {
     life: 'l',
     to: () => ({ kind: 'file', target: name, addresses: [] }),
     kinds: faults => ({ file: fileOutlets({ open: faulty(faults), random }) }),
-    mark: () => using(file => file.size()),
+    mark: async () => (await stat(path)).size,
     rows: () =>
       using(async file => {
         const rows: string[] = [];
         for await (const block of readRows(file)) rows.push(...linesOf(block.rows));
         return rows;
       }),
-    putBack: mark => using(file => file.cut(mark)),
+    putBack: mark => truncate(path, mark),
   };
 }
 

@@ -3,8 +3,8 @@
  * one: whoever opens it claims it, and what a former owner appends after that counts for nobody. So each append is
  * followed by a look at what has come since the last: our rows are in if no other claim is before them (invariant E).
  *
- * - A torn end is cut off before it is written to. What looks torn may be a former owner's append under way; it is cut off
- *   whole or comes after our claim, and in neither case does it count.
+ * - Nothing is ever cut off, since a cut has no fence: one that comes late would take what a later owner has sent. A torn
+ *   end is left behind by a claim that names it, and what looked torn and was an append under way counts if it is whole.
  * - An owner that was replaced may claim late, too. Whoever finds another's claim asks the journal who owns the task; the
  *   right owner claims again, and goes on after what counts by then. Both send the same rows of the same commits.
  * - A file is claimed before its task's first commit (T). So one without any claim is one that was emptied or made anew,
@@ -12,7 +12,7 @@
  */
 import { BEGIN_ANEW, MillraceError } from '../../base/errors.ts';
 import type { Random } from '../../base/random.ts';
-import type { Progress } from '../../channel/frame.ts';
+import { isBeyond, type Progress } from '../../channel/frame.ts';
 import { INSERT } from '../../journal/outbox.ts';
 import type { Tail } from '../../journal/tails.ts';
 import type { Outlet, OutletOptions, RowsItem } from '../outlet.ts';
@@ -78,8 +78,9 @@ export class FileOutlet implements Outlet<RowsItem> {
       const { rows, changes, through } = this.#nextBlock();
       await this.#file!.append(encodeRows({ claim: this.#claim, progress: through, rows, changes }));
       await this.#readOn();
-      if (this.#current === this.#claim) this.#settle();
-      else await this.#claimAgain();
+      // Ours is not among what counts if another claim came before it, or a piece of another's record.
+      if (this.#current !== this.#claim || isBeyond(through, this.#progress)) await this.#claimAgain();
+      this.#settle();
     }
     // In the same breath as the look at the queue, or what is pushed a moment later would wait for the next push.
     this.#running = false;
@@ -91,7 +92,7 @@ export class FileOutlet implements Outlet<RowsItem> {
     const file = await open(name);
     this.#file = file;
     if (remembered !== null) await this.#beginAt(tailOf(remembered));
-    else if (this.#waitsInherited() && (await file.size()) === 0) {
+    else if (this.#waitsInherited() && (await file.read(0, 1)).length === 0) {
       throw broken(
         name,
         `it is empty and results wait to be sent, so it cannot be told whether they were sent already: the file was removed or emptied. Restore it as it was, or ${BEGIN_ANEW}`,
@@ -123,19 +124,17 @@ export class FileOutlet implements Outlet<RowsItem> {
     const file = this.#file!;
     do {
       await this.#readOn();
-      if ((await file.size()) > this.#end) await file.cut(this.#end);
       this.#claim = `${part()}${part()}`;
-      await file.append(encodeClaim(this.#claim));
+      await file.append(encodeClaim(this.#claim, this.#end));
       await this.#readOn();
     } while (this.#current !== this.#claim);
   }
 
-  /** Somebody else has claimed the file: a later owner of the task, or a former one that is late. */
+  /** Somebody else has written to the file: a later owner of the task, or a former one that is late. */
   async #claimAgain(): Promise<void> {
     await this.#options.past.confirm();
     await this.#makeClaim();
     await this.#judge();
-    this.#settle();
   }
 
   #judge(): Promise<void> {

@@ -1,13 +1,14 @@
 /**
  * What is in a file of rows: records one after the other, each a line that says what follows, and that.
  *
- *   @claim <claim>                                            an owner's first word
+ *   @claim <claim> <after> <crc>                              an owner's first word, written when it had read up to there
  *   @rows <claim> <commit> <row> <bytes> <crc> <changes>      rows; behind them, all rows of earlier commits are in, and so
  *                                                             many of this one
  *
  * Rows count only if the last claim before them is their own: those of an owner that was replaced meanwhile are passed
- * over by whoever reads. The checksum is over the line before it and the rows. What ends in the middle of a record was torn
- * off, and never counted. `changes`: of each row a digit (`outbox.ts`); `-`: all are inserts.
+ * over by whoever reads. A record that was torn off never counts: the claim behind it names the place where it begins, and
+ * is read next. The checksum is over the line, and the rows. `changes`: of each row a digit (`outbox.ts`); `-`: all are
+ * inserts.
  */
 import { crc32 } from 'node:zlib';
 import type { Progress } from '../../channel/frame.ts';
@@ -40,30 +41,55 @@ export interface Readable {
 
 const LINE_BYTES = 128;
 const NEWLINE = 10;
+const CLAIM = '@claim ';
+const ROWS_LINE = /^(@rows (\S+) (\d+) (\d+) (\d{1,9})) ([0-9a-f]+) (-|[0-3]+)$/;
+type RowsMatch = readonly [
+  line: string,
+  head: string,
+  claim: string,
+  commit: string,
+  row: string,
+  bytes: string,
+  crc: string,
+  changes: string,
+];
+/** Read at a time, when a claim is looked for. */
+const SEARCH_BYTES = 64 << 10;
 
-export function encodeClaim(claim: string): Uint8Array {
-  return Buffer.from(`@claim ${claim}\n`);
+/** @param after up to where the file was read */
+export function encodeClaim(claim: string, after: number): Uint8Array {
+  const head = `${CLAIM}${claim} ${after}`;
+  return Buffer.from(`${head} ${crcOf(head)}\n`);
 }
 
 export function encodeRows(record: Pick<RowsRecord, 'claim' | 'progress' | 'rows' | 'changes'>): Uint8Array {
   const { claim, progress, rows, changes } = record;
   const head = `@rows ${claim} ${progress.position} ${progress.row} ${rows.length}`;
   const text = changes === null ? '-' : changes.join('');
-  return Buffer.concat([Buffer.from(`${head} ${crcOf(head, text, rows)} ${text}\n`), rows]);
+  return Buffer.concat([Buffer.from(`${head} ${crcOf(`${head} ${text}`, rows)} ${text}\n`), rows]);
 }
 
-/** Null: there is no whole record. */
+/** The record at that place, or, where one was torn off there, the claim behind it. Null: there is nothing more. */
 export async function readRecord(file: Readable, at: number): Promise<Claim | RowsRecord | null> {
   const line = await readLine(file, at);
-  if (line === null) return null;
+  const record = line === null ? null : (claimOf(line, at) ?? (await rowsOf(file, line, at)));
+  return record ?? findClaim(file, at);
+}
+
+function claimOf(line: string, at: number): (Claim & { after: number }) | null {
+  const [kind, claim = '', after, crc] = line.split(' ');
+  if (kind !== CLAIM.trim() || crcOf(`${CLAIM}${claim} ${after}`) !== crc) return null;
+  return { kind: 'claim', claim, after: Number(after), at, end: at + line.length + 1 };
+}
+
+async function rowsOf(file: Readable, line: string, at: number): Promise<RowsRecord | null> {
   const bodyAt = at + line.length + 1;
-  const [kind, claim = '', commit, row, bytes, crc, changes = ''] = line.split(' ');
-  if (kind === '@claim') return { kind: 'claim', claim, at, end: bodyAt };
-  if (kind !== '@rows') return null;
+  const match = ROWS_LINE.exec(line);
+  if (match === null) return null;
+  const [, head, claim, commit, row, bytes, crc, changes] = match as unknown as RowsMatch;
   const length = Number(bytes);
   const rows = await file.read(bodyAt, length);
-  const head = `@rows ${claim} ${commit} ${row} ${bytes}`;
-  if (rows.length !== length || crcOf(head, changes, rows) !== crc) return null;
+  if (rows.length !== length || crcOf(`${head} ${changes}`, rows) !== crc) return null;
   return {
     kind: 'rows',
     claim,
@@ -86,6 +112,20 @@ export async function* readRows(file: Readable): AsyncGenerator<RowsRecord> {
   }
 }
 
+/** The first claim behind that place whose writer had read up to it. */
+async function findClaim(file: Readable, after: number): Promise<Claim | null> {
+  for (let from = after; ; from += SEARCH_BYTES) {
+    // A little more, for what lies across.
+    const bytes = Buffer.from(await file.read(from, SEARCH_BYTES + CLAIM.length));
+    for (let i = bytes.indexOf(CLAIM); i >= 0; i = bytes.indexOf(CLAIM, i + 1)) {
+      const line = await readLine(file, from + i);
+      const claim = line === null ? null : claimOf(line, from + i);
+      if (claim?.after === after) return claim;
+    }
+    if (bytes.length < SEARCH_BYTES) return null;
+  }
+}
+
 /** The line at that place, without its newline; it is as long as it has bytes. Null: it has no end. */
 async function readLine(file: Readable, at: number): Promise<string | null> {
   for (let length = LINE_BYTES; ; length *= 2) {
@@ -96,6 +136,7 @@ async function readLine(file: Readable, at: number): Promise<string | null> {
   }
 }
 
-function crcOf(head: string, changes: string, rows: Uint8Array): string {
-  return crc32(rows, crc32(`${head} ${changes}`)).toString(16);
+function crcOf(line: string, rows?: Uint8Array): string {
+  const ofLine = crc32(line);
+  return (rows === undefined ? ofLine : crc32(rows, ofLine)).toString(16);
 }

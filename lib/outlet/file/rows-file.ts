@@ -5,10 +5,8 @@ import { MillraceError, messageOf } from '../../base/errors.ts';
 import type { Readable } from './record.ts';
 
 export interface RowsFile extends Readable {
-  size(): Promise<number>;
   /** Wherever the end is by then; all of it in one piece, or it throws. */
   append(bytes: Uint8Array): Promise<void>;
-  cut(size: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -34,10 +32,6 @@ class FolderFile implements RowsFile {
     this.#file = file;
   }
 
-  size(): Promise<number> {
-    return told(async () => (await this.#file.stat()).size);
-  }
-
   append(bytes: Uint8Array): Promise<void> {
     return told(async () => {
       // One call: another owner's record lies before or behind this one, never in it.
@@ -57,13 +51,6 @@ class FolderFile implements RowsFile {
         read += bytesRead;
       }
       return bytes.subarray(0, read);
-    });
-  }
-
-  cut(size: number): Promise<void> {
-    return told(async () => {
-      await this.#file.truncate(size);
-      await this.#file.datasync();
     });
   }
 

@@ -1,6 +1,6 @@
 /** The way out to a file: what is in it is what counts, wherever it ends and whoever has written to it. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -58,6 +58,7 @@ function makeWorld() {
     });
     return tails;
   };
+  const bytes = () => readFile(join(root, name));
   const blocks = () =>
     using(async file => {
       const found = [];
@@ -65,26 +66,26 @@ function makeWorld() {
       return found;
     });
   const rows = async () => (await blocks()).flatMap(block => Buffer.from(block.rows).toString().trim().split('\n'));
-  return { way, send, using, blocks, rows };
+  return { way, send, using, bytes, blocks, rows };
 }
 
 const plain = (commit: number, rows = 2) => [commit, rowsOf(numbered(commit, rows))] as const;
 
 describe('a file of rows', () => {
-  test('that ends in the middle of a record is cut there, and gone on after, wherever that is', async () => {
+  test('that ends in the middle of a record is gone on with behind it, wherever that is', async () => {
     const whole = makeWorld();
     await whole.send([plain(1)]);
-    const before = await whole.using(file => file.size());
+    const before = (await whole.bytes()).length;
     await whole.send([plain(2)], { inheritedTo: 1 });
-    const size = await whole.using(file => file.size());
-    const bytes = await whole.using(file => file.read(0, size));
-    for (let length = before; length <= size; length++) {
+    const bytes = await whole.bytes();
+    for (let length = before; length <= bytes.length; length++) {
       const { using, send, rows } = makeWorld();
       await using(file => file.append(bytes.subarray(0, length)));
       await send([plain(2), plain(3)], { inheritedTo: 2 });
+      await send([plain(4)], { inheritedTo: 3 });
       assert.deepEqual(
         await rows(),
-        [1, 2, 3].flatMap(commit => numbered(commit, 2)),
+        [1, 2, 3, 4].flatMap(commit => numbered(commit, 2)),
         `cut at ${length}`,
       );
     }
@@ -104,7 +105,7 @@ describe('a file of rows', () => {
     const { send, using, rows } = makeWorld();
     await send([plain(1)]);
     await using(async file => {
-      await file.append(encodeClaim('later'));
+      await file.append(encodeClaim('later', 0));
       const lost = { claim: 'former', progress: { position: 2, row: 1 }, rows: Buffer.from('"lost"\n'), changes: null };
       await file.append(encodeRows(lost));
     });
@@ -129,13 +130,34 @@ describe('a file of rows', () => {
           outlet.push(itemOf(commit, one, way));
         });
       assert.equal(await send(plain(1)), null);
-      await using(file => file.append(encodeClaim('late')));
+      await using(file => file.append(encodeClaim('late', 0)));
       const outcome = await send(plain(2));
       if (owns) assert.equal(outcome, null);
       else assert.ok(isMillraceError(outcome, 'FENCED'));
       outlet.stop();
       assert.deepEqual(await rows(), [...numbered(1, 2), ...(owns ? numbered(2, 2) : [])]);
     }
+  });
+
+  test('is claimed again by its owner when a piece of another’s record came before its own', async () => {
+    const { way, using, rows } = makeWorld();
+    let told: () => void = () => {};
+    const onFailed = (error: unknown) => assert.fail(String(error));
+    const outlet = way.outlet({ past: pastOf(), remembered: null, onSent: () => told(), onFailed });
+    const send = ([commit, one]: readonly [number, OutRows]) =>
+      new Promise<void>(resolve => {
+        told = resolve;
+        outlet.push(itemOf(commit, one, way));
+      });
+    await send(plain(1));
+    const lost = { claim: 'former', progress: { position: 2, row: 2 }, rows: Buffer.alloc(2_000), changes: null };
+    await using(file => file.append(encodeRows(lost).subarray(0, 1_000)));
+    for (const commit of [2, 3]) await send(plain(commit));
+    outlet.stop();
+    assert.deepEqual(
+      await rows(),
+      [1, 2, 3].flatMap(commit => numbered(commit, 2)),
+    );
   });
 
   test('says in a tail where its last block is, and another block there is refused (T)', async () => {
