@@ -22,6 +22,8 @@ import { encodeClaim, encodeRows, readRecord } from './record.ts';
 import type { OpenRowsFile, RowsFile } from './rows-file.ts';
 
 const BLOCK_BYTES_MAX = 4 << 20;
+/** Claims of ours that another's follows at once, before we leave it for a while. */
+const CLAIMS_MAX = 10;
 
 export interface FileOutletOptions extends OutletOptions {
   readonly open: OpenRowsFile;
@@ -117,17 +119,19 @@ export class FileOutlet implements Outlet<RowsItem> {
     this.#end = at;
   }
 
-  /** Returns when our claim is the last. */
+  /** Returns when our claim is the last. Throws CONFLICT. */
   async #makeClaim(): Promise<void> {
-    const { random } = this.#options;
+    const { name, random } = this.#options;
     const part = () => random.next().toString(36).slice(2);
     const file = this.#file!;
-    do {
+    for (let claims = 0; claims < CLAIMS_MAX; claims++) {
       await this.#readOn();
       this.#claim = `${part()}${part()}`;
       await file.append(encodeClaim(this.#claim, this.#end));
       await this.#readOn();
-    } while (this.#current !== this.#claim);
+      if (this.#current === this.#claim) return;
+    }
+    throw new MillraceError('CONFLICT', `${name}: others claim it as often as we do`);
   }
 
   /** Somebody else has written to the file: a later owner of the task, or a former one that is late. */
