@@ -1,5 +1,5 @@
 /**
- * Atomic batches on a real server whose store is full: what it keeps of a batch, which is what `seat.ts` rests on, and that
+ * Atomic batches on a real server whose store is full: what it keeps of a batch, which is what `shared-outlet.ts` rests on, and that
  * results come out once all the same (F).
  */
 import assert from 'node:assert/strict';
@@ -85,7 +85,7 @@ for (const [name, config] of LIMITS) {
       await fill(FILE_BYTES - 20_000);
       const rows = 60;
       const filler = 'x'.repeat(ROW_BYTES);
-      const seat = (inheritedTo: number) => {
+      const ownerOf = (inheritedTo: number) => {
         const stream = new SharedStream({ stream: 'out', log, clock: systemClock, random: new Random(3) });
         const failed: unknown[] = [];
         let done = () => {};
@@ -100,14 +100,14 @@ for (const [name, config] of LIMITS) {
         outlet.push(largeRows(rows, filler));
         return { outlet, sent, failed };
       };
-      const former = seat(0);
+      const former = ownerOf(0);
       for (let marker = null; marker === null || decodeMarker(marker.data)?.begun === null; ) {
         await sleep(systemClock, 50);
         marker = await log.last({ stream: 'out', subject: 'm.a' });
       }
       // The former owner dies there; the next one finds a part, and a store that is still full for a while.
       former.outlet.stop();
-      const next = seat(1);
+      const next = ownerOf(1);
       await sleep(systemClock, 1_000);
       await log.trim({ stream: 'out', subject: 'fill.x', before: 1_000 });
       await next.sent;

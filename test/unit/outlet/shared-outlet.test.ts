@@ -24,7 +24,7 @@ async function makeWorld(options: { messageBytesMax?: number } = {}) {
   const { clock, random, log, broker } = world;
   const stream = broker.stream('out')!;
   const shared = (by: Log = log) => new SharedStream({ stream: 'out', log: by, clock, random });
-  const seat = (of: SharedStream, marker: string, past: Partial<ChainPast> = {}) => {
+  const outlet = (of: SharedStream, marker: string, past: Partial<ChainPast> = {}) => {
     const sent: number[] = [];
     const errors: unknown[] = [];
     const onSent = ({ commit }: NatsItem) => void sent.push(commit);
@@ -49,7 +49,7 @@ async function makeWorld(options: { messageBytesMax?: number } = {}) {
       return then === 'dies' ? new Promise(() => {}) : unsure;
     });
   };
-  return { ...world, stream, shared, seat, rest, breakOff, breaking };
+  return { ...world, stream, shared, outlet, rest, breakOff, breaking };
 }
 
 const broken = (errors: readonly unknown[]) => errors.length === 1 && isMillraceError(errors[0], 'CHAIN_BROKEN');
@@ -68,10 +68,10 @@ describe('a batch of which the broker stored a part (F)', () => {
 
   test('is gone on with, by the same owner, after what is in: for each task in it, wherever it was broken off', async () => {
     for (const upTo of PARTS) {
-      const { shared, seat, rest, breaking, rows, kept } = await makeWorld();
+      const { shared, outlet, rest, breaking, rows, kept } = await makeWorld();
       const of = shared(breaking(upTo));
-      const a = seat(of, 'm.a');
-      const b = seat(of, 'm.b');
+      const a = outlet(of, 'm.a');
+      const b = outlet(of, 'm.b');
       a.push(item(1, 2));
       a.push(item(2, 2));
       b.push(item(7, 3, 'out.y'));
@@ -86,12 +86,12 @@ describe('a batch of which the broker stored a part (F)', () => {
   test('is gone on with by the next owner, who cuts rows into messages otherwise', async () => {
     const to = ['out.x', 'out.x', 'out.x', 'out.y', 'out.x', 'out.x', 'out.x'];
     for (const upTo of PARTS) {
-      const { shared, seat, rest, breaking, kept, log } = await makeWorld({ messageBytesMax: 1_000 });
-      const former = seat(shared(breaking(upTo, 'dies')), 'm.a');
+      const { shared, outlet, rest, breaking, kept, log } = await makeWorld({ messageBytesMax: 1_000 });
+      const former = outlet(shared(breaking(upTo, 'dies')), 'm.a');
       for (const commit of [1, 2]) former.push(item(commit, 7, to, 'ndjson'));
       await rest();
       const smaller = withCalls(log, { messageBytesMax: 30 });
-      const next = seat(shared(smaller), 'm.a', { inheritedTo: 2 });
+      const next = outlet(shared(smaller), 'm.a', { inheritedTo: 2 });
       for (const commit of [1, 2, 3]) next.push(item(commit, 7, to, 'ndjson'));
       await rest();
       const texts = kept().flatMap(message => textOf(message).split('\n').filter(Boolean));
@@ -106,13 +106,13 @@ describe('a batch of which the broker stored a part (F)', () => {
 
   test('that comes late, in part, after the next owner has begun, has the next owner’s refused, not doubled', async () => {
     for (const upTo of PARTS) {
-      const { shared, seat, rest, log, rows, breakOff } = await makeWorld();
+      const { shared, outlet, rest, log, rows, breakOff } = await makeWorld();
       let late: readonly NewMessage[] | null = null;
       const frozen = withCall(log, 'appendBatch', () => messages => {
         late = messages;
         return new Promise(() => {});
       });
-      const former = seat(shared(frozen), 'm.a');
+      const former = outlet(shared(frozen), 'm.a');
       former.push(item(1, 6));
       await rest();
       const beaten = withCall(log, 'appendBatch', really => async messages => {
@@ -120,7 +120,7 @@ describe('a batch of which the broker stored a part (F)', () => {
         late = null;
         return really(messages);
       });
-      const next = seat(shared(beaten), 'm.a', { inheritedTo: 1 });
+      const next = outlet(shared(beaten), 'm.a', { inheritedTo: 1 });
       next.push(item(1, 6));
       next.push(item(2, 1));
       await rest();
@@ -132,7 +132,7 @@ describe('a batch of which the broker stored a part (F)', () => {
   test('is not sent after before it is settled what of it is in, whatever gets no answer meanwhile', async () => {
     for (const call of ['append', 'get', 'info'] as const) {
       for (const lands of call === 'append' ? [true, false] : [false]) {
-        const { shared, seat, rest, log, breaking, rows, kept } = await makeWorld();
+        const { shared, outlet, rest, log, breaking, rows, kept } = await makeWorld();
         const breaks = breaking(3);
         let silent = 2;
         const deaf = withCalls(breaks, {
@@ -143,7 +143,7 @@ describe('a batch of which the broker stored a part (F)', () => {
             throw new MillraceError('BROKER_UNAVAILABLE', 'no answer');
           },
         });
-        const a = seat(shared(deaf), 'm.a');
+        const a = outlet(shared(deaf), 'm.a');
         a.push(item(1, 5));
         await rest();
         assert.deepEqual(rows(), numbered(1, 5), call);
@@ -154,7 +154,7 @@ describe('a batch of which the broker stored a part (F)', () => {
   });
 
   test('again and again is gone on with each time, and is tried ever more seldom', async () => {
-    const { shared, seat, rest, log, clock, rows, breakOff } = await makeWorld();
+    const { shared, outlet, rest, log, clock, rows, breakOff } = await makeWorld();
     const triesMs: number[] = [];
     const full = withCall(log, 'appendBatch', really => async messages => {
       triesMs.push(clock.monotonic());
@@ -162,7 +162,7 @@ describe('a batch of which the broker stored a part (F)', () => {
       breakOff(messages, 2);
       return unsure;
     });
-    const a = seat(shared(full), 'm.a');
+    const a = outlet(shared(full), 'm.a');
     a.push(item(1, 12));
     await rest();
     assert.deepEqual(rows(), numbered(1, 12));
@@ -173,12 +173,12 @@ describe('a batch of which the broker stored a part (F)', () => {
   });
 
   test('is the end when a row of it was deleted: it cannot be told how many there were', async () => {
-    const { shared, seat, rest, log, breaking, rows } = await makeWorld();
-    const former = seat(shared(breaking(3, 'dies')), 'm.a');
+    const { shared, outlet, rest, log, breaking, rows } = await makeWorld();
+    const former = outlet(shared(breaking(3, 'dies')), 'm.a');
     former.push(item(1, 4));
     await rest();
     await log.remove({ stream: 'out', seq: 2 });
-    const next = seat(shared(), 'm.a', { inheritedTo: 1 });
+    const next = outlet(shared(), 'm.a', { inheritedTo: 1 });
     next.push(item(1, 4));
     await rest();
     assert.ok(broken(next.errors));
@@ -186,27 +186,27 @@ describe('a batch of which the broker stored a part (F)', () => {
   });
 
   test('with other rows than the journal has is the end', async () => {
-    const { shared, seat, rest, breaking } = await makeWorld();
-    const former = seat(shared(breaking(3, 'dies')), 'm.a');
+    const { shared, outlet, rest, breaking } = await makeWorld();
+    const former = outlet(shared(breaking(3, 'dies')), 'm.a');
     former.push(item(1, 4, 'out.x', 'ndjson'));
     former.push(item(2, 4, 'out.y', 'ndjson'));
     await rest();
-    const next = seat(shared(), 'm.a', { inheritedTo: 1 });
+    const next = outlet(shared(), 'm.a', { inheritedTo: 1 });
     next.push(item(1, 3, 'out.x', 'ndjson'));
     await rest();
     assert.ok(broken(next.errors));
   });
 
   test('that is only landing is waited for when nothing of it waits here', async () => {
-    const { shared, seat, rest, log, rows } = await makeWorld();
-    const former = seat(shared(), 'm.a');
+    const { shared, outlet, rest, log, rows } = await makeWorld();
+    const former = outlet(shared(), 'm.a');
     former.push(item(1, 2));
     await rest();
     // A leader that was just deposed shows the marker that the batch began with.
     let stale = true;
     const begun = await log.get({ stream: 'out', seq: 1 });
     const late = withCall(log, 'last', really => async about => (stale ? begun : really(about)));
-    const next = seat(shared(late), 'm.a', { inheritedTo: 1 });
+    const next = outlet(shared(late), 'm.a', { inheritedTo: 1 });
     next.open();
     await rest();
     stale = false;
@@ -220,14 +220,14 @@ describe('a batch of which the broker stored a part (F)', () => {
 describe('a marker and the journal are compared', () => {
   test('one of a commit that nobody knows means that the journal was put back, or that we are fenced (T)', async () => {
     for (const fenced of [true, false]) {
-      const { shared, seat, rest, rows } = await makeWorld();
-      const former = seat(shared(), 'm.a');
+      const { shared, outlet, rest, rows } = await makeWorld();
+      const former = outlet(shared(), 'm.a');
       former.push(item(7, 1));
       await rest();
       const confirm = async () => {
         if (fenced) throw new MillraceError('FENCED', 'epoch 9');
       };
-      const next = seat(shared(), 'm.a', { inheritedTo: 6, confirm });
+      const next = outlet(shared(), 'm.a', { inheritedTo: 6, confirm });
       next.push(item(9, 1));
       await rest();
       assert.ok(isMillraceError(next.errors[0], fenced ? 'FENCED' : 'CHAIN_BROKEN'));
@@ -236,8 +236,8 @@ describe('a marker and the journal are compared', () => {
   });
 
   test('an older one than is known means that the stream was put back: while it runs, and to the next owner (T)', async () => {
-    const { shared, seat, rest, rows, stream } = await makeWorld();
-    const running = seat(shared(), 'm.a');
+    const { shared, outlet, rest, rows, stream } = await makeWorld();
+    const running = outlet(shared(), 'm.a');
     running.push(item(1, 1));
     await rest();
     const copy = stream.copy();
@@ -249,7 +249,7 @@ describe('a marker and the journal are compared', () => {
     await rest();
     assert.ok(broken(running.errors));
     for (const waits of [true, false]) {
-      const next = seat(shared(), 'm.a', { rememberedSeq, inheritedTo: 3 });
+      const next = outlet(shared(), 'm.a', { rememberedSeq, inheritedTo: 3 });
       if (waits) next.push(item(3, 1));
       else next.open();
       await rest();
@@ -259,8 +259,8 @@ describe('a marker and the journal are compared', () => {
   });
 
   test('an older one that a deposed leader shows is read again', async () => {
-    const { shared, seat, rest, rows, log } = await makeWorld();
-    const former = seat(shared(), 'm.a');
+    const { shared, outlet, rest, rows, log } = await makeWorld();
+    const former = outlet(shared(), 'm.a');
     for (const commit of [1, 2]) {
       former.push(item(commit, 1));
       await rest();
@@ -268,7 +268,7 @@ describe('a marker and the journal are compared', () => {
     const old = await log.get({ stream: 'out', seq: 3 });
     let readings = 0;
     const late = withCall(log, 'last', really => async about => (++readings < 5 ? old : really(about)));
-    const next = seat(shared(late), 'm.a', { rememberedSeq: 6, inheritedTo: 2 });
+    const next = outlet(shared(late), 'm.a', { rememberedSeq: 6, inheritedTo: 2 });
     next.push(item(3, 1));
     await rest();
     assert.deepEqual(next.errors, []);
@@ -277,9 +277,9 @@ describe('a marker and the journal are compared', () => {
   });
 
   test('none where a batch of ours had no answer is never begun anew (T)', async () => {
-    const { shared, seat, rest, rows, log } = await makeWorld();
+    const { shared, outlet, rest, rows, log } = await makeWorld();
     const of = shared();
-    const first = seat(of, 'm.a');
+    const first = outlet(of, 'm.a');
     first.push(item(1, 1));
     await rest();
     let tries = 0;
@@ -291,7 +291,7 @@ describe('a marker and the journal are compared', () => {
       await log.append({ subject: 'out.other', data: bytesOf('other') });
       return unsure;
     });
-    const next = seat(shared(purged), 'm.a', { inheritedTo: 1, rememberedSeq: 3 });
+    const next = outlet(shared(purged), 'm.a', { inheritedTo: 1, rememberedSeq: 3 });
     next.push(item(2, 1));
     await rest();
     assert.ok(broken(next.errors));

@@ -26,7 +26,7 @@ async function makeWorld(options: { maxAgeMs?: number; messageBytesMax?: number 
     });
     return new SharedStream({ stream: 'out', log: counted, clock, random });
   };
-  const seat = (of: SharedStream, marker: string, past: Partial<ChainPast> = {}) => {
+  const outlet = (of: SharedStream, marker: string, past: Partial<ChainPast> = {}) => {
     const sent: number[] = [];
     const seqs: number[] = [];
     const errors: unknown[] = [];
@@ -44,15 +44,15 @@ async function makeWorld(options: { maxAgeMs?: number; messageBytesMax?: number 
   };
   const rest = () => clock.run(clock.monotonic() + 10_000);
   const marker = (name: string) => textOf(world.kept(name).at(-1)!);
-  return { ...world, shared, seat, rest, batches, marker };
+  return { ...world, shared, outlet, rest, batches, marker };
 }
 
 describe('a shared stream', () => {
   test('gets what several tasks have waiting in one batch, closed by a marker of each', async () => {
-    const { shared, seat, rest, batches, rows, marker, broker } = await makeWorld();
+    const { shared, outlet, rest, batches, rows, marker, broker } = await makeWorld();
     const of = shared();
-    const a = seat(of, 'm.a');
-    const b = seat(of, 'm.b');
+    const a = outlet(of, 'm.a');
+    const b = outlet(of, 'm.b');
     a.push(rowsItem(1, 2, 'out.x'));
     b.push(rowsItem(7, 1, 'out.y'));
     a.push(rowsItem(2, 1, 'out.z'));
@@ -70,7 +70,7 @@ describe('a shared stream', () => {
   });
 
   test('gets a batch once whose answer was lost, also when more has come to be sent meanwhile', async () => {
-    const { shared, seat, rest, log, rows } = await makeWorld();
+    const { shared, outlet, rest, log, rows } = await makeWorld();
     let tries = 0;
     const deaf = withCall(log, 'appendBatch', really => async messages => {
       const outcome = await really(messages);
@@ -78,7 +78,7 @@ describe('a shared stream', () => {
       a.push(rowsItem(2, 2, 'out.x'));
       return unsure;
     });
-    const a = seat(shared(deaf), 'm.a');
+    const a = outlet(shared(deaf), 'm.a');
     a.push(rowsItem(1, 2, 'out.x'));
     await rest();
     assert.deepEqual(rows(), [...numbered(1, 2), ...numbered(2, 2)]);
@@ -86,14 +86,14 @@ describe('a shared stream', () => {
   });
 
   test('sends again what did not land, and what lands late then is refused', async () => {
-    const { shared, seat, rest, log, rows } = await makeWorld();
+    const { shared, outlet, rest, log, rows } = await makeWorld();
     let late: (() => Promise<unknown>) | null = null;
     const slow = withCall(log, 'appendBatch', really => async messages => {
       if (late !== null) return really(messages);
       late = () => really(messages);
       return unsure;
     });
-    const a = seat(shared(slow), 'm.a');
+    const a = outlet(shared(slow), 'm.a');
     a.push(rowsItem(1, 2, 'out.x'));
     await rest();
     assert.deepEqual(await late!(), { kind: 'moved' });
@@ -101,8 +101,8 @@ describe('a shared stream', () => {
   });
 
   test('sends the others’ rows again without those of a task whose marker has moved', async () => {
-    const { shared, seat, rest, log, rows, marker } = await makeWorld();
-    const a = seat(shared(), 'm.a');
+    const { shared, outlet, rest, log, rows, marker } = await makeWorld();
+    const a = outlet(shared(), 'm.a');
     a.push(rowsItem(1, 1, 'out.x'));
     await rest();
     // A former owner of `a` in another worker, and a stranger's batch in between.
@@ -118,8 +118,8 @@ describe('a shared stream', () => {
       return really(messages);
     });
     const of = shared(beaten);
-    const next = seat(of, 'm.a', { inheritedTo: 3 });
-    const b = seat(of, 'm.b');
+    const next = outlet(of, 'm.a', { inheritedTo: 3 });
+    const b = outlet(of, 'm.b');
     for (const commit of [1, 2, 3]) next.push(rowsItem(commit, 1, 'out.x'));
     b.push(rowsItem(5, 2, 'out.y'));
     await rest();
@@ -130,21 +130,21 @@ describe('a shared stream', () => {
   });
 
   test('goes on in the middle of a commit that does not fit one batch', async () => {
-    const { shared, seat, rest, log, batches, rows, marker } = await makeWorld();
+    const { shared, outlet, rest, log, batches, rows, marker } = await makeWorld();
     let left = 2;
     const dying = withCall(
       log,
       'appendBatch',
       really => messages => (left-- > 0 ? really(messages) : new Promise(() => {})),
     );
-    const former = seat(shared(dying), 'm.a');
+    const former = outlet(shared(dying), 'm.a');
     former.push(rowsItem(1, 2_500, 'out.x'));
     former.push(rowsItem(2, 3, 'out.x'));
     await rest();
     assert.ok(batches.every(batch => batch.length <= 1_000));
     assert.equal(marker('m.a'), '1.1996');
     assert.deepEqual(former.sent, []);
-    const next = seat(shared(), 'm.a', { inheritedTo: 2 });
+    const next = outlet(shared(), 'm.a', { inheritedTo: 2 });
     next.push(rowsItem(1, 2_500, 'out.x'));
     next.push(rowsItem(2, 3, 'out.x'));
     await rest();
@@ -154,10 +154,10 @@ describe('a shared stream', () => {
   });
 
   test('serves each task in its turn when one has more than a batch takes', async () => {
-    const { shared, seat, rest, batches } = await makeWorld();
+    const { shared, outlet, rest, batches } = await makeWorld();
     const of = shared();
-    const seats = ['m.a', 'm.b', 'm.c'].map(marker => seat(of, marker));
-    for (const one of seats) one.push(rowsItem(1, 4_000, 'out.x'));
+    const outlets = ['m.a', 'm.b', 'm.c'].map(marker => outlet(of, marker));
+    for (const one of outlets) one.push(rowsItem(1, 4_000, 'out.x'));
     await rest();
     const served = batches.map(batch =>
       batch.filter(({ subject }) => subject.startsWith('m.')).map(({ subject }) => subject),
@@ -165,25 +165,25 @@ describe('a shared stream', () => {
     assert.equal(new Set(served.slice(0, 3).flat()).size, 3);
     assert.ok(batches.every(batch => batch.length <= 1_000));
     assert.deepEqual(
-      seats.map(one => one.sent),
+      outlets.map(one => one.sent),
       [[1], [1], [1]],
     );
   });
 
   test('never has more than a thousand messages in a batch, the markers of many tasks included', async () => {
-    const { shared, seat, rest, batches, rows } = await makeWorld();
+    const { shared, outlet, rest, batches, rows } = await makeWorld();
     const of = shared();
-    const seats = Array.from({ length: 40 }, (_, i) => seat(of, `m.${i}`));
-    for (const one of seats) one.push(rowsItem(1, 30, 'out.x'));
+    const outlets = Array.from({ length: 40 }, (_, i) => outlet(of, `m.${i}`));
+    for (const one of outlets) one.push(rowsItem(1, 30, 'out.x'));
     await rest();
     assert.ok(batches.every(batch => batch.length <= 1_000));
     assert.equal(rows().length, 1_200);
-    assert.ok(seats.every(one => one.sent.length === 1));
+    assert.ok(outlets.every(one => one.sent.length === 1));
   });
 
   test('puts rows that follow each other to one subject into one message where the sink is framed', async () => {
-    const { shared, seat, rest, kept } = await makeWorld({ messageBytesMax: 1_000 });
-    const a = seat(shared(), 'm.a');
+    const { shared, outlet, rest, kept } = await makeWorld({ messageBytesMax: 1_000 });
+    const a = outlet(shared(), 'm.a');
     a.push(rowsItem(1, 5, ['out.x', 'out.x', 'out.y', 'out.x', 'out.x'], 'ndjson'));
     await rest();
     assert.deepEqual(
@@ -197,11 +197,11 @@ describe('a shared stream', () => {
   });
 
   test('stops a task, and it alone, whose marker is not Millrace’s', async () => {
-    const { shared, seat, rest, log, rows } = await makeWorld();
+    const { shared, outlet, rest, log, rows } = await makeWorld();
     await log.append({ subject: 'm.a', data: bytesOf('hello') });
     const of = shared();
-    const a = seat(of, 'm.a');
-    const b = seat(of, 'm.b');
+    const a = outlet(of, 'm.a');
+    const b = outlet(of, 'm.b');
     a.push(rowsItem(1, 1, 'out.x'));
     b.push(rowsItem(2, 1, 'out.x'));
     await rest();
@@ -214,14 +214,14 @@ describe('a shared stream', () => {
       [2, true],
       [1, false],
     ] as const) {
-      const { shared, seat, rest, clock, log, rows } = await makeWorld({ maxAgeMs: 60_000 });
-      const former = seat(shared(), 'm.a');
+      const { shared, outlet, rest, clock, log, rows } = await makeWorld({ maxAgeMs: 60_000 });
+      const former = outlet(shared(), 'm.a');
       former.push(rowsItem(1, 1, 'out.x'));
       await clock.run(100_000);
       // What was last before this may have been rows of commit 2.
       for (const text of ['other', 'more']) await log.append({ subject: 'out.other', data: bytesOf(text) });
       await log.remove({ stream: 'out', seq: former.seqs[0]! + 1 });
-      const next = seat(shared(), 'm.a', { rememberedSeq: former.seqs[0]!, inheritedTo });
+      const next = outlet(shared(), 'm.a', { rememberedSeq: former.seqs[0]!, inheritedTo });
       next.push(rowsItem(2, 1, 'out.x'));
       await rest();
       assert.equal(isMillraceError(next.errors[0], 'CHAIN_BROKEN'), stops);
@@ -230,8 +230,8 @@ describe('a shared stream', () => {
   });
 
   test('goes on when the marker expires while the task runs', async () => {
-    const { shared, seat, rest, clock, rows } = await makeWorld({ maxAgeMs: 60_000 });
-    const a = seat(shared(), 'm.a');
+    const { shared, outlet, rest, clock, rows } = await makeWorld({ maxAgeMs: 60_000 });
+    const a = outlet(shared(), 'm.a');
     a.push(rowsItem(1, 1, 'out.x'));
     await clock.run(100_000);
     a.push(rowsItem(2, 1, 'out.x'));
