@@ -14,6 +14,7 @@
 
 export type { Duration } from './base/duration.ts';
 export { type ErrorCode, MillraceError } from './base/errors.ts';
+export type { ChangeWord } from './change/change.ts';
 export {
   avg,
   collect,

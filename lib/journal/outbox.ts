@@ -36,7 +36,7 @@ export interface OutRows {
   readonly areLines: boolean;
   /** Origin of each row (`origin.ts`); of a join's or window's row: of the record that caused it, or -1. */
   readonly origins: readonly number[];
-  /** What each row does to what it speaks of (`INSERT` …); null: all are inserts. */
+  /** What each row does to its table (`change/change.ts`); null: all are inserts. */
   readonly changes: Uint8Array | null;
   /** Encoded keys (`key.ts`) and event times, ms since 1970; null: the kind has no use for them. */
   readonly keys: readonly (string | null)[] | null;
@@ -44,12 +44,6 @@ export interface OutRows {
   /** Trace contexts (`record/trace.ts`) by row, with holes; absent: no row has one. */
   readonly traces?: readonly (string | null | undefined)[];
 }
-
-/** What a row does: it is new; it is what was there before; it is what is there after; it is gone. */
-export const INSERT = 0;
-export const BEFORE = 1;
-export const AFTER = 2;
-export const DELETE = 3;
 
 /** The name that dead letters and late records travel under; not a sink's, since those have no `!`. */
 export const LETTERS = '!letters';

@@ -7,6 +7,7 @@
  * - `value`    the value as JSON, as it was when it failed: operators had changed it already
  * Headers of the original message travel along as `Millrace-Header-<name>`.
  */
+import type { Change } from '../change/change.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { partsOfLetter } from './names.ts';
 import { HEADER_REPLAY, replayText } from './replay.ts';
@@ -48,6 +49,8 @@ export interface Letter {
   readonly content?: CarriedContent;
   /** Headers of its message, as `carriedHeaders` has them. */
   readonly carried?: Headers;
+  /** What the record does to its table; absent: it is an insert, or that is not known. */
+  readonly change?: Change;
 }
 
 /** Not worth carrying along: the broker's and our own. */

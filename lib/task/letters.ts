@@ -2,8 +2,10 @@
  * Dead letters and late records as messages: what their bytes and headers say. They are rows of the commit like any
  * result, so each is sent exactly once.
  */
+import { type Change, INSERT, wordOf } from '../change/change.ts';
 import type { LateRecord } from '../operator/run.ts';
 import { addressText } from '../outlet/nats/destination.ts';
+import { HEADER_CHANGE } from '../outlet/nats/rows-item.ts';
 import { keyText } from '../record/key.ts';
 import { HEADER_CONTENT, HEADER_PASSED, type Letter, type LetterContent } from '../record/letter.ts';
 import { letterSubject } from '../record/names.ts';
@@ -50,6 +52,7 @@ export function deadLetter(
   };
   if (lineage !== null && lineage.passed.length > 0) headers[HEADER_PASSED] = lineage.passed.join(' ');
   if (letter.subject !== '') headers['Millrace-Subject'] = line(letter.subject);
+  sayChange(headers, letter.change);
   const subject = letterSubject(pipeline, { kind: 'dead', operator: letter.operator });
   const bytes = cut(letter.bytes, letter.bytesTotal ?? letter.bytes.length, bytesMax, headers);
   return { address: addressText(subject, headers), bytes };
@@ -65,10 +68,16 @@ export function lateLetter(pipeline: string, record: LateRecord, bytesMax: numbe
     'Millrace-Late-By': String(Math.round(record.lateByMs)),
   };
   if (record.key !== null) headers['Millrace-Key'] = line(keyText(record.key));
+  sayChange(headers, record.change);
   const content = readable(record.value);
   const bytes = cut(content, content.length, bytesMax, headers);
   const subject = letterSubject(pipeline, { kind: 'late', operator: record.operator });
   return { address: addressText(subject, headers), bytes };
+}
+
+/** A replay does not take it along: the source judges the record anew. */
+function sayChange(headers: Record<string, string>, change: Change = INSERT): void {
+  if (change !== INSERT) headers[HEADER_CHANGE] = wordOf(change);
 }
 
 function contentOf({ content = 'value' }: Letter, lineage: Lineage | null): LetterContent {

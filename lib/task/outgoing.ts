@@ -3,19 +3,21 @@
  * commit's outbox, in bytes. Rows that cannot be sent become letters.
  */
 import { MillraceError, messageOf } from '../base/errors.ts';
-import type { StageExit } from '../channel/exit.ts';
+import { type Change, INSERT } from '../change/change.ts';
+import type { RefusedRow, StageExit } from '../channel/exit.ts';
 import type { BatchSize } from '../journal/batch-size.ts';
-import { INSERT, LETTERS, type Outbox, type OutFrame, type OutRows } from '../journal/outbox.ts';
-import type { Cursor, Receiver } from '../operator/run.ts';
+import { LETTERS, type Outbox, type OutFrame, type OutRows } from '../journal/outbox.ts';
+import type { Cursor, PoisonedRecord, Receiver } from '../operator/run.ts';
 import type { Addressing } from '../outlet/addressing.ts';
 import type { SinkSpec } from '../outlet/sink-spec.ts';
+import { addChange, denseChanges } from '../record/columns.ts';
 import { JsonLines } from '../record/json-lines.ts';
 import type { Letter } from '../record/letter.ts';
 import { packOutput } from '../record/output.ts';
 import type { LetterRow } from './letters.ts';
 
-/** A row that is poisoned on its way out, with the sink's name as its operator. */
-export type Refuse = (sink: string, cause: MillraceError, value: unknown) => void;
+/** Told of a row that is poisoned on its way out, with the sink's name as its operator. */
+export type Refuse = (record: PoisonedRecord) => void;
 
 /** What a row takes in a commit beside its bytes. */
 const ROW_BYTES = 16;
@@ -39,8 +41,8 @@ export class RowBlock {
   #addresses = new Map<string, number>();
   #addressOf: number[] = [];
   #origins: number[] = [];
-  /** With holes, which are inserts; null: all rows are. */
-  #changes: number[] | null = null;
+  /** Shorter than the others: the rest are inserts; null: all rows are. */
+  #changes: Change[] | null = null;
   /** Null: they are not kept. */
   #keys: (string | null)[] | null;
   #timesMs: number[] | null;
@@ -75,8 +77,8 @@ export class RowBlock {
   }
 
   /** What else the last row is. */
-  note(key: string | null, timeMs: number, change: number): void {
-    if (change !== INSERT) (this.#changes ??= [])[this.#origins.length - 1] = change;
+  note(key: string | null, timeMs: number, change: Change): void {
+    if (change !== INSERT) addChange((this.#changes ??= []), this.#origins.length - 1, change);
     if (this.#timesMs !== null) this.#timesMs.push(timeMs);
     if (this.#keys === null) return;
     this.#keys.push(key);
@@ -109,7 +111,7 @@ export class RowBlock {
       lengths,
       areLines,
       origins: this.#origins,
-      changes: changes === null ? null : Uint8Array.from(lengths, (_, row) => changes[row] ?? INSERT),
+      changes: changes === null ? null : denseChanges(changes, lengths.length),
       keys: this.#keys,
       timesMs: this.#timesMs,
       ...(this.#traces === undefined ? {} : { traces: this.#traces }),
@@ -168,8 +170,7 @@ export class SinkExit implements Receiver {
     this.#rowBytesMax = options.rowBytesMax;
   }
 
-  /** @param change what the row does (`INSERT` …) */
-  receive(key: string | null, value: unknown, timeMs: number, change = INSERT): void {
+  receive(key: string | null, value: unknown, timeMs: number, change: Change): void {
     if (this.#size.outgrown) return;
     try {
       const address = this.#addressing.addressOf(key, value);
@@ -184,7 +185,7 @@ export class SinkExit implements Receiver {
     } catch (cause) {
       const error =
         cause instanceof MillraceError ? cause : new MillraceError('RECORD_UNWRITABLE', messageOf(cause), { cause });
-      this.#refuse(this.#name, error, value);
+      this.#refuse({ operator: this.#name, cause: error, value, change });
     }
   }
 }
@@ -197,14 +198,14 @@ export class Outgoing {
   /** The commit is being made, and what it may hold is judged: a letter takes the place of a record that was counted. */
   #taking = false;
   #frameBytesMax: number;
-  #refuseRecord: (exit: StageExit, cause: MillraceError, value: unknown, origin: number) => void;
+  #refuseRecord: (exit: StageExit, cause: MillraceError, record: RefusedRow) => void;
 
   constructor(options: {
     exits: readonly (SinkExit | StageExit)[];
     letters: Pick<BlockOptions, 'kind' | 'target'>;
     size: BatchSize;
     frameBytesMax: number;
-    refuseRecord(exit: StageExit, cause: MillraceError, value: unknown, origin: number): void;
+    refuseRecord(exit: StageExit, cause: MillraceError, record: RefusedRow): void;
   }) {
     const { letters, size } = options;
     this.exits = options.exits;
@@ -237,8 +238,7 @@ export class Outgoing {
         if (exit.block.rows > 0) rows.push(exit.block.take());
         return;
       }
-      const refuse = (cause: MillraceError, value: unknown, origin: number) =>
-        this.#refuseRecord(exit, cause, value, origin);
+      const refuse = (cause: MillraceError, record: RefusedRow) => this.#refuseRecord(exit, cause, record);
       const bytesMax = this.#frameBytesMax;
       exit.take({ commit, watermarkMs: watermarkMs(index), publishedMs, bytesMax, refuse }, frames);
     });

@@ -4,6 +4,7 @@
  * also what the test driver runs.
  */
 import { MillraceError } from '../base/errors.ts';
+import { type Change, INSERT } from '../change/change.ts';
 import { StageExit } from '../channel/exit.ts';
 import { BatchSize } from '../journal/batch-size.ts';
 import type { Outbox } from '../journal/outbox.ts';
@@ -38,7 +39,7 @@ export interface ProcessorOptions {
   readonly partition: number;
   readonly messageBytesMax: number;
   /** A letter about the record in hand with its original bytes, where the surroundings have them at hand. */
-  original?(options: { operator: string; code: string; message: string }): Letter;
+  original?(about: Pick<Letter, 'operator' | 'code' | 'message' | 'change'>): Letter;
   /** See `Surroundings`. */
   readonly grip?: GripOn | undefined;
   /** How much a batch may make; absent: anything. */
@@ -79,8 +80,8 @@ export class Processor {
     this.#pipeline = plan.pipeline;
     this.#letterBytesMax = messageBytesMax - HEADROOM_BYTES;
     this.#lineages = lineagesOf(plan);
-    const poison = ({ operator, cause, value }: PoisonedRecord) => {
-      const about = { operator, code: cause.code, message: cause.message.slice(0, REASON_LENGTH_MAX) };
+    const poison = ({ operator, cause, value, change }: PoisonedRecord) => {
+      const about = aboutLetter(operator, cause, change);
       if (original !== undefined) this.letter(original(about));
       else this.#await({ bytes: readable(value), origin: cursor.origin, index: 0, subject: '', ...about });
     };
@@ -92,23 +93,18 @@ export class Processor {
         return new StageExit({ route, partitions, cursor, size });
       }
       const sink = plan.sinks.find(candidate => candidate.name === exit.sink)!;
-      const refuse = (name: string, cause: MillraceError, value: unknown) => poison({ operator: name, cause, value });
       const addressing = addressingOf(sink, partition);
       const rowBytesMax = messageBytesMax - HEADROOM_BYTES;
-      return new SinkExit({ sink, addressing, cursor, size, rowBytesMax, refuse });
+      return new SinkExit({ sink, addressing, cursor, size, rowBytesMax, refuse: poison });
     });
     this.#outgoing = new Outgoing({
       exits,
       letters: { kind: 'nats', target: targetText(lettersDestination(plan.pipeline)) },
       size,
       frameBytesMax: messageBytesMax - HEADROOM_BYTES,
-      refuseRecord: (exit, cause, value, origin) => {
+      refuseRecord: (exit, cause, { value, origin, change }) => {
         // The commit is being made: there is no more time to fetch the original.
-        const about = {
-          operator: exit.route.stage,
-          code: cause.code,
-          message: cause.message.slice(0, REASON_LENGTH_MAX),
-        };
+        const about = aboutLetter(exit.route.stage, cause, change);
         this.letter({ bytes: readable(value), origin, index: 0, subject: '', ...about });
       },
     });
@@ -157,9 +153,9 @@ export class Processor {
   }
 
   /** The record in hand becomes a letter before any operator has had it: it makes too much. */
-  refuse(operator: string, value: unknown): void {
+  refuse(operator: string, value: unknown, change: Change): void {
     const text = `what this record makes is more than recordBytesMax allows: split it, or make less of it`;
-    this.#poison({ operator, cause: new MillraceError('LIMIT_REACHED', text), value });
+    this.#poison({ operator, cause: new MillraceError('LIMIT_REACHED', text), value, change });
   }
 
   letter(letter: Letter): void {
@@ -288,4 +284,10 @@ export class Processor {
       );
     }
   }
+}
+
+/** Who refuses a record and why, and what the record does to its table where it is no insert. */
+function aboutLetter(operator: string, { code, message }: MillraceError, change: Change) {
+  const about = { operator, code, message: message.slice(0, REASON_LENGTH_MAX) };
+  return change === INSERT ? about : { change, ...about };
 }

@@ -3,6 +3,7 @@
  * as a worker's reader makes them. No router: a frame is handed over as soon as it is cut.
  */
 import { invariant } from '../base/errors.ts';
+import { INSERT } from '../change/change.ts';
 import { StageExit } from '../channel/exit.ts';
 import { BatchSize } from '../journal/batch-size.ts';
 import { noMeter } from '../observe/meter.ts';
@@ -61,8 +62,8 @@ export class TestReader {
       exits: this.#exits,
       tables: null,
       late: () => {},
-      poison: ({ operator, cause }) =>
-        letter(this.source.letter({ operator, code: cause.code, message: cause.message, bytes: null })),
+      poison: ({ operator, cause, change }) =>
+        letter(this.source.letter({ operator, code: cause.code, message: cause.message, bytes: null, change })),
       drop: (_, reason) => drop(reason),
     });
     const outlet = { entry: run.entries[0]!, cursor, letter, drop };
@@ -80,8 +81,9 @@ export class TestReader {
           watermarkMs: this.source.time.watermarkMs,
           publishedMs: Number.POSITIVE_INFINITY,
           bytesMax: this.#bytesMax,
-          refuse: (cause, value, origin) =>
+          refuse: (cause, { value, origin, change }) =>
             this.#letter({
+              ...(change === INSERT ? {} : { change }),
               operator: readerWriter(name),
               code: cause.code,
               message: cause.message,

@@ -2,10 +2,10 @@
  * What a pipeline sends, as a test reads it: rows as a subscriber would decode them, letters with what their headers
  * say. A commit's bytes are taken apart here.
  */
-import { INSERT, LETTERS, type OutRows } from '../journal/outbox.ts';
+import { type Change, type ChangeWord, INSERT, wordOf } from '../change/change.ts';
+import { LETTERS, type OutRows } from '../journal/outbox.ts';
 import { addressFrom } from '../outlet/nats/destination.ts';
 import {
-  changeWord,
   contentType,
   HEADER_CHANGE,
   HEADER_ORIGIN,
@@ -30,6 +30,8 @@ export interface Row<T = unknown> {
   /** Event time, ms since 1970. Subscribers do not see it. */
   readonly timeMs: number;
   readonly headers: Headers;
+  /** What it does to the table that the results are a changelog of; absent: an insert. */
+  readonly change?: ChangeWord;
 }
 
 /** A record that came after what it belongs to had closed. */
@@ -94,19 +96,22 @@ export function rowsOf(
     const origin = originText(sender, rows.origins[i]!);
     const { mode, template } = sink.target;
     const address = rows.addresses[rows.addressOf[i]!];
-    const change = rows.changes?.[i] ?? INSERT;
+    const { key, timeMs } = notes[i]!;
+    const change = (rows.changes?.[i] ?? INSERT) as Change;
+    const word = change === INSERT ? null : wordOf(change);
     return {
       subject: mode === 'owned' ? ownSubject(template, partition) : addressFrom(address!).subject,
       value: decoded(bytes, sink.format),
-      key: decodeKey(notes[i]!.key),
-      timeMs: notes[i]!.timeMs,
+      key: decodeKey(key),
+      timeMs,
       headers: {
         'Content-Type': contentType(sink, 1),
         [HEADER_TASK]: sender.task,
         [HEADER_SINK]: `${sender.life}/${sink.name}`,
         ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }),
-        ...(change === INSERT ? {} : { [HEADER_CHANGE]: changeWord(change) }),
+        ...(word === null ? {} : { [HEADER_CHANGE]: word }),
       },
+      ...(word === null ? {} : { change: word }),
     };
   });
 }

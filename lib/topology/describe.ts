@@ -47,7 +47,7 @@ export function describe(plan: PlanSummary): string {
         template,
         frame === 'none' ? format : `${format} in ${frame} frames`,
         `stream ${stream.name}${stream.create ? ' (made)' : ''}`,
-        WAYS[mode],
+        plan.changing.includes(name) ? `${WAYS[mode]}; rows may take back others` : WAYS[mode],
       ]),
       2,
     ),
@@ -60,6 +60,7 @@ function sourceLines(source: SourceSummary): string[] {
   const traits = [source.format, source.schema ? 'with a schema' : 'without a schema'];
   if (source.kind === 'stream') {
     traits.push(source.eventTime ? 'event time of its own' : "the broker's time");
+    if (source.changes) traits.push('changes of a table');
     if (source.maxDelayMs !== null) traits.push(`published within ${durationText(source.maxDelayMs)}`);
     if (source.maxOutOfOrderMs > 0) traits.push(`up to ${durationText(source.maxOutOfOrderMs)} out of order`);
     if (source.start === 'new') traits.push('from now on');

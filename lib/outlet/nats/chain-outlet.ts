@@ -212,15 +212,18 @@ export function rowsForm(options: { sender: Sender; messageBytesMax: number }): 
       let count = 0;
       let bytes = 0;
       let commit = 0;
+      // Where a row is no insert, the header has a letter for each.
+      let letters = 0;
       for (let i = 0; i < queue.length && count < rowsMax; i++) {
         const item = queue.at(i)!;
         // A sink that writes the subject after a redeploy may do so under another name, and in another form.
         if (item.way.style !== style) break;
         const { rows, rowFrom, rowTo } = item;
+        if (rows.changes !== null) letters = 1;
         let to = rowFrom;
         while (to < rowTo && count < rowsMax) {
           const more = rows.lengths[to]! + 1;
-          if (count > 0 && bytes + more > messageBytesMax) break;
+          if (count > 0 && bytes + more + letters * (count + 1) > messageBytesMax) break;
           bytes += more;
           count++;
           to++;

@@ -1,7 +1,7 @@
 /**
  * How rows become messages of a stream: their headers, and how a message is known as our own.
  */
-import { AFTER, BEFORE, DELETE, INSERT } from '../../journal/outbox.ts';
+import { type Change, INSERT, wordOf } from '../../change/change.ts';
 import type { Headers, StoredMessage } from '../../port/log.ts';
 import { NO_ORIGIN, seqOfOrigin, sourceOfOrigin } from '../../record/origin.ts';
 import { traceHeaders } from '../../record/trace.ts';
@@ -28,14 +28,6 @@ export const HEADER_COMMIT = 'Millrace-Commit';
 export const HEADER_ORIGIN = 'Millrace-Origin';
 /** What a row does that is no insert: `before`, `after` or `delete`; of many rows a letter each, `i`, `b`, `a` or `d`. */
 export const HEADER_CHANGE = 'Millrace-Change';
-
-/** By the change of a row. */
-const CHANGE_WORDS: Readonly<Record<number, string>> = {
-  [INSERT]: 'insert',
-  [BEFORE]: 'before',
-  [AFTER]: 'after',
-  [DELETE]: 'delete',
-};
 
 /**
  * How rows for a sink look as messages: what those of one target have in common, so that it is made once. `of` gives the
@@ -85,10 +77,6 @@ function originHeader(sender: Sender, first: number, last: number): string | nul
   return `${from} ${to}`;
 }
 
-export function changeWord(change: number): string {
-  return CHANGE_WORDS[change]!;
-}
-
 /** Null: all rows are inserts. */
 export function changeText(blocks: readonly Block[]): string | null {
   for (const { item } of blocks) if (item.rows.changes !== null) return wordsOf(blocks);
@@ -100,7 +88,7 @@ function wordsOf(blocks: readonly Block[]): string | null {
     Array.from({ length: to - from }, (_, i) => item.rows.changes?.[from + i] ?? INSERT),
   );
   if (changes.every(change => change === INSERT)) return null;
-  const words = changes.map(changeWord);
+  const words = changes.map(change => wordOf(change as Change));
   return words.length === 1 ? words[0]! : words.map(word => word[0]).join('');
 }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { Random } from '../../../lib/base/random.ts';
+import { AFTER, BEFORE, type Change, DELETE, INSERT } from '../../../lib/change/change.ts';
 import {
   decodeBroadcast,
   decodeFrame,
@@ -13,6 +14,7 @@ import {
   isBeyond,
 } from '../../../lib/channel/frame.ts';
 import { NO_ORIGIN, originOf, SOURCES_MAX, seqOfOrigin, sourceOfOrigin } from '../../../lib/record/origin.ts';
+import { pack, unpack } from '../../../lib/record/rows.ts';
 
 const frame: Frame = {
   position: 41,
@@ -45,8 +47,8 @@ const frame: Frame = {
 };
 
 const FRAME_HEX =
-  '010101670000008c078c06290287000080aa6db779420507018c0289808c028700409faa6db77942849c8c0285810a408c0289808b280101090000008c0290020189c002895b226964222c226e616d65222c226f6e65222c2274776f225d8c018c078989898b02010285410a03895b2261222c2278222c226f7264657273222c225245434f52445f494e56414c4944222c226e6f222c22696e2e6f7264657273225d';
-const BROADCAST_HEX = '010101120000008c018c06290287000080aa6db77942050701';
+  '020101670000008c078c06290287000080aa6db779420507018c0289808c028700409faa6db77942849c8c0285810a408c0289808b280101090000008c0290020189c002895b226964222c226e616d65222c226f6e65222c2274776f225d8c018c078989898b02010285410a03895b2261222c2278222c226f7264657273222c225245434f52445f494e56414c4944222c226e6f222c22696e2e6f7264657273225d';
+const BROADCAST_HEX = '020101120000008c018c06290287000080aa6db77942050701';
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const unhex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
@@ -94,16 +96,48 @@ describe('a frame', () => {
           origins: list(() => (random.chance(0.1) ? NO_ORIGIN : originOf(random.int(64), random.int(2 ** 40)))),
           ids: random.chance(0.5) && count > 0 ? list(i => `id${i}`) : null,
           values: list(i => (random.chance(0.3) ? { a: i, b: [random.int(9)] } : random.chance(0.5) ? 'text' : null)),
+          ...(count > 0 && random.chance(0.5)
+            ? { traces: list(i => (i > 0 && random.chance(0.5) ? null : `t${i}`)) }
+            : {}),
+          ...(count > 0 && random.chance(0.5)
+            ? { changes: list(i => (i === 0 ? DELETE : (random.int(4) as Change))) }
+            : {}),
         },
-        letters: list(i => ({ ...frame.letters[0]!, index: i, bytes: new Uint8Array(random.int(4)) })),
+        letters: list(i => ({
+          ...frame.letters[0]!,
+          index: i,
+          bytes: new Uint8Array(random.int(4)),
+          ...(random.chance(0.3) ? { bytesTotal: 900 } : {}),
+          ...(random.chance(0.3) ? { content: 'part' as const } : {}),
+          ...(random.chance(0.3) ? { change: DELETE } : {}),
+        })),
       };
       assert.deepEqual(plain(decodeFrame(encodeFrame(some))), some);
     }
   });
 
   test('of another version or form is refused', () => {
-    for (const bytes of [new Uint8Array(), unhex('02' + FRAME_HEX.slice(2)), unhex('01c0'), unhex('0191c0')]) {
+    for (const bytes of [new Uint8Array(), unhex('01' + FRAME_HEX.slice(2)), unhex('02c0'), unhex('0291c0')]) {
       assert.throws(() => decodeFrame(bytes), { code: 'JOURNAL_CORRUPT' });
+    }
+  });
+
+  test('of inserts alone says nothing of changes, whatever kept them; of others, a byte for each record', () => {
+    const of = (changes?: Change[]) =>
+      encodeFrame({ ...frame, columns: { ...frame.columns, ...(changes && { changes }) } });
+    assert.equal(hex(of([])), FRAME_HEX);
+    assert.equal(hex(of([INSERT, INSERT])), FRAME_HEX);
+    assert.ok(of([DELETE]).length > FRAME_HEX.length / 2);
+    assert.deepEqual(decodeFrame(of([BEFORE])).columns.changes, [BEFORE, INSERT]);
+    assert.deepEqual(decodeFrame(of([INSERT, AFTER])).columns.changes, [INSERT, AFTER]);
+  });
+
+  test('with changes that are none, or too few, is refused', () => {
+    const [version, parts] = [unhex(FRAME_HEX).subarray(0, 1), unpack(unhex(FRAME_HEX).subarray(1)) as unknown[]];
+    for (const changes of [[4, 0], [0], [], 'ab', null]) {
+      const column = Array.isArray(changes) ? Uint8Array.from(changes) : changes;
+      const bytes = Buffer.concat([version, pack([...parts, [null, null, column]])]);
+      assert.throws(() => decodeFrame(bytes), { code: 'JOURNAL_CORRUPT' }, String(changes));
     }
   });
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Chain } from '../../../lib/chain/chain.ts';
+import { INSERT } from '../../../lib/change/change.ts';
 import { decodeFrame, type Frame } from '../../../lib/channel/frame.ts';
 import { ChannelWriter, type WriterState } from '../../../lib/channel/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
@@ -45,7 +46,7 @@ const at = (position: number): WriterState => ({
 
 /** Record `part` of source message `seq`. */
 function push(channel: ChannelWriter, seq: number, part = 0, value: unknown = `${seq}.${part}`): void {
-  channel.push(`key-${seq}`, value, seq * 100 + part, originOf(2, seq), null);
+  channel.push(`key-${seq}`, value, seq * 100 + part, INSERT, originOf(2, seq), null);
 }
 
 function letterOf(seq: number, bytes = 10, index = 0): Letter {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { partitionOf } from '../../../lib/base/hash.ts';
 import { Random } from '../../../lib/base/random.ts';
+import { INSERT } from '../../../lib/change/change.ts';
 import { decodeBroadcast, decodeFrame, type Frame, type FrameHead } from '../../../lib/channel/frame.ts';
 import type { WriterState } from '../../../lib/channel/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
@@ -73,7 +74,7 @@ class Rig {
 
   feed(exit: number, key: string | null, value: unknown, seq: number): void {
     this.cursor.origin = originOf(0, seq);
-    this.router.exits[exit]!.receive(key, value, seq * 10);
+    this.router.exits[exit]!.receive(key, value, seq * 10, INSERT);
   }
 
   async flush(state: WriterState): Promise<void> {

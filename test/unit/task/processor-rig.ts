@@ -1,5 +1,6 @@
 /** What the tests of the processor share: the last stage of a pipeline, fed by hand, and what came out of it. */
 
+import { INSERT } from '../../../lib/change/change.ts';
 import { type Pipeline, pipeline } from '../../../lib/index.ts';
 import { LETTERS, type OutRows } from '../../../lib/journal/outbox.ts';
 import { addressFrom } from '../../../lib/outlet/nats/destination.ts';
@@ -36,7 +37,7 @@ export class Rig {
   feed(value: unknown, options: { key?: string | null; timeMs?: number; seq?: number; input?: number } = {}): void {
     const { key = 'k', timeMs = 1_000, seq = 1, input = 0 } = options;
     this.processor.cursor.origin = originOf(0, seq);
-    this.processor.entries[input]!.receive(key === null ? null : encodeKey(key), value, timeMs);
+    this.processor.entries[input]!.receive(key === null ? null : encodeKey(key), value, timeMs, INSERT);
   }
 
   /** Runs the batch, and gives rows and letters as they go into the commit. */

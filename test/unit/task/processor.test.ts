@@ -1,6 +1,7 @@
 /** The processor: what is counted, what is told of records that are late or dead, and what their letters hold. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { INSERT } from '../../../lib/change/change.ts';
 import { collect, count, countDistinct, pipeline, tumbling } from '../../../lib/index.ts';
 import { addressFrom } from '../../../lib/outlet/nats/destination.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
@@ -22,8 +23,8 @@ describe('what is counted', () => {
     rig.feed({ id: 1n }, { timeMs: 5_500 });
     await rig.run(5_500);
     rig.processor.cursor.origin = originOf(0, 9);
-    rig.processor.entries[0]!.receive(encodeKey(['é', 5n]), { id: 5n }, 1_200);
-    rig.processor.entries[0]!.receive(encodeKey(5n), { id: 5n }, -8.64e15);
+    rig.processor.entries[0]!.receive(encodeKey(['é', 5n]), { id: 5n }, 1_200, INSERT);
+    rig.processor.entries[0]!.receive(encodeKey(5n), { id: 5n }, -8.64e15, INSERT);
     const { letters } = await rig.run(5_500);
     assert.deepEqual(
       letters.map(({ headers }) => headers['Millrace-Key']),
@@ -106,6 +107,7 @@ describe('letters', () => {
       timeMs: 0,
       watermarkMs: 1,
       lateByMs: 1,
+      change: INSERT,
     };
     const { bytes, address } = lateLetter('p', record, 10_000);
     const headers = addressFrom(address).headers!;

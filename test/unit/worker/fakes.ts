@@ -107,7 +107,14 @@ export class FakeEngine implements Engine {
     if (this.planError !== null) throw this.planError;
     const { name, shape } = JSON.parse(Buffer.from(bundle.code).toString()) as { name: string; shape: string };
     return {
-      plan: { pipeline: name, readers: [], stages: [], sinks: this.sinks.map(sinkNamed), fingerprint: `fp-${shape}` },
+      plan: {
+        pipeline: name,
+        readers: [],
+        stages: [],
+        sinks: this.sinks.map(sinkNamed),
+        changing: [],
+        fingerprint: `fp-${shape}`,
+      },
       summary: { shape },
       text: `pipeline ${name}, shape ${shape}`,
     };
