@@ -7,6 +7,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { durationMs, durationText } from '../../lib/base/duration.ts';
 import { type ErrorCode, MillraceError } from '../../lib/base/errors.ts';
+import { type Change, DELETE } from '../../lib/change/change.ts';
 import { decodeBroadcast, decodeFrame, encodeBroadcast, encodeFrame } from '../../lib/channel/frame.ts';
 import { decodeCommit, decodeHead, encodeCommit, encodeMessage } from '../../lib/journal/entry.ts';
 import { decodeKey, encodeKey, keyText } from '../../lib/record/key.ts';
@@ -43,7 +44,9 @@ const frame = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, byt
   const letter = { operator: 'o', code: 'c', message: 'm', bytes, origin: 64, index: 0, subject: 's' };
   const times = values.map((_, i) => i * 1_000);
   const columns = { keys: values.map(() => 'k'), timesMs: times, origins: times, ids: null, values };
-  return encodeFrame({ ...head, columns, letters: [letter, { ...letter, bytesTotal: 90 }] });
+  const changes = values.map((_, i) => ((i + bytes.length) % 4) as Change);
+  const letters = [letter, { ...letter, bytesTotal: 90 }, { ...letter, change: DELETE }];
+  return encodeFrame({ ...head, columns: bytes.length % 2 === 0 ? columns : { changes, ...columns }, letters });
 });
 const entry = { kind: 'commit', part: 0, parts: 1, epoch: 1, revision: 4, commit: 2, crcBefore: 3 } as const;
 const commit = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, bytes]) => {

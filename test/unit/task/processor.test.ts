@@ -1,12 +1,12 @@
 /** The processor: what is counted, what is told of records that are late or dead, and what their letters hold. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { INSERT } from '../../../lib/change/change.ts';
+import { BEFORE, DELETE, INSERT } from '../../../lib/change/change.ts';
 import { collect, count, countDistinct, pipeline, tumbling } from '../../../lib/index.ts';
 import { addressFrom } from '../../../lib/outlet/nats/destination.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';
-import { lateLetter } from '../../../lib/task/letters.ts';
+import { deadLetter, lateLetter } from '../../../lib/task/letters.ts';
 import { codes, judged, MESSAGE_BYTES_MAX, Rig } from './processor-rig.ts';
 
 describe('what is counted', () => {
@@ -73,6 +73,19 @@ describe('what is counted', () => {
 
 describe('letters', () => {
   const letter = { operator: 'op', code: 'X', message: 'why', origin: originOf(0, 3), index: 4, subject: 'in.a' };
+
+  test('say what the record does to its table, where it is no insert', () => {
+    const late = { operator: 'op', key: null, value: 1, timeMs: 1, watermarkMs: 2, lateByMs: 1 };
+    const said = [INSERT, BEFORE, DELETE].map(change => {
+      const dead = deadLetter('p', { change, bytes: Buffer.from('1'), ...letter }, { bytesMax: 100, lineage: null });
+      return [dead, lateLetter('p', { change, ...late }, 100)].map(({ headers }) => headers['Millrace-Change']);
+    });
+    assert.deepEqual(said, [
+      [undefined, undefined],
+      ['before', 'before'],
+      ['delete', 'delete'],
+    ]);
+  });
 
   test('of a reader that lack their original wait for it, others go at once', async () => {
     const rig = await Rig.of(judged(value => value));
