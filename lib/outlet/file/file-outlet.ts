@@ -12,8 +12,8 @@
  */
 import { BEGIN_ANEW, MillraceError } from '../../base/errors.ts';
 import type { Random } from '../../base/random.ts';
+import { INSERT } from '../../change/change.ts';
 import { isBeyond, type Progress } from '../../channel/frame.ts';
-import { INSERT } from '../../journal/outbox.ts';
 import type { Tail } from '../../journal/tails.ts';
 import type { Outlet, OutletOptions, RowsItem } from '../outlet.ts';
 import { broken, checkCommit } from '../past.ts';

@@ -7,7 +7,7 @@
  *
  * Rows count only if the last claim before them is their own: those of an owner that was replaced meanwhile are passed
  * over by whoever reads. A record that was torn off never counts: the claim behind it names the place where it begins, and
- * is read next. The checksum is over the line, and the rows. `changes`: of each row a digit (`outbox.ts`); `-`: all are
+ * is read next. The checksum is over the line, and the rows. `changes`: of each row a digit (`change/change.ts`); `-`: all are
  * inserts.
  */
 import { crc32 } from 'node:zlib';

@@ -78,7 +78,9 @@ describe('letters', () => {
     const late = { operator: 'op', key: null, value: 1, timeMs: 1, watermarkMs: 2, lateByMs: 1 };
     const said = [INSERT, BEFORE, DELETE].map(change => {
       const dead = deadLetter('p', { change, bytes: Buffer.from('1'), ...letter }, { bytesMax: 100, lineage: null });
-      return [dead, lateLetter('p', { change, ...late }, 100)].map(({ headers }) => headers['Millrace-Change']);
+      return [dead, lateLetter('p', { change, ...late }, 100)].map(
+        ({ address }) => addressFrom(address).headers!['Millrace-Change'],
+      );
     });
     assert.deepEqual(said, [
       [undefined, undefined],
