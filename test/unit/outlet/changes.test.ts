@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Random } from '../../../lib/base/random.ts';
+import { AFTER, BEFORE, type Change, DELETE, INSERT } from '../../../lib/change/change.ts';
 import { BatchSize } from '../../../lib/journal/batch-size.ts';
-import { AFTER, BEFORE, DELETE, fromParts, INSERT, type OutRows, toParts } from '../../../lib/journal/outbox.ts';
+import { fromParts, type OutRows, toParts } from '../../../lib/journal/outbox.ts';
 import { newCursor } from '../../../lib/operator/run.ts';
 import type { Addressing } from '../../../lib/outlet/addressing.ts';
 import { ChainOutlet, rowsForm } from '../../../lib/outlet/nats/chain-outlet.ts';
@@ -55,16 +56,16 @@ describe('the header of changes', () => {
 });
 
 /** Rows of an exit, there and back through a commit. */
-function exited(keeps: Addressing['keeps'], changes: readonly number[]): OutRows {
+function exited(keeps: Addressing['keeps'], changes: readonly Change[]): OutRows {
   const exit = new SinkExit({
     sink: { name: 'sink', kind: 'table', format: 'json' },
     addressing: { target: 'orders', keeps, addressOf: key => key },
     cursor: newCursor(),
     size: new BatchSize(10_000),
     rowBytesMax: 1_000,
-    refuse: (_, cause) => assert.fail(String(cause)),
+    refuse: ({ cause }) => assert.fail(String(cause)),
   });
-  const take = (of: readonly number[]) => {
+  const take = (of: readonly Change[]) => {
     for (const [i, change] of of.entries()) exit.receive(i % 2 === 0 ? 'k' : null, { i }, 1_000 + i, change);
     return exit.block.take();
   };
