@@ -91,8 +91,6 @@ function withVersion(body: Uint8Array): Uint8Array {
 
 export function encodeFrame(frame: Frame): Uint8Array {
   const { columns, publishedMs } = frame;
-  const traces = tracesOf(columns);
-  const changes = changesOf(columns);
   return withVersion(
     pack([
       headOf(frame),
@@ -108,13 +106,15 @@ export function encodeFrame(frame: Frame): Uint8Array {
         if (l.content !== undefined) return [...fields, total, l.content, l.carried ?? null];
         return total === null ? fields : [...fields, total];
       }),
-      ...(changes !== null
-        ? [[publishedMs ?? null, traces, changes]]
-        : publishedMs === undefined && traces === null
-          ? []
-          : [[publishedMs ?? null, traces]]),
+      ...lastPart(publishedMs ?? null, tracesOf(columns), changesOf(columns)),
     ]),
   );
+}
+
+/** What only some frames have; empty: this one has nothing of it. */
+function lastPart(publishedMs: number | null, traces: (string | null)[] | null, changes: Uint8Array | null) {
+  if (changes !== null) return [[publishedMs, traces, changes]];
+  return publishedMs === null && traces === null ? [] : [[publishedMs, traces]];
 }
 
 /** One for each record, or null: none has any. */

@@ -21,7 +21,7 @@ export function emptyColumns(): Columns {
   return { keys: [], timesMs: [], origins: [], ids: [], values: [] };
 }
 
-/** What of a record is neither key nor value nor time: the cursor has it (`operator/cursor.ts`). */
+/** What of a record is neither key nor value nor time nor change: the cursor has it (`operator/cursor.ts`). */
 export function addRecord(
   columns: Columns,
   key: string | null,
