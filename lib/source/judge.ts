@@ -1,6 +1,6 @@
 /**
- * What a source's spec makes of a decoded record: its value, its event time and its change, or why it has none. Pure, but for the
- * author's functions.
+ * What a source's spec makes of a decoded record: its value, its event time and its change, or why it has none. Pure, but
+ * for the author's functions.
  */
 import { MillraceError } from '../base/errors.ts';
 import { type Change, INSERT } from '../change/change.ts';
