@@ -5,7 +5,7 @@
  */
 import type { SinkSpec } from '../lib/outlet/sink-spec.ts';
 import type { Log, LogReader, StoredMessage } from '../lib/port/log.ts';
-import { lettersStream } from '../lib/record/names.ts';
+import { isInternal, lettersStream } from '../lib/record/names.ts';
 
 const ROW_CHARACTERS_MAX = 400;
 const TAKE = { messagesMax: 1_000, bytesMax: 1 << 20 };
@@ -47,8 +47,8 @@ export class Tail {
 
   /** Notes where the streams end now; what is known already is left as it is. */
   async add(plan: { readonly pipeline: string; readonly sinks: readonly SinkSpec[] }): Promise<void> {
-    for (const { stream, format } of plan.sinks) {
-      await this.#note(stream.name, format === 'msgpack' ? 'msgpack' : 'text');
+    for (const { target, format } of plan.sinks) {
+      await this.#note(target.stream.name, format === 'msgpack' ? 'msgpack' : 'text');
     }
     await this.#note(lettersStream(plan.pipeline), 'letters');
   }
@@ -82,7 +82,7 @@ export class Tail {
 
   #show(message: StoredMessage, holds: Tailed['holds']): void {
     const { subject, data } = message;
-    if (subject.startsWith('_mr.') || data.length === 0) return;
+    if (isInternal(subject) || data.length === 0) return;
     const text = () => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString();
     if (holds === 'letters') {
       this.#options.letter(letterOf(message, text()));

@@ -14,6 +14,7 @@
 
 export type { Duration } from './base/duration.ts';
 export { type ErrorCode, MillraceError } from './base/errors.ts';
+export type { ChangeWord } from './change/change.ts';
 export {
   avg,
   collect,
@@ -29,7 +30,7 @@ export {
 } from './operator/aggregates.ts';
 export { aggregate, reduce } from './operator/own-aggregates.ts';
 export type { AggregateSpec, ProcessContext } from './operator/spec.ts';
-export type { SinkMode } from './outlet/sink-spec.ts';
+export type { SinkMode } from './outlet/nats/destination.ts';
 export { type CloudEvent, cloudEvents } from './record/cloudevents.ts';
 export { type Versions, versions } from './record/evolve.ts';
 export { bytes, type Decoder, text } from './record/format.ts';

@@ -4,10 +4,11 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import { partitionOf } from '../base/hash.ts';
-import type { Made } from '../journal/made.ts';
+import type { Change } from '../change/change.ts';
+import type { BatchSize } from '../journal/batch-size.ts';
 import type { FrameRoute, OutFrame } from '../journal/outbox.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
-import { addRecord, type Columns, emptyColumns, sliceColumns } from '../record/columns.ts';
+import { addRecord, type Columns, changeAt, emptyColumns, sliceColumns } from '../record/columns.ts';
 import { roughBytes } from '../state/size.ts';
 import { tryEncodeFrame } from './frame.ts';
 
@@ -20,23 +21,23 @@ export class StageExit implements Receiver {
   #lanes: Columns[];
   #used: number[] = [];
   #cursor: Cursor;
-  #made: Made;
+  #size: BatchSize;
 
-  constructor(options: { route: FrameRoute; partitions: number; cursor: Cursor; made: Made }) {
+  constructor(options: { route: FrameRoute; partitions: number; cursor: Cursor; size: BatchSize }) {
     this.route = options.route;
-    this.#made = options.made;
+    this.#size = options.size;
     this.#lanes = Array.from({ length: options.partitions }, emptyColumns);
     this.#cursor = options.cursor;
   }
 
-  receive(key: string | null, value: unknown, timeMs: number): void {
-    if (this.#made.outgrown) return;
-    this.#made.bytes += RECORD_BYTES + (key === null ? 0 : key.length) + roughBytes(value);
+  receive(key: string | null, value: unknown, timeMs: number, change: Change): void {
+    if (this.#size.outgrown) return;
+    this.#size.bytes += RECORD_BYTES + (key === null ? 0 : key.length) + roughBytes(value);
     const partition = key === null ? 0 : partitionOf(key, this.#lanes.length);
     const lane = this.#lanes[partition]!;
     if (lane.keys.length === 0) this.#used.push(partition);
     const { origin, id, trace } = this.#cursor;
-    addRecord(lane, key, value, timeMs, origin, id, trace);
+    addRecord(lane, key, value, timeMs, change, origin, id, trace);
   }
 
   /** Frames of at most `bytesMax`. A record that cannot be packed, or is too large for any frame, is refused. */
@@ -58,13 +59,20 @@ export class StageExit implements Receiver {
   }
 }
 
+/** A record that fits no frame. */
+export interface RefusedRow {
+  readonly value: unknown;
+  readonly origin: number;
+  readonly change: Change;
+}
+
 interface FrameOptions {
   readonly commit: number;
   readonly watermarkMs: number;
   readonly bytesMax: number;
   /** Infinity: unknown. */
   readonly publishedMs: number;
-  refuse(cause: MillraceError, value: unknown, origin: number): void;
+  refuse(cause: MillraceError, record: RefusedRow): void;
 }
 
 /** The longest frame from row `from` on that can be written, halving until it can; null: the one row is refused. */
@@ -94,7 +102,8 @@ function cutFrame(
       bytes instanceof Uint8Array
         ? new MillraceError('MESSAGE_TOO_LARGE', `a record of ${bytes.length} bytes does not fit a message`)
         : bytes;
-    options.refuse(cause, columns.values[from], columns.origins[from]!);
+    const change = changeAt(columns.changes, from);
+    options.refuse(cause, { value: columns.values[from], origin: columns.origins[from]!, change });
     return { bytes: null, to };
   }
 }

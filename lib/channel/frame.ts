@@ -11,9 +11,10 @@
  * origins are a first value and differences, since small integers are packed into few bytes. What only some frames have is a
  * last part that is left out elsewhere.
  */
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
+import { type Change, INSERT, isChange } from '../change/change.ts';
 import type { Headers } from '../port/log.ts';
-import type { Columns } from '../record/columns.ts';
+import { type Columns, denseChanges } from '../record/columns.ts';
 import { fromKeyColumn, toKeyColumn } from '../record/key.ts';
 import type { CarriedContent, Letter } from '../record/letter.ts';
 import { decodeRows, encodeRows, pack, unpack } from '../record/rows.ts';
@@ -98,7 +99,6 @@ function withVersion(body: Uint8Array): Uint8Array {
 
 export function encodeFrame(frame: Frame): Uint8Array {
   const { columns, publishedMs } = frame;
-  const traces = tracesOf(columns);
   return withVersion(
     pack([
       headOf(frame),
@@ -109,12 +109,20 @@ export function encodeFrame(frame: Frame): Uint8Array {
       encodeRows(columns.values),
       frame.letters.map(l => {
         const fields = [l.operator, l.code, l.message, l.bytes, l.origin, l.index, l.subject];
-        if (l.content !== undefined) return [...fields, l.bytesTotal ?? null, l.content, l.carried ?? null];
-        return l.bytesTotal === undefined ? fields : [...fields, l.bytesTotal];
+        const total = l.bytesTotal ?? null;
+        if (l.change !== undefined) return [...fields, total, l.content ?? null, l.carried ?? null, l.change];
+        if (l.content !== undefined) return [...fields, total, l.content, l.carried ?? null];
+        return total === null ? fields : [...fields, total];
       }),
-      ...(publishedMs === undefined && traces === null ? [] : [[publishedMs ?? null, traces]]),
+      ...lastPart(publishedMs ?? null, tracesOf(columns), changesOf(columns)),
     ]),
   );
+}
+
+/** What only some frames have; empty: this one has nothing of it. */
+function lastPart(publishedMs: number | null, traces: (string | null)[] | null, changes: Uint8Array | null) {
+  if (changes !== null) return [[publishedMs, traces, changes]];
+  return publishedMs === null && traces === null ? [] : [[publishedMs, traces]];
 }
 
 /** One for each record, or null: none has any. */
@@ -122,6 +130,12 @@ function tracesOf({ traces, keys }: Columns): (string | null)[] | null {
   if (traces === undefined) return null;
   const dense = keys.map((_, i) => traces[i] ?? null);
   return dense.some(trace => trace !== null) ? dense : null;
+}
+
+/** A byte for each record, or null: all are inserts. */
+function changesOf({ changes, keys }: Columns): Uint8Array | null {
+  if (changes === undefined || !changes.some(change => change !== INSERT)) return null;
+  return denseChanges(changes, keys.length);
 }
 
 /** As `encodeFrame`, with RECORD_UNWRITABLE (a value that cannot be packed) as a value: the caller finds out which. */
@@ -136,7 +150,8 @@ export function tryEncodeFrame(frame: Frame): Uint8Array | MillraceError {
 
 function body(bytes: Uint8Array): unknown[] {
   if (bytes[0] !== VERSION) {
-    throw new MillraceError('JOURNAL_CORRUPT', `a frame of format ${bytes[0]} was read; this version knows ${VERSION}`);
+    const text = `a frame of format ${bytes[0]} was read; this version knows ${VERSION}`;
+    throw new MillraceError('JOURNAL_CORRUPT', `${text}. Run the version that wrote it, or ${BEGIN_ANEW}`);
   }
   const parts = unpack(bytes.subarray(1));
   const head: unknown = Array.isArray(parts) ? parts[0] : null;
@@ -166,8 +181,9 @@ type LetterFields = [
   index: number,
   subject: string,
   bytesTotal?: number | null,
-  content?: CarriedContent,
+  content?: CarriedContent | null,
   carried?: Headers | null,
+  change?: Change,
 ];
 
 /** Throws JOURNAL_CORRUPT. */
@@ -188,9 +204,9 @@ function frameOf(parts: unknown[]): Frame {
     (string | null)[] | null,
     Uint8Array,
     LetterFields[],
-    [publishedMs: number | null, traces: (string | null)[] | null]?,
+    [publishedMs: number | null, traces: (string | null)[] | null, changes?: Uint8Array]?,
   ];
-  const [publishedMs, traces] = more ?? [null, null];
+  const [publishedMs, traces, changes] = more ?? [null, null];
   const columns: Columns = {
     keys: fromKeyColumn(keys),
     timesMs: restore(times),
@@ -202,19 +218,26 @@ function frameOf(parts: unknown[]): Frame {
   const lists: (readonly unknown[])[] = [times, origins, columns.values, ids ?? keys, traces ?? keys];
   if (!Array.isArray(keys) || lists.some(list => !Array.isArray(list) || list.length !== length)) throw notAFrame();
   if (traces !== null) columns.traces = traces;
+  if (changes !== undefined) columns.changes = toChanges(changes, length);
   // Spreads go last: what is added to one makes a hidden class for each object (`operator/README.md`).
   const frame = { columns, letters: letters.map(toLetter), ...toHead(head) };
   return publishedMs === null ? frame : { publishedMs, ...frame };
 }
 
+function toChanges(bytes: Uint8Array, length: number): Change[] {
+  if (!(bytes instanceof Uint8Array) || bytes.length !== length || !bytes.every(isChange)) throw notAFrame();
+  return Array.from(bytes) as Change[];
+}
+
 function toLetter(fields: LetterFields): Letter {
-  const [operator, code, message, bytes, origin, index, subject, total, content, carried] = fields;
+  const [operator, code, message, bytes, origin, index, subject, total, content, carried, change] = fields;
   const letter: Letter = { operator, code, message, bytes, origin, index, subject };
   if (total == null && content === undefined) return letter;
   return {
     ...(total == null ? {} : { bytesTotal: total }),
-    ...(content === undefined ? {} : { content }),
+    ...(content == null ? {} : { content }),
     ...(carried == null ? {} : { carried }),
+    ...(change === undefined ? {} : { change }),
     ...letter,
   };
 }

@@ -20,6 +20,7 @@ import {
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { EXPECT_HEADER } from '../port/headers.ts';
 import type { Log, LogReader, StoredMessage } from '../port/log.ts';
+import { changeAt } from '../record/columns.ts';
 import type { Letter } from '../record/letter.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment, writerOf } from '../record/names.ts';
 import { NO_TIME } from '../window/source-time.ts';
@@ -256,15 +257,15 @@ export class ChannelReader implements TaskInput {
   /** Returns at which row the batch was full; -1: it is not. */
   #passRecords(frame: Frame, { seq, from, full }: { seq: number; from: number; full(): boolean }): number {
     const { entry, cursor, refusals } = this.#options;
-    const { keys, timesMs, origins, ids, values, traces } = frame.columns;
+    const { keys, timesMs, origins, ids, values, traces, changes } = frame.columns;
     const refused = refusals.refused();
     let to = -1;
     for (let i = from; i < keys.length && to === -1; i++) {
       cursor.origin = origins[i]!;
       cursor.id = ids === null ? null : ids[i]!;
       cursor.trace = traces === undefined ? null : traces[i]!;
-      if (refused?.({ seq, row: i })) refusals.refuse(values[i]);
-      else entry.receive(keys[i]!, values[i], timesMs[i]!);
+      if (refused?.({ seq, row: i })) refusals.refuse(values[i], changeAt(changes, i));
+      else entry.receive(keys[i]!, values[i], timesMs[i]!, changeAt(changes, i));
       if (full()) to = i + 1;
     }
     this.#last = { seq, row: (to === -1 ? keys.length : to) - 1 };

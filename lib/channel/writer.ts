@@ -13,7 +13,8 @@
  */
 import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../chain/chain.ts';
-import { addRecord, type Columns, copyRecord, emptyColumns, sliceColumns } from '../record/columns.ts';
+import { type Change, INSERT } from '../change/change.ts';
+import { addRecord, type Columns, changeAt, copyRecord, emptyColumns, sliceColumns } from '../record/columns.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import { readable } from '../record/output.ts';
@@ -117,16 +118,17 @@ export class ChannelWriter {
     key: string | null,
     value: unknown,
     timeMs: number,
+    change: Change,
     origin: number,
     id: string | null,
     trace: string | null = null,
   ): void {
     if (this.#skipping && this.#isCovered(origin)) return;
-    addRecord(this.#columns, key, value, timeMs, origin, id, trace);
+    addRecord(this.#columns, key, value, timeMs, change, origin, id, trace);
   }
 
   pushLetter(letter: Letter): void {
-    this.push(null, new LetterRow(letter), 0, letter.origin, null);
+    this.push(null, new LetterRow(letter), 0, INSERT, letter.origin, null);
     this.#plain = false;
   }
 
@@ -221,11 +223,12 @@ export class ChannelWriter {
 
   /** The task that gets the letter looks for the original message: a letter without a subject has not got it. */
   #refuse(row: number, { code, message }: MillraceError): void {
-    const { values, origins } = this.#columns;
+    const { values, origins, changes } = this.#columns;
     const bytes = readable(values[row]);
     const text = message.slice(0, REASON_LENGTH_MAX);
     const about = { operator: this.#writer, code, message: text, bytes, index: 0, subject: '' };
-    values[row] = new LetterRow({ origin: origins[row]!, ...about });
+    const change = changeAt(changes, row);
+    values[row] = new LetterRow({ origin: origins[row]!, ...about, ...(change === INSERT ? {} : { change }) });
     this.#plain = false;
   }
 

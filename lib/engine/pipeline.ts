@@ -12,7 +12,7 @@ import { sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { noMeter } from '../observe/meter.ts';
 import type { PipelineState, PipelineStatus, SourceStatus } from '../observe/status.ts';
-import { SharedStream } from '../outlet/shared-outlet.ts';
+import { outletKinds } from '../outlet/kinds.ts';
 import { Turns } from '../replica/turns.ts';
 import type { Source } from '../source/source.ts';
 import { Budget, type Share } from '../task/budget.ts';
@@ -38,7 +38,7 @@ const READERS_SHARE = 0.3;
 
 export interface PipelineOptions {
   readonly plan: Plan;
-  readonly around: Omit<Surroundings, 'deployment' | 'revision' | 'assignment' | 'shared' | 'meter'> &
+  readonly around: Omit<Surroundings, 'deployment' | 'revision' | 'assignment' | 'outlets' | 'meter'> &
     Partial<Pick<Surroundings, 'meter'>>;
   readonly limits?: Partial<TaskLimits>;
   /** See `Deployment`. Default `0`, for who starts it without a registry. */
@@ -109,7 +109,6 @@ export class Pipeline {
       clock,
       tasks: () => this.#actors.filter(actor => actor instanceof Task),
     });
-    const streams = new Map<string, SharedStream>();
     this.#around = {
       meter: noMeter,
       ...options.around,
@@ -119,11 +118,7 @@ export class Pipeline {
       log,
       blobs: this.#stalls.blobs(blobs),
       checkpointTurns: new Turns(CHECKPOINTS_AT_ONCE),
-      shared(stream) {
-        let shared = streams.get(stream);
-        if (shared === undefined) streams.set(stream, (shared = new SharedStream({ stream, log, clock, random })));
-        return shared;
-      },
+      outlets: outletKinds({ log, clock, random }),
     };
   }
 

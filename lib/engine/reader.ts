@@ -123,8 +123,8 @@ export class Reader {
     });
   }
 
-  #poison({ operator, cause }: PoisonedRecord): void {
-    this.#letter(this.#source.letter({ operator, code: cause.code, message: cause.message, bytes: null }));
+  #poison({ operator, cause, change }: PoisonedRecord): void {
+    this.#letter(this.#source.letter({ operator, code: cause.code, message: cause.message, bytes: null, change }));
   }
 
   #letter(letter: Letter): void {

@@ -39,7 +39,8 @@ function streamsOf(plan: Plan, deployment: Deployment): StreamSettings[] {
         ],
   );
   const sinks = new Map<string, { subjects: Set<string>; atomic: boolean }>();
-  for (const { stream, mode, name } of plan.sinks) {
+  for (const { name, target } of plan.sinks) {
+    const { stream, mode } = target;
     if (!stream.create) continue;
     const made = sinks.get(stream.name) ?? { subjects: new Set(), atomic: false };
     for (const subject of stream.subjects) made.subjects.add(subject);

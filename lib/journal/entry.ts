@@ -12,8 +12,9 @@ import { crc32 } from 'node:zlib';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { pack, unpack } from '../record/rows.ts';
 import { fromParts, type Outbox, toParts } from './outbox.ts';
+import type { Tails } from './tails.ts';
 
-const VERSION = 3;
+const VERSION = 4;
 export const HEAD_BYTES = 26;
 
 /** `claim`: an owner's first word, the bump. `commit`: a batch. `release`: an owner's last word. */
@@ -47,8 +48,8 @@ export interface Commit {
   readonly outbox: Outbox;
   /** Every commit up to this one has been sent whole. */
   readonly relayedThrough: number;
-  /** By destination: the sequence of the last message that is known to be sent, where it changed. */
-  readonly tails: Readonly<Record<string, number>>;
+  /** By destination: what is last of what is known to be sent, where it changed. */
+  readonly tails: Tails;
   /** Number of the commit whose snapshot is whole and durable, or 0; once this entry is in, the journal may be cut to it. */
   readonly snapshot: number;
 }
@@ -83,7 +84,7 @@ function commitOf(head: EntryHead, parts: unknown): Commit {
     Uint8Array | null,
     unknown,
     number,
-    Record<string, number>,
+    Tails,
     number,
     number,
   ];

@@ -20,6 +20,7 @@
  * `lagMs` is 0: records pass in the order they come, no later in relation to the watermark than they came.
  */
 import { MillraceError } from '../base/errors.ts';
+import { INSERT } from '../change/change.ts';
 import type { Tables, ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import type { Operator, OperatorContext } from './operator.ts';
@@ -54,7 +55,7 @@ export class Dedupe implements Operator {
       return;
     }
     if (context.hasPassed()) {
-      context.emit(key, value, timeMs);
+      context.emit(key, value, timeMs, INSERT);
       return;
     }
     let id: string;
@@ -83,7 +84,7 @@ export class Dedupe implements Operator {
     }
     this.#marks.set(bucket, id, timeMs);
     if (bucket > this.#lastBucket) this.#lastBucket = bucket;
-    context.emit(key, value, timeMs);
+    context.emit(key, value, timeMs, INSERT);
   }
 
   /** What the record is marked by. A stage that is keyed by the id itself needs no more than that. */
@@ -132,7 +133,7 @@ export class Dedupe implements Operator {
     }
     const acceptedMs = typeof found === 'number' ? found : found[0];
     this.#marks.set(foundBucket, id, [acceptedMs, timeMs]);
-    this.#context.emit(key, value, timeMs);
+    this.#context.emit(key, value, timeMs, INSERT);
     return true;
   }
 

@@ -9,6 +9,7 @@
  * message gives them. Messages never change and nothing comes between two of a chain, so whoever restores goes on with the
  * very next row. What a message says of event time counts when all of it is in.
  */
+import type { Change } from '../change/change.ts';
 import type { Voice } from '../window/watermark.ts';
 
 /** Where a record stands on an input: the same whenever it is read. */
@@ -34,7 +35,7 @@ export interface FeedLimits {
 /** Records that are to become letters at once; asked for at each feeding, null: none, as nearly always. */
 export interface Refusals {
   refused(): ((place: RecordPlace) => boolean) | null;
-  refuse(value: unknown): void;
+  refuse(value: unknown, change: Change): void;
 }
 
 export const NOTHING: Fed = { records: 0, bytes: 0, publishedMs: Number.POSITIVE_INFINITY };

@@ -17,6 +17,7 @@
  * l.time ≥ r.time − after ≥ W − grace − after. Hence grace, plus the forward reach of the sides that fire (or of the left
  * one, for semi), if that is positive. No output is older than W − lag.
  */
+import { INSERT } from '../change/change.ts';
 import type { Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import { compareDue } from './due.ts';
@@ -108,7 +109,7 @@ export class Join implements Operator {
     if (other.marks && count > 0) other.markMatched(key, range, found);
     this.#side(port).add(key, { t: timeMs, v: value, m: count > 0 ? 1 : 0 });
     for (let i = 0; i < count; i++) {
-      this.#context.emit(key, found.rows[i], Math.max(timeMs, found.items[i]!.t));
+      this.#context.emit(key, found.rows[i], Math.max(timeMs, found.items[i]!.t), INSERT);
     }
     found.clear();
   }
@@ -144,7 +145,7 @@ export class Join implements Operator {
     }
     left.markMatched(key, range, found);
     this.#side(1).add(key, { t: timeMs, v: value, m: 0 });
-    for (let i = 0; isSemi && i < count; i++) this.#context.emit(key, found.rows[i], found.items[i]!.t);
+    for (let i = 0; isSemi && i < count; i++) this.#context.emit(key, found.rows[i], found.items[i]!.t, INSERT);
     found.clear();
   }
 
@@ -159,7 +160,7 @@ export class Join implements Operator {
       this.#context.poison(cause, { key, value, timeMs });
       return;
     }
-    this.#context.emit(key, row, timeMs);
+    this.#context.emit(key, row, timeMs, INSERT);
   }
 
   /** The times that a record of this side matches on the other one. */

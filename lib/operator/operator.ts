@@ -6,22 +6,32 @@
  * Rule for user code: call it *before* changing state, inside try/catch, and hand what it throws to `poison`; then a
  * poisoned record leaves nothing half done.
  */
+import type { Change } from '../change/change.ts';
 import type { Tables, Wants } from '../state/tables.ts';
 
 /** Why a record ended without a result; counted per operator and reason. */
 export type DropReason = 'duplicate' | 'null-value' | 'null-key' | 'filtered';
+
+/** A record that an operator cannot use. */
+export interface RefusedRecord {
+  readonly key: string | null;
+  readonly value: unknown;
+  readonly timeMs: number;
+  /** Absent: an insert, as all are that reach an operator of which `spec.ts` says so. */
+  readonly change?: Change;
+}
 
 export interface OperatorContext {
   /** The operator's stable name within its pipeline, e.g. `join-payments`. */
   readonly name: string;
   readonly tables: Tables;
   /** Passes a result downstream. `key` is encoded (`record/key.ts`); null: no key. `timeMs` is event time. */
-  emit(key: string | null, value: unknown, timeMs: number): void;
+  emit(key: string | null, value: unknown, timeMs: number, change: Change): void;
   /** The record came after what it belongs to had closed: goes to the late output, counted, never lost. */
-  late(record: { key: string | null; value: unknown; timeMs: number; watermarkMs: number; lateByMs: number }): void;
+  late(record: RefusedRecord & { watermarkMs: number; lateByMs: number }): void;
   drop(reason: DropReason): void;
   /** The record in hand made user code fail: it becomes a dead letter with the batch. */
-  poison(cause: unknown, record: { key: string | null; value: unknown; timeMs: number }): void;
+  poison(cause: unknown, record: RefusedRecord): void;
   /** The dedupe id that the reader computed for the record in hand, or null. */
   carriedId(): string | null;
   /** The record in hand is a replay of one that this operator had let pass before it died further on. */
@@ -38,8 +48,11 @@ export interface Operator {
    * `watermark − lagMs`. Constant.
    */
   readonly lagMs: number;
-  /** A record on input `port` (0 for the only or left one). `key` null: the record has none. */
-  receive(port: number, key: string | null, value: unknown, timeMs: number): void;
+  /**
+   * A record on input `port` (0 for the only or left one). `key` null: the record has none. `change` is an insert wherever
+   * `CHANGES` (`spec.ts`) says that the operator takes nothing else.
+   */
+  receive(port: number, key: string | null, value: unknown, timeMs: number, change: Change): void;
   /**
    * The watermark is now `watermarkMs`, after the batch's records. Never goes back. Fires what is due, until the batch is
    * full: false says that more is due, and it is called again with the same watermark before any record comes.

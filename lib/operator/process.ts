@@ -16,6 +16,7 @@
  * set for, but none before the watermark it was overtaken by.
  */
 import { MillraceError } from '../base/errors.ts';
+import { INSERT } from '../change/change.ts';
 import { decodeKey } from '../record/key.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK, TIME_MAX_MS } from '../window/watermark.ts';
@@ -124,7 +125,7 @@ export class Process implements Operator {
       const t = Object.keys(set).length === 0 ? null : { ...set };
       this.#keep(key, done.state === undefined ? { t } : { s: done.state, t });
     }
-    for (let i = 0; i < done.values.length; i++) this.#context.emit(key, done.values[i], done.timesMs[i]!);
+    for (let i = 0; i < done.values.length; i++) this.#context.emit(key, done.values[i], done.timesMs[i]!, INSERT);
   }
 
   #keep(key: string, state: KeyState): void {

@@ -11,6 +11,7 @@
  */
 import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
+import { type Change, INSERT } from '../change/change.ts';
 import { hasPassed, idOf, withId } from '../record/replay.ts';
 import type { Tables } from '../state/tables.ts';
 import { buildOperator } from './build.ts';
@@ -28,7 +29,7 @@ export { type Cursor, newCursor } from './cursor.ts';
 
 /** Takes records one by one. `cursor` has the rest of the record in hand. */
 export interface Receiver {
-  receive(key: string | null, value: unknown, timeMs: number): void;
+  receive(key: string | null, value: unknown, timeMs: number, change: Change): void;
 }
 
 /** A late record, on its way to the late output. */
@@ -39,12 +40,14 @@ export interface LateRecord {
   readonly timeMs: number;
   readonly watermarkMs: number;
   readonly lateByMs: number;
+  readonly change: Change;
 }
 
 export interface PoisonedRecord {
   readonly operator: string;
   readonly cause: MillraceError;
   readonly value: unknown;
+  readonly change: Change;
 }
 
 /** What a run's surroundings take from it. Each call is about the record in hand (`cursor`). */
@@ -133,10 +136,10 @@ function operatorOf(name: string, spec: StatefulSpec, next: Receiver, ports: Run
   return buildOperator(spec, {
     name,
     tables: tables(name),
-    emit: (key, value, timeMs) => next.receive(key, value, timeMs),
-    late: record => ports.late({ operator: name, ...record }),
+    emit: (key, value, timeMs, change) => next.receive(key, value, timeMs, change),
+    late: record => ports.late({ operator: name, change: INSERT, ...record }),
     drop: reason => ports.drop(name, reason),
-    poison: (cause, record) => ports.poison({ operator: name, cause: blame(cause), value: record.value }),
+    poison: (cause, { value, change = INSERT }) => ports.poison({ operator: name, cause: blame(cause), value, change }),
     carriedId: () => idOf(cursor.id),
     hasPassed: () => cursor.id !== null && hasPassed(cursor.id, place),
     owe: rows => ports.owe?.(rows),
@@ -177,13 +180,13 @@ function makersOf(program: Program): (string | null)[] {
 /** State is made of data: what user code has made of a record is judged before an operator keeps it. */
 function checked(port: Receiver, maker: string, ports: RunPorts): Receiver {
   return {
-    receive(key, value, timeMs) {
+    receive(key, value, timeMs, change) {
       try {
         checkData(value);
       } catch (cause) {
-        return ports.poison({ operator: maker, cause: blame(cause), value });
+        return ports.poison({ operator: maker, cause: blame(cause), value, change });
       }
-      port.receive(key, value, timeMs);
+      port.receive(key, value, timeMs, change);
     },
   };
 }
@@ -198,21 +201,21 @@ function blame(cause: unknown): MillraceError {
 }
 
 function portOf(step: Step, port: number): Receiver {
-  return { receive: (key, value, timeMs) => step.push(port, key, value, timeMs) };
+  return { receive: (key, value, timeMs, change) => step.push(port, key, value, timeMs, change) };
 }
 
 function fan(receivers: readonly Receiver[]): Receiver {
   if (receivers.length === 1) return receivers[0]!;
   return {
-    receive(key, value, timeMs) {
-      for (let i = 0; i < receivers.length; i++) receivers[i]!.receive(key, value, timeMs);
+    receive(key, value, timeMs, change) {
+      for (let i = 0; i < receivers.length; i++) receivers[i]!.receive(key, value, timeMs, change);
     },
   };
 }
 
 /**
  * A stateless operator in its place. User code runs inside try; what follows downstream runs outside it, so that an
- * operator is never blamed for what another one did.
+ * operator is never blamed for what another one did. Of the change that a record is it knows nothing, and passes it on.
  */
 class StatelessNode implements Receiver {
   readonly receive: Receiver['receive'];
@@ -220,69 +223,70 @@ class StatelessNode implements Receiver {
   constructor(options: { name: string; spec: StatelessSpec; next: Receiver; ports: RunPorts }) {
     const { name, spec, next, ports } = options;
     const { cursor } = ports;
-    const poison = (cause: unknown, value: unknown) => ports.poison({ operator: name, cause: blame(cause), value });
+    const poison = (cause: unknown, value: unknown, change: Change) =>
+      ports.poison({ operator: name, cause: blame(cause), value, change });
     switch (spec.kind) {
       case 'map':
-        this.receive = (key, value, timeMs) => {
+        this.receive = (key, value, timeMs, change) => {
           let mapped: unknown;
           try {
             mapped = spec.fn(value);
             refusePromise(mapped, 'the function of map');
           } catch (cause) {
-            return poison(cause, value);
+            return poison(cause, value, change);
           }
-          next.receive(key, mapped, timeMs);
+          next.receive(key, mapped, timeMs, change);
         };
         break;
       case 'filter':
-        this.receive = (key, value, timeMs) => {
+        this.receive = (key, value, timeMs, change) => {
           let kept: unknown;
           try {
             kept = spec.fn(value);
             refusePromise(kept, 'the predicate of filter');
           } catch (cause) {
-            return poison(cause, value);
+            return poison(cause, value, change);
           }
-          if (kept) next.receive(key, value, timeMs);
+          if (kept) next.receive(key, value, timeMs, change);
           else ports.drop(name, 'filtered');
         };
         break;
       case 'flatMap':
-        this.receive = (key, value, timeMs) => {
+        this.receive = (key, value, timeMs, change) => {
           let mapped: unknown[];
           try {
             const result = spec.fn(value);
             refusePromise(result, 'the function of flatMap');
             mapped = listed(result);
           } catch (cause) {
-            return poison(cause, value);
+            return poison(cause, value, change);
           }
-          for (const one of mapped) next.receive(key, one, timeMs);
+          for (const one of mapped) next.receive(key, one, timeMs, change);
         };
         break;
       case 'keyBy':
-        this.receive = (_key, value, timeMs) => {
+        this.receive = (_key, value, timeMs, change) => {
           let key: string | null;
           try {
             key = spec.fn(value);
           } catch (cause) {
-            return poison(cause, value);
+            return poison(cause, value, change);
           }
-          next.receive(key, value, timeMs);
+          next.receive(key, value, timeMs, change);
         };
         break;
       case 'carryId':
-        this.receive = (key, value, timeMs) => {
+        this.receive = (key, value, timeMs, change) => {
           let id: string;
           try {
             id = spec.fn(value);
             refusePromise(id, 'the id function of dedupe');
           } catch (cause) {
-            return poison(cause, value);
+            return poison(cause, value, change);
           }
           const outer = cursor.id;
           cursor.id = outer === null ? id : withId(outer, id);
-          next.receive(key, value, timeMs);
+          next.receive(key, value, timeMs, change);
           cursor.id = outer;
         };
         break;

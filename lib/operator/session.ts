@@ -20,6 +20,7 @@
  * `lagMs` is gap + grace: a session that was open at W has last ≥ W − grace − gap.
  */
 import { MillraceError } from '../base/errors.ts';
+import { INSERT } from '../change/change.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import { Fold, mergesAll, type Row } from './fold.ts';
@@ -202,7 +203,7 @@ export class SessionAggregate implements Operator {
       this.#context.poison(cause, { key, value: { startMs, endMs }, timeMs: endMs });
       return;
     }
-    this.#context.emit(key, shaped, endMs);
+    this.#context.emit(key, shaped, endMs, INSERT);
   }
 
   /** Timers are gone when they have fired, and sessions know that they have closed. */

@@ -94,3 +94,21 @@ export type StatefulSpec =
   | { readonly kind: 'process'; readonly process: ProcessSpec };
 
 export type OperatorSpec = StatelessSpec | StatefulSpec;
+
+/**
+ * Which changes (`change/change.ts`) each kind of operator can take. The planner lets no others come to it.
+ * - `passes`      all: it judges each record by itself, and what it makes of one is the same change
+ * - `insertOnly`  inserts alone: it cannot take back what it has counted, kept or sent
+ */
+export const CHANGES: Readonly<Record<OperatorSpec['kind'], 'passes' | 'insertOnly'>> = {
+  map: 'passes',
+  filter: 'passes',
+  flatMap: 'passes',
+  keyBy: 'passes',
+  carryId: 'passes',
+  dedupe: 'insertOnly',
+  join: 'insertOnly',
+  window: 'insertOnly',
+  tableJoin: 'insertOnly',
+  process: 'insertOnly',
+};

@@ -2,7 +2,8 @@
  * A step: one stateful node of a run. It hands its operator the records of a batch, at once or when it is executed, and
  * then tells it how far event time is.
  */
-import { addRecord, type Columns, emptyColumns } from '../record/columns.ts';
+import type { Change } from '../change/change.ts';
+import { addRecord, type Columns, changeAt, emptyColumns } from '../record/columns.ts';
 import { NO_ORIGIN } from '../record/origin.ts';
 import { roughBytes } from '../state/size.ts';
 import type { Wants } from '../state/tables.ts';
@@ -61,14 +62,14 @@ export class Step {
     this.#batch = options.batch;
   }
 
-  push(port: number, key: string | null, value: unknown, timeMs: number): void {
+  push(port: number, key: string | null, value: unknown, timeMs: number, change: Change): void {
     if (this.#batch.passes || this.#batch.ask()) {
-      this.operator.receive(port, key, value, timeMs);
+      this.operator.receive(port, key, value, timeMs, change);
       return;
     }
     const { origin, id, trace } = this.#cursor;
     this.#ports.push(port);
-    addRecord(this.#held, key, value, timeMs, origin, id, trace);
+    addRecord(this.#held, key, value, timeMs, change, origin, id, trace);
     this.#batch.heldBytes += HELD_BYTES + roughBytes(value);
   }
 
@@ -106,12 +107,12 @@ export class Step {
 
   #passHeld(): void {
     const cursor = this.#cursor;
-    const { keys, values, timesMs, origins, ids, traces } = this.#held;
+    const { keys, values, timesMs, origins, ids, traces, changes } = this.#held;
     for (let i = 0; i < keys.length; i++) {
       cursor.origin = origins[i]!;
       cursor.id = ids![i]!;
       cursor.trace = traces === undefined ? null : (traces[i] ?? null);
-      this.operator.receive(this.#ports[i]!, keys[i]!, values[i], timesMs[i]!);
+      this.operator.receive(this.#ports[i]!, keys[i]!, values[i], timesMs[i]!, changeAt(changes, i));
     }
     this.#ports = [];
     this.#held = emptyColumns();

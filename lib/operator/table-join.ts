@@ -7,6 +7,7 @@
  * Inner drops stream records that have no row ('filtered') or no key ('null-key'); the other kind passes them with null.
  * A table record without a key is no row of anything: 'null-key'. `lagMs` is 0: records pass as they come.
  */
+import { INSERT } from '../change/change.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { frozen } from './kept.ts';
 import type { Operator, OperatorContext } from './operator.ts';
@@ -58,7 +59,7 @@ export class TableJoin implements Operator {
       context.poison(cause, { key, value, timeMs });
       return;
     }
-    context.emit(key, combined, timeMs);
+    context.emit(key, combined, timeMs, INSERT);
   }
 
   advance(): boolean {

@@ -17,6 +17,7 @@
  * `lagMs` is grace: a window that was open at W has W < end + grace, in whole ms end − 1 ≥ W − grace.
  */
 import { MillraceError } from '../base/errors.ts';
+import { INSERT } from '../change/change.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import { endOf, firstWindowAt, lastEndedBy, lastWindowAt, panesOf, startOf, type Windows } from '../window/windows.ts';
@@ -279,7 +280,7 @@ export class WindowAggregate implements Operator {
       this.#refuse(cause, window, key);
       return;
     }
-    this.#context.emit(key, shaped, endMs - 1);
+    this.#context.emit(key, shaped, endMs - 1, INSERT);
   }
 
   /** No record is at fault: the letter tells which window has no result. */

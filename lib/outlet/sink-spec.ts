@@ -1,18 +1,16 @@
-/** What a sink is told: where results go, and in which of three ways they get there exactly once. */
-export type SinkMode = 'owned' | 'shared' | 'at-least-once';
+/** What a sink is told: its kind, how its rows are encoded, and what the outlet of its kind needs to know. */
+import type { NatsTarget } from './nats/destination.ts';
 
-export interface SinkSpec {
+interface Sink<Kind extends string, Target> {
   readonly name: string;
-  readonly mode: SinkMode;
-  /** Subject template: literal tokens and `{field}`s; an owned one ends in `{partition}`. */
-  readonly template: string;
-  readonly stream: { readonly name: string; readonly create: boolean; readonly subjects: readonly string[] };
-  /** One record a message, or all of a commit's rows for a subject in one. */
-  readonly frame: 'none' | 'ndjson' | 'msgpack';
+  /** Which outlet its rows take (`kinds.ts`). */
+  readonly kind: Kind;
+  /** How each row is encoded. */
   readonly format: 'json' | 'msgpack';
-  /**
-   * Last sequence of the stream when this life of the pipeline took an owned sink's subjects over from whoever had them:
-   * what is on them up to there is the past, and nobody's progress. Absent: 0.
-   */
-  readonly sinceSeq?: number;
+  readonly target: Target;
 }
+
+/** Into a stream of NATS. */
+export type NatsSink = Sink<'nats', NatsTarget>;
+
+export type SinkSpec = NatsSink;

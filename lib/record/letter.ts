@@ -7,7 +7,9 @@
  * - `value`    the value as JSON, as it was when it failed: operators had changed it already
  * Headers of the original message travel along as `Millrace-Header-<name>`.
  */
+import type { Change } from '../change/change.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
+import { partsOfLetter } from './names.ts';
 import { HEADER_REPLAY, replayText } from './replay.ts';
 
 export const HEADER_CONTENT = 'Millrace-Content';
@@ -47,6 +49,8 @@ export interface Letter {
   readonly content?: CarriedContent;
   /** Headers of its message, as `carriedHeaders` has them. */
   readonly carried?: Headers;
+  /** What the record does to its table; absent: it is an insert, or that is not known. */
+  readonly change?: Change;
 }
 
 /** Not worth carrying along: the broker's and our own. */
@@ -93,13 +97,14 @@ export interface ReadLetter {
 
 /** Null: the message is no letter (a marker). */
 export function readLetter(message: StoredMessage): ReadLetter | null {
-  const [first, , kind, ...operator] = message.subject.split('.');
-  if (first !== 'millrace' || (kind !== 'dead' && kind !== 'late')) return null;
+  const parts = partsOfLetter(message.subject);
+  if (parts === null) return null;
+  const { kind, operator } = parts;
   const headers = message.headers ?? {};
   const content = headers[HEADER_CONTENT] as LetterContent | undefined;
   return {
     kind,
-    operator: operator.join('.'),
+    operator,
     code: kind === 'dead' ? (headers['Millrace-Error'] ?? '') : null,
     message: kind === 'dead' ? (headers['Millrace-Message'] ?? '') : lateText(headers),
     subject: headers['Millrace-Subject'] ?? null,

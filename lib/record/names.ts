@@ -40,6 +40,14 @@ export const OPERATOR_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 /** Streams, as the broker takes them and as a folder can be called. */
 export const STREAM_NAME = /^[A-Za-z0-9_-]{1,128}$/;
 
+/** Nothing but Millrace may publish there. */
+export function isInternal(subject: string): boolean {
+  return subject.startsWith('_mr.');
+}
+
+/** How no subject of a sink may begin: like those of Millrace, or of the broker itself. */
+export const RESERVED_SUBJECT = /^(_mr|millrace|\$[^.]*|_INBOX)(\.|$)/;
+
 /** Who appends to a channel: a reader, or a task of another stage. The two never look alike. */
 export function readerWriter(reader: string): string {
   return `r-${reader}`;
@@ -142,6 +150,13 @@ export function lettersSubjects(pipeline: string): readonly string[] {
 
 export function letterSubject(pipeline: string, letter: { kind: 'dead' | 'late'; operator: string }): string {
   return `millrace.${pipeline}.${letter.kind}.${letter.operator}`;
+}
+
+/** What a `letterSubject` was made of; null: it is none, but a marker's, for instance. */
+export function partsOfLetter(subject: string): { readonly kind: 'dead' | 'late'; readonly operator: string } | null {
+  const [first, , kind, ...operator] = subject.split('.');
+  if (first !== 'millrace' || (kind !== 'dead' && kind !== 'late')) return null;
+  return { kind, operator: operator.join('.') };
 }
 
 /** `writer` is `readerWriter` or `taskWriter`. */

@@ -58,6 +58,11 @@ export function parseTemplate(text: string): Template {
   };
 }
 
+/** The one subject of a template that is `owned`, of a task. */
+export function ownSubject(text: string, partition: number): string {
+  return text.replace('{partition}', String(partition));
+}
+
 function isSpecial(field: string): boolean {
   return field === 'partition' || field === 'key';
 }

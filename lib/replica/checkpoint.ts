@@ -24,6 +24,7 @@ import { type Clock, sleep } from '../base/clock.ts';
 import { isMillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Journal } from '../journal/journal.ts';
+import type { Tail, Tails } from '../journal/tails.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Store } from '../port/store.ts';
 import type { Checkpoint } from '../state/checkpoint.ts';
@@ -74,7 +75,7 @@ export class Checkpoints {
   #endTurn: (() => void) | null = null;
   #onFailed: (error: unknown) => void;
   #latest: Snapshot | null = null;
-  #tails = new Map<string, number>();
+  #tails = new Map<string, Tail>();
   /** The journal since the last checkpoint, former owners' part included. */
   #grown = { bytes: 0, commits: 0 };
   #commitsMax: number;
@@ -124,20 +125,16 @@ export class Checkpoints {
   }
 
   /** What restoring found, to go on from. */
-  resume(options: {
-    snapshot: Snapshot | null;
-    tails: Readonly<Record<string, number>>;
-    journal: { bytes: number; commits: number };
-  }): void {
+  resume(options: { snapshot: Snapshot | null; tails: Tails; journal: { bytes: number; commits: number } }): void {
     this.#latest = options.snapshot;
     this.#grown = { ...options.journal };
     this.#journal.now = options.journal;
-    for (const [name, seq] of Object.entries(options.tails)) this.#tails.set(name, seq);
+    for (const [name, tail] of Object.entries(options.tails)) this.#tails.set(name, tail);
   }
 
   /** Remembers all tails that commits carry, for the next snapshot. */
-  noteTails(changed: Record<string, number>): Record<string, number> {
-    for (const [name, seq] of Object.entries(changed)) this.#tails.set(name, seq);
+  noteTails(changed: Tails): Tails {
+    for (const [name, tail] of Object.entries(changed)) this.#tails.set(name, tail);
     return changed;
   }
 
@@ -195,7 +192,7 @@ export class Checkpoints {
   async #write(
     checkpoint: Checkpoint,
     commit: Pointer,
-    options: { state: TaskState; store: Store; tails: Record<string, number> },
+    options: { state: TaskState; store: Store; tails: Tails },
   ): Promise<void> {
     const sinceMs = this.#clock.monotonic();
     const segments = await this.#persistently(() => this.#putSegments(checkpoint.segments(), commit));

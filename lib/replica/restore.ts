@@ -15,6 +15,7 @@
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Journal, JournalRun, StoredCommit } from '../journal/journal.ts';
 import type { Outbox } from '../journal/outbox.ts';
+import type { Tail, Tails } from '../journal/tails.ts';
 import type { Store, Stores } from '../port/store.ts';
 import type { TaskState } from '../state/state.ts';
 import type { Checkpoints } from './checkpoint.ts';
@@ -30,7 +31,7 @@ export interface Restored {
   readonly watermarkMs: number;
   /** See `Commit.dueMs`. */
   readonly dueMs: number;
-  readonly tails: Readonly<Record<string, number>>;
+  readonly tails: Tails;
   readonly relayedThrough: number;
   /** Commits after `relayedThrough`, oldest first. */
   readonly unsent: readonly { commit: number; outbox: Outbox; watermarkMs: number; timeMs: number }[];
@@ -142,7 +143,7 @@ async function rebuild(
     throw corrupt(journal, `begins at commit ${first}, and what is known to be sent ends at ${relayedThrough}`);
   }
   let replayed = 0;
-  const tails: Record<string, number> = { ...snapshot?.tails };
+  const tails: Record<string, Tail> = { ...snapshot?.tails };
   for (const commit of commits) {
     checkOver(options);
     Object.assign(tails, commit.tails);

@@ -7,6 +7,7 @@ import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { SHORTER_READINGS_MAX } from '../chain/chain.ts';
+import type { Tails } from '../journal/tails.ts';
 import type { Blobs } from '../port/blob.ts';
 import { pack, unpack } from '../record/rows.ts';
 import { decodeManifest, encodeManifest, type Manifest, type SegmentRef } from '../state/snapshot.ts';
@@ -19,8 +20,8 @@ export interface Snapshot {
   readonly manifest: Manifest;
   /** Checksum of the commit's last message, so that a store of the same commit is known as such. */
   readonly crc: number;
-  /** Last sequences of the task's destinations, as of that commit. */
-  readonly tails: Readonly<Record<string, number>>;
+  /** What is last at the task's destinations, as of that commit. */
+  readonly tails: Tails;
 }
 
 const RETRY_BASE_MS = 100;
@@ -60,7 +61,7 @@ export class Snapshots {
     if (bytes === null) {
       throw new MillraceError('CONFLICT', `snapshot ${newest} is gone: another owner has taken a newer one`);
     }
-    const [manifest, crc, tails] = unpack(bytes) as [Uint8Array, number, Record<string, number>];
+    const [manifest, crc, tails] = unpack(bytes) as [Uint8Array, number, Tails];
     return { name: newest, manifest: decodeManifest(manifest), crc, tails };
   }
 

@@ -133,10 +133,10 @@ export class Router {
     });
     const router = this;
     this.exits = this.#lanes.map(({ route, channels }) => ({
-      receive(key, value, timeMs) {
+      receive(key, value, timeMs, change) {
         const partition = key === null ? 0 : partitionOf(key, route.partitions);
         router.pushed++;
-        channels[partition]!.push(key, value, timeMs, cursor.origin, cursor.id, cursor.trace);
+        channels[partition]!.push(key, value, timeMs, change, cursor.origin, cursor.id, cursor.trace);
       },
     }));
   }

@@ -1,8 +1,14 @@
 /** The message in hand: as it was before it was compressed, which record of it is looked at, and letters about that. */
+import { INSERT } from '../change/change.ts';
 import type { StoredMessage } from '../port/log.ts';
 import { decompressed } from '../record/encoding.ts';
 import type { Decoder } from '../record/format.ts';
 import { carriedHeaders, type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
+
+/** `bytes` null: the message's own, or the part of it that held the record. */
+export interface LetterAbout extends Pick<Letter, 'operator' | 'code' | 'message' | 'change'> {
+  readonly bytes: Uint8Array | null;
+}
 
 export class InHand {
   message: StoredMessage | null = null;
@@ -32,16 +38,27 @@ export class InHand {
     return this.message;
   }
 
-  /** A letter about the record. `bytes` null: the message's own, or the part of it that held the record. */
-  letter(about: { operator: string; code: string; message: string; bytes: Uint8Array | null }, origin: number): Letter {
+  /** A letter about the record. */
+  letter(about: LetterAbout, origin: number): Letter {
     const { message } = this;
-    const { operator, code } = about;
+    const { operator, code, change = INSERT } = about;
     const text = about.message.slice(0, REASON_LENGTH_MAX);
     const bytes = about.bytes ?? (message === null ? new Uint8Array() : this.#bytesOfPart(message));
     const subject = message?.subject ?? '';
     const content = bytes === message?.data ? 'message' : 'part';
     const carried = carriedHeaders(message?.headers ?? null, this.#unpacked);
-    return { operator, code, message: text, bytes, origin, index: this.part, subject, content, carried };
+    const letter = {
+      operator,
+      code,
+      message: text,
+      bytes,
+      origin,
+      index: this.part,
+      subject,
+      content,
+      carried,
+    } as const;
+    return change === INSERT ? letter : { change, ...letter };
   }
 
   #bytesOfPart(message: StoredMessage): Uint8Array {

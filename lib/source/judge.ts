@@ -1,8 +1,9 @@
 /**
- * What a source's spec makes of a decoded record: its value and its event time, or why it has none. Pure, but for the
- * author's functions.
+ * What a source's spec makes of a decoded record: its value, its event time and its change, or why it has none. Pure, but
+ * for the author's functions.
  */
 import { MillraceError } from '../base/errors.ts';
+import { type Change, INSERT } from '../change/change.ts';
 import { refusePromise } from '../operator/user-code.ts';
 import type { StoredMessage } from '../port/log.ts';
 import { TIME_MAX_MS } from '../window/watermark.ts';
@@ -30,4 +31,18 @@ export function judgedTime({ time, maxFutureMs }: SourceSpec, message: StoredMes
   const aheadMs = Math.round(wholeMs - message.timeMs);
   const text = `the event time is ${aheadMs} ms ahead of the broker's clock; maxFuture allows ${maxFutureMs}`;
   throw new MillraceError('RECORD_TIME', text);
+}
+
+/** What the record does to its table. Throws RECORD_INVALID, and what user code throws. */
+export function judgedChange({ change }: SourceSpec, message: StoredMessage, value: unknown): Change {
+  return change === null ? INSERT : change(value, message);
+}
+
+/**
+ * Of a key-value bucket's messages: a delete or purge, or the marker that the broker itself leaves where a row has expired
+ * or was removed (ADR-43).
+ */
+export function isTombstone({ headers }: StoredMessage): boolean {
+  const operation = headers?.['KV-Operation'];
+  return operation === 'DEL' || operation === 'PURGE' || headers?.['Nats-Marker-Reason'] !== undefined;
 }

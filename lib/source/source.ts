@@ -14,6 +14,7 @@
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
+import { type Change, INSERT } from '../change/change.ts';
 import type { Meter } from '../observe/meter.ts';
 import type { Log, LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
 import { encodeKey } from '../record/key.ts';
@@ -25,8 +26,8 @@ import { traceOf } from '../record/trace.ts';
 import { NO_TIME, type SourcePlaceInTime, SourceTime } from '../window/source-time.ts';
 import { SubjectFilter } from './filter.ts';
 import { completeMsOf } from './heartbeat.ts';
-import { InHand } from './in-hand.ts';
-import { judgedTime, judgedValue } from './judge.ts';
+import { InHand, type LetterAbout } from './in-hand.ts';
+import { isTombstone, judgedChange, judgedTime, judgedValue } from './judge.ts';
 import { Looks } from './looks.ts';
 import { NO_MARK, type PollLimits, type SourceOutlet, type SourcePlace, type StreamMark } from './outlet.ts';
 import { checkPlace, infoOf } from './place.ts';
@@ -302,7 +303,9 @@ export class Source {
 
   #readAgain(message: StoredMessage, value: unknown): void {
     try {
-      this.#latestMs = Math.max(this.#latestMs, judgedTime(this.spec, message, judgedValue(this.spec, message, value)));
+      const judged = judgedValue(this.spec, message, value);
+      judgedChange(this.spec, message, judged);
+      this.#latestMs = Math.max(this.#latestMs, judgedTime(this.spec, message, judged));
     } catch {
       // It was refused for this when it was read first.
     }
@@ -332,16 +335,12 @@ export class Source {
     }
   }
 
-  /**
-   * A key-value bucket's message: the subject's end is the key. A delete or purge is a tombstone, and so is the marker that
-   * the broker itself leaves where a row has expired or was removed (ADR-43).
-   */
+  /** A key-value bucket's message: the subject's end is the key. A tombstone is a null: the table's join knows it by that. */
   #passRow(message: StoredMessage, limits: PollLimits): void {
     const key = encodeKey(message.subject.slice(this.spec.subject.length - 1));
-    const operation = message.headers?.['KV-Operation'];
-    if (operation === 'DEL' || operation === 'PURGE' || message.headers?.['Nats-Marker-Reason'] !== undefined) {
+    if (isTombstone(message)) {
       this.recordsIn++;
-      this.#outlet.entry.receive(key, null, message.timeMs);
+      this.#outlet.entry.receive(key, null, message.timeMs, INSERT);
       return;
     }
     const values = this.#values;
@@ -353,9 +352,11 @@ export class Source {
   #accept(message: StoredMessage, key: string | null, decoded: unknown, { refuses }: PollLimits): void {
     let value: unknown;
     let timeMs: number;
+    let change: Change;
     try {
       value = judgedValue(this.spec, message, decoded);
       timeMs = judgedTime(this.spec, message, value);
+      change = judgedChange(this.spec, message, value);
     } catch (cause) {
       if (isMillraceError(cause)) return this.#reject(cause.code, cause, null);
       return this.#reject('USER_CODE', new Error(placedMessageOf(cause), { cause }), null);
@@ -364,8 +365,8 @@ export class Source {
     this.recordsIn++;
     this.#last.seq = message.seq;
     this.#last.row = this.#inHand.part;
-    if (refuses?.refused(this.#last)) refuses.refuse(value);
-    else this.#outlet.entry.receive(key, value, timeMs);
+    if (refuses?.refused(this.#last)) refuses.refuse(value, change);
+    else this.#outlet.entry.receive(key, value, timeMs, change);
   }
 
   #reject(code: string, cause: unknown, bytes: Uint8Array | null): void {
@@ -380,8 +381,8 @@ export class Source {
     );
   }
 
-  /** A letter about the record in hand. `bytes` null: the message's own, or the part of it that held the record. */
-  letter(about: { operator: string; code: string; message: string; bytes: Uint8Array | null }): Letter {
+  /** A letter about the record in hand. */
+  letter(about: LetterAbout): Letter {
     return this.#inHand.letter(about, this.#outlet.cursor.origin);
   }
 

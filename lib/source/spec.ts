@@ -1,4 +1,5 @@
 /** What a source is told: where records come from, how they are read, and what event time they have. */
+import type { Change } from '../change/change.ts';
 import type { Decoder } from '../record/format.ts';
 
 /** What the broker knows of a message, for user functions at the source. */
@@ -31,6 +32,8 @@ export interface SourceSpec {
   readonly validate: ((value: unknown) => unknown) | null;
   /** Event time in ms; null: the broker's timestamp. May throw. */
   readonly time: ((value: unknown, message: MessageMeta) => number) | null;
+  /** What a record does to its table. Throws RECORD_INVALID. Null: all are inserts. */
+  readonly change: ((value: unknown, message: MessageMeta) => Change) | null;
   readonly maxOutOfOrderMs: number;
   readonly idleAfterMs: number;
   /** What a source does that has been quiet for `idleAfterMs`: time goes on, or it holds nobody back any more. */

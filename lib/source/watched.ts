@@ -4,13 +4,14 @@ import type { Decoder, EncodedMessage, UnreadablePart } from '../record/format.t
 import type { MessageMeta, SourceSpec } from './spec.ts';
 
 export function watchedSource(spec: SourceSpec, grip: Grip): SourceSpec {
-  const { attach, validate, time, decoder } = spec;
+  const { attach, validate, time, change, decoder } = spec;
   return {
     ...spec,
     decoder: watchedDecoder(decoder, grip),
     attach: attach === null ? null : grip.seen((value: unknown, message: MessageMeta) => attach(value, message)),
     validate: validate === null ? null : grip.seen((value: unknown) => validate(value)),
     time: time === null ? null : grip.seen((value: unknown, message: MessageMeta) => time(value, message)),
+    change: change === null ? null : grip.seen((value: unknown, message: MessageMeta) => change(value, message)),
   };
 }
 

@@ -97,7 +97,7 @@ export class DirectInput implements TaskInput {
       bytesMax: Math.min(limits.bytesMax, TAKE_BYTES_MAX),
       full: limits.full,
       withinMessages: true,
-      refuses: refused === null ? null : { refused, refuse: value => this.#refusals.refuse(value) },
+      refuses: refused === null ? null : { refused, refuse: (value, change) => this.#refusals.refuse(value, change) },
     });
     if (messages === 0) return NOTHING;
     return {

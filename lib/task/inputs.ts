@@ -23,7 +23,7 @@ export function inputsOf(
   const { direct } = stage;
   const refusalsOn = (input: string): Refusals => ({
     refused: () => on.pace.refusedOn(input),
-    refuse: value => processor.refuse(stage.name, value),
+    refuse: (value, change) => processor.refuse(stage.name, value, change),
   });
   if (direct !== null) {
     const index = sourcesOf(plan).findIndex(source => source.name === direct.name);

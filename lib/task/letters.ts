@@ -2,8 +2,10 @@
  * Dead letters and late records as messages: what their bytes and headers say. They are rows of the commit like any
  * result, so each is sent exactly once.
  */
-import type { RowHeaders } from '../journal/outbox.ts';
+import { type Change, INSERT, wordOf } from '../change/change.ts';
 import type { LateRecord } from '../operator/run.ts';
+import { addressText } from '../outlet/nats/destination.ts';
+import { HEADER_CHANGE } from '../outlet/nats/rows-item.ts';
 import { keyText } from '../record/key.ts';
 import { HEADER_CONTENT, HEADER_PASSED, type Letter, type LetterContent } from '../record/letter.ts';
 import { letterSubject } from '../record/names.ts';
@@ -23,10 +25,10 @@ function line(text: string): string {
     .replace(/\ufffd+$/, '');
 }
 
-export interface LetterMessage {
-  readonly subject: string;
+export interface LetterRow {
+  /** Its subject and headers. */
+  readonly address: string;
   readonly bytes: Uint8Array;
-  readonly headers: RowHeaders;
 }
 
 /**
@@ -37,7 +39,7 @@ export function deadLetter(
   pipeline: string,
   letter: Letter,
   options: { bytesMax: number; lineage: Lineage | null },
-): LetterMessage {
+): LetterRow {
   const { bytesMax, lineage } = options;
   const headers: Record<string, string> = {
     'Content-Type': 'application/octet-stream',
@@ -50,12 +52,14 @@ export function deadLetter(
   };
   if (lineage !== null && lineage.passed.length > 0) headers[HEADER_PASSED] = lineage.passed.join(' ');
   if (letter.subject !== '') headers['Millrace-Subject'] = line(letter.subject);
+  sayChange(headers, letter.change);
   const subject = letterSubject(pipeline, { kind: 'dead', operator: letter.operator });
-  return { subject, headers, bytes: cut(letter.bytes, letter.bytesTotal ?? letter.bytes.length, bytesMax, headers) };
+  const bytes = cut(letter.bytes, letter.bytesTotal ?? letter.bytes.length, bytesMax, headers);
+  return { address: addressText(subject, headers), bytes };
 }
 
 /** @param bytesMax as for `deadLetter` */
-export function lateLetter(pipeline: string, record: LateRecord, bytesMax: number): LetterMessage {
+export function lateLetter(pipeline: string, record: LateRecord, bytesMax: number): LetterRow {
   const headers: Record<string, string> = {
     'Content-Type': 'application/json',
     'Millrace-Operator': record.operator,
@@ -64,9 +68,16 @@ export function lateLetter(pipeline: string, record: LateRecord, bytesMax: numbe
     'Millrace-Late-By': String(Math.round(record.lateByMs)),
   };
   if (record.key !== null) headers['Millrace-Key'] = line(keyText(record.key));
-  const bytes = readable(record.value);
+  sayChange(headers, record.change);
+  const content = readable(record.value);
+  const bytes = cut(content, content.length, bytesMax, headers);
   const subject = letterSubject(pipeline, { kind: 'late', operator: record.operator });
-  return { subject, headers, bytes: cut(bytes, bytes.length, bytesMax, headers) };
+  return { address: addressText(subject, headers), bytes };
+}
+
+/** A replay does not take it along: the source judges the record anew. */
+function sayChange(headers: Record<string, string>, change: Change = INSERT): void {
+  if (change !== INSERT) headers[HEADER_CHANGE] = wordOf(change);
 }
 
 function contentOf({ content = 'value' }: Letter, lineage: Lineage | null): LetterContent {

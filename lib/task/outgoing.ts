@@ -3,41 +3,59 @@
  * commit's outbox, in bytes. Rows that cannot be sent become letters.
  */
 import { MillraceError, messageOf } from '../base/errors.ts';
-import type { StageExit } from '../channel/exit.ts';
-import type { Made } from '../journal/made.ts';
-import { LETTERS, type Outbox, type OutFrame, type OutRows, type RowHeaders } from '../journal/outbox.ts';
-import type { Cursor, Receiver } from '../operator/run.ts';
-import { type Destination, destinationOf, targetText } from '../outlet/destination.ts';
+import { type Change, INSERT } from '../change/change.ts';
+import type { RefusedRow, StageExit } from '../channel/exit.ts';
+import type { BatchSize } from '../journal/batch-size.ts';
+import { LETTERS, type Outbox, type OutFrame, type OutRows } from '../journal/outbox.ts';
+import type { Cursor, PoisonedRecord, Receiver } from '../operator/run.ts';
+import type { Addressing } from '../outlet/addressing.ts';
 import type { SinkSpec } from '../outlet/sink-spec.ts';
+import { addChange, denseChanges } from '../record/columns.ts';
 import { JsonLines } from '../record/json-lines.ts';
-import { decodeKey } from '../record/key.ts';
 import type { Letter } from '../record/letter.ts';
 import { packOutput } from '../record/output.ts';
-import { parseTemplate, type Template } from '../record/template.ts';
+import type { LetterRow } from './letters.ts';
 
-/** A row that is poisoned on its way out, with the sink's name as its operator. */
-export type Refuse = (sink: string, cause: MillraceError, value: unknown) => void;
+/** Told of a row that is poisoned on its way out, with the sink's name as its operator. */
+export type Refuse = (record: PoisonedRecord) => void;
 
 /** What a row takes in a commit beside its bytes. */
 const ROW_BYTES = 16;
 
+/** What a block is of: a sink's rows, or letters. */
+export interface BlockOptions {
+  readonly sink: string;
+  readonly kind: string;
+  readonly target: string;
+  readonly keeps: Addressing['keeps'];
+  readonly size: BatchSize;
+}
+
 export class RowBlock {
   readonly sink: string;
+  readonly kind: string;
   readonly target: string;
-  #made: Made;
+  #size: BatchSize;
   #lines = new JsonLines();
   #blobs: Uint8Array[] = [];
-  #subjects = new Map<string, number>();
-  #subjectOf: number[] = [];
+  #addresses = new Map<string, number>();
+  #addressOf: number[] = [];
   #origins: number[] = [];
-  #headers: RowHeaders[] | null = null;
+  /** Shorter than the others: the rest are inserts; null: all rows are. */
+  #changes: Change[] | null = null;
+  /** Null: they are not kept. */
+  #keys: (string | null)[] | null;
+  #timesMs: number[] | null;
   /** With holes; undefined: no row has one. */
   #traces: (string | null)[] | undefined;
 
-  constructor(sink: string, to: Destination, made: Made) {
+  constructor({ sink, kind, target, keeps, size }: BlockOptions) {
     this.sink = sink;
-    this.target = targetText(to);
-    this.#made = made;
+    this.kind = kind;
+    this.target = target;
+    this.#size = size;
+    this.#keys = keeps.keys ? [] : null;
+    this.#timesMs = keeps.times ? [] : null;
   }
 
   get rows(): number {
@@ -45,56 +63,66 @@ export class RowBlock {
   }
 
   /** A row as a line of JSON, unless it is larger than `bytesMax`. */
-  addLine(row: unknown, bytesMax: number, subject: string | null, cursor: Pick<Cursor, 'origin' | 'trace'>): void {
+  addLine(row: unknown, bytesMax: number, address: string | null, cursor: Pick<Cursor, 'origin' | 'trace'>): void {
     const bytes = this.#lines.add(row, bytesMax);
     if (bytes > bytesMax) throw tooLarge(bytes);
-    this.#made.bytes += bytes + ROW_BYTES;
-    this.#add(subject, cursor);
+    this.#size.bytes += bytes + ROW_BYTES;
+    this.#add(address, cursor);
   }
 
-  addBytes(
-    bytes: Uint8Array,
-    subject: string | null,
-    cursor: Pick<Cursor, 'origin' | 'trace'>,
-    headers?: RowHeaders,
-  ): void {
+  addBytes(bytes: Uint8Array, address: string | null, cursor: Pick<Cursor, 'origin' | 'trace'>): void {
     this.#blobs.push(bytes);
-    this.#made.bytes += bytes.length + ROW_BYTES;
-    this.#add(subject, cursor);
-    if (headers === undefined) return;
-    (this.#headers ??= []).push(headers);
-    for (const name in headers) this.#made.bytes += name.length + headers[name]!.length;
+    this.#size.bytes += bytes.length + ROW_BYTES;
+    this.#add(address, cursor);
   }
 
-  #add(subject: string | null, { origin, trace }: Pick<Cursor, 'origin' | 'trace'>): void {
+  /** What else the last row is. */
+  note(key: string | null, timeMs: number, change: Change): void {
+    if (change !== INSERT) addChange((this.#changes ??= []), this.#origins.length - 1, change);
+    if (this.#timesMs !== null) this.#timesMs.push(timeMs);
+    if (this.#keys === null) return;
+    this.#keys.push(key);
+    if (key !== null) this.#size.bytes += key.length;
+  }
+
+  #add(address: string | null, { origin, trace }: Pick<Cursor, 'origin' | 'trace'>): void {
     this.#origins.push(origin);
     if (trace !== null) (this.#traces ??= [])[this.#origins.length - 1] = trace;
-    if (subject === null) return;
-    let index = this.#subjects.get(subject);
-    if (index === undefined) this.#subjects.set(subject, (index = this.#subjects.size));
-    this.#subjectOf.push(index);
+    if (address === null) return;
+    let index = this.#addresses.get(address);
+    if (index === undefined) {
+      this.#addresses.set(address, (index = this.#addresses.size));
+      this.#size.bytes += address.length;
+    }
+    this.#addressOf.push(index);
   }
 
   take(): OutRows {
     const areLines = this.#lines.count > 0;
     const { bytes, lengths } = areLines ? this.#lines.take() : joinBlobs(this.#blobs);
+    const changes = this.#changes;
     const rows: OutRows = {
       sink: this.sink,
+      kind: this.kind,
       target: this.target,
-      subjects: [...this.#subjects.keys()],
-      subjectOf: this.#subjectOf,
+      addresses: [...this.#addresses.keys()],
+      addressOf: this.#addressOf,
       bytes,
       lengths,
       areLines,
       origins: this.#origins,
-      headers: this.#headers,
+      changes: changes === null ? null : denseChanges(changes, lengths.length),
+      keys: this.#keys,
+      timesMs: this.#timesMs,
       ...(this.#traces === undefined ? {} : { traces: this.#traces }),
     };
     this.#blobs = [];
-    this.#subjects = new Map();
-    this.#subjectOf = [];
+    this.#addresses = new Map();
+    this.#addressOf = [];
     this.#origins = [];
-    this.#headers = null;
+    this.#changes = null;
+    if (this.#keys !== null) this.#keys = [];
+    if (this.#timesMs !== null) this.#timesMs = [];
     this.#traces = undefined;
     return rows;
   }
@@ -114,51 +142,50 @@ function tooLarge(bytes: number): MillraceError {
 /** Rows for a sink, each encoded once, here. */
 export class SinkExit implements Receiver {
   readonly block: RowBlock;
-  #sink: SinkSpec;
-  #template: Template | null;
-  #place: { partition: number; key: unknown };
+  #name: string;
+  #format: SinkSpec['format'];
+  #addressing: Addressing;
   #cursor: Cursor;
   #refuse: Refuse;
   #rowBytesMax: number;
-  #made: Made;
+  #size: BatchSize;
 
   constructor(options: {
-    sink: SinkSpec;
-    partition: number;
+    sink: Pick<SinkSpec, 'name' | 'format'> & { readonly kind: string };
+    addressing: Addressing;
     cursor: Cursor;
-    made: Made;
+    size: BatchSize;
     rowBytesMax: number;
     refuse: Refuse;
   }) {
-    this.#sink = options.sink;
-    this.#made = options.made;
-    this.block = new RowBlock(options.sink.name, destinationOf(options.sink, options.partition), options.made);
-    this.#template = options.sink.mode === 'owned' ? null : parseTemplate(options.sink.template);
-    this.#place = { partition: options.partition, key: null };
-    this.#cursor = options.cursor;
+    const { sink, addressing, cursor, size } = options;
+    this.#name = sink.name;
+    this.#format = sink.format;
+    this.#addressing = addressing;
+    this.#size = size;
+    const { target, keeps } = addressing;
+    this.block = new RowBlock({ sink: sink.name, kind: sink.kind, target, keeps, size });
+    this.#cursor = cursor;
     this.#refuse = options.refuse;
     this.#rowBytesMax = options.rowBytesMax;
   }
 
-  receive(key: string | null, value: unknown, _timeMs: number): void {
-    if (this.#made.outgrown) return;
+  receive(key: string | null, value: unknown, timeMs: number, change: Change): void {
+    if (this.#size.outgrown) return;
     try {
-      let subject: string | null = null;
-      if (this.#template !== null) {
-        this.#place.key = key === null ? null : decodeKey(key);
-        subject = this.#template.render(value, this.#place);
-      }
-      if (this.#sink.format === 'json') {
-        this.block.addLine(value, this.#rowBytesMax, subject, this.#cursor);
+      const address = this.#addressing.addressOf(key, value);
+      if (this.#format === 'json') {
+        this.block.addLine(value, this.#rowBytesMax, address, this.#cursor);
       } else {
         const bytes = packOutput(value);
         if (bytes.length > this.#rowBytesMax) throw tooLarge(bytes.length);
-        this.block.addBytes(bytes, subject, this.#cursor);
+        this.block.addBytes(bytes, address, this.#cursor);
       }
+      this.block.note(key, timeMs, change);
     } catch (cause) {
       const error =
         cause instanceof MillraceError ? cause : new MillraceError('RECORD_UNWRITABLE', messageOf(cause), { cause });
-      this.#refuse(this.#sink.name, error, value);
+      this.#refuse({ operator: this.#name, cause: error, value, change });
     }
   }
 }
@@ -167,22 +194,23 @@ export class SinkExit implements Receiver {
 export class Outgoing {
   readonly exits: readonly (SinkExit | StageExit)[];
   readonly letters: RowBlock;
-  #made: Made;
+  #size: BatchSize;
   /** The commit is being made, and what it may hold is judged: a letter takes the place of a record that was counted. */
   #taking = false;
   #frameBytesMax: number;
-  #refuseRecord: (exit: StageExit, cause: MillraceError, value: unknown, origin: number) => void;
+  #refuseRecord: (exit: StageExit, cause: MillraceError, record: RefusedRow) => void;
 
   constructor(options: {
     exits: readonly (SinkExit | StageExit)[];
-    letters: Destination;
-    made: Made;
+    letters: Pick<BlockOptions, 'kind' | 'target'>;
+    size: BatchSize;
     frameBytesMax: number;
-    refuseRecord(exit: StageExit, cause: MillraceError, value: unknown, origin: number): void;
+    refuseRecord(exit: StageExit, cause: MillraceError, record: RefusedRow): void;
   }) {
+    const { letters, size } = options;
     this.exits = options.exits;
-    this.#made = options.made;
-    this.letters = new RowBlock(LETTERS, options.letters, options.made);
+    this.#size = size;
+    this.letters = new RowBlock({ sink: LETTERS, keeps: { keys: false, times: false }, size, ...letters });
     this.#frameBytesMax = options.frameBytesMax;
     this.#refuseRecord = options.refuseRecord;
   }
@@ -193,13 +221,11 @@ export class Outgoing {
   }
 
   addLetter(
-    subject: string,
-    bytes: Uint8Array,
-    headers: RowHeaders,
+    { address, bytes }: LetterRow,
     { origin, trace = null }: Pick<Letter, 'origin'> & Partial<Pick<Cursor, 'trace'>>,
   ): void {
-    if (this.#made.outgrown && !this.#taking) return;
-    this.letters.addBytes(bytes, subject, { origin, trace }, headers);
+    if (this.#size.outgrown && !this.#taking) return;
+    this.letters.addBytes(bytes, address, { origin, trace });
   }
 
   /** The outbox of commit number `commit`; `watermarkMs` by exit, `publishedMs` of its oldest source message. */
@@ -212,14 +238,13 @@ export class Outgoing {
         if (exit.block.rows > 0) rows.push(exit.block.take());
         return;
       }
-      const refuse = (cause: MillraceError, value: unknown, origin: number) =>
-        this.#refuseRecord(exit, cause, value, origin);
+      const refuse = (cause: MillraceError, record: RefusedRow) => this.#refuseRecord(exit, cause, record);
       const bytesMax = this.#frameBytesMax;
       exit.take({ commit, watermarkMs: watermarkMs(index), publishedMs, bytesMax, refuse }, frames);
     });
     if (this.letters.rows > 0) rows.push(this.letters.take());
     this.#taking = false;
-    this.#made.bytes = 0;
+    this.#size.bytes = 0;
     return { frames, rows };
   }
 }

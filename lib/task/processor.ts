@@ -4,12 +4,14 @@
  * also what the test driver runs.
  */
 import { MillraceError } from '../base/errors.ts';
+import { type Change, INSERT } from '../change/change.ts';
 import { StageExit } from '../channel/exit.ts';
-import { Made } from '../journal/made.ts';
+import { BatchSize } from '../journal/batch-size.ts';
 import type { Outbox } from '../journal/outbox.ts';
 import type { GripOn } from '../operator/hand.ts';
 import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
-import { lettersDestination } from '../outlet/destination.ts';
+import { addressingOf } from '../outlet/addressing.ts';
+import { lettersDestination, targetText } from '../outlet/nats/destination.ts';
 import type { SinkTarget } from '../outlet/relay.ts';
 import type { Store } from '../port/store.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
@@ -37,7 +39,7 @@ export interface ProcessorOptions {
   readonly partition: number;
   readonly messageBytesMax: number;
   /** A letter about the record in hand with its original bytes, where the surroundings have them at hand. */
-  original?(options: { operator: string; code: string; message: string }): Letter;
+  original?(about: Pick<Letter, 'operator' | 'code' | 'message' | 'change'>): Letter;
   /** See `Surroundings`. */
   readonly grip?: GripOn | undefined;
   /** How much a batch may make; absent: anything. */
@@ -60,7 +62,7 @@ export class Processor {
   #letterBytesMax: number;
   #lineages: ReadonlyMap<string, Lineage>;
   #pending: Letter[] = [];
-  #made: Made;
+  #size: BatchSize;
   #pace: Pace | null;
   /** Looks at how much was made, and what the tables had changed at the last one that asked them. */
   #looks = 0;
@@ -73,13 +75,13 @@ export class Processor {
     const { plan, stage, partition, messageBytesMax, original, grip, watch, pace } = options;
     const { cursor } = this;
     this.#pace = pace ?? null;
-    const made = new Made(pace?.outgrownBytes ?? Number.POSITIVE_INFINITY);
-    this.#made = made;
+    const size = new BatchSize(pace?.outgrownBytes ?? Number.POSITIVE_INFINITY);
+    this.#size = size;
     this.#pipeline = plan.pipeline;
     this.#letterBytesMax = messageBytesMax - HEADROOM_BYTES;
     this.#lineages = lineagesOf(plan);
-    const poison = ({ operator, cause, value }: PoisonedRecord) => {
-      const about = { operator, code: cause.code, message: cause.message.slice(0, REASON_LENGTH_MAX) };
+    const poison = ({ operator, cause, value, change }: PoisonedRecord) => {
+      const about = aboutLetter(operator, cause, change);
       if (original !== undefined) this.letter(original(about));
       else this.#await({ bytes: readable(value), origin: cursor.origin, index: 0, subject: '', ...about });
     };
@@ -88,24 +90,21 @@ export class Processor {
       if (exit.kind === 'channel') {
         const { partitions } = plan.stages.find(candidate => candidate.name === exit.stage)!;
         const route = { stage: exit.stage, input: exit.input };
-        return new StageExit({ route, partitions, cursor, made });
+        return new StageExit({ route, partitions, cursor, size });
       }
       const sink = plan.sinks.find(candidate => candidate.name === exit.sink)!;
-      const refuse = (name: string, cause: MillraceError, value: unknown) => poison({ operator: name, cause, value });
-      return new SinkExit({ sink, partition, cursor, made, rowBytesMax: messageBytesMax - HEADROOM_BYTES, refuse });
+      const addressing = addressingOf(sink, partition);
+      const rowBytesMax = messageBytesMax - HEADROOM_BYTES;
+      return new SinkExit({ sink, addressing, cursor, size, rowBytesMax, refuse: poison });
     });
     this.#outgoing = new Outgoing({
       exits,
-      letters: lettersDestination(plan.pipeline),
-      made,
+      letters: { kind: 'nats', target: targetText(lettersDestination(plan.pipeline)) },
+      size,
       frameBytesMax: messageBytesMax - HEADROOM_BYTES,
-      refuseRecord: (exit, cause, value, origin) => {
+      refuseRecord: (exit, cause, { value, origin, change }) => {
         // The commit is being made: there is no more time to fetch the original.
-        const about = {
-          operator: exit.route.stage,
-          code: cause.code,
-          message: cause.message.slice(0, REASON_LENGTH_MAX),
-        };
+        const about = aboutLetter(exit.route.stage, cause, change);
         this.letter({ bytes: readable(value), origin, index: 0, subject: '', ...about });
       },
     });
@@ -148,29 +147,27 @@ export class Processor {
   }
 
   #await(letter: Letter): void {
-    if (this.#made.outgrown) return;
-    this.#made.bytes += PENDING_BYTES + letter.bytes.length;
+    if (this.#size.outgrown) return;
+    this.#size.bytes += PENDING_BYTES + letter.bytes.length;
     this.#pending.push(letter);
   }
 
   /** The record in hand becomes a letter before any operator has had it: it makes too much. */
-  refuse(operator: string, value: unknown): void {
+  refuse(operator: string, value: unknown, change: Change): void {
     const text = `what this record makes is more than recordBytesMax allows: split it, or make less of it`;
-    this.#poison({ operator, cause: new MillraceError('LIMIT_REACHED', text), value });
+    this.#poison({ operator, cause: new MillraceError('LIMIT_REACHED', text), value, change });
   }
 
   letter(letter: Letter): void {
     this.dead++;
     const lineage = this.#lineages.get(letter.operator) ?? null;
     const about = { bytesMax: this.#letterBytesMax, lineage };
-    const { subject, bytes, headers } = deadLetter(this.#pipeline, letter, about);
-    this.#outgoing.addLetter(subject, bytes, headers, letter);
+    this.#outgoing.addLetter(deadLetter(this.#pipeline, letter, about), letter);
   }
 
   #late(record: LateRecord): void {
     this.late++;
-    const { subject, bytes, headers } = lateLetter(this.#pipeline, record, this.#letterBytesMax);
-    this.#outgoing.addLetter(subject, bytes, headers, this.cursor);
+    this.#outgoing.addLetter(lateLetter(this.#pipeline, record, this.#letterBytesMax), this.cursor);
   }
 
   /** A record ends here without a result. */
@@ -238,12 +235,12 @@ export class Processor {
       this.#stateBytes = this.state.deltaBytes;
     }
     const owedBytes = this.#owedRows * this.#rowBytes.value;
-    return this.#made.bytes + this.#run.heldBytes + this.#stateBytes + owedBytes > pace.bytesMax;
+    return this.#size.bytes + this.#run.heldBytes + this.#stateBytes + owedBytes > pace.bytesMax;
   };
 
   /** About how large the commit would be now. */
   get madeBytes(): number {
-    return this.#made.bytes + this.state.deltaBytes;
+    return this.#size.bytes + this.state.deltaBytes;
   }
 
   /**
@@ -251,12 +248,12 @@ export class Processor {
    * has made it so, since the batch was not full before it.
    */
   get hasMadeTooMuch(): boolean {
-    return this.#made.outgrown;
+    return this.#size.outgrown;
   }
 
   /** The batch in hand is too large for any commit: the task must be dropped. */
   get hasOutgrown(): boolean {
-    return this.#made.outgrown || (this.#pace !== null && this.madeBytes > this.#pace.outgrownBytes);
+    return this.#size.outgrown || (this.#pace !== null && this.madeBytes > this.#pace.outgrownBytes);
   }
 
   /**
@@ -287,4 +284,10 @@ export class Processor {
       );
     }
   }
+}
+
+/** Who refuses a record and why, and what the record does to its table where it is no insert. */
+function aboutLetter(operator: string, { code, message }: MillraceError, change: Change) {
+  const about = { operator, code, message: message.slice(0, REASON_LENGTH_MAX) };
+  return change === INSERT ? about : { change, ...about };
 }

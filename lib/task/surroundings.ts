@@ -8,7 +8,7 @@ import type { Observer } from '../observe/events.ts';
 import type { Meter } from '../observe/meter.ts';
 import type { Tracing } from '../observe/tracing.ts';
 import type { GripOn } from '../operator/hand.ts';
-import type { SharedStream } from '../outlet/shared-outlet.ts';
+import type { OutletKinds } from '../outlet/outlet.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
@@ -77,7 +77,8 @@ export interface Surroundings {
   readonly grip?: GripOn;
   /** Absent: all revisions have run one program. */
   readonly programs?: Programs;
-  shared(stream: string): SharedStream;
+  /** The ways out for rows. */
+  readonly outlets: OutletKinds;
 }
 
 /** What a pipeline runs, and has run. */

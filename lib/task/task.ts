@@ -24,7 +24,8 @@ import { bytesOf, isEmpty, type Outbox } from '../journal/outbox.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsTeller } from '../observe/meter.ts';
 import { TraceCollector } from '../observe/tracing.ts';
-import { Relay, type RelayRoute } from '../outlet/relay.ts';
+import type { StageRoute } from '../outlet/next-stages.ts';
+import { Relay } from '../outlet/relay.ts';
 import type { Store } from '../port/store.ts';
 import { journalStream, journalSubject, stateLocation } from '../record/names.ts';
 import { sourceOfOrigin } from '../record/origin.ts';
@@ -101,7 +102,7 @@ export class Task {
   #around: Surroundings;
   #sources: readonly SourceSpec[];
   #feeding: Feeding;
-  #routes: readonly RelayRoute[];
+  #routes: readonly StageRoute[];
   #checkpoints: Checkpoints;
   #relay: Relay | null = null;
   #isRelayOpen = false;
@@ -256,11 +257,11 @@ export class Task {
       partition,
       routes: this.#routes,
       targets: this.processor.targets,
+      kinds: around.outlets,
       sender: { task: this.name, life: deployment.life, sourceStreams: this.#sources.map(source => source.stream) },
       log,
       clock,
       random,
-      shared: stream => around.shared(stream),
       tails: restored.tails,
       relayedThrough: restored.relayedThrough,
       past: {

@@ -3,8 +3,9 @@
  * as a worker's reader makes them. No router: a frame is handed over as soon as it is cut.
  */
 import { invariant } from '../base/errors.ts';
+import { INSERT } from '../change/change.ts';
 import { StageExit } from '../channel/exit.ts';
-import { Made } from '../journal/made.ts';
+import { BatchSize } from '../journal/batch-size.ts';
 import { noMeter } from '../observe/meter.ts';
 import { newCursor, Run } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
@@ -49,11 +50,11 @@ export class TestReader {
     this.#bytesMax = options.bytesMax;
     this.#letter = letter;
     const cursor = newCursor();
-    const made = new Made(Number.POSITIVE_INFINITY);
+    const size = new BatchSize(Number.POSITIVE_INFINITY);
     this.#exits = reader.program.exits.map(exit => {
       invariant(exit.kind === 'channel', `reader ${reader.name} leads to a stage`);
       const { partitions } = plan.stages.find(({ name }) => name === exit.stage)!;
-      return new StageExit({ route: { stage: exit.stage, input: exit.input }, partitions, cursor, made });
+      return new StageExit({ route: { stage: exit.stage, input: exit.input }, partitions, cursor, size });
     });
     const drop = (reason: string) => this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + 1);
     const run = new Run(reader.program, {
@@ -61,8 +62,8 @@ export class TestReader {
       exits: this.#exits,
       tables: null,
       late: () => {},
-      poison: ({ operator, cause }) =>
-        letter(this.source.letter({ operator, code: cause.code, message: cause.message, bytes: null })),
+      poison: ({ operator, cause, change }) =>
+        letter(this.source.letter({ operator, code: cause.code, message: cause.message, bytes: null, change })),
       drop: (_, reason) => drop(reason),
     });
     const outlet = { entry: run.entries[0]!, cursor, letter, drop };
@@ -80,8 +81,9 @@ export class TestReader {
           watermarkMs: this.source.time.watermarkMs,
           publishedMs: Number.POSITIVE_INFINITY,
           bytesMax: this.#bytesMax,
-          refuse: (cause, value, origin) =>
+          refuse: (cause, { value, origin, change }) =>
             this.#letter({
+              ...(change === INSERT ? {} : { change }),
               operator: readerWriter(name),
               code: cause.code,
               message: cause.message,

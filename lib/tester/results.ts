@@ -2,20 +2,23 @@
  * What a pipeline sends, as a test reads it: rows as a subscriber would decode them, letters with what their headers
  * say. A commit's bytes are taken apart here.
  */
+import { type Change, type ChangeWord, INSERT, wordOf } from '../change/change.ts';
 import { LETTERS, type OutRows } from '../journal/outbox.ts';
+import { addressFrom } from '../outlet/nats/destination.ts';
 import {
   contentType,
+  HEADER_CHANGE,
   HEADER_ORIGIN,
   HEADER_SINK,
   HEADER_TASK,
   originText,
-  type Sender,
-  startsOf,
-} from '../outlet/rows-item.ts';
+} from '../outlet/nats/rows-item.ts';
+import { type Sender, startsOf } from '../outlet/outlet.ts';
 import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { Headers } from '../port/log.ts';
 import { decodeKey } from '../record/key.ts';
 import { msgpack } from '../record/msgpack.ts';
+import { ownSubject } from '../record/template.ts';
 
 /** A result. Several of one commit may share a message in production; here each stands for itself. */
 export interface Row<T = unknown> {
@@ -27,6 +30,8 @@ export interface Row<T = unknown> {
   /** Event time, ms since 1970. Subscribers do not see it. */
   readonly timeMs: number;
   readonly headers: Headers;
+  /** What it does to the table that the results are a changelog of; absent: an insert. */
+  readonly change?: ChangeWord;
 }
 
 /** A record that came after what it belongs to had closed. */
@@ -89,18 +94,24 @@ export function rowsOf(
   const { sink, partition, sender, notes } = options;
   return rowBytes(rows).map((bytes, i) => {
     const origin = originText(sender, rows.origins[i]!);
-    const owned = sink.template.replace('{partition}', String(partition));
+    const { mode, template } = sink.target;
+    const address = rows.addresses[rows.addressOf[i]!];
+    const { key, timeMs } = notes[i]!;
+    const change = (rows.changes?.[i] ?? INSERT) as Change;
+    const word = change === INSERT ? null : wordOf(change);
     return {
-      subject: sink.mode === 'owned' ? owned : rows.subjects[rows.subjectOf[i]!]!,
+      subject: mode === 'owned' ? ownSubject(template, partition) : addressFrom(address!).subject,
       value: decoded(bytes, sink.format),
-      key: decodeKey(notes[i]!.key),
-      timeMs: notes[i]!.timeMs,
+      key: decodeKey(key),
+      timeMs,
       headers: {
         'Content-Type': contentType(sink, 1),
         [HEADER_TASK]: sender.task,
         [HEADER_SINK]: `${sender.life}/${sink.name}`,
         ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }),
+        ...(word === null ? {} : { [HEADER_CHANGE]: word }),
       },
+      ...(word === null ? {} : { change: word }),
     };
   });
 }
@@ -115,7 +126,8 @@ export function lettersOf(rows: OutRows, sender: Sender): { late: LateRow[]; dea
   const dead: DeadRow[] = [];
   rowBytes(rows).forEach((bytes, i) => {
     const origin = originText(sender, rows.origins[i]!);
-    const headers: Headers = { ...rows.headers?.[i], ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }) };
+    const own = addressFrom(rows.addresses[rows.addressOf[i]!]!).headers;
+    const headers: Headers = { ...own, ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }) };
     const operator = headers['Millrace-Operator'] ?? '';
     const code = headers['Millrace-Error'];
     if (code === undefined) {

@@ -5,6 +5,7 @@
  */
 import { decodeFrame } from '../channel/frame.ts';
 import type { Outbox } from '../journal/outbox.ts';
+import { changeAt } from '../record/columns.ts';
 import type { Letter } from '../record/letter.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import { Processor, type ProcessorOptions } from '../task/processor.ts';
@@ -62,9 +63,9 @@ export class TestStage {
           const own: Watched = { sink: block.sink, notes: [] };
           watched.push(own);
           return {
-            receive(key, value, timeMs) {
+            receive(key, value, timeMs, change) {
               const before = block.rows;
-              exit.receive(key, value, timeMs);
+              exit.receive(key, value, timeMs, change);
               if (block.rows > before) own.notes.push({ key, timeMs });
             },
           };
@@ -98,11 +99,11 @@ export class TestStage {
     const task = this.tasks[frame.partition]!;
     const { cursor, entries } = task.processor;
     const entry = entries[index]!;
-    const { keys, timesMs, origins, ids, values } = decodeFrame(frame.bytes).columns;
+    const { keys, timesMs, origins, ids, values, changes } = decodeFrame(frame.bytes).columns;
     for (let i = 0; i < keys.length; i++) {
       cursor.origin = origins[i]!;
       cursor.id = ids?.[i] ?? null;
-      entry.receive(keys[i]!, values[i], timesMs[i]!);
+      entry.receive(keys[i]!, values[i], timesMs[i]!, changeAt(changes, i));
     }
     cursor.id = null;
     task.fed = true;

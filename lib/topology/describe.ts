@@ -4,10 +4,10 @@
  */
 import { durationText } from '../base/duration.ts';
 import type { Exit } from '../operator/program.ts';
-import type { SinkSpec } from '../outlet/sink-spec.ts';
+import type { SinkMode } from '../outlet/nats/destination.ts';
 import type { OperatorSummary, PlanSummary, SourceSummary, StageSummary } from './summary.ts';
 
-const WAYS: Readonly<Record<SinkSpec['mode'], string>> = {
+const WAYS: Readonly<Record<SinkMode, string>> = {
   owned: 'exactly once, a subject for each task',
   shared: 'exactly once, in atomic batches with markers',
   'at-least-once': 'at least once; exactly once within the duplicate window of the stream',
@@ -42,12 +42,12 @@ export function describe(plan: PlanSummary): string {
   lines.push('', 'sinks: what comes out');
   lines.push(
     ...columns(
-      plan.sinks.map(({ name, template, mode, frame, format, stream }) => [
+      plan.sinks.map(({ name, format, target: { template, mode, frame, stream } }) => [
         name,
         template,
         frame === 'none' ? format : `${format} in ${frame} frames`,
         `stream ${stream.name}${stream.create ? ' (made)' : ''}`,
-        WAYS[mode],
+        plan.changing.includes(name) ? `${WAYS[mode]}; rows may take back others` : WAYS[mode],
       ]),
       2,
     ),
@@ -60,6 +60,7 @@ function sourceLines(source: SourceSummary): string[] {
   const traits = [source.format, source.schema ? 'with a schema' : 'without a schema'];
   if (source.kind === 'stream') {
     traits.push(source.eventTime ? 'event time of its own' : "the broker's time");
+    if (source.changes) traits.push('changes of a table');
     if (source.maxDelayMs !== null) traits.push(`published within ${durationText(source.maxDelayMs)}`);
     if (source.maxOutOfOrderMs > 0) traits.push(`up to ${durationText(source.maxOutOfOrderMs)} out of order`);
     if (source.start === 'new') traits.push('from now on');

@@ -1,6 +1,10 @@
 /**
  * The fingerprint: may this plan read that state? Over everything that lays out state and positions, and nothing else:
  * user functions, schemas, formats and sinks may change while a pipeline keeps its state.
+ *
+ * So may whether a source's records are inserts alone. What is on its way when that is said anew carries its changes along,
+ * and comes only to operators that both plans have let it come to: one with state is part of the layout with all inputs
+ * that lead to it, and has inserts alone from each.
  */
 import { createHash } from 'node:crypto';
 import { durationText } from '../base/duration.ts';

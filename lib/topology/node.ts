@@ -1,13 +1,14 @@
 /** What stands at one place of the graph: data and user functions, as one call of the author's gave them. */
 import type { StatefulSpec, StatelessSpec } from '../operator/spec.ts';
-import type { SinkMode, SinkSpec } from '../outlet/sink-spec.ts';
+import type { NatsTarget, SinkMode } from '../outlet/nats/destination.ts';
+import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { SourceSpec } from '../source/spec.ts';
 
 /** What `to` was told; the planner decides the rest. */
 export interface SinkDraft {
   readonly template: string;
   readonly mode: SinkMode | null;
-  readonly frame: SinkSpec['frame'] | null;
+  readonly frame: NatsTarget['frame'] | null;
   readonly format: SinkSpec['format'] | null;
   /** The stream that the author named. */
   readonly stream: string | null;

@@ -42,6 +42,8 @@ export interface Plan {
   readonly readers: readonly ReaderPlan[];
   readonly stages: readonly StagePlan[];
   readonly sinks: readonly SinkSpec[];
+  /** Names of the sinks that get changes (`change/change.ts`) and not inserts alone. */
+  readonly changing: readonly string[];
   /** Hash over everything that decides whether state and positions can be read on: 32 hex digits. */
   readonly fingerprint: string;
 }

@@ -10,9 +10,10 @@
 import { MillraceError } from '../base/errors.ts';
 import { askBroker, type Broker, type BrokerView } from './broker.ts';
 import type { Pipeline } from './builder.ts';
+import { arriving, changesOf } from './changes.ts';
 import { cut } from './cut.ts';
 import { fingerprintOf } from './fingerprint.ts';
-import { type GraphNode, isSink, isSource, type Mistake } from './graph.ts';
+import { type Graph, type GraphNode, isSink, isSource, type Mistake } from './graph.ts';
 import { place } from './placement.ts';
 import type { Plan } from './plan.ts';
 import { resolveSinks } from './sink-streams.ts';
@@ -53,7 +54,7 @@ export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
   if (mistakes.length > 0) return { mistakes };
 
   const { readers, stages } = cut(placement);
-  const owned = new Set(sinks.filter(sink => sink.mode === 'owned').map(sink => sink.name));
+  const owned = new Set(sinks.filter(sink => sink.target.mode === 'owned').map(sink => sink.name));
   validateStages(stages, { placement, owned, mistake });
   if (mistakes.length > 0) return { mistakes };
 
@@ -71,6 +72,12 @@ export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
       direct: source === null ? null : specOf(source),
     })),
     sinks,
+    changing: changingOf(graph),
   };
   return { plan: { ...draft, fingerprint: fingerprintOf(draft) } };
+}
+
+function changingOf(graph: Graph): string[] {
+  const carried = changesOf(graph);
+  return graph.nodes.filter(node => isSink(node) && arriving(node, carried) !== null).map(({ name }) => name);
 }

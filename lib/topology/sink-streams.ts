@@ -5,9 +5,10 @@
  * batches; what is missing is told as one command a stream. For subjects that no stream keeps one is made; subjects
  * that overlap, and those with the same beginning, share it.
  */
-import type { SinkMode, SinkSpec } from '../outlet/sink-spec.ts';
+import type { NatsTarget, SinkMode } from '../outlet/nats/destination.ts';
+import type { NatsSink } from '../outlet/sink-spec.ts';
 import type { StreamInfo } from '../port/log.ts';
-import { markerSubjects, STREAM_NAME, streamNamesFor } from '../record/names.ts';
+import { markerSubjects, RESERVED_SUBJECT, STREAM_NAME, streamNamesFor } from '../record/names.ts';
 import { covers, overlaps } from '../record/subject.ts';
 import type { Template } from '../record/template.ts';
 import { type BrokerView, templateOf } from './broker.ts';
@@ -21,13 +22,13 @@ interface Outlet {
   readonly covers: string;
   /** What the stream must list. */
   readonly subjects: readonly string[];
-  readonly spec: Omit<SinkSpec, 'stream'>;
+  readonly spec: Pick<NatsSink, 'name' | 'kind' | 'format'> & { readonly target: Omit<NatsTarget, 'stream'> };
 }
 
 export function resolveSinks(
   sinks: readonly SinkNode[],
   context: { pipeline: string; view: BrokerView; mistake: Tell },
-): SinkSpec[] {
+): NatsSink[] {
   const { pipeline, view, mistake } = context;
   const outlets: Outlet[] = [];
   for (const node of sinks) {
@@ -37,16 +38,16 @@ export function resolveSinks(
   }
   for (const [i, outlet] of outlets.entries()) {
     for (const other of outlets.slice(0, i)) {
-      if (outlet.spec.mode !== 'owned' && other.spec.mode !== 'owned') continue;
+      if (outlet.spec.target.mode !== 'owned' && other.spec.target.mode !== 'owned') continue;
       if (!overlaps(outlet.covers, other.covers)) continue;
-      const both = `'${outlet.spec.template}' and '${other.spec.template}' of ${other.node.name}`;
+      const both = `'${outlet.spec.target.template}' and '${other.spec.target.template}' of ${other.node.name}`;
       mistake(
         outlet.node,
         `${both} write the same subjects, and a subject that ends in {partition} has one writer only`,
       );
     }
   }
-  const streams = new Map<Outlet, SinkSpec['stream']>();
+  const streams = new Map<Outlet, NatsTarget['stream']>();
   const homeless: Outlet[] = [];
   const used = new Map<string, { info: StreamInfo; outlets: Outlet[] }>();
   for (const outlet of outlets) {
@@ -63,7 +64,10 @@ export function resolveSinks(
     const stream = newStream(group, { view, mistake, taken: new Set([...streams.values()].map(({ name }) => name)) });
     for (const outlet of group) streams.set(outlet, stream);
   }
-  return outlets.map(outlet => ({ ...outlet.spec, stream: streams.get(outlet) as SinkSpec['stream'] }));
+  return outlets.map(outlet => {
+    const { spec } = outlet;
+    return { ...spec, target: { ...spec.target, stream: streams.get(outlet)! } };
+  });
 }
 
 function outletOf(node: SinkNode, context: { template: Template; pipeline: string; mistake: Tell }): Outlet {
@@ -76,7 +80,7 @@ function outletOf(node: SinkNode, context: { template: Template; pipeline: strin
   if (!node.keyed && sink.template.includes('{key}')) {
     mistake(node, `'${sink.template}' asks for the key, but these records have none: call keyBy first`);
   }
-  if (/^(_mr|millrace|\$[^.]*|_INBOX)(\.|$)/.test(sink.template)) {
+  if (RESERVED_SUBJECT.test(sink.template)) {
     mistake(node, `'${sink.template}' begins like the subjects of Millrace or of the broker itself: begin otherwise`);
   }
   if (sink.stream !== null && !STREAM_NAME.test(sink.stream)) {
@@ -89,7 +93,7 @@ function outletOf(node: SinkNode, context: { template: Template; pipeline: strin
     mistake(node, `a frame of ${frame} cannot hold ${format}: leave one of the two out`);
   }
   const markers = mode === 'shared' ? [markerSubjects(pipeline, name)] : [];
-  const spec = { name, mode, template: sink.template, frame, format };
+  const spec = { name, kind: 'nats', format, target: { mode, template: sink.template, frame } } as const;
   return { node, covers: template.covers, subjects: [template.covers, ...markers], spec };
 }
 
@@ -105,7 +109,7 @@ function existingStream({ node, covers: subject }: Outlet, view: BrokerView, mis
 }
 
 /** Why the stream cannot take what the sink writes, whatever it lists; null: it can. */
-function unfit({ name, traits }: StreamInfo, { mode }: Outlet['spec']): string | null {
+function unfit({ name, traits }: StreamInfo, { target: { mode } }: Outlet['spec']): string | null {
   const elsewhere = 'write to another subject, or name another stream';
   if (traits.includes('mirror')) return `stream '${name}' is a mirror, to which nobody can write: ${elsewhere}`;
   if (traits.includes('sealed')) return `stream '${name}' is sealed and takes nothing any more: ${elsewhere}`;
@@ -140,7 +144,7 @@ function checkStream(info: StreamInfo, all: readonly Outlet[], mistake: Tell): v
   const missing = outlets
     .flatMap(outlet => outlet.subjects)
     .filter(subject => !info.subjects.some(own => covers(own, subject)));
-  const mustAllow = !info.atomic && outlets.some(outlet => outlet.spec.mode === 'shared');
+  const mustAllow = !info.atomic && outlets.some(outlet => outlet.spec.target.mode === 'shared');
   if (missing.length === 0 && !mustAllow) return;
   const kept = info.subjects.filter(own => !missing.some(subject => covers(subject, own)));
   const subjects = missing.length === 0 ? '' : ` --subjects='${[...kept, ...new Set(missing)].join(',')}'`;
@@ -172,7 +176,7 @@ function groupsOf(outlets: readonly Outlet[]): Outlet[][] {
 function newStream(
   group: readonly Outlet[],
   context: { view: BrokerView; mistake: Tell; taken: ReadonlySet<string> },
-): SinkSpec['stream'] {
+): NatsTarget['stream'] {
   const { view, mistake, taken } = context;
   const [first] = group as [Outlet];
   const names = new Set(group.map(({ node }) => node.sink.stream).filter(name => name !== null));

@@ -4,6 +4,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Duration } from '../base/duration.ts';
 import { MillraceError } from '../base/errors.ts';
+import { CHANGE_WORDS, type Change, type ChangeWord, changeOf } from '../change/change.ts';
 import { refusePromise, shown } from '../operator/user-code.ts';
 import type { Decoder } from '../record/format.ts';
 import { auto } from '../record/formats.ts';
@@ -33,6 +34,13 @@ export interface FromOptions<T> extends Named {
   readonly format?: Decoder;
   /** Event time: a field, or a function; ms since 1970, a Date or ISO text. Default: when the broker got it. */
   readonly time?: TimeField<T> | ((value: T, message: MessageMeta) => number | Date | string);
+  /**
+   * What each record does to the table that the subject is a changelog of: `insert`, `before` and `after` (the two halves of
+   * an update), or `delete`. It travels with the record through what has no state (`filter`, `map`, `keyBy` …) and is said in
+   * a header of the results; operators with state refuse such a stream. Anything else that it returns makes the record a
+   * dead letter (RECORD_INVALID). Default: all are inserts.
+   */
+  readonly change?: (value: T, message: MessageMeta) => ChangeWord;
   /** How far, in event time, a record may lie behind the latest one before it. Default 0. */
   readonly maxOutOfOrder?: Duration;
   /**
@@ -77,6 +85,7 @@ const FROM = {
   schema: SCHEMA,
   format: DECODER,
   time: { be: 'the name of a field, or a function', is: value => TEXT.is(value) || FUNCTION.is(value) },
+  change: FUNCTION,
   maxOutOfOrder: DURATION,
   idleAfter: DURATION,
   idle: oneOf('follow', 'skip'),
@@ -90,7 +99,7 @@ const FROM = {
 
 export function streamDraft<T>(graph: Graph, subject: string, given: FromOptions<T> | undefined): SourceDraft {
   const options = judged(graph, 'from', given, FROM);
-  const { schema, capture, time } = options;
+  const { schema, capture, time, change } = options;
   return {
     kind: 'stream',
     subject,
@@ -99,7 +108,8 @@ export function streamDraft<T>(graph: Graph, subject: string, given: FromOptions
     decoder: options.format ?? auto(),
     attach: options.with ?? null,
     validate: validateDraft(graph, schema),
-    time: time === undefined ? null : timeFunction(time as string | AnyTime),
+    time: time === undefined ? null : timeFunction(time as string | AnyFunction),
+    change: change === undefined ? null : changeFunction(change as AnyFunction),
     maxOutOfOrderMs: graph.duration(options.maxOutOfOrder ?? 0, 'maxOutOfOrder'),
     idleAfterMs: graph.length(options.idleAfter ?? IDLE_AFTER_MS, 'idleAfter'),
     idle: options.idle ?? 'follow',
@@ -122,6 +132,7 @@ export function tableDraft<V>(graph: Graph, subject: string, given: TableOptions
     attach: null,
     validate: validateDraft(graph, options.schema),
     time: null,
+    change: null,
     maxOutOfOrderMs: 0,
     idleAfterMs: IDLE_AFTER_MS,
     idle: 'follow',
@@ -150,9 +161,9 @@ function validateDraft(graph: Graph, schema: StandardSchemaV1 | undefined): Sour
   return schema === undefined ? null : graph.attempt(() => validator(schema), null);
 }
 
-type AnyTime = (value: unknown, message: MessageMeta) => unknown;
+type AnyFunction = (value: unknown, message: MessageMeta) => unknown;
 
-function timeFunction(time: string | AnyTime): NonNullable<SourceSpec['time']> {
+function timeFunction(time: string | AnyFunction): NonNullable<SourceSpec['time']> {
   if (typeof time === 'function') return (value, message) => toMs(time(value, message));
   return value => toMs((value as Readonly<Record<string, unknown>>)[time]);
 }
@@ -170,4 +181,16 @@ export function toMs(time: unknown): number {
     'RECORD_TIME',
     `the event time ${shown(time)} is neither ms since 1970, nor a Date, nor ISO text`,
   );
+}
+
+function changeFunction(change: AnyFunction): NonNullable<SourceSpec['change']> {
+  return (value, message) => toChange(change(value, message));
+}
+
+/** Throws RECORD_INVALID for what is no change. */
+function toChange(word: unknown): Change {
+  const change = changeOf(word);
+  if (change !== null) return change;
+  refusePromise(word, 'the change function');
+  throw new MillraceError('RECORD_INVALID', `the change ${shown(word)} is none of ${CHANGE_WORDS.join(', ')}`);
 }

@@ -8,7 +8,7 @@ import type { SourceSpec } from '../source/spec.ts';
 import { layoutChanges, layoutOf, operatorText, type StateLayout } from './fingerprint.ts';
 import type { InputPlan, Plan } from './plan.ts';
 
-const VERSION = 1;
+const VERSION = 2;
 
 export interface SourceSummary {
   readonly name: string;
@@ -21,6 +21,8 @@ export interface SourceSummary {
   readonly format: string;
   readonly schema: boolean;
   readonly eventTime: boolean;
+  /** Whether its records may be other changes than inserts. */
+  readonly changes: boolean;
   readonly maxOutOfOrderMs: number;
   readonly idleAfterMs: number;
   readonly idle: SourceSpec['idle'];
@@ -57,6 +59,8 @@ export interface PlanSummary {
   readonly readers: readonly ReaderSummary[];
   readonly stages: readonly StageSummary[];
   readonly sinks: readonly SinkSpec[];
+  /** Names of the sinks that get them. */
+  readonly changing: readonly string[];
   readonly layout: StateLayout;
 }
 
@@ -79,6 +83,7 @@ export function summarize(plan: Plan): PlanSummary {
       exits: program.exits,
     })),
     sinks: plan.sinks,
+    changing: plan.changing,
     layout: layoutOf(plan),
   };
 }
@@ -95,6 +100,7 @@ function sourceSummary(source: SourceSpec): SourceSummary {
     format: source.decoder.name,
     schema: source.validate !== null,
     eventTime: source.time !== null,
+    changes: source.change !== null,
     maxOutOfOrderMs,
     idleAfterMs,
     idle,

@@ -4,7 +4,8 @@
  */
 import type { Duration } from '../base/duration.ts';
 import type { AggregateSpec, ProcessContext } from '../operator/spec.ts';
-import type { SinkMode, SinkSpec } from '../outlet/sink-spec.ts';
+import type { NatsTarget, SinkMode } from '../outlet/nats/destination.ts';
+import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { Key } from '../record/key.ts';
 
 /** Shows `A & B & …` as one object in editors and errors. */
@@ -150,7 +151,7 @@ export interface SinkOptions extends Named {
   /** Default: `owned` if the template ends in `{partition}`, else `shared`. */
   readonly mode?: SinkMode;
   /** Many records in one message? Default: `ndjson` for owned subjects, else `none`. */
-  readonly frame?: SinkSpec['frame'];
+  readonly frame?: NatsTarget['frame'];
   /** Default: `json`, or `msgpack` in a msgpack frame. */
   readonly format?: SinkSpec['format'];
   /** The stream that keeps the subjects. Default: the one that does; if none does, one is made. */

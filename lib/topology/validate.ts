@@ -6,9 +6,10 @@ import { bucketOf, PIPELINE_NAME } from '../record/names.ts';
 import { SOURCES_MAX } from '../record/origin.ts';
 import { overlaps } from '../record/subject.ts';
 import { isFilter, templateOf } from './broker.ts';
+import { arriving, changesOf, takesInsertsOnly } from './changes.ts';
 import type { CutStage } from './cut.ts';
 import { operatorText } from './fingerprint.ts';
-import { type GraphNode, isSink, isSource, type Mistake } from './graph.ts';
+import { type Graph, type GraphNode, isSink, isSource, type Mistake } from './graph.ts';
 import type { Placement } from './placement.ts';
 
 export const PARTITIONS_MAX = 1024;
@@ -76,6 +77,22 @@ export function validateGraph(placement: Placement, tell: { mistake: Tell; pipel
     if (node.kind === 'stateful' && nodes[node.inputs[0] ?? -1]?.keyed === false) {
       tell.mistake(node, 'its records have no key: call keyBy first');
     }
+  }
+  tellChanges(graph, tell.mistake);
+}
+
+/** What counts or keeps records that later ones take back would be wrong from then on, and nothing would say so. */
+function tellChanges(graph: Graph, mistake: Tell): void {
+  const carried = changesOf(graph);
+  for (const node of graph.nodes) {
+    const source = takesInsertsOnly(node) ? arriving(node, carried) : null;
+    if (source === null) continue;
+    const origin = `${source.name} (${source.place ?? 'its place is unknown'})`;
+    mistake(
+      node,
+      `records of ${origin} may take back others, as its option change says, and this cannot take back what it has ` +
+        'counted, kept or sent: lead them past it, or leave out change there and let a filter keep the records that count',
+    );
   }
 }
 

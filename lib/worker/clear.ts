@@ -96,18 +96,19 @@ async function clearSnapshots({ deployment, blobs, stores, goes, own }: Clearing
 /** Markers lie in the streams of shared sinks, beside the results. */
 async function clearMarkers(plan: Plan, { deployment, log, goes, own }: Clearing): Promise<void> {
   for (const sink of plan.sinks) {
-    if (sink.mode !== 'shared') continue;
-    const info = await log.info(sink.stream.name);
+    const { mode, stream } = sink.target;
+    if (mode !== 'shared') continue;
+    const info = await log.info(stream.name);
     if (info === null) continue;
     const subject = markersOfLife(deployment, sink.name);
-    if (goes) await log.trim({ stream: sink.stream.name, subject, before: info.lastSeq + 1 });
-    own.push(`markers ${subject} in stream ${sink.stream.name}`);
+    if (goes) await log.trim({ stream: stream.name, subject, before: info.lastSeq + 1 });
+    own.push(`markers ${subject} in stream ${stream.name}`);
   }
 }
 
 async function usersStreams(plan: Plan, log: Log): Promise<string[]> {
   const lines: string[] = [];
-  const results = new Set(plan.sinks.map(sink => sink.stream.name));
+  const results = new Set(plan.sinks.map(sink => sink.target.stream.name));
   const inputs = new Set(sourcesOf(plan).map(source => source.stream));
   for (const stream of new Set([...results, ...inputs])) {
     const info = await log.info(stream);

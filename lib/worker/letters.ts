@@ -14,7 +14,7 @@ import { MillraceError, messageOf } from '../base/errors.ts';
 import type { Log, StoredMessage } from '../port/log.ts';
 import type { Registry } from '../port/registry.ts';
 import { type ReadLetter, readLetter, replayHeaders } from '../record/letter.ts';
-import { letterSubject, lettersStream } from '../record/names.ts';
+import { isInternal, letterSubject, lettersStream } from '../record/names.ts';
 import { matches } from '../record/subject.ts';
 import { isGone, isPipelineName, Specs } from './specs.ts';
 import type { DiscardProgress, LetterFilter, LetterKind, Letters, LetterView, Page, ReplayProgress } from './views.ts';
@@ -285,7 +285,7 @@ function viewOf({ message, letter }: Numbered, shown: { content: boolean; header
 }
 
 function checkSubject(subject: string): void {
-  if (/^[^\s.*>]+(\.[^\s.*>]+)*$/.test(subject) && !subject.startsWith('_mr.') && !subject.startsWith('$')) return;
+  if (/^[^\s.*>]+(\.[^\s.*>]+)*$/.test(subject) && !isInternal(subject) && !subject.startsWith('$')) return;
   throw new MillraceError(
     'INVALID_ARGUMENT',
     `"${subject}" is no subject to publish on: tokens joined by dots, no wildcards`,

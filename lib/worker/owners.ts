@@ -13,7 +13,7 @@
  * there, the last message names its life.
  */
 import { MillraceError } from '../base/errors.ts';
-import type { SinkMode } from '../outlet/sink-spec.ts';
+import type { SinkMode } from '../outlet/nats/destination.ts';
 import type { Registry } from '../port/registry.ts';
 import { overlaps } from '../record/subject.ts';
 import type { Results, Writer } from './results.ts';
@@ -28,7 +28,7 @@ export interface Owned {
   readonly covers: string;
   readonly mode: SinkMode;
   readonly stream: string;
-  /** See `SinkSpec.sinceSeq`. */
+  /** See `NatsTarget.sinceSeq`. */
   readonly sinceSeq: number;
 }
 
@@ -92,8 +92,10 @@ function isSame(one: Owned, other: Owned): boolean {
 function isInUse({ pipeline, life, template }: Owned, specs: readonly PipelineSpec[]): boolean {
   const spec = specs.find(one => one.name === pipeline);
   if (spec === undefined || spec.life !== life || (isGone(spec) && spec.purge)) return false;
-  const summary = spec.summary as { readonly sinks?: readonly { readonly template: string }[] } | null;
-  return (summary?.sinks ?? []).some(sink => sink.template === template);
+  const summary = spec.summary as {
+    readonly sinks?: readonly { readonly target: { readonly template: string } }[];
+  } | null;
+  return (summary?.sinks ?? []).some(sink => sink.target.template === template);
 }
 
 /** Who wrote the last message of subjects that nobody has entered, unless that is known to be over; null: nobody. */

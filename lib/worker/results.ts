@@ -2,8 +2,8 @@
  * What is on a plan's output subjects already, and who wrote it last: what whoever deploys should know, and what a new
  * owner of subjects must not take for its own.
  */
-import { HEADER_SINK, HEADER_TASK } from '../outlet/rows-item.ts';
-import type { SinkMode } from '../outlet/sink-spec.ts';
+import type { SinkMode } from '../outlet/nats/destination.ts';
+import { HEADER_SINK, HEADER_TASK } from '../outlet/nats/rows-item.ts';
 import type { Log } from '../port/log.ts';
 import { parseTemplate } from '../record/template.ts';
 import type { Plan } from '../topology/plan.ts';
@@ -35,7 +35,8 @@ export type LookAtResults = (plan: Plan) => Promise<readonly Results[]>;
 export function resultsFinder(log: Log): LookAtResults {
   return plan =>
     Promise.all(
-      plan.sinks.map(async ({ name, template, mode, stream }): Promise<Results> => {
+      plan.sinks.map(async ({ name, target }): Promise<Results> => {
+        const { template, mode, stream } = target;
         const { covers } = parseTemplate(template);
         const sink = { sink: name, template, mode, stream: stream.name, covers };
         // The stream's end before all else: what lands meanwhile is after it, and nobody's past.

@@ -16,7 +16,7 @@ export interface PipelineSpec {
   readonly life: string;
   /** Lives whose purge was carried out, the latest last: what a frozen worker writes of them afterwards is swept. */
   readonly purged: readonly string[];
-  /** By owned sink: `SinkSpec.sinceSeq`. */
+  /** By owned sink: `NatsTarget.sinceSeq`. */
   readonly since: Readonly<Record<string, number>>;
   /** From 1; grows by one with every change of what is desired. */
   readonly revision: number;

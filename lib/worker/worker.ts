@@ -212,7 +212,7 @@ export class Worker {
     const { plan } = await engine.plan(await this.#bundleOf(spec));
     const sinks = plan.sinks.map(sink => {
       const sinceSeq = spec.since[sink.name];
-      return sinceSeq === undefined ? sink : { ...sink, sinceSeq };
+      return sinceSeq === undefined ? sink : { ...sink, target: { ...sink.target, sinceSeq } };
     });
     const present = { since: spec.program, bundle: spec.bundle };
     const programs = { present, planOf: (program: ProgramName) => this.#formerPlan(spec, program) };

@@ -1,5 +1,5 @@
 /**
- * Atomic batches on a real server whose store is full: what it keeps of a batch, which is what `seat.ts` rests on, and that
+ * Atomic batches on a real server whose store is full: what it keeps of a batch, which is what `shared-outlet.ts` rests on, and that
  * results come out once all the same (F).
  */
 import assert from 'node:assert/strict';
@@ -9,8 +9,8 @@ import { Random } from '../../lib/base/random.ts';
 import { connectNats } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import { type ServerConfig, startServer } from '../../lib/nats/server.ts';
-import { decodeMarker } from '../../lib/outlet/seat.ts';
-import { SharedStream } from '../../lib/outlet/shared-outlet.ts';
+import { decodeMarker } from '../../lib/outlet/nats/shared-outlet.ts';
+import { SharedStream } from '../../lib/outlet/nats/shared-stream.ts';
 import type { NewMessage } from '../../lib/port/log.ts';
 import { numbered, pastOf, rowsItem, sender } from '../unit/outlet/rig.ts';
 
@@ -85,14 +85,14 @@ for (const [name, config] of LIMITS) {
       await fill(FILE_BYTES - 20_000);
       const rows = 60;
       const filler = 'x'.repeat(ROW_BYTES);
-      const seat = (inheritedTo: number) => {
+      const ownerOf = (inheritedTo: number) => {
         const stream = new SharedStream({ stream: 'out', log, clock: systemClock, random: new Random(3) });
         const failed: unknown[] = [];
         let done = () => {};
         const sent = new Promise<void>(resolve => {
           done = resolve;
         });
-        const outlet = stream.seat({
+        const outlet = stream.outlet({
           ...{ sender, marker: 'm.a', past: pastOf({ inheritedTo }) },
           onSent: () => done(),
           onFailed: error => failed.push(error),
@@ -100,14 +100,14 @@ for (const [name, config] of LIMITS) {
         outlet.push(largeRows(rows, filler));
         return { outlet, sent, failed };
       };
-      const former = seat(0);
+      const former = ownerOf(0);
       for (let marker = null; marker === null || decodeMarker(marker.data)?.begun === null; ) {
         await sleep(systemClock, 50);
         marker = await log.last({ stream: 'out', subject: 'm.a' });
       }
       // The former owner dies there; the next one finds a part, and a store that is still full for a while.
       former.outlet.stop();
-      const next = seat(1);
+      const next = ownerOf(1);
       await sleep(systemClock, 1_000);
       await log.trim({ stream: 'out', subject: 'fill.x', before: 1_000 });
       await next.sent;

@@ -7,6 +7,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { durationMs, durationText } from '../../lib/base/duration.ts';
 import { type ErrorCode, MillraceError } from '../../lib/base/errors.ts';
+import { type Change, DELETE } from '../../lib/change/change.ts';
 import { decodeBroadcast, decodeFrame, encodeBroadcast, encodeFrame } from '../../lib/channel/frame.ts';
 import { decodeCommit, decodeHead, encodeCommit, encodeMessage } from '../../lib/journal/entry.ts';
 import { decodeKey, encodeKey, keyText } from '../../lib/record/key.ts';
@@ -43,12 +44,15 @@ const frame = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, byt
   const letter = { operator: 'o', code: 'c', message: 'm', bytes, origin: 64, index: 0, subject: 's' };
   const times = values.map((_, i) => i * 1_000);
   const columns = { keys: values.map(() => 'k'), timesMs: times, origins: times, ids: null, values };
-  return encodeFrame({ ...head, columns, letters: [letter, { ...letter, bytesTotal: 90 }] });
+  const changes = values.map((_, i) => ((i + bytes.length) % 4) as Change);
+  const letters = [letter, { ...letter, bytesTotal: 90 }, { ...letter, change: DELETE }];
+  return encodeFrame({ ...head, columns: bytes.length % 2 === 0 ? columns : { changes, ...columns }, letters });
 });
 const entry = { kind: 'commit', part: 0, parts: 1, epoch: 1, revision: 4, commit: 2, crcBefore: 3 } as const;
 const commit = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, bytes]) => {
-  const lists = { subjects: ['a'], subjectOf: [0], lengths: [bytes.length], origins: [64], headers: [{ a: 'b' }] };
-  const block = { sink: 's', target: 't', bytes, areLines: false, ...lists };
+  const lists = { addresses: ['a'], addressOf: [0], lengths: [bytes.length], origins: [64] };
+  const more = { changes: Uint8Array.of(2), keys: ['k'], timesMs: [5] };
+  const block = { sink: 's', kind: 'x', target: 't', bytes, areLines: false, ...lists, ...more };
   const outbox = { frames: [{ route: { stage: 'g', input: 'i' }, partition: 1, row: 2, bytes }], rows: [block] };
   const sums = { positions: { in: 4 }, watermarkMs: 5, dueMs: 6, relayedThrough: 1, tails: { s: 9 }, snapshot: 0 };
   return encodeCommit({ ...entry, ...sums, delta: pack(values), outbox });

@@ -10,7 +10,7 @@ import { type ProcessClock, SimClock } from '../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../lib/memory/log.ts';
 import { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
-import { HEADER_TASK } from '../../lib/outlet/rows-item.ts';
+import { HEADER_CHANGE, HEADER_TASK } from '../../lib/outlet/nats/rows-item.ts';
 import type { Blobs } from '../../lib/port/blob.ts';
 import type { StreamSettings } from '../../lib/port/log.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
@@ -239,14 +239,16 @@ export class Cluster {
     });
   }
 
-  /** What subscribers of an output stream have got, in order: rows as JSON texts. */
-  rows(stream: string): string[] {
+  /** What subscribers of an output stream have got, in order: rows as JSON texts, with `changes` each with its letter. */
+  rows(stream: string, { changes = false } = {}): string[] {
     const kept = this.broker.stream(stream);
     const rows: string[] = [];
     for (let seq = 1; kept !== null && seq <= kept.info().lastSeq; seq++) {
       const message = kept.at(seq);
       if (message?.headers?.[HEADER_TASK] === undefined) continue;
-      for (const line of Buffer.from(message.data).toString().split('\n')) if (line !== '') rows.push(line);
+      const lines = Buffer.from(message.data).toString().split('\n').filter(Boolean);
+      const letters = message.headers[HEADER_CHANGE] ?? '';
+      lines.forEach((line, i) => void rows.push(changes ? line + (letters[i] ?? 'i') : line));
     }
     return rows;
   }

@@ -112,27 +112,32 @@ export function isAlarm(failure: Error | null): boolean {
 
 /** A pipeline that has stopped owes rows; it must not have sent any twice, or wrong ones. */
 function excess(cluster: Cluster, expected: Answer): string | null {
-  for (const name of ['pairs', 'counts', 'audit'] as const) {
-    const extra = minus(cluster.rows(name), expected[name]);
+  for (const name of NAMES) {
+    const extra = minus(got(cluster, name), expected[name]);
     if (extra.length > 0) return `${name}: ${extra.length} too many before the alarm: ${extra.slice(0, 3).join(' ')}`;
   }
   return null;
 }
 
-const size = (expected: Answer) => expected.pairs.length + expected.counts.length + expected.audit.length;
+const NAMES = ['pairs', 'counts', 'audit', 'changed'] as const;
 
-function count(cluster: Cluster): number {
-  return cluster.rows('pairs').length + cluster.rows('counts').length + cluster.rows('audit').length;
+/** What subscribers of an output got, as the answer has it, in order. */
+function got(cluster: Cluster, name: (typeof NAMES)[number]): string[] {
+  return name === 'changed' ? cluster.rows(name, { changes: true }) : cluster.rows(name);
 }
+
+const size = (expected: Answer) => NAMES.reduce((rows, name) => rows + expected[name].length, 0);
+const count = (cluster: Cluster) => NAMES.reduce((rows, name) => rows + cluster.rows(name).length, 0);
 
 function judge(cluster: Cluster, expected: Answer): string | null {
   if (cluster.failure !== null) return `failed: ${cluster.failure.stack ?? cluster.failure.message}`;
   const late = cluster.rows('MR_story_letters');
   if (late.length > 0) return `letters: ${late.slice(0, 3).join(' ')}`;
   return (
-    differ('pairs', cluster.rows('pairs').sort(), expected.pairs) ??
-    differ('counts', cluster.rows('counts').sort(), expected.counts) ??
-    differ('audit', cluster.rows('audit'), expected.audit)
+    differ('pairs', got(cluster, 'pairs').sort(), expected.pairs) ??
+    differ('counts', got(cluster, 'counts').sort(), expected.counts) ??
+    differ('audit', got(cluster, 'audit'), expected.audit) ??
+    differ('changed', got(cluster, 'changed').sort(), expected.changed)
   );
 }
 

@@ -6,6 +6,7 @@
  *                      ├─ left join by order ─┬─► pairs.{partition}              owned, framed
  *   in.payments ───────┘                      └─ by city, tumbling count ─► counts.{city}     shared, atomic batches
  *   in.orders ─────────────────────────────────► audit.{partition}              keyless, reads its source itself
+ *   in.orders, as changes ─ by order ──────────► changed.{partition}            owned, framed, each row with its change
  *
  * Settings of time are what every pipeline has that sets none. Services fall silent for longer than `idleAfter`, one or
  * both, one for ever, and what they say after that may be older by nearly as much; still nothing may be late:
@@ -47,6 +48,12 @@ const BACKLOG_MAX_MS = 8_000;
 /** Times as fast as it came about. */
 const BACKLOG_SPEED = 20;
 
+const CHANGES = ['insert', 'before', 'after', 'delete', 'insert', 'insert'] as const;
+
+function changeOf({ amount }: Order) {
+  return CHANGES[amount % CHANGES.length]!;
+}
+
 export const story = pipeline(
   'story',
   ({ from }) => {
@@ -69,6 +76,10 @@ export const story = pipeline(
       .aggregate({ rows: count(), amount: sum(row => row.amount) })
       .to('counts.{city}');
     orders.to('audit.{partition}');
+    from<Order>('in.orders', { name: 'changes', change: changeOf, ...options })
+      .keyBy('order', { name: 'changed-order' })
+      .map(({ id }) => ({ id }))
+      .to('changed.{partition}');
   },
   { partitions: 3 },
 );
@@ -177,9 +188,11 @@ export interface Answer {
   readonly counts: string[];
   /** In order. */
   readonly audit: string[];
+  /** Sorted, each with the first letter of its change. */
+  readonly changed: string[];
 }
 
-/** The batch answer. Rows as JSON texts; `pairs` and `counts` sorted. */
+/** The batch answer. Rows as JSON texts; `pairs`, `counts` and `changed` sorted. */
 export function answer(sent: readonly Sent[]): Answer {
   const orders = sent.filter(({ subject }) => subject === 'in.orders').flatMap(({ value }) => (value as Order) ?? []);
   const payments = sent
@@ -209,5 +222,6 @@ export function answer(sent: readonly Sent[]): Answer {
     pairs: joined.map(({ row }) => JSON.stringify(row)).sort(),
     counts: Array.from(windows.values(), window => JSON.stringify(window)).sort(),
     audit: orders.map(order => JSON.stringify(order)),
+    changed: orders.map(order => JSON.stringify({ id: order.id }) + changeOf(order)[0]).sort(),
   };
 }

@@ -13,7 +13,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** From the ground up. Rooms of one floor do not know each other. */
 const FLOORS: readonly (readonly string[])[] = [
   ['lib/base'],
-  ['lib/port'],
+  ['lib/port', 'lib/change'],
   ['lib/record'],
   ['lib/observe', 'lib/window', 'lib/state'],
   ['lib/nats', 'lib/level', 'lib/memory', 'lib/chain'],

@@ -28,6 +28,10 @@ export const sources = pipeline('sources', ({ from, table }) => {
   from('a', { schema: z.object({ id: z.string() }), time: 'when' });
   // says: Type '{ id: string; }' is missing the following properties from type 'Order'
   from<Order>('a', { schema: z.object({ id: z.string() }) });
+  // says: Type '"update"' is not assignable to type 'ChangeWord'
+  from<Order>('a', { change: order => (order.id === '' ? 'update' : 'insert') });
+  // says: Property 'op' does not exist on type 'Order'
+  from<Order>('a', { change: order => order.op });
   // says: Type '"never"' is not assignable to type '"first" | "new"
   from<Order>('a', { start: 'never' });
   // says: 'order' is of type 'unknown'

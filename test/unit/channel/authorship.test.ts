@@ -7,6 +7,7 @@ import { describe, test } from 'node:test';
 import { type ErrorCode, isMillraceError } from '../../../lib/base/errors.ts';
 import { partitionOf } from '../../../lib/base/hash.ts';
 import { Random } from '../../../lib/base/random.ts';
+import { INSERT } from '../../../lib/change/change.ts';
 import { decodeFrame, decodeFrameHead } from '../../../lib/channel/frame.ts';
 import type { WriterState } from '../../../lib/channel/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
@@ -110,7 +111,12 @@ class Writer {
   /** Sends a row to a partition of `left`, or to `right`. */
   async send(seq: number, partition: 0 | 1 | 2 | 'right', value: string, position = seq): Promise<void> {
     this.#cursor.origin = originOf(0, seq);
-    this.router.exits[partition === 'right' ? 1 : 0]!.receive(KEYS[partition === 'right' ? 0 : partition]!, value, seq);
+    this.router.exits[partition === 'right' ? 1 : 0]!.receive(
+      KEYS[partition === 'right' ? 0 : partition]!,
+      value,
+      seq,
+      INSERT,
+    );
     this.router.flush(() => at(position));
     await this.#world.clock.run(this.#world.clock.monotonic() + 100);
   }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { Random } from '../../../lib/base/random.ts';
+import { AFTER, BEFORE, type Change, DELETE, INSERT } from '../../../lib/change/change.ts';
 import {
   decodeBroadcast,
   decodeFrame,
@@ -13,6 +14,7 @@ import {
   isBeyond,
 } from '../../../lib/channel/frame.ts';
 import { NO_ORIGIN, originOf, SOURCES_MAX, seqOfOrigin, sourceOfOrigin } from '../../../lib/record/origin.ts';
+import { pack, unpack } from '../../../lib/record/rows.ts';
 
 const frame: Frame = {
   position: 41,
@@ -94,8 +96,21 @@ describe('a frame', () => {
           origins: list(() => (random.chance(0.1) ? NO_ORIGIN : originOf(random.int(64), random.int(2 ** 40)))),
           ids: random.chance(0.5) && count > 0 ? list(i => `id${i}`) : null,
           values: list(i => (random.chance(0.3) ? { a: i, b: [random.int(9)] } : random.chance(0.5) ? 'text' : null)),
+          ...(count > 0 && random.chance(0.5)
+            ? { traces: list(i => (i > 0 && random.chance(0.5) ? null : `t${i}`)) }
+            : {}),
+          ...(count > 0 && random.chance(0.5)
+            ? { changes: list(i => (i === 0 ? DELETE : (random.int(4) as Change))) }
+            : {}),
         },
-        letters: list(i => ({ ...frame.letters[0]!, index: i, bytes: new Uint8Array(random.int(4)) })),
+        letters: list(i => ({
+          ...frame.letters[0]!,
+          index: i,
+          bytes: new Uint8Array(random.int(4)),
+          ...(random.chance(0.3) ? { bytesTotal: 900 } : {}),
+          ...(random.chance(0.3) ? { content: 'part' as const } : {}),
+          ...(random.chance(0.3) ? { change: DELETE } : {}),
+        })),
       };
       assert.deepEqual(plain(decodeFrame(encodeFrame(some))), some);
     }
@@ -104,6 +119,25 @@ describe('a frame', () => {
   test('of another version or form is refused', () => {
     for (const bytes of [new Uint8Array(), unhex('01' + FRAME_HEX.slice(2)), unhex('02c0'), unhex('0291c0')]) {
       assert.throws(() => decodeFrame(bytes), { code: 'JOURNAL_CORRUPT' });
+    }
+  });
+
+  test('of inserts alone says nothing of changes, whatever kept them; of others, a byte for each record', () => {
+    const of = (changes?: Change[]) =>
+      encodeFrame({ ...frame, columns: { ...frame.columns, ...(changes && { changes }) } });
+    assert.equal(hex(of([])), FRAME_HEX);
+    assert.equal(hex(of([INSERT, INSERT])), FRAME_HEX);
+    assert.ok(of([DELETE]).length > FRAME_HEX.length / 2);
+    assert.deepEqual(decodeFrame(of([BEFORE])).columns.changes, [BEFORE, INSERT]);
+    assert.deepEqual(decodeFrame(of([INSERT, AFTER])).columns.changes, [INSERT, AFTER]);
+  });
+
+  test('with changes that are none, or too few, is refused', () => {
+    const [version, parts] = [unhex(FRAME_HEX).subarray(0, 1), unpack(unhex(FRAME_HEX).subarray(1)) as unknown[]];
+    for (const changes of [[4, 0], [0], [], 'ab', null]) {
+      const column = Array.isArray(changes) ? Uint8Array.from(changes) : changes;
+      const bytes = Buffer.concat([version, pack([...parts, [null, null, column]])]);
+      assert.throws(() => decodeFrame(bytes), { code: 'JOURNAL_CORRUPT' }, String(changes));
     }
   });
 

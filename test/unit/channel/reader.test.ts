@@ -1,6 +1,7 @@
 /** What a task reads: channels of several writers, their event time, their links, and what is trimmed behind. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { AFTER, BEFORE, type Change, DELETE, INSERT } from '../../../lib/change/change.ts';
 import { encodeBroadcast, encodeFrame, type FrameHead } from '../../../lib/channel/frame.ts';
 import { ChannelReader } from '../../../lib/channel/reader.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
@@ -18,6 +19,7 @@ class Rig {
   readonly broker: MemoryBroker;
   readonly log: MemoryLog;
   readonly got: unknown[] = [];
+  readonly changes: Change[] = [];
   readonly failures: unknown[] = [];
   readonly input: ChannelReader;
   readonly #bootstrap: boolean;
@@ -41,7 +43,12 @@ class Rig {
       writers: writers.map(writer => ({ writer, name: writer, idleAfterMs: 10_000, skips: false })),
       log: this.log,
       clock: this.clock,
-      entry: { receive: (_key, value) => void this.got.push(value) },
+      entry: {
+        receive: (_key, value, _timeMs, change) => {
+          this.got.push(value);
+          this.changes.push(change);
+        },
+      },
       cursor: newCursor(),
       refusals: { refused: () => null, refuse: () => assert.fail('nothing is refused') },
       letter: () => assert.fail('no letter was sent'),
@@ -85,6 +92,24 @@ function headOf(head: Partial<FrameHead>): FrameHead {
 }
 
 describe('a channel input', () => {
+  test('passes on each record with its change, also where a batch ends within a frame', async () => {
+    const rig = new Rig(['r-a']);
+    const values = [0, 1, 2, 3, 4];
+    const plain = { keys: values.map(() => 'k'), timesMs: values, origins: values.map(() => 64), ids: null, values };
+    const changes: Change[] = [INSERT, BEFORE, AFTER, DELETE, INSERT];
+    const first = encodeFrame({ ...headOf({}), columns: { ...plain, changes }, letters: [] });
+    const second = encodeFrame({ ...headOf({}), columns: plain, letters: [] });
+    const subject = rig.subjectOf('r-a');
+    await rig.log.append({ subject, data: first, expect: 0 });
+    await rig.log.append({ subject, data: second, expect: 1 });
+    await rig.open();
+    await rig.clock.run(rig.clock.monotonic() + 100);
+    rig.input.feed({ ...LIMITS, full: () => rig.got.length === 2 });
+    await rig.feed();
+    assert.deepEqual(rig.got, [...values, ...values]);
+    assert.deepEqual(rig.changes, [...changes, INSERT, INSERT, INSERT, INSERT, INSERT]);
+  });
+
   test('stops within a frame when the batch is full, and whoever goes on takes the very next row (invariant S)', async () => {
     const first = new Rig(['r-a']);
     const stream = channelsStream(DEPLOYMENT, { stage: 's' });

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Chain } from '../../../lib/chain/chain.ts';
+import { AFTER, BEFORE, type Change, DELETE, INSERT } from '../../../lib/change/change.ts';
 import { decodeFrame, encodeBroadcast, type Frame } from '../../../lib/channel/frame.ts';
 import { ChannelWriter, type WriterState } from '../../../lib/channel/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
+import { changeAt } from '../../../lib/record/columns.ts';
 import type { Letter } from '../../../lib/record/letter.ts';
 import { originOf, seqOfOrigin } from '../../../lib/record/origin.ts';
 
@@ -44,9 +46,19 @@ const at = (position: number): WriterState => ({
 });
 
 /** Record `part` of source message `seq`. */
-function push(channel: ChannelWriter, seq: number, part = 0, value: unknown = `${seq}.${part}`): void {
-  channel.push(`key-${seq}`, value, seq * 100 + part, originOf(2, seq), null);
+function push(
+  channel: ChannelWriter,
+  seq: number,
+  part = 0,
+  value: unknown = `${seq}.${part}`,
+  change: Change = INSERT,
+): void {
+  channel.push(`key-${seq}`, value, seq * 100 + part, change, originOf(2, seq), null);
 }
+
+/** Each record's value with its change. */
+const changesIn = (frames: readonly Frame[]) =>
+  frames.flatMap(({ columns }) => columns.values.map((value, i) => [value, changeAt(columns.changes, i)]));
 
 function letterOf(seq: number, bytes = 10, index = 0): Letter {
   const content = new Uint8Array(bytes).fill(1);
@@ -107,6 +119,29 @@ describe('a channel', () => {
     assert.deepEqual(
       frames().map(frame => frame.columns.keys.length),
       [1, 19],
+    );
+  });
+
+  test('sends each record with its change, however frames are cut and whoever wrote before', async () => {
+    const { writer, frames } = await makeWorld();
+    const [former, channel] = [writer(), writer()];
+    const of = (seq: number): Change => (seq % 5 === 0 ? AFTER : seq % 3 === 0 ? DELETE : INSERT);
+    await former.open(AUTHOR, null);
+    for (let seq = 1; seq <= 7; seq++) push(former, seq, 0, 'x'.repeat(100) + seq, of(seq));
+    await former.send(at(7));
+    await channel.open({ ...AUTHOR, epoch: 2 }, null);
+    for (let seq = 1; seq <= 40; seq++) push(channel, seq, 0, 'x'.repeat(100) + seq, of(seq));
+    push(channel, 41, 0, () => {}, BEFORE);
+    for (let seq = 42; seq <= 45; seq++) push(channel, seq, 0, seq, of(seq));
+    await drain(channel, at(45));
+    const expected = Array.from({ length: 45 }, (_, i) => i + 1)
+      .filter(seq => seq !== 41)
+      .map(seq => [seq > 41 ? seq : 'x'.repeat(100) + seq, of(seq)]);
+    assert.ok(frames().length > 5);
+    assert.deepEqual(changesIn(frames()), expected);
+    assert.deepEqual(
+      frames().flatMap(frame => frame.letters.map(letter => [letter.code, letter.change])),
+      [['RECORD_UNWRITABLE', BEFORE]],
     );
   });
 

@@ -9,7 +9,7 @@ import { Chain } from '../../../lib/chain/chain.ts';
 import { Stalls } from '../../../lib/engine/stalls.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import type { Event } from '../../../lib/observe/events.ts';
-import { SharedStream } from '../../../lib/outlet/shared-outlet.ts';
+import { SharedStream } from '../../../lib/outlet/nats/shared-stream.ts';
 import type { Append, Log } from '../../../lib/port/log.ts';
 import { bytesOf, makeBroker, pastOf, rowsItem, sender, unsure, withCall } from '../outlet/rig.ts';
 
@@ -39,8 +39,8 @@ test('a batch whose answer was lost is not said to wait once all of its tasks ar
   heardFromMs += now();
   const stream = new SharedStream({ stream: 'out', log, clock, random });
   const heard = { past: pastOf(), onSent: () => {}, onFailed: assert.ifError };
-  const seats = ['m.a', 'm.b', 'm.c'].map(marker => stream.seat({ sender, marker, ...heard }));
-  for (const seat of seats) seat.push(rowsItem(1, 2, 'out.x'));
+  const outlets = ['m.a', 'm.b', 'm.c'].map(marker => stream.outlet({ sender, marker, ...heard }));
+  for (const outlet of outlets) outlet.push(rowsItem(1, 2, 'out.x'));
   await pass(2_600);
   assert.match(stalls.reason ?? '', /^the broker has taken nothing to m\.[abc], nor to 2 more for \d s: no answer; /);
   await pass(3_000);

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { INSERT } from '../../../lib/change/change.ts';
 import { collect, count } from '../../../lib/operator/aggregates.ts';
 import { buildOperator } from '../../../lib/operator/build.ts';
 import type { AggregateSpec, StatefulSpec, WindowSpec } from '../../../lib/operator/spec.ts';
@@ -48,7 +49,7 @@ async function playOnDisk(spec: StatefulSpec, history: History): Promise<unknown
     }
     for (const { port, key, id, t, dedupeId } of batch) {
       carried = dedupeId;
-      operator.receive(port, key, id, t);
+      operator.receive(port, key, id, t, INSERT);
     }
     operator.advance(nextMs);
     watermarkMs = nextMs;

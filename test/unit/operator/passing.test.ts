@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { INSERT } from '../../../lib/change/change.ts';
 import { count } from '../../../lib/operator/aggregates.ts';
 import type { Program } from '../../../lib/operator/program.ts';
 import { newCursor, Run } from '../../../lib/operator/run.ts';
@@ -70,7 +71,7 @@ class Rig {
     cursor.origin = ++this.#fed;
     cursor.id = `id-${this.#fed}`;
     cursor.trace = this.#fed % 2 === 0 ? null : `trace-${this.#fed}`;
-    this.run.entries[input]!.receive('k', value, 0);
+    this.run.entries[input]!.receive('k', value, 0, INSERT);
     cursor.id = null;
     cursor.trace = null;
   }

@@ -3,6 +3,7 @@
  * deltas of its state, as a task does from its journal. A `strict` one also holds records back to the end of their
  * batch, asks the operator what it wants first, and lets it touch nothing else.
  */
+import { INSERT } from '../../../lib/change/change.ts';
 import { buildOperator } from '../../../lib/operator/build.ts';
 import type { DropReason, Operator } from '../../../lib/operator/operator.ts';
 import type { StatefulSpec } from '../../../lib/operator/spec.ts';
@@ -67,7 +68,7 @@ export class Rig {
 
   receive(key: string | null, value: unknown, timeMs: number, port = 0): void {
     if (this.#strict) this.#batch.push({ key, value, timeMs, port, carried: this.carried });
-    else this.operator.receive(port, key, value, timeMs);
+    else this.operator.receive(port, key, value, timeMs, INSERT);
   }
 
   /** The end of a batch. Returns the rows that came since the last one. */
@@ -101,7 +102,7 @@ export class Rig {
     this.#tables.begin();
     for (const { key, value, timeMs, port, carried } of batch) {
       this.carried = carried;
-      this.operator.receive(port, key, value, timeMs);
+      this.operator.receive(port, key, value, timeMs, INSERT);
     }
   }
 

@@ -3,30 +3,46 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
 import { encodeFrame } from '../../../lib/channel/frame.ts';
-import { ChainOutlet, type FrameItem, frameForm, rowsForm } from '../../../lib/outlet/chain-outlet.ts';
-import type { Past } from '../../../lib/outlet/past.ts';
+import { ChainOutlet, rowsForm } from '../../../lib/outlet/nats/chain-outlet.ts';
 import {
+  HEADER_CHANGE,
   HEADER_COMMIT,
   HEADER_ORIGIN,
   HEADER_SINK,
   HEADER_TASK,
-  type RowsItem,
-} from '../../../lib/outlet/rows-item.ts';
+  type NatsItem,
+} from '../../../lib/outlet/nats/rows-item.ts';
+import type { ChainPast } from '../../../lib/outlet/nats/tail.ts';
+import { type FrameItem, frameForm } from '../../../lib/outlet/next-stages.ts';
 import type { Log, NewMessage, StreamSettings } from '../../../lib/port/log.ts';
 import { emptyColumns } from '../../../lib/record/columns.ts';
-import { bytesOf, makeBroker, numbered, pastOf, rowsItem, sender, textOf, unsure, withCall } from './rig.ts';
+import {
+  bytesOf,
+  makeBroker,
+  natsItem,
+  numbered,
+  pastOf,
+  rowsItem,
+  rowsOf,
+  sender,
+  textOf,
+  unsure,
+  withCall,
+} from './rig.ts';
 
 const stream = 'out';
 const subject = 'out.0';
 
 async function makeWorld(settings: Omit<StreamSettings, 'name' | 'subjects'> = {}) {
   const world = await makeBroker(settings);
-  const outlet = (options: { log?: Log; bytesMax?: number; onSent?(item: RowsItem): void } & Partial<Past> = {}) => {
+  const outlet = (
+    options: { log?: Log; bytesMax?: number; onSent?(item: NatsItem): void } & Partial<ChainPast> = {},
+  ) => {
     const { log = world.log, bytesMax = 1_000, onSent, ...past } = options;
     const { clock, random } = world;
     const sent: [commit: number, seq: number][] = [];
     const errors: unknown[] = [];
-    const made = new ChainOutlet<RowsItem>({
+    const made = new ChainOutlet<NatsItem>({
       ...{ log, clock, random, stream, subject, expires: true, past: pastOf(past) },
       form: rowsForm({ sender, messageBytesMax: bytesMax }),
       onSent: (item, seq) => {
@@ -89,6 +105,30 @@ describe('an owned subject', () => {
       out.sent.map(([commit]) => commit),
       [1, 2, 3],
     );
+  });
+
+  test('says of each row what it does where one is no insert, and leaves room for that', async () => {
+    const { outlet, rest, kept, rows } = await makeWorld();
+    const out = outlet({ bytesMax: 40 });
+    const changes = [null, Uint8Array.of(0, 1, 2, 3, 0), null, new Uint8Array(5)];
+    for (const [i, own] of changes.entries()) {
+      const rows = { ...rowsOf(numbered(i + 1, 5)), changes: own };
+      out.push(natsItem(i + 1, rows));
+    }
+    out.push(natsItem(5, { ...rowsOf(numbered(5, 1)), changes: Uint8Array.of(2) }));
+    await rest();
+    assert.deepEqual(
+      rows(),
+      [5, 5, 5, 5, 1].flatMap((count, i) => numbered(i + 1, count)),
+    );
+    const said = kept().map(({ data, headers }) => {
+      const header = headers?.[HEADER_CHANGE] ?? '';
+      const count = Buffer.from(data).toString().split('\n').filter(Boolean).length;
+      assert.ok(data.length + (count === 1 ? 0 : header.length) <= 40);
+      return count > 1 && header !== '' ? header : new Array(count).fill(header[0] ?? 'i').join('');
+    });
+    assert.equal(said.join(''), 'iiiii' + 'ibadi' + 'iiiii' + 'iiiii' + 'a');
+    assert.equal(kept().at(-1)?.headers?.[HEADER_CHANGE], 'after');
   });
 
   test('goes on after the row that a former owner ended with, in the middle of a commit, however it was split', async () => {

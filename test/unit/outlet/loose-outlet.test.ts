@@ -1,7 +1,7 @@
 /** The way out to a stream that may not be touched: at least once, and once where the broker drops repeats by their id. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LooseOutlet } from '../../../lib/outlet/loose-outlet.ts';
+import { LooseOutlet } from '../../../lib/outlet/nats/loose-outlet.ts';
 import type { Log } from '../../../lib/port/log.ts';
 import { makeBroker, numbered, rowsItem, sender, withCall } from './rig.ts';
 

@@ -4,9 +4,9 @@ import { describe, test } from 'node:test';
 import { decodeBroadcast, encodeFrame } from '../../../lib/channel/frame.ts';
 import type { Outbox } from '../../../lib/journal/outbox.ts';
 import { noMeter } from '../../../lib/observe/meter.ts';
+import { outletKinds } from '../../../lib/outlet/kinds.ts';
+import { HEADER_SINK } from '../../../lib/outlet/nats/rows-item.ts';
 import { Relay, type RelayOptions } from '../../../lib/outlet/relay.ts';
-import { HEADER_SINK } from '../../../lib/outlet/rows-item.ts';
-import { SharedStream } from '../../../lib/outlet/shared-outlet.ts';
 import type { Log } from '../../../lib/port/log.ts';
 import { emptyColumns } from '../../../lib/record/columns.ts';
 import { makeBroker, numbered, rowsOf, sender, withCall } from './rig.ts';
@@ -28,12 +28,12 @@ async function makeWorld() {
       stage: 's',
       partition: 0,
       routes: [{ stage: 'next', input: 'in', partitions: 2, lagMs: 5 }],
-      targets: [{ sink: 'sink', target: rowsOf([]).target }],
+      targets: [{ sink: 'sink', kind: 'nats', target: rowsOf([]).target }],
       sender,
       log: by,
       clock,
       random,
-      shared: stream => new SharedStream({ stream, log: by, clock, random }),
+      kinds: outletKinds({ log: by, clock, random }),
       tails: {},
       relayedThrough: 0,
       past: inherited(0),
@@ -94,11 +94,11 @@ describe('the relay', () => {
     const out = relay();
     out.send(1, { ...rows(1, 2), frames: frames(1, [1, 2]) }, 10);
     await rest();
-    assert.deepEqual(out.takeTails(), { 'owned out out.0': 1, 'next/in/1': 2 });
+    assert.deepEqual(out.takeTails(), { 'nats out out.0': 1, 'next/in/1': 2 });
     assert.deepEqual(out.takeTails(), {});
     out.send(2, rows(2, 1), 20);
     await rest();
-    assert.deepEqual(out.takeTails(), { 'owned out out.0': 2 });
+    assert.deepEqual(out.takeTails(), { 'nats out out.0': 2 });
   });
 
   test('goes on between two frames of one commit where a former owner ended', async () => {
@@ -176,7 +176,7 @@ describe('the relay', () => {
       rowsOf(['"stays"'], [], moved),
       rowsOf(['"renamed, later"'], [], { name: 'after', template: 'out.same.{partition}', frame: 'none' }),
     ];
-    const targets = present.map(({ sink, target }) => ({ sink, target }));
+    const targets = present.map(({ sink, kind, target }) => ({ sink, kind, target }));
     await log.deleteStream('out');
     await log.ensureStream({ name: 'out', subjects: ['out.>', '_mr.p.m.>'], atomic: true });
     const out = relay(log, { targets, past: inherited(1) });
@@ -202,7 +202,7 @@ describe('the relay', () => {
       ['out.same.0', 'l/before', '"renamed"'],
     ]);
     // What is remembered of a subject is so under whatever name.
-    assert.equal(out.takeTails()['owned out out.same.0'], kept('out.same')[1]!.seq);
+    assert.equal(out.takeTails()['nats out out.same.0'], kept('out.same')[1]!.seq);
   });
 
   test('is open only when every tail fits the journal: of each sink, channel and word (T)', async () => {

@@ -3,10 +3,11 @@ import { Random } from '../../../lib/base/random.ts';
 import type { OutRows } from '../../../lib/journal/outbox.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
-import { destinationOf, targetText } from '../../../lib/outlet/destination.ts';
-import type { Past } from '../../../lib/outlet/past.ts';
-import { HEADER_COMMIT, itemOf, type RowsItem, Style } from '../../../lib/outlet/rows-item.ts';
-import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
+import { destinationOf, type NatsTarget, targetText } from '../../../lib/outlet/nats/destination.ts';
+import { HEADER_COMMIT, type NatsItem, Style, type StyledWay } from '../../../lib/outlet/nats/rows-item.ts';
+import type { ChainPast } from '../../../lib/outlet/nats/tail.ts';
+import { itemOf } from '../../../lib/outlet/outlet.ts';
+import type { NatsSink } from '../../../lib/outlet/sink-spec.ts';
 import type { Append, Log, NewMessage, StoredMessage, StreamSettings } from '../../../lib/port/log.ts';
 
 export const unsure: Append = { kind: 'unsure', cause: new Error('no answer') };
@@ -41,34 +42,44 @@ export function textOf(message: StoredMessage): string {
   return Buffer.from(message.data).toString();
 }
 
-export function sinkOf(changes: Partial<SinkSpec> = {}): SinkSpec {
+/** Of a sink, and of where it leads. */
+export type SinkChanges = Partial<Pick<NatsSink, 'name' | 'format'> & NatsTarget>;
+
+export function sinkOf({ name = 'sink', format = 'json', ...target }: SinkChanges = {}): NatsSink {
+  const stream = { name: 'out', create: true, subjects: ['out.>'] };
   return {
-    name: 'sink',
-    mode: 'owned',
-    template: 'out.{partition}',
-    stream: { name: 'out', create: true, subjects: ['out.>'] },
-    frame: 'ndjson',
-    format: 'json',
-    ...changes,
+    name,
+    kind: 'nats',
+    format,
+    target: { mode: 'owned', template: 'out.{partition}', stream, frame: 'ndjson', ...target },
   };
 }
 
-const styles = new Map<string, Style>();
+const ways = new Map<string, StyledWay>();
 
 /** One for all rows of a sink, as in a task. */
-export function styleOf(changes: Partial<SinkSpec> = {}): Style {
+function wayOf(changes: SinkChanges = {}): StyledWay {
   const sink = sinkOf(changes);
-  const text = `${sink.name} ${targetText(destinationOf(sink, 0))}`;
-  let style = styles.get(text);
-  if (style === undefined) {
-    style = new Style({ sink: sink.name, sender, destination: destinationOf(sink, 0) });
-    styles.set(text, style);
+  const destination = destinationOf(sink, 0);
+  const text = `${sink.name} ${targetText(destination)}`;
+  let way = ways.get(text);
+  if (way === undefined) {
+    const outlet = () => {
+      throw new Error('these tests make their outlets themselves');
+    };
+    way = {
+      key: text,
+      destination: destination.subject,
+      outlet,
+      style: new Style({ sink: sink.name, sender, destination }),
+    };
+    ways.set(text, way);
   }
-  return style;
+  return way;
 }
 
 /** A past in which there was nothing, and an owner whom nobody has fenced. */
-export function pastOf(changes: Partial<Past> = {}): Past {
+export function pastOf(changes: Partial<ChainPast> = {}): ChainPast {
   return {
     rememberedSeq: 0,
     sinceSeq: 0,
@@ -80,35 +91,34 @@ export function pastOf(changes: Partial<Past> = {}): Past {
 }
 
 /** Rows as texts, each to the one subject or to its own. */
-export function rowsOf(
-  texts: readonly string[],
-  to: string | readonly string[] = [],
-  sink: Partial<SinkSpec> = {},
-): OutRows {
+export function rowsOf(texts: readonly string[], to: string | readonly string[] = [], sink: SinkChanges = {}): OutRows {
   const spec = sinkOf(sink);
   const each = typeof to === 'string' ? texts.map(() => to) : to;
   const subjects = [...new Set(each)];
   return {
     sink: spec.name,
+    kind: spec.kind,
     target: targetText(destinationOf(spec, 0)),
-    subjects,
-    subjectOf: each.map(subject => subjects.indexOf(subject)),
+    addresses: subjects,
+    addressOf: each.map(subject => subjects.indexOf(subject)),
     bytes: Buffer.from(texts.map(text => `${text}\n`).join('')),
     lengths: texts.map(text => Buffer.byteLength(text)),
     areLines: true,
     origins: texts.map((_, i) => (i + 1) * 64 + 1),
-    headers: null,
+    changes: null,
+    keys: null,
+    timesMs: null,
   };
 }
 
 /** Rows `<commit>.<n>` of one commit. */
-export function rowsItem(
-  commit: number,
-  count: number,
-  to?: string | readonly string[],
-  sink?: Partial<SinkSpec>,
-): RowsItem {
-  return itemOf(commit, rowsOf(numbered(commit, count), to, sink), styleOf(sink));
+export function rowsItem(commit: number, count: number, to?: string | readonly string[], sink?: SinkChanges): NatsItem {
+  return natsItem(commit, rowsOf(numbered(commit, count), to, sink), sink);
+}
+
+export function natsItem(commit: number, rows: OutRows, sink?: SinkChanges): NatsItem {
+  const way = wayOf(sink);
+  return { ...itemOf(commit, rows, way), way };
 }
 
 export function numbered(commit: number, count: number): string[] {

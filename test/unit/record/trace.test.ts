@@ -74,14 +74,17 @@ describe('a frame', () => {
 test('rows keep their traces in the journal, and rows without any have no place for them', () => {
   const plain = {
     sink: 's',
+    kind: 'nats',
     target: '',
-    subjects: [],
-    subjectOf: [],
+    addresses: [],
+    addressOf: [],
     bytes: Buffer.from('ab'),
     lengths: [1, 1],
     areLines: false,
     origins: [64, 128],
-    headers: null,
+    changes: null,
+    keys: null,
+    timesMs: null,
   };
   const traces: (string | null)[] = [];
   traces[1] = PARENT;

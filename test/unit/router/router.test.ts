@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { partitionOf } from '../../../lib/base/hash.ts';
 import { Random } from '../../../lib/base/random.ts';
+import { type Change, DELETE, INSERT } from '../../../lib/change/change.ts';
 import { decodeBroadcast, decodeFrame, type Frame, type FrameHead } from '../../../lib/channel/frame.ts';
 import type { WriterState } from '../../../lib/channel/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
@@ -72,9 +73,9 @@ class Rig {
     return this.open();
   }
 
-  feed(exit: number, key: string | null, value: unknown, seq: number): void {
+  feed(exit: number, key: string | null, value: unknown, seq: number, change: Change = INSERT): void {
     this.cursor.origin = originOf(0, seq);
-    this.router.exits[exit]!.receive(key, value, seq * 10);
+    this.router.exits[exit]!.receive(key, value, seq * 10, change);
   }
 
   async flush(state: WriterState): Promise<void> {
@@ -152,6 +153,17 @@ describe('a router', () => {
     }
     assert.equal(rig.router.framesSent, 5);
     assert.equal(rig.landed, 5);
+  });
+
+  test('sends each record with its change', async () => {
+    const rig = new Rig();
+    await rig.open();
+    rig.feed(0, null, 'plain', 1);
+    rig.feed(0, null, 'gone', 2, DELETE);
+    rig.feed(1, null, 'gone', 2, DELETE);
+    await rig.flush(at(2));
+    const changes = [0, 1].map(route => rig.frames(route, 0).flatMap(({ columns }) => columns.changes ?? []));
+    assert.deepEqual(changes, [[INSERT, DELETE], [DELETE]]);
   });
 
   test('sends at once after a pause, gathers what trickles in, and lets much not wait', async () => {

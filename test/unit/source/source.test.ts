@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { AFTER, BEFORE, type Change, DELETE, INSERT } from '../../../lib/change/change.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { noMeter } from '../../../lib/observe/meter.ts';
@@ -18,6 +19,7 @@ import { NO_TIME } from '../../../lib/window/source-time.ts';
 interface Got {
   readonly value: unknown;
   readonly timeMs: number;
+  readonly change: Change;
 }
 
 type Message = string | Uint8Array | { data: string | Uint8Array; headers: Record<string, string> };
@@ -43,7 +45,7 @@ class Rig {
       clock: this.clock,
       meter: noMeter,
       outlet: {
-        entry: { receive: (_key, value, timeMs) => void this.got.push({ value, timeMs }) },
+        entry: { receive: (_key, value, timeMs, change) => void this.got.push({ value, timeMs, change }) },
         cursor: newCursor(),
         letter: letter => void this.letters.push(letter),
         drop: reason => void this.dropped.push(reason),
@@ -237,6 +239,78 @@ describe('user code at the source', () => {
     assert.deepEqual([skips.dropped, skips.got.length, skips.letters], [['skipped'], 1, []]);
     const stops = new Rig({ onPoison: 'stop' });
     await assert.rejects(stops.say('{}', 'broken'), { code: 'LIMIT_REACHED', message: /message 2 of IN: not JSON/ });
+  });
+});
+
+describe('a change', () => {
+  const change = (value: unknown) => (value as { change: never }).change;
+  const record = (word: unknown, at: number) => JSON.stringify({ change: word, at });
+
+  test('is what the author’s function says of the record and its message; without one all are inserts', async () => {
+    const words = ['insert', 'before', 'after', 'delete'];
+    const rig = new Rig({ change });
+    await rig.say(...words.map(word => record(word, 0)));
+    assert.deepEqual(
+      rig.got.map(got => got.change),
+      [INSERT, BEFORE, AFTER, DELETE],
+    );
+    const byHeader = new Rig({ change: (_, { headers }) => (headers?.Op === 'd' ? 'delete' : 'insert') });
+    await byHeader.say({ data: '1', headers: { Op: 'd' } }, '2');
+    assert.deepEqual(
+      byHeader.got.map(got => got.change),
+      [DELETE, INSERT],
+    );
+    const plain = new Rig();
+    await plain.say(record('delete', 0));
+    assert.deepEqual(
+      plain.got.map(got => got.change),
+      [INSERT],
+    );
+  });
+
+  test('that is none makes a dead letter with the reason, and does not move the watermark', async () => {
+    const rig = new Rig({ change, time: 'at' as never });
+    const nowMs = rig.clock.now();
+    await rig.say(record('insert', nowMs - 5_000));
+    const before = rig.source.time.watermarkMs;
+    await rig.say(...['update', 'Delete', '', 1, null, undefined, ['insert']].map(word => record(word, nowMs)));
+    assert.equal(rig.source.time.watermarkMs, before);
+    assert.deepEqual(rig.codes, new Array(7).fill('RECORD_INVALID'));
+    assert.equal(rig.letters[0]!.message, 'the change "update" is none of insert, before, after, delete');
+    assert.equal(rig.letters[0]!.change, undefined);
+    assert.equal(rig.got.length, 1);
+  });
+
+  test('that was none has no say in the watermark either when its message is read again from its middle', async () => {
+    const nowMs = new Rig().clock.now();
+    const lines = [record('insert', nowMs - 5_000), record('no', nowMs), record('delete', nowMs - 4_000)].join('\n');
+    const watermarks = await Promise.all(
+      [0, 2].map(async rowsTaken => {
+        const rig = new Rig({ change, time: 'at' as never, format: ndjson() });
+        rig.publish(lines);
+        await rig.clock.runThrough(rig.source.open({ position: 0, rowsTaken, mark: NO_MARK, ...NO_TIME }, () => {}));
+        await rig.say();
+        return [rig.got.length, rig.source.time.watermarkMs - nowMs];
+      }),
+    );
+    assert.deepEqual(watermarks, [
+      [2, -4_000],
+      [1, -4_000],
+    ]);
+  });
+
+  test('cannot be waited for, and a function that throws is told by its own reason', async () => {
+    const waits = new Rig({ change: (async () => 'insert') as never });
+    await waits.say('1');
+    assert.deepEqual(waits.codes, ['USER_CODE']);
+    assert.match(waits.letters[0]!.message, /^the change function returned a promise/);
+    const throws = new Rig({
+      change: () => {
+        throw new Error('no op');
+      },
+    });
+    await throws.say('1');
+    assert.deepEqual([throws.codes, throws.letters[0]!.message.startsWith('no op')], [['USER_CODE'], true]);
   });
 });
 

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { INSERT } from '../../../lib/change/change.ts';
 import { pipeline } from '../../../lib/index.ts';
 import { LETTERS } from '../../../lib/journal/outbox.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
@@ -31,7 +32,7 @@ test('each record that no frame can carry has a letter', async () => {
   const pace = new Pace({ commitBytesMax: 10_000, recordBytesMax: 150_000 });
   const processor = new Processor({ plan, stage, partition: 0, messageBytesMax: 20_000, pace });
   processor.cursor.origin = originOf(0, 1);
-  processor.entries[0]!.receive(encodeKey('k'), { id: 'k' }, 1_000);
+  processor.entries[0]!.receive(encodeKey('k'), { id: 'k' }, 1_000, INSERT);
   assert.equal(processor.hasMadeTooMuch, false);
   await processor.execute(1_000, null);
   assert.equal(processor.hasOutgrown, false, 'the batch goes into a commit');

@@ -1,8 +1,10 @@
 /** What the tests of the processor share: the last stage of a pipeline, fed by hand, and what came out of it. */
 
+import { INSERT } from '../../../lib/change/change.ts';
 import { type Pipeline, pipeline } from '../../../lib/index.ts';
 import { LETTERS, type OutRows } from '../../../lib/journal/outbox.ts';
-import { startsOf } from '../../../lib/outlet/rows-item.ts';
+import { addressFrom } from '../../../lib/outlet/nats/destination.ts';
+import { startsOf } from '../../../lib/outlet/outlet.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';
 import { Processor } from '../../../lib/task/processor.ts';
@@ -35,7 +37,7 @@ export class Rig {
   feed(value: unknown, options: { key?: string | null; timeMs?: number; seq?: number; input?: number } = {}): void {
     const { key = 'k', timeMs = 1_000, seq = 1, input = 0 } = options;
     this.processor.cursor.origin = originOf(0, seq);
-    this.processor.entries[input]!.receive(key === null ? null : encodeKey(key), value, timeMs);
+    this.processor.entries[input]!.receive(key === null ? null : encodeKey(key), value, timeMs, INSERT);
   }
 
   /** Runs the batch, and gives rows and letters as they go into the commit. */
@@ -56,7 +58,8 @@ function textsOf(rows: OutRows): string[] {
 
 function toldOf(rows: OutRows): Told[] {
   return textsOf(rows).map((text, i) => {
-    return { text, subject: rows.subjects[rows.subjectOf[i]!]!, headers: rows.headers![i] as Record<string, string> };
+    const { subject, headers } = addressFrom(rows.addresses[rows.addressOf[i]!]!);
+    return { text, subject, headers: headers! };
   });
 }
 

@@ -1,10 +1,12 @@
 /** The processor: what is counted, what is told of records that are late or dead, and what their letters hold. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { BEFORE, DELETE, INSERT } from '../../../lib/change/change.ts';
 import { collect, count, countDistinct, pipeline, tumbling } from '../../../lib/index.ts';
+import { addressFrom } from '../../../lib/outlet/nats/destination.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';
-import { lateLetter } from '../../../lib/task/letters.ts';
+import { deadLetter, lateLetter } from '../../../lib/task/letters.ts';
 import { codes, judged, MESSAGE_BYTES_MAX, Rig } from './processor-rig.ts';
 
 describe('what is counted', () => {
@@ -21,8 +23,8 @@ describe('what is counted', () => {
     rig.feed({ id: 1n }, { timeMs: 5_500 });
     await rig.run(5_500);
     rig.processor.cursor.origin = originOf(0, 9);
-    rig.processor.entries[0]!.receive(encodeKey(['é', 5n]), { id: 5n }, 1_200);
-    rig.processor.entries[0]!.receive(encodeKey(5n), { id: 5n }, -8.64e15);
+    rig.processor.entries[0]!.receive(encodeKey(['é', 5n]), { id: 5n }, 1_200, INSERT);
+    rig.processor.entries[0]!.receive(encodeKey(5n), { id: 5n }, -8.64e15, INSERT);
     const { letters } = await rig.run(5_500);
     assert.deepEqual(
       letters.map(({ headers }) => headers['Millrace-Key']),
@@ -72,6 +74,21 @@ describe('what is counted', () => {
 describe('letters', () => {
   const letter = { operator: 'op', code: 'X', message: 'why', origin: originOf(0, 3), index: 4, subject: 'in.a' };
 
+  test('say what the record does to its table, where it is no insert', () => {
+    const late = { operator: 'op', key: null, value: 1, timeMs: 1, watermarkMs: 2, lateByMs: 1 };
+    const said = [INSERT, BEFORE, DELETE].map(change => {
+      const dead = deadLetter('p', { change, bytes: Buffer.from('1'), ...letter }, { bytesMax: 100, lineage: null });
+      return [dead, lateLetter('p', { change, ...late }, 100)].map(
+        ({ address }) => addressFrom(address).headers!['Millrace-Change'],
+      );
+    });
+    assert.deepEqual(said, [
+      [undefined, undefined],
+      ['before', 'before'],
+      ['delete', 'delete'],
+    ]);
+  });
+
   test('of a reader that lack their original wait for it, others go at once', async () => {
     const rig = await Rig.of(judged(value => value));
     rig.processor.passLetter({ ...letter, bytes: Buffer.from('whole') });
@@ -105,8 +122,10 @@ describe('letters', () => {
       timeMs: 0,
       watermarkMs: 1,
       lateByMs: 1,
+      change: INSERT,
     };
-    const { bytes, headers } = lateLetter('p', record, 10_000);
+    const { bytes, address } = lateLetter('p', record, 10_000);
+    const headers = addressFrom(address).headers!;
     assert.equal(bytes.length, 10_000);
     assert.equal(headers['Millrace-Truncated'], String(3 * MESSAGE_BYTES_MAX + 2));
     const whole = Object.entries(headers).reduce((sum, [name, value]) => sum + Buffer.byteLength(name + value) + 4, 0);

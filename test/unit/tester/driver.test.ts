@@ -43,6 +43,67 @@ describe('a driven pipeline', () => {
     assert.deepEqual(driver.dropped, { duplicate: 1 });
   });
 
+  test('shows what each row does to its table, where it is no insert, and takes it past stages', () => {
+    type Row = { op: 'insert' | 'before' | 'after' | 'delete' | 'none'; id: string; site: string; n: number };
+    const made = pipeline('changes', ({ from }) => {
+      const rows = from<Row>('crm.row', { change: row => row.op as 'insert' }).filter(row => row.n < 10);
+      rows.to('out.direct');
+      rows
+        .map(({ id, site, n }) => ({ id, site, n }))
+        .keyBy('site')
+        .flatMap(row => [row])
+        .keyBy('id')
+        .map(row => (row.n === 3 ? { self: () => row } : row))
+        .to('out.keyed.{partition}');
+    });
+    const driver = testPipeline(made);
+    const row = (op: Row['op'], id: string, n: number) => driver.push('crm.row', { op, id, site: 's', n });
+    row('insert', 'a', 1);
+    row('before', 'a', 1);
+    row('after', 'a', 12);
+    row('delete', 'b', 2);
+    const shown = (subject: string) =>
+      driver.read<Row>(subject).map(({ value, change, headers }) => [value.id, change, headers['Millrace-Change']]);
+    const expected = [
+      ['a', undefined, undefined],
+      ['a', 'before', 'before'],
+      ['b', 'delete', 'delete'],
+    ];
+    assert.deepEqual(shown('out.direct'), expected);
+    assert.deepEqual(shown('out.keyed.*'), expected);
+    row('none', 'c', 1);
+    const [letter] = driver.dead();
+    assert.deepEqual([letter?.code, letter?.headers['Millrace-Change']], ['RECORD_INVALID', undefined]);
+    assert.deepEqual(driver.read(), []);
+  });
+
+  test('names the change in dead letters, wherever the record died', () => {
+    const fail = (row: { site: string }, site: string) => {
+      if (row.site === site) throw new Error('no');
+      return row;
+    };
+    const made = pipeline('changes', ({ from }) => {
+      from<{ site: string }>('crm.row', { change: ({ site }) => (site === 'plain' ? 'insert' : 'delete') })
+        .map(row => fail(row, 'reader'), { name: 'reader' })
+        .map(row => (row.site === 'frame' ? { site: row.site, fn: () => 1 } : row))
+        .keyBy('site')
+        .map(row => fail(row, 'stage'), { name: 'stage' })
+        .to('out.{site}');
+      from<{ site: string }>('crm.direct', { change: () => 'before' })
+        .map(row => fail(row, 'direct'), { name: 'direct' })
+        .to('direct');
+    });
+    const driver = testPipeline(made);
+    const changeOf = () => driver.dead().map(({ headers }) => headers['Millrace-Change']);
+    for (const site of ['reader', 'frame', 'stage', 'a.b']) {
+      driver.push('crm.row', { site });
+      assert.deepEqual(changeOf(), ['delete'], site);
+    }
+    driver.push('crm.direct', { site: 'direct' });
+    assert.deepEqual(changeOf(), ['before']);
+    assert.deepEqual(driver.read(), []);
+  });
+
   test('closes windows when the events say so, and not before', () => {
     const driver = testPipeline(orders);
     driver.push('shop.order', order('1', '08:10:00', { amount: 3 }));

@@ -57,7 +57,7 @@ export async function mistakesOf(
 
 /** Whether a plan's sink streams, made in order, would be taken by a broker: no two overlap. */
 export function streamsAgree(plan: Plan): boolean {
-  const made = new Map(plan.sinks.map(({ stream }) => [stream.name, stream.subjects]));
+  const made = new Map(plan.sinks.map(({ target: { stream } }) => [stream.name, stream.subjects]));
   const subjects = [...made.values()].flat();
   return subjects.every((subject, i) => !subjects.slice(0, i).some(other => overlaps(subject, other)));
 }

@@ -93,6 +93,8 @@ const calls: readonly Call[] = [
       [['in.e', { schema: 'Order' }], SCHEMA],
       [['in.e', { time: 5 }], /^time is 5: it must be the name of a field, or a function$/],
       [['in.e', { time: 'at' }], null],
+      [['in.e', { change: 'op' }], /^change is "op": it must be a function$/],
+      [['in.e', { change: () => 'insert' }], null],
       [['in.e', { maxOutOfOrder: -5 }], /^maxOutOfOrder -5 is not a whole number/],
       [['in.e', { maxOutOfOrder: null }], /^maxOutOfOrder is null: it must be a duration/],
       [['in.e', { idle: 'skp' }], /^idle is "skp": it must be 'follow' or 'skip'; did you mean skip\?$/],

@@ -40,7 +40,7 @@ describe('the mode of a sink', () => {
   for (const [template, options, mode, frame, format] of rows) {
     test(`of ${template} with ${JSON.stringify(options)} is ${mode}, frame ${frame}, format ${format}`, async () => {
       const [sink] = await sinks(events => events.to<string>(template, options));
-      assert.deepEqual([sink?.mode, sink?.frame, sink?.format], [mode, frame, format]);
+      assert.deepEqual([sink?.target.mode, sink?.target.frame, sink?.format], [mode, frame, format]);
     });
   }
 
@@ -94,8 +94,8 @@ describe('the stream of a sink', () => {
       keyed.to('out.owned.{partition}');
       keyed.to('out.shared.{site}');
     });
-    assert.deepEqual(owned?.stream, { name: 'out_owned', create: true, subjects: ['out.owned.*'] });
-    assert.deepEqual(shared?.stream, {
+    assert.deepEqual(owned?.target.stream, { name: 'out_owned', create: true, subjects: ['out.owned.*'] });
+    assert.deepEqual(shared?.target.stream, {
       name: 'out_shared',
       create: true,
       subjects: ['out.shared.*', '_mr.p.m.to-out-shared-site.>'],
@@ -113,7 +113,7 @@ describe('the stream of a sink', () => {
       create: true,
       subjects: ['out.*', '_mr.p.m.to-out-site.>', '_mr.p.m.capital.>', 'out.*.*'],
     };
-    assert.deepEqual([a?.stream, b?.stream, c?.stream], [stream, stream, stream]);
+    assert.deepEqual([a?.target.stream, b?.target.stream, c?.target.stream], [stream, stream, stream]);
   });
 
   test('must be made by the author where subjects only cross', async () => {
@@ -126,7 +126,7 @@ describe('the stream of a sink', () => {
 
   test('has the longer name where the short one is taken by a stream of other subjects', async () => {
     const [sink] = await sinks(events => events.to('out.{site}'), [{ name: 'out', subjects: ['other'] }]);
-    assert.equal(sink?.stream.name, 'out_any');
+    assert.equal(sink?.target.stream.name, 'out_any');
     assert.match(
       await mistakes(events => events.to('out.{site}', { stream: 'taken' }), [{ name: 'taken', subjects: ['other'] }]),
       /must allow atomic batches and keep 'out\.\*' and '_mr\.p\.m\.to-out-site\.>'/,
@@ -135,10 +135,10 @@ describe('the stream of a sink', () => {
 
   test('is the one that keeps the subjects already', async () => {
     const [sink] = await sinks(events => events.to('out.{partition}'), [{ name: 'MINE', subjects: ['out.>'] }]);
-    assert.deepEqual(sink?.stream, { name: 'MINE', create: false, subjects: ['out.*'] });
+    assert.deepEqual(sink?.target.stream, { name: 'MINE', create: false, subjects: ['out.*'] });
     const subjects = ['out.>', '_mr.p.m.to-out-site.>'];
     const [shared] = await sinks(events => events.to('out.{site}'), [{ name: 'MINE', subjects, atomic: true }]);
-    assert.equal(shared?.stream.create, false);
+    assert.equal(shared?.target.stream.create, false);
     assert.match(
       await mistakes(
         events => events.to('out.{partition}', { stream: 'NEW' }),
@@ -147,7 +147,7 @@ describe('the stream of a sink', () => {
       /stream 'MINE' keeps 'out\.\*' already, so 'NEW' cannot/,
     );
     const [named] = await sinks(events => events.to('out.{partition}', { stream: 'NEW' }));
-    assert.deepEqual(named?.stream, { name: 'NEW', create: true, subjects: ['out.*'] });
+    assert.deepEqual(named?.target.stream, { name: 'NEW', create: true, subjects: ['out.*'] });
   });
 
   const told: Readonly<Record<StreamTrait, [exactly: RegExp, atLeastOnce: RegExp]>> = {

@@ -137,7 +137,7 @@ describe('a title', () => {
       const plan = await planned(pipeline('p', b => order.forEach(i => void parts[i]?.(b))));
       return {
         layout: summarize(plan).layout,
-        sinks: plan.sinks.map(({ name, template }) => `${name} ${template}`).sort(),
+        sinks: plan.sinks.map(({ name, target }) => `${name} ${target.template}`).sort(),
       };
     };
     const forth = await layoutOf([0, 1, 2, 3]);

@@ -107,7 +107,14 @@ export class FakeEngine implements Engine {
     if (this.planError !== null) throw this.planError;
     const { name, shape } = JSON.parse(Buffer.from(bundle.code).toString()) as { name: string; shape: string };
     return {
-      plan: { pipeline: name, readers: [], stages: [], sinks: this.sinks.map(sinkNamed), fingerprint: `fp-${shape}` },
+      plan: {
+        pipeline: name,
+        readers: [],
+        stages: [],
+        sinks: this.sinks.map(sinkNamed),
+        changing: [],
+        fingerprint: `fp-${shape}`,
+      },
       summary: { shape },
       text: `pipeline ${name}, shape ${shape}`,
     };
@@ -153,7 +160,7 @@ export class FakeEngine implements Engine {
 
 function sinkNamed(name: string): SinkSpec {
   const stream = { name: 'OUT', create: false, subjects: [] };
-  return { name, mode: 'shared', template: name, stream, frame: 'none', format: 'json' };
+  return { name, kind: 'nats', format: 'json', target: { mode: 'shared', template: name, stream, frame: 'none' } };
 }
 
 export function fakeBundle(name: string, options: { shape?: string; salt?: string } = {}): Bundle {

@@ -23,7 +23,7 @@ function deployed(name: string, templates: readonly string[], more: Partial<Pipe
   return {
     ...{ name, life: `${name}-1`, purged: [], since: {}, revision: 1, bundle: '', file: '', fingerprint: '', text: '' },
     ...{ desired: 'running', purge: false, remains: null, deployedAtMs: 0 },
-    summary: { sinks: templates.map(template => ({ template })) },
+    summary: { sinks: templates.map(template => ({ target: { template } })) },
     ...more,
   } as PipelineSpec;
 }
@@ -189,7 +189,7 @@ describe('deploys and purges', () => {
     await commands.deploy(fakeBundle('p'), { dryRun: false });
     await until('it runs', () => engine.started.length === 1);
     assert.deepEqual(
-      engine.plans[0]!.sinks.map(sink => [sink.name, sink.sinceSeq]),
+      engine.plans[0]!.sinks.map(sink => [sink.name, sink.target.sinceSeq]),
       [
         ['out', 42],
         ['shared', undefined],

@@ -1,21 +1,30 @@
 /**
  * The way out to an output stream whose subjects any task may write: atomic batches, each with the markers of the tasks
- * whose rows are in it (`seat.ts`). One batch is in flight for a stream and worker, and it carries what all its tasks have
+ * whose rows are in it (`shared-outlet.ts`). One batch is in flight for a stream and worker, and it carries what all its tasks have
  * waiting, because a batch costs the broker the same few ms whatever its size.
  *
  * - an answer was lost: the batch goes again as a new one; if any of the first is in, its markers refuse the second
  * - a batch is refused: the markers that moved say what of their tasks is in; the rest goes again without it
  */
-import { backoffMs } from '../base/backoff.ts';
-import { type Clock, sleep } from '../base/clock.ts';
-import { invariant } from '../base/errors.ts';
-import type { Random } from '../base/random.ts';
-import type { Progress } from '../channel/frame.ts';
-import type { Headers, Log, NewMessage } from '../port/log.ts';
-import { firstTrace, traceHeaders } from '../record/trace.ts';
-import type { Outlet } from './chain-outlet.ts';
-import { HEADER_ORIGIN, joinRows, originText, type RowsItem } from './rows-item.ts';
-import { encodeMarker, isPassing, Seat, type SeatOptions } from './seat.ts';
+import { backoffMs } from '../../base/backoff.ts';
+import { type Clock, sleep } from '../../base/clock.ts';
+import { invariant } from '../../base/errors.ts';
+import type { Random } from '../../base/random.ts';
+import type { Progress } from '../../channel/frame.ts';
+import type { Headers, Log, NewMessage } from '../../port/log.ts';
+import { firstTrace, traceHeaders } from '../../record/trace.ts';
+import type { Outlet } from '../outlet.ts';
+import { addressFrom } from './destination.ts';
+import {
+  type Block,
+  changeText,
+  HEADER_CHANGE,
+  HEADER_ORIGIN,
+  joinRows,
+  type NatsItem,
+  originText,
+} from './rows-item.ts';
+import { encodeMarker, isPassing, SharedOutlet, type SharedOutletOptions } from './shared-outlet.ts';
 
 const BATCH_MESSAGES_MAX = 1000;
 const BATCH_BYTES_MAX = 4 << 20;
@@ -29,9 +38,9 @@ const BROKEN_OFF_BASE_MS = 1000;
 const BROKEN_OFF_MAX_MS = 60_000;
 const NONE: Headers = {};
 
-/** What a batch takes from one seat: `messages` of them, the first at `first` of the batch's rows. */
+/** What a batch takes from one outlet: `messages` of them, the first at `first` of the batch's rows. */
 interface Share {
-  readonly seat: Seat;
+  readonly outlet: SharedOutlet;
   readonly before: Progress;
   readonly through: Progress;
   readonly first: number;
@@ -43,8 +52,8 @@ export class SharedStream {
   #log: Log;
   #clock: Clock;
   #random: Random;
-  #seats: Seat[] = [];
-  /** The seat that is served first; moves on so that none starves. */
+  #outlets: SharedOutlet[] = [];
+  /** The outlet that is served first; moves on so that none starves. */
   #next = 0;
   #running = false;
   /** Batches that were broken off since one was not. */
@@ -57,13 +66,14 @@ export class SharedStream {
     this.#random = options.random;
   }
 
-  seat(options: SeatOptions): Outlet<RowsItem> {
-    const leave = (seat: Seat) => {
-      this.#seats = this.#seats.filter(other => other !== seat);
+  /** The way in of one task. */
+  outlet(options: SharedOutletOptions): Outlet<NatsItem> {
+    const leave = (outlet: SharedOutlet) => {
+      this.#outlets = this.#outlets.filter(other => other !== outlet);
     };
-    const seat = new Seat(options, { log: this.#log, stream: this.stream, wake: () => this.#wake(), leave });
-    this.#seats.push(seat);
-    return seat;
+    const outlet = new SharedOutlet(options, { log: this.#log, stream: this.stream, wake: () => this.#wake(), leave });
+    this.#outlets.push(outlet);
+    return outlet;
   }
 
   #wake(): void {
@@ -75,10 +85,10 @@ export class SharedStream {
 
   async #serve(): Promise<void> {
     for (let attempt = 0; ; ) {
-      const open = this.#seats.filter(seat => seat.queue.length > 0 || seat.isAsked);
+      const open = this.#outlets.filter(outlet => outlet.queue.length > 0 || outlet.isAsked);
       if (open.length === 0) break;
       const done = await this.#sendOne(open).catch(error => {
-        for (const seat of open) seat.fail(error);
+        for (const outlet of open) outlet.fail(error);
         return true;
       });
       attempt = done ? 0 : attempt + 1;
@@ -92,59 +102,63 @@ export class SharedStream {
   }
 
   /** One batch. False: it is in doubt and goes again after a while. */
-  async #sendOne(open: readonly Seat[]): Promise<boolean> {
-    const unread = open.filter(seat => seat.markerSeq === null || seat.isAsked);
+  async #sendOne(open: readonly SharedOutlet[]): Promise<boolean> {
+    const unread = open.filter(outlet => outlet.markerSeq === null || outlet.isAsked);
     if (!(await this.#readMarkers(unread))) return false;
-    const { messages, shares } = this.#fill(open.filter(seat => !seat.gone && seat.queue.length > 0));
+    const { messages, shares } = this.#fill(open.filter(outlet => !outlet.gone && outlet.queue.length > 0));
     if (messages.length === 0) return true;
     const outcome = await this.#log.appendBatch(messages);
     if (outcome.kind === 'unsure') {
-      for (const { seat } of shares) seat.inDoubt = true;
+      for (const { outlet } of shares) outlet.inDoubt = true;
       return false;
     }
-    if (outcome.kind === 'moved') return this.#readMarkers(shares.map(({ seat }) => seat));
+    if (outcome.kind === 'moved') return this.#readMarkers(shares.map(({ outlet }) => outlet));
     // The markers are the batch's last messages, and a batch's sequences follow each other.
-    shares.forEach(({ seat, through }, i) => {
-      seat.isDone(through, outcome.seq - (shares.length - 1 - i));
+    shares.forEach(({ outlet, through }, i) => {
+      outlet.isDone(through, outcome.seq - (shares.length - 1 - i));
     });
     this.#brokenOff = 0;
     return true;
   }
 
   /** False: not all could be read. */
-  async #readMarkers(seats: readonly Seat[]): Promise<boolean> {
+  async #readMarkers(outlets: readonly SharedOutlet[]): Promise<boolean> {
     let brokenOff = false;
-    for (const seat of seats) {
+    for (const outlet of outlets) {
       try {
-        const found = await seat.goOn();
+        const found = await outlet.goOn();
         if (found === 'later') return false;
         if (found === 'brokenOff') brokenOff = true;
       } catch (error) {
         if (isPassing(error)) return false;
-        seat.fail(error);
+        outlet.fail(error);
       }
     }
     if (brokenOff) await this.#pause(this.#brokenOff++, BROKEN_OFF_BASE_MS, BROKEN_OFF_MAX_MS);
     return true;
   }
 
-  #fill(open: readonly Seat[]): { messages: NewMessage[]; shares: Share[] } {
+  #fill(open: readonly SharedOutlet[]): { messages: NewMessage[]; shares: Share[] } {
     const rows: NewMessage[] = [];
     const shares: Share[] = [];
     let bytes = BATCH_BYTES_MAX;
     for (let i = 0; i < open.length; i++) {
-      const seat = open[(this.#next + i) % open.length]!;
-      // Two markers for each seat that is in, this one's included.
+      const outlet = open[(this.#next + i) % open.length]!;
+      // Two markers for each outlet that is in, this one's included.
       const messagesMax = BATCH_MESSAGES_MAX - rows.length - 2 * (shares.length + 1);
       if (messagesMax < 1 || bytes <= 0) break;
       const first = rows.length;
-      const { commit, rowFrom } = seat.queue.at(0)!;
+      const { commit, rowFrom } = outlet.queue.at(0)!;
       const before = { position: commit, row: rowFrom };
-      const taken = takeFrom(seat, rows, { messagesMax, bytesMax: bytes, messageBytesMax: this.#log.messageBytesMax });
+      const taken = takeFrom(outlet, rows, {
+        messagesMax,
+        bytesMax: bytes,
+        messageBytesMax: this.#log.messageBytesMax,
+      });
       bytes -= taken.bytes;
       if (taken.through === null) continue;
-      seat.sends(taken.through.position);
-      shares.push({ seat, before, through: taken.through, first, messages: rows.length - first });
+      outlet.sends(taken.through.position);
+      shares.push({ outlet, before, through: taken.through, first, messages: rows.length - first });
     }
     this.#next++;
     return { messages: [...begunMarkers(shares), ...rows, ...doneMarkers(shares)], shares };
@@ -152,47 +166,54 @@ export class SharedStream {
 }
 
 function begunMarkers(shares: readonly Share[]): NewMessage[] {
-  return shares.map(({ seat, before, first, messages }, i) => {
-    invariant(seat.markerSeq !== null, 'a marker is read before it is written');
+  return shares.map(({ outlet, before, first, messages }, i) => {
+    invariant(outlet.markerSeq !== null, 'a marker is read before it is written');
     const begun = { first: shares.length - i + first, messages };
-    return { subject: seat.options.marker, data: encodeMarker({ progress: before, begun }), expect: seat.markerSeq };
+    return {
+      subject: outlet.options.marker,
+      data: encodeMarker({ progress: before, begun }),
+      expect: outlet.markerSeq,
+    };
   });
 }
 
 function doneMarkers(shares: readonly Share[]): NewMessage[] {
-  return shares.map(({ seat, through }) => ({
-    subject: seat.options.marker,
+  return shares.map(({ outlet, through }) => ({
+    subject: outlet.options.marker,
     data: encodeMarker({ progress: through, begun: null }),
   }));
 }
 
-/** Adds rows of a seat to a batch while there is room. `through`: up to where they go, or null for none. */
+/** Adds rows of an outlet to a batch while there is room. `through`: up to where they go, or null for none. */
 function takeFrom(
-  seat: Seat,
+  outlet: SharedOutlet,
   messages: NewMessage[],
   limits: { messagesMax: number; bytesMax: number; messageBytesMax: number },
 ): { through: Progress | null; bytes: number } {
-  const { sender } = seat.options;
+  const { sender } = outlet.options;
   const end = messages.length + limits.messagesMax;
   let through: Progress | null = null;
   let bytes = 0;
-  for (let i = 0; i < seat.queue.length; i++) {
-    const item = seat.queue.at(i)!;
-    const { rows, rowFrom, rowTo, commit, style } = item;
+  for (let i = 0; i < outlet.queue.length; i++) {
+    const item = outlet.queue.at(i)!;
+    const { rows, rowFrom, rowTo, commit } = item;
+    const { style } = item.way;
     let from = rowFrom;
     while (from < rowTo) {
       if (messages.length >= end || bytes >= limits.bytesMax) break;
       const to = style.frame === 'none' ? from + 1 : sameSubjectRun(rows, from, rowTo, limits.messageBytesMax / 2);
-      const data = joinRows([{ item, from, to }]);
-      const subject = rows.subjects[rows.subjectOf[from]!]!;
+      const blocks: [Block] = [{ item, from, to }];
+      const data = joinRows(blocks);
+      const { subject, headers: own } = addressFrom(rows.addresses[rows.addressOf[from]!]!);
       const origin = originText(sender, rows.origins[from]!);
+      const change = changeText(blocks);
       const trace = firstTrace(rows.traces, from, to);
       let headers: Headers = origin === null ? NONE : { [HEADER_ORIGIN]: origin };
+      if (change !== null) headers = { ...headers, [HEADER_CHANGE]: change };
       if (trace !== null) headers = { ...headers, ...traceHeaders(trace) };
       const commonHeaders = style.of(to - from);
-      const own = rows.headers?.[from];
       // A row's own headers may have any name.
-      if (own === undefined) messages.push({ subject, data, headers, commonHeaders });
+      if (own === null) messages.push({ subject, data, headers, commonHeaders });
       else messages.push({ subject, data, headers: { ...commonHeaders, ...headers, ...own } });
       bytes += data.length + 128;
       through = { position: commit, row: to };
@@ -204,10 +225,10 @@ function takeFrom(
 }
 
 /** Rows that follow each other to one subject may share a message. */
-function sameSubjectRun(rows: RowsItem['rows'], from: number, to: number, bytesMax: number): number {
+function sameSubjectRun(rows: NatsItem['rows'], from: number, to: number, bytesMax: number): number {
   let end = from;
   let bytes = 0;
-  while (end < to && rows.subjectOf[end] === rows.subjectOf[from]) {
+  while (end < to && rows.addressOf[end] === rows.addressOf[from]) {
     bytes += rows.lengths[end]! + 1;
     if (end > from && bytes > bytesMax) break;
     end++;

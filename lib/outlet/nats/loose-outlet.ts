@@ -4,22 +4,23 @@
  * commit's rows in it tells a repeat from another commit of that number, as a journal makes that was put back to an older copy.
  */
 import { crc32 } from 'node:zlib';
-import type { Log, NewMessage } from '../port/log.ts';
-import { traceHeaders } from '../record/trace.ts';
-import type { Outlet } from './chain-outlet.ts';
-import { OutgoingQueue } from './queue.ts';
-import { HEADER_ORIGIN, joinRows, originText, type RowsItem, type Sender } from './rows-item.ts';
+import type { Log, NewMessage } from '../../port/log.ts';
+import { traceHeaders } from '../../record/trace.ts';
+import type { Outlet, Sender } from '../outlet.ts';
+import { OutgoingQueue } from '../queue.ts';
+import { addressFrom } from './destination.ts';
+import { changeText, HEADER_CHANGE, HEADER_ORIGIN, joinRows, type NatsItem, originText } from './rows-item.ts';
 
 export interface LooseOptions {
   readonly log: Log;
   readonly sender: Sender;
-  onSent(item: RowsItem, seq: number): void;
+  onSent(item: NatsItem, tail: null): void;
   onFailed(error: unknown): void;
 }
 
-export class LooseOutlet implements Outlet<RowsItem> {
+export class LooseOutlet implements Outlet<NatsItem> {
   #options: LooseOptions;
-  #queue = new OutgoingQueue<RowsItem>();
+  #queue = new OutgoingQueue<NatsItem>();
   #running = false;
   #stopped = false;
 
@@ -31,7 +32,7 @@ export class LooseOutlet implements Outlet<RowsItem> {
     return this.#queue.bytes;
   }
 
-  push(item: RowsItem): void {
+  push(item: NatsItem): void {
     this.#queue.push(item);
     if (this.#running) return;
     this.#running = true;
@@ -45,26 +46,30 @@ export class LooseOutlet implements Outlet<RowsItem> {
     for (let item = this.#queue.at(0); item !== undefined && !this.#stopped; item = this.#queue.at(0)) {
       await this.#options.log.appendAll(this.#messagesOf(item));
       this.#queue.shift();
-      this.#options.onSent(item, 0);
+      this.#options.onSent(item, null);
     }
     // In the same breath as the look at the queue, or what is pushed a moment later would wait for the next push.
     this.#running = false;
   }
 
-  #messagesOf(item: RowsItem): NewMessage[] {
-    const { rows, rowTo, commit, style } = item;
+  #messagesOf(item: NatsItem): NewMessage[] {
+    const { rows, rowTo, commit } = item;
+    const { style } = item.way;
     const { sender } = this.#options;
     const messages: NewMessage[] = [];
     const id = `${sender.task}/${sender.life}/${rows.sink}/${commit}-${crc32(rows.bytes).toString(16)}`;
     for (let row = 0; row < rowTo; row++) {
       const origin = originText(sender, rows.origins[row]!);
+      const blocks = [{ item, from: row, to: row + 1 }];
+      const change = changeText(blocks);
       messages.push({
-        subject: rows.subjects[rows.subjectOf[row]!]!,
-        data: joinRows([{ item, from: row, to: row + 1 }]),
+        subject: addressFrom(rows.addresses[rows.addressOf[row]!]!).subject,
+        data: joinRows(blocks),
         commonHeaders: style.of(1),
         headers: {
           'Nats-Msg-Id': `${id}.${row}`,
           ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }),
+          ...(change === null ? {} : { [HEADER_CHANGE]: change }),
           ...traceHeaders(rows.traces?.[row] ?? null),
         },
       });

@@ -10,57 +10,47 @@
  * for a while after a redeploy in which two sinks changed their subjects, until what its commits say is sent: its message
  * is gone on after, and our own progress is what our own last message before it says.
  */
-import type { Clock } from '../base/clock.ts';
-import { BEGIN_ANEW } from '../base/errors.ts';
-import type { Random } from '../base/random.ts';
-import { Chain } from '../chain/chain.ts';
-import { decodeFrameHead, type Progress } from '../channel/frame.ts';
-import { EXPECT_HEADER } from '../port/headers.ts';
-import type { Headers, Log, StoredMessage } from '../port/log.ts';
-import { firstTrace } from '../record/trace.ts';
-import { broken, checkCommit, checkEmpty, checkSeq, type Past, type Place } from './past.ts';
-import { type Outgoing, OutgoingQueue, parseProgress } from './queue.ts';
+import type { Clock } from '../../base/clock.ts';
+import { BEGIN_ANEW } from '../../base/errors.ts';
+import type { Random } from '../../base/random.ts';
+import { Chain } from '../../chain/chain.ts';
+import type { Progress } from '../../channel/frame.ts';
+import { EXPECT_HEADER } from '../../port/headers.ts';
+import type { Headers, Log, StoredMessage } from '../../port/log.ts';
+import { firstTrace } from '../../record/trace.ts';
+import type { Outlet, Sender } from '../outlet.ts';
+import { broken, checkCommit } from '../past.ts';
+import { type Outgoing, OutgoingQueue, parseProgress } from '../queue.ts';
 import {
   type Block,
+  changeText,
   HEADER_COMMIT,
   HEADER_SINK,
   HEADER_TASK,
   headersFor,
   joinRows,
-  type RowsItem,
-  type Sender,
+  type NatsItem,
   type Writer,
   writerOf,
 } from './rows-item.ts';
-
-export interface FrameItem extends Outgoing {
-  readonly frame: Uint8Array;
-}
+import { type ChainPast, checkEmpty, checkSeq, nameOf, type Place } from './tail.ts';
 
 /** What differs between the two kinds of chain: how a message is made of what waits, and how one is read. */
-interface Form<T extends Outgoing> {
+export interface Form<T extends Outgoing> {
   /** Makes the next message from the front of the queue; takes nothing off. */
   next(queue: OutgoingQueue<T>): { data: Uint8Array; headers: Headers | undefined; through: Progress };
   /** Whose a message is, and how far the writer was with it; null: it does not say. */
   read(message: StoredMessage): { writer: Writer; progress: Progress | null };
 }
 
-export interface Outlet<T extends Outgoing> {
-  push(item: T): void;
-  /** Reads the destination's tail and judges it by the past, whether anything waits or not. Throws, or `onFailed` is told. */
-  open(): Promise<void>;
-  readonly backlogBytes: number;
-  stop(): void;
-}
-
-export interface OutletOptions<T extends Outgoing> {
+export interface ChainOutletOptions<T extends Outgoing> {
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
   readonly stream: string;
   readonly subject: string;
   readonly form: Form<T>;
-  readonly past: Past;
+  readonly past: ChainPast;
   /** The stream's retention may take the chain's last message: it is the user's. */
   readonly expires: boolean;
   /** An item is in, whole. `seq`: the last message of the destination. */
@@ -72,7 +62,7 @@ export interface OutletOptions<T extends Outgoing> {
 const SIBLINGS_MAX = 10_000;
 
 export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
-  #options: OutletOptions<T>;
+  #options: ChainOutletOptions<T>;
   #place: Place;
   #chain: Chain;
   #queue = new OutgoingQueue<T>();
@@ -82,7 +72,7 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
   /** The last commit that we can have sent from. */
   #known: number;
 
-  constructor(options: OutletOptions<T>) {
+  constructor(options: ChainOutletOptions<T>) {
     this.#options = options;
     const { log, clock, random, stream, subject, past, expires } = options;
     this.#place = { log, stream, subject };
@@ -158,7 +148,7 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
   async #goOnAfter(tail: StoredMessage, judgedSeq: number): Promise<void> {
     const own = await this.#ownProgress(tail, judgedSeq);
     if (own === null) return;
-    await checkCommit(own.position, { known: this.#known, place: this.#place, past: this.#options.past });
+    await checkCommit(own.position, { known: this.#known, place: nameOf(this.#place), past: this.#options.past });
     this.#settle(own);
   }
 
@@ -172,8 +162,8 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
       if (writer !== 'sibling' || progress === null) {
         if (message.seq <= past.sinceSeq) return null;
         throw broken(
-          this.#place,
-          `the message at ${message.seq} was written by ${nameOf(message)}. An owned subject has one writer: stop the other one, delete what it has written here (nats stream rmm ${stream} ${message.seq}) and restart the pipeline; or ${BEGIN_ANEW}`,
+          nameOf(this.#place),
+          `the message at ${message.seq} was written by ${strangerOf(message)}. An owned subject has one writer: stop the other one, delete what it has written here (nats stream rmm ${stream} ${message.seq}) and restart the pipeline; or ${BEGIN_ANEW}`,
         );
       }
       if (judgedSeq === 0 && !this.#waitsInherited()) return null;
@@ -182,7 +172,7 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
       message = await log.get({ stream, seq: before });
     }
     throw broken(
-      this.#place,
+      nameOf(this.#place),
       `another task of this pipeline has written here since, and what this one has sent before that is gone: it cannot be told what is sent already: ${BEGIN_ANEW}`,
     );
   }
@@ -196,18 +186,8 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
   }
 }
 
-/** Frames to a channel: each is a message of its own and says in its head what it is. */
-export const frameForm: Form<FrameItem> = {
-  next(queue) {
-    const front = queue.at(0)!;
-    return { data: front.frame, headers: undefined, through: { position: front.commit, row: front.rowTo } };
-  },
-  // A channel's subject names its writer, down to the life.
-  read: message => ({ writer: 'us', progress: decodeFrameHead(message.data) }),
-};
-
 /** Who wrote a message of a stranger's, for a person. */
-function nameOf({ headers }: StoredMessage): string {
+function strangerOf({ headers }: StoredMessage): string {
   const [life, sink] = headers?.[HEADER_SINK]?.split('/') ?? [];
   return life === undefined ? 'no pipeline' : `sink ${sink} of task ${headers?.[HEADER_TASK]} in life ${life}`;
 }
@@ -222,25 +202,28 @@ function traceOfBlocks(blocks: readonly Block[]): string | null {
 }
 
 /** Rows to an owned subject: as many commits' rows as wait and fit go out in one message, or one row at a time. */
-export function rowsForm(options: { sender: Sender; messageBytesMax: number }): Form<RowsItem> {
+export function rowsForm(options: { sender: Sender; messageBytesMax: number }): Form<NatsItem> {
   const { sender, messageBytesMax } = options;
   return {
     next(queue) {
-      const { style } = queue.at(0)!;
+      const { style } = queue.at(0)!.way;
       const rowsMax = style.frame === 'none' ? 1 : Number.POSITIVE_INFINITY;
       const blocks: Block[] = [];
       let count = 0;
       let bytes = 0;
       let commit = 0;
+      // Where a row is no insert, the header has a letter for each.
+      let letters = 0;
       for (let i = 0; i < queue.length && count < rowsMax; i++) {
         const item = queue.at(i)!;
         // A sink that writes the subject after a redeploy may do so under another name, and in another form.
-        if (item.style !== style) break;
+        if (item.way.style !== style) break;
         const { rows, rowFrom, rowTo } = item;
+        if (rows.changes !== null) letters = 1;
         let to = rowFrom;
         while (to < rowTo && count < rowsMax) {
           const more = rows.lengths[to]! + 1;
-          if (count > 0 && bytes + more > messageBytesMax) break;
+          if (count > 0 && bytes + more + letters * (count + 1) > messageBytesMax) break;
           bytes += more;
           count++;
           to++;
@@ -261,6 +244,7 @@ export function rowsForm(options: { sender: Sender; messageBytesMax: number }): 
         row: last.to,
         firstOrigin: first.item.rows.origins[first.from]!,
         lastOrigin: last.item.rows.origins[last.to - 1]!,
+        change: changeText(blocks),
         trace: traceOfBlocks(blocks),
       });
       return { data: joinRows(blocks), headers, through: { position: commit, row: last.to } };

@@ -1,29 +1,22 @@
 /**
- * A commit's rows for one sink as they wait to be sent, and how some of them become a message.
+ * How rows become messages of a stream: their headers, and how a message is known as our own.
  */
-import type { OutRows } from '../journal/outbox.ts';
-import type { Headers, StoredMessage } from '../port/log.ts';
-import { NO_ORIGIN, seqOfOrigin, sourceOfOrigin } from '../record/origin.ts';
-import { traceHeaders } from '../record/trace.ts';
+import { type Change, INSERT, wordOf } from '../../change/change.ts';
+import type { Headers, StoredMessage } from '../../port/log.ts';
+import { NO_ORIGIN, seqOfOrigin, sourceOfOrigin } from '../../record/origin.ts';
+import { traceHeaders } from '../../record/trace.ts';
+import type { RowsItem, Sender, Way } from '../outlet.ts';
+import { progressText } from '../queue.ts';
+import type { NatsSink } from '../sink-spec.ts';
 import type { Destination } from './destination.ts';
-import { type Outgoing, progressText } from './queue.ts';
-import type { SinkSpec } from './sink-spec.ts';
 
-export interface RowsItem extends Outgoing {
-  readonly rows: OutRows;
-  readonly style: Style;
-  /** Where each row begins in `rows.bytes`, and where the last one ends. */
-  readonly starts: readonly number[];
+/** Rows on a way into a stream. */
+export interface NatsItem extends RowsItem {
+  readonly way: StyledWay;
 }
 
-/** What identifies the sender in the headers of every result. */
-export interface Sender {
-  /** `<pipeline>/<stage>/<partition>` */
-  readonly task: string;
-  /** Of the pipeline (`names.ts`). */
-  readonly life: string;
-  /** Stream names by source index, for origins. */
-  readonly sourceStreams: readonly string[];
+export interface StyledWay extends Way {
+  readonly style: Style;
 }
 
 export const HEADER_TASK = 'Millrace-Task';
@@ -33,6 +26,8 @@ export const HEADER_SINK = 'Millrace-Sink';
 export const HEADER_COMMIT = 'Millrace-Commit';
 /** The source message a row comes from: `<stream>:<sequence>`; of many rows the first's and the last's. */
 export const HEADER_ORIGIN = 'Millrace-Origin';
+/** What a row does that is no insert: `before`, `after` or `delete`; of many rows a letter each, `i`, `b`, `a` or `d`. */
+export const HEADER_CHANGE = 'Millrace-Change';
 
 /**
  * How rows for a sink look as messages: what those of one target have in common, so that it is made once. `of` gives the
@@ -54,24 +49,6 @@ export class Style {
   of(rows: number): Headers {
     return rows === 1 ? this.#one : this.#many;
   }
-}
-
-export function itemOf(commit: number, rows: OutRows, style: Style): RowsItem {
-  const starts = startsOf(rows);
-  const rowTo = rows.lengths.length;
-  return { commit, rowFrom: 0, rowTo, bytes: rows.bytes.length + 64 * rowTo, rows, starts, style };
-}
-
-export function startsOf({ lengths, areLines }: OutRows): number[] {
-  const gap = areLines ? 1 : 0;
-  const starts = new Array<number>(lengths.length + 1);
-  let at = 0;
-  for (let i = 0; i < lengths.length; i++) {
-    starts[i] = at;
-    at += lengths[i]! + gap;
-  }
-  starts[lengths.length] = at;
-  return starts;
 }
 
 /**
@@ -100,7 +77,22 @@ function originHeader(sender: Sender, first: number, last: number): string | nul
   return `${from} ${to}`;
 }
 
-export function contentType(sink: Pick<SinkSpec, 'format'>, rows: number): string {
+/** Null: all rows are inserts. */
+export function changeText(blocks: readonly Block[]): string | null {
+  for (const { item } of blocks) if (item.rows.changes !== null) return wordsOf(blocks);
+  return null;
+}
+
+function wordsOf(blocks: readonly Block[]): string | null {
+  const changes = blocks.flatMap(({ item, from, to }) =>
+    Array.from({ length: to - from }, (_, i) => item.rows.changes?.[from + i] ?? INSERT),
+  );
+  if (changes.every(change => change === INSERT)) return null;
+  const words = changes.map(change => wordOf(change as Change));
+  return words.length === 1 ? words[0]! : words.map(word => word[0]).join('');
+}
+
+export function contentType(sink: Pick<NatsSink, 'format'>, rows: number): string {
   if (sink.format === 'msgpack') return rows === 1 ? 'application/msgpack' : 'application/x-msgpack-stream';
   return rows === 1 ? 'application/json' : 'application/x-ndjson';
 }
@@ -113,6 +105,8 @@ export function headersFor(options: {
   row: number;
   firstOrigin: number;
   lastOrigin: number;
+  /** See `changeText`. */
+  change: string | null;
   /** Of the first row that has one, or null. */
   trace: string | null;
 }): Headers {
@@ -122,12 +116,13 @@ export function headersFor(options: {
   };
   const origin = originHeader(options.sender, options.firstOrigin, options.lastOrigin);
   if (origin !== null) headers[HEADER_ORIGIN] = origin;
+  if (options.change !== null) headers[HEADER_CHANGE] = options.change;
   return options.trace === null ? headers : { ...headers, ...traceHeaders(options.trace) };
 }
 
 /** Some rows of an item. */
 export interface Block {
-  readonly item: RowsItem;
+  readonly item: NatsItem;
   readonly from: number;
   readonly to: number;
 }

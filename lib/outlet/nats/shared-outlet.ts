@@ -12,22 +12,23 @@
  *   without a gap, so those that are there are the first that wait. A marker that says so is written after it, and only
  *   then do they wait no longer: so whoever reads *begun* still has all of the batch's rows to compare with.
  */
-import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
-import { SHORTER_READINGS_MAX } from '../chain/chain.ts';
-import type { Progress } from '../channel/frame.ts';
-import type { Log, StoredMessage } from '../port/log.ts';
-import type { Outlet } from './chain-outlet.ts';
-import { broken, checkCommit, checkEmpty, checkSeq, type Past, type Place } from './past.ts';
-import { OutgoingQueue, parseProgress, progressText } from './queue.ts';
-import type { RowsItem, Sender } from './rows-item.ts';
+import { BEGIN_ANEW, MillraceError } from '../../base/errors.ts';
+import { SHORTER_READINGS_MAX } from '../../chain/chain.ts';
+import type { Progress } from '../../channel/frame.ts';
+import type { Log, StoredMessage } from '../../port/log.ts';
+import type { Outlet, Sender } from '../outlet.ts';
+import { broken, checkCommit } from '../past.ts';
+import { OutgoingQueue, parseProgress, progressText } from '../queue.ts';
+import type { NatsItem } from './rows-item.ts';
+import { type ChainPast, checkEmpty, checkSeq, nameOf, type Place } from './tail.ts';
 
 const HEADER_BATCH = 'Nats-Batch-Id';
 
-export interface SeatOptions {
+export interface SharedOutletOptions {
   readonly sender: Sender;
   readonly marker: string;
-  readonly past: Past;
-  onSent(item: RowsItem, seq: number): void;
+  readonly past: ChainPast;
+  onSent(item: NatsItem, seq: number): void;
   onFailed(error: unknown): void;
 }
 
@@ -55,9 +56,9 @@ export function decodeMarker(data: Uint8Array): MarkerText | null {
   return { progress, begun: match[2] === undefined ? null : { first: Number(match[2]), messages: Number(match[3]) } };
 }
 
-export class Seat implements Outlet<RowsItem> {
-  readonly options: SeatOptions;
-  readonly queue = new OutgoingQueue<RowsItem>();
+export class SharedOutlet implements Outlet<NatsItem> {
+  readonly options: SharedOutletOptions;
+  readonly queue = new OutgoingQueue<NatsItem>();
   /** Sequence of the marker's last message, 0: there is none; null: not read yet. */
   markerSeq: number | null = null;
   /** A batch of ours has had no answer since the marker was read. */
@@ -70,9 +71,12 @@ export class Seat implements Outlet<RowsItem> {
   #known: number;
   #shorterReadings = 0;
   #wake: () => void;
-  #leave: (seat: Seat) => void;
+  #leave: (outlet: SharedOutlet) => void;
 
-  constructor(options: SeatOptions, where: { log: Log; stream: string; wake(): void; leave(seat: Seat): void }) {
+  constructor(
+    options: SharedOutletOptions,
+    where: { log: Log; stream: string; wake(): void; leave(outlet: SharedOutlet): void },
+  ) {
     this.options = options;
     this.#place = { log: where.log, stream: where.stream, subject: options.marker };
     this.#known = options.past.inheritedTo;
@@ -84,7 +88,7 @@ export class Seat implements Outlet<RowsItem> {
     return this.queue.bytes;
   }
 
-  push(item: RowsItem): void {
+  push(item: NatsItem): void {
     this.queue.push(item);
     this.#wake();
   }
@@ -142,8 +146,8 @@ export class Seat implements Outlet<RowsItem> {
     }
     checkSeq(tail.seq, { known, place });
     const text = decodeMarker(tail.data);
-    if (text === null) throw broken(place, `the message at ${tail.seq} is not Millrace's`);
-    await checkCommit(text.progress.position, { known: this.#known, place, past });
+    if (text === null) throw broken(nameOf(place), `the message at ${tail.seq} is not Millrace's`);
+    await checkCommit(text.progress.position, { known: this.#known, place: nameOf(place), past });
     if (text.begun === null) {
       this.isDone(text.progress, tail.seq);
       return 'after';
@@ -189,14 +193,14 @@ export class Seat implements Outlet<RowsItem> {
       const message = await log.get({ stream, seq });
       if (message === null) {
         throw broken(
-          this.#place,
+          nameOf(this.#place),
           `a batch of results was broken off behind ${marker.seq}, and what is at ${seq} was deleted since: it cannot be told which of them are in: ${BEGIN_ANEW}`,
         );
       }
       if (batch === undefined || message.headers?.[HEADER_BATCH] !== batch) break;
       if (walk.passes(message.data)) continue;
       throw broken(
-        this.#place,
+        nameOf(this.#place),
         `the message at ${seq} is of a batch that was broken off, and has other rows than wait: the journal was put back to an older copy. Restore it as it was, or delete the pipeline with its state.`,
       );
     }
@@ -216,11 +220,11 @@ export function isPassing(error: unknown): boolean {
 /** Goes over the rows that wait, as messages have them that were made of them. */
 class RowsWalk {
   through: Progress | null = null;
-  #queue: OutgoingQueue<RowsItem>;
+  #queue: OutgoingQueue<NatsItem>;
   #index = 0;
   #row: number | null = null;
 
-  constructor(queue: OutgoingQueue<RowsItem>) {
+  constructor(queue: OutgoingQueue<NatsItem>) {
     this.#queue = queue;
   }
 
