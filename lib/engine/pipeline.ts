@@ -34,13 +34,15 @@ const READERS_SHARE = 0.3;
 
 export interface PipelineOptions {
   readonly plan: Plan;
-  readonly around: Omit<Surroundings, 'deployment' | 'revision' | 'shared' | 'meter'> &
+  readonly around: Omit<Surroundings, 'deployment' | 'revision' | 'assignment' | 'shared' | 'meter'> &
     Partial<Pick<Surroundings, 'meter'>>;
   readonly limits?: Partial<TaskLimits>;
   /** See `Deployment`. Default `0`, for who starts it without a registry. */
   readonly life?: string;
   /** Of the pipeline: grows with every change of what is desired. Default 1. */
   readonly revision?: number;
+  /** See `Surroundings`. Default 1, for who starts it without assigning anything. */
+  readonly assignment?: number;
   /** See `Surroundings`. */
   readonly programs?: Programs;
   /** Which tasks run here; all by default. */
@@ -78,7 +80,7 @@ export class Pipeline {
     this.failed = new Promise(resolve => {
       this.#resolveFailed = resolve;
     });
-    const { plan, life = '0', revision = 1 } = options;
+    const { plan, life = '0', revision = 1, assignment = 1 } = options;
     const { clock, random, observer, blobs } = options.around;
     this.#stalls = new Stalls({ clock, observer, pipeline: plan.pipeline });
     const log = this.#stalls.log(options.around.log);
@@ -93,6 +95,7 @@ export class Pipeline {
       ...options.around,
       deployment: { pipeline: plan.pipeline, life },
       revision,
+      assignment,
       ...(options.programs === undefined ? {} : { programs: options.programs }),
       log,
       blobs: this.#stalls.blobs(blobs),

@@ -9,6 +9,7 @@ import { Made } from '../journal/made.ts';
 import type { Outbox } from '../journal/outbox.ts';
 import type { GripOn } from '../operator/hand.ts';
 import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
+import { tablesOf } from '../operator/tables.ts';
 import { lettersDestination } from '../outlet/destination.ts';
 import type { SinkTarget } from '../outlet/relay.ts';
 import type { Store } from '../port/store.ts';
@@ -40,6 +41,8 @@ export interface ProcessorOptions {
   original?(options: { operator: string; code: string; message: string }): Letter;
   /** See `Surroundings`. */
   readonly grip?: GripOn | undefined;
+  /** With the tables of the stage's program (`tablesOf`); absent: empty. */
+  readonly state?: TaskState;
   /** How much a batch may make; absent: anything. */
   readonly pace?: Pace;
   /** What stands before a sink's exit to see its rows with their keys and times. */
@@ -47,7 +50,7 @@ export interface ProcessorOptions {
 }
 
 export class Processor {
-  readonly state = new TaskState();
+  readonly state: TaskState;
   readonly cursor: Cursor = newCursor();
   readonly dropped = new Map<string, number>();
   late = 0;
@@ -71,6 +74,7 @@ export class Processor {
 
   constructor(options: ProcessorOptions) {
     const { plan, stage, partition, messageBytesMax, original, grip, watch, pace } = options;
+    this.state = options.state ?? new TaskState(tablesOf(stage.program));
     const { cursor } = this;
     this.#pace = pace ?? null;
     const made = new Made(pace?.outgrownBytes ?? Number.POSITIVE_INFINITY);

@@ -56,6 +56,8 @@ export interface Surroundings {
   readonly deployment: Deployment;
   /** Of the pipeline: grows with every change of what is desired. */
   readonly revision: number;
+  /** Which assignment of the pipeline's parts to workers this one goes by. */
+  readonly assignment: number;
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
@@ -71,6 +73,8 @@ export interface Surroundings {
   readonly grip?: GripOn;
   /** Absent: all revisions have run one program. */
   readonly programs?: Programs;
+  /** See `ReplicaOptions`. Absent: what has a snapshot has a journal. */
+  readonly standsAlone?: boolean;
   shared(stream: string): SharedStream;
 }
 

@@ -45,16 +45,36 @@ const frame = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, byt
   const columns = { keys: values.map(() => 'k'), timesMs: times, origins: times, ids: null, values };
   return encodeFrame({ ...head, columns, letters: [letter, { ...letter, bytesTotal: 90 }] });
 });
-const entry = { kind: 'commit', part: 0, parts: 1, epoch: 1, revision: 4, commit: 2, crcBefore: 3 } as const;
+const entry = {
+  kind: 'commit',
+  part: 0,
+  parts: 1,
+  epoch: 1,
+  revision: 4,
+  assignment: 1,
+  commit: 2,
+  crcBefore: 3,
+} as const;
 const commit = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, bytes]) => {
   const lists = { subjects: ['a'], subjectOf: [0], lengths: [bytes.length], origins: [64], headers: [{ a: 'b' }] };
   const block = { sink: 's', target: 't', bytes, areLines: false, ...lists };
   const outbox = { frames: [{ route: { stage: 'g', input: 'i' }, partition: 1, row: 2, bytes }], rows: [block] };
-  const sums = { positions: { in: 4 }, watermarkMs: 5, dueMs: 6, relayedThrough: 1, tails: { s: 9 }, snapshot: 0 };
+  const sums = {
+    positions: { in: 4 },
+    watermarkMs: 5,
+    dueMs: 6,
+    relayedThrough: 1,
+    tails: { s: 9 },
+    snapshot: 0,
+    isCheckpoint: false,
+  };
   return encodeCommit({ ...entry, ...sums, delta: pack(values), outbox });
 });
 const delta = rows.map(values => {
-  const state = new TaskState();
+  const state = new TaskState([
+    { name: 'op.v', kind: 'values' },
+    { name: 'op.l', kind: 'lists' },
+  ]);
   const [kept, listed] = [state.tables('op').values('v'), state.tables('op').lists('l')];
   kept.set(0, 'key', 1);
   values.forEach((value, i) => {

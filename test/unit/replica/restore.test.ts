@@ -47,7 +47,7 @@ describe('a task is restored', () => {
     const { restored, content } = await (await makeWorld()).live();
     assert.equal(restored.from, 'nothing');
     assert.deepEqual(content, []);
-    assert.deepEqual([restored.positions, restored.replayed, restored.relayedThrough], [{}, 0, 0]);
+    assert.deepEqual([restored.place.positions, restored.replayed, restored.place.relayedThrough], [{}, 0, 0]);
   });
 
   test('from the journal alone, where there was no checkpoint', async () => {
@@ -58,12 +58,12 @@ describe('a task is restored', () => {
     const { restored, content } = await world.live();
     assert.deepEqual(content, WHOLE);
     assert.deepEqual([restored.from, restored.replayed], ['nothing', 6]);
-    assert.deepEqual(restored.positions, { in: 6 });
-    assert.equal(restored.watermarkMs, 6);
-    assert.deepEqual(restored.tails, { a: 5, b: 6, c: 4 });
-    assert.equal(restored.relayedThrough, 5);
+    assert.deepEqual(restored.place.positions, { in: 6 });
+    assert.equal(restored.place.watermarkMs, 6);
+    assert.deepEqual(restored.place.tails, { a: 5, b: 6, c: 4 });
+    assert.equal(restored.place.relayedThrough, 5);
     assert.deepEqual(
-      restored.unsent.map(({ commit }) => commit),
+      restored.place.unsent.map(({ commit }) => commit),
       [6],
     );
   });
@@ -74,7 +74,7 @@ describe('a task is restored', () => {
       const { restored, content } = await live();
       assert.deepEqual(content, WHOLE);
       assert.deepEqual([restored.from, restored.replayed], ['store', 3]);
-      assert.deepEqual(restored.tails, { a: 5, b: 6, c: 4 });
+      assert.deepEqual(restored.place.tails, { a: 5, b: 6, c: 4 });
     }
   });
 
@@ -85,7 +85,7 @@ describe('a task is restored', () => {
       const next = await live();
       assert.deepEqual(next.content, WHOLE);
       assert.deepEqual([next.restored.from, next.restored.replayed], ['snapshot', 3]);
-      assert.deepEqual(next.restored.tails, { a: 5, b: 6, c: 4 });
+      assert.deepEqual(next.restored.place.tails, { a: 5, b: 6, c: 4 });
       await next.commit('d', { checkpoint: true });
       await next.checkpoints.settle();
       stores.crash();
@@ -104,7 +104,7 @@ describe('a task is restored', () => {
     await life.commit('late');
     await life.restored.store.close();
     const { restored } = await live();
-    assert.deepEqual(restored.tails, { early: 1, late: 3 });
+    assert.deepEqual(restored.place.tails, { early: 1, late: 3 });
   });
 
   test('without its store when that reflects a commit which is not the one of that number (H)', async () => {
@@ -158,7 +158,7 @@ describe('a task is restored', () => {
       const { restored, content } = await live();
       assert.deepEqual(content, WHOLE);
       assert.deepEqual([restored.from, restored.replayed], [keepsStore ? 'store' : 'snapshot', 3]);
-      assert.equal(restored.relayedThrough, 5);
+      assert.equal(restored.place.relayedThrough, 5);
     }
   });
 
