@@ -17,9 +17,9 @@
  * is still to come. So whoever has claimed begins anew once more, and what does not fit then is an alarm, unless the
  * journal has a later owner.
  *
- * Behind the claim the journal must reach back to the base and to the oldest commit that is not relayed, unless a snapshot
- * has what is not. What lies before, and whether the broker has lost some of it, is nobody's concern. Commits are applied as
- * they are read; of those that may not be sent yet the outboxes are kept.
+ * The journal must reach back to the base, and to the oldest commit that is not relayed unless the snapshot has what is not.
+ * What lies before, and whether the broker has lost some of it, is nobody's concern. Commits are applied as they are read;
+ * of those that may not be sent yet the outboxes are kept.
  *
  * The local store of a follower is written as an owner's is (`checkpoint.ts`, step 4), when an owner's is: its changes as of
  * the commit at which the owner took a checkpoint, once a later commit has named the snapshot of it.
@@ -119,8 +119,8 @@ export class Replica {
   #isAttached = false;
   #marks = new Marks();
   #place = new Place();
-  /** The first commit whose results `#place` knows of. */
-  #placeFrom = 1;
+  /** The first commit of the run. */
+  #first = 1;
   #replayed = 0;
   /** The snapshot that commits have named last. */
   #named = 0;
@@ -346,7 +346,6 @@ export class Replica {
     if (store === null) throw new MillraceError('STORE_CORRUPT', `a fresh store at ${location} could not be opened`);
     this.#store = store;
     this.#place = new Place();
-    this.#placeFrom = 1;
     const { snapshot } = base;
     if (snapshot === null) return;
     try {
@@ -396,6 +395,7 @@ export class Replica {
 
   async #beginRun(step: Extract<JournalStep, { kind: 'run' }>): Promise<void> {
     const first = step.commit + 1;
+    this.#first = first;
     this.#marks.begin(first, step.crcBefore);
     const { candidate } = this.#base!;
     if (candidate !== null) {
@@ -403,7 +403,6 @@ export class Replica {
       if (first > candidate.commit) await this.#discardStore();
       else {
         this.#place = this.#place.tailsOnly();
-        this.#placeFrom = first;
         return;
       }
     }
@@ -444,8 +443,10 @@ export class Replica {
       this.#place.take(commit, commit.timeMs);
       return;
     }
-    if (mark.seq === candidate.seq && mark.crc === candidate.crc) {
-      this.#place.take(commit, commit.timeMs);
+    this.#place.take(commit, commit.timeMs);
+    // What the journal no longer has must be sent: of a store nothing else would tell what is to be.
+    const isAllSent = this.#place.relayedThrough >= this.#first - 1;
+    if (isAllSent && mark.seq === candidate.seq && mark.crc === candidate.crc) {
       this.#isAttached = true;
       await this.#loadStore(candidate, null);
       return;
@@ -499,11 +500,6 @@ export class Replica {
       this.#checkIsOf({ commit: commitSeq, seq: journalSeq, crc: snapshot.crc });
     }
     const place = this.#place;
-    if (place.relayedThrough < this.#placeFrom - 1) {
-      throw this.#corrupt(
-        `begins at commit ${this.#placeFrom}, and what is known to be sent ends at ${place.relayedThrough}`,
-      );
-    }
     const held = this.#held !== null && commitOf(snapshot) < this.#held.commit.commit ? this.#held : null;
     // Its snapshot is there, though perhaps no commit has named it yet.
     if (this.#held !== null && held === null) await this.#writeHeld(this.#held);
@@ -591,7 +587,6 @@ export class Replica {
     this.#isAttached = false;
     this.#marks = new Marks();
     this.#place = new Place();
-    this.#placeFrom = 1;
     this.#replayed = this.#named = this.#toldTo = 0;
     this.#held = null;
   }

@@ -49,6 +49,8 @@ export class Cluster {
   failure: Error | null = null;
   /** Pipelines that have ended since a later revision was there. */
   outdated = 0;
+  /** Tasks that have no journal begin with their snapshots. */
+  standsAlone = false;
   /** The stream that was put back. */
   putBack: string | null = null;
   #random: Random;
@@ -124,7 +126,10 @@ export class Cluster {
         present: { since: revision, bundle: `b${revision}` },
         planOf: async ({ bundle }) => this.#plans[Number(bundle.slice(1)) - 1]!,
       },
-      around: { log, clock: log.clock, random, observer, stores, blobs: this.#blobsOf(log.clock) },
+      around: {
+        ...{ log, clock: log.clock, random, observer, stores, blobs: this.#blobsOf(log.clock) },
+        standsAlone: this.standsAlone,
+      },
       limits: this.limits,
     });
     pipeline.failed.then(error => {

@@ -12,7 +12,7 @@ import type { Log } from '../../../lib/port/log.ts';
 import type { Stores } from '../../../lib/port/store.ts';
 import { Checkpoints } from '../../../lib/replica/checkpoint.ts';
 import type { Pointer } from '../../../lib/replica/pointer.ts';
-import { Replica, type Restored } from '../../../lib/replica/replica.ts';
+import { Replica, type ReplicaOptions, type Restored } from '../../../lib/replica/replica.ts';
 import { Snapshots } from '../../../lib/replica/snapshots.ts';
 import type { Turns } from '../../../lib/replica/turns.ts';
 import type { TaskState } from '../../../lib/state/state.ts';
@@ -47,8 +47,9 @@ export async function makeWorld() {
       ...{ log: around.log ?? log, clock, random, stream: 'J', subject: 'j.0' },
       ...{ stores: around.stores ?? stores, location, standsAlone: around.standsAlone ?? false },
       snapshots: new Snapshots({ blobs: around.blobs ?? blobs, clock, random, prefix: location }),
-      state: stateOf({ 'op.counts': 'values' }),
+      state: stateOf(around.tables ?? { 'op.counts': 'values' }),
       stateBytesMax: around.stateBytesMax ?? 1 << 30,
+      ...(around.onOwner === undefined ? {} : { onOwner: around.onOwner }),
     });
   };
   /** One life of the task: it restores what there is, and claims; `from`: what it takes over. */
@@ -94,6 +95,8 @@ interface Around {
   readonly turns?: Turns;
   readonly standsAlone?: boolean;
   readonly stateBytesMax?: number;
+  readonly tables?: Parameters<typeof stateOf>[0];
+  readonly onOwner?: ReplicaOptions['onOwner'];
 }
 
 export class Life {
