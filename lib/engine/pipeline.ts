@@ -11,6 +11,7 @@ import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { noMeter } from '../observe/meter.ts';
 import type { PipelineState, PipelineStatus, SourceStatus } from '../observe/status.ts';
 import { SharedStream } from '../outlet/shared-outlet.ts';
+import type { Replica } from '../replica/replica.ts';
 import { Turns } from '../replica/turns.ts';
 import type { Source } from '../source/source.ts';
 import { Pace } from '../task/pace.ts';
@@ -45,6 +46,8 @@ export interface PipelineOptions {
   readonly assignment?: number;
   /** See `Surroundings`. */
   readonly programs?: Programs;
+  /** Replicas of tasks, each taken over by the first task that runs in its place; null or absent: there is none. */
+  readonly replicaOf?: (task: { stage: string; partition: number }) => Replica | null;
   /** Which tasks run here; all by default. */
   readonly hosts?: (task: { stage: string; partition: number }) => boolean;
 }
@@ -87,7 +90,7 @@ export class Pipeline {
     this.state = new PipelineStateReader({
       plan,
       clock,
-      tasks: () => this.#slots.map(slot => slot.part).filter(part => part instanceof Task),
+      tasks: () => this.tasks,
     });
     const streams = new Map<string, SharedStream>();
     this.#around = {
@@ -106,6 +109,11 @@ export class Pipeline {
         return shared;
       },
     };
+  }
+
+  /** Those that are here at the moment, to be looked at. */
+  get tasks(): readonly Task[] {
+    return this.#slots.map(slot => slot.part).filter(part => part instanceof Task);
   }
 
   /**
@@ -149,7 +157,12 @@ export class Pipeline {
     const limits = { ...defaultLimits(hosted.length), ...this.#options.limits };
     for (const { stage, partition } of hosted) {
       const pace = new Pace(limits);
-      this.#open(onEnded => new Task({ plan, stage, partition, around, limits, pace, onEnded }));
+      let replica = this.#options.replicaOf?.({ stage: stage.name, partition }) ?? undefined;
+      this.#open(onEnded => {
+        const task = new Task({ plan, stage, partition, around, limits, pace, replica, onEnded });
+        replica = undefined;
+        return task;
+      });
     }
     for (const reader of plan.readers) this.#open(onEnded => new Reader({ plan, reader, around, onEnded }));
     this.#phase = 'running';
@@ -205,7 +218,7 @@ export class Pipeline {
   }
 
   status(): PipelineStatus {
-    const tasks = this.#slots.map(slot => slot.part).filter(part => part instanceof Task);
+    const { tasks } = this;
     const readers = this.#slots.map(slot => slot.part).filter(part => part instanceof Reader);
     const waiting = this.#slots.find(slot => slot.cancelRestart !== null);
     const stalled = this.#phase === 'running' ? this.#stalls.reason : null;

@@ -167,7 +167,7 @@ export class Replica {
         await this.#reach({ isEnough: () => false, follows: true });
       } catch (error) {
         if (this.#stopped) return;
-        if (!isMisfit(error) && !(isMillraceError(error) && error.fate === 'retry')) throw error;
+        if (!isPassing(error)) throw error;
         if (this.#isAttached) attempt = 0;
         await this.#drop();
         await this.#pause(attempt);
@@ -620,4 +620,9 @@ function isMisfit(error: unknown): boolean {
     isMillraceError(error, 'STREAM_CHANGED') ||
     isMillraceError(error, 'CONFLICT')
   );
+}
+
+/** Whoever follows waits for an owner to make it right: with the journal's stream, to begin with. */
+function isPassing(error: unknown): boolean {
+  return isMisfit(error) || (isMillraceError(error) && (error.fate === 'retry' || error.code === 'STREAM_MISSING'));
 }

@@ -1,6 +1,7 @@
 /**
  * A whole cluster in one process and on virtual time: a broker that loses answers and lands messages late, hosts that
- * crash, freeze, lose their disks, and sometimes both run every task. One seed is one history.
+ * crash, freeze, lose their disks, and sometimes both run every task, or follow all of them and take over when another
+ * crashes. One seed is one history.
  */
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
@@ -10,9 +11,15 @@ import { type ProcessClock, SimClock } from '../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../lib/memory/log.ts';
 import { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
+import { tablesOf } from '../../lib/operator/tables.ts';
 import { HEADER_TASK } from '../../lib/outlet/rows-item.ts';
 import type { Blobs } from '../../lib/port/blob.ts';
 import type { StreamSettings } from '../../lib/port/log.ts';
+import { journalStream, journalSubject, stateLocation } from '../../lib/record/names.ts';
+import { Replica } from '../../lib/replica/replica.ts';
+import { Snapshots } from '../../lib/replica/snapshots.ts';
+import { TaskState } from '../../lib/state/state.ts';
+import type { TableSpec } from '../../lib/state/tables.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
 import { planOrThrow } from '../../lib/topology/planner.ts';
@@ -24,6 +31,8 @@ export interface Weather {
   readonly freezes: number;
   /** Times that a host and the broker cannot reach each other for a while. */
   readonly cuts: number;
+  /** Of the hosts, those that begin by following. */
+  readonly standbys: number;
   /** The longest that a host is frozen or cut off, ms. */
   readonly outageMs: number;
   /** Chance that a crashed host comes back without its disk. */
@@ -47,6 +56,10 @@ export class Cluster {
   readonly events: Event[] = [];
   readonly limits: Partial<TaskLimits>;
   failure: Error | null = null;
+  /** Followers that were compared with their owners. */
+  followed = 0;
+  /** Times that one who followed took over. */
+  promoted = 0;
   /** Pipelines that have ended since a later revision was there. */
   outdated = 0;
   /** Tasks that have no journal begin with their snapshots. */
@@ -114,8 +127,35 @@ export class Cluster {
     this.#plans.push(plan);
   }
 
+  /** Replicas of all tasks, as one life of a host has them. */
+  replicas(log: MemoryLog, stores: MemoryStores): Map<string, Replica> {
+    const random = this.#random.fork();
+    const { clock } = log;
+    const { plan } = this;
+    const deployment = { pipeline: plan.pipeline, life: '0' };
+    const replicas = new Map<string, Replica>();
+    for (const stage of plan.stages) {
+      for (let partition = 0; partition < stage.partitions; partition++) {
+        const place = { stage: stage.name, partition };
+        const location = stateLocation(deployment, place);
+        const tables = JSON.parse(JSON.stringify(tablesOf(stage.program))) as TableSpec[];
+        const replica = new Replica({
+          ...{ log, clock, random, stream: journalStream(deployment), subject: journalSubject(deployment, place) },
+          ...{ stores, location, state: new TaskState(tables) },
+          snapshots: new Snapshots({ blobs: this.#blobsOf(clock), clock, random, prefix: location }),
+          stateBytesMax: this.limits.stateBytesMax ?? 1 << 30,
+        });
+        replicas.set(`${stage.name}/${partition}`, replica);
+        replica.follow().catch(error => {
+          this.failure ??= error;
+        });
+      }
+    }
+    return replicas;
+  }
+
   /** A pipeline as one life of a host runs it. */
-  pipeline(log: MemoryLog, stores: MemoryStores): Pipeline {
+  pipeline(log: MemoryLog, stores: MemoryStores, replicas: ReadonlyMap<string, Replica>): Pipeline {
     const random = this.#random.fork();
     const observer = { emit: (event: Event) => this.events.push(event) };
     const revision = this.#plans.length;
@@ -131,6 +171,7 @@ export class Cluster {
         standsAlone: this.standsAlone,
       },
       limits: this.limits,
+      replicaOf: ({ stage, partition }) => replicas.get(`${stage}/${partition}`) ?? null,
     });
     pipeline.failed.then(error => {
       if (isMillraceError(error, 'REVISION_OUTDATED') && revision < this.#plans.length) this.outdated++;
@@ -174,6 +215,11 @@ export class Cluster {
       this.clock.after(random.int(weather.lengthMs), () => {
         const host = random.pick(this.#hosts);
         host.crash({ losesDisk: random.chance(weather.diskLoss) });
+        const standby = this.#hosts.find(other => other.isFollowing);
+        if (standby !== undefined && !host.isStandby && random.chance(0.8)) {
+          host.isStandby = true;
+          this.clock.after(random.int(50), () => standby.promote());
+        }
         this.clock.after(random.int(800), () => host.start());
       });
     }
@@ -232,8 +278,10 @@ export class Cluster {
 export class Host {
   #cluster: Cluster;
   #stores: MemoryStores;
-  #life: { log: MemoryLog; pipeline: Pipeline } | null = null;
+  #life: { log: MemoryLog; pipeline: Pipeline | null; replicas: ReadonlyMap<string, Replica> } | null = null;
   #isCutOff = false;
+  /** It follows, when it starts, rather than run anything. */
+  isStandby = false;
 
   constructor(cluster: Cluster, stores: MemoryStores) {
     this.#cluster = cluster;
@@ -244,11 +292,37 @@ export class Host {
     if (this.#life !== null) return;
     const log = this.#cluster.client();
     if (this.#isCutOff) log.cutOff();
-    const pipeline = this.#cluster.pipeline(log, this.#stores);
-    this.#life = { log, pipeline };
+    if (this.isStandby) {
+      this.#life = { log, pipeline: null, replicas: this.#cluster.replicas(log, this.#stores) };
+    } else {
+      this.#run(log, new Map());
+    }
+  }
+
+  #run(log: MemoryLog, replicas: ReadonlyMap<string, Replica>): void {
+    const pipeline = this.#cluster.pipeline(log, this.#stores, replicas);
+    this.#life = { log, pipeline, replicas: new Map() };
     pipeline.start().catch(error => {
       this.#cluster.failure ??= error;
     });
+  }
+
+  get isFollowing(): boolean {
+    return this.#life !== null && this.#life.pipeline === null;
+  }
+
+  /** By stage and partition, while it follows. */
+  get replicas(): ReadonlyMap<string, Replica> {
+    return this.#life?.replicas ?? new Map();
+  }
+
+  /** Who follows takes over what it follows. */
+  promote(): void {
+    this.isStandby = false;
+    if (!this.isFollowing) return this.start();
+    const { log, replicas } = this.#life!;
+    this.#cluster.promoted++;
+    this.#run(log, replicas);
   }
 
   get pipeline(): Pipeline | null {
@@ -267,7 +341,7 @@ export class Host {
   async replace(): Promise<void> {
     const life = this.#life;
     if (life === null) return;
-    await life.pipeline.stop({ deadlineMs: 10_000 });
+    await life.pipeline?.stop({ deadlineMs: 10_000 });
     // Killed meanwhile, it is somebody else's.
     if (this.#life !== life) return;
     this.crash({ losesDisk: false });
