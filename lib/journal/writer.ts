@@ -193,7 +193,7 @@ export class JournalWriter {
     return 'landed';
   }
 
-  /** Of revisions first: assignments are counted within all of a pipeline, but one may not have heard of the newest. */
+  /** Revisions first: a worker with a newer one may have heard of fewer assignments. */
   #checkNewest({ revision, assignment }: EntryHead): void {
     const ours = this.#options;
     if (revision > ours.revision) {

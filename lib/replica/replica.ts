@@ -119,8 +119,9 @@ export class Replica {
   #isAttached = false;
   #marks = new Marks();
   #place = new Place();
-  /** The first commit of the run. */
+  /** The first commit of the run, and the sequence at which the run begins. */
   #first = 1;
+  #runSeq = 1;
   #replayed = 0;
   /** The snapshot that commits have named last. */
   #named = 0;
@@ -130,6 +131,8 @@ export class Replica {
   #toldTo = 0;
   #following: Promise<void> | null = null;
   #endPause: (() => void) | null = null;
+  /** What a local store pointed to that the journal has not got, so that it is not asked for again. */
+  #distrusted: Pointer | null = null;
   #isLeft = false;
   #stopped = false;
 
@@ -274,7 +277,7 @@ export class Replica {
     }
   }
 
-  /** Applies what comes. Returns null when it is enough, or the sequence behind a gap. */
+  /** Applies what comes. Returns null when it is enough, or where to begin anew: behind a gap, or without the store. */
   async #advance(way: { isEnough(): boolean; readonly through?: number; readonly follows: boolean }) {
     const { clock, stateBytesMax } = this.#options;
     const { state } = this;
@@ -290,7 +293,9 @@ export class Replica {
           // Nothing is awaited that need not be.
           const applying = this.#take(step.commit);
           if (applying !== null) await applying;
-          if (way.follows) await this.#keepStore(step.commit);
+          if (this.#distrusted !== null && this.#distrusted === this.#base!.candidate) return this.#runSeq;
+          const { isCheckpoint, snapshot } = step.commit;
+          if (way.follows && (isCheckpoint || snapshot > 0)) await this.#keepStore(step.commit);
         } else {
           this.#options.onOwner?.(step);
         }
@@ -309,7 +314,8 @@ export class Replica {
     const snapshot = await this.#snapshots.latest();
     const store = await stores.open(location, { fresh: false });
     this.#store = store;
-    const pointer = store === null ? null : await readPointer(store);
+    const found = store === null ? null : await readPointer(store);
+    const pointer = isSame(found, this.#distrusted) ? null : found;
     const end = claim ?? (await this.#end());
     const isAlone = standsAlone === true && end.seq === 0;
     const reached = isAlone ? commitOf(snapshot) : end.commit;
@@ -396,15 +402,16 @@ export class Replica {
   async #beginRun(step: Extract<JournalStep, { kind: 'run' }>): Promise<void> {
     const first = step.commit + 1;
     this.#first = first;
+    this.#runSeq = step.seq;
     this.#marks.begin(first, step.crcBefore);
     const { candidate } = this.#base!;
     if (candidate !== null) {
-      // The journal does not reach back to it.
-      if (first > candidate.commit) await this.#discardStore();
-      else {
+      if (first <= candidate.commit) {
         this.#place = this.#place.tailsOnly();
         return;
       }
+      // The journal does not reach back to it.
+      await this.#discardStore();
     }
     if (step.commit > this.#at.commit) {
       throw this.#corrupt(
@@ -451,7 +458,8 @@ export class Replica {
       await this.#loadStore(candidate, null);
       return;
     }
-    await this.#discardStore();
+    // The base is the snapshot then, to which all of the run has something to say.
+    this.#distrusted = candidate;
   }
 
   #apply(commit: StoredCommit, mark: Mark): Promise<void> | null {
@@ -611,6 +619,10 @@ export class Replica {
 }
 
 const NOWHERE: Mark = { commit: 0, seq: 0, crc: 0 };
+
+function isSame(a: Pointer | null, b: Pointer | null): boolean {
+  return a !== null && b !== null && a.commit === b.commit && a.seq === b.seq && a.crc === b.crc;
+}
 
 /** What may be so since another owner is at work, or was: only behind a claim it is certain. */
 function isMisfit(error: unknown): boolean {

@@ -243,6 +243,31 @@ describe('a replica', () => {
     }
   });
 
+  test('has a store that counts for nothing while it has changes of no snapshot', async () => {
+    const world = await makeWorld();
+    const { replica, stores } = followerOf(world);
+    const first = await world.live();
+    await commits(first, 0, 6, { checkpoint: 2 });
+    await end(first);
+    for (let owner = 0; owner < 2; owner++) {
+      // Each takes a checkpoint and comes to nothing with it.
+      const put = () => new Promise<never>(() => {});
+      const { blobs } = world;
+      const dying: Blobs = { ...{ put, get: name => blobs.get(name) }, ...{ list: at => blobs.list(at), delete: put } };
+      const stores = new MemoryStores({ clock: world.clock });
+      const life = await world.live({ blobs: dying, stores });
+      await life.commit(`owner ${owner}`, { checkpoint: true });
+      await turn(world);
+      await end(life);
+    }
+    await replica.stop();
+    const store = (await stores.open(location, { fresh: false }))!;
+    assert.equal(await readPointer(store), null);
+    await store.close();
+    const second = await world.live({ stores });
+    assert.deepEqual(new Map(second.content).get('owner 1'), 1);
+  });
+
   test('tells of owners that begin and end', async () => {
     const world = await makeWorld();
     const first = await world.live();
