@@ -113,10 +113,10 @@ export async function play(seed: number, options: { putsBack?: boolean } = {}): 
 
 /** Whoever follows comes to have what the owner has: null, or what is missing. */
 async function follows(cluster: Cluster): Promise<string | null> {
-  const owners = cluster.hosts.flatMap(host => host.pipeline?.tasks ?? []);
+  const tasks = () => cluster.hosts.flatMap(host => host.pipeline?.tasks ?? []);
   for (const host of cluster.hosts) {
     for (const [name, replica] of host.replicas) {
-      const owner = () => owners.find(task => `${task.stage}/${task.partition}` === name && task.phase === 'running');
+      const owner = () => tasks().find(task => `${task.stage}/${task.partition}` === name && task.phase === 'running');
       const isEven = () => owner() !== undefined && replica.commit === owner()!.journal.commit;
       await cluster.clock.runUntil(() => cluster.failure !== null || isEven(), {
         limitMs: cluster.clock.monotonic() + 30_000,
