@@ -13,6 +13,7 @@ import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { noMeter } from '../observe/meter.ts';
 import type { PipelineState, PipelineStatus, SourceStatus } from '../observe/status.ts';
 import { outletKinds } from '../outlet/kinds.ts';
+import type { Replica } from '../replica/replica.ts';
 import { Turns } from '../replica/turns.ts';
 import type { Source } from '../source/source.ts';
 import { Budget, type Share } from '../task/budget.ts';
@@ -51,6 +52,8 @@ export interface PipelineOptions {
   readonly assignment?: Assignment;
   /** Of the worker, shared by all its pipelines. Default: one of this pipeline's own. */
   readonly budget?: Budget;
+  /** Hands over what follows the task, once; null or absent: nothing does. */
+  readonly takeReplica?: (task: Part) => Replica | null;
 }
 
 type Actor = Reader | Task;
@@ -107,7 +110,7 @@ export class Pipeline {
     this.state = new PipelineStateReader({
       plan,
       clock,
-      tasks: () => this.#actors.filter(actor => actor instanceof Task),
+      tasks: () => this.tasks,
     });
     this.#around = {
       meter: noMeter,
@@ -120,6 +123,11 @@ export class Pipeline {
       checkpointTurns: new Turns(CHECKPOINTS_AT_ONCE),
       outlets: outletKinds({ log, clock, random }),
     };
+  }
+
+  /** Those that are here at the moment, to be looked at. */
+  get tasks(): readonly Task[] {
+    return this.#actors.filter(actor => actor instanceof Task);
   }
 
   /**
@@ -210,7 +218,12 @@ export class Pipeline {
     const stage = plan.stages.find(({ name }) => part.startsWith(`${name}/`))!;
     const partition = Number(part.slice(stage.name.length + 1));
     const pace = new Pace(limits);
-    return (around, onEnded) => new Task({ plan, stage, partition, around, limits, share, pace, onEnded });
+    let replica = this.#options.takeReplica?.(part) ?? undefined;
+    return (around, onEnded) => {
+      const task = new Task({ plan, stage, partition, around, limits, share, pace, replica, onEnded });
+      replica = undefined;
+      return task;
+    };
   }
 
   #fill(slot: Slot): void {
@@ -284,7 +297,7 @@ export class Pipeline {
 
   status(): PipelineStatus {
     const slots = [...this.#slots.values()];
-    const tasks = this.#actors.filter(actor => actor instanceof Task);
+    const { tasks } = this;
     const readers = this.#actors.filter(actor => actor instanceof Reader);
     const waiting = slots.find(slot => slot.cancelRestart !== null || slot.isLeft);
     const stalled = this.#phase === 'running' ? this.#stalls.reason : null;

@@ -1,21 +1,22 @@
 /**
- * The journal's entries, and how they are laid into messages. READ WITH `journal.ts`.
+ * The journal's entries, and how they are laid into messages. READ WITH `writer.ts`.
  *
  * A commit is one entry. An entry larger than a message is laid into several *parts*; it has happened when its last
  * part is in. Each message starts with a fixed head:
  *
- *   version u8 · kind u8 · part u16 · parts u16 · epoch u32 · revision u32 · commit f64 · crc of the message before u32 · body …
+ *   version u8 · kind u8 · part u16 · parts u16 · epoch u32 · revision u32 · assignment u32 · commit f64
+ *   · crc of the message before u32 · body …
  *
  * The crc makes the journal one unbroken thread: a message that was lost or changed below us is noticed by the next.
  */
 import { crc32 } from 'node:zlib';
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
 import { pack, unpack } from '../record/rows.ts';
 import { fromParts, type Outbox, toParts } from './outbox.ts';
 import type { Tails } from './tails.ts';
 
 const VERSION = 4;
-export const HEAD_BYTES = 26;
+export const HEAD_BYTES = 30;
 
 /** `claim`: an owner's first word, the bump. `commit`: a batch. `release`: an owner's last word. */
 export type EntryKind = 'claim' | 'commit' | 'release';
@@ -28,6 +29,8 @@ export interface EntryHead {
   readonly epoch: number;
   /** The pipeline's revision that its owner runs. */
   readonly revision: number;
+  /** The assignment that has given the task to its owner. */
+  readonly assignment: number;
   /** Number of the commit; of a claim or release: of the last commit before it. */
   readonly commit: number;
   readonly crcBefore: number;
@@ -52,6 +55,8 @@ export interface Commit {
   readonly tails: Tails;
   /** Number of the commit whose snapshot is whole and durable, or 0; once this entry is in, the journal may be cut to it. */
   readonly snapshot: number;
+  /** The owner has taken a checkpoint of its state as of this commit: whoever follows takes one, too. */
+  readonly isCheckpoint: boolean;
 }
 
 export function encodeCommit(commit: Commit): Uint8Array {
@@ -64,6 +69,7 @@ export function encodeCommit(commit: Commit): Uint8Array {
     commit.tails,
     commit.snapshot,
     commit.dueMs,
+    commit.isCheckpoint,
   ]);
 }
 
@@ -78,7 +84,7 @@ export function decodeCommit(head: EntryHead, body: Uint8Array): Commit {
 }
 
 function commitOf(head: EntryHead, parts: unknown): Commit {
-  const [positions, watermarkMs, delta, outbox, relayedThrough, tails, snapshot, dueMs] = parts as [
+  const [positions, watermarkMs, delta, outbox, relayedThrough, tails, snapshot, dueMs, isCheckpoint] = parts as [
     Record<string, number>,
     number,
     Uint8Array | null,
@@ -87,6 +93,7 @@ function commitOf(head: EntryHead, parts: unknown): Commit {
     Tails,
     number,
     number,
+    boolean,
   ];
   return {
     epoch: head.epoch,
@@ -99,6 +106,7 @@ function commitOf(head: EntryHead, parts: unknown): Commit {
     relayedThrough,
     tails,
     snapshot,
+    isCheckpoint,
   };
 }
 
@@ -110,22 +118,25 @@ export function encodeMessage(head: EntryHead, body: Uint8Array): Uint8Array {
   bytes.writeUInt16BE(head.parts, 4);
   bytes.writeUInt32BE(head.epoch, 6);
   bytes.writeUInt32BE(head.revision, 10);
-  bytes.writeDoubleBE(head.commit, 14);
-  bytes.writeUInt32BE(head.crcBefore, 22);
+  bytes.writeUInt32BE(head.assignment, 14);
+  bytes.writeDoubleBE(head.commit, 18);
+  bytes.writeUInt32BE(head.crcBefore, 26);
   bytes.set(body, HEAD_BYTES);
   return bytes;
 }
 
 export function decodeHead(message: Uint8Array): EntryHead {
-  if (message.length < HEAD_BYTES) throw new MillraceError('JOURNAL_CORRUPT', 'a journal message is cut short');
   const bytes = Buffer.from(message.buffer, message.byteOffset, message.length);
-  const version = bytes.readUInt8(0);
-  const kind = KINDS[bytes.readUInt8(1)];
-  if (version !== VERSION || kind === undefined) {
+  // First of all: another version's messages may be shorter.
+  if (bytes.length > 0 && bytes[0] !== VERSION) {
     throw new MillraceError(
       'JOURNAL_CORRUPT',
-      `a journal message has format ${version}; this version knows ${VERSION}`,
+      `a journal message has format ${bytes[0]}, of another version of Millrace; this one reads ${VERSION}: ${BEGIN_ANEW}`,
     );
+  }
+  const kind = KINDS[bytes[1] ?? KINDS.length];
+  if (kind === undefined || bytes.length < HEAD_BYTES) {
+    throw new MillraceError('JOURNAL_CORRUPT', 'a journal message is cut short or damaged');
   }
   return {
     kind,
@@ -133,9 +144,15 @@ export function decodeHead(message: Uint8Array): EntryHead {
     parts: bytes.readUInt16BE(4),
     epoch: bytes.readUInt32BE(6),
     revision: bytes.readUInt32BE(10),
-    commit: bytes.readDoubleBE(14),
-    crcBefore: bytes.readUInt32BE(22),
+    assignment: bytes.readUInt32BE(14),
+    commit: bytes.readDoubleBE(18),
+    crcBefore: bytes.readUInt32BE(26),
   };
+}
+
+/** The last commit that has happened, by the journal's last message: one of which only a part is in has not. */
+export function lastWholeCommit(tail: EntryHead): number {
+  return tail.kind === 'commit' && tail.part < tail.parts - 1 ? tail.commit - 1 : tail.commit;
 }
 
 export function checksum(message: Uint8Array): number {

@@ -23,7 +23,7 @@ import { overlaps } from '../record/subject.ts';
 import { ProcessClock } from './clock.ts';
 import { LATE_MS, type MemoryFaults, type Span, UNSURE_MS } from './faults.ts';
 import { MemoryReader, type Sight } from './reader.ts';
-import { answerOf, copyOf, MemoryStream, sizeOf } from './stream.ts';
+import { answerOf, copyOf, MemoryStream, type StreamCopy, sizeOf } from './stream.ts';
 
 export interface MemoryBrokerOptions {
   readonly clock: Clock;
@@ -52,6 +52,8 @@ export class MemoryBroker {
   #batches = 0;
   /** Batches of which a part was stored. */
   brokenOff = 0;
+  /** Times that it was restored. */
+  restores = 0;
 
   constructor(options: MemoryBrokerOptions) {
     this.clock = options.clock;
@@ -77,6 +79,12 @@ export class MemoryBroker {
 
   stream(name: string): MemoryStream | null {
     return this.#streams.get(name) ?? null;
+  }
+
+  /** It is restored, with one stream as an older copy of it. What clients have sent before and has not landed never does. */
+  putBack(stream: MemoryStream, copy: StreamCopy): void {
+    this.restores++;
+    stream.putBack(copy);
   }
 
   streams(): readonly MemoryStream[] {
@@ -326,7 +334,10 @@ export class MemoryLog implements Log {
       if (dice >= dropped && dice < late && !this.#cutOff) {
         giveUp();
         const delayMs = this.#draw(faults.delayMs) + random.next() * (faults.lateMs ?? LATE_MS);
-        clock.after(delayMs, () => this.#landUnheard(messages, atomic));
+        const { restores } = this.#broker;
+        clock.after(delayMs, () => {
+          if (this.#broker.restores === restores) this.#landUnheard(messages, atomic);
+        });
         return;
       }
       if (dice >= lost && dice < dropped) {

@@ -1,6 +1,6 @@
 /**
- * From what an operator is told to do to the operator that does it. Each opens its tables in its constructor, so that
- * state can be restored into them before `resume`.
+ * From what an operator is told to do to the operator that does it. Each opens its tables (`tables.ts`) in its
+ * constructor, so that state can be restored into them before `resume`.
  */
 import { Dedupe } from './dedupe.ts';
 import { Join } from './join.ts';

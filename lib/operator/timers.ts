@@ -22,7 +22,7 @@ export class Timers {
   #firingTo = Number.NEGATIVE_INFINITY;
 
   constructor(options: { tables: Tables; slotMs: number }) {
-    this.#table = options.tables.numbers('timers', { inMemory: true });
+    this.#table = options.tables.numbers('timers');
     this.#slotMs = options.slotMs;
   }
 

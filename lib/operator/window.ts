@@ -70,7 +70,7 @@ export class WindowAggregate implements Operator {
     };
     this.#panes = keepsPanes(spec) ? panesOf(this.#windows) : null;
     this.#rows = context.tables.values<Row>(this.#panes === null ? 'windows' : 'panes');
-    this.#closing = this.#panes === null ? null : context.tables.numbers('closing', { inMemory: true });
+    this.#closing = this.#panes === null ? null : context.tables.numbers('closing');
     this.lagMs = spec.graceMs;
   }
 

@@ -2,7 +2,7 @@
  * Checkpoints of one task: what state has changed since the last, written in the background to the snapshot and then to
  * the local store, so that the journal may be cut.
  *
- * The order of the durable steps (invariant D, with `journal.ts`):
+ * The order of the durable steps (invariant D, with `journal/writer.ts`):
  *   1. the commit that the checkpoint was taken at has landed
  *   2. the new segments are in the blobs
  *   3. the manifest that names them is in the blobs: the snapshot exists
@@ -23,14 +23,14 @@ import { backoffMs } from '../base/backoff.ts';
 import { type Clock, sleep } from '../base/clock.ts';
 import { isMillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
-import type { Journal } from '../journal/journal.ts';
-import type { Tail, Tails } from '../journal/tails.ts';
+import type { JournalWriter } from '../journal/writer.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Store } from '../port/store.ts';
 import type { Checkpoint } from '../state/checkpoint.ts';
 import type { Step } from '../state/segment.ts';
 import { mergeFrom, mergeSegments, type SegmentRef } from '../state/snapshot.ts';
 import type { TaskState } from '../state/state.ts';
+import type { PlaceParts } from './place.ts';
 import { type Pointer, writeStore } from './pointer.ts';
 import { commitOfName, encodeSnapshot, type Snapshot, Snapshots } from './snapshots.ts';
 import type { Turns } from './turns.ts';
@@ -43,6 +43,13 @@ export interface CheckpointLimits {
   readonly checkpointBytes: number;
   /** Entries of it that are prepared at one boundary: some milliseconds of work. */
   readonly checkpointSliceEntries: number;
+}
+
+/** A checkpoint that was taken at a commit, and how far the task was then. */
+export interface HeldCheckpoint {
+  readonly checkpoint: Checkpoint;
+  readonly commit: Pointer;
+  readonly place: PlaceParts;
 }
 
 /** A stretch of journal. */
@@ -75,7 +82,6 @@ export class Checkpoints {
   #endTurn: (() => void) | null = null;
   #onFailed: (error: unknown) => void;
   #latest: Snapshot | null = null;
-  #tails = new Map<string, Tail>();
   /** The journal since the last checkpoint, former owners' part included. */
   #grown = { bytes: 0, commits: 0 };
   #commitsMax: number;
@@ -125,17 +131,22 @@ export class Checkpoints {
   }
 
   /** What restoring found, to go on from. */
-  resume(options: { snapshot: Snapshot | null; tails: Tails; journal: { bytes: number; commits: number } }): void {
+  resume(options: { snapshot: Snapshot | null; journal: { bytes: number; commits: number } }): void {
     this.#latest = options.snapshot;
     this.#grown = { ...options.journal };
     this.#journal.now = options.journal;
-    for (const [name, tail] of Object.entries(options.tails)) this.#tails.set(name, tail);
   }
 
-  /** Remembers all tails that commits carry, for the next snapshot. */
-  noteTails(changed: Tails): Tails {
-    for (const [name, tail] of Object.entries(changed)) this.#tails.set(name, tail);
-    return changed;
+  /**
+   * Goes on with a checkpoint that was taken while a former owner had the task, and of which the latest snapshot has
+   * nothing: its commit has landed, so it stands where one of our own would.
+   */
+  takeUp(held: HeldCheckpoint, options: { state: TaskState; store: Store; epoch: number }): void {
+    const { checkpoint, commit, place } = held;
+    this.#isOpen = true;
+    this.#journal.taken = this.#journal.now;
+    // Under our epoch: its owner may have written some of it, in other pieces, under its own.
+    this.finish(checkpoint, { ...commit, epoch: options.epoch }, { ...options, place });
   }
 
   /** Takes a checkpoint at this boundary, if it is time for one and the last is done. */
@@ -173,11 +184,14 @@ export class Checkpoints {
     return state.checkpoint();
   }
 
-  /** The checkpoint's commit has landed: write it, in the background. */
-  finish(checkpoint: Checkpoint, commit: Pointer, options: { state: TaskState; store: Store }): void {
+  /** The checkpoint's commit has landed: write it, in the background. `place`: how far the task was then. */
+  finish(
+    checkpoint: Checkpoint,
+    commit: Pointer,
+    options: { state: TaskState; store: Store; place: PlaceParts },
+  ): void {
     if (this.#stopped) return;
-    const tails = Object.fromEntries(this.#tails);
-    this.#working = this.#write(checkpoint, commit, { ...options, tails }).then(
+    this.#working = this.#write(checkpoint, commit, options).then(
       () => {
         this.#working = null;
         this.#isOpen = false;
@@ -192,14 +206,14 @@ export class Checkpoints {
   async #write(
     checkpoint: Checkpoint,
     commit: Pointer,
-    options: { state: TaskState; store: Store; tails: Tails },
+    options: { state: TaskState; store: Store; place: PlaceParts },
   ): Promise<void> {
     const sinceMs = this.#clock.monotonic();
     const segments = await this.#persistently(() => this.#putSegments(checkpoint.segments(), commit));
     const manifest = { commitSeq: commit.commit, journalSeq: commit.seq, segments };
     const name = this.snapshots.manifestName(commit);
-    const snapshot = { name, manifest, crc: commit.crc, tails: options.tails };
-    const bytes = encodeSnapshot(snapshot);
+    const snapshot = { name, manifest, crc: commit.crc };
+    const bytes = encodeSnapshot({ ...snapshot, place: options.place });
     await this.#persistently(() => this.#put(name, bytes));
     const written = writeStore(options.store, checkpoint, { commit, isOver: () => this.#stopped });
     this.#storing = written.then(
@@ -293,7 +307,7 @@ export class Checkpoints {
   }
 
   /** The commit that names the snapshot has landed: what it replaces goes, in the background. */
-  cut(snapshot: Snapshot, journal: Journal): void {
+  cut(snapshot: Snapshot, journal: JournalWriter): void {
     const { named } = this.#journal;
     this.#cutting = this.#cutting
       .then(() => this.#cut(snapshot, journal, named))
@@ -302,7 +316,7 @@ export class Checkpoints {
       });
   }
 
-  async #cut(snapshot: Snapshot, journal: Journal, named: Extent): Promise<void> {
+  async #cut(snapshot: Snapshot, journal: JournalWriter, named: Extent): Promise<void> {
     if (this.#stopped) return;
     await journal.cut(snapshot.manifest.journalSeq + 1, { isOver: () => this.#stopped });
     if (this.#stopped) return;

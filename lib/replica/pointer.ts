@@ -27,15 +27,19 @@ export async function readPointer(store: Store): Promise<Pointer | null> {
 /**
  * A small checkpoint and its pointer are one write. A large one is several, each of which the store holds in memory: the
  * first takes the old pointer away, the last brings the new one. `isOver` is asked between two: a store that was left then
- * has no pointer.
+ * has no pointer. With `commit` null it gets none: it counts for nothing until a later checkpoint brings one.
  */
 export async function writeStore(
   store: Store,
   checkpoint: Checkpoint,
-  { commit, isOver }: { commit: Pointer; isOver: () => boolean },
+  { commit, isOver }: { commit: Pointer | null; isOver: () => boolean },
 ): Promise<void> {
   let held: StoreWrite[] = [];
   let pointed = true;
+  if (commit === null) {
+    await store.write([{ type: 'del', key: POINTER_KEY }]);
+    pointed = false;
+  }
   for (const batch of batchesOf(checkpoint.writes())) {
     if (held.length > 0) {
       await store.write(pointed ? [{ type: 'del', key: POINTER_KEY }, ...held] : held);
@@ -44,5 +48,6 @@ export async function writeStore(
     if (isOver()) return;
     held = batch;
   }
-  await store.write([...held, { type: 'put', key: POINTER_KEY, value: encodePointer(commit) }]);
+  if (commit === null) await store.write(held);
+  else await store.write([...held, { type: 'put', key: POINTER_KEY, value: encodePointer(commit) }]);
 }

@@ -1,6 +1,7 @@
 /**
- * The snapshots of one task, as the blobs have them: a manifest, which names segments, each a blob. Who writes them, when and
- * in which order is `checkpoint.ts`.
+ * The snapshots of one task, as the blobs have them: a manifest, which names segments, each a blob, and says how far the
+ * task was. So a snapshot stands alone: whoever has it and its segments needs no journal to go on from its commit. Who
+ * writes them, when and in which order is `checkpoint.ts`.
  */
 import { backoffMs } from '../base/backoff.ts';
 import { type Clock, sleep } from '../base/clock.ts';
@@ -11,17 +12,21 @@ import type { Tails } from '../journal/tails.ts';
 import type { Blobs } from '../port/blob.ts';
 import { pack, unpack } from '../record/rows.ts';
 import { decodeManifest, encodeManifest, type Manifest, type SegmentRef } from '../state/snapshot.ts';
+import type { PlaceParts } from './place.ts';
 import type { Pointer } from './pointer.ts';
 
-/** A snapshot: which segments, and what the journal no longer needs to say. */
+/** A snapshot: which segments, and of which commit. */
 export interface Snapshot {
   /** Name of the manifest's blob. */
   readonly name: string;
   readonly manifest: Manifest;
   /** Checksum of the commit's last message, so that a store of the same commit is known as such. */
   readonly crc: number;
-  /** What is last at the task's destinations, as of that commit. */
-  readonly tails: Tails;
+}
+
+/** One that was read, with how far the task was at its commit. */
+export interface WholeSnapshot extends Snapshot {
+  readonly place: PlaceParts;
 }
 
 const RETRY_BASE_MS = 100;
@@ -44,7 +49,7 @@ export class Snapshots {
    * The newest snapshot there is, or null. One that is older than a commit says there is may be what a leader shows that was
    * deposed a moment ago: it is looked for again, a few times.
    */
-  async latest({ atLeast = 0 }: { atLeast?: number } = {}): Promise<Snapshot | null> {
+  async latest({ atLeast = 0 }: { atLeast?: number } = {}): Promise<WholeSnapshot | null> {
     for (let attempt = 0; ; attempt++) {
       const snapshot = await this.#newest();
       if (atLeast <= commitOf(snapshot) || attempt >= SHORTER_READINGS_MAX) return snapshot;
@@ -53,7 +58,7 @@ export class Snapshots {
     }
   }
 
-  async #newest(): Promise<Snapshot | null> {
+  async #newest(): Promise<WholeSnapshot | null> {
     const names = await this.#blobs.list(`${this.prefix}/manifest/`);
     const newest = names.at(-1);
     if (newest === undefined) return null;
@@ -61,8 +66,8 @@ export class Snapshots {
     if (bytes === null) {
       throw new MillraceError('CONFLICT', `snapshot ${newest} is gone: another owner has taken a newer one`);
     }
-    const [manifest, crc, tails] = unpack(bytes) as [Uint8Array, number, Tails];
-    return { name: newest, manifest: decodeManifest(manifest), crc, tails };
+    const [manifest, crc, place] = unpack(bytes) as [Uint8Array, number, PlaceParts];
+    return { name: newest, manifest: decodeManifest(manifest), crc, place };
   }
 
   /** Oldest first. */
@@ -95,8 +100,8 @@ export class Snapshots {
   }
 }
 
-export function encodeSnapshot({ manifest, crc, tails }: Omit<Snapshot, 'name'>): Uint8Array {
-  return pack([encodeManifest(manifest), crc, tails]);
+export function encodeSnapshot({ manifest, crc, place }: Omit<WholeSnapshot, 'name'>): Uint8Array {
+  return pack([encodeManifest(manifest), crc, place]);
 }
 
 /** The commit that it reflects; 0: there is none. */
@@ -104,9 +109,9 @@ export function commitOf(snapshot: Snapshot | null): number {
   return snapshot?.manifest.commitSeq ?? 0;
 }
 
-/** Names sort by commit; the epoch keeps two owners from ever meaning two things by one name. */
+/** Names sort by commit, then by owner; the epoch keeps two owners from ever meaning two things by one name. */
 function blobName(kind: 'manifest' | 'segment', commit: Pointer, part: string): string {
-  return `${kind}/${String(commit.commit).padStart(16, '0')}-${commit.epoch}${part}`;
+  return `${kind}/${String(commit.commit).padStart(16, '0')}-${String(commit.epoch).padStart(10, '0')}${part}`;
 }
 
 /** Of which commit a blob is. */

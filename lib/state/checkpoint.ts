@@ -101,6 +101,12 @@ export class WriteBack {
     return { writes: () => inTurn(log, counts), segments: () => log.segments() };
   }
 
+  /** The tables were emptied: there is nothing to write any more. */
+  reset(): void {
+    this.#prepared = new WriteLog();
+    this.#landing = null;
+  }
+
   landed(): void {
     invariant(this.#landing !== null, 'no checkpoint is being written');
     for (const { table, bucket } of this.#landing) {

@@ -31,7 +31,7 @@ export function decodeDelta(bytes: Uint8Array): TableDelta[] {
   throw new MillraceError('JOURNAL_CORRUPT', 'the changes in a commit are damaged');
 }
 
-/** Throws JOURNAL_CORRUPT, or PLAN_INCOMPATIBLE for a table that nobody has opened. */
+/** Throws JOURNAL_CORRUPT, or PLAN_INCOMPATIBLE for a table that is not declared. */
 export function applyParts(tables: StateTables, parts: readonly TableDelta[]): void {
   for (const part of parts) tableNamed(tables, String(part[0])).apply(part);
 }
@@ -46,13 +46,13 @@ export function* touchedBy(part: TableDelta): Generator<{ bucket: number; key: s
   }
 }
 
-/** Throws PLAN_INCOMPATIBLE: state of a table that no operator has opened would be lost by going on. */
+/** Throws PLAN_INCOMPATIBLE: state of a table that no operator declares would be lost by going on. */
 export function tableNamed(tables: StateTables, name: string): StateTable {
   const table = tables.get(name);
   if (table !== undefined) return table;
   throw new MillraceError(
     'PLAN_INCOMPATIBLE',
-    `the state to restore has a table '${name}' that no operator of this pipeline opens`,
+    `the state to restore has a table '${name}' that no operator of this pipeline has`,
   );
 }
 

@@ -108,6 +108,14 @@ export class Residency {
     this.#notes.touched = [];
   }
 
+  /** The tables were emptied: what a batch has wanted of them is nothing any more. */
+  reset(): void {
+    this.wants.keys = [];
+    this.wants.buckets = [];
+    this.#notes.touched = [];
+    this.#notes.unread = 0;
+  }
+
   /**
    * Drops clean entries, those of the oldest buckets of each table first, until about `bytesMax` are left or nothing more
    * can go. Entries that batches used since the last eviction are spared in the first round.

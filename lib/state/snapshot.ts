@@ -6,7 +6,7 @@
  * byte is rewritten a logarithmic number of times, and a snapshot is a logarithmic number of runs (the log-structured
  * merge tree's tiers, O'Neil et al. 1996).
  */
-import { MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
 import type { StoreWrite } from '../port/store.ts';
 import { asBuffer, prefixLength } from './layout.ts';
 import { hashOfKey } from './packed-key.ts';
@@ -21,7 +21,7 @@ import {
 } from './segment.ts';
 import { Slots } from './slots.ts';
 
-const VERSION = 1;
+const VERSION = 2;
 
 export interface SegmentRef {
   /** Name of the blob. */
@@ -58,8 +58,12 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     Number.isSafeInteger(read.journalSeq) &&
     Array.isArray(read.segments) &&
     read.segments.every(ref => typeof ref?.name === 'string' && ref.bytes >= 0 && Number.isSafeInteger(ref.run));
-  if (!isManifest)
-    throw new MillraceError('JOURNAL_CORRUPT', 'a snapshot manifest is of no form that this version reads');
+  if (!isManifest) {
+    throw new MillraceError(
+      'JOURNAL_CORRUPT',
+      `a snapshot manifest has format ${read?.version}, of another version of Millrace, or is damaged; this one reads ${VERSION}: ${BEGIN_ANEW}`,
+    );
+  }
   const { commitSeq, journalSeq, segments } = read!;
   return { commitSeq, journalSeq, segments };
 }

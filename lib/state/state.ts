@@ -7,7 +7,8 @@
  * - **restore** `loadAll` from the store, `loadSegments` from a snapshot, then `applyDelta` or `replay`.
  *
  * While everything fits in memory (`resident`) only the first is at work, and nothing is wanted or read.
- * Operators open their tables before anything is restored; state of a table that nobody opened is PLAN_INCOMPATIBLE.
+ * It is made from a list of tables, which operators open when they are made, before or after anything was restored; state
+ * of a table that is not on the list is PLAN_INCOMPATIBLE.
  */
 import { invariant } from '../base/errors.ts';
 import type { Store } from '../port/store.ts';
@@ -21,32 +22,49 @@ import { NumberTable } from './number-table.ts';
 import { Residency, type WantsCollector } from './residency.ts';
 import { loadSegments, loadStore, type Restored, replayDelta, type Spill } from './restore.ts';
 import type { StateTable } from './table.ts';
-import type { ListTable, Tables, ValueTable } from './tables.ts';
+import type { ListTable, TableSpec, Tables, ValueTable } from './tables.ts';
 import { ValueStateTable } from './value-table.ts';
 
 export class TaskState {
   readonly #tables = new Map<string, StateTable>();
+  readonly #opened = new Set<string>();
   readonly #notes: BatchNotes = { touched: [], unread: 0 };
   readonly #residency = new Residency(this.#tables, this.#notes);
   readonly #writeBack = new WriteBack(this.#tables);
   /** For those who only want to see what is there. */
   readonly look = new StateLook(this.#tables, () => this.#writeBack.isOpen);
 
-  /** The face towards an operator. Its table `name` is the table `<operator>.<name>`. Throws INVARIANT if it is open. */
+  /** @param specs all its tables, each named `<operator>.<name>` */
+  constructor(specs: readonly TableSpec[]) {
+    for (const spec of specs) {
+      checkTableName(spec.name);
+      invariant(!this.#tables.has(spec.name), `the table ${spec.name} is declared twice`);
+      this.#tables.set(spec.name, tableOf(spec, this.#notes));
+    }
+  }
+
+  /** The face towards an operator. Its table `name` is the table `<operator>.<name>`. */
   tables(operator: string): Tables {
     return {
-      values: <V>(name: string, options?: { readonly inMemory?: boolean }) =>
-        this.#open(new ValueStateTable(`${operator}.${name}`, this.#notes, options)) as ValueTable<V>,
-      numbers: (name, options) => this.#open(new NumberTable(`${operator}.${name}`, this.#notes, options)),
-      lists: <T>(name: string) => this.#open(new ListStateTable(`${operator}.${name}`, this.#notes)) as ListTable<T>,
+      values: <V>(name: string) => this.#open(`${operator}.${name}`, ValueStateTable) as ValueTable<V>,
+      numbers: name => this.#open(`${operator}.${name}`, NumberTable),
+      lists: <T>(name: string) => this.#open(`${operator}.${name}`, ListStateTable) as ListTable<T>,
     };
   }
 
-  #open<T extends StateTable>(table: T): T {
-    checkTableName(table.name);
-    invariant(!this.#tables.has(table.name), `the table ${table.name} is opened twice`);
-    this.#tables.set(table.name, table);
+  #open<T extends StateTable>(name: string, kind: new (...about: never[]) => T): T {
+    const table = this.#tables.get(name);
+    invariant(table instanceof kind, `the table ${name} is not declared, or as one of another kind`);
+    invariant(!this.#opened.has(name), `the table ${name} is opened twice`);
+    this.#opened.add(name);
     return table;
+  }
+
+  /** Forgets all that is in it. Tables stay open. */
+  reset(): void {
+    for (const table of this.#tables.values()) table.reset();
+    this.#residency.reset();
+    this.#writeBack.reset();
   }
 
   /** The entries in memory of an operator's tables, for people to look at. */
@@ -209,5 +227,16 @@ export class TaskState {
     for (const table of this.#tables.values()) {
       invariant(table.changedBuckets.length === 0, `${table.name} has changes that no delta has taken`);
     }
+  }
+}
+
+function tableOf({ name, kind, inMemory = false }: TableSpec, notes: BatchNotes): StateTable {
+  switch (kind) {
+    case 'values':
+      return new ValueStateTable(name, notes, { inMemory });
+    case 'numbers':
+      return new NumberTable(name, notes, { inMemory });
+    case 'lists':
+      return new ListStateTable(name, notes, { inMemory });
   }
 }

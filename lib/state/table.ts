@@ -73,6 +73,19 @@ export abstract class StateTable<B extends Bucket = Bucket> {
   /** Brings an entry in, with these flags. */
   protected abstract hold(bucket: B, key: string, content: unknown, flags: number): void;
 
+  /** Forgets all that is in it, as if it had just been made. */
+  reset(): void {
+    for (const bucket of this.buckets.values()) this.clear(bucket);
+    this.buckets.clear();
+    this.entriesHeld = this.onDisk = 0;
+    this.changedBuckets = [];
+    this.changedUnits = this.changedChars = 0;
+    this.dirtyBuckets = [];
+    this.last = null;
+    this.lastId = Number.NaN;
+    this.#lowest = Number.POSITIVE_INFINITY;
+  }
+
   bucketsBelow(limit: number): readonly number[] {
     if (limit <= this.#lowest) return NONE;
     const below: number[] = [];

@@ -33,12 +33,22 @@ export interface ListTable<T> {
   entries(bucket: number): IterableIterator<[string, readonly T[]]>;
 }
 
-/** Opens the tables of one operator. A name is unique within the operator and part of the disk's schema. */
+/**
+ * A table, declared: plain data, so that state can be kept where nobody's code is loaded. The name is part of the disk's
+ * schema: unique within the operator, and in a whole state `<operator>.<name>`.
+ */
+export interface TableSpec {
+  readonly name: string;
+  /** `numbers`: values that are numbers alone, packed: for very many entries a third of the memory. */
+  readonly kind: 'values' | 'numbers' | 'lists';
+  /** Entries are never evicted: for small ones that nobody can name in advance (timers). */
+  readonly inMemory?: boolean;
+}
+
+/** Opens the tables that one operator has declared, each once. Throws INVARIANT for any other. */
 export interface Tables {
-  /** `inMemory`: entries are never evicted, for small ones that nobody can name in advance (timers). */
-  values<V>(name: string, options?: { readonly inMemory?: boolean }): ValueTable<V>;
-  /** Value tables of numbers alone, packed: the same for operators, and for very many entries a third of the memory. */
-  numbers(name: string, options?: { readonly inMemory?: boolean }): ValueTable<number>;
+  values<V>(name: string): ValueTable<V>;
+  numbers(name: string): ValueTable<number>;
   lists<T>(name: string): ListTable<T>;
 }
 

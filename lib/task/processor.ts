@@ -10,6 +10,7 @@ import { BatchSize } from '../journal/batch-size.ts';
 import type { Outbox } from '../journal/outbox.ts';
 import type { GripOn } from '../operator/hand.ts';
 import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
+import { tablesOf } from '../operator/tables.ts';
 import { addressingOf } from '../outlet/addressing.ts';
 import { lettersDestination, targetText } from '../outlet/nats/destination.ts';
 import type { SinkTarget } from '../outlet/relay.ts';
@@ -42,6 +43,8 @@ export interface ProcessorOptions {
   original?(about: Pick<Letter, 'operator' | 'code' | 'message' | 'change'>): Letter;
   /** See `Surroundings`. */
   readonly grip?: GripOn | undefined;
+  /** With the tables of the stage's program (`tablesOf`); absent: empty. */
+  readonly state?: TaskState;
   /** How much a batch may make; absent: anything. */
   readonly pace?: Pace;
   /** What stands before a sink's exit to see its rows with their keys and times. */
@@ -49,7 +52,7 @@ export interface ProcessorOptions {
 }
 
 export class Processor {
-  readonly state = new TaskState();
+  readonly state: TaskState;
   readonly cursor: Cursor = newCursor();
   readonly dropped = new Map<string, number>();
   late = 0;
@@ -73,6 +76,7 @@ export class Processor {
 
   constructor(options: ProcessorOptions) {
     const { plan, stage, partition, messageBytesMax, original, grip, watch, pace } = options;
+    this.state = options.state ?? new TaskState(tablesOf(stage.program));
     const { cursor } = this;
     this.#pace = pace ?? null;
     const size = new BatchSize(pace?.outgrownBytes ?? Number.POSITIVE_INFINITY);

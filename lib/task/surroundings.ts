@@ -77,6 +77,8 @@ export interface Surroundings {
   readonly grip?: GripOn;
   /** Absent: all revisions have run one program. */
   readonly programs?: Programs;
+  /** See `ReplicaOptions`. Absent: what has a snapshot has a journal. */
+  readonly standsAlone?: boolean;
   /** The ways out for rows. */
   readonly outlets: OutletKinds;
 }

@@ -1,8 +1,8 @@
 /**
- * The task: one partition of one stage, an actor with one batch in hand. READ `journal/journal.ts` FIRST.
+ * The task: one partition of one stage, an actor with one batch in hand. READ `journal/writer.ts` FIRST.
  *
- *   claim ─► restore ─► send what is not out ─► ┌─ feed ─► execute ─► commit ─► relay ─┐ ─► release
- *                                               └──────────────────────────────────────┘
+ *   restore, claim ─► send what is not out ─► ┌─ feed ─► execute ─► commit ─► relay ─┐ ─► release
+ *                                             └──────────────────────────────────────┘
  *
  * A batch is as large as what waits and as small as what has arrived. While commit N is on its way to the journal, batch
  * N+1 executes; its own append waits for N. Nothing that a batch did is visible before its commit has landed, and if a
@@ -19,22 +19,25 @@
  */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Commit } from '../journal/entry.ts';
-import { Journal } from '../journal/journal.ts';
 import { bytesOf, isEmpty, type Outbox } from '../journal/outbox.ts';
+import { JournalWriter } from '../journal/writer.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsTeller } from '../observe/meter.ts';
 import { TraceCollector } from '../observe/tracing.ts';
+import { tablesOf } from '../operator/tables.ts';
 import type { StageRoute } from '../outlet/next-stages.ts';
 import { Relay } from '../outlet/relay.ts';
 import type { Store } from '../port/store.ts';
 import { journalStream, journalSubject, stateLocation } from '../record/names.ts';
 import { sourceOfOrigin } from '../record/origin.ts';
 import { Checkpoints } from '../replica/checkpoint.ts';
-import { restore } from '../replica/restore.ts';
+import type { Place } from '../replica/place.ts';
+import { Replica } from '../replica/replica.ts';
 import type { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import type { Checkpoint } from '../state/checkpoint.ts';
 import type { StateLook } from '../state/look.ts';
+import { TaskState } from '../state/state.ts';
 import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import type { Voice } from '../window/watermark.ts';
 import type { Share } from './budget.ts';
@@ -58,6 +61,8 @@ export interface TaskOptions {
   readonly share: Share;
   /** Outlives the task. */
   readonly pace: Pace;
+  /** Of this task, to be taken over; absent: it begins with an empty one. */
+  readonly replica?: Replica | undefined;
   /** The task has ended by itself; the error's fate says what next. */
   onEnded(error: unknown): void;
 }
@@ -94,7 +99,7 @@ const TICK_MS = 100;
 export class Task {
   readonly stage: string;
   readonly partition: number;
-  readonly journal: Journal;
+  readonly journal: JournalWriter;
   readonly processor: Processor;
   phase: TaskPhase = 'claiming';
   #recordsCommitted = 0;
@@ -104,6 +109,9 @@ export class Task {
   #feeding: Feeding;
   #routes: readonly StageRoute[];
   #checkpoints: Checkpoints;
+  #replica: Replica;
+  /** How far the task is, as of the last commit that has landed. */
+  #place: Place | null = null;
   #relay: Relay | null = null;
   #isRelayOpen = false;
   #store: Store | null = null;
@@ -132,7 +140,7 @@ export class Task {
 
   constructor(options: TaskOptions) {
     const { plan, stage, partition, around } = options;
-    const { deployment, revision, log, clock, random, meter, observer } = around;
+    const { deployment, revision, assignment, log, clock, random, meter, observer } = around;
     this.#ends = new EndsTeller(meter);
     this.#traced = around.tracing === undefined ? null : new TraceCollector(() => clock.now());
     this.stage = stage.name;
@@ -142,7 +150,30 @@ export class Task {
     this.#sources = sourcesOf(plan);
     const place = { stage: stage.name, partition };
     const subject = journalSubject(deployment, place);
-    this.journal = new Journal({ log, clock, random, stream: journalStream(deployment), subject, revision });
+    const stream = journalStream(deployment);
+    this.journal = new JournalWriter({ log, clock, random, stream, subject, revision, assignment });
+    this.#checkpoints = new Checkpoints({
+      blobs: around.blobs,
+      clock,
+      random,
+      prefix: stateLocation(deployment, place),
+      turns: around.checkpointTurns,
+      onFailed: error => this.#fail(error),
+      onWritten: ({ bytes, tookMs }) => {
+        observer.emit({ event: 'task.checkpointed', level: 'debug', pipeline: plan.pipeline, ...place, bytes, tookMs });
+      },
+    });
+    this.#replica =
+      options.replica ??
+      new Replica({
+        ...{ log, clock, random, stream, subject },
+        stores: around.stores,
+        location: stateLocation(deployment, place),
+        snapshots: this.#checkpoints.snapshots,
+        state: new TaskState(tablesOf(stage.program)),
+        stateBytesMax: options.limits.stateBytesMax,
+        standsAlone: around.standsAlone ?? false,
+      });
     this.processor = new Processor({
       plan,
       stage,
@@ -150,6 +181,7 @@ export class Task {
       messageBytesMax: log.messageBytesMax,
       grip: around.grip,
       pace: options.pace,
+      state: this.#replica.state,
       ...(stage.direct === null ? {} : { original: about => this.source!.letter({ bytes: null, ...about }) }),
     });
     const traced = this.#traced;
@@ -165,17 +197,6 @@ export class Task {
       if (exit.kind !== 'channel') return [];
       const { partitions } = plan.stages.find(candidate => candidate.name === exit.stage)!;
       return [{ stage: exit.stage, input: exit.input, partitions, lagMs }];
-    });
-    this.#checkpoints = new Checkpoints({
-      blobs: around.blobs,
-      clock,
-      random,
-      prefix: stateLocation(deployment, place),
-      turns: around.checkpointTurns,
-      onFailed: error => this.#fail(error),
-      onWritten: ({ bytes, tookMs }) => {
-        observer.emit({ event: 'task.checkpointed', level: 'debug', pipeline: plan.pipeline, ...place, bytes, tookMs });
-      },
     });
   }
 
@@ -228,28 +249,34 @@ export class Task {
     await this.#handOver();
   }
 
-  /** Claim, restore, and send what a former owner has left: then there is nothing of the past to think of. */
+  /**
+   * Restore, claim, and send what a former owner has left: then there is nothing of the past to think of. What there is to
+   * restore is restored before the claim, since from then on until we run nobody does.
+   */
   async #take(): Promise<void> {
-    const { plan, stage, partition, around, limits } = this.#options;
-    const { deployment, log, clock, random, stores, observer, meter } = around;
+    const { plan, stage, partition, around } = this.#options;
+    const { deployment, log, clock, random, observer, meter } = around;
     const sinceMs = clock.monotonic();
-    await this.journal.claim();
+    await this.journal.look();
     this.phase = 'restoring';
-    const restored = await restore({
-      journal: this.journal,
-      state: this.processor.state,
-      stores,
-      location: stateLocation(deployment, this),
-      checkpoints: this.#checkpoints,
-      stateBytesMax: limits.stateBytesMax,
-      isOver: () => this.#failure !== null,
-    });
-    this.#store = restored.store;
-    this.#watermarkMs = restored.watermarkMs;
-    this.#hasMoreDue = restored.dueMs > restored.watermarkMs;
-    this.#feeding.resume(restored.dueMs);
+    await this.#replica.catchUp();
+    await this.journal.claim(this.#replica.begin);
+    const restored = await this.#replica.complete(this.journal);
+    const { store, place } = restored;
+    const { unsent, positions, dueMs } = place;
+    this.#store = store;
+    this.#place = place;
+    this.journal.adopt(restored.cutSteps);
+    this.#checkpoints.resume(restored);
+    const { state } = this.processor;
+    if (restored.held !== null) {
+      this.#checkpoints.takeUp(restored.held, { state, store, epoch: this.journal.epoch });
+    }
+    this.#watermarkMs = place.watermarkMs;
+    this.#hasMoreDue = dueMs > place.watermarkMs;
+    this.#feeding.resume(dueMs);
     this.#commits = this.journal.commit;
-    this.processor.resume(restored.watermarkMs);
+    this.processor.resume(place.watermarkMs);
     this.phase = 'relaying';
     this.#relay = new Relay({
       deployment,
@@ -262,11 +289,11 @@ export class Task {
       log,
       clock,
       random,
-      tails: restored.tails,
-      relayedThrough: restored.relayedThrough,
+      tails: place.tails,
+      relayedThrough: place.relayedThrough,
       past: {
         inheritedTo: this.#commits,
-        inheritedFromMs: restored.unsent[0]?.timeMs ?? Number.NEGATIVE_INFINITY,
+        inheritedFromMs: unsent[0]?.timeMs ?? Number.NEGATIVE_INFINITY,
         confirm: () => this.journal.confirm(),
       },
       onProgress: () => this.#wake(),
@@ -274,11 +301,10 @@ export class Task {
       meter,
       tracing: around.tracing,
     });
-    for (const { commit, outbox, watermarkMs } of restored.unsent) this.#send(commit, outbox, watermarkMs);
+    for (const { commit, outbox, watermarkMs } of unsent) this.#send(commit, outbox, watermarkMs);
     this.#openRelay(this.#relay);
     while (!this.#isRelayed) await this.#woken();
-    const place = { positions: restored.positions, watermarkMs: restored.dueMs };
-    const isNew = await this.#feeding.open(place, () => this.#wake());
+    const isNew = await this.#feeding.open({ positions, watermarkMs: dueMs }, () => this.#wake());
     if (isNew) await this.#begin();
     this.#rhythm.restart(clock.monotonic());
     observer.emit({
@@ -476,17 +502,21 @@ export class Task {
     const snapshot = this.#checkpoints.announce(relayedThrough);
     const sinceMs = clock.monotonic();
     const { watermarkMs, outbox } = content;
+    const place = this.#place!;
     // From here on, and not when it has landed: or a task that wakes meanwhile would say the same again.
     this.#rhythm.said({ watermarkMs, relayedThrough, positions: content.positions }, sinceMs);
-    const landed = await this.journal.append({
+    const commit: Commit = {
       epoch: this.journal.epoch,
       commit: number,
       relayedThrough,
-      tails: this.#checkpoints.noteTails(relay.takeTails()),
+      tails: relay.takeTails(),
       snapshot: snapshot?.manifest.commitSeq ?? 0,
+      isCheckpoint: checkpoint !== null,
       // Last: what is added to a spread makes a hidden class for each commit.
       ...content,
-    });
+    };
+    const landed = await this.journal.append(commit);
+    place.take(commit);
     meter.committed(this, clock.monotonic() - sinceMs);
     this.#ends.tell(this.processor);
     this.#send(number, outbox, watermarkMs, publishedMs);
@@ -495,7 +525,8 @@ export class Task {
     if (traced !== null) this.#tell(number, traced, records);
     if (checkpoint !== null) {
       const pointer = { epoch: this.journal.epoch, commit: number, seq: landed.lastSeq, crc: landed.crc };
-      this.#checkpoints.finish(checkpoint, pointer, { state: this.processor.state, store: this.#store! });
+      const { state } = this.processor;
+      this.#checkpoints.finish(checkpoint, pointer, { state, store: this.#store!, place: place.toParts() });
     }
   }
 
@@ -584,7 +615,7 @@ export class Task {
 
   /**
    * What does not fit together may be the work of an owner after us: it reads on, and drops what it has read, while we know
-   * nothing of it. So nobody is alarmed before the journal has said that we own the task still. `restore` asks it by itself.
+   * nothing of it. So nobody is alarmed before the journal has said that we own the task still. Restoring asks it by itself.
    */
   async #judged(error: unknown): Promise<unknown> {
     if (!isMillraceError(error) || error.fate !== 'stop') return error;
@@ -602,6 +633,7 @@ export class Task {
     this.#looks.refuse();
     this.#relay?.stop();
     this.journal.stop();
+    await this.#replica.stop();
     await this.#checkpoints.stop();
     await this.#feeding.stop();
     const store = this.#store;
@@ -628,6 +660,7 @@ export class Task {
   abandon(): void {
     this.#relay?.stop();
     this.journal.stop();
+    this.#replica.leave();
     this.#fail(new Error(`task ${this.name} was stopped before it was done`));
   }
 }

@@ -48,17 +48,37 @@ const frame = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, byt
   const letters = [letter, { ...letter, bytesTotal: 90 }, { ...letter, change: DELETE }];
   return encodeFrame({ ...head, columns: bytes.length % 2 === 0 ? columns : { changes, ...columns }, letters });
 });
-const entry = { kind: 'commit', part: 0, parts: 1, epoch: 1, revision: 4, commit: 2, crcBefore: 3 } as const;
+const entry = {
+  kind: 'commit',
+  part: 0,
+  parts: 1,
+  epoch: 1,
+  revision: 4,
+  assignment: 1,
+  commit: 2,
+  crcBefore: 3,
+} as const;
 const commit = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, bytes]) => {
   const lists = { addresses: ['a'], addressOf: [0], lengths: [bytes.length], origins: [64] };
   const more = { changes: Uint8Array.of(2), keys: ['k'], timesMs: [5] };
   const block = { sink: 's', kind: 'x', target: 't', bytes, areLines: false, ...lists, ...more };
   const outbox = { frames: [{ route: { stage: 'g', input: 'i' }, partition: 1, row: 2, bytes }], rows: [block] };
-  const sums = { positions: { in: 4 }, watermarkMs: 5, dueMs: 6, relayedThrough: 1, tails: { s: 9 }, snapshot: 0 };
+  const sums = {
+    positions: { in: 4 },
+    watermarkMs: 5,
+    dueMs: 6,
+    relayedThrough: 1,
+    tails: { s: 9 },
+    snapshot: 0,
+    isCheckpoint: false,
+  };
   return encodeCommit({ ...entry, ...sums, delta: pack(values), outbox });
 });
 const delta = rows.map(values => {
-  const state = new TaskState();
+  const state = new TaskState([
+    { name: 'op.v', kind: 'values' },
+    { name: 'op.l', kind: 'lists' },
+  ]);
   const [kept, listed] = [state.tables('op').values('v'), state.tables('op').lists('l')];
   kept.set(0, 'key', 1);
   values.forEach((value, i) => {

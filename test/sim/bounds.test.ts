@@ -152,7 +152,7 @@ async function play(seed: number, seen: { outgrown: number; cuts: number }): Pro
     for (const { subjects } of streams)
       cluster.broker.land([{ subject: subjects[0]!, data: new Uint8Array(), headers }], false);
   });
-  const weather = { hosts: 2, crashes: 5, freezes: 1, cuts: 1, outageMs: 3_000, diskLoss: 0.3 };
+  const weather = { hosts: 2, standbys: 0, crashes: 5, freezes: 1, cuts: 1, outageMs: 3_000, diskLoss: 0.3 };
   cluster.disturb({ ...weather, lengthMs: LENGTH_MS + 4_000 });
   await cluster.clock.runUntil(() => cluster.failure !== null, { limitMs: LENGTH_MS + 6_000 });
   cluster.broker.faults = { delayMs: [0.1, 1] };

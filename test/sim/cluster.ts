@@ -1,6 +1,7 @@
 /**
  * A whole cluster in one process and on virtual time: a broker that loses answers and lands messages late, hosts that
- * crash, freeze, lose their disks, and hear late, or never, which parts of the pipeline are theirs. One seed is one history.
+ * crash, freeze, lose their disks, hear late, or never, which parts of the pipeline are theirs, or follow all of them and take
+ * over when another crashes. One seed is one history.
  */
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
@@ -10,9 +11,15 @@ import { type ProcessClock, SimClock } from '../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../lib/memory/log.ts';
 import { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
+import { tablesOf } from '../../lib/operator/tables.ts';
 import { HEADER_CHANGE, HEADER_TASK } from '../../lib/outlet/nats/rows-item.ts';
 import type { Blobs } from '../../lib/port/blob.ts';
 import type { StreamSettings } from '../../lib/port/log.ts';
+import { journalStream, journalSubject, stateLocation } from '../../lib/record/names.ts';
+import { Replica } from '../../lib/replica/replica.ts';
+import { Snapshots } from '../../lib/replica/snapshots.ts';
+import { TaskState } from '../../lib/state/state.ts';
+import type { TableSpec } from '../../lib/state/tables.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
 import { type Assignment, type Part, partsOf } from '../../lib/topology/parts.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
@@ -25,6 +32,8 @@ export interface Weather {
   readonly freezes: number;
   /** Times that a host and the broker cannot reach each other for a while. */
   readonly cuts: number;
+  /** Of the hosts, those that begin by following. */
+  readonly standbys: number;
   /** The longest that a host is frozen or cut off, ms. */
   readonly outageMs: number;
   /** Chance that a crashed host comes back without its disk. */
@@ -48,8 +57,14 @@ export class Cluster {
   readonly events: Event[] = [];
   readonly limits: Partial<TaskLimits>;
   failure: Error | null = null;
+  /** Followers that were compared with their owners. */
+  followed = 0;
+  /** Times that one who followed took over. */
+  promoted = 0;
   /** Pipelines that have ended since a later revision was there. */
   outdated = 0;
+  /** Tasks that have no journal begin with their snapshots. */
+  standsAlone = false;
   /** The stream that was put back. */
   putBack: string | null = null;
   /** Parts are shared out; else all are of the host that started last. */
@@ -137,8 +152,35 @@ export class Cluster {
     this.#plans.push(plan);
   }
 
+  /** Replicas of all tasks, as one life of a host has them. */
+  replicas(log: MemoryLog, stores: MemoryStores): Map<Part, Replica> {
+    const random = this.#random.fork();
+    const { clock } = log;
+    const { plan } = this;
+    const deployment = { pipeline: plan.pipeline, life: '0' };
+    const replicas = new Map<Part, Replica>();
+    for (const stage of plan.stages) {
+      for (let partition = 0; partition < stage.partitions; partition++) {
+        const place = { stage: stage.name, partition };
+        const location = stateLocation(deployment, place);
+        const tables = JSON.parse(JSON.stringify(tablesOf(stage.program))) as TableSpec[];
+        const replica = new Replica({
+          ...{ log, clock, random, stream: journalStream(deployment), subject: journalSubject(deployment, place) },
+          ...{ stores, location, state: new TaskState(tables) },
+          snapshots: new Snapshots({ blobs: this.#blobsOf(clock), clock, random, prefix: location }),
+          stateBytesMax: this.limits.stateBytesMax ?? 1 << 30,
+        });
+        replicas.set(`${stage.name}/${partition}`, replica);
+        replica.follow().catch(error => {
+          this.failure ??= error;
+        });
+      }
+    }
+    return replicas;
+  }
+
   /** A pipeline as one life of a host runs it. */
-  pipeline(host: Host, log: MemoryLog, stores: MemoryStores): Pipeline {
+  pipeline(host: Host, log: MemoryLog, stores: MemoryStores, replicas: Map<Part, Replica>): Pipeline {
     const random = this.#random.fork();
     const observer = { emit: (event: Event) => this.events.push(event) };
     const revision = this.#plans.length;
@@ -149,9 +191,17 @@ export class Cluster {
         present: { since: revision, bundle: `b${revision}` },
         planOf: async ({ bundle }) => this.#plans[Number(bundle.slice(1)) - 1]!,
       },
-      around: { log, clock: log.clock, random, observer, stores, blobs: this.#blobsOf(log.clock) },
+      around: {
+        ...{ log, clock: log.clock, random, observer, stores, blobs: this.#blobsOf(log.clock) },
+        standsAlone: this.standsAlone,
+      },
       limits: this.limits,
       assignment: this.#assignmentOf(host),
+      takeReplica: task => {
+        const replica = replicas.get(task) ?? null;
+        replicas.delete(task);
+        return replica;
+      },
     });
     pipeline.failed.then(error => {
       if (isMillraceError(error, 'REVISION_OUTDATED') && revision < this.#plans.length) this.outdated++;
@@ -195,7 +245,11 @@ export class Cluster {
       this.clock.after(random.int(weather.lengthMs), () => {
         const host = random.pick(this.#hosts);
         host.crash({ losesDisk: random.chance(weather.diskLoss) });
-        this.clock.after(random.int(1_000), () => this.assign());
+        const standby = this.#hosts.find(other => other.isFollowing);
+        if (standby !== undefined && !host.isStandby && random.chance(0.8)) {
+          host.isStandby = true;
+          this.clock.after(random.int(50), () => standby.promote());
+        } else this.clock.after(random.int(1_000), () => this.assign());
         this.clock.after(random.int(800), () => host.start());
       });
     }
@@ -232,7 +286,7 @@ export class Cluster {
       const copy = stream.copy();
       this.clock.after(random.int(lengthMs - copiedMs), () => {
         if (random.chance(0.5)) for (const host of this.#hosts) host.crash({ losesDisk: random.chance(0.5) });
-        stream.putBack(copy);
+        this.broker.putBack(stream, copy);
         this.putBack = stream.settings.name;
         for (const host of this.#hosts) host.start();
       });
@@ -258,9 +312,11 @@ export class Cluster {
 export class Host {
   #cluster: Cluster;
   #stores: MemoryStores;
-  #life: { log: MemoryLog; pipeline: Pipeline } | null = null;
+  #life: { log: MemoryLog; pipeline: Pipeline | null; replicas: Map<Part, Replica> } | null = null;
   #isCutOff = false;
   #unheard: (() => void)[] = [];
+  /** It follows, when it starts, rather than run anything. */
+  isStandby = false;
 
   constructor(cluster: Cluster, stores: MemoryStores) {
     this.#cluster = cluster;
@@ -271,8 +327,16 @@ export class Host {
     if (this.#life !== null) return;
     const log = this.#cluster.client();
     if (this.#isCutOff) log.cutOff();
-    const pipeline = this.#cluster.pipeline(this, log, this.#stores);
-    this.#life = { log, pipeline };
+    if (this.isStandby) {
+      this.#life = { log, pipeline: null, replicas: this.#cluster.replicas(log, this.#stores) };
+    } else {
+      this.#run(log, new Map());
+    }
+  }
+
+  #run(log: MemoryLog, replicas: Map<Part, Replica>): void {
+    const pipeline = this.#cluster.pipeline(this, log, this.#stores, replicas);
+    this.#life = { log, pipeline, replicas: new Map() };
     this.#cluster.assign(this);
     pipeline.start().catch(error => {
       this.#cluster.failure ??= error;
@@ -283,9 +347,27 @@ export class Host {
   hear(assignment: Assignment, delayMs: number): void {
     const life = this.#life;
     life?.log.clock.after(delayMs, () => {
-      if (this.#isCutOff) this.#unheard.push(() => life.pipeline.assign(assignment));
-      else life.pipeline.assign(assignment);
+      if (this.#isCutOff) this.#unheard.push(() => life.pipeline?.assign(assignment));
+      else life.pipeline?.assign(assignment);
     });
+  }
+
+  get isFollowing(): boolean {
+    return this.#life !== null && this.#life.pipeline === null;
+  }
+
+  /** By stage and partition, while it follows. */
+  get replicas(): ReadonlyMap<string, Replica> {
+    return this.#life?.replicas ?? new Map();
+  }
+
+  /** Who follows takes over what it follows. */
+  promote(): void {
+    this.isStandby = false;
+    if (!this.isFollowing) return this.start();
+    const { log, replicas } = this.#life!;
+    this.#cluster.promoted++;
+    this.#run(log, replicas);
   }
 
   get pipeline(): Pipeline | null {
@@ -304,7 +386,7 @@ export class Host {
   async replace(): Promise<void> {
     const life = this.#life;
     if (life === null) return;
-    await life.pipeline.stop({ deadlineMs: 10_000 });
+    await life.pipeline?.stop({ deadlineMs: 10_000 });
     // Killed meanwhile, it is somebody else's.
     if (this.#life !== life) return;
     this.crash({ losesDisk: false });

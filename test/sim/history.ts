@@ -5,6 +5,7 @@
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
 import type { MemoryFaults } from '../../lib/memory/faults.ts';
+import type { TaskState } from '../../lib/state/state.ts';
 import { Cluster, planOn, type Weather } from './cluster.ts';
 import { type Answer, answer, type Events, events, story as pipeline } from './story.ts';
 
@@ -22,7 +23,7 @@ export interface Verdict {
   readonly story: Events;
 }
 
-function weatherOf(random: Random, lengthMs: number): Weather {
+function weatherOf(random: Random, lengthMs: number): Omit<Weather, 'standbys'> {
   return {
     hosts: random.chance(0.5) ? 2 : 1,
     crashes: random.int(5),
@@ -59,7 +60,7 @@ export async function play(seed: number, options: { putsBack?: boolean } = {}): 
   const story = events(random.fork(), 20 + random.int(60));
   const { sent } = story;
   const lastMs = sent.at(-1)?.atMs ?? 0;
-  const weather = weatherOf(random, lastMs + 2_000);
+  const fair = weatherOf(random, lastMs + 2_000);
   const messageBytesMax = 5_000 + random.int(4_000);
   const limits = {
     batchRecordsMax: 1 + random.int(40),
@@ -76,8 +77,14 @@ export async function play(seed: number, options: { putsBack?: boolean } = {}): 
   const cluster = new Cluster({ seed, plan, limits, messageBytesMax });
   for (const settings of streams) cluster.broker.create(settings);
   cluster.broker.faults = faultsOf(random);
+  const weather = { ...fair, standbys: random.chance(0.5) ? 1 + random.int(2) : 0 };
   cluster.isShared = random.chance(0.5);
   for (let i = 0; i < weather.hosts; i++) cluster.addHost().start();
+  for (let i = 0; i < weather.standbys; i++) {
+    const standby = cluster.addHost();
+    standby.isStandby = true;
+    standby.start();
+  }
   for (let i = random.int(4); i > 0; i--) cluster.clock.after(random.int(weather.lengthMs), () => cluster.assign());
   cluster.publish(sent);
   cluster.disturb(weather);
@@ -100,9 +107,44 @@ export async function play(seed: number, options: { putsBack?: boolean } = {}): 
     await cluster.clock.run(cluster.clock.monotonic() + STEP_MS);
   }
   await cluster.clock.run(cluster.clock.monotonic() + QUIET_MS);
+  const behind = cluster.failure === null ? await follows(cluster) : null;
   const wrong =
-    cluster.putBack === null || !isAlarm(cluster.failure) ? judge(cluster, expected) : excess(cluster, expected);
+    behind ??
+    (cluster.putBack === null || !isAlarm(cluster.failure) ? judge(cluster, expected) : excess(cluster, expected));
   return { seed, wrong, cluster, weather, story };
+}
+
+/** Whoever follows comes to have what the owner has: null, or what is missing. */
+async function follows(cluster: Cluster): Promise<string | null> {
+  const tasks = () => cluster.hosts.flatMap(host => host.pipeline?.tasks ?? []);
+  for (const host of cluster.hosts) {
+    for (const [name, replica] of host.replicas) {
+      const owner = () => tasks().find(task => `${task.stage}/${task.partition}` === name && task.phase === 'running');
+      const isEven = () => owner() !== undefined && replica.commit === owner()!.journal.commit;
+      await cluster.clock.runUntil(() => cluster.failure !== null || isEven(), {
+        limitMs: cluster.clock.monotonic() + 30_000,
+      });
+      if (cluster.failure !== null) return null;
+      if (!isEven()) return `${name}: its follower is at ${replica.commit}, it is at ${owner()?.journal.commit}`;
+      cluster.followed++;
+      const [own, followed] = [owner()!.processor.state, replica.state];
+      if (own.entries !== followed.entries) return `${name}: ${followed.entries} entries of ${own.entries} followed`;
+      if (!own.resident || !followed.resident) continue;
+      const operators = cluster.plan.stages
+        .find(stage => name.startsWith(`${stage.name}/`))!
+        .program.nodes.map(node => node.name);
+      const wanted = entriesOf(own, operators);
+      const differ = entriesOf(followed, operators).filter((entry, i) => entry !== wanted[i]);
+      if (differ.length > 0) return `${name}: its follower has ${differ.slice(0, 3).join(' ')}`;
+    }
+  }
+  return null;
+}
+
+function entriesOf(state: TaskState, operators: readonly string[]): string[] {
+  return operators
+    .flatMap(name => Array.from(state.entriesOf(name), entry => `${name} ${JSON.stringify(entry)}`))
+    .sort();
 }
 
 /** What is said when streams do not fit together. */

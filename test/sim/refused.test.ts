@@ -95,7 +95,16 @@ async function play(seed: number): Promise<void> {
       cluster.broker.land([{ subject: 'in.bundles', data: Buffer.from(body) }], false);
     });
   });
-  cluster.disturb({ hosts: 2, crashes: 6, freezes: 2, cuts: 2, outageMs: 4_000, diskLoss: 0.3, lengthMs: LENGTH_MS });
+  cluster.disturb({
+    hosts: 2,
+    standbys: 0,
+    crashes: 6,
+    freezes: 2,
+    cuts: 2,
+    outageMs: 4_000,
+    diskLoss: 0.3,
+    lengthMs: LENGTH_MS,
+  });
   await cluster.clock.runUntil(() => cluster.failure !== null, { limitMs: LENGTH_MS + 3_000 });
   cluster.broker.faults = { delayMs: [0.1, 1] };
   for (const host of cluster.hosts) {

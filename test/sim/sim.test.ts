@@ -15,6 +15,7 @@ testApart(`${HISTORIES} histories lose nothing, double nothing and keep order`, 
   const seen = {
     ...{ crashes: 0, freezes: 0, cuts: 0, twoHosts: 0, silences: 0, oneSided: 0, ended: 0 },
     ...{ fenced: 0, fromStore: 0, fromSnapshot: 0, replayed: 0, brokenOff: 0 },
+    ...{ followed: 0, promoted: 0 },
   };
   for (let seed = FIRST_SEED; seed < FIRST_SEED + HISTORIES; seed++) {
     const { wrong, cluster, weather, story } = await play(seed);
@@ -26,6 +27,8 @@ testApart(`${HISTORIES} histories lose nothing, double nothing and keep order`, 
     seen.silences += story.silences;
     if (story.isOneSided) seen.oneSided++;
     if (story.isEnded) seen.ended++;
+    seen.followed += cluster.followed;
+    seen.promoted += cluster.promoted;
     seen.brokenOff += cluster.broker.brokenOff;
     for (const event of cluster.events) {
       if (event.event === 'task.fenced') seen.fenced++;

@@ -133,9 +133,11 @@ export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
   }
 
   #checkEmpty({ known, inDoubt }: { known: number; inDoubt: boolean }): Promise<void> {
-    const { past } = this.#options;
+    const { past, expires } = this.#options;
     const place = this.#place;
-    return checkEmpty({ known, place, past, inDoubt: inDoubt || this.#waitsInherited() });
+    // Of a chain that nobody but us cuts the last message stays: where none is remembered, none was sent.
+    const canBeGone = expires || known > 0;
+    return checkEmpty({ known, place, past, inDoubt: canBeGone && (inDoubt || this.#waitsInherited()) });
   }
 
   /** What waits at the front may have been sent by a former owner. */

@@ -1,11 +1,12 @@
-/** The journal: one owner at a time, nothing missing, all or none, and cutting is safe (A to D of `journal.ts`). */
+/** The journal: one owner at a time, nothing missing, all or none, and cutting is safe (A to D of `writer.ts`). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { Random } from '../../../lib/base/random.ts';
 import { type Commit, checksum, decodeHead, encodeCommit, encodeMessage } from '../../../lib/journal/entry.ts';
-import { Journal, type StoredCommit } from '../../../lib/journal/journal.ts';
 import { EMPTY_OUTBOX } from '../../../lib/journal/outbox.ts';
+import { JournalReader, type StoredCommit } from '../../../lib/journal/reader.ts';
+import { JournalWriter } from '../../../lib/journal/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import type { Log, StoredMessage } from '../../../lib/port/log.ts';
@@ -20,24 +21,48 @@ async function makeWorld(messageBytesMax = 1 << 20) {
   const log = broker.client('worker');
   await log.ensureStream({ name: stream, subjects: ['j.>'] });
   let owners = 0;
-  const journal = (options: { log?: Log; revision?: number } = {}) =>
-    new Journal({
+  const journal = (options: About = {}) =>
+    new JournalWriter({
       clock,
       random: new Random(++owners),
       stream,
       subject,
       log: options.log ?? log,
       revision: options.revision ?? 1,
+      assignment: options.assignment ?? 1,
     });
-  const claimed = async (options: { log?: Log; revision?: number } = {}) => {
+  const claimed = async (options: About = {}) => {
     const made = journal(options);
     await made.claim();
     return made;
   };
-  return { clock, broker, log, journal, claimed };
+  /** What there is up to an owner's claim: its last run, and all that was said. */
+  const read = async ({ claimSeq }: JournalWriter) => {
+    const reader = new JournalReader({ log, stream, subject });
+    let commits: StoredCommit[] = [];
+    let begun = { crcBefore: 0, commit: 0 };
+    const kinds: string[] = [];
+    while (reader.seq < claimSeq) {
+      for (const step of await reader.next(claimSeq)) {
+        kinds.push(step.kind);
+        if (step.kind === 'run') [commits, begun] = [[], { crcBefore: step.crcBefore, commit: step.commit }];
+        if (step.kind === 'commit') commits.push(step.commit);
+      }
+    }
+    await reader.stop();
+    return { commits, ...begun, kinds, cutSteps: reader.cutSteps };
+  };
+  const all = async (owner: JournalWriter): Promise<StoredCommit[]> => (await read(owner)).commits;
+  return { clock, broker, log, journal, claimed, read, all };
 }
 
-function commitOf(journal: Journal, changes: Partial<Commit> = {}): Commit {
+interface About {
+  readonly log?: Log;
+  readonly revision?: number;
+  readonly assignment?: number;
+}
+
+function commitOf(journal: JournalWriter, changes: Partial<Commit> = {}): Commit {
   const commit = journal.commit + 1;
   return {
     epoch: journal.epoch,
@@ -50,23 +75,21 @@ function commitOf(journal: Journal, changes: Partial<Commit> = {}): Commit {
     relayedThrough: commit - 1,
     tails: { sink: commit },
     snapshot: 0,
+    isCheckpoint: false,
     ...changes,
   };
 }
 
-async function all(journal: Journal): Promise<StoredCommit[]> {
-  return [...(await journal.read()).commits];
-}
-
 const numbers = (commits: readonly StoredCommit[]): number[] => commits.map(({ commit }) => commit);
 const is =
-  (code: 'FENCED' | 'REVISION_OUTDATED' | 'JOURNAL_CORRUPT' | 'CHAIN_BROKEN' | 'INVARIANT') => (error: unknown) =>
+  (code: 'FENCED' | 'REVISION_OUTDATED' | 'ASSIGNMENT_OUTDATED' | 'JOURNAL_CORRUPT' | 'CHAIN_BROKEN' | 'INVARIANT') =>
+  (error: unknown) =>
     isMillraceError(error, code);
 const large = (bytes: number) => Uint8Array.from({ length: bytes }, (_, i) => i % 251);
 
 describe('the journal', () => {
   test('gives back what was committed, with where it stands, whole and in order', async () => {
-    const { claimed, broker } = await makeWorld();
+    const { claimed, broker, all } = await makeWorld();
     const owner = await claimed();
     assert.equal(owner.epoch, 1);
     const written = [];
@@ -93,12 +116,50 @@ describe('the journal', () => {
     assert.equal(read[2]!.crc, checksum(broker.stream(stream)!.at(read[2]!.lastSeq)!.data));
   });
 
-  test('ends its reading at its own claim: what comes later is not the past', async () => {
-    const { claimed } = await makeWorld();
+  test('is read up to a message as far as one likes: what comes later is not the past', async () => {
+    const { claimed, all, log } = await makeWorld();
     const owner = await claimed();
     await owner.append(commitOf(owner));
     await owner.append(commitOf(owner));
     assert.deepEqual(numbers(await all(owner)), []);
+    const reader = new JournalReader({ log, stream, subject });
+    while (reader.seq < owner.claimSeq) await reader.next(owner.claimSeq);
+    assert.deepEqual([reader.seq, await reader.next(owner.claimSeq)], [owner.claimSeq, []]);
+    const rest = await reader.next();
+    assert.deepEqual(
+      rest.map(({ kind }) => kind),
+      ['commit', 'commit'],
+    );
+  });
+
+  test('is followed as it grows, whoever owns it, by who says when there is nothing more', async () => {
+    const { claimed, log } = await makeWorld(4_096);
+    const reader = new JournalReader({ log, stream, subject });
+    const said: string[] = [];
+    const upToDate = async () => {
+      do {
+        for (const step of await reader.next()) {
+          said.push(step.kind === 'commit' ? `${step.commit.epoch}.${step.commit.commit}` : step.kind);
+        }
+      } while (!reader.isAtEnd);
+      return said.splice(0).join(' ');
+    };
+    assert.equal(await upToDate(), '');
+    const owner = await claimed();
+    await owner.append(commitOf(owner, { delta: large(9_000) }));
+    assert.equal(await upToDate(), 'run claim 1.1');
+    await owner.append(commitOf(owner));
+    assert.equal(await upToDate(), '1.2');
+    await owner.release();
+    const next = await claimed();
+    await next.append(commitOf(next));
+    assert.equal(await upToDate(), 'release claim 2.3');
+    const waiting = reader.next();
+    reader.interrupt();
+    assert.deepEqual(await waiting, []);
+    const left = reader.next();
+    await reader.stop();
+    await assert.rejects(left, { code: 'BROKER_UNAVAILABLE' });
   });
 
   test('is taken over by the same and by newer revisions, and by no older one (A)', async () => {
@@ -116,8 +177,40 @@ describe('the journal', () => {
     assert.equal((await claimed({ revision: 4 })).commit, 3);
   });
 
+  test('is taken over by the same and by newer assignments of a revision, and by no older one (A)', async () => {
+    const { claimed, journal } = await makeWorld();
+    const owner = await claimed({ revision: 2, assignment: 7 });
+    await owner.append(commitOf(owner));
+    await assert.rejects(claimed({ revision: 2, assignment: 6 }), is('ASSIGNMENT_OUTDATED'));
+    await assert.rejects(claimed({ revision: 1, assignment: 9 }), is('REVISION_OUTDATED'));
+    await owner.append(commitOf(owner));
+    const again = await claimed({ revision: 2, assignment: 7 });
+    await assert.rejects(owner.append(commitOf(owner)), is('FENCED'));
+    await again.append(commitOf(again));
+    await claimed({ revision: 2, assignment: 8 });
+    await assert.rejects(again.append(commitOf(again)), is('FENCED'));
+    await assert.rejects(journal({ revision: 2, assignment: 7 }).look(), is('ASSIGNMENT_OUTDATED'));
+    // The revision says more: a newer one may have heard of fewer assignments.
+    assert.equal((await claimed({ revision: 3, assignment: 1 })).commit, 3);
+    await assert.rejects(claimed({ revision: 2, assignment: 8 }), is('REVISION_OUTDATED'));
+  });
+
+  test('that is empty begins where it is told to, and no other does', async () => {
+    const { journal, read } = await makeWorld();
+    const owner = journal();
+    assert.equal(await owner.look(), null);
+    await owner.claim({ commit: 5, crc: 77 });
+    assert.equal(owner.commit, 5);
+    await owner.append(commitOf(owner));
+    const next = journal();
+    await next.claim({ commit: 9, crc: 1 });
+    assert.equal(next.commit, 6);
+    const { commits, commit, crcBefore } = await read(next);
+    assert.deepEqual([numbers(commits), commit, crcBefore], [[6], 5, 77]);
+  });
+
   test('lays a large commit into parts and reads it as one (C)', async () => {
-    const { claimed, broker } = await makeWorld(4_096);
+    const { claimed, broker, all } = await makeWorld(4_096);
     const owner = await claimed();
     const before = broker.stream(stream)!.lastSeq;
     const { firstSeq, lastSeq } = await owner.append(commitOf(owner, { delta: large(9_000) }));
@@ -133,7 +226,7 @@ describe('the journal', () => {
 
   test('passes over the parts of an owner that died between them, and gives the number again (C)', async () => {
     for (let dead = 1; dead <= 3; dead++) {
-      const { claimed, log } = await makeWorld(4_096);
+      const { claimed, log, all } = await makeWorld(4_096);
       let left = 2 + dead;
       const dying = withCall(
         log,
@@ -162,7 +255,7 @@ describe('the journal', () => {
   });
 
   test('fences the former owner at its next append, in the middle of a commit too (A)', async () => {
-    const { claimed, log } = await makeWorld(4_096);
+    const { claimed, log, all } = await makeWorld(4_096);
     const owner = await claimed();
     await owner.append(commitOf(owner));
     const next = await claimed();
@@ -171,7 +264,7 @@ describe('the journal', () => {
     await next.append(commitOf(next));
 
     let parts = 0;
-    let third: Journal | null = null;
+    let third: JournalWriter | null = null;
     const raced = withCall(log, 'append', really => async message => {
       if (decodeHead(message.data).kind === 'commit' && ++parts === 2) third = await claimed();
       return really(message);
@@ -200,7 +293,7 @@ describe('the journal', () => {
   });
 
   test('goes on after a release as after a claim, and a release by a fenced owner changes nothing', async () => {
-    const { claimed } = await makeWorld();
+    const { claimed, all } = await makeWorld();
     const owner = await claimed();
     await owner.append(commitOf(owner));
     await owner.release();
@@ -220,7 +313,7 @@ describe('the journal', () => {
 
   test('says that it is corrupt when a message is not one that can follow (B)', async () => {
     for (const wrong of ['number', 'version', 'short'] as const) {
-      const { claimed, log } = await makeWorld();
+      const { claimed, log, all } = await makeWorld();
       const owner = await claimed();
       for (let i = 0; i < 2; i++) await owner.append(commitOf(owner));
       const tail = (await log.last({ stream, subject }))!;
@@ -230,6 +323,7 @@ describe('the journal', () => {
         parts: 1,
         epoch: 1,
         revision: 1,
+        assignment: 1,
         commit: 3,
         crcBefore: checksum(tail.data),
       } as const;
@@ -242,17 +336,17 @@ describe('the journal', () => {
   });
 
   test('is read back as far as nothing is missing, and says after what that begins (B)', async () => {
-    const { claimed, log, broker } = await makeWorld();
+    const { claimed, log, broker, read } = await makeWorld();
     const owner = await claimed();
     const landed = [];
     for (let i = 0; i < 5; i++) landed.push(await owner.append(commitOf(owner)));
     const next = await claimed();
-    const whole = await next.read();
-    assert.deepEqual([numbers(whole.commits), whole.crcBefore], [[1, 2, 3, 4, 5], 0]);
+    const whole = await read(next);
+    assert.deepEqual([numbers(whole.commits), whole.crcBefore, whole.commit], [[1, 2, 3, 4, 5], 0, 0]);
     await log.remove({ stream, seq: landed[0]!.lastSeq });
     await log.remove({ stream, seq: landed[2]!.lastSeq });
-    const rest = await next.read();
-    assert.deepEqual([numbers(rest.commits), rest.crcBefore], [[4, 5], landed[2]!.crc]);
+    const rest = await read(next);
+    assert.deepEqual([numbers(rest.commits), rest.crcBefore, rest.commit], [[4, 5], landed[2]!.crc, 3]);
     assert.equal(rest.commits[0]!.timeMs, broker.stream(stream)!.at(landed[3]!.lastSeq)!.timeMs);
   });
 
@@ -281,7 +375,7 @@ describe('the journal', () => {
   });
 
   test('keeps, when it is cut, all from the given message on, and reads on from there (D)', async () => {
-    const { claimed } = await makeWorld(4_096);
+    const { claimed, all, read } = await makeWorld(4_096);
     const owner = await claimed();
     for (let i = 0; i < 4; i++) await owner.append(commitOf(owner, { delta: large(5_000) }));
     const { lastSeq } = await owner.append(commitOf(owner, { delta: large(5_000) }));
@@ -291,14 +385,15 @@ describe('the journal', () => {
     assert.deepEqual(numbers(await all(next)), [6, 7]);
     await next.append(commitOf(next));
     // A cut in the middle of an entry leaves parts that nobody needs.
-    await next.append(commitOf(next, { delta: large(5_000) }));
+    const large9 = await next.append(commitOf(next, { delta: large(5_000) }));
     const { firstSeq } = await next.append(commitOf(next));
     await next.cut(firstSeq - 1);
-    assert.deepEqual(numbers(await all(await claimed())), [10]);
+    const { commits, commit, crcBefore } = await read(await claimed());
+    assert.deepEqual([numbers(commits), commit, crcBefore], [[10], 9, large9.crc]);
   });
 
   test('is cut in steps, between which others have their turn, of few messages or few bytes (D)', async () => {
-    const { claimed, clock, log } = await makeWorld();
+    const { claimed, clock, log, read } = await makeWorld();
     const trims: { messages: number; bytes: number; atMs: number }[] = [];
     let landed: { seq: number; bytes: number }[] = [];
     const watched = withCalls(log, {
@@ -328,7 +423,9 @@ describe('the journal', () => {
     );
     // The steps of what was read back go on where a former owner's were.
     const next = await claimed({ log: watched });
-    assert.deepEqual(numbers(await all(next)), [305]);
+    const back = await read(next);
+    assert.deepEqual(numbers(back.commits), [305]);
+    next.adopt(back.cutSteps);
     for (let i = 0; i < 140; i++) await next.append(commitOf(next));
     trims.length = 0;
     await clock.runThrough(next.cut((await next.append(commitOf(next))).firstSeq));

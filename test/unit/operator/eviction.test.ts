@@ -9,6 +9,7 @@ import { INSERT } from '../../../lib/change/change.ts';
 import { collect, count } from '../../../lib/operator/aggregates.ts';
 import { buildOperator } from '../../../lib/operator/build.ts';
 import type { AggregateSpec, StatefulSpec, WindowSpec } from '../../../lib/operator/spec.ts';
+import { tablesOf } from '../../../lib/operator/tables.ts';
 import { TaskState } from '../../../lib/state/state.ts';
 import { GatedStore } from '../state/gated-store.ts';
 import { type Arrival, type History, orderly, play, unruly } from './histories.ts';
@@ -33,7 +34,7 @@ async function playOnDisk(spec: StatefulSpec, history: History): Promise<unknown
     owe: () => {},
     full: () => false,
   });
-  let state = new TaskState();
+  let state = new TaskState(tablesOf({ nodes: [{ name: 'op', spec, targets: [] }] }));
   let operator = buildOperator(spec, context(state));
   let watermarkMs = Number.NEGATIVE_INFINITY;
 
@@ -69,7 +70,7 @@ async function playOnDisk(spec: StatefulSpec, history: History): Promise<unknown
     await run(batch, maxMs - history.maxOutOfOrderMs);
     batch = [];
     if (!arrival.restart) continue;
-    state = new TaskState();
+    state = new TaskState(tablesOf({ nodes: [{ name: 'op', spec, targets: [] }] }));
     operator = buildOperator(spec, context(state));
     await state.loadAll(store, { bytesMax: 0 });
     operator.resume(watermarkMs);

@@ -9,6 +9,7 @@ import { count } from '../../../lib/operator/aggregates.ts';
 import type { Program } from '../../../lib/operator/program.ts';
 import { newCursor, Run } from '../../../lib/operator/run.ts';
 import type { AggregateSpec, StatefulSpec } from '../../../lib/operator/spec.ts';
+import { tablesOf } from '../../../lib/operator/tables.ts';
 import { NO_ORIGIN } from '../../../lib/record/origin.ts';
 import { TaskState } from '../../../lib/state/state.ts';
 import { GatedStore } from '../state/gated-store.ts';
@@ -38,7 +39,7 @@ const program: Program = {
 
 class Rig {
   readonly rows: string[] = [];
-  readonly state = new TaskState();
+  readonly state: TaskState;
   readonly run: Run;
   asked = 0;
   readonly #cursor = newCursor();
@@ -46,6 +47,7 @@ class Rig {
   #fed = 0;
 
   constructor(given = program) {
+    this.state = new TaskState(tablesOf(given));
     const { rows } = this;
     const cursor = this.#cursor;
     const out = (_key: string | null, value: unknown) => {

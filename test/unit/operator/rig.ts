@@ -7,6 +7,7 @@ import { INSERT } from '../../../lib/change/change.ts';
 import { buildOperator } from '../../../lib/operator/build.ts';
 import type { DropReason, Operator } from '../../../lib/operator/operator.ts';
 import type { StatefulSpec } from '../../../lib/operator/spec.ts';
+import { tablesOf } from '../../../lib/operator/tables.ts';
 import { TaskState } from '../../../lib/state/state.ts';
 import { WantedTables } from './wanted-tables.ts';
 
@@ -19,7 +20,7 @@ export interface Out {
 export class Rig {
   readonly spec: StatefulSpec;
   operator: Operator;
-  state = new TaskState();
+  state: TaskState;
   readonly rows: Out[] = [];
   readonly late: (Out & { watermarkMs: number; lateByMs: number })[] = [];
   readonly drops: DropReason[] = [];
@@ -41,11 +42,16 @@ export class Rig {
   constructor(spec: StatefulSpec, options?: { strict: boolean }) {
     this.spec = spec;
     this.#strict = options?.strict ?? false;
+    this.state = this.#newState();
     this.operator = this.#build();
   }
 
+  #newState(): TaskState {
+    return new TaskState(tablesOf({ nodes: [{ name: 'op', spec: this.spec, targets: [] }] }));
+  }
+
   #build(): Operator {
-    this.#tables = new WantedTables(this.state.tables('op'));
+    this.#tables = new WantedTables(this.state.tables('op'), { inMemory: ['timers', 'closing'] });
     return buildOperator(this.spec, {
       name: 'op',
       tables: this.#tables,
@@ -114,7 +120,7 @@ export class Rig {
 
   /** Only between batches. */
   restart(): void {
-    this.state = new TaskState();
+    this.state = this.#newState();
     this.operator = this.#build();
     for (const delta of this.#journal) this.state.applyDelta(delta);
     this.operator.resume(this.watermarkMs);

@@ -7,13 +7,16 @@ import type { ListTable, Tables, ValueTable, Wants } from '../../../lib/state/ta
 
 export class WantedTables implements Tables, Wants {
   #inner: Tables;
+  #inMemory: readonly string[];
   #tables: (ValueTable<unknown> | ListTable<unknown>)[] = [];
   #wanted = new Map<unknown, Set<string>>();
   /** Buckets that were there when the batch began, by table; null: everything may be touched. */
   #before: Map<unknown, ReadonlySet<number>> | null = null;
 
-  constructor(inner: Tables) {
+  /** @param options.inMemory tables that stay in memory */
+  constructor(inner: Tables, options: { inMemory: readonly string[] }) {
     this.#inner = inner;
+    this.#inMemory = options.inMemory;
   }
 
   key(table: unknown, bucket: number, key: string): void {
@@ -48,15 +51,13 @@ export class WantedTables implements Tables, Wants {
     throw new Error(`${key === null ? 'all' : `'${key}'`} of bucket ${bucket} was touched and not wanted`);
   }
 
-  values<V>(name: string, options?: { readonly inMemory?: boolean }): ValueTable<V> {
-    const inner = this.#inner.values<V>(name, options);
-    if (options?.inMemory === true) return inner;
-    return this.#checked(inner);
+  values<V>(name: string): ValueTable<V> {
+    return this.#checked(this.#inner.values<V>(name));
   }
 
-  numbers(name: string, options?: { readonly inMemory?: boolean }): ValueTable<number> {
-    const inner = this.#inner.numbers(name, options);
-    return options?.inMemory === true ? inner : this.#checked(inner);
+  numbers(name: string): ValueTable<number> {
+    const inner = this.#inner.numbers(name);
+    return this.#inMemory.includes(name) ? inner : this.#checked(inner);
   }
 
   lists<T>(name: string): ListTable<T> {

@@ -47,7 +47,7 @@ describe('a task is restored', () => {
     const { restored, content } = await (await makeWorld()).live();
     assert.equal(restored.from, 'nothing');
     assert.deepEqual(content, []);
-    assert.deepEqual([restored.positions, restored.replayed, restored.relayedThrough], [{}, 0, 0]);
+    assert.deepEqual([restored.place.positions, restored.replayed, restored.place.relayedThrough], [{}, 0, 0]);
   });
 
   test('from the journal alone, where there was no checkpoint', async () => {
@@ -58,12 +58,12 @@ describe('a task is restored', () => {
     const { restored, content } = await world.live();
     assert.deepEqual(content, WHOLE);
     assert.deepEqual([restored.from, restored.replayed], ['nothing', 6]);
-    assert.deepEqual(restored.positions, { in: 6 });
-    assert.equal(restored.watermarkMs, 6);
-    assert.deepEqual(restored.tails, { a: 5, b: 6, c: 4 });
-    assert.equal(restored.relayedThrough, 5);
+    assert.deepEqual(restored.place.positions, { in: 6 });
+    assert.equal(restored.place.watermarkMs, 6);
+    assert.deepEqual(restored.place.tails, { a: 5, b: 6, c: 4 });
+    assert.equal(restored.place.relayedThrough, 5);
     assert.deepEqual(
-      restored.unsent.map(({ commit }) => commit),
+      restored.place.unsent.map(({ commit }) => commit),
       [6],
     );
   });
@@ -74,7 +74,7 @@ describe('a task is restored', () => {
       const { restored, content } = await live();
       assert.deepEqual(content, WHOLE);
       assert.deepEqual([restored.from, restored.replayed], ['store', 3]);
-      assert.deepEqual(restored.tails, { a: 5, b: 6, c: 4 });
+      assert.deepEqual(restored.place.tails, { a: 5, b: 6, c: 4 });
     }
   });
 
@@ -85,13 +85,55 @@ describe('a task is restored', () => {
       const next = await live();
       assert.deepEqual(next.content, WHOLE);
       assert.deepEqual([next.restored.from, next.restored.replayed], ['snapshot', 3]);
-      assert.deepEqual(next.restored.tails, { a: 5, b: 6, c: 4 });
+      assert.deepEqual(next.restored.place.tails, { a: 5, b: 6, c: 4 });
       await next.commit('d', { checkpoint: true });
       await next.checkpoints.settle();
       stores.crash();
       const third = await live();
       assert.equal(third.restored.from, 'store');
       assert.deepEqual(third.content, [...WHOLE, ['d', 1]]);
+    }
+  });
+
+  test('from a snapshot alone, where it is told to, with all that was to be sent, and from what follows the next time', async () => {
+    const { live, log, stores, broker } = await makeWorld();
+    const life = await live();
+    const outbox = { frames: [], rows: [] };
+    await life.commit('a');
+    await life.commit('b', { relayed: false, outbox });
+    await life.commit('c', { relayed: false, outbox, checkpoint: true });
+    await life.checkpoints.settle();
+    const place = life.restored.place.toParts();
+    const { content } = life;
+    await life.commit('lost');
+    stores.loseEverything();
+    await log.trim({ stream: 'J', subject: 'j.0', before: broker.stream('J')!.lastSeq + 1 });
+    const second = await live({ standsAlone: true });
+    assert.deepEqual([second.content, second.journal.commit], [content, 3]);
+    assert.deepEqual(second.restored.place.toParts(), place);
+    assert.deepEqual(
+      second.restored.place.unsent.map(({ commit }) => commit),
+      [1, 2, 3],
+    );
+    await second.commit('d', { relayed: false });
+    stores.loseEverything();
+    const third = await live({ standsAlone: true });
+    assert.deepEqual(third.content, [...content, ['d', 1]]);
+    await third.commit('e', { checkpoint: true });
+    await third.checkpoints.settle();
+    await third.commit('f');
+    await third.checkpoints.settle();
+    stores.loseEverything();
+    const fourth = await live();
+    assert.deepEqual(fourth.content, [...content, ['d', 1], ['e', 1], ['f', 1]]);
+  });
+
+  test('from no snapshot alone unless it is told to: the journal was lost then', async () => {
+    const { live, log, stores, clock, broker } = await past({ announced: true });
+    await log.trim({ stream: 'J', subject: 'j.0', before: broker.stream('J')!.lastSeq + 1 });
+    for (const keepsStore of [true, false]) {
+      if (!keepsStore) stores.loseEverything();
+      await assert.rejects(clock.runThrough(live()), error => isMillraceError(error, 'CHAIN_BROKEN'));
     }
   });
 
@@ -104,7 +146,7 @@ describe('a task is restored', () => {
     await life.commit('late');
     await life.restored.store.close();
     const { restored } = await live();
-    assert.deepEqual(restored.tails, { early: 1, late: 3 });
+    assert.deepEqual(restored.place.tails, { early: 1, late: 3 });
   });
 
   test('without its store when that reflects a commit which is not the one of that number (H)', async () => {
@@ -158,7 +200,7 @@ describe('a task is restored', () => {
       const { restored, content } = await live();
       assert.deepEqual(content, WHOLE);
       assert.deepEqual([restored.from, restored.replayed], [keepsStore ? 'store' : 'snapshot', 3]);
-      assert.equal(restored.relayedThrough, 5);
+      assert.equal(restored.place.relayedThrough, 5);
     }
   });
 
@@ -176,14 +218,25 @@ describe('a task is restored', () => {
     assert.deepEqual(content, WHOLE);
   });
 
-  test('not at all when the journal has lost a commit after the snapshot, or one that may not have been sent (B)', async () => {
-    for (const [announced, lost] of [
-      [true, 1],
-      [false, 0],
-    ] as const) {
-      const { live, log, clock, pointer } = await past({ announced, cuts: false });
-      await log.remove({ stream: 'J', seq: pointer.seq + lost });
-      await assert.rejects(clock.runThrough(live()), error => isMillraceError(error, 'JOURNAL_CORRUPT'));
+  test('not at all when the journal has lost a commit after the snapshot (B)', async () => {
+    const { live, log, clock, pointer } = await past({ announced: true, cuts: false });
+    await log.remove({ stream: 'J', seq: pointer.seq + 1 });
+    await assert.rejects(clock.runThrough(live()), error => isMillraceError(error, 'JOURNAL_CORRUPT'));
+  });
+
+  test('with what may not have been sent by the snapshot, where the journal has lost it, and not by an older store', async () => {
+    for (const olderStore of [true, false]) {
+      const { live, log, stores, pointer } = await past({ announced: false });
+      const { data } = (await log.get({ stream: 'J', seq: pointer.seq - 1 }))!;
+      if (olderStore) await point(stores, { epoch: 1, commit: 2, seq: pointer.seq - 1, crc: checksum(data) });
+      await log.remove({ stream: 'J', seq: olderStore ? pointer.seq - 2 : pointer.seq });
+      const { restored, content } = await live();
+      assert.deepEqual(content, WHOLE);
+      assert.equal(restored.from, olderStore ? 'snapshot' : 'store');
+      assert.deepEqual(
+        restored.place.unsent.map(({ commit }) => commit),
+        [1, 2, 3, 4, 5, 6],
+      );
     }
   });
 

@@ -1,8 +1,8 @@
 /** What the tests of restoring and checkpoints share: a small table of state, a journal, blobs and a disk, all in memory. */
 import assert from 'node:assert/strict';
 import { Random } from '../../../lib/base/random.ts';
-import { Journal } from '../../../lib/journal/journal.ts';
-import { EMPTY_OUTBOX } from '../../../lib/journal/outbox.ts';
+import { EMPTY_OUTBOX, type Outbox } from '../../../lib/journal/outbox.ts';
+import { JournalWriter } from '../../../lib/journal/writer.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
@@ -12,17 +12,19 @@ import type { Log } from '../../../lib/port/log.ts';
 import type { Stores } from '../../../lib/port/store.ts';
 import { Checkpoints } from '../../../lib/replica/checkpoint.ts';
 import type { Pointer } from '../../../lib/replica/pointer.ts';
-import { type Restored, restore } from '../../../lib/replica/restore.ts';
+import { Replica, type ReplicaOptions, type Restored } from '../../../lib/replica/replica.ts';
+import { Snapshots } from '../../../lib/replica/snapshots.ts';
 import type { Turns } from '../../../lib/replica/turns.ts';
-import { TaskState } from '../../../lib/state/state.ts';
+import type { TaskState } from '../../../lib/state/state.ts';
 import type { ValueTable } from '../../../lib/state/tables.ts';
+import { stateOf } from '../state/declared.ts';
 
 export const location = 'p/s/0';
 /** What a process that was killed is told. */
 export const never = new Promise<never>(() => {});
 
 interface Parts {
-  readonly journal: Journal;
+  readonly journal: JournalWriter;
   readonly checkpoints: Checkpoints;
   readonly state: TaskState;
   readonly table: ValueTable<number>;
@@ -38,11 +40,23 @@ export async function makeWorld() {
   const blobs = new MemoryBlobs({ clock });
   const stores = new MemoryStores({ clock });
   let lives = 0;
-  /** One life of the task: it claims, and restores what there is. */
-  const live = async (around: { log?: Log; blobs?: Blobs; stores?: Stores; turns?: Turns } = {}): Promise<Life> => {
+  /** One that follows the task, or is to become it. */
+  const replica = (around: Around = {}): Replica => {
+    const random = new Random(1_000 + lives);
+    return new Replica({
+      ...{ log: around.log ?? log, clock, random, stream: 'J', subject: 'j.0' },
+      ...{ stores: around.stores ?? stores, location, standsAlone: around.standsAlone ?? false },
+      snapshots: new Snapshots({ blobs: around.blobs ?? blobs, clock, random, prefix: location }),
+      state: stateOf(around.tables ?? { 'op.counts': 'values' }),
+      stateBytesMax: around.stateBytesMax ?? 1 << 30,
+      ...(around.onOwner === undefined ? {} : { onOwner: around.onOwner }),
+    });
+  };
+  /** One life of the task: it restores what there is, and claims; `from`: what it takes over. */
+  const live = async (around: Around = {}, from = replica(around)): Promise<Life> => {
     const random = new Random(100 + ++lives);
-    const about = { stream: 'J', subject: 'j.0', revision: 1 };
-    const journal = new Journal({ log: around.log ?? log, clock, random, ...about });
+    const about = { stream: 'J', subject: 'j.0', revision: 1, assignment: 1 };
+    const journal = new JournalWriter({ log: around.log ?? log, clock, random, ...about });
     const errors: unknown[] = [];
     const onFailed = (error: unknown) => void errors.push(error);
     const checkpoints = new Checkpoints({
@@ -53,26 +67,40 @@ export async function makeWorld() {
       turns: around.turns,
       onFailed,
     });
-    const state = new TaskState();
+    const { state } = from;
     const table = state.tables('op').values<number>('counts');
-    await journal.claim();
-    const restored = await restore({
-      journal,
-      state,
-      stores: around.stores ?? stores,
-      location,
-      checkpoints,
-      stateBytesMax: 1 << 30,
-      isOver: () => false,
-    });
+    let restored: Restored;
+    try {
+      await from.catchUp();
+      await journal.claim(from.begin);
+      restored = await from.complete(journal);
+    } catch (error) {
+      await from.stop();
+      throw error;
+    }
+    journal.adopt(restored.cutSteps);
+    checkpoints.resume(restored);
+    const { store, held } = restored;
+    if (held !== null) checkpoints.takeUp(held, { state, store, epoch: journal.epoch });
     return new Life({ journal, checkpoints, state, table, restored, errors });
   };
   const rest = () => clock.run(clock.monotonic() + 60_000);
-  return { clock, broker, log, blobs, stores, live, rest };
+  return { clock, broker, log, blobs, stores, live, replica, rest };
+}
+
+interface Around {
+  readonly log?: Log;
+  readonly blobs?: Blobs;
+  readonly stores?: Stores;
+  readonly turns?: Turns;
+  readonly standsAlone?: boolean;
+  readonly stateBytesMax?: number;
+  readonly tables?: Parameters<typeof stateOf>[0];
+  readonly onOwner?: ReplicaOptions['onOwner'];
 }
 
 export class Life {
-  readonly journal: Journal;
+  readonly journal: JournalWriter;
   readonly checkpoints: Checkpoints;
   readonly state: TaskState;
   readonly table: ValueTable<number>;
@@ -94,7 +122,10 @@ export class Life {
   }
 
   /** A commit that counts a key up and, with `checkpoint`, begins one as a task does; names a snapshot that is ready. */
-  async commit(key: string, options: { checkpoint?: boolean; relayed?: boolean } = {}): Promise<Pointer> {
+  async commit(
+    key: string,
+    options: { checkpoint?: boolean; relayed?: boolean; outbox?: Outbox } = {},
+  ): Promise<Pointer> {
     const { journal, checkpoints, state, table } = this;
     table.set(0, key, (table.get(0, key) ?? 0) + 1);
     const delta = state.takeDelta();
@@ -108,22 +139,25 @@ export class Life {
     });
     if (options.checkpoint) assert.notEqual(taken, null, 'a checkpoint could be taken');
     const snapshot = checkpoints.announce(relayedThrough);
-    const { lastSeq, crc } = await journal.append({
+    const entry = {
       epoch: journal.epoch,
       commit: number,
       positions: { in: number },
       watermarkMs: number,
       dueMs: number,
       delta,
-      outbox: EMPTY_OUTBOX,
+      outbox: options.outbox ?? EMPTY_OUTBOX,
       relayedThrough,
-      tails: checkpoints.noteTails({ [key]: number }),
+      tails: { [key]: number },
       snapshot: snapshot?.manifest.commitSeq ?? 0,
-    });
+      isCheckpoint: taken !== null,
+    };
+    const { lastSeq, crc } = await journal.append(entry);
+    const { store, place } = this.restored;
+    place.take(entry);
     if (snapshot !== null) checkpoints.cut(snapshot, journal);
     const pointer = { epoch: journal.epoch, commit: number, seq: lastSeq, crc };
-    const store = this.restored.store;
-    if (taken !== null) checkpoints.finish(taken, pointer, { state, store });
+    if (taken !== null) checkpoints.finish(taken, pointer, { state, store, place: place.toParts() });
     return pointer;
   }
 }

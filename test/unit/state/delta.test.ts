@@ -4,10 +4,10 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { pack, unpack } from '../../../lib/record/rows.ts';
-import { TaskState } from '../../../lib/state/state.ts';
+import { stateOf } from './declared.ts';
 
 function held() {
-  const state = new TaskState();
+  const state = stateOf({ 'op.v': 'values', 'op.l': 'lists' });
   const tables = state.tables('op');
   return { state, values: tables.values<unknown>('v'), lists: tables.lists<unknown>('l') };
 }

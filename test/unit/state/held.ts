@@ -1,7 +1,8 @@
 /** A state with one table of each kind, and what its owner does with it, for tests. */
 import { isMillraceError } from '../../../lib/base/errors.ts';
-import { TaskState } from '../../../lib/state/state.ts';
+import type { TaskState } from '../../../lib/state/state.ts';
 import type { ListTable, ValueTable } from '../../../lib/state/tables.ts';
+import { stateOf } from './declared.ts';
 import type { GatedStore } from './gated-store.ts';
 import { made } from './made.ts';
 
@@ -12,7 +13,7 @@ export interface Held {
 }
 
 export function held(): Held {
-  const state = new TaskState();
+  const state = stateOf({ 'op.values': 'values', 'op.lists': 'lists', 'dedupe.seen': 'numbers' });
   const tables = state.tables('op');
   return { state, values: tables.values('values'), lists: tables.lists('lists') };
 }

@@ -5,11 +5,14 @@ import { TaskState } from '../../../lib/state/state.ts';
 import { GatedStore } from './gated-store.ts';
 
 function opened() {
-  const state = new TaskState();
+  const state = new TaskState([
+    { name: 'op.timers', kind: 'values', inMemory: true },
+    { name: 'op.values', kind: 'values' },
+  ]);
   const tables = state.tables('op');
   return {
     state,
-    timers: tables.values<number>('timers', { inMemory: true }),
+    timers: tables.values<number>('timers'),
     values: tables.values<number>('values'),
   };
 }

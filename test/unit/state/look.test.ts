@@ -11,13 +11,13 @@ import { MemoryStores } from '../../../lib/memory/store.ts';
 import type { Store } from '../../../lib/port/store.ts';
 import { keyBytes } from '../../../lib/state/layout.ts';
 import { compareKeys, PICK_AT_ONCE, type Place, type SeenEntry } from '../../../lib/state/look.ts';
-import { TaskState } from '../../../lib/state/state.ts';
+import { stateOf } from './declared.ts';
 
 const TABLES = ['op.left', 'op.rows'];
 const KEYS = ['', 'a', 'a\u0000', 'ab', 'b', 'é', '\uffff', '😀', '😀b', '\ud800', '\ue000', 'z'];
 
 class World {
-  readonly state = new TaskState();
+  readonly state = stateOf({ 'op.rows': 'values', 'op.left': 'lists', 'other.rows': 'values' });
   readonly rows = this.state.tables('op').values<number>('rows');
   readonly left = this.state.tables('op').lists<number>('left');
   readonly store: Store;

@@ -7,7 +7,6 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { metaKey } from '../../../lib/state/layout.ts';
 import { mergeFrom, mergeSegments } from '../../../lib/state/snapshot.ts';
-import { TaskState } from '../../../lib/state/state.ts';
 import { GatedStore } from './gated-store.ts';
 import { made } from './made.ts';
 import {
@@ -17,6 +16,7 @@ import {
   execute,
   type Model,
   newModel,
+  newState,
   type Op,
   type Opened,
   open,
@@ -89,7 +89,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 /** A task's owner, boiled down: it keeps a journal, a store with a pointer into it, and a snapshot. */
 class Owner {
-  state = new TaskState();
+  state = newState();
   tables: Opened = open(this.state);
   model: Model = newModel();
   store = new GatedStore();
@@ -100,7 +100,7 @@ class Owner {
   pointer = 0;
   #runs = 0;
   /** Follows the deltas in memory. */
-  readonly replica = new TaskState();
+  readonly replica = newState();
   readonly replicaTables = open(this.replica);
   #writing: Promise<void> | null = null;
   #oldStore: Map<string, Uint8Array> | null = null;
@@ -225,7 +225,7 @@ class Owner {
   #crash(store: GatedStore): void {
     this.#writing = null;
     this.store = store;
-    this.state = new TaskState();
+    this.state = newState();
     this.tables = open(this.state);
   }
 

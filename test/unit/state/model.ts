@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import type { TaskState } from '../../../lib/state/state.ts';
 import type { ListTable, ValueTable, Wants } from '../../../lib/state/tables.ts';
+import { stateOf } from './declared.ts';
 
 export interface Row {
   n: number;
@@ -28,6 +29,12 @@ export type Model = Map<number, Map<string, Content>>[];
 
 export interface Opened {
   readonly tables: readonly [ValueTable<Row>, ValueTable<Row>, ListTable<Row>, ValueTable<number>];
+}
+
+export function newState(): TaskState {
+  return stateOf({
+    ...{ 'first.rows': 'values', 'second.rows': 'values', 'first.items': 'lists', 'second.numbers': 'numbers' },
+  });
 }
 
 export function open(state: TaskState): Opened {

@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Random } from '../../../lib/base/random.ts';
-import { TaskState } from '../../../lib/state/state.ts';
+import type { TaskState } from '../../../lib/state/state.ts';
+import { stateOf } from './declared.ts';
 import { GatedStore } from './gated-store.ts';
 
 const KEYS = 12_000;
 
 function opened() {
-  const state = new TaskState();
+  const state = stateOf({ 'op.numbers': 'numbers' });
   return { state, numbers: state.tables('op').numbers('numbers') };
 }
 

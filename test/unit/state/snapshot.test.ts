@@ -153,9 +153,14 @@ describe('manifests', () => {
   const manifest = { commitSeq: 7, journalSeq: 1234, segments: [{ name: 's/1', bytes: 10, run: 1 }] };
 
   test('they are JSON with a version', () => {
-    const golden = '{"version":1,"commitSeq":7,"journalSeq":1234,"segments":[{"name":"s/1","bytes":10,"run":1}]}';
+    const golden = '{"version":2,"commitSeq":7,"journalSeq":1234,"segments":[{"name":"s/1","bytes":10,"run":1}]}';
     assert.equal(Buffer.from(encodeManifest(manifest)).toString(), golden);
     assert.deepEqual(decodeManifest(Buffer.from(golden)), manifest);
+  });
+
+  test('one of another version says what to do', () => {
+    const older = Buffer.from(JSON.stringify({ version: 1, ...manifest }));
+    assert.throws(() => decodeManifest(older), /another version of Millrace.*purge/);
   });
 
   test('what is not one is refused', () => {
@@ -164,10 +169,10 @@ describe('manifests', () => {
       'x',
       'null',
       '{}',
-      JSON.stringify({ version: 2, ...manifest }),
-      JSON.stringify({ version: 1, ...manifest, commitSeq: '7' }),
-      JSON.stringify({ version: 1, ...manifest, segments: [{ ...segment, name: 1 }] }),
-      JSON.stringify({ version: 1, ...manifest, segments: [null] }),
+      JSON.stringify({ version: 3, ...manifest }),
+      JSON.stringify({ version: 2, ...manifest, commitSeq: '7' }),
+      JSON.stringify({ version: 2, ...manifest, segments: [{ ...segment, name: 1 }] }),
+      JSON.stringify({ version: 2, ...manifest, segments: [null] }),
     ]) {
       assert.throws(() => decodeManifest(Buffer.from(wrong)), isCorrupt, wrong);
     }

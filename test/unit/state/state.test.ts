@@ -3,16 +3,63 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { TaskState } from '../../../lib/state/state.ts';
+import { stateOf } from './declared.ts';
 import { GatedStore } from './gated-store.ts';
 import { checkpoint, commit, held, isInvariant, pageOut } from './held.ts';
 
 describe('tables', () => {
-  test('a name is opened once, and cannot be what the schema of the disk keeps for itself', () => {
+  test('a name is declared once, and cannot be what the schema of the disk keeps for itself', () => {
+    for (const name of ['!count.x', 'a\0b.x']) assert.throws(() => stateOf({ [name]: 'values' }), isInvariant);
+    const twice = [
+      { name: 'op.x', kind: 'values' },
+      { name: 'op.x', kind: 'lists' },
+    ] as const;
+    assert.throws(() => new TaskState(twice), isInvariant);
+  });
+
+  test('a table is opened once, as what it is declared, and no other is', () => {
     const { state } = held();
-    assert.throws(() => state.tables('op').lists('values'), isInvariant);
-    assert.throws(() => state.tables('!count').values('x'), isInvariant);
-    assert.throws(() => state.tables('a\0b').values('x'), isInvariant);
-    state.tables('other').values('values');
+    assert.throws(() => state.tables('op').values('values'), isInvariant);
+    assert.throws(() => state.tables('op').values('none'), isInvariant);
+    assert.throws(() => state.tables('dedupe').values('seen'), isInvariant);
+    assert.throws(() => state.tables('dedupe').lists('seen'), isInvariant);
+    state.tables('dedupe').numbers('seen');
+  });
+
+  test('a state that was reset is as one that was just made, whatever was under way', async () => {
+    const task = held();
+    const store = new GatedStore();
+    const numbers = task.state.tables('dedupe').numbers('seen');
+    const fill = () => {
+      for (let i = 0; i < 500; i++) {
+        task.values.set(i % 3, `k${i}`, i);
+        task.lists.append(i % 3, `k${i}`, i);
+        numbers.set(i % 3, `k${i}`, i);
+      }
+    };
+    fill();
+    commit(task);
+    await checkpoint(task, store);
+    task.state.evict(0);
+    numbers.set(7, 'x', 1);
+    commit(task);
+    task.state.checkpoint();
+    task.state.wants().key(task.values, 0, 'k0');
+    task.values.drop(1);
+    task.state.reset();
+    assert.deepEqual([task.state.entries, task.state.dirtyEntries, task.state.resident], [0, 0, true]);
+    assert.equal(task.state.bytes, held().state.bytes);
+    assert.equal(task.state.takeDelta(), null);
+    fill();
+    const other = held();
+    const others = other.state.tables('dedupe').numbers('seen');
+    for (let i = 0; i < 500; i++) {
+      other.values.set(i % 3, `k${i}`, i);
+      other.lists.append(i % 3, `k${i}`, i);
+      others.set(i % 3, `k${i}`, i);
+    }
+    assert.deepEqual(commit(task), commit(other));
+    assert.deepEqual(await checkpoint(task, new GatedStore()), await checkpoint(other, new GatedStore()));
   });
 
   test('a bucket is a safe integer, a value is not undefined, and an item must exist to be replaced', () => {
@@ -127,17 +174,13 @@ describe('deltas', () => {
     assert.throws(() => other.state.applyDelta(first), isInvariant);
   });
 
-  test('state of a table that nobody opens is refused rather than lost', async () => {
+  test('state of a table that nobody declares is refused rather than lost', async () => {
     const task = held();
     task.values.set(0, 'k', 1);
     const delta = commit(task)!;
     const store = new GatedStore();
     const segments = await checkpoint(task, store);
-    const stranger = () => {
-      const state = new TaskState();
-      state.tables('another').values('values');
-      return state;
-    };
+    const stranger = () => stateOf({ 'another.values': 'values' });
     const isRefusal = (error: unknown) =>
       isMillraceError(error, 'PLAN_INCOMPATIBLE') && /op\.values/.test(error.message);
     assert.throws(() => stranger().applyDelta(delta), isRefusal);

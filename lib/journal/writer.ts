@@ -3,15 +3,16 @@
  *
  * The durable steps of a task, in order:
  *   1. claim    append {epoch + 1}: every older owner's append fails from here on          (invariant A)
- *   2. restore  read all commits back, each checked against the one before it              (invariant B)
+ *   2. restore  read what is needed back, each entry checked against the one before it     (invariant B)
  *   3. commit   append the batch: positions, state, results to send, in one entry          (invariant C)
  *   4. relay    send what the commit says, in order, each destination fenced               (relay.ts)
  *   5. cut      drop commits that a durable snapshot holds and that are relayed            (invariant D)
  *
  * Invariant A (one owner): a commit of epoch e can land only while no claim of a later epoch has. The chain refuses an
  *   append whose predecessor is not the last message, and a claim becomes the last message. And no owner of an older
- *   revision takes over from one of a newer: every message says its owner's revision, a claim follows the very message
- *   that it has judged, and so revisions never fall along a journal.
+ *   revision, or of an older assignment of the same one, takes over from one of a newer: every message says both, a claim
+ *   follows the very message that it has judged, and so the two never fall along a journal. Whoever has equal numbers may
+ *   take over: that is a worker that starts the task again.
  * Invariant B (nothing missing): what is needed is read back without gaps. Each message has the crc of the one before it,
  *   and commit numbers grow by one; anything else stops the task with JOURNAL_CORRUPT. What is not needed, since a
  *   snapshot holds it and all of it is relayed, may be cut away, in whatever pieces the broker loses it.
@@ -19,54 +20,37 @@
  *   are passed over, and their commit number is given again.
  * Invariant D (cutting is safe): the journal is cut only after a commit that names the snapshot has landed, so it was
  *   the owner's right, and never past a commit that is not wholly relayed.
+ *
+ * Whoever only reads, owner to be or not, has `reader.ts`; this is the owner's hand.
  */
 import { type Clock, sleep } from '../base/clock.ts';
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { Chain, SHORTER_READINGS_MAX } from '../chain/chain.ts';
-import type { Log, LogReader, StoredMessage } from '../port/log.ts';
+import type { Log, StoredMessage } from '../port/log.ts';
+import { CutSteps } from './cut-steps.ts';
 import {
   type Commit,
   checksum,
-  decodeCommit,
   decodeHead,
   type EntryHead,
   type EntryKind,
   encodeCommit,
   encodeMessage,
-  HEAD_BYTES,
+  lastWholeCommit,
 } from './entry.ts';
 
 const HEADROOM_BYTES = 2048;
 const PARTS_MAX = 65_535;
-/**
- * A cut holds up whoever appends to the stream, some microseconds for each message it drops and milliseconds for what the
- * broker must read from its disk for it. So no step of it drops more than this, of small messages or of large ones.
- */
-const STEP_MESSAGES = 128;
-const STEP_BYTES = 1 << 20;
-/** What has waited for one step is done before the next. */
+/** What has waited for one step of a cut is done before the next. */
 const STEP_PAUSE_MS = 20;
 const CONFIRM_PAUSE_MS = 100;
 
-/** A commit read back, with where it stands. */
-export interface StoredCommit extends Commit {
-  /** Sequence of its first part: what a cut must keep. */
-  readonly firstSeq: number;
-  /** Sequence and checksum of its last part: what a store or snapshot names to say "up to here". */
-  readonly lastSeq: number;
+/** Where a commit stands: its number, and its last message's sequence and checksum. */
+export interface Mark {
+  readonly commit: number;
+  readonly seq: number;
   readonly crc: number;
-  /** When its first part was stored, by the broker's clock, ms since 1970. */
-  readonly timeMs: number;
-  /** Length of the entry. */
-  readonly bytes: number;
-}
-
-/** The journal as it is read back: its end, as far back as nothing is missing. */
-export interface JournalRun {
-  readonly commits: readonly StoredCommit[];
-  /** Checksum of the message before the first that was read; 0: there was none. */
-  readonly crcBefore: number;
 }
 
 export interface JournalOptions {
@@ -77,9 +61,11 @@ export interface JournalOptions {
   readonly subject: string;
   /** The pipeline's revision that runs here. */
   readonly revision: number;
+  /** Number of the assignment that has given the task to this worker. */
+  readonly assignment: number;
 }
 
-export class Journal {
+export class JournalWriter {
   readonly subject: string;
   #options: JournalOptions;
   #chain: Chain;
@@ -87,12 +73,7 @@ export class Journal {
   #commit = 0;
   #lastCrc = 0;
   #claimSeq = 0;
-  #stopped = false;
-  /** While the journal is read. */
-  #reader: LogReader | null = null;
-  /** Sequences that a cut goes to one after the other, and what has come since the last of them. */
-  #steps: number[] = [];
-  #sinceStep = { messages: 0, bytes: 0 };
+  #cutSteps = new CutSteps();
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -109,15 +90,32 @@ export class Journal {
     return this.#commit;
   }
 
-  /** Takes the task over: returns when our claim is the journal's last message. Throws REVISION_OUTDATED. */
-  async claim(): Promise<void> {
+  /** Sequence of our claim; 0: there is none. */
+  get claimSeq(): number {
+    return this.#claimSeq;
+  }
+
+  /** Where the journal ends now: null, it is empty. Throws REVISION_OUTDATED and ASSIGNMENT_OUTDATED, as `claim` would. */
+  async look(): Promise<{ readonly seq: number; readonly commit: number } | null> {
+    const tail = await this.#chain.open();
+    if (tail === null) return null;
+    const head = decodeHead(tail.data);
+    this.#checkNewest(head);
+    return { seq: tail.seq, commit: lastWholeCommit(head) };
+  }
+
+  /**
+   * Takes the task over: returns when our claim is the journal's last message. An empty journal begins behind commit 0, or
+   * behind `begin`, of which a snapshot has all. Throws REVISION_OUTDATED, ASSIGNMENT_OUTDATED.
+   */
+  async claim(begin: Pick<Mark, 'commit' | 'crc'> = { commit: 0, crc: 0 }): Promise<void> {
     let tail = await this.#chain.open();
     for (;;) {
       const head = tail === null ? null : decodeHead(tail.data);
-      if (head !== null && head.revision > this.#options.revision) throw this.#outdated(head);
+      if (head !== null) this.#checkNewest(head);
       this.#epoch = (head?.epoch ?? 0) + 1;
-      this.#commit = head === null ? 0 : lastWholeCommit(head);
-      this.#lastCrc = tail === null ? 0 : checksum(tail.data);
+      this.#commit = head === null ? begin.commit : lastWholeCommit(head);
+      this.#lastCrc = tail === null ? begin.crc : checksum(tail.data);
       // The nonce tells our claim from that of another worker that claims the same epoch at the same moment.
       const nonce = Buffer.from(`${this.#options.random.next()} ${this.#options.random.next()}`);
       const outcome = await this.#append('claim', this.#commit, nonce);
@@ -129,73 +127,9 @@ export class Journal {
     }
   }
 
-  /**
-   * All commits up to our claim after the last gap. A gap is no error here: a cut drops messages step by step, and one of a
-   * former owner may land meanwhile; and a server that is killed in a cut may have lost a block of what is cut without
-   * having noted it. `restore.ts` knows what is needed, and whether this is all of it.
-   */
-  async read(): Promise<JournalRun> {
-    const { log, stream } = this.#options;
-    const reader = log.read({ stream, subjects: [this.subject], from: 1 });
-    this.#reader = reader;
-    this.#steps = [];
-    try {
-      let commits: StoredCommit[] = [];
-      let crcBefore = 0;
-      let crc: number | null = null;
-      let parts: StoredMessage[] = [];
-      for await (const message of this.#messagesOf(reader)) {
-        const head = decodeHead(message.data);
-        this.#noteStep(message);
-        if (head.crcBefore !== crc) {
-          commits = [];
-          parts = [];
-          crcBefore = head.crcBefore;
-        }
-        crc = checksum(message.data);
-        if (head.kind !== 'commit' || head.part === 0) parts = [];
-        if (head.kind !== 'commit') continue;
-        // What is left may begin, after a cut, in the middle of an entry that nobody needs any more.
-        if (head.part !== parts.length) continue;
-        parts.push(message);
-        if (head.part < head.parts - 1) continue;
-        const before = commits.at(-1);
-        if (before !== undefined && head.commit !== before.commit + 1) {
-          throw this.#corrupt(message, `follows commit ${before.commit}`);
-        }
-        commits.push(storedCommit(parts, head, crc));
-      }
-      return { commits, crcBefore };
-    } finally {
-      this.#reader = null;
-      await reader.stop();
-    }
-  }
-
-  /** Messages up to our claim. Throws BROKER_UNAVAILABLE when the journal is stopped, also while nothing comes. */
-  async *#messagesOf(reader: LogReader): AsyncGenerator<StoredMessage> {
-    for (;;) {
-      if (this.#stopped) {
-        throw new MillraceError('BROKER_UNAVAILABLE', `journal ${this.subject} was stopped before it was read`);
-      }
-      const messages = reader.take({ messagesMax: 1000, bytesMax: 16 << 20 });
-      for (const message of messages) {
-        yield message;
-        if (message.seq >= this.#claimSeq) return;
-      }
-      if (messages.length > 0) continue;
-      if (reader.error !== null) throw reader.error;
-      await new Promise<void>(resolve => {
-        reader.onReady = resolve;
-      });
-    }
-  }
-
-  #corrupt(message: StoredMessage, why: string): MillraceError {
-    return new MillraceError(
-      'JOURNAL_CORRUPT',
-      `journal ${this.subject}: the message at ${message.seq} ${why}. The stream lost or changed data; restore it from a backup, or delete the pipeline with its state.`,
-    );
+  /** What was read of the journal by whoever hands it over to its owner: cuts go on from there. */
+  adopt(read: CutSteps): void {
+    this.#cutSteps = read;
   }
 
   /**
@@ -246,8 +180,8 @@ export class Journal {
     body: Uint8Array,
     { part, parts }: { part: number; parts: number } = { part: 0, parts: 1 },
   ): Promise<'landed' | { tail: StoredMessage }> {
-    const { revision } = this.#options;
-    const head = { kind, part, parts, epoch: this.#epoch, revision, commit, crcBefore: this.#lastCrc };
+    const { revision, assignment } = this.#options;
+    const head = { kind, part, parts, epoch: this.#epoch, revision, assignment, commit, crcBefore: this.#lastCrc };
     const message = encodeMessage(head, body);
     const outcome = await this.#chain.append(message);
     if (outcome.kind === 'moved') {
@@ -255,15 +189,25 @@ export class Journal {
       return { tail: outcome.tail };
     }
     this.#lastCrc = checksum(message);
-    this.#noteStep({ seq: this.#chain.seq, data: message });
+    this.#cutSteps.note(this.#chain.seq, message.length);
     return 'landed';
   }
 
-  #outdated({ revision }: EntryHead): MillraceError {
-    return new MillraceError(
-      'REVISION_OUTDATED',
-      `journal ${this.subject} is of revision ${revision}, and this worker still runs ${this.#options.revision}: it waits until it hears of the newer one`,
-    );
+  /** Revisions first: a worker with a newer one may have heard of fewer assignments. */
+  #checkNewest({ revision, assignment }: EntryHead): void {
+    const ours = this.#options;
+    if (revision > ours.revision) {
+      throw new MillraceError(
+        'REVISION_OUTDATED',
+        `journal ${this.subject} is of revision ${revision}, and this worker still runs ${ours.revision}: it waits until it hears of the newer one`,
+      );
+    }
+    if (revision === ours.revision && assignment > ours.assignment) {
+      throw new MillraceError(
+        'ASSIGNMENT_OUTDATED',
+        `journal ${this.subject} is of assignment ${assignment}, and this worker still goes by ${ours.assignment}: it waits until it hears of the newer one`,
+      );
+    }
   }
 
   #fenced(tail: StoredMessage): MillraceError {
@@ -277,22 +221,13 @@ export class Journal {
     );
   }
 
-  #noteStep({ seq, data }: Pick<StoredMessage, 'seq' | 'data'>): void {
-    const since = this.#sinceStep;
-    if (++since.messages < STEP_MESSAGES && (since.bytes += data.length) < STEP_BYTES) return;
-    this.#steps.push(seq);
-    this.#sinceStep = { messages: 0, bytes: 0 };
-  }
-
   /**
    * Drops messages before `seq`, step by step. Only for commits that are snapshotted and relayed (invariant D). Ends between
    * two steps when `isOver` says so: what it leaves, the next cut drops.
    */
   async cut(seq: number, { isOver }: { isOver: () => boolean } = { isOver: () => false }): Promise<void> {
     const { log, clock, stream } = this.#options;
-    const past = this.#steps.filter(step => step < seq);
-    this.#steps = this.#steps.slice(past.length);
-    for (const before of past) {
+    for (const before of this.#cutSteps.takeBefore(seq)) {
       await log.trim({ stream, subject: this.subject, before });
       await sleep(clock, STEP_PAUSE_MS);
       if (isOver()) return;
@@ -301,20 +236,6 @@ export class Journal {
   }
 
   stop(): void {
-    this.#stopped = true;
-    this.#reader?.onReady?.();
     this.#chain.stop();
   }
-}
-
-function storedCommit(parts: readonly StoredMessage[], head: EntryHead, crc: number): StoredCommit {
-  const first = parts[0]!;
-  const body = Buffer.concat(parts.map(part => part.data.subarray(HEAD_BYTES)));
-  const place = { firstSeq: first.seq, lastSeq: parts.at(-1)!.seq, timeMs: first.timeMs };
-  return { ...place, crc, bytes: body.length, ...decodeCommit(head, body) };
-}
-
-/** A tail in the middle of a commit means that the commit has not happened. */
-function lastWholeCommit(tail: EntryHead): number {
-  return tail.kind === 'commit' && tail.part < tail.parts - 1 ? tail.commit - 1 : tail.commit;
 }
