@@ -140,9 +140,8 @@ export class JournalWriter {
     const { log, stream, clock } = this.#options;
     for (let reading = 1; ; reading++) {
       const tail = await log.last({ stream, subject: this.subject });
-      if (tail !== null && tail.seq > this.#chain.seq && decodeHead(tail.data).epoch > this.#epoch) {
-        throw this.#fenced(tail);
-      }
+      // Whether or not an append of ours has met it already.
+      if (tail !== null && decodeHead(tail.data).epoch > this.#epoch) throw this.#fenced(tail);
       if (reading >= SHORTER_READINGS_MAX) return;
       await sleep(clock, CONFIRM_PAUSE_MS);
     }

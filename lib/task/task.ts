@@ -661,6 +661,7 @@ export class Task {
     this.#relay?.stop();
     this.journal.stop();
     this.#replica.leave();
-    this.#fail(new Error(`task ${this.name} was stopped before it was done`));
+    // What it was at passes to whoever comes next.
+    this.#fail(new MillraceError('BROKER_UNAVAILABLE', `task ${this.name} was stopped before it was done`));
   }
 }
