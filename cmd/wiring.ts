@@ -21,12 +21,12 @@ import type { GripOn, Hand } from '../lib/operator/hand.ts';
 import type { Blobs } from '../lib/port/blob.ts';
 import type { Log } from '../lib/port/log.ts';
 import type { Registry } from '../lib/port/registry.ts';
-import { pipelineClearer } from '../lib/worker/clear.ts';
-import { pipelineCompiler } from '../lib/worker/compile.ts';
-import type { Engine } from '../lib/worker/host.ts';
-import { pipelineFinder } from '../lib/worker/remembered.ts';
-import { resultsFinder } from '../lib/worker/results.ts';
-import type { Sweepable } from '../lib/worker/sweep.ts';
+import { pipelineClearer } from '../lib/host/clear.ts';
+import { pipelineCompiler } from '../lib/bundle/compile.ts';
+import type { Engine } from '../lib/host/engine.ts';
+import { pipelineFinder } from '../lib/service/remembered.ts';
+import { resultsFinder } from '../lib/cluster/results.ts';
+import type { Sweepable } from '../lib/host/sweep.ts';
 
 /** The KV bucket and the blobs that a cluster's workers share. */
 const BUCKET = 'millrace';

@@ -26,9 +26,9 @@ export {
 export type { Level } from './observe/events.ts';
 export type { PipelineCounts, PipelineState, PipelineStatus, SourceStatus, TaskStatus } from './observe/status.ts';
 export type { DecodedKey, Key } from './record/key.ts';
-export { bundlePipeline } from './worker/bundle.ts';
-export type { DeleteAnswer, DeployAnswer, DeployOutcome, PlanAnswer } from './worker/commands.ts';
-export type { Bundle } from './worker/host.ts';
+export { bundlePipeline } from './bundle/bundle.ts';
+export type { DeleteAnswer, DeployAnswer, DeployOutcome, PlanAnswer } from './service/commands.ts';
+export type { Bundle } from './host/engine.ts';
 export type {
   DiscardProgress,
   EntryView,
@@ -39,4 +39,4 @@ export type {
   TableView,
   TaskView,
   WorkerView,
-} from './worker/views.ts';
+} from './service/views.ts';

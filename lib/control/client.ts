@@ -5,8 +5,8 @@
  */
 import type { Level } from '../observe/events.ts';
 import type { DecodedKey } from '../record/key.ts';
-import type { DeleteAnswer, DeployAnswer, PlanAnswer } from '../worker/commands.ts';
-import type { Bundle } from '../worker/host.ts';
+import type { DeleteAnswer, DeployAnswer, PlanAnswer } from '../service/commands.ts';
+import type { Bundle } from '../host/engine.ts';
 import type {
   DiscardProgress,
   EntryView,
@@ -18,7 +18,7 @@ import type {
   TableView,
   TaskView,
   WorkerView,
-} from '../worker/views.ts';
+} from '../service/views.ts';
 import { Channel, type ClientOptions } from './channel.ts';
 import {
   type EventInfo,

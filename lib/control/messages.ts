@@ -5,7 +5,7 @@
 import type { Event, Field, Level } from '../observe/events.ts';
 import type { PipelineState, PipelineStatus, TaskStatus } from '../observe/status.ts';
 import type { DecodedKey, Key } from '../record/key.ts';
-import type { DeployOutcome, PipelineView, PlanAnswer } from '../worker/commands.ts';
+import type { DeployOutcome, PipelineView, PlanAnswer } from '../service/commands.ts';
 import type {
   EntryView,
   LetterFilter,
@@ -14,7 +14,7 @@ import type {
   SeenEvent,
   TaskView,
   WorkerView,
-} from '../worker/views.ts';
+} from '../service/views.ts';
 import type {
   EntryWire,
   EventWire,

@@ -5,8 +5,8 @@
 import { messageOf } from '../base/errors.ts';
 import { encodeKey } from '../record/key.ts';
 import { END, parseComplete } from '../source/heartbeat.ts';
-import { BUNDLE_BYTES_MAX } from '../worker/bundle.ts';
-import type { Bundle } from '../worker/host.ts';
+import { BUNDLE_BYTES_MAX } from '../bundle/bundle.ts';
+import type { Bundle } from '../host/engine.ts';
 import type { Violation } from './details.ts';
 import { keyFromJson } from './messages.ts';
 import type { FilterWire } from './wire.ts';

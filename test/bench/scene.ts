@@ -9,7 +9,7 @@ import { connect, type NatsConnection } from 'nats';
 import { AdminClient } from '../../lib/control/client.ts';
 import type { NatsServer } from '../../lib/nats/server.ts';
 import type { PipelineStatus } from '../../lib/observe/status.ts';
-import { bundlePipeline } from '../../lib/worker/bundle.ts';
+import { bundlePipeline } from '../../lib/bundle/bundle.ts';
 import { startBroker } from '../rig/broker.ts';
 import { Closing } from '../rig/closing.ts';
 import { WorkerProcess } from '../rig/worker-process.ts';

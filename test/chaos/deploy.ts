@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AdminClient } from '../../lib/control/client.ts';
-import { bundlePipeline } from '../../lib/worker/bundle.ts';
+import { bundlePipeline } from '../../lib/bundle/bundle.ts';
 
 const EDITION = 'const EDITION = 0;';
 

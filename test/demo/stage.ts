@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect, type NatsConnection } from 'nats';
 import { AdminClient } from '../../lib/control/client.ts';
-import { bundlePipeline } from '../../lib/worker/bundle.ts';
+import { bundlePipeline } from '../../lib/bundle/bundle.ts';
 import { startBroker } from '../rig/broker.ts';
 import type { Closing } from '../rig/closing.ts';
 import { WorkerProcess } from '../rig/worker-process.ts';

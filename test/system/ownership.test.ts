@@ -12,7 +12,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { isMillraceError } from '../../lib/base/errors.ts';
 import type { AdminClient } from '../../lib/control/client.ts';
 import { openBlobs } from '../../lib/nats/blobs.ts';
-import { bundlePipeline } from '../../lib/worker/bundle.ts';
+import { bundlePipeline } from '../../lib/bundle/bundle.ts';
 import { eventually, type Output, pause, running, Scene } from './scene.ts';
 
 let scene: Scene;

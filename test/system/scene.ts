@@ -11,7 +11,7 @@ import { connectNats, type NatsLink } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import { type NatsServer, type ServerConfig, startServer } from '../../lib/nats/server.ts';
 import type { StoredMessage } from '../../lib/port/log.ts';
-import { bundlePipeline } from '../../lib/worker/bundle.ts';
+import { bundlePipeline } from '../../lib/bundle/bundle.ts';
 import { Closing } from '../rig/closing.ts';
 import { WorkerProcess } from '../rig/worker-process.ts';
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { ERRORS, type ErrorCode, isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
 import { fromStatus, toStatus } from '../../../lib/control/errors.ts';
 import { AdminServer } from '../../../lib/control/server.ts';
-import { fakeBundle, until } from '../worker/fakes.ts';
+import { fakeBundle, until } from '../host/fakes.ts';
 import { likelyFreeAddress, Serving } from './serving.ts';
 
 let serving: Serving;

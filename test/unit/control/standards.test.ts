@@ -16,7 +16,7 @@ import { fileDescriptors } from '../../../lib/control/reflection.ts';
 import { methodSchema, SERVICES, type ServiceName, serviceSchema } from '../../../lib/control/schema.ts';
 import type { MethodName, Request } from '../../../lib/control/wire.ts';
 import { ReflectionClient } from '../../rig/reflection.ts';
-import { fakeBundle, until } from '../worker/fakes.ts';
+import { fakeBundle, until } from '../host/fakes.ts';
 import { Serving } from './serving.ts';
 
 let serving: Serving;

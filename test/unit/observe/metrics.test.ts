@@ -6,7 +6,7 @@ import { ObserveServer, type Probe, probeOf } from '../../../lib/observe/http.ts
 import { EndsTeller } from '../../../lib/observe/meter.ts';
 import { type Look, Metrics } from '../../../lib/observe/metrics.ts';
 import { emptyStatus, type PipelineStatus } from '../../../lib/observe/status.ts';
-import { readinessOf } from '../../../lib/worker/readiness.ts';
+import { readinessOf } from '../../../lib/host/readiness.ts';
 
 const task = {
   stage: 'join-1',

@@ -16,7 +16,7 @@ import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import { silent } from '../../../lib/observe/events.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
-import { LetterBox } from '../../../lib/worker/letters.ts';
+import { LetterBox } from '../../../lib/service/letters.ts';
 
 interface Order {
   readonly id: string;

@@ -15,7 +15,7 @@ import {
   stateLocation,
 } from '../../../lib/record/names.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
-import { pipelineClearer } from '../../../lib/worker/clear.ts';
+import { pipelineClearer } from '../../../lib/host/clear.ts';
 
 const PLACE = { stage: 'by-car', partition: 0 };
 

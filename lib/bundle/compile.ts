@@ -7,7 +7,7 @@ import { isPipeline } from '../topology/builder.ts';
 import { describe } from '../topology/describe.ts';
 import { planOrThrow } from '../topology/planner.ts';
 import { incompatibilities, summarize } from '../topology/summary.ts';
-import type { Bundle, Engine, Planned } from './host.ts';
+import type { Bundle, Engine, Planned } from '../host/engine.ts';
 import { loadBundle } from './load.ts';
 
 export interface CompileOptions {

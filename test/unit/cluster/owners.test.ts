@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
-import { judgeClaim, type Owned, Owners } from '../../../lib/worker/owners.ts';
-import type { Results } from '../../../lib/worker/results.ts';
-import type { PipelineSpec } from '../../../lib/worker/specs.ts';
-import { FakeCluster, fakeBundle, until } from './fakes.ts';
+import { judgeClaim, type Owned, Owners } from '../../../lib/cluster/owners.ts';
+import type { Results } from '../../../lib/cluster/results.ts';
+import type { PipelineSpec } from '../../../lib/cluster/specs.ts';
+import { FakeCluster, fakeBundle, until } from '../host/fakes.ts';
 
 function results(template: string, more: Partial<Results> = {}): Results {
   const mode = template.endsWith('{partition}') ? 'owned' : 'shared';

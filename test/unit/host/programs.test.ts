@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
-import { nextProgram, type PipelineSpec, Specs } from '../../../lib/worker/specs.ts';
-import { isWanted } from '../../../lib/worker/sweep.ts';
-import { bundleBlob } from '../../../lib/worker/worker.ts';
+import { nextProgram, type PipelineSpec, Specs } from '../../../lib/cluster/specs.ts';
+import { isWanted } from '../../../lib/host/sweep.ts';
+import { bundleBlob } from '../../../lib/host/worker.ts';
 import { FakeCluster, fakeBundle, until } from './fakes.ts';
 
 let cluster: FakeCluster;

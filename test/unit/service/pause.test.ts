@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
-import { FakeCluster, fakeBundle, until } from './fakes.ts';
+import { FakeCluster, fakeBundle, until } from '../host/fakes.ts';
 
 let cluster: FakeCluster;
 beforeEach(() => {

@@ -6,7 +6,7 @@ import { MillraceError } from '../base/errors.ts';
 import { type PresenceRecord, presences } from '../cluster/presence.ts';
 import type { Registry } from '../port/registry.ts';
 import type { StateReader, TaskView, WorkerView } from './views.ts';
-import type { Worker } from './worker.ts';
+import type { Worker } from '../host/worker.ts';
 
 export class Sights {
   readonly #registry: Registry;

@@ -21,7 +21,7 @@ import {
   stateLocation,
 } from '../record/names.ts';
 import { inletsOf, type Plan, sourcesOf } from '../topology/plan.ts';
-import type { ClearPipeline, Remains } from './host.ts';
+import type { ClearPipeline, Remains } from './engine.ts';
 
 export function pipelineClearer(ports: { log: Log; blobs: Blobs; stores: Stores }): ClearPipeline {
   return async (deployment, { plan, purge, dryRun, confirm }) => {

@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { placeOf } from '../base/place.ts';
 import { expectedExport, hashOf, LIBRARY } from './bundle.ts';
-import type { Bundle } from './host.ts';
+import type { Bundle } from '../host/engine.ts';
 
 /**
  * Loads the bundle's default export, if `isPipeline` takes it for one.

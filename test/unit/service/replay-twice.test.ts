@@ -5,7 +5,7 @@ import { systemClock } from '../../../lib/base/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import { lettersStream, lettersSubjects } from '../../../lib/record/names.ts';
-import { LetterBox } from '../../../lib/worker/letters.ts';
+import { LetterBox } from '../../../lib/service/letters.ts';
 
 test('what was replayed to one subject of a stream, and kept, can be replayed to another', async () => {
   const broker = new MemoryBroker({ clock: systemClock });

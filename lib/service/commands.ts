@@ -12,12 +12,12 @@ import type { Log } from '../port/log.ts';
 import type { Registry } from '../port/registry.ts';
 import type { Plan } from '../topology/plan.ts';
 import { advanceSource, type Heartbeat } from './advance.ts';
-import type { Bundle, Engine, Planned, Remains } from './host.ts';
-import { type Claim, Owners, refusal } from './owners.ts';
+import type { Bundle, Engine, Planned, Remains } from '../host/engine.ts';
+import { type Claim, Owners, refusal } from '../cluster/owners.ts';
 import { Sights } from './sights.ts';
-import { isGone, nextLife, nextProgram, type PipelineSpec, Specs } from './specs.ts';
+import { isGone, nextLife, nextProgram, type PipelineSpec, Specs } from '../cluster/specs.ts';
 import type { StateReader, TaskView, WorkerView } from './views.ts';
-import { bundleBlob, type Worker } from './worker.ts';
+import { bundleBlob, type Worker } from '../host/worker.ts';
 
 export type DeployOutcome = 'created' | 'updated' | 'unchanged' | 'resumed' | 'incompatible';
 

@@ -12,7 +12,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { BuildFailure, Message, Plugin } from 'esbuild';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { PROJECT_ROOT } from '../base/place.ts';
-import type { Bundle } from './host.ts';
+import type { Bundle } from '../host/engine.ts';
 
 /** Key on `globalThis` of the library that bundles are bound to. */
 export const LIBRARY = 'millrace.library';

@@ -17,11 +17,11 @@ import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Registry } from '../port/registry.ts';
 import type { Plan } from '../topology/plan.ts';
-import type { Bundle, Engine, Remains, RunningPipeline } from './host.ts';
+import type { Bundle, Engine, Remains, RunningPipeline } from './engine.ts';
 import { Hosted } from './hosted.ts';
-import { Owners } from './owners.ts';
+import { Owners } from '../cluster/owners.ts';
 import type { Wanted } from './reconcile.ts';
-import { isGone, type PipelineSpec, Specs } from './specs.ts';
+import { isGone, type PipelineSpec, Specs } from '../cluster/specs.ts';
 
 export interface WorkerOptions {
   readonly me: Identity;

@@ -7,8 +7,8 @@ import { after, before, describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { placedMessageOf, placeOf } from '../../../lib/base/place.ts';
 import { isPipeline, Pipeline } from '../../../lib/index.ts';
-import { bundlePipeline, hashOf } from '../../../lib/worker/bundle.ts';
-import { loadBundle } from '../../../lib/worker/load.ts';
+import { bundlePipeline, hashOf } from '../../../lib/bundle/bundle.ts';
+import { loadBundle } from '../../../lib/bundle/load.ts';
 
 let folder = '';
 before(async () => {

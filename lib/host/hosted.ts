@@ -9,7 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
-import type { RunningPipeline } from './host.ts';
+import type { RunningPipeline } from './engine.ts';
 import { failedPhase, nextStep, type Phase, type Wanted } from './reconcile.ts';
 
 export interface HostedOptions {

@@ -16,7 +16,7 @@ import type { Registry } from '../port/registry.ts';
 import { type ReadLetter, readLetter, replayHeaders } from '../record/letter.ts';
 import { letterSubject, lettersStream } from '../record/names.ts';
 import { matches } from '../record/subject.ts';
-import { isGone, isPipelineName, Specs } from './specs.ts';
+import { isGone, isPipelineName, Specs } from '../cluster/specs.ts';
 import type { DiscardProgress, LetterFilter, LetterKind, Letters, LetterView, Page, ReplayProgress } from './views.ts';
 
 const PAGE_MAX = 1_000;

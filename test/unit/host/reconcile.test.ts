@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { MillraceError } from '../../../lib/base/errors.ts';
-import { failedPhase, nextStep, type Phase } from '../../../lib/worker/reconcile.ts';
+import { failedPhase, nextStep, type Phase } from '../../../lib/host/reconcile.ts';
 import { FakePipeline } from './fakes.ts';
 
 const run = (revision: number) => ({ do: 'run', revision }) as const;

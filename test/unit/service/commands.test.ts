@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
 import type { Registry } from '../../../lib/port/registry.ts';
-import { Commands } from '../../../lib/worker/commands.ts';
-import { FakeCluster, fakeBundle, until } from './fakes.ts';
+import { Commands } from '../../../lib/service/commands.ts';
+import { FakeCluster, fakeBundle, until } from '../host/fakes.ts';
 
 let cluster: FakeCluster;
 beforeEach(() => {

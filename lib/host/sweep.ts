@@ -10,7 +10,7 @@
  */
 import { type Clock, sleep } from '../base/clock.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
-import { isGone, type PipelineSpec } from './specs.ts';
+import { isGone, type PipelineSpec } from '../cluster/specs.ts';
 import { bundleBlob } from './worker.ts';
 
 /** Blobs that can be swept. */

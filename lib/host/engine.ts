@@ -12,8 +12,8 @@ import type { PipelineStatus } from '../observe/status.ts';
 import type { Deployment } from '../record/names.ts';
 import type { Programs } from '../task/surroundings.ts';
 import type { Plan } from '../topology/plan.ts';
-import type { LookAtResults } from './results.ts';
-import type { StateReader } from './views.ts';
+import type { LookAtResults } from '../cluster/results.ts';
+import type { StateReader } from '../service/views.ts';
 
 export type { PipelineStatus } from '../observe/status.ts';
 

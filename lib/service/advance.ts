@@ -6,7 +6,7 @@ import { MillraceError } from '../base/errors.ts';
 import type { Log } from '../port/log.ts';
 import { HEADER_COMPLETE } from '../source/heartbeat.ts';
 import { type SourceSummary, streamsOfSummary } from '../topology/summary.ts';
-import type { PipelineSpec } from './specs.ts';
+import type { PipelineSpec } from '../cluster/specs.ts';
 
 export interface Heartbeat {
   readonly stream: string;

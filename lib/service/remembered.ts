@@ -5,7 +5,7 @@
 import { decodeHead } from '../journal/entry.ts';
 import type { Log } from '../port/log.ts';
 import { journalStream, journalSubject, journalsOfAllLives, lifeOfJournal } from '../record/names.ts';
-import type { Remembered } from './host.ts';
+import type { Remembered } from '../host/engine.ts';
 
 export function pipelineFinder(log: Log): Remembered {
   return async plan => {

@@ -6,7 +6,7 @@
  * not help, and where the broker has lost data a second start might take what is left for a beginning.
  */
 import type { MillraceError } from '../base/errors.ts';
-import type { RunningPipeline } from './host.ts';
+import type { RunningPipeline } from './engine.ts';
 
 /** What should be done here. Null: nothing, somebody else does it or nobody should. */
 export type Wanted = { readonly do: 'run' | 'clear'; readonly revision: number } | null;

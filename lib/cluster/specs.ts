@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import { MillraceError } from '../base/errors.ts';
 import type { Registry } from '../port/registry.ts';
-import type { Remains } from './host.ts';
+import type { Remains } from '../host/engine.ts';
 
 export interface PipelineSpec {
   readonly name: string;

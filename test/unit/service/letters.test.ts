@@ -7,8 +7,8 @@ import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import type { StoredMessage } from '../../../lib/port/log.ts';
 import { lettersStream, lettersSubjects } from '../../../lib/record/names.ts';
-import { LetterBox } from '../../../lib/worker/letters.ts';
-import type { LetterFilter } from '../../../lib/worker/views.ts';
+import { LetterBox } from '../../../lib/service/letters.ts';
+import type { LetterFilter } from '../../../lib/service/views.ts';
 
 const STREAM = lettersStream('p');
 const PAGE = { pageSize: 100, pageToken: null, content: false };

@@ -13,11 +13,11 @@ import { emptyStatus } from '../../../lib/observe/status.ts';
 import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
 import type { Programs } from '../../../lib/task/surroundings.ts';
 import type { Plan } from '../../../lib/topology/plan.ts';
-import { Commands } from '../../../lib/worker/commands.ts';
-import type { Bundle, Engine, Planned, RunningPipeline } from '../../../lib/worker/host.ts';
-import type { Results } from '../../../lib/worker/results.ts';
-import type { StateReader } from '../../../lib/worker/views.ts';
-import { Worker } from '../../../lib/worker/worker.ts';
+import { Commands } from '../../../lib/service/commands.ts';
+import type { Bundle, Engine, Planned, RunningPipeline } from '../../../lib/host/engine.ts';
+import type { Results } from '../../../lib/cluster/results.ts';
+import type { StateReader } from '../../../lib/service/views.ts';
+import { Worker } from '../../../lib/host/worker.ts';
 
 export class Recorder implements Observer {
   readonly events: Event[] = [];
