@@ -12,7 +12,16 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { BuildFailure, Message, Plugin } from 'esbuild';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { PROJECT_ROOT } from '../base/place.ts';
-import type { Bundle } from '../host/engine.ts';
+
+/** A pipeline as code: one ES module that brings everything but Millrace itself. */
+export interface Bundle {
+  /** UTF-8 text of the module. */
+  readonly code: Uint8Array;
+  /** SHA-256 of the code, 64 hex digits. */
+  readonly hash: string;
+  /** Name of the user's file, for messages. */
+  readonly file: string;
+}
 
 /** Key on `globalThis` of the library that bundles are bound to. */
 export const LIBRARY = 'millrace.library';

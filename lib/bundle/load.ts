@@ -8,10 +8,10 @@ import { existsSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { threadId } from 'node:worker_threads';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { placeOf } from '../base/place.ts';
-import { expectedExport, hashOf, LIBRARY } from './bundle.ts';
-import type { Bundle } from '../host/engine.ts';
+import { type Bundle, expectedExport, hashOf, LIBRARY } from './bundle.ts';
 
 /**
  * Loads the bundle's default export, if `isPipeline` takes it for one.
@@ -32,7 +32,8 @@ export async function loadBundle<P>(
   const path = join(dir, `${hash}.mjs`);
   if (!existsSync(path)) {
     await mkdir(dir, { recursive: true });
-    const partial = `${path}.${process.pid}`;
+    // Threads of one process may load the same bundle at the same time.
+    const partial = `${path}.${process.pid}.${threadId}`;
     await writeFile(partial, code);
     await rename(partial, path);
   }

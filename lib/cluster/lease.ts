@@ -104,6 +104,11 @@ export class Lease {
     return this.#holding;
   }
 
+  /** Of who holds it, or held it last: each holder's is later than those before it. */
+  get term(): number {
+    return this.#view.record?.term ?? 0;
+  }
+
   /** Who holds it, as far as this worker knows; null: nobody. */
   get holder(): { readonly name: string; readonly address: string | null } | null {
     const record = this.#view.record;

@@ -6,7 +6,7 @@ import { HEADER_SINK, HEADER_TASK } from '../outlet/rows-item.ts';
 import type { SinkMode } from '../outlet/sink-spec.ts';
 import type { Log } from '../port/log.ts';
 import { parseTemplate } from '../record/template.ts';
-import type { Plan } from '../topology/plan.ts';
+import type { PlanSummary } from '../topology/summary.ts';
 
 /** A sink of a plan, and what it will find. */
 export interface Results {
@@ -30,7 +30,7 @@ export interface Writer {
 }
 
 /** One for each sink, in the order of the plan. */
-export type LookAtResults = (plan: Plan) => Promise<readonly Results[]>;
+export type LookAtResults = (plan: Pick<PlanSummary, 'sinks'>) => Promise<readonly Results[]>;
 
 export function resultsFinder(log: Log): LookAtResults {
   return plan =>

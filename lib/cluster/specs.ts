@@ -8,7 +8,12 @@
 import { randomBytes } from 'node:crypto';
 import { MillraceError } from '../base/errors.ts';
 import type { Registry } from '../port/registry.ts';
-import type { Remains } from '../host/engine.ts';
+
+/** What deleting a pipeline left behind, or with a purge took away; each a line for a person. */
+export interface Remains {
+  readonly kept: readonly string[];
+  readonly deleted: readonly string[];
+}
 
 export interface PipelineSpec {
   readonly name: string;

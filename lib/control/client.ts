@@ -3,19 +3,17 @@
  * are pages, what goes on is an async generator that ends the call when the loop is left. Errors are MillraceErrors with
  * the worker's own code; WORKER_UNAVAILABLE when nobody answers, UNAUTHENTICATED without the right token.
  */
+
+import type { Bundle } from '../bundle/bundle.ts';
 import type { Level } from '../observe/events.ts';
 import type { DecodedKey } from '../record/key.ts';
+import type { EntryView, Page, ScanOptions, TableView } from '../seam/views.ts';
 import type { DeleteAnswer, DeployAnswer, PlanAnswer } from '../service/commands.ts';
-import type { Bundle } from '../host/engine.ts';
 import type {
   DiscardProgress,
-  EntryView,
   LetterFilter,
   LetterView,
-  Page,
   ReplayProgress,
-  ScanOptions,
-  TableView,
   TaskView,
   WorkerView,
 } from '../service/views.ts';

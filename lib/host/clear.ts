@@ -8,6 +8,8 @@
  * and deployed again. So what is deleted has the life in its name, and what has not (letters, of all lives in one stream)
  * is deleted up to a sequence that was read before it was made sure that the life was still the last.
  */
+
+import type { Remains } from '../cluster/specs.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
@@ -20,11 +22,33 @@ import {
   markersOfLife,
   stateLocation,
 } from '../record/names.ts';
-import { inletsOf, type Plan, sourcesOf } from '../topology/plan.ts';
-import type { ClearPipeline, Remains } from './engine.ts';
+import { inletsOf } from '../topology/plan.ts';
+import { type PlanSummary, readSummary } from '../topology/summary.ts';
 
-export function pipelineClearer(ports: { log: Log; blobs: Blobs; stores: Stores }): ClearPipeline {
-  return async (deployment, { plan, purge, dryRun, confirm }) => {
+/**
+ * Says what a pipeline that no longer runs has left (journals, channels, snapshots, output streams), and with `purge`
+ * deletes all that is Millrace's own; streams that users read are kept always. With `dryRun` it only says what it would
+ * do. May be repeated after a failure, and carried out by a worker that was frozen in the middle of it: it touches this
+ * life alone.
+ */
+export type ClearPipeline = (
+  deployment: Deployment,
+  options: {
+    /** As it was stored with the spec: no code of the pipeline is needed. */
+    summary: unknown;
+    purge: boolean;
+    dryRun: boolean;
+    /** Throws CONFLICT once the pipeline is no longer to be deleted: asked before what has no life in its name goes. */
+    confirm(): Promise<void>;
+  },
+) => Promise<Remains>;
+
+/** The local stores of this worker: whoever has them open removes them. */
+export type Clearable = Pick<Stores, 'list' | 'discard'>;
+
+export function pipelineClearer(ports: { log: Log; blobs: Blobs; stores: Clearable }): ClearPipeline {
+  return async (deployment, { summary, purge, dryRun, confirm }) => {
+    const plan = readSummary(summary);
     const kept: string[] = [];
     const deleted: string[] = [];
     const own = purge ? deleted : kept;
@@ -40,7 +64,7 @@ export function pipelineClearer(ports: { log: Log; blobs: Blobs; stores: Stores 
     await clearSnapshots(around);
     if (plan === null) {
       kept.push(
-        `streams ${channelsStream(deployment, { stage: '…' })}, if any: the pipeline cannot be loaded any more, so its stages are unknown`,
+        `streams ${channelsStream(deployment, { stage: '…' })}, if any: the plan was stored by another version, so its stages are unknown`,
       );
     } else {
       await clearMarkers(plan, around);
@@ -54,7 +78,7 @@ interface Clearing {
   readonly deployment: Deployment;
   readonly log: Log;
   readonly blobs: Blobs;
-  readonly stores: Stores;
+  readonly stores: Clearable;
   /** It is to be done, not only told. */
   readonly goes: boolean;
   /** Lines of what is Millrace's own. */
@@ -63,7 +87,7 @@ interface Clearing {
 }
 
 /** Streams whose every message is Millrace's own and of this life, those that others depend on last. */
-function ownStreams(deployment: Deployment, plan: Plan | null): string[] {
+function ownStreams(deployment: Deployment, plan: PlanSummary | null): string[] {
   const channels = (plan === null ? [] : inletsOf(plan)).map(inlet => channelsStream(deployment, inlet));
   return [...channels, journalStream(deployment)];
 }
@@ -94,7 +118,7 @@ async function clearSnapshots({ deployment, blobs, stores, goes, own }: Clearing
 }
 
 /** Markers lie in the streams of shared sinks, beside the results. */
-async function clearMarkers(plan: Plan, { deployment, log, goes, own }: Clearing): Promise<void> {
+async function clearMarkers(plan: PlanSummary, { deployment, log, goes, own }: Clearing): Promise<void> {
   for (const sink of plan.sinks) {
     if (sink.mode !== 'shared') continue;
     const info = await log.info(sink.stream.name);
@@ -105,10 +129,13 @@ async function clearMarkers(plan: Plan, { deployment, log, goes, own }: Clearing
   }
 }
 
-async function usersStreams(plan: Plan, log: Log): Promise<string[]> {
+async function usersStreams(plan: PlanSummary, log: Log): Promise<string[]> {
   const lines: string[] = [];
   const results = new Set(plan.sinks.map(sink => sink.stream.name));
-  const inputs = new Set(sourcesOf(plan).map(source => source.stream));
+  const inputs = new Set([
+    ...plan.readers.map(({ source }) => source.stream),
+    ...plan.stages.flatMap(({ direct }) => direct?.stream ?? []),
+  ]);
   for (const stream of new Set([...results, ...inputs])) {
     const info = await log.info(stream);
     if (info === null) continue;

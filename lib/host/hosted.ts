@@ -3,13 +3,14 @@
  * pipeline and its phase; what to do next is decided in `reconcile.ts`, what is wanted comes from `worker.ts`.
  *
  * A step that has begun is finished before the next is decided, so a pipeline is never started while its former revision
- * is still stopping.
+ * is still stopping. A pipeline that is lost with the engine has not failed: it is wanted still, so it is started again as soon as
+ * the engine takes orders.
  */
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
-import type { RunningPipeline } from './engine.ts';
+import type { RunningPipeline } from '../seam/engine.ts';
 import { failedPhase, nextStep, type Phase, type Wanted } from './reconcile.ts';
 
 export interface HostedOptions {
@@ -18,6 +19,8 @@ export interface HostedOptions {
   readonly observer: Observer;
   /** How long a stop may take that makes room for a new revision. */
   readonly stopMs: number;
+  /** Why the engine takes no orders; null: it does. */
+  trouble(): string | null;
   start(revision: number): Promise<RunningPipeline>;
   clear(revision: number): Promise<void>;
   /** A broken invariant: the process should end. */
@@ -44,7 +47,13 @@ export class Hosted {
   want(wanted: Wanted): void {
     if (this.#closed) return;
     this.#wanted = wanted;
-    this.#stir();
+    this.stir();
+  }
+
+  /** Something has changed that `trouble` or the clock tell. */
+  stir(): void {
+    this.#stirred = true;
+    this.#wake?.();
   }
 
   /** Stops what runs and ends the loop. */
@@ -53,7 +62,7 @@ export class Hosted {
       this.#closed = true;
       this.#wanted = null;
       this.#deadlineMs = options.deadlineMs;
-      this.#stir();
+      this.stir();
     }
     return this.#done;
   }
@@ -76,7 +85,7 @@ export class Hosted {
       case 'stopping':
         return { ...phase.pipeline.status(), state: 'stopping' };
       case 'starting':
-        return emptyStatus('starting', null);
+        return emptyStatus('starting', this.#options.trouble());
       case 'clearing':
         return emptyStatus('stopping', 'its state is being deleted');
       case 'failed': {
@@ -86,21 +95,22 @@ export class Hosted {
             : `next try in ${Math.max(0, Math.ceil((phase.retryAtMs - this.#options.clock.monotonic()) / 1_000))} s`;
         return emptyStatus('failed', `${phase.error.code}: ${phase.error.message} (${again})`);
       }
-      case 'idle':
+      case 'idle': {
+        const trouble = this.#wanted?.do === 'run' ? this.#options.trouble() : null;
+        return trouble === null ? emptyStatus('stopped', null) : emptyStatus('starting', trouble);
+      }
       case 'cleared':
         return emptyStatus('stopped', null);
     }
   }
 
-  #stir(): void {
-    this.#stirred = true;
-    this.#wake?.();
-  }
-
   async #run(): Promise<void> {
     while (true) {
       this.#stirred = false;
-      const step = nextStep(this.#phase, this.#wanted, this.#options.clock.monotonic());
+      const step = nextStep(this.#phase, this.#wanted, {
+        nowMs: this.#options.clock.monotonic(),
+        engineUp: this.#options.trouble() === null,
+      });
       if (step.do === 'start') await this.#start(step.revision);
       else if (step.do === 'clear') await this.#clear(step.revision);
       else if (step.do === 'stop') await this.#stop();
@@ -127,7 +137,7 @@ export class Hosted {
     void pipeline.failed.then(error => {
       if (this.#phase.kind !== 'running' || this.#phase.pipeline !== pipeline) return;
       this.#fail(error, { revision, attempt, ranMs: clock.monotonic() - sinceMs });
-      this.#stir();
+      this.stir();
     });
   }
 
@@ -157,6 +167,11 @@ export class Hosted {
   }
 
   #fail(thrown: unknown, from: { revision: number; attempt: number; ranMs: number }): void {
+    // Nothing of it is here any more, and it is none of its fault.
+    if (isMillraceError(thrown, 'ENGINE_LOST')) {
+      this.#phase = { kind: 'idle' };
+      return;
+    }
     const { clock, name, observer } = this.#options;
     const error = isMillraceError(thrown)
       ? thrown

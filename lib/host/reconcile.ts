@@ -3,10 +3,11 @@
  *
  * A revision is tried until it works. What passes by itself (fate `retry`, `fence`) is tried again with backoff. What
  * only a person can mend (`stop`, `reject`, `poison`) is left alone until a new revision is wanted: trying again could
- * not help, and where the broker has lost data a second start might take what is left for a beginning.
+ * not help, and where the broker has lost data a second start might take what is left for a beginning. Nothing is started
+ * while the engine takes no orders.
  */
 import type { MillraceError } from '../base/errors.ts';
-import type { RunningPipeline } from './engine.ts';
+import type { RunningPipeline } from '../seam/engine.ts';
 
 /** What should be done here. Null: nothing, somebody else does it or nobody should. */
 export type Wanted = { readonly do: 'run' | 'clear'; readonly revision: number } | null;
@@ -42,7 +43,11 @@ export type Step =
   /** Null: until something changes. */
   | { readonly do: 'wait'; readonly untilMs: number | null };
 
-export function nextStep(phase: Phase, wanted: Wanted, nowMs: number): Step {
+export function nextStep(
+  phase: Phase,
+  wanted: Wanted,
+  { nowMs, engineUp }: { readonly nowMs: number; readonly engineUp: boolean },
+): Step {
   if (phase.kind === 'running') {
     const right = wanted !== null && wanted.do === 'run' && wanted.revision === phase.revision;
     return right ? { do: 'wait', untilMs: null } : { do: 'stop' };
@@ -54,7 +59,7 @@ export function nextStep(phase: Phase, wanted: Wanted, nowMs: number): Step {
   if (phase.kind === 'failed' && phase.revision === wanted.revision) {
     if (phase.retryAtMs === null || nowMs < phase.retryAtMs) return { do: 'wait', untilMs: phase.retryAtMs };
   }
-  return begin;
+  return wanted.do === 'run' && !engineUp ? { do: 'wait', untilMs: null } : begin;
 }
 
 const BACKOFF_MS_MIN = 500;

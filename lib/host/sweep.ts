@@ -9,9 +9,9 @@
  * a registry that was lost must not take the state with it.
  */
 import { type Clock, sleep } from '../base/clock.ts';
-import { errorFields, type Observer } from '../observe/events.ts';
+import { bundleBlob } from '../bundle/stored.ts';
 import { isGone, type PipelineSpec } from '../cluster/specs.ts';
-import { bundleBlob } from './worker.ts';
+import { errorFields, type Observer } from '../observe/events.ts';
 
 /** Blobs that can be swept. */
 export interface Sweepable {

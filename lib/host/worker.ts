@@ -2,45 +2,41 @@
  * The worker: watches what should run and brings it about. One worker of a cluster is active at a time (`cluster/lease`);
  * the others wait as standbys, know the specs, and take over when the lease is released or falls silent.
  *
+ * It runs no code of a pipeline's author and waits for none: that is the engine's, behind the seam.
+ *
  * Start order: presence, which throws where somebody else has our name, then lease and specs. Stop order: pipelines, specs,
  * then the lease is released, so that whoever takes over finds every task handed over already; the presence goes last.
  */
 import { type Clock, sleep } from '../base/clock.ts';
-import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
+import { MillraceError } from '../base/errors.ts';
 import { VERSION } from '../base/package.ts';
-import type { ProgramName } from '../channel/authorship.ts';
 import type { Identity } from '../cluster/identity.ts';
 import { Lease } from '../cluster/lease.ts';
+import { Owners } from '../cluster/owners.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
+import { isGone, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
-import type { Blobs } from '../port/blob.ts';
 import type { Registry } from '../port/registry.ts';
-import type { Plan } from '../topology/plan.ts';
-import type { Bundle, Engine, Remains, RunningPipeline } from './engine.ts';
+import type { Engine, RunningPipeline } from '../seam/engine.ts';
+import type { Assignment } from '../topology/parts.ts';
+import type { ClearPipeline } from './clear.ts';
 import { Hosted } from './hosted.ts';
-import { Owners } from '../cluster/owners.ts';
 import type { Wanted } from './reconcile.ts';
-import { isGone, type PipelineSpec, Specs } from '../cluster/specs.ts';
 
 export interface WorkerOptions {
   readonly me: Identity;
   /** Where other workers reach this one's API, `host:port`; null: nowhere. */
   readonly address: string | null;
   readonly registry: Registry;
-  readonly blobs: Blobs;
   readonly clock: Clock;
   readonly observer: Observer;
   readonly engine: Engine;
+  readonly clear: ClearPipeline;
   /** How long a silent active worker is waited for. Default 5,000. */
   readonly leaseMs?: number;
   /** How long a pipeline may take to stop for its next revision. Default 10,000. */
   readonly stopMs?: number;
-}
-
-/** Where a bundle lies in the blobs; no pipeline is called `_bundles`, so no purge finds it. */
-export function bundleBlob(hash: string): string {
-  return `_bundles/${hash}`;
 }
 
 export class Worker {
@@ -80,6 +76,9 @@ export class Worker {
         this.#reconcile();
         this.#presence.refresh();
       },
+    });
+    options.engine.onTrouble(() => {
+      for (const hosted of this.#hosted.values()) hosted.stir();
     });
     this.#startedAtMs = options.clock.now();
     this.#presence = new Presence({
@@ -192,12 +191,13 @@ export class Worker {
   }
 
   #host(name: string): Hosted {
-    const { clock, observer, stopMs } = this.#options;
+    const { clock, engine, observer, stopMs } = this.#options;
     const hosted = new Hosted({
       name,
       clock,
       observer,
       stopMs: stopMs ?? 10_000,
+      trouble: () => engine.trouble,
       start: revision => this.#start(name, revision),
       clear: revision => this.#clear(name, revision),
       fatal: this.#fail,
@@ -207,44 +207,21 @@ export class Worker {
   }
 
   async #start(name: string, revision: number): Promise<RunningPipeline> {
-    const { engine, observer } = this.#options;
-    const spec = this.#specOf(name, revision);
-    const { plan } = await engine.plan(await this.#bundleOf(spec));
-    const sinks = plan.sinks.map(sink => {
-      const sinceSeq = spec.since[sink.name];
-      return sinceSeq === undefined ? sink : { ...sink, sinceSeq };
-    });
-    const present = { since: spec.program, bundle: spec.bundle };
-    const programs = { present, planOf: (program: ProgramName) => this.#formerPlan(spec, program) };
-    return engine.start({ ...plan, sinks }, { life: spec.life, revision, programs, worker: this.name, observer });
-  }
-
-  /** Throws PROGRAM_MISSING: it cannot be had, for a reason that does not pass. */
-  async #formerPlan(spec: PipelineSpec, { since, bundle }: ProgramName): Promise<Plan> {
-    try {
-      if (bundle === '') throw new MillraceError('NOT_FOUND', 'which it was is not known');
-      return (await this.#options.engine.plan(await this.#bundleOf({ ...spec, bundle }))).plan;
-    } catch (cause) {
-      if (!isMillraceError(cause) || cause.fate === 'retry' || cause.fate === 'fatal') throw cause;
-      throw new MillraceError(
-        'PROGRAM_MISSING',
-        `pipeline ${spec.name} was killed while it sent what the code of revision ${since} had made of its input, and only that ` +
-          `code can send the rest. It cannot be loaded: ${cause.message}. Deploy that code again, and then this; or ${BEGIN_ANEW}`,
-        { cause },
-      );
-    }
+    const { life, bundle, file, program, since } = this.#specOf(name, revision);
+    // All of it runs on the active worker, and the term of its lease is one later than that of any before it.
+    const assignment: Assignment = { number: this.#lease.term, parts: 'all' };
+    return this.#options.engine.start({ pipeline: name, life, revision, bundle, file, program, since, assignment });
   }
 
   /** Carries out a delete and leaves the tombstone. */
   async #clear(name: string, revision: number): Promise<void> {
-    const { engine, observer } = this.#options;
+    const { clear, observer } = this.#options;
     const spec = this.#specOf(name, revision);
     const deployment = { pipeline: name, life: spec.life };
-    const plan = await this.#planOf(spec);
     const confirm = async () => {
       if ((await this.#specs.get(name))?.spec.revision !== revision) throw newer(name, revision);
     };
-    const remains = await engine.clear(deployment, { plan, purge: spec.purge, dryRun: false, confirm });
+    const remains = await clear(deployment, { summary: spec.summary, purge: spec.purge, dryRun: false, confirm });
     if (spec.purge) await this.#owners.giveUp(deployment);
     const held = await this.#specs.get(name);
     if (held === null || held.spec.revision !== revision) return;
@@ -256,41 +233,15 @@ export class Worker {
 
   /** What deleting the pipeline now would keep and delete. */
   async wouldClear(spec: PipelineSpec, options: { purge: boolean }): Promise<Remains> {
-    const plan = await this.#planOf(spec);
     const deployment = { pipeline: spec.name, life: spec.life };
     const confirm = () => Promise.resolve();
-    return this.#options.engine.clear(deployment, { plan, purge: options.purge, dryRun: true, confirm });
-  }
-
-  /** Null: it cannot be loaded any more, and must still be possible to delete. */
-  async #planOf(spec: PipelineSpec): Promise<Plan | null> {
-    const { engine, observer } = this.#options;
-    try {
-      return (await engine.plan(await this.#bundleOf(spec))).plan;
-    } catch (error) {
-      if (!isMillraceError(error) || error.fate === 'retry') throw error;
-      observer.emit({ event: 'pipeline.unplanned', level: 'warn', pipeline: spec.name, ...errorFields(error) });
-      return null;
-    }
+    return this.#options.clear(deployment, { summary: spec.summary, purge: options.purge, dryRun: true, confirm });
   }
 
   #specOf(name: string, revision: number): PipelineSpec {
     const spec = this.#desired.get(name);
     if (spec === undefined || spec.revision !== revision) throw newer(name, revision);
     return spec;
-  }
-
-  async #bundleOf(spec: Pick<PipelineSpec, 'name' | 'bundle' | 'file'>): Promise<Bundle> {
-    const what = `the bundle ${spec.bundle.slice(0, 12)} of pipeline ${spec.name}`;
-    const code = await this.#options.blobs.get(bundleBlob(spec.bundle)).catch(cause => {
-      if (!isMillraceError(cause, 'JOURNAL_CORRUPT')) throw cause;
-      throw new MillraceError('JOURNAL_CORRUPT', `${what} is damaged in the cluster's blobs; deploy it again`, {
-        cause,
-      });
-    });
-    if (code === null)
-      throw new MillraceError('NOT_FOUND', `${what} is gone from the cluster's blobs; deploy it again`);
-    return { code, hash: spec.bundle, file: spec.file };
   }
 }
 

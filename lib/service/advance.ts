@@ -3,10 +3,10 @@
  * stream hears the same, a replay years later too. It is published as a service would, on a subject that the source reads.
  */
 import { MillraceError } from '../base/errors.ts';
+import type { PipelineSpec } from '../cluster/specs.ts';
 import type { Log } from '../port/log.ts';
 import { HEADER_COMPLETE } from '../source/heartbeat.ts';
 import { type SourceSummary, streamsOfSummary } from '../topology/summary.ts';
-import type { PipelineSpec } from '../cluster/specs.ts';
 
 export interface Heartbeat {
   readonly stream: string;

@@ -6,18 +6,23 @@
 import { createHash } from 'node:crypto';
 import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
+import type { Bundle } from '../bundle/bundle.ts';
+import type { Judged } from '../bundle/compile.ts';
+import { bundleBlob } from '../bundle/stored.ts';
+import { type Claim, Owners, refusal } from '../cluster/owners.ts';
+import type { LookAtResults } from '../cluster/results.ts';
+import { isGone, nextLife, nextProgram, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
+import type { Worker } from '../host/worker.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Registry } from '../port/registry.ts';
-import type { Plan } from '../topology/plan.ts';
+import type { StateReader } from '../seam/views.ts';
+import type { PlanSummary } from '../topology/summary.ts';
 import { advanceSource, type Heartbeat } from './advance.ts';
-import type { Bundle, Engine, Planned, Remains } from '../host/engine.ts';
-import { type Claim, Owners, refusal } from '../cluster/owners.ts';
+import type { Remembered } from './remembered.ts';
 import { Sights } from './sights.ts';
-import { isGone, nextLife, nextProgram, type PipelineSpec, Specs } from '../cluster/specs.ts';
-import type { StateReader, TaskView, WorkerView } from './views.ts';
-import { bundleBlob, type Worker } from '../host/worker.ts';
+import type { TaskView, WorkerView } from './views.ts';
 
 export type DeployOutcome = 'created' | 'updated' | 'unchanged' | 'resumed' | 'incompatible';
 
@@ -59,11 +64,21 @@ export interface DeleteAnswer extends Remains {
   readonly done: boolean;
 }
 
+/** What judges a bundle. */
+export interface Judge {
+  /** Throws PLAN_INVALID with all mistakes and their places. */
+  plan(bundle: Bundle): Promise<Judged>;
+  /** Why state of `before` cannot be read by `after`, both summaries; empty: it can. */
+  incompatibilities(before: unknown, after: unknown): readonly string[];
+  readonly remembered: Remembered;
+  readonly results: LookAtResults;
+}
+
 /** What a deploy of `planned` over `before` comes to; pure. */
 export function judgeDeploy(
   before: PipelineSpec | null,
   next: { bundle: string; summary: unknown },
-  incompatibilities: Engine['incompatibilities'],
+  incompatibilities: Judge['incompatibilities'],
 ): { outcome: DeployOutcome; reasons: readonly string[] } {
   if (before === null || (isGone(before) && before.purge)) return { outcome: 'created', reasons: [] };
   const deleted = before.desired === 'deleted';
@@ -82,7 +97,7 @@ export class Commands {
   readonly #owners: Owners;
   readonly #blobs: Blobs;
   readonly #log: Pick<Log, 'append'>;
-  readonly #engine: Engine;
+  readonly #judges: Judge;
   readonly #clock: Clock;
   readonly #worker: Worker;
   readonly #connected: () => boolean;
@@ -93,7 +108,7 @@ export class Commands {
     registry: Registry;
     blobs: Blobs;
     log: Pick<Log, 'append'>;
-    engine: Engine;
+    judge: Judge;
     clock: Clock;
     worker: Worker;
     connected?: () => boolean;
@@ -102,7 +117,7 @@ export class Commands {
     this.#owners = new Owners(options.registry);
     this.#blobs = options.blobs;
     this.#log = options.log;
-    this.#engine = options.engine;
+    this.#judges = options.judge;
     this.#clock = options.clock;
     this.#worker = options.worker;
     this.#connected = options.connected ?? (() => true);
@@ -139,13 +154,13 @@ export class Commands {
 
   async plan(bundle: Bundle): Promise<PlanAnswer> {
     const planned = await this.#planned(bundle);
-    const { pipeline: name, fingerprint } = planned.plan;
+    const { summary, text } = planned;
+    const { pipeline: name, fingerprint } = summary;
     const held = await this.#specs.get(name);
     const before = held?.spec ?? null;
     const { outcome, reasons } = this.#judge(before, bundle, planned);
-    const { life } = await this.#next(before, planned.plan);
-    const { refusals, notices } = await this.#claim(planned.plan, life, { dryRun: true, takeOver: false });
-    const { text, summary } = planned;
+    const { life } = await this.#next(before, planned.summary);
+    const { refusals, notices } = await this.#claim(planned.summary, life, { dryRun: true, takeOver: false });
     return { name, text, summary, fingerprint, outcome, incompatibilities: reasons, refusals, notices };
   }
 
@@ -155,7 +170,7 @@ export class Commands {
    */
   async deploy(bundle: Bundle, options: { dryRun: boolean; takeOver?: boolean }): Promise<DeployAnswer> {
     const planned = await this.#planned(bundle);
-    const name = planned.plan.pipeline;
+    const name = planned.summary.pipeline;
     for (let tries = 0; tries < CAS_TRIES_MAX; tries++) {
       const held = await this.#specs.get(name);
       const before = held?.spec ?? null;
@@ -173,9 +188,9 @@ export class Commands {
         (await this.#blobs.put(bundleBlob(bundle.hash), bundle.code));
       const outcome = isMended ? 'updated' : judged.outcome;
       if (outcome === 'unchanged') return { name, revision: before!.revision, outcome, paused, notices: [] };
-      const next = await this.#next(before, planned.plan);
+      const next = await this.#next(before, planned.summary);
       const { dryRun, takeOver = false } = options;
-      const { refusals, notices, since } = await this.#claim(planned.plan, next.life, { dryRun, takeOver });
+      const { refusals, notices, since } = await this.#claim(planned.summary, next.life, { dryRun, takeOver });
       if (refusals.length > 0) throw refusal(name, refusals);
       const answer = { name, revision: next.revision, outcome, paused, notices };
       if (dryRun) return answer;
@@ -190,7 +205,7 @@ export class Commands {
         desired: paused ? 'paused' : 'running',
         purge: false,
         remains: null,
-        fingerprint: planned.plan.fingerprint,
+        fingerprint: planned.summary.fingerprint,
         summary: planned.summary,
         text: planned.text,
         deployedAtMs: this.#clock.now(),
@@ -306,16 +321,16 @@ export class Commands {
     return { spec, status, worker: active ? name : null, atMs: this.#clock.now() };
   }
 
-  async #next(before: PipelineSpec | null, plan: Plan): Promise<ReturnType<typeof nextLife>> {
-    return nextLife(before, await this.#engine.remembered(plan));
+  async #next(before: PipelineSpec | null, plan: PlanSummary): Promise<ReturnType<typeof nextLife>> {
+    return nextLife(before, await this.#judges.remembered(plan));
   }
 
-  async #claim(plan: Plan, life: string, options: { dryRun: boolean; takeOver: boolean }): Promise<Claim> {
-    const [results, specs] = await Promise.all([this.#engine.results(plan), this.#specs.all()]);
+  async #claim(plan: PlanSummary, life: string, options: { dryRun: boolean; takeOver: boolean }): Promise<Claim> {
+    const [results, specs] = await Promise.all([this.#judges.results(plan), this.#specs.all()]);
     return this.#owners.claim({ pipeline: plan.pipeline, life, results }, { specs, ...options });
   }
 
-  async #planned(bundle: Bundle): Promise<Planned> {
+  async #planned(bundle: Bundle): Promise<Judged> {
     const hash = createHash('sha256').update(bundle.code).digest('hex');
     if (hash !== bundle.hash) {
       throw new MillraceError(
@@ -323,11 +338,11 @@ export class Commands {
         `the bundle does not match its hash; it was damaged on the way, send it again`,
       );
     }
-    return this.#engine.plan(bundle);
+    return this.#judges.plan(bundle);
   }
 
-  #judge(before: PipelineSpec | null, bundle: Bundle, planned: Planned) {
-    return judgeDeploy(before, { bundle: bundle.hash, summary: planned.summary }, this.#engine.incompatibilities);
+  #judge(before: PipelineSpec | null, bundle: Bundle, planned: Judged) {
+    return judgeDeploy(before, { bundle: bundle.hash, summary: planned.summary }, this.#judges.incompatibilities);
   }
 
   /** `change` returns null for a pipeline that is not there for it, and the spec itself when nothing is to do. */

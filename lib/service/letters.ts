@@ -11,13 +11,14 @@
  */
 import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError, messageOf } from '../base/errors.ts';
+import { isGone, isPipelineName, Specs } from '../cluster/specs.ts';
 import type { Log, StoredMessage } from '../port/log.ts';
 import type { Registry } from '../port/registry.ts';
 import { type ReadLetter, readLetter, replayHeaders } from '../record/letter.ts';
 import { letterSubject, lettersStream } from '../record/names.ts';
 import { matches } from '../record/subject.ts';
-import { isGone, isPipelineName, Specs } from '../cluster/specs.ts';
-import type { DiscardProgress, LetterFilter, LetterKind, Letters, LetterView, Page, ReplayProgress } from './views.ts';
+import type { Page } from '../seam/views.ts';
+import type { DiscardProgress, LetterFilter, LetterKind, Letters, LetterView, ReplayProgress } from './views.ts';
 
 const PAGE_MAX = 1_000;
 const TAKE = { messagesMax: 256, bytesMax: 1 << 20 };

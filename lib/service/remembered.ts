@@ -5,7 +5,12 @@
 import { decodeHead } from '../journal/entry.ts';
 import type { Log } from '../port/log.ts';
 import { journalStream, journalSubject, journalsOfAllLives, lifeOfJournal } from '../record/names.ts';
-import type { Remembered } from '../host/engine.ts';
+import type { PlanSummary } from '../topology/summary.ts';
+
+/** What the broker remembers of a pipeline that the registry does not know; null: nothing. */
+export type Remembered = (
+  plan: Pick<PlanSummary, 'pipeline' | 'stages'>,
+) => Promise<{ readonly life: string; readonly revision: number } | null>;
 
 export function pipelineFinder(log: Log): Remembered {
   return async plan => {

@@ -4,9 +4,10 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import { type PresenceRecord, presences } from '../cluster/presence.ts';
-import type { Registry } from '../port/registry.ts';
-import type { StateReader, TaskView, WorkerView } from './views.ts';
 import type { Worker } from '../host/worker.ts';
+import type { Registry } from '../port/registry.ts';
+import type { StateReader } from '../seam/views.ts';
+import type { TaskView, WorkerView } from './views.ts';
 
 export class Sights {
   readonly #registry: Registry;

@@ -6,9 +6,9 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { placedMessageOf, placeOf } from '../../../lib/base/place.ts';
-import { isPipeline, Pipeline } from '../../../lib/index.ts';
 import { bundlePipeline, hashOf } from '../../../lib/bundle/bundle.ts';
 import { loadBundle } from '../../../lib/bundle/load.ts';
+import { isPipeline, Pipeline } from '../../../lib/index.ts';
 
 let folder = '';
 before(async () => {

@@ -151,9 +151,9 @@ describe('deploys and purges', () => {
   const owned = (code: string) => (error: unknown) => isMillraceError(error) && error.code === code;
 
   test('enter what is written before the spec is there, keep it over revisions, and give it up with the state', async () => {
-    const { worker, commands, engine, registry } = cluster.worker('a');
+    const { worker, commands, judge, registry } = cluster.worker('a');
     const owners = new Owners(registry);
-    engine.found = [results('out.{partition}', { lastSeq: 42 })];
+    judge.found = [results('out.{partition}', { lastSeq: 42 })];
     const first = await commands.deploy(fakeBundle('p'), { dryRun: false });
     const { life, since } = (await commands.get('p')).spec;
     assert.deepEqual(since, { out: 42 });
@@ -168,7 +168,7 @@ describe('deploys and purges', () => {
       (await commands.list()).map(({ spec }) => spec.name),
       ['p'],
     );
-    engine.found = [results('out.{partition}', { lastSeq: 90 })];
+    judge.found = [results('out.{partition}', { lastSeq: 90 })];
     const second = await commands.deploy(fakeBundle('p', { salt: '2' }), { dryRun: false });
     assert.deepEqual([first.revision, second.revision], [1, 2]);
     assert.deepEqual((await commands.get('p')).spec.since, { out: 42 });
@@ -182,24 +182,18 @@ describe('deploys and purges', () => {
   });
 
   test('start the tasks with what they must not take for their own', async () => {
-    const { worker, commands, engine } = cluster.worker('a');
-    engine.found = [results('out.{partition}', { lastSeq: 42 }), results('x.{site}', { sink: 'shared', lastSeq: 42 })];
-    engine.sinks = ['out', 'shared'];
+    const { worker, commands, engine, judge } = cluster.worker('a');
+    judge.found = [results('out.{partition}', { lastSeq: 42 }), results('x.{site}', { sink: 'shared', lastSeq: 42 })];
+    judge.sinks = ['out', 'shared'];
     await worker.start();
     await commands.deploy(fakeBundle('p'), { dryRun: false });
     await until('it runs', () => engine.started.length === 1);
-    assert.deepEqual(
-      engine.plans[0]!.sinks.map(sink => [sink.name, sink.sinceSeq]),
-      [
-        ['out', 42],
-        ['shared', undefined],
-      ],
-    );
+    assert.deepEqual(engine.orders[0]!.since, { out: 42 });
   });
 
   test('of many at once one has the subjects, and all others are told who', async () => {
-    const { commands, engine, registry } = cluster.worker('a');
-    engine.found = [results('out.{partition}')];
+    const { commands, judge, registry } = cluster.worker('a');
+    judge.found = [results('out.{partition}')];
     const names = 'a b c d e f g h'.split(' ');
     const outcomes = await Promise.allSettled(names.map(name => commands.deploy(fakeBundle(name), { dryRun: false })));
     const won = outcomes.filter(({ status }) => status === 'fulfilled');
@@ -210,8 +204,8 @@ describe('deploys and purges', () => {
   });
 
   test('a purge that goes on late takes nothing from the life that came after', async () => {
-    const { commands, engine, registry } = cluster.worker('a');
-    engine.found = [results('out.{partition}')];
+    const { commands, judge, registry } = cluster.worker('a');
+    judge.found = [results('out.{partition}')];
     await commands.deploy(fakeBundle('p'), { dryRun: false });
     const { life } = (await commands.get('p')).spec;
     const owners = new Owners(registry);

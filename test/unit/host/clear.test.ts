@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../../lib/base/clock.ts';
+import { pipelineClearer } from '../../../lib/host/clear.ts';
 import { pipeline } from '../../../lib/index.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
@@ -15,7 +16,7 @@ import {
   stateLocation,
 } from '../../../lib/record/names.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
-import { pipelineClearer } from '../../../lib/host/clear.ts';
+import { summarize } from '../../../lib/topology/summary.ts';
 
 const PLACE = { stage: 'by-car', partition: 0 };
 
@@ -57,12 +58,13 @@ test('a purge that goes on late deletes nothing of the life that was deployed si
       (await stores.list()).some(location => location.startsWith(stateLocation(deployment))),
     ];
   };
+  const summary: unknown = JSON.parse(JSON.stringify(summarize(plan)));
   const clear = pipelineClearer({ log, blobs, stores });
   const confirm = () => Promise.resolve();
-  await clear(lives[0]!, { plan, purge: true, dryRun: false, confirm });
+  await clear(lives[0]!, { summary, purge: true, dryRun: false, confirm });
   assert.deepEqual(await left(lives[0]!), [false, false, false, false, false]);
   assert.deepEqual(await left(lives[1]!), [true, true, true, true, true]);
   // The rest of a purge that another has carried out meanwhile.
-  await clear(lives[0]!, { plan, purge: true, dryRun: false, confirm });
+  await clear(lives[0]!, { summary, purge: true, dryRun: false, confirm });
   assert.deepEqual(await left(lives[1]!), [true, true, true, true, true]);
 });

@@ -1,23 +1,25 @@
 /**
- * A cluster in memory for tests of the worker's room and the API: registry, blobs, and an engine whose pipelines are
+ * A cluster in memory for tests of the host, the service and the API: registry, blobs, and an engine whose pipelines are
  * started and stopped by the test. Its "bundles" are JSON: `{name, shape}`; pipelines of another shape cannot read on.
  */
 import { createHash } from 'node:crypto';
 import { type Clock, systemClock } from '../../../lib/base/clock.ts';
-import type { MillraceError } from '../../../lib/base/errors.ts';
+import { MillraceError } from '../../../lib/base/errors.ts';
+import type { Bundle } from '../../../lib/bundle/bundle.ts';
+import type { Judged } from '../../../lib/bundle/compile.ts';
+import type { Results } from '../../../lib/cluster/results.ts';
+import type { ClearPipeline } from '../../../lib/host/clear.ts';
+import { Worker } from '../../../lib/host/worker.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import type { Event, Observer } from '../../../lib/observe/events.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
 import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
-import type { Programs } from '../../../lib/task/surroundings.ts';
-import type { Plan } from '../../../lib/topology/plan.ts';
-import { Commands } from '../../../lib/service/commands.ts';
-import type { Bundle, Engine, Planned, RunningPipeline } from '../../../lib/host/engine.ts';
-import type { Results } from '../../../lib/cluster/results.ts';
-import type { StateReader } from '../../../lib/service/views.ts';
-import { Worker } from '../../../lib/host/worker.ts';
+import type { Engine, RunningPipeline } from '../../../lib/seam/engine.ts';
+import type { StateReader } from '../../../lib/seam/views.ts';
+import { Commands, type Judge } from '../../../lib/service/commands.ts';
+import type { PlanSummary } from '../../../lib/topology/summary.ts';
 
 export class Recorder implements Observer {
   readonly events: Event[] = [];
@@ -44,6 +46,12 @@ export class FakePipeline implements RunningPipeline {
     this.failed = new Promise(resolve => {
       this.fail = resolve;
     });
+  }
+
+  readonly assignments: unknown[] = [];
+
+  assign(assignment: unknown): void {
+    this.assignments.push(assignment);
   }
 
   readonly state: StateReader = {
@@ -97,58 +105,82 @@ export class FakePipeline implements RunningPipeline {
 
 export class FakeEngine implements Engine {
   readonly started: FakePipeline[] = [];
-  readonly cleared: { pipeline: string; purge: boolean; planned: boolean }[] = [];
+  readonly orders: Parameters<Engine['start']>[0][] = [];
   /** Thrown by the next starts, in order. */
   readonly startErrors: Error[] = [];
-  readonly clearErrors: Error[] = [];
-  planError: Error | null = null;
+  trouble: string | null = null;
+  #changed: () => void = () => {};
 
-  readonly plan = async (bundle: Bundle): Promise<Planned> => {
-    if (this.planError !== null) throw this.planError;
-    const { name, shape } = JSON.parse(Buffer.from(bundle.code).toString()) as { name: string; shape: string };
-    return {
-      plan: { pipeline: name, readers: [], stages: [], sinks: this.sinks.map(sinkNamed), fingerprint: `fp-${shape}` },
-      summary: { shape },
-      text: `pipeline ${name}, shape ${shape}`,
-    };
-  };
+  onTrouble(changed: () => void): void {
+    this.#changed = changed;
+  }
 
-  readonly incompatibilities = (before: unknown, after: unknown): readonly string[] => {
-    const shapes = [before, after].map(summary => (summary as { shape: string }).shape);
-    return shapes[0] === shapes[1] ? [] : [`shape was ${shapes[0]}, now ${shapes[1]}`];
-  };
+  /** Null: it takes orders again; else it is gone, and all that ran in it is lost. */
+  become(trouble: string | null): void {
+    this.trouble = trouble;
+    if (trouble !== null) {
+      for (const pipeline of this.running) {
+        pipeline.stopped = true;
+        pipeline.fail(new MillraceError('ENGINE_LOST', trouble));
+      }
+    }
+    this.#changed();
+  }
 
-  readonly remembered: Engine['remembered'] = () => Promise.resolve(null);
-  /** Names of the sinks of the next plans. */
-  sinks: readonly string[] = [];
-  readonly plans: Plan[] = [];
-  /** What is on the subjects of the next plans. */
-  found: readonly Results[] = [];
-  readonly results: Engine['results'] = () => Promise.resolve(this.found);
-
-  /** Of each start. */
-  readonly programs: Programs[] = [];
-
-  readonly start: Engine['start'] = async (plan, { revision, programs }) => {
+  async start(order: Parameters<Engine['start']>[0]): Promise<FakePipeline> {
     const error = this.startErrors.shift();
     if (error !== undefined) throw error;
-    this.plans.push(plan);
-    this.programs.push(programs);
-    const pipeline = new FakePipeline(plan.pipeline, revision);
+    this.orders.push(order);
+    const pipeline = new FakePipeline(order.pipeline, order.revision);
     this.started.push(pipeline);
     return pipeline;
-  };
-
-  readonly clear: Engine['clear'] = async ({ pipeline }, { plan, purge, dryRun }) => {
-    const error = this.clearErrors.shift();
-    if (error !== undefined) throw error;
-    if (!dryRun) this.cleared.push({ pipeline, purge, planned: plan !== null });
-    return purge ? { kept: [], deleted: [`stream MR_${pipeline}_journal`] } : { kept: ['state'], deleted: [] };
-  };
+  }
 
   get running(): FakePipeline[] {
     return this.started.filter(pipeline => !pipeline.stopped);
   }
+}
+
+export class FakeJudge implements Judge {
+  planError: Error | null = null;
+  /** Names of the sinks of the next plans. */
+  sinks: readonly string[] = [];
+  /** What is on the subjects of the next plans. */
+  found: readonly Results[] = [];
+
+  async plan(bundle: Bundle): Promise<Judged> {
+    if (this.planError !== null) throw this.planError;
+    const { name, shape } = JSON.parse(Buffer.from(bundle.code).toString()) as { name: string; shape: string };
+    return { summary: fakeSummary(name, shape, this.sinks), text: `pipeline ${name}, shape ${shape}` };
+  }
+
+  incompatibilities(before: unknown, after: unknown): readonly string[] {
+    const shapes = [before, after].map(summary => (summary as PlanSummary).fingerprint);
+    return shapes[0] === shapes[1] ? [] : [`shape was ${shapes[0]}, now ${shapes[1]}`];
+  }
+
+  remembered: Judge['remembered'] = () => Promise.resolve(null);
+
+  readonly results: Judge['results'] = () => Promise.resolve(this.found);
+}
+
+/** What deletes have done. */
+export class FakeClearing {
+  readonly cleared: { pipeline: string; purge: boolean; summary: unknown }[] = [];
+  /** Thrown by the next ones, in order. */
+  readonly errors: Error[] = [];
+
+  readonly clear: ClearPipeline = async ({ pipeline }, { summary, purge, dryRun }) => {
+    const error = this.errors.shift();
+    if (error !== undefined) throw error;
+    if (!dryRun) this.cleared.push({ pipeline, purge, summary });
+    return purge ? { kept: [], deleted: [`stream MR_${pipeline}_journal`] } : { kept: ['state'], deleted: [] };
+  };
+}
+
+export function fakeSummary(pipeline: string, shape: string, sinks: readonly string[] = []): PlanSummary {
+  const layout = { tables: {} } as unknown as PlanSummary['layout'];
+  return { version: 1, pipeline, fingerprint: shape, readers: [], stages: [], sinks: sinks.map(sinkNamed), layout };
 }
 
 function sinkNamed(name: string): SinkSpec {
@@ -174,13 +206,15 @@ export class FakeCluster {
   worker(name: string, options: { address?: string; leaseMs?: number } = {}) {
     const registry = new MemoryRegistry(this.bucket);
     const engine = new FakeEngine();
+    const judge = new FakeJudge();
+    const clearing = new FakeClearing();
     const observer = new Recorder();
     const { clock, blobs } = this;
     const worker = new Worker({
       me: { name, instance: `${name}${++this.#instances}`, formers: [] },
       address: options.address ?? null,
       registry,
-      blobs,
+      clear: clearing.clear,
       clock,
       observer,
       engine,
@@ -188,8 +222,8 @@ export class FakeCluster {
       stopMs: 1_000,
     });
     this.#workers.push(worker);
-    const commands = new Commands({ registry, blobs, log: this.log, engine, clock, worker });
-    return { worker, registry, engine, observer, commands };
+    const commands = new Commands({ registry, blobs, log: this.log, judge, clock, worker });
+    return { worker, registry, engine, judge, clearing, observer, commands };
   }
 
   async stop(): Promise<void> {

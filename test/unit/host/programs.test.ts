@@ -1,10 +1,9 @@
-/** Which code a revision runs, since when, and which ran before it: kept with the spec, and loaded again when it is asked for. */
+/** Which code a revision runs, since when, and which ran before it: kept with the spec, and told to the engine. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
+import { bundleBlob } from '../../../lib/bundle/stored.ts';
 import { nextProgram, type PipelineSpec, Specs } from '../../../lib/cluster/specs.ts';
 import { isWanted } from '../../../lib/host/sweep.ts';
-import { bundleBlob } from '../../../lib/host/worker.ts';
 import { FakeCluster, fakeBundle, until } from './fakes.ts';
 
 let cluster: FakeCluster;
@@ -33,8 +32,8 @@ describe('a program', () => {
     const { program, former } = await spec();
     assert.deepEqual([program, former], [3, [two.hash, one.hash]]);
     assert.deepEqual(
-      engine.programs.map(({ present }) => present),
-      bundles.map(({ hash }, i) => ({ since: i + 1, bundle: hash })),
+      engine.orders.map(({ program, bundle }) => ({ program, bundle })),
+      bundles.map(({ hash }, i) => ({ program: i + 1, bundle: hash })),
     );
   });
 
@@ -43,14 +42,15 @@ describe('a program', () => {
     await commands.restart('p');
     await commands.pause('p');
     await commands.resume('p');
-    await until('it runs', () => engine.programs.length >= 3 && engine.running.length === 1);
+    await until('it runs', () => engine.orders.length >= 3 && engine.running.length === 1);
     await commands.delete('p', { purge: false });
     const { revision } = await commands.deploy(two, { dryRun: false });
     const { program, former } = await spec();
     assert.ok(revision > 5);
     assert.deepEqual([program, former], [2, [one.hash]]);
     await until('it runs again', () => engine.running.length === 1);
-    assert.deepEqual(engine.programs.at(-1)!.present, { since: 2, bundle: two.hash });
+    const last = engine.orders.at(-1)!;
+    assert.deepEqual([last.program, last.bundle], [2, two.hash]);
   });
 
   test('that comes back is another one, as what ran in between began later', async () => {
@@ -77,33 +77,8 @@ describe('a program', () => {
   });
 });
 
-describe('former code', () => {
-  test('is kept by the sweep, and loaded again when it is asked for', async () => {
-    const { spec, engine } = await ran(one, two);
-    assert.ok(isWanted([await spec()], bundleBlob(one.hash)));
-    assert.ok(!isWanted([await spec()], bundleBlob(three.hash)));
-    const plan = await engine.programs.at(-1)!.planOf({ since: 1, bundle: one.hash });
-    assert.equal(plan.pipeline, 'p');
-  });
-
-  test('that is gone, not known or does not load any more says what to do: PROGRAM_MISSING', async () => {
-    const { engine } = await ran(one, two);
-    const { planOf } = engine.programs.at(-1)!;
-    const isMissing = (why: RegExp) => (error: unknown) =>
-      isMillraceError(error, 'PROGRAM_MISSING') &&
-      error.fate === 'stop' &&
-      why.test(error.message) &&
-      /code of revision 1 .*Deploy that code again, and then this; or delete the pipeline with --purge/.test(
-        error.message,
-      );
-    await assert.rejects(planOf({ since: 1, bundle: '' }), isMissing(/not known/));
-    await cluster.blobs.delete(bundleBlob(one.hash));
-    await assert.rejects(planOf({ since: 1, bundle: one.hash }), isMissing(/is gone from the cluster's blobs/));
-    engine.planError = new MillraceError('PLAN_INVALID', 'no such name');
-    await assert.rejects(planOf({ since: 2, bundle: two.hash }), (error: unknown) =>
-      isMillraceError(error, 'PROGRAM_MISSING'),
-    );
-    engine.planError = new MillraceError('BROKER_UNAVAILABLE', 'no answer');
-    await assert.rejects(planOf({ since: 2, bundle: two.hash }), error => isMillraceError(error, 'BROKER_UNAVAILABLE'));
-  });
+test('what ran before is kept by the sweep, and nothing else', async () => {
+  const { spec } = await ran(one, two);
+  assert.ok(isWanted([await spec()], bundleBlob(one.hash)));
+  assert.ok(!isWanted([await spec()], bundleBlob(three.hash)));
 });

@@ -7,11 +7,11 @@ const cluster = new FakeCluster();
 afterEach(() => cluster.stop());
 
 test('a deploy goes on from the latest revision that is known, of the same life alone', async () => {
-  const { commands, engine } = cluster.worker('a');
+  const { commands, judge } = cluster.worker('a');
   await commands.deploy(fakeBundle('p', { salt: '1' }), { dryRun: false });
   const { life } = (await commands.get('p')).spec;
-  Object.assign(engine, { remembered: () => Promise.resolve({ life, revision: 7 }) });
+  Object.assign(judge, { remembered: () => Promise.resolve({ life, revision: 7 }) });
   assert.equal((await commands.deploy(fakeBundle('p', { salt: '2' }), { dryRun: false })).revision, 8);
-  Object.assign(engine, { remembered: () => Promise.resolve({ life: 'another', revision: 20 }) });
+  Object.assign(judge, { remembered: () => Promise.resolve({ life: 'another', revision: 20 }) });
   assert.equal((await commands.deploy(fakeBundle('p', { salt: '3' }), { dryRun: false })).revision, 9);
 });

@@ -77,13 +77,11 @@ describe('Worker', () => {
     const a = cluster.worker('a');
     await a.commands.deploy(fakeBundle('bad'), { dryRun: false });
     await a.commands.deploy(fakeBundle('good'), { dryRun: false });
-    const { plan } = a.engine;
-    Object.assign(a.engine, {
-      plan: async (bundle: ReturnType<typeof fakeBundle>) => {
-        if (bundle.file === 'bad.ts') throw new MillraceError('PLAN_INVALID', 'bad.ts:1:1: no');
-        return plan(bundle);
-      },
-    });
+    const start = a.engine.start.bind(a.engine);
+    a.engine.start = async order => {
+      if (order.file === 'bad.ts') throw new MillraceError('PLAN_INVALID', 'bad.ts:1:1: no');
+      return start(order);
+    };
     await a.worker.start();
     await until('the good one runs', () => a.worker.status('good').state === 'running');
     await until('the bad one failed', () => a.worker.status('bad').state === 'failed');
@@ -133,13 +131,63 @@ describe('Worker', () => {
     });
   });
 
-  test('a bundle that is gone is a clear failure', async () => {
-    const a = cluster.worker('a');
-    const bundle = fakeBundle('p');
-    await a.commands.deploy(bundle, { dryRun: false });
-    await cluster.blobs.delete(`_bundles/${bundle.hash}`);
+  test('an engine that is gone is no failure of what ran in it: it runs in the next one, and the lease is kept', async () => {
+    const a = cluster.worker('a', { leaseMs: 60_000 });
     await a.worker.start();
-    await until('it failed', () => a.worker.status('p').state === 'failed');
-    assert.match(a.worker.status('p').reason!, /NOT_FOUND: the bundle .* is gone.*deploy it again/);
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await a.commands.deploy(fakeBundle('q'), { dryRun: false });
+    await until('both run', () => a.engine.running.length === 2);
+    a.engine.become('the engine is started anew');
+    await until('both are known to be gone', () =>
+      ['p', 'q'].every(name => a.worker.status(name).state === 'starting'),
+    );
+    assert.equal(a.worker.status('p').reason, 'the engine is started anew');
+    assert.equal(a.engine.running.length, 0);
+    a.engine.become(null);
+    await until('both run again', () => a.engine.running.length === 2);
+    assert.ok(a.worker.active);
+    assert.ok(!a.observer.names().includes('lease.lost'));
+    assert.ok(!a.observer.names().includes('pipeline.failed'));
+  });
+
+  test('what is not wanted any more is not started again in the next engine, and a delete needs none', async () => {
+    const a = cluster.worker('a');
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await a.commands.deploy(fakeBundle('q'), { dryRun: false });
+    await until('both run', () => a.engine.running.length === 2);
+    a.engine.become('the engine is started anew');
+    await a.commands.pause('p');
+    assert.equal((await a.commands.delete('q', { purge: false })).done, true);
+    a.engine.become(null);
+    await a.commands.deploy(fakeBundle('r'), { dryRun: false });
+    await until('the third runs', () => a.worker.status('r').state === 'running');
+    assert.deepEqual(
+      a.engine.running.map(({ name }) => name),
+      ['r'],
+    );
+  });
+
+  test('an engine that is lost while a pipeline starts is no failure either', async () => {
+    const a = cluster.worker('a');
+    a.engine.startErrors.push(new MillraceError('ENGINE_LOST', 'it crashed'));
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it runs', () => a.worker.status('p').state === 'running');
+    assert.ok(!a.observer.names().includes('pipeline.failed'));
+  });
+
+  test('all parts are assigned, under the number of its term', async () => {
+    const a = cluster.worker('a');
+    const b = cluster.worker('b');
+    await a.worker.start();
+    await b.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('a runs it', () => a.engine.running.length === 1);
+    await a.worker.stop({ deadlineMs: 1_000 });
+    await until('b runs it', () => b.engine.running.length === 1);
+    const [first, second] = [a, b].map(({ engine }) => engine.orders[0]!.assignment);
+    assert.deepEqual([first!.parts, second!.parts], ['all', 'all']);
+    assert.ok(first!.number > 0 && second!.number > first!.number);
   });
 });

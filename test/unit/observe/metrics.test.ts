@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
+import { readinessOf } from '../../../lib/host/readiness.ts';
 import { ObserveServer, type Probe, probeOf } from '../../../lib/observe/http.ts';
 import { EndsTeller } from '../../../lib/observe/meter.ts';
 import { type Look, Metrics } from '../../../lib/observe/metrics.ts';
 import { emptyStatus, type PipelineStatus } from '../../../lib/observe/status.ts';
-import { readinessOf } from '../../../lib/host/readiness.ts';
 
 const task = {
   stage: 'join-1',

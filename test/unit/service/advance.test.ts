@@ -4,9 +4,9 @@ import { describe, test } from 'node:test';
 import { systemClock } from '../../../lib/base/clock.ts';
 import { pipeline } from '../../../lib/index.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
+import { advanceSource } from '../../../lib/service/advance.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
 import { summarize } from '../../../lib/topology/summary.ts';
-import { advanceSource } from '../../../lib/service/advance.ts';
 
 const roads = pipeline('roads', ({ from, table }) => {
   const traffic = from<{ road: string }>('traffic.*.cars.>', { name: 'traffic' });

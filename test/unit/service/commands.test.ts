@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
 import type { Registry } from '../../../lib/port/registry.ts';
 import { Commands } from '../../../lib/service/commands.ts';
-import { FakeCluster, fakeBundle, until } from '../host/fakes.ts';
+import { FakeCluster, fakeBundle, fakeSummary, until } from '../host/fakes.ts';
 
 let cluster: FakeCluster;
 beforeEach(() => {
@@ -86,13 +86,13 @@ describe('deploy', () => {
 
 describe('delete', () => {
   test('without purge stops it, keeps its state, and a later deploy reads on', async () => {
-    const { worker, commands, engine } = cluster.worker('a');
+    const { worker, commands, engine, clearing } = cluster.worker('a');
     await worker.start();
     await commands.deploy(fakeBundle('p'), { dryRun: false });
     await until('it runs', () => engine.running.length === 1);
     assert.deepEqual(await commands.delete('p', { purge: false }), { done: true, kept: ['state'], deleted: [] });
     assert.equal(engine.running.length, 0);
-    assert.deepEqual(engine.cleared, [{ pipeline: 'p', purge: false, planned: true }]);
+    assert.deepEqual(clearing.cleared, [{ pipeline: 'p', purge: false, summary: fakeSummary('p', 'a') }]);
     assert.deepEqual(await commands.list(), []);
     await assert.rejects(commands.get('p'), refused('NOT_FOUND', /nothing is deployed yet/));
     await assert.rejects(
@@ -105,7 +105,7 @@ describe('delete', () => {
   });
 
   test('with purge nothing binds the next deploy, also when the purge comes later', async () => {
-    const { worker, commands, engine } = cluster.worker('a');
+    const { worker, commands, clearing } = cluster.worker('a');
     await worker.start();
     await commands.deploy(fakeBundle('p'), { dryRun: false });
     await commands.delete('p', { purge: false });
@@ -114,7 +114,7 @@ describe('delete', () => {
     await assert.rejects(commands.delete('p', { purge: true }), refused('NOT_FOUND', /no pipeline is named p/));
     const fresh = await commands.deploy(fakeBundle('p', { shape: 'b' }), { dryRun: false });
     assert.equal(fresh.outcome, 'created');
-    assert.equal(engine.cleared.length, 2);
+    assert.equal(clearing.cleared.length, 2);
   });
 
   test('is desired only, while no worker is active, and done when one is', async () => {
@@ -127,23 +127,23 @@ describe('delete', () => {
     assert.equal(engine.started.length, 0);
   });
 
-  test('also works for a pipeline that can no longer be loaded', async () => {
-    const { worker, commands, engine } = cluster.worker('a');
+  test('needs no code of the pipeline: what is cleared is told from the spec', async () => {
+    const { worker, commands, clearing, judge } = cluster.worker('a');
     await commands.deploy(fakeBundle('p'), { dryRun: false });
-    engine.planError = new MillraceError('PLAN_INVALID', 'p.ts:1:1: no');
+    judge.planError = new MillraceError('PLAN_INVALID', 'p.ts:1:1: no');
     await worker.start();
     assert.equal((await commands.delete('p', { purge: true })).done, true);
-    assert.deepEqual(engine.cleared, [{ pipeline: 'p', purge: true, planned: false }]);
+    assert.deepEqual(clearing.cleared, [{ pipeline: 'p', purge: true, summary: fakeSummary('p', 'a') }]);
   });
 
   test('a clear that fails for the moment is tried again', async () => {
-    const { worker, commands, engine } = cluster.worker('a');
+    const { worker, commands, clearing } = cluster.worker('a');
     await commands.deploy(fakeBundle('p'), { dryRun: false });
     await worker.start();
-    engine.clearErrors.push(new MillraceError('BROKER_UNAVAILABLE', 'no answer'));
+    clearing.errors.push(new MillraceError('BROKER_UNAVAILABLE', 'no answer'));
     await commands.delete('p', { purge: true });
     await until('it is gone', async () => (await commands.list()).length === 0);
-    assert.equal(engine.cleared.length, 1);
+    assert.equal(clearing.cleared.length, 1);
   });
 });
 
@@ -164,7 +164,7 @@ describe('get', () => {
   });
 
   test('answers from memory, and says what it waits for, while the broker is away', async () => {
-    const { worker, registry, engine, commands } = cluster.worker('a');
+    const { worker, registry, judge, commands } = cluster.worker('a');
     await worker.start();
     await commands.deploy(fakeBundle('p'), { dryRun: false });
     await commands.deploy(fakeBundle('gone'), { dryRun: false });
@@ -172,7 +172,7 @@ describe('get', () => {
     await until('p runs', async () => (await commands.get('p')).status.state === 'running');
     const away = { ...registry, get: unanswered, keys: unanswered } as unknown as Registry;
     const { blobs, clock, log } = cluster;
-    const cut = new Commands({ registry: away, blobs, log, engine, clock, worker, connected: () => false });
+    const cut = new Commands({ registry: away, blobs, log, judge, clock, worker, connected: () => false });
     const view = await cut.get('p');
     assert.equal(view.status.state, 'waiting');
     assert.match(view.status.reason!, /no connection to NATS; it goes on by itself/);

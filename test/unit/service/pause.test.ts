@@ -24,7 +24,7 @@ async function deployed() {
 
 describe('pause and resume', () => {
   test('stop and start the pipeline, the status says since when and how to go on, and both may be repeated', async () => {
-    const { commands, engine } = await deployed();
+    const { commands, engine, clearing } = await deployed();
     assert.equal(await commands.pause('p'), 2);
     await until('it has stopped', () => engine.running.length === 0);
     await until('it says so', async () => (await commands.get('p')).status.state === 'paused');
@@ -34,7 +34,7 @@ describe('pause and resume', () => {
     await until('it runs', () => engine.running.length === 1);
     assert.equal((await commands.get('p')).status.state, 'running');
     assert.equal(await commands.resume('p'), 3);
-    assert.deepEqual(engine.cleared, []);
+    assert.deepEqual(clearing.cleared, []);
   });
 
   test('a pause outlives workers and takeovers, and needs no worker', async () => {
@@ -81,12 +81,12 @@ describe('pause and resume', () => {
 
 describe('a delete that only says what it would do', () => {
   test('changes nothing, whatever the pipeline does', async () => {
-    const { commands, engine } = await deployed();
+    const { commands, engine, clearing } = await deployed();
     const would = (purge: boolean) => commands.delete('p', { purge, dryRun: true });
     assert.deepEqual(await would(false), { done: false, kept: ['state'], deleted: [] });
     assert.deepEqual(await would(true), { done: false, kept: [], deleted: ['stream MR_p_journal'] });
     assert.equal(engine.running.length, 1);
-    assert.deepEqual(engine.cleared, []);
+    assert.deepEqual(clearing.cleared, []);
     assert.equal((await commands.get('p')).spec.revision, 1);
     await commands.delete('p', { purge: false });
     assert.deepEqual((await would(true)).deleted, ['stream MR_p_journal']);
