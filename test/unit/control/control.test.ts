@@ -49,8 +49,8 @@ describe('the API', () => {
     assert.deepEqual(await client.plan(fakeBundle('p', { shape: 'q' })), {
       name: 'p',
       text: 'pipeline p, shape q',
-      summary: fakeSummary('q', 'q'),
-      fingerprint: 'fp-q',
+      summary: fakeSummary('p', 'q'),
+      fingerprint: 'q',
       outcome: 'created',
       incompatibilities: [],
       refusals: [],
