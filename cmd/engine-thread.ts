@@ -74,6 +74,8 @@ async function open(): Promise<void> {
   const tracing = otlp === null ? undefined : await openTracing(otlp);
   const link = await connected();
   link.onStatus(status => {
+    if (status.kind === 'refused') emit({ event: 'nats.refused', level: 'error', message: status.message });
+    // That it is away the host says of its own connection.
     if (status.kind !== 'closed' || isClosing) return;
     const text = 'the connection to NATS is closed for good; see the server for why';
     fault(new MillraceError('BROKER_REFUSED', text, { cause: status.cause }));

@@ -154,7 +154,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         stopping = true;
         // Beside the hand-over, which somebody waits for; nobody waits for a sweep.
         await Promise.all([sweep.stop({ deadlineMs: 500 }), worker.stop({ deadlineMs })]);
-        await Promise.all([engine.close({ deadlineMs: 500 }), api.stop({ deadlineMs: 500 })]);
+        await Promise.all([engine.close({ deadlineMs: 1_000 }), api.stop({ deadlineMs: 500 })]);
         await ground.close();
       },
     };

@@ -230,8 +230,7 @@ class Life {
     const named = this.#sites.get(site);
     const suspect = named === undefined ? null : { ...named, origin };
     const seconds = Math.floor((this.#silent * LOOK_MS) / 1_000);
-    this.end.stall =
-      this.#silent < STALL_LOOKS ? null : `it waits for ${whatStuck(suspect)}, which did not return for ${seconds} s`;
+    this.end.stall = this.#silent < STALL_LOOKS ? null : `${whatStuck(suspect)} has not returned for ${seconds} s`;
     const looks = (named === undefined ? PATIENCE : 1) * Math.ceil(this.#stuckMs / LOOK_MS);
     if (this.#silent < looks) return;
     clearInterval(this.#looks);
@@ -243,7 +242,7 @@ class Life {
 
 /** For a person, in the middle of a sentence. */
 function whatStuck(suspect: Suspect | null): string {
-  if (suspect === null) return 'what it does';
+  if (suspect === null) return 'something in the engine';
   if (suspect.operator === LOADING) return `the bundle ${suspect.pipeline.slice(0, 12)}`;
   return `a function of ${suspect.operator} of pipeline ${suspect.pipeline}`;
 }

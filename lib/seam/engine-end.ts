@@ -13,6 +13,7 @@ import { type Pipeline, type PipelineOptions, startPipeline } from '../engine/pi
 import type { Observer } from '../observe/events.ts';
 import { Tally } from '../observe/tally.ts';
 import type { Hand } from '../operator/hand.ts';
+import type { Assignment } from '../topology/parts.ts';
 import type { Plan } from '../topology/plan.ts';
 import { tellError } from './errors.ts';
 import type { Answer, Port, Question, StartOrder, ToEngine, ToHost } from './messages.ts';
@@ -30,7 +31,7 @@ export interface EngineEndOptions {
 }
 
 interface Running {
-  readonly order: StartOrder;
+  assignment: Assignment;
   readonly pipeline: Pipeline;
   /** The last status that was said, as JSON. */
   said: string;
@@ -58,6 +59,7 @@ export class EngineEnd {
         void this.#start(message);
         break;
       case 'assign':
+        this.#assign(message.run, message.assignment);
         break;
       case 'stop':
         void this.#stop(message);
@@ -78,14 +80,10 @@ export class EngineEnd {
     const { run, pipeline: name, life, revision, bundle } = order;
     const { around, hand } = this.#options;
     try {
-      const plan = await this.#planOf(order, bundle);
+      const plan = withSince(await this.#planOf(order, bundle), order.since);
       hand.checkStart(name, revision);
-      const sinks = plan.sinks.map(sink => {
-        const sinceSeq = order.since[sink.name];
-        return sinceSeq === undefined ? sink : { ...sink, sinceSeq };
-      });
       const pipeline = await startPipeline({
-        plan: { ...plan, sinks },
+        plan,
         around: {
           ...around,
           observer: this.#observer,
@@ -97,13 +95,19 @@ export class EngineEnd {
         programs: programsOf(order, former => this.#planOf(order, former)),
       });
       const status = pipeline.status();
-      this.#running.set(run, { order, pipeline, said: JSON.stringify(status) });
+      this.#running.set(run, { assignment: order.assignment, pipeline, said: JSON.stringify(status) });
       this.#say({ kind: 'started', run, status });
       void pipeline.failed.then(error => this.#failed(run, error));
       this.#cancelLook ??= this.#clock.after(LOOK_MS, () => this.#push());
     } catch (error) {
       this.#failed(run, error);
     }
+  }
+
+  /** The one place where other parts than those it was started with reach a pipeline. */
+  #assign(run: number, assignment: Assignment): void {
+    const running = this.#running.get(run);
+    if (running !== undefined) running.assignment = assignment;
   }
 
   #failed(run: number, error: unknown): void {
@@ -177,4 +181,13 @@ export class EngineEnd {
   #say(message: ToHost): void {
     this.#options.port.postMessage(message);
   }
+}
+
+/** The plan with what its owned sinks must not take for their own: all that was there before the deploy. */
+export function withSince(plan: Plan, since: Readonly<Record<string, number>>): Plan {
+  const sinks = plan.sinks.map(sink => {
+    const sinceSeq = since[sink.name];
+    return sinceSeq === undefined ? sink : { ...sink, sinceSeq };
+  });
+  return { ...plan, sinks };
 }

@@ -4,6 +4,7 @@
  */
 import type { Bundle } from '../bundle/bundle.ts';
 import { bundlePlanner, judgedOf } from '../bundle/compile.ts';
+import { bindLibrary } from '../bundle/load.ts';
 import type { StreamInfo } from '../port/log.ts';
 import { heardError, tellError } from './errors.ts';
 import type { BrokerAnswer, BrokerQuestion, FromPlanning, Port, ToPlanning } from './messages.ts';
@@ -29,6 +30,7 @@ export async function planBundle({ port, bundle, dir, next }: PlanningOptions): 
     streamOf: async (subject: string) => (await ask({ what: 'streamOf', subject })) as string | null,
     info: async (stream: string) => (await ask({ what: 'info', stream })) as StreamInfo | null,
   };
+  await bindLibrary();
   port.postMessage({ kind: 'begun' });
   try {
     port.postMessage({ kind: 'planned', ...judgedOf(await bundlePlanner({ broker, dir })(bundle)) });

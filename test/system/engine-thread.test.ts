@@ -69,7 +69,7 @@ test('while a function does not return the API answers and deploys, lease and pr
   await publish('things.slow', { n: 13 });
   await eventually('it is said', async () => {
     const { state, reason } = (await client.get('other')).status;
-    return state === 'waiting' && /hinder of pipeline slow.* did not return/.test(reason ?? '');
+    return state === 'waiting' && /^a function of hinder of pipeline slow has not returned for/.test(reason ?? '');
   });
   const [before, seen] = [await lease(), await seenAtMs()];
   assert.ok((await client.info()).worker !== '');
