@@ -138,16 +138,13 @@ describe('a pipeline behind the seam', () => {
     assert.equal(said.at(-1)!.kind, 'stopped');
   });
 
-  test('says nothing while nothing changes, however long', async () => {
+  test('says nothing twice', async () => {
     const running = await host.start(ORDER);
     await until('it runs', () => running.status().state === 'running');
-    const statuses = () => said.filter(({ kind }) => kind === 'status').map(message => JSON.stringify(message));
-    await until('it is at rest', async () => {
-      const before = statuses().length;
-      await new Promise(resolve => setTimeout(resolve, 500));
-      return statuses().length === before;
-    });
-    assert.equal(new Set(statuses()).size, statuses().length);
+    // Several looks go by.
+    await new Promise(resolve => setTimeout(resolve, 1_000));
+    const statuses = said.flatMap(message => ('status' in message ? [JSON.stringify(message.status)] : []));
+    assert.ok(statuses.every((status, i) => status !== statuses[i - 1]));
     await running.stop({ deadlineMs: 1_000 });
   });
 
