@@ -5,7 +5,7 @@
  *
  * Statuses and counts are pushed a few times a second and only when they have changed, so that an engine at rest says nothing.
  */
-import { type Clock, systemClock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import type { PlanBundle } from '../bundle/compile.ts';
 import { storedBundle } from '../bundle/stored.ts';
@@ -48,7 +48,7 @@ export class EngineEnd {
 
   constructor(options: EngineEndOptions) {
     this.#options = options;
-    this.#clock = options.around.clock ?? systemClock;
+    this.#clock = options.around.clock;
     this.#observer = { emit: event => this.#say({ kind: 'event', event }) };
   }
 
