@@ -119,7 +119,13 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     telemetry?.watch({
       name,
       readiness,
-      look: () => ({ active: worker.active, connected: connected(), ready: readiness().ok, pipelines: pipelines() }),
+      look: () => ({
+        active: worker.active,
+        connected: connected(),
+        engineBusyMs: engine.busyMs,
+        ready: readiness().ok,
+        pipelines: pipelines(),
+      }),
     });
     const fatal = Promise.race([worker.fatal, engine.fatal]);
     void fatal.then(error => telemetry?.fatal(error));

@@ -82,6 +82,8 @@ export class EngineThread<T> implements Engine {
   #cancelPause: (() => void) | null = null;
   #crashes = 0;
   #closed = false;
+  /** Of lives that are over. */
+  #pastBusyMs = 0;
 
   constructor(options: EngineThreadOptions<T>) {
     this.#options = options;
@@ -98,6 +100,15 @@ export class EngineThread<T> implements Engine {
 
   get trouble(): string | null {
     return this.#trouble;
+  }
+
+  get stall(): string | null {
+    return this.#life?.end.stall ?? null;
+  }
+
+  /** How long its thread was at work since the process began, ms. */
+  get busyMs(): number {
+    return this.#pastBusyMs + (this.#life?.busyMs ?? 0);
   }
 
   onTrouble(changed: () => void): void {
@@ -137,6 +148,7 @@ export class EngineThread<T> implements Engine {
 
   #ended(life: Life, ending: Ending): void {
     this.#life = null;
+    this.#pastBusyMs += life.busyMs;
     const { clock, observer, stuckMs } = this.#options;
     if (this.#closed) return life.end.lose('the worker is stopping');
     if (ending.kind === 'stuck') {
@@ -171,6 +183,8 @@ type Ending =
 class Life {
   readonly ended: Promise<Ending>;
   readonly end: HostEnd;
+  /** How long it was at work, as of the last look. */
+  busyMs = 0;
   readonly #thread: Thread;
   readonly #memory = new SharedArrayBuffer(HAND_BYTES);
   readonly #sites = new Map<number, Site>();
@@ -224,6 +238,7 @@ class Life {
   }
 
   #look(): void {
+    this.busyMs = this.#thread.performance.eventLoopUtilization().active;
     const { site, origin, turns } = readHand(this.#memory);
     this.#silent = turns === this.#turns ? this.#silent + 1 : 0;
     this.#turns = turns;

@@ -10,7 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
-import type { RunningPipeline } from '../seam/engine.ts';
+import type { Engine, RunningPipeline } from '../seam/engine.ts';
 import { failedPhase, nextStep, type Phase, type Wanted } from './reconcile.ts';
 
 export interface HostedOptions {
@@ -19,8 +19,7 @@ export interface HostedOptions {
   readonly observer: Observer;
   /** How long a stop may take that makes room for a new revision. */
   readonly stopMs: number;
-  /** Why the engine takes no orders; null: it does. */
-  trouble(): string | null;
+  readonly engine: Pick<Engine, 'trouble' | 'stall'>;
   start(revision: number): Promise<RunningPipeline>;
   clear(revision: number): Promise<void>;
   /** A broken invariant: the process should end. */
@@ -50,7 +49,7 @@ export class Hosted {
     this.stir();
   }
 
-  /** Something has changed that `trouble` or the clock tell. */
+  /** The engine's `trouble` has changed. */
   stir(): void {
     this.#stirred = true;
     this.#wake?.();
@@ -79,13 +78,14 @@ export class Hosted {
 
   status(): PipelineStatus {
     const phase = this.#phase;
+    const { trouble, stall } = this.#options.engine;
     switch (phase.kind) {
       case 'running':
         return phase.pipeline.status();
       case 'stopping':
         return { ...phase.pipeline.status(), state: 'stopping' };
       case 'starting':
-        return emptyStatus('starting', this.#options.trouble());
+        return emptyStatus('starting', trouble ?? stall);
       case 'clearing':
         return emptyStatus('stopping', 'its state is being deleted');
       case 'failed': {
@@ -95,10 +95,9 @@ export class Hosted {
             : `next try in ${Math.max(0, Math.ceil((phase.retryAtMs - this.#options.clock.monotonic()) / 1_000))} s`;
         return emptyStatus('failed', `${phase.error.code}: ${phase.error.message} (${again})`);
       }
-      case 'idle': {
-        const trouble = this.#wanted?.do === 'run' ? this.#options.trouble() : null;
-        return trouble === null ? emptyStatus('stopped', null) : emptyStatus('starting', trouble);
-      }
+      case 'idle':
+        if (this.#wanted?.do === 'run' && trouble !== null) return emptyStatus('starting', trouble);
+        return emptyStatus('stopped', null);
       case 'cleared':
         return emptyStatus('stopped', null);
     }
@@ -109,7 +108,7 @@ export class Hosted {
       this.#stirred = false;
       const step = nextStep(this.#phase, this.#wanted, {
         nowMs: this.#options.clock.monotonic(),
-        engineUp: this.#options.trouble() === null,
+        engineUp: this.#options.engine.trouble === null,
       });
       if (step.do === 'start') await this.#start(step.revision);
       else if (step.do === 'clear') await this.#clear(step.revision);

@@ -197,7 +197,7 @@ export class Worker {
       clock,
       observer,
       stopMs: stopMs ?? 10_000,
-      trouble: () => engine.trouble,
+      engine,
       start: revision => this.#start(name, revision),
       clear: revision => this.#clear(name, revision),
       fatal: this.#fail,

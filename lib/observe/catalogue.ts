@@ -241,6 +241,11 @@ export const METRICS = {
   },
   millrace_events_total: { type: 'counter', labels: ['event', 'level'], help: 'Events, as the log has them.' },
   millrace_worker_active: { type: 'gauge', labels: [], help: '1: this worker runs the pipelines; 0: it stands by.' },
+  millrace_engine_busy_seconds_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Time in which the thread that runs pipelines was at work; one second a second is all that it can.',
+  },
   millrace_worker_ready: { type: 'gauge', labels: [], help: '1: /readyz says yes.' },
   millrace_nats_connected: { type: 'gauge', labels: [], help: '1: there is a connection to NATS.' },
   millrace_nats_reconnects_total: { type: 'counter', labels: [], help: 'Connections that came back.' },

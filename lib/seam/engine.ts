@@ -31,6 +31,8 @@ export interface RunningPipeline {
 export interface Engine {
   /** Why no pipeline can be started at the moment, for a person; null: it can. */
   readonly trouble: string | null;
+  /** Why it does nothing at the moment, though it takes orders, for a person; null: it does, as far as is known. */
+  readonly stall: string | null;
   /** Calls back whenever `trouble` has changed. */
   onTrouble(changed: () => void): void;
   /**

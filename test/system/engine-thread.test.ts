@@ -74,7 +74,9 @@ test('while a function does not return the API answers and deploys, lease and pr
   const [before, seen] = [await lease(), await seenAtMs()];
   assert.ok((await client.info()).worker !== '');
   assert.equal(await scene.deploy(client, { text: plain('third', 'things.third') }), 'third');
-  assert.equal((await client.get('third')).revision, 1);
+  const third = await client.get('third');
+  assert.deepEqual([third.revision, third.status.state], [1, 'starting']);
+  assert.match(third.status.reason ?? '', /^a function of hinder of pipeline slow/);
   await eventually(
     'lease and presence go on',
     async () => (await lease()).beat > before.beat && (await seenAtMs()) > seen,

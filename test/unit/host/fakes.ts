@@ -109,6 +109,7 @@ export class FakeEngine implements Engine {
   /** Thrown by the next starts, in order. */
   readonly startErrors: Error[] = [];
   trouble: string | null = null;
+  stall: string | null = null;
   #changed: () => void = () => {};
 
   onTrouble(changed: () => void): void {
