@@ -2,7 +2,6 @@
  * From a bundle to a plan: load it, ask the broker about its streams, plan. What is done to every bundle, at a deploy to
  * judge it and at a start to run it. It runs the author's code, so it is never done in a worker's main thread.
  */
-
 import type { Broker } from '../topology/broker.ts';
 import { isPipeline } from '../topology/builder.ts';
 import { describe } from '../topology/describe.ts';

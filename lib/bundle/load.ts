@@ -61,7 +61,9 @@ export async function loadBundle<P>(
   return value;
 }
 
-/** What a bundle imports from `millrace` is taken from here. Loading does it by itself; who counts the author's time does it before. */
+/**
+ * Loads what bundles import from `millrace`. Loading a bundle does it by itself; who counts the author's time does it before.
+ */
 export async function bindLibrary(): Promise<void> {
   const key = Symbol.for(LIBRARY);
   const shared = globalThis as unknown as Record<symbol, unknown>;

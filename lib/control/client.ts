@@ -3,7 +3,6 @@
  * are pages, what goes on is an async generator that ends the call when the loop is left. Errors are MillraceErrors with
  * the worker's own code; WORKER_UNAVAILABLE when nobody answers, UNAUTHENTICATED without the right token.
  */
-
 import type { Bundle } from '../bundle/bundle.ts';
 import type { Level } from '../observe/events.ts';
 import type { DecodedKey } from '../record/key.ts';

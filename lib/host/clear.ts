@@ -8,7 +8,6 @@
  * and deployed again. So what is deleted has the life in its name, and what has not (letters, of all lives in one stream)
  * is deleted up to a sequence that was read before it was made sure that the life was still the last.
  */
-
 import type { Remains } from '../cluster/specs.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';

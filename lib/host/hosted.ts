@@ -3,8 +3,8 @@
  * pipeline and its phase; what to do next is decided in `reconcile.ts`, what is wanted comes from `worker.ts`.
  *
  * A step that has begun is finished before the next is decided, so a pipeline is never started while its former revision
- * is still stopping. A pipeline that is lost with the engine has not failed: it is wanted still, so it is started again as soon as
- * the engine takes orders.
+ * is still stopping. A pipeline that is lost with the engine has not failed: it is wanted still, so it is started again as
+ * soon as the engine takes orders.
  */
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
