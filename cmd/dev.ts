@@ -10,6 +10,8 @@ import { join, resolve } from 'node:path';
 import { bareHost, splitAddress } from '../lib/base/address.ts';
 import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../lib/base/errors.ts';
+import type { Bundle } from '../lib/bundle/bundle.ts';
+import { bundlePipeline, projectRoot } from '../lib/bundle/bundle.ts';
 import { AdminClient } from '../lib/control/client.ts';
 import { lockFolder } from '../lib/level/folder-lock.ts';
 import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connection.ts';
@@ -18,14 +20,12 @@ import { NatsLog } from '../lib/nats/log.ts';
 import { type NatsServer, startServer } from '../lib/nats/server.ts';
 import type { Log } from '../lib/port/log.ts';
 import type { PlanSummary } from '../lib/topology/summary.ts';
-import { bundlePipeline, projectRoot } from '../lib/worker/bundle.ts';
-import type { Bundle } from '../lib/worker/host.ts';
 import { inputsOf, nearbyInputs, stampOf } from './inputs.ts';
+import { runWorker } from './run-worker.ts';
 import { liveScreen, plainScreen, type Screen } from './screen.ts';
-import { supervise } from './supervisor.ts';
 import { Tail } from './tail.ts';
 import type { MetricsAddress } from './telemetry.ts';
-import { firstSignal, type WorkerOptions } from './worker.ts';
+import { firstSignal } from './worker.ts';
 
 const STATUS_MS = 1_000;
 const LOOK_MS = 250;
@@ -40,7 +40,7 @@ export interface DevOptions {
   readonly listen: string;
   readonly metrics: MetricsAddress;
   readonly stopMs: number;
-  /** See `WorkerCommandOptions`. */
+  /** See `RunOptions`. */
   readonly stuckMs: number;
   /** Path of a nats-server; null: it is looked for. */
   readonly natsServer: string | null;
@@ -65,7 +65,6 @@ export async function devCommand(options: DevOptions): Promise<number> {
   try {
     if (options.nats === null) broker = await startBroker(join(dataDir, 'nats'), options);
     const nats = options.nats ?? { servers: broker!.url };
-    // The same one when the worker is started anew.
     const isFixed = !options.listen.endsWith(':0') && (await isFree(options.listen));
     const address = isFixed ? options.listen : await freeAddress();
     let up: () => void = () => {};
@@ -73,9 +72,13 @@ export async function devCommand(options: DevOptions): Promise<number> {
       up = resolve;
     });
     const { metrics, stopMs, stuckMs } = options;
-    worker = supervise<WorkerOptions>({
-      launcher: 'worker-thread.mjs',
-      options: { nats, dataDir: join(dataDir, 'worker'), listen: address, advertise: null, metrics, stopMs },
+    worker = runWorker({
+      nats,
+      dataDir: join(dataDir, 'worker'),
+      listen: address,
+      advertise: null,
+      metrics,
+      stopMs,
       stuckMs,
       observer: {
         emit(event) {
@@ -83,7 +86,7 @@ export async function devCommand(options: DevOptions): Promise<number> {
           screen?.emit(event);
         },
       },
-      stopped: once(over.signal, 'abort'),
+      stopped: once(over.signal, 'abort').then(() => null),
     });
     const ended = worker.then(code => {
       if (!over.signal.aborted) throw new MillraceError('WORKER_UNAVAILABLE', `the worker ended with code ${code}`);
@@ -154,9 +157,7 @@ async function follow(options: {
         screen.status(await client.get(name));
       }
     } catch (error) {
-      // A worker that is started anew is away for a moment, and why has been said.
-      const isAway = name !== null && isMillraceError(error, 'WORKER_UNAVAILABLE');
-      if (!isAway) screen.say(`error: ${messageOf(error)}${name === null ? '\nsave the file to try again' : ''}`);
+      screen.say(`error: ${messageOf(error)}${name === null ? '\nsave the file to try again' : ''}`);
     }
     await sleep(systemClock, LOOK_MS);
     const now = stampOf(inputs);

@@ -4,8 +4,8 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { projectRoot } from '../lib/worker/bundle.ts';
-import type { Bundle } from '../lib/worker/host.ts';
+import type { Bundle } from '../lib/bundle/bundle.ts';
+import { projectRoot } from '../lib/bundle/bundle.ts';
 
 const SOURCE = /\.(ts|tsx|mts|cts|js|jsx|mjs|cjs|json|proto)$/;
 /** A folder with more files than this is not looked through. */

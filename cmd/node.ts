@@ -1,28 +1,28 @@
 /**
- * A node: one worker with its API in this process, from the data folder up. Used by `worker` and by `dev`.
+ * A node: one worker with its API in this thread, and its engine in another, from the data folder up. Used by `worker` and
+ * by `dev`.
  *
- * Start order: folder and broker, API, worker. Stop order is the reverse, all within one deadline: pipelines are handed
- * over while the API still answers, and the broker's connection goes last.
+ * Start order: folder and broker, API, worker, engine. Stop order is the reverse, all within one deadline: pipelines are
+ * handed over while the API still answers, and the broker's connection goes last.
  */
 import { hostname } from 'node:os';
 import { splitAddress } from '../lib/base/address.ts';
 import { systemClock } from '../lib/base/clock.ts';
 import { MillraceError } from '../lib/base/errors.ts';
 import { VERSION } from '../lib/base/package.ts';
+import { Specs } from '../lib/cluster/specs.ts';
 import type { Access } from '../lib/control/access.ts';
 import { AdminServer } from '../lib/control/server.ts';
+import { readinessOf } from '../lib/host/readiness.ts';
+import { Sweep } from '../lib/host/sweep.ts';
+import { Worker } from '../lib/host/worker.ts';
 import type { LinkStatus, NatsOptions } from '../lib/nats/connection.ts';
 import { type Event, type Observer, observers } from '../lib/observe/events.ts';
 import { EventMemory } from '../lib/observe/history.ts';
 import { noMeter } from '../lib/observe/meter.ts';
 import { emptyStatus } from '../lib/observe/status.ts';
-import { Hand } from '../lib/operator/hand.ts';
-import { Commands } from '../lib/worker/commands.ts';
-import { LetterBox } from '../lib/worker/letters.ts';
-import { readinessOf } from '../lib/worker/readiness.ts';
-import { Specs } from '../lib/worker/specs.ts';
-import { Sweep } from '../lib/worker/sweep.ts';
-import { Worker } from '../lib/worker/worker.ts';
+import { Commands } from '../lib/service/commands.ts';
+import { LetterBox } from '../lib/service/letters.ts';
 import { identify, workerName } from './identity.ts';
 import type { Telemetry } from './telemetry.ts';
 import { type Ground, openGround } from './wiring.ts';
@@ -37,8 +37,10 @@ export interface NodeOptions {
   /** Of the streams that Millrace makes, 1 to 5. Default 1. */
   readonly replicas?: number;
   readonly observer: Observer;
-  /** Sees user code at work; absent: nobody looks. */
-  readonly hand?: Hand;
+  /** How long a function of a pipeline may take for one record before it counts as stuck, ms. */
+  readonly stuckMs: number;
+  /** Of a collector that spans are sent to; absent or null: nobody traces. */
+  readonly otlp?: string | null;
   /** TLS and token of its API; absent: neither. */
   readonly access?: Access;
   /** Shows this node, and is one of its observers already; absent: nobody looks. */
@@ -61,11 +63,10 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   const events = new EventMemory(systemClock);
   const observer = observers(options.observer, events);
   const name = await workerName(dataDir);
-  const { replicas = 1 } = options;
+  const { replicas = 1, stuckMs, otlp = null } = options;
   const nats = { ...options.nats, name: `millrace ${name}` };
   const meter = (pipeline: string) => telemetry?.meter(pipeline) ?? noMeter;
-  const told = { observer, meter, tracing: telemetry?.tracing };
-  const ground = await openGround({ nats, dataDir, replicas, ...told, hand: options.hand ?? new Hand() });
+  const ground = await openGround({ nats, dataDir, replicas, stuckMs, otlp, observer, meter });
   let stopping = false;
   let server: AdminServer | null = null;
   const closed = new Promise<MillraceError>(resolve => {
@@ -79,15 +80,15 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     });
   });
   try {
-    const { registry, blobs, engine } = ground;
+    const { registry, blobs, engine, judge, clear } = ground;
     const [host, port] = splitAddress(options.listen);
     const address = options.advertise ?? (port === 0 ? null : `${isWildcard(host) ? hostname() : host}:${port}`);
     const worker = new Worker({
       me: { name, ...(await identify(dataDir)) },
       address,
       registry,
-      blobs,
       engine,
+      clear,
       clock: systemClock,
       observer,
     });
@@ -118,10 +119,17 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     telemetry?.watch({
       name,
       readiness,
-      look: () => ({ active: worker.active, connected: connected(), ready: readiness().ok, pipelines: pipelines() }),
+      look: () => ({
+        active: worker.active,
+        connected: connected(),
+        engineBusyMs: engine.busyMs,
+        ready: readiness().ok,
+        pipelines: pipelines(),
+      }),
     });
-    void worker.fatal.then(error => telemetry?.fatal(error));
-    const commands = new Commands({ registry, blobs, log: ground.log, engine, clock: systemClock, worker, connected });
+    const fatal = Promise.race([worker.fatal, engine.fatal]);
+    void fatal.then(error => telemetry?.fatal(error));
+    const commands = new Commands({ registry, blobs, log: ground.log, judge, clock: systemClock, worker, connected });
     server = new AdminServer({
       listen: options.listen,
       commands,
@@ -141,17 +149,18 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const api = server;
     const listening = `${isWildcard(host) ? '127.0.0.1' : host}:${await api.start()}`;
     await worker.start();
+    engine.open();
     sweep.start();
     return {
       name,
       address: listening,
       ground,
-      failed: Promise.race([closed, worker.fatal]),
+      failed: Promise.race([closed, fatal]),
       async stop({ deadlineMs }) {
         stopping = true;
         // Beside the hand-over, which somebody waits for; nobody waits for a sweep.
         await Promise.all([sweep.stop({ deadlineMs: 500 }), worker.stop({ deadlineMs })]);
-        await api.stop({ deadlineMs: 500 });
+        await Promise.all([engine.close({ deadlineMs: 1_000 }), api.stop({ deadlineMs: 500 })]);
         await ground.close();
       },
     };

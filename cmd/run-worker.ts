@@ -1,37 +1,46 @@
 /**
- * What a worker's thread runs: a node, from its telemetry up, until it is told to stop. It waits for a broker that is
- * not there yet.
+ * What `worker` and `dev` run: a node, from its telemetry up, until it is told to stop. It waits for a broker that is not
+ * there yet.
  */
 import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError } from '../lib/base/errors.ts';
-import { isAuthors, placedMessageOf } from '../lib/base/place.ts';
+import type { Access } from '../lib/control/access.ts';
+import type { NatsOptions } from '../lib/nats/connection.ts';
 import { errorFields, type Observer, observers } from '../lib/observe/events.ts';
-import type { Hand } from '../lib/operator/hand.ts';
 import { type Node, startNode } from './node.ts';
-import { Telemetry } from './telemetry.ts';
-import type { WorkerOptions } from './worker.ts';
+import { type MetricsAddress, Telemetry } from './telemetry.ts';
+import { checkCollector } from './tracing.ts';
 
 const RETRY_MS = 2_000;
 
-export interface RunOptions extends WorkerOptions {
+export interface RunOptions {
+  readonly nats: Omit<NatsOptions, 'name'>;
+  readonly dataDir: string;
+  readonly listen: string;
+  readonly advertise: string | null;
+  readonly metrics: MetricsAddress;
+  /** Of a collector that spans are sent to; absent or null: nobody traces. */
+  readonly otlp?: string | null;
+  /** Of the streams that Millrace makes, 1 to 5. Default 1. */
+  readonly replicas?: number;
+  /** TLS and token of its API; absent: neither. */
+  readonly access?: Access;
+  readonly stopMs: number;
+  /** How long a function of a pipeline may take for one record before it counts as stuck, ms. */
+  readonly stuckMs: number;
   readonly observer: Observer;
-  readonly hand: Hand;
+  /** Resolves when it should end. */
   readonly stopped: Promise<null>;
 }
 
-/** Resolves with the exit code. */
+/** Resolves with the exit code. Throws why it could not start, for a reason that a person must mend. */
 export async function runWorker(options: RunOptions): Promise<number> {
+  if (options.otlp) checkCollector(options.otlp);
   // Up before the broker is reached, so that a probe does not end a worker that waits for it.
-  const telemetry = await Telemetry.start(options.metrics, options.otlp ?? null);
+  const telemetry = await Telemetry.start(options.metrics);
   const observer = observers(options.observer, telemetry);
-  // What nobody expected ends the process: recovery is tested, going on with half a state is not. What a pipeline's
-  // functions have left behind (a promise that nobody waited for, a timer) touches no state of ours.
+  // What nobody expected ends the process: recovery is tested, going on with half a state is not.
   process.on('uncaughtException', error => {
-    if (isAuthors(error)) {
-      const message = placedMessageOf(error);
-      observer.emit({ event: 'user.failed', level: 'warn', code: 'USER_CODE', message });
-      return;
-    }
     observer.emit({ event: 'worker.crashed', level: 'error', ...errorFields(error), stack: error.stack });
     process.exit(1);
   });

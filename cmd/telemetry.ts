@@ -6,14 +6,12 @@
  * not mend makes it dead, least of all a broker that is away.
  */
 import { bareHost, splitAddress } from '../lib/base/address.ts';
-import { isMillraceError, MillraceError } from '../lib/base/errors.ts';
+import { isMillraceError, type MillraceError } from '../lib/base/errors.ts';
 import { VERSION } from '../lib/base/package.ts';
 import type { Event, Observer } from '../lib/observe/events.ts';
 import { ObserveServer, type Probe, probeOf } from '../lib/observe/http.ts';
 import { type Meter, noMeter } from '../lib/observe/meter.ts';
 import { type Look, Metrics } from '../lib/observe/metrics.ts';
-import type { OtlpTracing } from '../lib/observe/otlp.ts';
-import type { Tracing } from '../lib/observe/tracing.ts';
 
 /** Where metrics go: `host:port` (and whether another port will do, when that one is taken), or nowhere. */
 export type MetricsAddress = { readonly address: string; readonly orAnyPort: boolean } | 'off';
@@ -29,30 +27,19 @@ export class Telemetry implements Observer {
   /** `host:port`; null: it listens nowhere. */
   address: string | null = null;
   readonly #metrics: Metrics | null;
-  readonly #tracing: OtlpTracing | null;
   #server: ObserveServer | null = null;
   #watched: Watched | null = null;
   #fatal: MillraceError | null = null;
 
-  private constructor(metrics: Metrics | null, tracing: OtlpTracing | null) {
+  private constructor(metrics: Metrics | null) {
     this.#metrics = metrics;
-    this.#tracing = tracing;
   }
 
-  /** Undefined: nobody traces. */
-  get tracing(): Tracing | undefined {
-    return this.#tracing ?? undefined;
-  }
-
-  /**
-   * Throws INVALID_ARGUMENT when it cannot listen there, or `otlp` is no URL.
-   * @param otlp of a collector; null: nobody traces
-   */
-  static async start(where: MetricsAddress, otlp: string | null = null): Promise<Telemetry> {
-    const tracing = otlp === null ? null : await openTracing(otlp);
-    if (where === 'off') return new Telemetry(null, tracing);
+  /** Throws INVALID_ARGUMENT when it cannot listen there. */
+  static async start(where: MetricsAddress): Promise<Telemetry> {
+    if (where === 'off') return new Telemetry(null);
     const metrics = new Metrics({ version: VERSION, processMetrics: true });
-    const telemetry = new Telemetry(metrics, tracing);
+    const telemetry = new Telemetry(metrics);
     const [host, port] = splitAddress(where.address);
     const listen = async (port: number) => {
       const server = new ObserveServer({
@@ -103,16 +90,5 @@ export class Telemetry implements Observer {
 
   async stop(): Promise<void> {
     await this.#server?.stop();
-    await this.#tracing?.stop();
   }
-}
-
-/** The SDK is loaded only here, when it is wanted. */
-async function openTracing(endpoint: string): Promise<OtlpTracing> {
-  if (!/^https?:\/\/./.test(endpoint) || !URL.canParse(endpoint)) {
-    const text = `--otlp is ${endpoint}; give the URL of a collector, e.g. http://127.0.0.1:4318`;
-    throw new MillraceError('INVALID_ARGUMENT', text);
-  }
-  const { openOtlp } = await import('../lib/observe/otlp.ts');
-  return openOtlp({ endpoint, version: VERSION });
 }

@@ -1,12 +1,16 @@
 /**
- * The wiring: the one place that names adapters and engine together. Everything else is handed ports.
+ * The wiring of a worker's main thread: the one place that names adapters, host and engine together. Everything else is
+ * handed ports. The engine's own wiring is in `engine-thread.ts`.
  */
-import { randomBytes } from 'node:crypto';
 import { mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../lib/base/clock.ts';
-import { Random } from '../lib/base/random.ts';
-import { startPipeline } from '../lib/engine/pipeline.ts';
+import { packageFile } from '../lib/base/package.ts';
+import { resultsFinder } from '../lib/cluster/results.ts';
+import { type ClearPipeline, pipelineClearer } from '../lib/host/clear.ts';
+import { EngineThread } from '../lib/host/engine-thread.ts';
+import { Planning } from '../lib/host/planning.ts';
+import type { Sweepable } from '../lib/host/sweep.ts';
 import { lockFolder } from '../lib/level/folder-lock.ts';
 import { LevelStores } from '../lib/level/stores.ts';
 import { checkJetStream } from '../lib/nats/api.ts';
@@ -16,29 +20,26 @@ import { NatsLog } from '../lib/nats/log.ts';
 import { openRegistry } from '../lib/nats/registry.ts';
 import { errorFields, type Observer } from '../lib/observe/events.ts';
 import type { Meter } from '../lib/observe/meter.ts';
-import type { Tracing } from '../lib/observe/tracing.ts';
-import type { GripOn, Hand } from '../lib/operator/hand.ts';
 import type { Blobs } from '../lib/port/blob.ts';
 import type { Log } from '../lib/port/log.ts';
 import type { Registry } from '../lib/port/registry.ts';
-import { Budget } from '../lib/task/budget.ts';
-import { pipelineClearer } from '../lib/worker/clear.ts';
-import { pipelineCompiler } from '../lib/worker/compile.ts';
-import type { Engine } from '../lib/worker/host.ts';
-import { pipelineFinder } from '../lib/worker/remembered.ts';
-import { resultsFinder } from '../lib/worker/results.ts';
-import type { Sweepable } from '../lib/worker/sweep.ts';
+import type { Judge } from '../lib/service/commands.ts';
+import { pipelineFinder } from '../lib/service/remembered.ts';
+import { incompatibilities } from '../lib/topology/summary.ts';
+import type { EngineOptions } from './engine-thread.ts';
 
 /** The KV bucket and the blobs that a cluster's workers share. */
 const BUCKET = 'millrace';
 
-/** All that a worker is made of but the worker itself. */
+/** All that a worker is made of but the worker itself. The engine is not open yet. */
 export interface Ground {
   readonly link: NatsLink;
   readonly log: Log;
   readonly registry: Registry;
   readonly blobs: Blobs & Sweepable;
-  readonly engine: Engine;
+  readonly engine: EngineThread<EngineOptions>;
+  readonly judge: Judge;
+  readonly clear: ClearPipeline;
   close(): Promise<void>;
 }
 
@@ -51,13 +52,14 @@ export async function openGround(options: {
   dataDir: string;
   replicas?: number;
   observer: Observer;
-  hand: Hand;
+  /** How long a function of a pipeline may take for one record, or a bundle to be loaded, ms. */
+  stuckMs: number;
   /** What a pipeline of that name counts with. */
   meter(pipeline: string): Meter;
-  /** Undefined: nobody traces. */
-  tracing: Tracing | undefined;
+  /** Of a collector that spans are sent to; null: nobody traces. */
+  otlp: string | null;
 }): Promise<Ground> {
-  const { observer, hand, replicas = 1 } = options;
+  const { observer, stuckMs, otlp, replicas = 1 } = options;
   await mkdir(options.dataDir, { recursive: true });
   const root = await realpath(options.dataDir);
   const lock = await lockFolder(root);
@@ -69,32 +71,33 @@ export async function openGround(options: {
     registry.onTrouble = error => observer.emit({ event: 'registry.troubled', level: 'warn', ...errorFields(error) });
     const blobs = await openBlobs(link, { bucket: BUCKET, replicas });
     const log = new NatsLog(link, { replicas });
-    const stores = new LevelStores({ root: join(root, 'state') });
     await mkdir(join(root, 'state'), { recursive: true });
-    const around = { log, blobs, stores, clock: systemClock, random: new Random(randomBytes(4).readUInt32LE()) };
-    const budget = new Budget();
-    const compiler = pipelineCompiler({ log, dir: join(root, 'bundles') });
-    const engine: Engine = {
-      ...compiler,
+    const nats = { ...options.nats, name: `${options.nats.name} engine` };
+    const engine = new EngineThread<EngineOptions>({
+      launcher: packageFile('cmd/engine-thread.mjs'),
+      options: { nats, root, bucket: BUCKET, replicas, otlp },
+      stuckMs,
+      clock: systemClock,
+      observer,
+      meter: options.meter,
+    });
+    const dir = join(root, 'bundles');
+    const planning = new Planning({
+      launcher: packageFile('cmd/plan-thread.mjs'),
+      broker: log,
+      dir,
+      limitMs: stuckMs,
+    });
+    const judge: Judge = {
+      plan: bundle => planning.plan(bundle),
+      incompatibilities,
       remembered: pipelineFinder(log),
       results: resultsFinder(log),
-      plan: bundle => hand.loading(bundle, () => compiler.plan(bundle)),
-      start: async (plan, { observer, life, revision, programs }) => {
-        const { pipeline } = plan;
-        hand.checkStart(pipeline, revision);
-        const grip: GripOn = (operator, cursor) => hand.at({ pipeline, revision, operator }, cursor);
-        const meter = options.meter(pipeline);
-        return startPipeline({
-          plan,
-          around: { ...around, observer, meter, tracing: options.tracing, grip },
-          life,
-          revision,
-          programs,
-          budget,
-        });
-      },
-      clear: pipelineClearer({ log, blobs, stores }),
     };
+    // The engine has stores open in that folder, and so its lock; to see what is there needs none.
+    const seen = new LevelStores({ root: join(root, 'state') });
+    const stores = { list: () => seen.list(), discard: (location: string) => engine.discard(location) };
+    const clear = pipelineClearer({ log, blobs, stores });
     const open = link;
     return {
       link,
@@ -102,6 +105,8 @@ export async function openGround(options: {
       registry,
       blobs,
       engine,
+      judge,
+      clear,
       async close() {
         await open.close();
         await lock.release();

@@ -13,6 +13,8 @@
  * ```
  */
 export { type ErrorCode, isMillraceError, MillraceError } from './base/errors.ts';
+export type { Bundle } from './bundle/bundle.ts';
+export { bundlePipeline } from './bundle/bundle.ts';
 export {
   AdminClient,
   type ClientOptions,
@@ -26,17 +28,13 @@ export {
 export type { Level } from './observe/events.ts';
 export type { PipelineCounts, PipelineState, PipelineStatus, SourceStatus, TaskStatus } from './observe/status.ts';
 export type { DecodedKey, Key } from './record/key.ts';
-export { bundlePipeline } from './worker/bundle.ts';
-export type { DeleteAnswer, DeployAnswer, DeployOutcome, PlanAnswer } from './worker/commands.ts';
-export type { Bundle } from './worker/host.ts';
+export type { EntryView, Page, TableView } from './seam/views.ts';
+export type { DeleteAnswer, DeployAnswer, DeployOutcome, PlanAnswer } from './service/commands.ts';
 export type {
   DiscardProgress,
-  EntryView,
   LetterKind,
   LetterView,
-  Page,
   ReplayProgress,
-  TableView,
   TaskView,
   WorkerView,
-} from './worker/views.ts';
+} from './service/views.ts';

@@ -10,8 +10,8 @@ import type { Command } from 'commander';
 import { sleep, systemClock } from '../../lib/base/clock.ts';
 import { durationMs } from '../../lib/base/duration.ts';
 import { isMillraceError, MillraceError } from '../../lib/base/errors.ts';
+import type { Bundle } from '../../lib/bundle/bundle.ts';
 import type { AdminClient, PipelineInfo } from '../../lib/control/client.ts';
-import type { Bundle } from '../../lib/worker/host.ts';
 import { natsOptions, settle } from '../config.ts';
 import { Ended, endingOf } from '../exit.ts';
 import { bytes, print } from '../output.ts';
@@ -33,7 +33,7 @@ const LOOK_MS = 250;
 const AWAY_MS = 30_000;
 
 async function bundled(file: string): Promise<Bundle> {
-  const { bundlePipeline } = await import('../../lib/worker/bundle.ts');
+  const { bundlePipeline } = await import('../../lib/bundle/bundle.ts');
   return bundlePipeline(file);
 }
 
@@ -74,13 +74,14 @@ export function planVerb(around: Around): Command {
 }
 
 async function planAlone(bundle: Bundle, options: Options) {
-  const [{ connectNats }, { NatsLog }, { pipelineCompiler }, { resultsFinder }, { noticeText }] = await Promise.all([
-    import('../../lib/nats/connection.ts'),
-    import('../../lib/nats/log.ts'),
-    import('../../lib/worker/compile.ts'),
-    import('../../lib/worker/results.ts'),
-    import('../../lib/worker/owners.ts'),
-  ]);
+  const [{ connectNats }, { NatsLog }, { bundlePlanner, judgedOf }, { resultsFinder }, { noticeText }] =
+    await Promise.all([
+      import('../../lib/nats/connection.ts'),
+      import('../../lib/nats/log.ts'),
+      import('../../lib/bundle/compile.ts'),
+      import('../../lib/cluster/results.ts'),
+      import('../../lib/cluster/owners.ts'),
+    ]);
   const dir = await mkdtemp(join(tmpdir(), 'millrace-plan-'));
   const removed = () => rmSync(dir, { recursive: true, force: true });
   process.once('exit', removed);
@@ -90,9 +91,9 @@ async function planAlone(bundle: Bundle, options: Options) {
     );
     try {
       const log = new NatsLog(link);
-      const { plan, text, summary } = await pipelineCompiler({ log, dir }).plan(bundle);
-      const found = (await resultsFinder(log)(plan)).filter(({ messages }) => messages > 0);
-      return { text, summary, notices: found.map(results => noticeText(results, plan)) };
+      const { text, summary } = judgedOf(await bundlePlanner({ broker: log, dir })(bundle));
+      const found = (await resultsFinder(log)(summary)).filter(({ messages }) => messages > 0);
+      return { text, summary, notices: found.map(results => noticeText(results, summary)) };
     } finally {
       await link.close();
     }

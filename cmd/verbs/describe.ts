@@ -4,7 +4,7 @@
 import type { Command } from 'commander';
 import type { AdminClient, PipelineInfo } from '../../lib/control/client.ts';
 import type { SourceStatus } from '../../lib/observe/status.ts';
-import type { WorkerView } from '../../lib/worker/views.ts';
+import type { WorkerView } from '../../lib/service/views.ts';
 import { ago, bytes, type Column, count, facts, optional, print, span, table, time } from '../output.ts';
 import * as resources from '../resources.ts';
 import type { Terminal } from '../terminal.ts';

@@ -5,7 +5,7 @@ import { type Command, Option } from 'commander';
 import { durationMs } from '../../lib/base/duration.ts';
 import { MillraceError } from '../../lib/base/errors.ts';
 import type { LetterQuery } from '../../lib/control/client.ts';
-import type { DiscardProgress, LetterView, ReplayProgress } from '../../lib/worker/views.ts';
+import type { DiscardProgress, LetterView, ReplayProgress } from '../../lib/service/views.ts';
 import { Ended } from '../exit.ts';
 import { bytes, count, facts, print, printList, time } from '../output.ts';
 import * as resources from '../resources.ts';

@@ -60,6 +60,10 @@ export const ERRORS = {
   NOT_FOUND: { fate: 'reject', means: 'there is nothing of that name' },
   INVALID_ARGUMENT: { fate: 'reject', means: 'an argument is missing or wrong' },
   CONFLICT: { fate: 'retry', means: 'somebody else changed it at the same time' },
+  ENGINE_LOST: {
+    fate: 'retry',
+    means: 'the thread that ran the pipeline has ended; it is started again in the next one',
+  },
   WORKER_UNAVAILABLE: { fate: 'retry', means: 'no worker answers at the address given' },
   UNAUTHENTICATED: { fate: 'reject', means: 'the API asks for a token, and this is not it' },
   SERVER_NOT_FOUND: { fate: 'reject', means: 'no nats-server could be found or fetched' },

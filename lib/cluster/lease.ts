@@ -76,7 +76,7 @@ export interface LeaseOptions {
   readonly address: string | null;
   /** How long a silent holder is waited for. Default 5,000. */
   readonly leaseMs?: number;
-  /** Called after `holding` has changed. */
+  /** Called after `holding` has changed, and when it was claimed anew before anybody noticed that it was lost. */
   readonly changed: (holding: boolean) => void;
 }
 
@@ -87,6 +87,9 @@ export class Lease {
   readonly #leaseMs: number;
   #view: LeaseView;
   #holding = false;
+  #claimedAt = 0;
+  /** The claim of which `changed` was told. */
+  #toldAt = 0;
   #stopped = false;
   #running: Promise<void> | null = null;
   /** Asked for while a turn was under way: the turn may have read before what changed. */
@@ -102,6 +105,14 @@ export class Lease {
 
   get holding(): boolean {
     return this.#holding;
+  }
+
+  /**
+   * The registry's revision of our last claim; 0: we have not claimed it. Every later claim of anybody has a later one, also
+   * where the entry was deleted meanwhile.
+   */
+  get claimedAt(): number {
+    return this.#claimedAt;
   }
 
   /** Who holds it, as far as this worker knows; null: nobody. */
@@ -179,6 +190,7 @@ export class Lease {
           return;
         }
         this.#view = { record: step.record, revision: written, seenAtMs: clock.monotonic() };
+        if (step.do === 'claim') this.#claimedAt = written;
       }
       this.#hold(isHeldBy(this.#view.record, me));
     } catch (error) {
@@ -187,8 +199,9 @@ export class Lease {
   }
 
   #hold(holding: boolean): void {
-    if (holding === this.#holding) return;
+    if (holding === this.#holding && this.#toldAt === this.#claimedAt) return;
     this.#holding = holding;
+    this.#toldAt = this.#claimedAt;
     this.#options.observer.emit({
       event: holding ? 'lease.taken' : 'lease.lost',
       level: holding ? 'info' : 'warn',

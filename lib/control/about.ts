@@ -3,7 +3,7 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import type { Event, Level } from '../observe/events.ts';
-import type { EventHistory, SeenEvent } from '../worker/views.ts';
+import type { EventHistory, SeenEvent } from '../service/views.ts';
 import type { Handlers } from './calls.ts';
 import type { Serving } from './forward.ts';
 import { eventToWire, levelFromWire } from './messages.ts';

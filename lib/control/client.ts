@@ -3,22 +3,19 @@
  * are pages, what goes on is an async generator that ends the call when the loop is left. Errors are MillraceErrors with
  * the worker's own code; WORKER_UNAVAILABLE when nobody answers, UNAUTHENTICATED without the right token.
  */
+import type { Bundle } from '../bundle/bundle.ts';
 import type { Level } from '../observe/events.ts';
 import type { DecodedKey } from '../record/key.ts';
-import type { DeleteAnswer, DeployAnswer, PlanAnswer } from '../worker/commands.ts';
-import type { Bundle } from '../worker/host.ts';
+import type { EntryView, Page, ScanOptions, TableView } from '../seam/views.ts';
+import type { DeleteAnswer, DeployAnswer, PlanAnswer } from '../service/commands.ts';
 import type {
   DiscardProgress,
-  EntryView,
   LetterFilter,
   LetterView,
-  Page,
   ReplayProgress,
-  ScanOptions,
-  TableView,
   TaskView,
   WorkerView,
-} from '../worker/views.ts';
+} from '../service/views.ts';
 import { Channel, type ClientOptions } from './channel.ts';
 import {
   type EventInfo,

@@ -2,7 +2,7 @@
  * LetterService: dead letters and late records. They are in a stream of the broker, so any worker can read, replay and
  * discard them.
  */
-import type { Letters } from '../worker/views.ts';
+import type { Letters } from '../service/views.ts';
 import type { Handlers } from './calls.ts';
 import { filterFromWire, letterToWire } from './messages.ts';
 import type { FilterWire } from './wire.ts';

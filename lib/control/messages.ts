@@ -5,16 +5,9 @@
 import type { Event, Field, Level } from '../observe/events.ts';
 import type { PipelineState, PipelineStatus, TaskStatus } from '../observe/status.ts';
 import type { DecodedKey, Key } from '../record/key.ts';
-import type { DeployOutcome, PipelineView, PlanAnswer } from '../worker/commands.ts';
-import type {
-  EntryView,
-  LetterFilter,
-  LetterKind,
-  LetterView,
-  SeenEvent,
-  TaskView,
-  WorkerView,
-} from '../worker/views.ts';
+import type { EntryView } from '../seam/views.ts';
+import type { DeployOutcome, PipelineView, PlanAnswer } from '../service/commands.ts';
+import type { LetterFilter, LetterKind, LetterView, SeenEvent, TaskView, WorkerView } from '../service/views.ts';
 import type {
   EntryWire,
   EventWire,

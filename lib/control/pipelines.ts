@@ -3,8 +3,8 @@
  * worker can write; how a pipeline is doing only the active worker knows.
  */
 import { isMillraceError } from '../base/errors.ts';
-import type { Commands, PipelineView } from '../worker/commands.ts';
-import type { Bundle } from '../worker/host.ts';
+import type { Bundle } from '../bundle/bundle.ts';
+import type { Commands, PipelineView } from '../service/commands.ts';
 import { every, type Handlers } from './calls.ts';
 import { outcomeToWire, pipelineToWire, planToWire } from './messages.ts';
 import type { Checks } from './validate.ts';

@@ -5,8 +5,8 @@
 import { Server, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { MillraceError } from '../base/errors.ts';
 import type { Observer } from '../observe/events.ts';
-import type { Commands } from '../worker/commands.ts';
-import type { EventHistory, Letters } from '../worker/views.ts';
+import type { Commands } from '../service/commands.ts';
+import type { EventHistory, Letters } from '../service/views.ts';
 import { type About, aboutHandlers } from './about.ts';
 import { type Access, accessOfPeers, checkAccess, gate, serverCredentials } from './access.ts';
 import { Calls, guarded, type Handler, type Handlers } from './calls.ts';

@@ -2,7 +2,7 @@
  * StateService: what the operators of a running pipeline remember. It is in the memory and the store of the active worker,
  * so only that one can say.
  */
-import type { Commands } from '../worker/commands.ts';
+import type { Commands } from '../service/commands.ts';
 import type { Handlers } from './calls.ts';
 import { entryToWire, keyFromJson } from './messages.ts';
 

@@ -3,10 +3,10 @@
  * once. A description reads on after the field's name: "is missing; …".
  */
 import { messageOf } from '../base/errors.ts';
+import type { Bundle } from '../bundle/bundle.ts';
+import { BUNDLE_BYTES_MAX } from '../bundle/bundle.ts';
 import { encodeKey } from '../record/key.ts';
 import { END, parseComplete } from '../source/heartbeat.ts';
-import { BUNDLE_BYTES_MAX } from '../worker/bundle.ts';
-import type { Bundle } from '../worker/host.ts';
 import type { Violation } from './details.ts';
 import { keyFromJson } from './messages.ts';
 import type { FilterWire } from './wire.ts';

@@ -3,7 +3,7 @@
  * meanings are the proto's. Whole numbers are numbers, enums their names (a number where the name is not known), absent
  * messages null, absent optional fields missing.
  */
-import type { Bundle } from '../worker/host.ts';
+import type { Bundle } from '../bundle/bundle.ts';
 
 export interface SourceWire {
   name: string;

@@ -2,7 +2,7 @@
  * WorkerService: which workers there are, which any of them can say, and the tasks that run, which only the active one
  * knows.
  */
-import type { Commands } from '../worker/commands.ts';
+import type { Commands } from '../service/commands.ts';
 import { every, type Handlers } from './calls.ts';
 import { taskToWire, workerToWire } from './messages.ts';
 

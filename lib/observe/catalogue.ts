@@ -26,17 +26,22 @@ export const EVENTS = {
     means: 'everything is handed over; `warn`: not all of it in time, and the next owner recovers the rest',
   },
   'worker.failed': { levels: ['error'], fields: [...ERROR], means: 'it cannot go on, and ends' },
-  'worker.stuck': {
-    levels: ['error'],
-    fields: ['pipeline', 'operator', 'sequence', 'message'],
-    means: 'a function of a pipeline did not return; the worker is started anew and the record becomes a dead letter',
-  },
   'user.failed': {
     levels: ['warn'],
     fields: [...ERROR],
     means: 'a promise or a timer that a function of a pipeline left behind has failed',
   },
   'worker.crashed': { levels: ['error'], fields: [...ERROR, 'stack'], means: 'something unexpected; the process ends' },
+  'engine.stuck': {
+    levels: ['error'],
+    fields: ['pipeline', 'operator', 'sequence', 'message'],
+    means: 'a function of a pipeline did not return; the engine is started anew and the record becomes a dead letter',
+  },
+  'engine.crashed': {
+    levels: ['error'],
+    fields: [...ERROR, 'stack', 'retryMs'],
+    means: 'something unexpected in the thread that runs pipelines, or no memory was left; it is started anew',
+  },
   'config.ignored': { levels: ['warn'], fields: ['message'], means: 'a variable is set that means nothing' },
   'api.listening': { levels: ['info'], fields: ['address', 'worker'], means: 'the API answers' },
   'metrics.listening': { levels: ['info'], fields: ['address'], means: 'metrics and probes answer' },
@@ -95,11 +100,6 @@ export const EVENTS = {
     means: 'it stopped by itself; `warn`: it is tried again, `error`: not before a person has acted',
   },
   'pipeline.deleted': { levels: ['info'], fields: ['pipeline', 'revision', 'purge'], means: 'a delete is carried out' },
-  'pipeline.unplanned': {
-    levels: ['warn'],
-    fields: ['pipeline', ...ERROR],
-    means: 'it is deleted though its file cannot be loaded any more; what its name tells is found',
-  },
   'reader.opened': {
     levels: ['info'],
     fields: ['pipeline', 'reader', 'position'],
@@ -241,6 +241,11 @@ export const METRICS = {
   },
   millrace_events_total: { type: 'counter', labels: ['event', 'level'], help: 'Events, as the log has them.' },
   millrace_worker_active: { type: 'gauge', labels: [], help: '1: this worker runs the pipelines; 0: it stands by.' },
+  millrace_engine_busy_seconds_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Time in which the thread that runs pipelines was at work; one second a second is all that it can.',
+  },
   millrace_worker_ready: { type: 'gauge', labels: [], help: '1: /readyz says yes.' },
   millrace_nats_connected: { type: 'gauge', labels: [], help: '1: there is a connection to NATS.' },
   millrace_nats_reconnects_total: { type: 'counter', labels: [], help: 'Connections that came back.' },

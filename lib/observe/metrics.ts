@@ -12,6 +12,8 @@ import type { PipelineState, PipelineStatus } from './status.ts';
 export interface Look {
   readonly active: boolean;
   readonly connected: boolean;
+  /** How long the thread that runs pipelines was at work since the process began, ms. */
+  readonly engineBusyMs: number;
   readonly ready: boolean;
   /** Those that this worker runs. */
   readonly pipelines: readonly { readonly name: string; readonly status: PipelineStatus }[];
@@ -28,6 +30,9 @@ const STATES: readonly PipelineState[] = [
   'failed',
   'paused',
 ];
+
+/** Before there is a worker. */
+const NOBODY: Look = { active: false, connected: false, engineBusyMs: 0, ready: false, pipelines: [] };
 
 type Labels = Readonly<Record<string, string | number>>;
 
@@ -47,6 +52,8 @@ export class Metrics implements Observer {
   }
 
   readonly #version: string;
+  /** As far as it is counted. */
+  #engineBusyMs = 0;
 
   #make(name: string, { type, labels, help, buckets }: MetricEntry): Counter | Gauge | Histogram {
     const options = { name, help, labelNames: [...labels], registers: [this.#registry] };
@@ -147,10 +154,12 @@ export class Metrics implements Observer {
   }
 
   #collect(): void {
-    const look = this.#look?.() ?? { active: false, connected: false, ready: false, pipelines: [] };
+    const look = this.#look?.() ?? NOBODY;
     for (const [name, entry] of Object.entries<MetricEntry>(METRICS)) {
       if (entry.type === 'gauge' && entry.labels.includes('pipeline')) this.#all.get(name)!.reset();
     }
+    this.#inc('millrace_engine_busy_seconds_total', {}, (look.engineBusyMs - this.#engineBusyMs) / 1_000);
+    this.#engineBusyMs = look.engineBusyMs;
     this.#set('millrace_worker_active', {}, look.active ? 1 : 0);
     this.#set('millrace_worker_ready', {}, look.ready ? 1 : 0);
     this.#set('millrace_nats_connected', {}, look.connected ? 1 : 0);

@@ -49,7 +49,9 @@ export interface Plan {
 }
 
 /** What is sent to the stages, each a stream of channels: what flows into one, and apart from that rows of its tables. */
-export function inletsOf(plan: Pick<Plan, 'stages'>): Inlet[] {
+export function inletsOf(plan: {
+  readonly stages: readonly (Pick<StagePlan, 'name' | 'inputs'> & { readonly direct: unknown })[];
+}): Inlet[] {
   return plan.stages.flatMap(({ name, direct, inputs }) => {
     if (direct !== null) return [];
     const tables = inputs.some(({ bootstrap }) => bootstrap) ? [{ stage: name, bootstrap: true }] : [];

@@ -133,6 +133,11 @@ export function streamsOfSummary(summary: unknown): SourceSummary[] {
   return [...new Map(streams.map(source => [source.name, source])).values()];
 }
 
+/** A summary as it was stored; null: by another version, in a form that this one does not know. */
+export function readSummary(value: unknown): PlanSummary | null {
+  return isSummary(value) ? value : null;
+}
+
 function isSummary(value: unknown): value is PlanSummary {
   return typeof value === 'object' && value !== null && (value as Partial<PlanSummary>).version === VERSION;
 }

@@ -1,8 +1,8 @@
 /** Deploys `story.ts`, each time with other code and the same meaning. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { bundlePipeline } from '../../lib/bundle/bundle.ts';
 import type { AdminClient } from '../../lib/control/client.ts';
-import { bundlePipeline } from '../../lib/worker/bundle.ts';
 
 const EDITION = 'const EDITION = 0;';
 

@@ -1,4 +1,4 @@
-// The launcher of a test's thread, as `cmd/worker-thread.mjs` is that of a worker's.
+// The launcher of a test's thread, as `cmd/engine-thread.mjs` is that of the engine's.
 import { workerData } from 'node:worker_threads';
 import { register } from 'tsx/esm/api';
 

@@ -11,7 +11,7 @@ import { NatsLog } from '../../lib/nats/log.ts';
 import { type NatsServer, startServer } from '../../lib/nats/server.ts';
 import { Cli, type Ended } from '../rig/cli.ts';
 import { freePort } from '../rig/worker-process.ts';
-import { until } from '../unit/worker/fakes.ts';
+import { until } from '../unit/host/fakes.ts';
 
 const PIPELINE = `import { pipeline } from 'millrace';
 interface Order { id: string; amount: number }

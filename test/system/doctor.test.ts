@@ -15,7 +15,7 @@ import { NatsLog } from '../../lib/nats/log.ts';
 import { startServer } from '../../lib/nats/server.ts';
 import { Cli } from '../rig/cli.ts';
 import { root } from '../tidy/texts.ts';
-import { until } from '../unit/worker/fakes.ts';
+import { until } from '../unit/host/fakes.ts';
 
 interface Finding {
   readonly check: string;

@@ -120,6 +120,7 @@ test('what went in and came out, was dropped and failed is counted exactly', asy
   assert.equal(sum(now, 'millrace_restore_duration_seconds_count'), 3);
   assert.ok([...now.keys()].some(name => name.startsWith('millrace_build_info{')));
   assert.ok((now.get('process_cpu_seconds_total') ?? 0) > 0);
+  assert.ok((now.get('millrace_engine_busy_seconds_total') ?? 0) > 0);
   const watermark = [...now].filter(([name]) => name.startsWith('millrace_source_watermark_timestamp_seconds'));
   assert.ok(
     watermark.some(([, value]) => value <= Date.parse(at) / 1_000 && value > Date.parse(at) / 1_000 - 86_400),

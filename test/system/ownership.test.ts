@@ -10,9 +10,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { isMillraceError } from '../../lib/base/errors.ts';
+import { bundlePipeline } from '../../lib/bundle/bundle.ts';
 import type { AdminClient } from '../../lib/control/client.ts';
 import { openBlobs } from '../../lib/nats/blobs.ts';
-import { bundlePipeline } from '../../lib/worker/bundle.ts';
 import { eventually, type Output, pause, running, Scene } from './scene.ts';
 
 let scene: Scene;

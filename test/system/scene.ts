@@ -6,12 +6,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type NatsConnection } from 'nats';
+import { bundlePipeline } from '../../lib/bundle/bundle.ts';
 import { AdminClient, type PipelineInfo } from '../../lib/control/client.ts';
 import { connectNats, type NatsLink } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import { type NatsServer, type ServerConfig, startServer } from '../../lib/nats/server.ts';
 import type { StoredMessage } from '../../lib/port/log.ts';
-import { bundlePipeline } from '../../lib/worker/bundle.ts';
 import { Closing } from '../rig/closing.ts';
 import { WorkerProcess } from '../rig/worker-process.ts';
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { systemClock } from '../../lib/base/clock.ts';
+import type { PipelineSpec } from '../../lib/cluster/specs.ts';
+import { isWanted, Sweep } from '../../lib/host/sweep.ts';
 import { openBlobs } from '../../lib/nats/blobs.ts';
 import { connectNats } from '../../lib/nats/connection.ts';
 import { startServer } from '../../lib/nats/server.ts';
 import type { Event } from '../../lib/observe/events.ts';
-import type { PipelineSpec } from '../../lib/worker/specs.ts';
-import { isWanted, Sweep } from '../../lib/worker/sweep.ts';
 
 function spec(name: string, change: Partial<PipelineSpec> = {}): PipelineSpec {
   return {

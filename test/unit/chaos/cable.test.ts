@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import { Cable } from '../../chaos/cable.ts';
-import { until } from '../worker/fakes.ts';
+import { until } from '../host/fakes.ts';
 
 let heard = '';
 const echo = createServer(socket => {

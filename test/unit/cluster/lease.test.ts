@@ -4,7 +4,7 @@ import { systemClock } from '../../../lib/base/clock.ts';
 import { decideLease, Lease, type LeaseRecord, type LeaseView } from '../../../lib/cluster/lease.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import { silent } from '../../../lib/observe/events.ts';
-import { until } from '../worker/fakes.ts';
+import { until } from '../host/fakes.ts';
 
 const other: LeaseRecord = { holder: 'b', instance: 'b1', address: 'b:1', term: 4, beat: 9 };
 

@@ -9,7 +9,7 @@ import { openTerminal } from '../../../cmd/terminal.ts';
 import { commandsOf, makeTree } from '../../../cmd/tree.ts';
 import { complete } from '../../../cmd/verbs/completion.ts';
 import { ERRORS, type ErrorCode, MillraceError } from '../../../lib/base/errors.ts';
-import { bundlePipeline } from '../../../lib/worker/bundle.ts';
+import { bundlePipeline } from '../../../lib/bundle/bundle.ts';
 import { tableRows, textOf } from '../../tidy/texts.ts';
 
 const tree = makeTree({ terminal: openTerminal('never'), exit: () => {} });

@@ -11,7 +11,7 @@ import { type ErrorCode, isMillraceError } from '../../../lib/base/errors.ts';
 import { AdminServer } from '../../../lib/control/server.ts';
 import { Certificates } from '../../rig/certificates.ts';
 import { ReflectionClient } from '../../rig/reflection.ts';
-import { fakeBundle, until } from '../worker/fakes.ts';
+import { fakeBundle, until } from '../host/fakes.ts';
 import { likelyFreeAddress, Serving } from './serving.ts';
 
 const TOKEN = 'a-token-that-is-long-enough';

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { ERRORS, type ErrorCode, isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
 import { fromStatus, toStatus } from '../../../lib/control/errors.ts';
 import { AdminServer } from '../../../lib/control/server.ts';
-import { fakeBundle, until } from '../worker/fakes.ts';
+import { fakeBundle, fakeSummary, until } from '../host/fakes.ts';
 import { likelyFreeAddress, Serving } from './serving.ts';
 
 let serving: Serving;
@@ -49,8 +49,8 @@ describe('the API', () => {
     assert.deepEqual(await client.plan(fakeBundle('p', { shape: 'q' })), {
       name: 'p',
       text: 'pipeline p, shape q',
-      summary: { shape: 'q' },
-      fingerprint: 'fp-q',
+      summary: fakeSummary('p', 'q'),
+      fingerprint: 'q',
       outcome: 'created',
       incompatibilities: [],
       refusals: [],
@@ -97,7 +97,7 @@ describe('the API', () => {
     await client.deploy(fakeBundle('p'));
     const described = await client.describe('p');
     assert.equal(described.text, 'pipeline p, shape a');
-    assert.deepEqual(described.summary, { shape: 'a' });
+    assert.deepEqual(described.summary, fakeSummary('p', 'a'));
     assert.equal(await client.restart('p'), 2);
     await until('it was restarted', () => engine.running[0]?.revision === 2);
     assert.deepEqual(await client.delete('p', { purge: true }), {
@@ -109,13 +109,13 @@ describe('the API', () => {
   });
 
   test('refuses what is incompatible, wrong or missing with codes and reasons', async () => {
-    const { client, engine } = await serving.worker('a');
+    const { client, judge } = await serving.worker('a');
     await client.deploy(fakeBundle('p'));
     await assert.rejects(
       client.deploy(fakeBundle('p', { shape: 'größer' })),
       refused('PLAN_INCOMPATIBLE', /\n {2}- shape was a, now größer\n/),
     );
-    engine.planError = new MillraceError('PLAN_INVALID', 'p.ts:1:1: a\np.ts:2:1: b');
+    judge.planError = new MillraceError('PLAN_INVALID', 'p.ts:1:1: a\np.ts:2:1: b');
     await assert.rejects(client.plan(fakeBundle('p')), refused('PLAN_INVALID', /^p\.ts:1:1: a\np\.ts:2:1: b$/));
     await assert.rejects(client.get('x'), refused('NOT_FOUND', /there are: p/));
     await assert.rejects(client.get(''), refused('INVALID_ARGUMENT', /^name is missing; give the name of a pipeline$/));
@@ -124,7 +124,7 @@ describe('the API', () => {
   });
 
   test('says whose output subjects they are, what is on them, and takes them over on request', async () => {
-    const { client, engine } = await serving.worker('a');
+    const { client, judge } = await serving.worker('a');
     const subjects = {
       sink: 'out',
       template: 'out.{partition}',
@@ -133,7 +133,7 @@ describe('the API', () => {
       stream: 'OUT',
     } as const;
     const writer = { pipeline: 'gone', life: 'unknown' };
-    engine.found = [{ ...subjects, messages: 3, lastSeq: 9, writer }];
+    judge.found = [{ ...subjects, messages: 3, lastSeq: 9, writer }];
     const planned = await client.plan(fakeBundle('p'));
     assert.deepEqual([planned.outcome, planned.refusals.length, planned.notices.length], ['created', 1, 1]);
     await assert.rejects(

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { SERVICES, type ServiceName, serviceSchema } from '../../../lib/control/schema.ts';
-import { fakeBundle, until } from '../worker/fakes.ts';
+import { fakeBundle, until } from '../host/fakes.ts';
 import { Serving } from './serving.ts';
 
 const REQUESTS = 10_000;

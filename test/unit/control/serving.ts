@@ -16,8 +16,8 @@ import type {
   LetterView,
   ReplayProgress,
   SeenEvent,
-} from '../../../lib/worker/views.ts';
-import { FakeCluster } from '../worker/fakes.ts';
+} from '../../../lib/service/views.ts';
+import { FakeCluster } from '../host/fakes.ts';
 
 export class FakeHistory implements EventHistory {
   readonly seen: SeenEvent[] = [];

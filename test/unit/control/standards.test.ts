@@ -16,7 +16,7 @@ import { fileDescriptors } from '../../../lib/control/reflection.ts';
 import { methodSchema, SERVICES, type ServiceName, serviceSchema } from '../../../lib/control/schema.ts';
 import type { MethodName, Request } from '../../../lib/control/wire.ts';
 import { ReflectionClient } from '../../rig/reflection.ts';
-import { fakeBundle, until } from '../worker/fakes.ts';
+import { fakeBundle, until } from '../host/fakes.ts';
 import { Serving } from './serving.ts';
 
 let serving: Serving;
@@ -205,8 +205,8 @@ describe('error details', () => {
   });
 
   test('list the mistakes of a bundle, each with its place', async () => {
-    const { address, engine } = await serving.worker('a');
-    engine.planError = new MillraceError('PLAN_INVALID', 'p.ts:1:2: first\n    its source\np.ts:3:4: second');
+    const { address, judge } = await serving.worker('a');
+    judge.planError = new MillraceError('PLAN_INVALID', 'p.ts:1:2: first\n    its source\np.ts:3:4: second');
     const error = await fail(address, 'PlanPipeline', { bundle: fakeBundle('p') });
     const { field_violations } = detailsOf(error)['google.rpc.BadRequest']!;
     assert.deepEqual(
@@ -252,8 +252,8 @@ describe('error details', () => {
   });
 
   test('of what nobody expected are no more than that; the log has the rest', async () => {
-    const { address, engine, observer } = await serving.worker('a');
-    engine.planError = new TypeError('secret thing');
+    const { address, judge, observer } = await serving.worker('a');
+    judge.planError = new TypeError('secret thing');
     const error = await fail(address, 'PlanPipeline', { bundle: fakeBundle('p') });
     assert.equal(error.code, status.INTERNAL);
     assert.ok(!JSON.stringify([error.details, error.metadata.toJSON()]).includes('secret'));

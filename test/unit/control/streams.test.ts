@@ -10,7 +10,7 @@ import { bundlePipeline, type EventInfo } from '../../../lib/client.ts';
 import { aboutHandlers } from '../../../lib/control/about.ts';
 import { methodSchema } from '../../../lib/control/schema.ts';
 import { EventMemory } from '../../../lib/observe/history.ts';
-import { fakeBundle, until } from '../worker/fakes.ts';
+import { fakeBundle, until } from '../host/fakes.ts';
 import { FakeHistory, likelyFreeAddress, Serving } from './serving.ts';
 
 let serving: Serving;

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
+import { readinessOf } from '../../../lib/host/readiness.ts';
 import { ObserveServer, type Probe, probeOf } from '../../../lib/observe/http.ts';
 import { EndsTeller } from '../../../lib/observe/meter.ts';
 import { type Look, Metrics } from '../../../lib/observe/metrics.ts';
 import { emptyStatus, type PipelineStatus } from '../../../lib/observe/status.ts';
-import { readinessOf } from '../../../lib/worker/readiness.ts';
 
 const task = {
   stage: 'join-1',
@@ -92,7 +92,13 @@ describe('metrics', () => {
 
   test('of the moment are read when somebody asks, and are gone with what they spoke of', async () => {
     const metrics = fresh();
-    let look: Look = { active: true, connected: true, ready: true, pipelines: [{ name: 'p', status }] };
+    let look: Look = {
+      active: true,
+      connected: true,
+      engineBusyMs: 1_500,
+      ready: true,
+      pipelines: [{ name: 'p', status }],
+    };
     metrics.watch('w-1', () => look);
     const now = await samples(metrics);
     assert.equal(now.get('millrace_pipeline_state{pipeline="p",state="running"}'), 1);
@@ -103,7 +109,7 @@ describe('metrics', () => {
     assert.equal(now.get('millrace_state_bytes{pipeline="p",stage="join-1",partition="3"}'), 100);
     assert.equal(now.get('millrace_journal_commits{pipeline="p",stage="join-1",partition="3"}'), 5);
     assert.equal(now.get('millrace_build_info{version="1.2.3",worker="w-1"}'), 1);
-    look = { active: false, connected: false, ready: false, pipelines: [] };
+    look = { active: false, connected: false, engineBusyMs: 1_500, ready: false, pipelines: [] };
     const later = await samples(metrics);
     assert.deepEqual(
       [...later.keys()].filter(name => name.includes('pipeline="p"')),
@@ -111,6 +117,7 @@ describe('metrics', () => {
     );
     assert.equal(later.get('millrace_worker_active'), 0);
     assert.equal(later.get('millrace_nats_connected'), 0);
+    assert.equal(later.get('millrace_engine_busy_seconds_total'), 1.5);
   });
 });
 

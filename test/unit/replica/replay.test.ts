@@ -15,8 +15,8 @@ import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import { silent } from '../../../lib/observe/events.ts';
+import { LetterBox } from '../../../lib/service/letters.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
-import { LetterBox } from '../../../lib/worker/letters.ts';
 
 interface Order {
   readonly id: string;

@@ -1,0 +1,33 @@
+/**
+ * From a bundle to a plan: load it, ask the broker about its streams, plan. What is done to every bundle, at a deploy to
+ * judge it and at a start to run it. It runs the author's code, so it is never done in a worker's main thread.
+ */
+import type { Broker } from '../topology/broker.ts';
+import { isPipeline } from '../topology/builder.ts';
+import { describe } from '../topology/describe.ts';
+import type { Plan } from '../topology/plan.ts';
+import { planOrThrow } from '../topology/planner.ts';
+import { type PlanSummary, summarize } from '../topology/summary.ts';
+import type { Bundle } from './bundle.ts';
+import { loadBundle } from './load.ts';
+
+/** What is known of a bundle without its functions: plain data. */
+export interface Judged {
+  /** The plan as plain JSON: stored with the spec, and what the next deploy is judged by. */
+  readonly summary: PlanSummary;
+  /** The plan as text, for people. */
+  readonly text: string;
+}
+
+/** Throws PLAN_INVALID with all mistakes and their places. */
+export type PlanBundle = (bundle: Bundle) => Promise<Plan>;
+
+/** @param options.dir folder for loaded bundles. */
+export function bundlePlanner({ broker, dir }: { readonly broker: Broker; readonly dir: string }): PlanBundle {
+  return async bundle => planOrThrow(await loadBundle(bundle, { dir, isPipeline }), broker);
+}
+
+export function judgedOf(plan: Plan): Judged {
+  const summary = summarize(plan);
+  return { summary, text: describe(summary) };
+}

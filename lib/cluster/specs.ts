@@ -1,0 +1,177 @@
+/**
+ * Pipeline specs: what should run, as the cluster's registry keeps it. One entry a pipeline, `pipelines.<name>`, changed
+ * only by compare-and-set; deploys write the desired state here, the active worker brings it about.
+ *
+ * An entry is never deleted. What is left after a delete is a tombstone: it keeps the revision growing for ever, and as
+ * long as state was kept, what that state can be read by.
+ */
+import { randomBytes } from 'node:crypto';
+import { MillraceError } from '../base/errors.ts';
+import type { Registry } from '../port/registry.ts';
+
+/** What deleting a pipeline left behind, or with a purge took away; each a line for a person. */
+export interface Remains {
+  readonly kept: readonly string[];
+  readonly deleted: readonly string[];
+}
+
+export interface PipelineSpec {
+  readonly name: string;
+  /** See `Deployment`. */
+  readonly life: string;
+  /** Lives whose purge was carried out, the latest last: what a frozen worker writes of them afterwards is swept. */
+  readonly purged: readonly string[];
+  /** By owned sink: `NatsTarget.sinceSeq`. */
+  readonly since: Readonly<Record<string, number>>;
+  /** From 1; grows by one with every change of what is desired. */
+  readonly revision: number;
+  /** SHA-256 of the bundle in the blobs, 64 hex digits. */
+  readonly bundle: string;
+  /** The revision since which that bundle has run. */
+  readonly program: number;
+  /** Other bundles that have run before it in this life, the latest first: what they have begun may need them. */
+  readonly former: readonly string[];
+  /** The user's file that the bundle was made from. */
+  readonly file: string;
+  /** `paused`: stopped with its state kept, until it is resumed. */
+  readonly desired: 'running' | 'paused' | 'deleted';
+  /** With `deleted`: state goes too. */
+  readonly purge: boolean;
+  /** Set when a delete has been carried out: what is left. */
+  readonly remains: Remains | null;
+  readonly fingerprint: string;
+  /** The plan as JSON, to judge the next deploy by. */
+  readonly summary: unknown;
+  /** The plan as text, for people. */
+  readonly text: string;
+  /** When this revision was made: wall clock of the worker that was asked, ms since 1970. */
+  readonly deployedAtMs: number;
+}
+
+/** A spec and the registry revision it was read at. */
+export interface HeldSpec {
+  readonly spec: PipelineSpec;
+  readonly at: number;
+}
+
+const PREFIX = 'pipelines.';
+
+export class Specs {
+  readonly #registry: Registry;
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  async get(name: string): Promise<HeldSpec | null> {
+    if (!isPipelineName(name)) return null;
+    const entry = await this.#registry.get(PREFIX + name);
+    return entry === null ? null : { spec: decodeSpec(entry.key, entry.value), at: entry.revision };
+  }
+
+  /** All but those whose delete is done, sorted by name. */
+  async list(): Promise<PipelineSpec[]> {
+    return (await this.all()).filter(spec => !isGone(spec)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async all(): Promise<PipelineSpec[]> {
+    return (await this.#registry.list(PREFIX)).map(entry => decodeSpec(entry.key, entry.value));
+  }
+
+  /** Replaces what was read at `at` (0: nothing was there). False: somebody else was first. */
+  async put(spec: PipelineSpec, at: number): Promise<boolean> {
+    const value = Buffer.from(JSON.stringify(spec));
+    return (await this.#registry.put(PREFIX + spec.name, value, { expect: at })) !== null;
+  }
+
+  /** Calls `changed` with every spec there is and then with each change; `unreadable` for an entry that is damaged. */
+  watch(
+    changed: (spec: PipelineSpec) => void,
+    unreadable: (error: MillraceError) => void,
+  ): Promise<{ stop(): Promise<void> }> {
+    return this.#registry.watch(PREFIX, (key, entry) => {
+      if (entry === null) {
+        const name = key.slice(PREFIX.length);
+        unreadable(
+          new MillraceError('NOT_FOUND', `the spec of pipeline ${name} was deleted from the registry by hand`),
+        );
+        return;
+      }
+      let spec: PipelineSpec;
+      try {
+        spec = decodeSpec(key, entry.value);
+      } catch (error) {
+        unreadable(error as MillraceError);
+        return;
+      }
+      changed(spec);
+    });
+  }
+}
+
+const PURGED_MAX = 16;
+
+/**
+ * The life and revision of what is deployed over `before`, and which lives are over. `remembered`: what the journals know of
+ * the pipeline, where the registry does not, or was put back to an older copy: revisions go on from the latest that is known
+ * to either, since no older one takes over a journal.
+ */
+export function nextLife(
+  before: PipelineSpec | null,
+  remembered: { readonly life: string; readonly revision: number } | null,
+): Pick<PipelineSpec, 'life' | 'purged' | 'revision'> {
+  if (before === null) {
+    return { life: remembered?.life ?? newLife(), purged: [], revision: (remembered?.revision ?? 0) + 1 };
+  }
+  const { life, purged } = before;
+  const known = remembered?.life === life ? remembered.revision : 0;
+  const revision = Math.max(before.revision, known) + 1;
+  if (!isGone(before) || !before.purge) return { life, purged, revision };
+  return { life: newLife(), purged: [...purged, life].slice(-PURGED_MAX), revision };
+}
+
+/**
+ * As many as may be deployed without any of them getting as far as a first record. What lies further back is asked for in
+ * vain, and PROGRAM_MISSING says so.
+ */
+const FORMER_MAX = 8;
+
+/** What runs when `bundle` is deployed over `before`. */
+export function nextProgram(
+  before: PipelineSpec | null,
+  { life, revision, bundle }: Pick<PipelineSpec, 'life' | 'revision' | 'bundle'>,
+): Pick<PipelineSpec, 'program' | 'former'> {
+  if (before === null || before.life !== life) return { program: revision, former: [] };
+  const { program, former } = before;
+  if (before.bundle === bundle) return { program, former };
+  const others = former.filter(other => other !== bundle && other !== before.bundle);
+  return { program: revision, former: [before.bundle, ...others].slice(0, FORMER_MAX) };
+}
+
+/** Ten random digits: no clock, no registry and no backup of one can make the same again. */
+function newLife(): string {
+  return randomBytes(5).toString('hex');
+}
+
+/** Deleted, and nothing is left to do. */
+export function isGone(spec: PipelineSpec): boolean {
+  return spec.desired === 'deleted' && spec.remains !== null;
+}
+
+export function isPipelineName(name: string): boolean {
+  return /^[a-z0-9-]{1,40}$/.test(name);
+}
+
+function decodeSpec(key: string, value: Uint8Array): PipelineSpec {
+  const name = key.slice(PREFIX.length);
+  let spec: PipelineSpec;
+  try {
+    spec = JSON.parse(Buffer.from(value).toString()) as PipelineSpec;
+  } catch (cause) {
+    throw new MillraceError('JOURNAL_CORRUPT', `the spec of pipeline ${name} is not JSON; deploy it again`, { cause });
+  }
+  if (spec.name !== name || !Number.isSafeInteger(spec.revision)) {
+    throw new MillraceError('JOURNAL_CORRUPT', `the spec of pipeline ${name} is damaged; deploy it again`);
+  }
+  return spec;
+}

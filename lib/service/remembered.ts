@@ -1,0 +1,32 @@
+/**
+ * What the broker remembers of a pipeline that the registry does not know: its life and its latest revision, from its
+ * journals. So a registry that was lost takes nothing with it: deployed again, a pipeline goes on from its state.
+ */
+import { decodeHead } from '../journal/entry.ts';
+import type { Log } from '../port/log.ts';
+import { journalStream, journalSubject, journalsOfAllLives, lifeOfJournal } from '../record/names.ts';
+import type { PlanSummary } from '../topology/summary.ts';
+
+/** What the broker remembers of a pipeline that the registry does not know; null: nothing. */
+export type Remembered = (
+  plan: Pick<PlanSummary, 'pipeline' | 'stages'>,
+) => Promise<{ readonly life: string; readonly revision: number } | null>;
+
+export function pipelineFinder(log: Log): Remembered {
+  return async plan => {
+    const { pipeline } = plan;
+    const stream = await log.streamOf(journalsOfAllLives(pipeline));
+    const life = stream === null ? null : lifeOfJournal(pipeline, stream);
+    if (life === null) return null;
+    const deployment = { pipeline, life };
+    let revision = 0;
+    for (const { name, partitions } of plan.stages) {
+      for (let partition = 0; partition < partitions; partition++) {
+        const subject = journalSubject(deployment, { stage: name, partition });
+        const tail = await log.last({ stream: journalStream(deployment), subject });
+        if (tail !== null) revision = Math.max(revision, decodeHead(tail.data).revision);
+      }
+    }
+    return { life, revision };
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * Who is there and what runs where: the cluster's workers, the tasks of the active one, and the way to the state of a
+ * pipeline that runs here. Only what this process knows or the registry says; asking the active worker is the server's.
+ */
+import { MillraceError } from '../base/errors.ts';
+import { type PresenceRecord, presences } from '../cluster/presence.ts';
+import type { Worker } from '../host/worker.ts';
+import type { Registry } from '../port/registry.ts';
+import type { StateReader } from '../seam/views.ts';
+import type { TaskView, WorkerView } from './views.ts';
+
+export class Sights {
+  readonly #registry: Registry;
+  readonly #worker: Worker;
+  readonly #connected: () => boolean;
+
+  constructor(options: { registry: Registry; worker: Worker; connected: () => boolean }) {
+    this.#registry = options.registry;
+    this.#worker = options.worker;
+    this.#connected = options.connected;
+  }
+
+  /** By name, this one included. While the broker is away: this one alone. */
+  async workers(): Promise<readonly WorkerView[]> {
+    const found = this.#connected() ? await presences(this.#registry) : new Map<string, PresenceRecord>();
+    found.set(this.#worker.name, this.#worker.presence);
+    // The instance is between the processes; the rest is for people.
+    return Array.from(found, ([name, { instance: _, ...record }]) => ({ name, ...record })).sort((a, b) =>
+      a.name < b.name ? -1 : 1,
+    );
+  }
+
+  /** Null: this one. Throws NOT_FOUND. */
+  async worker(name: string | null): Promise<WorkerView> {
+    const workers = await this.workers();
+    const found = workers.find(worker => worker.name === (name ?? this.#worker.name));
+    if (found !== undefined) return found;
+    const there = workers.map(worker => worker.name).join(', ');
+    throw new MillraceError('NOT_FOUND', `no worker is named ${name}; there are: ${there}`);
+  }
+
+  /** The tasks that run here, by pipeline, stage and partition; `pipeline` null: of all. */
+  tasks(pipeline: string | null): readonly TaskView[] {
+    const names = this.#worker.specs.map(spec => spec.name).filter(name => pipeline === null || name === pipeline);
+    const views: TaskView[] = [];
+    for (const name of names.sort()) {
+      const tasks = this.#worker.running(name)?.status().tasks ?? [];
+      for (const status of tasks) views.push({ pipeline: name, worker: this.#worker.name, status });
+    }
+    return views.sort(
+      (a, b) =>
+        compare(a.pipeline, b.pipeline) ||
+        compare(a.status.stage, b.status.stage) ||
+        a.status.partition - b.status.partition,
+    );
+  }
+
+  /** Throws NOT_FOUND: no such task runs here. */
+  task(place: { pipeline: string; stage: string; partition: number }): TaskView {
+    const tasks = this.tasks(place.pipeline);
+    const found = tasks.find(({ status }) => status.stage === place.stage && status.partition === place.partition);
+    if (found !== undefined) return found;
+    const stages = [...new Set(tasks.map(({ status }) => status.stage))].join(', ');
+    const there = stages === '' ? `no task of ${place.pipeline} runs` : `its stages are: ${stages}`;
+    const name = `${place.pipeline}/${place.stage}/${place.partition}`;
+    throw new MillraceError('NOT_FOUND', `no task ${name} runs; ${there}`);
+  }
+
+  /** Throws WORKER_UNAVAILABLE: the pipeline does not run here. */
+  state(pipeline: string): StateReader {
+    const running = this.#worker.running(pipeline);
+    if (running !== null) return running.state;
+    const text = `pipeline ${pipeline} does not run on worker ${this.#worker.name}, so its state cannot be read now`;
+    throw new MillraceError('WORKER_UNAVAILABLE', `${text}; see why with: millrace describe ${pipeline}`);
+  }
+}
+
+function compare(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}

@@ -1,0 +1,96 @@
+/**
+ * What can be seen of a cluster beside its pipelines: workers, tasks, letters, events (state: `seam/views.ts`). Plain values,
+ * made here, passed on by the API, drawn by the CLI. Times are ms since 1970.
+ */
+import type { SeenEvent } from '../observe/history.ts';
+import type { TaskStatus } from '../observe/status.ts';
+import type { Page } from '../seam/views.ts';
+
+export interface WorkerView {
+  readonly name: string;
+  /** `host:port` of its API; null: other workers are not told. */
+  readonly address: string | null;
+  readonly version: string;
+  readonly active: boolean;
+  readonly startedAtMs: number;
+  readonly seenAtMs: number;
+  readonly pipelines: number;
+  readonly tasks: number;
+}
+
+export interface TaskView {
+  readonly pipeline: string;
+  readonly worker: string;
+  readonly status: TaskStatus;
+}
+
+export type LetterKind = 'dead' | 'late';
+
+export interface LetterView {
+  /** Its sequence in the stream of letters. */
+  readonly number: number;
+  readonly kind: LetterKind;
+  readonly operator: string;
+  /** Null for late records. */
+  readonly code: string | null;
+  readonly message: string;
+  readonly atMs: number;
+  /** Subject of the message that it came in; null: it was made by the pipeline. */
+  readonly subject: string | null;
+  /** Which record of that message it is, from 0. */
+  readonly index: number;
+  readonly sizeBytes: number;
+  readonly truncated: boolean;
+  /** Null where it was not asked for. */
+  readonly content: Uint8Array | null;
+  readonly headers: Readonly<Record<string, string>> | null;
+}
+
+/** All that meet every condition given; null and empty mean no condition. */
+export interface LetterFilter {
+  readonly pipeline: string;
+  readonly kind: LetterKind | null;
+  readonly operator: string | null;
+  readonly code: string | null;
+  readonly numbers: readonly number[];
+  readonly sinceMs: number | null;
+}
+
+export interface ReplayProgress {
+  readonly seen: number;
+  readonly replayed: number;
+  readonly skipped: number;
+  readonly total: number;
+  /** Why some were skipped, each reason once. */
+  readonly reasons: readonly string[];
+}
+
+export interface DiscardProgress {
+  readonly seen: number;
+  readonly discarded: number;
+  readonly total: number;
+}
+
+/** The letters of pipelines. Methods throw NOT_FOUND when there is no such pipeline or letter. */
+export interface Letters {
+  list(
+    filter: LetterFilter,
+    page: { pageSize: number; pageToken: string | null; content: boolean },
+  ): Promise<Page<LetterView> & { readonly total: number }>;
+  get(pipeline: string, number: number): Promise<LetterView>;
+  /** Publishes contents again where they came from, or at `toSubject`; yields now and then, and at the end. */
+  replay(
+    filter: LetterFilter,
+    options: { toSubject: string | null; dryRun: boolean; keep: boolean },
+  ): AsyncIterable<ReplayProgress>;
+  discard(filter: LetterFilter, options: { dryRun: boolean }): AsyncIterable<DiscardProgress>;
+}
+
+export type { SeenEvent } from '../observe/history.ts';
+
+/** The last events of this worker, and each that follows. */
+export interface EventHistory {
+  past(options: { count: number }): readonly SeenEvent[];
+  /** Calls back with each event from now on, until the returned function is called. */
+  follow(seen: (event: SeenEvent) => void): () => void;
+}

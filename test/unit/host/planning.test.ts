@@ -1,0 +1,95 @@
+/** What a bundle may do while it is loaded, and what then becomes of it: it is refused, and nothing else is disturbed. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
+import { packageFile } from '../../../lib/base/package.ts';
+import { type Bundle, bundlePipeline, hashOf } from '../../../lib/bundle/bundle.ts';
+import { Planning } from '../../../lib/host/planning.ts';
+import type { Broker } from '../../../lib/topology/broker.ts';
+
+let dir: string;
+before(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'millrace-planning-'));
+});
+/** Of a pipeline that is right. */
+async function rightBundle(): Promise<Bundle> {
+  const file = join(dir, 'right.ts');
+  await writeFile(
+    file,
+    `import { pipeline } from 'millrace';
+    export default pipeline('right', ({ from }) => { from('in', { capture: true }).to('out.{partition}'); });`,
+  );
+  return bundlePipeline(file);
+}
+
+after(() => rm(dir, { recursive: true, force: true }));
+
+function planning(broker: Partial<Broker> = {}): Planning {
+  const none: Broker = { streamOf: () => Promise.resolve(null), info: () => Promise.resolve(null) };
+  return new Planning({
+    launcher: packageFile('cmd/plan-thread.mjs'),
+    broker: { ...none, ...broker },
+    dir,
+    limitMs: 1_000,
+  });
+}
+
+function bundleOf(text: string): Bundle {
+  const code = Buffer.from(text);
+  return { code, hash: hashOf(code), file: 'p.ts' };
+}
+
+const isRefused = (why: RegExp) => (error: unknown) =>
+  isMillraceError(error, 'PLAN_INVALID') && error.message.startsWith('p.ts ') && why.test(error.message);
+
+test('a pipeline is planned in a thread without a connection: what is known of streams is asked of us', async () => {
+  const asked: string[] = [];
+  const broker = {
+    streamOf: async (subject: string) => {
+      asked.push(subject);
+      return null;
+    },
+  };
+  const { summary, text } = await planning(broker).plan(await rightBundle());
+  assert.ok(asked.length > 0);
+  assert.ok(summary.stages.length > 0);
+  assert.deepEqual(JSON.parse(JSON.stringify(summary)), summary);
+  assert.ok(text.startsWith(`pipeline ${summary.pipeline}`));
+});
+
+test('what the broker refuses is told as it is, so that whoever deploys may try again', async () => {
+  const broker = { streamOf: () => Promise.reject(new MillraceError('BROKER_UNAVAILABLE', 'no answer')) };
+  const plan = planning(broker).plan(await rightBundle());
+  await assert.rejects(plan, error => isMillraceError(error, 'BROKER_UNAVAILABLE'));
+});
+
+test('code that does not come to an end is refused, whether it runs or waits', async () => {
+  const one = planning();
+  const refused = isRefused(/did not come to an end/);
+  await Promise.all(
+    ['for (;;);', 'setInterval(() => {}, 9); await new Promise(() => {});'].map(text =>
+      assert.rejects(one.plan(bundleOf(text)), refused),
+    ),
+  );
+});
+
+test('code that ends its thread is refused, and so is what has no pipeline in it', async () => {
+  await assert.rejects(planning().plan(bundleOf('process.exit(0);')), isRefused(/ended its thread/));
+  const none = planning().plan(bundleOf('export const a = 1;'));
+  await assert.rejects(
+    none,
+    error => isMillraceError(error, 'PLAN_INVALID') && /no default export/.test(error.message),
+  );
+});
+
+test('others have their turn, however many are refused', async () => {
+  const one = planning();
+  const plans = await Promise.allSettled(
+    Array.from({ length: 5 }, (_, n) => one.plan(bundleOf(`throw new Error('no ${n}');`))),
+  );
+  for (const [n, plan] of plans.entries())
+    assert.match(String((plan as PromiseRejectedResult).reason), new RegExp(`no ${n}`));
+});

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { MillraceError } from '../../../lib/base/errors.ts';
+import type { Assignment } from '../../../lib/topology/parts.ts';
+import { FakeCluster, fakeBundle, until } from './fakes.ts';
+
+let cluster: FakeCluster;
+beforeEach(() => {
+  cluster = new FakeCluster();
+});
+afterEach(() => cluster.stop());
+
+describe('Worker', () => {
+  test('starts what is deployed, and what was deployed before it was there', async () => {
+    const a = cluster.worker('a');
+    await a.commands.deploy(fakeBundle('early'), { dryRun: false });
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('later'), { dryRun: false });
+    await until('both run', () => a.engine.running.length === 2);
+    assert.equal(a.worker.status('early').state, 'running');
+    assert.equal(a.worker.status('later').sources[0]!.position, 7);
+  });
+
+  test('a new revision replaces the old one, which has stopped before', async () => {
+    const a = cluster.worker('a');
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it runs', () => a.engine.running.length === 1);
+    const first = a.engine.running[0]!;
+    first.stopDelayMs = 50;
+    await a.commands.deploy(fakeBundle('p', { salt: '2' }), { dryRun: false });
+    await until('the second runs', () => a.engine.started.length === 2);
+    assert.equal(first.stopped, true);
+    assert.deepEqual(
+      a.engine.running.map(one => one.revision),
+      [2],
+    );
+  });
+
+  test('a failure that passes is tried again; its reason shows meanwhile', async () => {
+    const a = cluster.worker('a');
+    a.engine.startErrors.push(new MillraceError('BROKER_UNAVAILABLE', 'no answer'));
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it failed', () => a.worker.status('p').state === 'failed');
+    assert.match(a.worker.status('p').reason!, /^BROKER_UNAVAILABLE: no answer \(next try in \d+ s\)$/);
+    await until('it runs', () => a.worker.status('p').state === 'running');
+    assert.deepEqual(
+      a.observer.names().filter(name => name.startsWith('pipeline.')),
+      ['pipeline.failed', 'pipeline.started'],
+    );
+  });
+
+  test('a pipeline that stops by itself for good stays down until a person restarts it', async () => {
+    const a = cluster.worker('a');
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it runs', () => a.engine.running.length === 1);
+    a.engine.started[0]!.fail(new MillraceError('CHAIN_BROKEN', 'the journal is shorter than remembered'));
+    await until('it failed', () => a.worker.status('p').state === 'failed');
+    assert.match(a.worker.status('p').reason!, /CHAIN_BROKEN.*restart or deploy it again/);
+    assert.equal(a.engine.started.length, 1);
+    assert.equal(await a.commands.restart('p'), 2);
+    await until('it runs again', () => a.worker.status('p').state === 'running');
+    assert.equal(a.engine.started[1]!.revision, 2);
+  });
+
+  test('a broken invariant is told to whoever can end the process', async () => {
+    const a = cluster.worker('a');
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it runs', () => a.engine.running.length === 1);
+    a.engine.started[0]!.fail(new MillraceError('INVARIANT', 'cannot be'));
+    assert.equal((await a.worker.fatal).message, 'cannot be');
+  });
+
+  test('one pipeline that cannot be planned does not keep others from running', async () => {
+    const a = cluster.worker('a');
+    await a.commands.deploy(fakeBundle('bad'), { dryRun: false });
+    await a.commands.deploy(fakeBundle('good'), { dryRun: false });
+    const start = a.engine.start.bind(a.engine);
+    a.engine.start = async order => {
+      if (order.file === 'bad.ts') throw new MillraceError('PLAN_INVALID', 'bad.ts:1:1: no');
+      return start(order);
+    };
+    await a.worker.start();
+    await until('the good one runs', () => a.worker.status('good').state === 'running');
+    await until('the bad one failed', () => a.worker.status('bad').state === 'failed');
+  });
+
+  test('a stop hands everything over, releases the lease, and a standby takes over at once', async () => {
+    const a = cluster.worker('a', { leaseMs: 60_000 });
+    const b = cluster.worker('b', { leaseMs: 60_000 });
+    await a.worker.start();
+    await b.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('a runs it', () => a.engine.running.length === 1);
+    assert.equal(b.engine.started.length, 0);
+    await a.worker.stop({ deadlineMs: 1_000 });
+    assert.equal(a.engine.running.length, 0);
+    await until('b runs it', () => b.engine.running.length === 1);
+    assert.equal(b.worker.active, true);
+  });
+
+  test('a standby takes over from a worker that has fallen silent, which then steps down', async () => {
+    const a = cluster.worker('a');
+    const b = cluster.worker('b');
+    await a.worker.start();
+    await b.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('a runs it', () => a.engine.running.length === 1);
+    a.registry.connected = false;
+    await until('b runs it', () => b.engine.running.length === 1);
+    assert.equal(a.engine.running.length, 1);
+    a.registry.connected = true;
+    await until('a has stopped it', () => a.engine.running.length === 0);
+    assert.equal(a.worker.active, false);
+  });
+
+  test('a stop that hangs is left behind at the deadline', async () => {
+    const a = cluster.worker('a');
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it runs', () => a.engine.running.length === 1);
+    a.engine.running[0]!.stop = () => new Promise(() => {});
+    await a.worker.stop({ deadlineMs: 20 });
+    assert.deepEqual(a.observer.events.at(-1), {
+      event: 'worker.stopped',
+      level: 'warn',
+      worker: 'a',
+      inTime: false,
+    });
+  });
+
+  test('an engine that is gone is no failure of what ran in it: it runs in the next one, and the lease is kept', async () => {
+    const a = cluster.worker('a', { leaseMs: 60_000 });
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await a.commands.deploy(fakeBundle('q'), { dryRun: false });
+    await until('both run', () => a.engine.running.length === 2);
+    a.engine.become('the engine is started anew');
+    await until('both are known to be gone', () =>
+      ['p', 'q'].every(name => a.worker.status(name).state === 'starting'),
+    );
+    assert.equal(a.worker.status('p').reason, 'the engine is started anew');
+    assert.equal(a.engine.running.length, 0);
+    a.engine.become(null);
+    await until('both run again', () => a.engine.running.length === 2);
+    assert.ok(a.worker.active);
+    assert.ok(!a.observer.names().includes('lease.lost'));
+    assert.ok(!a.observer.names().includes('pipeline.failed'));
+  });
+
+  test('what is not wanted any more is not started again in the next engine, and a delete needs none', async () => {
+    const a = cluster.worker('a');
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await a.commands.deploy(fakeBundle('q'), { dryRun: false });
+    await until('both run', () => a.engine.running.length === 2);
+    a.engine.become('the engine is started anew');
+    await a.commands.pause('p');
+    assert.equal((await a.commands.delete('q', { purge: false })).done, true);
+    a.engine.become(null);
+    await a.commands.deploy(fakeBundle('r'), { dryRun: false });
+    await until('the third runs', () => a.worker.status('r').state === 'running');
+    assert.deepEqual(
+      a.engine.running.map(({ name }) => name),
+      ['r'],
+    );
+  });
+
+  test('an engine that is lost while a pipeline starts is no failure either', async () => {
+    const a = cluster.worker('a');
+    a.engine.startErrors.push(new MillraceError('ENGINE_LOST', 'it crashed'));
+    await a.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it runs', () => a.worker.status('p').state === 'running');
+    assert.ok(!a.observer.names().includes('pipeline.failed'));
+  });
+
+  test('all parts are assigned, under the number of its claim to the lease', async () => {
+    const a = cluster.worker('a');
+    const b = cluster.worker('b');
+    await a.worker.start();
+    await b.worker.start();
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('a runs it', () => a.engine.running.length === 1);
+    await a.worker.stop({ deadlineMs: 1_000 });
+    await until('b runs it', () => b.engine.running.length === 1);
+    const [first, second] = [a, b].map(({ engine }) => engine.orders[0]!.assignment);
+    assert.deepEqual([first!.parts, second!.parts], ['all', 'all']);
+    assert.ok(first!.number > 0 && second!.number > first!.number);
+  });
+
+  test('what runs is assigned anew when the lease was somebody else’s in between, though nobody noticed, and its entry deleted', async () => {
+    const { worker, registry, engine, commands } = cluster.worker('a');
+    await worker.start();
+    await commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('it runs', () => engine.running.length === 1);
+    const [pipeline] = engine.running;
+    const numberOf = () => (pipeline!.assignments.at(-1) as Assignment).number;
+    const before = numberOf();
+    await registry.delete('leases.active');
+    await until('it is assigned under a later number', () => numberOf() > before);
+    assert.equal(engine.started.length, 1, 'and went on meanwhile');
+    assert.equal(worker.active, true);
+  });
+});
