@@ -41,8 +41,6 @@ export interface ProgramName {
 const NOT_BEGUN = -1;
 /** Who owns what nobody has written to. */
 const NOBODY: Author = { revision: 0, assignment: 0, epoch: 0, program: 0 };
-/** On claims: makes each of them another message, or two claimants of one number could take one for the claim of both. */
-const HEADER_CLAIM = 'Millrace-Claim';
 
 export function authorOf({ by }: FrameHead): Author {
   return by ?? NOBODY;
@@ -72,11 +70,11 @@ interface Form {
 /**
  * Claims a reader, on the first of its chains. Returns the epoch of the claim, once it has landed. Throws REVISION_OUTDATED
  * and ASSIGNMENT_OUTDATED.
- * @param options.nonce another one for each claim
+ * @param options.mark headers that no other claim has: two of one number would else take one for the claim of both
  */
 export async function claim(
   chain: Heads,
-  { owner, program, nonce, encode, keeps }: Form & { owner: Omit<Owner, 'epoch'>; program: number; nonce: string },
+  { owner, program, mark, encode, keeps }: Form & { owner: Omit<Owner, 'epoch'>; program: number; mark: Headers },
 ): Promise<number> {
   for (;;) {
     const tail = await chain.open();
@@ -86,7 +84,7 @@ export async function claim(
     const epoch = isSame ? before.epoch + 1 : 1;
     const author = { ...owner, epoch, program };
     if (compare(before, author) > 0) throw outdated(chain, { by: before, author });
-    const headers = { [HEADER_CLAIM]: nonce, ...kept(tail, keeps) };
+    const headers = { ...mark, ...kept(tail, keeps) };
     if ((await chain.append(encode(takenOver(last, author)), headers)).kind === 'landed') return epoch;
   }
 }

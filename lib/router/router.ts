@@ -37,6 +37,8 @@ const HEADER_SOURCE = 'Millrace-Source';
 /** On broadcasts: what their writer runs, as `since:bundle`. */
 const HEADER_PROGRAM = 'Millrace-Program';
 const NOT_CLAIMED = 0;
+/** On claims: what no other claim has. */
+const HEADER_CLAIM = 'Millrace-Claim';
 const KEPT = [HEADER_SOURCE, HEADER_PROGRAM];
 
 /** One input of one stage, which this writer feeds. */
@@ -150,11 +152,11 @@ export class Router {
   async #claim(): Promise<void> {
     const { owner, random } = this.#options;
     const { program } = this.#author;
-    const nonce = `${random.next()} ${random.next()}`;
+    const mark = { [HEADER_CLAIM]: `${random.next()} ${random.next()}` };
     const epoch = await claim(this.#lanes[0]!.broadcast, {
       owner,
       program,
-      nonce,
+      mark,
       encode: encodeBroadcast,
       keeps: KEPT,
     });
