@@ -130,7 +130,7 @@ export class Replica {
         await this.#reach({ isEnough: () => false, follows: true });
       } catch (error) {
         if (this.#stopped) return;
-        if (!isPassing(error)) throw error;
+        if (!isMisfit(error) && !(isMillraceError(error) && error.fate === 'retry')) throw error;
         if (this.#rebuild?.isAttached) attempt = 0;
         await this.#drop();
         await this.#pause(attempt);
@@ -354,17 +354,13 @@ function concernsStore({ isCheckpoint, snapshot, commit }: StoredCommit, { isAtt
   return (isCheckpoint || snapshot > 0) && isAttached && commit === at.commit;
 }
 
-/** What may be so since another owner is at work, or was: only behind a claim it is certain. */
+/** What may be so since another owner is at work, was, or has not been yet: only behind a claim it is certain. */
 function isMisfit(error: unknown): boolean {
   return (
     isMillraceError(error, 'JOURNAL_CORRUPT') ||
     isMillraceError(error, 'CHAIN_BROKEN') ||
     isMillraceError(error, 'STREAM_CHANGED') ||
+    isMillraceError(error, 'STREAM_MISSING') ||
     isMillraceError(error, 'CONFLICT')
   );
-}
-
-/** Whoever follows waits for an owner to make it right: with the journal's stream, to begin with. */
-function isPassing(error: unknown): boolean {
-  return isMisfit(error) || (isMillraceError(error) && (error.fate === 'retry' || error.code === 'STREAM_MISSING'));
 }
