@@ -23,7 +23,7 @@ import { overlaps } from '../record/subject.ts';
 import { ProcessClock } from './clock.ts';
 import { LATE_MS, type MemoryFaults, type Span, UNSURE_MS } from './faults.ts';
 import { MemoryReader, type Sight } from './reader.ts';
-import { answerOf, copyOf, MemoryStream, type StreamCopy, sizeOf } from './stream.ts';
+import { answerOf, copyOf, MemoryStream, sizeOf } from './stream.ts';
 
 export interface MemoryBrokerOptions {
   readonly clock: Clock;
@@ -52,7 +52,7 @@ export class MemoryBroker {
   #batches = 0;
   /** Batches of which a part was stored. */
   brokenOff = 0;
-  /** Times that it was restored. */
+  /** Times that it was restored: what was on its way then never lands. */
   restores = 0;
 
   constructor(options: MemoryBrokerOptions) {
@@ -79,12 +79,6 @@ export class MemoryBroker {
 
   stream(name: string): MemoryStream | null {
     return this.#streams.get(name) ?? null;
-  }
-
-  /** It is restored, with one stream as an older copy of it. What clients have sent before and has not landed never does. */
-  putBack(stream: MemoryStream, copy: StreamCopy): void {
-    this.restores++;
-    stream.putBack(copy);
   }
 
   streams(): readonly MemoryStream[] {
@@ -320,7 +314,7 @@ export class MemoryLog implements Log {
 
   /** One try, with whatever the dice make of it. A killed client's promise is never settled. */
   #send(messages: readonly NewMessage[], atomic: boolean): Promise<Append> {
-    const { random, faults, clock } = this.#broker;
+    const { random, faults, clock, restores } = this.#broker;
     const dice = random.next();
     const lost = faults.lostAck ?? 0;
     const dropped = lost + (faults.notLanded ?? 0);
@@ -334,16 +328,10 @@ export class MemoryLog implements Log {
       if (dice >= dropped && dice < late && !this.#cutOff) {
         giveUp();
         const delayMs = this.#draw(faults.delayMs) + random.next() * (faults.lateMs ?? LATE_MS);
-        const { restores } = this.#broker;
-        clock.after(delayMs, () => {
-          if (this.#broker.restores === restores) this.#landUnheard(messages, atomic);
-        });
+        clock.after(delayMs, () => this.#broker.restores === restores && this.#landUnheard(messages, atomic));
         return;
       }
-      if (dice >= lost && dice < dropped) {
-        giveUp();
-        return;
-      }
+      if (dice >= lost && dice < dropped) return giveUp();
       clock.after(this.#travelMs(), () => {
         if (!this.#online) {
           giveUp();

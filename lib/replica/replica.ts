@@ -20,26 +20,24 @@
  * The journal must reach back to the base, and to the oldest commit that is not relayed unless the snapshot has what is not.
  * What lies before, and whether the broker has lost some of it, is nobody's concern. Commits are applied as they are read;
  * of those that may not be sent yet the outboxes are kept.
- *
- * The local store of a follower is written as an owner's is (`checkpoint.ts`, step 4), when an owner's is: its changes as of
- * the commit at which the owner took a checkpoint, once a later commit has named the snapshot of it.
  */
 import { backoffMs } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { isMillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../chain/chain.ts';
 import type { CutSteps } from '../journal/cut-steps.ts';
 import { decodeHead, lastWholeCommit } from '../journal/entry.ts';
-import { JournalReader, type JournalStep, type StoredCommit } from '../journal/reader.ts';
+import type { JournalReader, StoredCommit } from '../journal/reader.ts';
 import type { JournalWriter, Mark } from '../journal/writer.ts';
 import type { Log } from '../port/log.ts';
 import type { Store, Stores } from '../port/store.ts';
 import type { TaskState } from '../state/state.ts';
 import type { HeldCheckpoint } from './checkpoint.ts';
-import { Marks } from './marks.ts';
-import { Place } from './place.ts';
-import { type Pointer, readPointer, writeStore } from './pointer.ts';
+import { FollowerStore } from './follower-store.ts';
+import type { Place } from './place.ts';
+import type { Pointer } from './pointer.ts';
+import { type End, NOWHERE, Rebuild } from './rebuild.ts';
 import { commitOf, type Snapshots, type WholeSnapshot } from './snapshots.ts';
 
 /** The first time brings in what is old, the second what has come meanwhile. */
@@ -48,8 +46,6 @@ const RETRY_BASE_MS = 250;
 const RETRY_MAX_MS = 10_000;
 /** Of the journal, between two turns of others. */
 const TURN_STEPS = 64;
-/** Entries of a checkpoint that are prepared between two turns of others. */
-const SLICE_ENTRIES = 1000;
 
 export interface ReplicaOptions {
   readonly log: Log;
@@ -90,45 +86,13 @@ export interface Restored {
   readonly cutSteps: CutSteps;
 }
 
-/** Where the journal ends, or our claim in it. */
-interface End {
-  readonly seq: number;
-  readonly commit: number;
-}
-
-/** What a base is made of, while it is not known whether the store can be trusted. */
-interface Base {
-  readonly snapshot: WholeSnapshot | null;
-  readonly store: Store | null;
-  /** The store's, where only the journal can tell whether it is right; null: it is settled. */
-  candidate: Pointer | null;
-}
-
 export class Replica {
   readonly state: TaskState;
   #options: ReplicaOptions;
-  #snapshots: Snapshots;
   #tail: Chain;
-  #reader: JournalReader | null = null;
-  #store: Store | null = null;
-  #base: Base | null = null;
-  #from: Restored['from'] = 'nothing';
-  /** The base's commit, then the last that was applied. */
-  #at: Mark = NOWHERE;
-  /** What was applied hangs together with the run that is read. */
-  #isAttached = false;
-  #marks = new Marks();
-  #place = new Place();
-  /** The first commit of the run, and the sequence at which the run begins. */
-  #first = 1;
-  #runSeq = 1;
-  #replayed = 0;
-  /** The snapshot that commits have named last. */
-  #named = 0;
-  /** A follower's checkpoint, until it is in the store. */
-  #held: HeldCheckpoint | null = null;
-  /** The state counts as told up to this commit: no snapshot that is older can be added to. */
-  #toldTo = 0;
+  /** Null: nothing is built yet, or what was did not fit. */
+  #rebuild: Rebuild | null = null;
+  #follower: FollowerStore;
   #following: Promise<void> | null = null;
   #endPause: (() => void) | null = null;
   /** What a local store pointed to that the journal has not got, so that it is not asked for again. */
@@ -137,25 +101,21 @@ export class Replica {
   #stopped = false;
 
   constructor(options: ReplicaOptions) {
-    const { log, clock, random, stream, subject, state, snapshots } = options;
+    const { log, clock, random, stream, subject, state } = options;
     this.#options = options;
     this.state = state;
-    this.#snapshots = snapshots;
+    this.#follower = new FollowerStore({ state, clock, checkOver: () => this.#checkStopped() });
     this.#tail = new Chain({ log, clock, random, stream, subject });
   }
 
   /** The last commit that the state reflects. */
   get commit(): number {
-    return this.#at.commit;
+    return this.#rebuild?.at.commit ?? 0;
   }
 
   /** All of the journal that has been heard of is in. */
   get isFresh(): boolean {
-    return this.#isAttached && this.#reader?.isAtEnd === true;
-  }
-
-  get #isBuilt(): boolean {
-    return this.#reader !== null;
+    return this.#rebuild?.isAttached === true && this.#rebuild.reader.isAtEnd;
   }
 
   /** Keeps the replica fresh, until a task asks for it or it is stopped. Throws what cannot pass. */
@@ -170,8 +130,8 @@ export class Replica {
         await this.#reach({ isEnough: () => false, follows: true });
       } catch (error) {
         if (this.#stopped) return;
-        if (!isPassing(error)) throw error;
-        if (this.#isAttached) attempt = 0;
+        if (!isMisfit(error) && !(isMillraceError(error) && error.fate === 'retry')) throw error;
+        if (this.#rebuild?.isAttached) attempt = 0;
         await this.#drop();
         await this.#pause(attempt);
       }
@@ -198,7 +158,7 @@ export class Replica {
   async catchUp(): Promise<void> {
     if (this.#following !== null) {
       this.#isLeft = true;
-      this.#reader?.interrupt();
+      this.#rebuild?.reader.interrupt();
       this.#endPause?.();
       await this.#following;
       this.#isLeft = this.#stopped;
@@ -206,7 +166,7 @@ export class Replica {
     try {
       for (let round = 0; round < ROUNDS; round++) {
         const end = await this.#end();
-        const isEnough = () => this.#reader!.seq >= end.seq || this.#reader!.isAtEnd;
+        const isEnough = ({ seq, isAtEnd }: JournalReader) => seq >= end.seq || isAtEnd;
         await this.#reach({ isEnough, follows: false });
       }
     } catch (error) {
@@ -218,7 +178,7 @@ export class Replica {
 
   /** Where a journal begins that is not there yet. */
   get begin(): Mark {
-    return this.#beginsAlone ? this.#at : NOWHERE;
+    return (this.#beginsAlone && this.#rebuild?.at) || NOWHERE;
   }
 
   /**
@@ -238,7 +198,7 @@ export class Replica {
 
   /** Null: what we have does not fit, which may be since it was read while another owner was at work. */
   async #tryComplete(claim: End): Promise<Restored | null> {
-    if (!this.#isBuilt) return null;
+    if (this.#rebuild === null) return null;
     try {
       await this.#reachClaim(claim);
       return await this.#give(claim);
@@ -256,47 +216,52 @@ export class Replica {
   }
 
   #reachClaim({ seq }: End, options: { claim?: End } = {}): Promise<void> {
-    return this.#reach({ isEnough: () => this.#reader!.seq >= seq, through: seq, follows: false, ...options });
+    return this.#reach({ isEnough: reader => reader.seq >= seq, through: seq, follows: false, ...options });
   }
 
   /** Builds what is missing, then reads on until it is enough or a task asks. A gap behind the base has it begin anew. */
-  async #reach(way: {
-    isEnough(): boolean;
-    readonly through?: number;
-    readonly follows: boolean;
-    readonly claim?: End;
-  }): Promise<void> {
+  async #reach(way: Way): Promise<void> {
     let from = 1;
     for (;;) {
-      if (!this.#isBuilt) await this.#build(from, way.claim ?? null);
-      const gapSeq = await this.#advance(way);
-      if (gapSeq === null) return;
+      if (this.#rebuild === null) await this.#begin(from, way.claim ?? null);
+      const rebuild = this.#rebuild!;
+      await this.#advance(rebuild, way);
+      if (rebuild.anewFrom === null) return;
       // From there on, so that each time is nearer to the end than the one before.
-      from = gapSeq;
+      from = rebuild.anewFrom;
+      this.#distrusted = rebuild.distrusted;
       await this.#drop();
     }
   }
 
-  /** Applies what comes. Returns null when it is enough, or where to begin anew: behind a gap, or without the store. */
-  async #advance(way: { isEnough(): boolean; readonly through?: number; readonly follows: boolean }) {
+  async #begin(from: number, claim: End | null): Promise<void> {
+    this.#rebuild = new Rebuild({
+      ...this.#options,
+      ...{ from, claim, distrusted: this.#distrusted, end: () => this.#end() },
+      standsAlone: this.#options.standsAlone ?? false,
+      checkOver: () => this.#checkStopped(),
+    });
+    await this.#rebuild.begin();
+  }
+
+  /** Applies what comes, until it is enough or all must begin anew. */
+  async #advance(rebuild: Rebuild, way: Way): Promise<void> {
     const { clock, stateBytesMax } = this.#options;
     const { state } = this;
-    const reader = this.#reader!;
-    while (!way.isEnough() && !this.#isLeft) {
+    const { reader } = rebuild;
+    while (!way.isEnough(reader) && !this.#isLeft) {
       const steps = await reader.next(way.through);
       for (const step of steps) {
         this.#checkStopped();
-        if (step.kind === 'run') {
-          if (this.#isAttached) return step.seq;
-          await this.#beginRun(step);
-        } else if (step.kind === 'commit') {
-          // Nothing is awaited that need not be.
-          const applying = this.#take(step.commit);
-          if (applying !== null) await applying;
-          if (this.#distrusted !== null && this.#distrusted === this.#base!.candidate) return this.#runSeq;
-          const { isCheckpoint, snapshot } = step.commit;
-          if (way.follows && (isCheckpoint || snapshot > 0)) await this.#keepStore(step.commit);
-        } else {
+        // Nothing is awaited that need not be.
+        const taking = rebuild.take(step);
+        if (taking !== null) await taking;
+        if (rebuild.anewFrom !== null) return;
+        if (step.kind === 'commit') {
+          if (way.follows && concernsStore(step.commit, rebuild)) {
+            await this.#follower.keep(step.commit, { store: rebuild.store!, place: rebuild.place });
+          }
+        } else if (step.kind !== 'run') {
           this.#options.onOwner?.(step);
         }
       }
@@ -305,245 +270,33 @@ export class Replica {
       if (steps.length >= TURN_STEPS) await new Promise<void>(resolve => clock.soon(resolve));
     }
     this.#checkStopped();
-    return null;
-  }
-
-  /** @param claim ours; null: nobody is known to have stopped writing */
-  async #build(from: number, claim: End | null): Promise<void> {
-    const { log, stream, subject, stores, location, standsAlone } = this.#options;
-    const snapshot = await this.#snapshots.latest();
-    const store = await stores.open(location, { fresh: false });
-    this.#store = store;
-    const found = store === null ? null : await readPointer(store);
-    const pointer = isSame(found, this.#distrusted) ? null : found;
-    const end = claim ?? (await this.#end());
-    const isAlone = standsAlone === true && end.seq === 0;
-    const reached = isAlone ? commitOf(snapshot) : end.commit;
-    if (pointer !== null && pointer.commit > reached) throw this.#lost('the local store', pointer.commit, reached);
-    if (commitOf(snapshot) > reached) throw this.#lost('a snapshot', commitOf(snapshot), reached);
-    this.#reader = new JournalReader({ log, stream, subject, from });
-    this.#base = { snapshot, store, candidate: pointer };
-    const isOf = snapshot?.manifest.commitSeq === pointer?.commit && snapshot?.crc === pointer?.crc;
-    // The store is never written before a snapshot of the same commit exists. Where the latest is older, the blobs have
-    // lost it, and what the store has of it would be missing from every snapshot to come.
-    if (pointer === null || commitOf(snapshot) < pointer.commit) await this.#discardStore(claim);
-    else if (isOf && snapshot?.manifest.journalSeq === pointer.seq) await this.#loadStore(pointer, snapshot);
-    else if (isAlone || snapshot?.manifest.commitSeq === pointer.commit) await this.#discardStore(claim);
-    else this.#place = Place.fromParts(snapshot!.place).tailsOnly();
-  }
-
-  async #loadStore(pointer: Pointer, snapshot: WholeSnapshot | null): Promise<void> {
-    this.#base!.candidate = null;
-    await this.state.loadAll(this.#store!, { bytesMax: this.#options.stateBytesMax });
-    this.#from = 'store';
-    if (snapshot !== null) this.#place = Place.fromParts(snapshot.place);
-    this.#at = pointer;
-    this.#toldTo = pointer.commit;
-  }
-
-  /** The base is the snapshot then, or nothing. */
-  async #discardStore(claim: End | null = null): Promise<void> {
-    const { stores, location, stateBytesMax } = this.#options;
-    const base = this.#base!;
-    base.candidate = null;
-    await this.#store?.close();
-    this.#store = null;
-    const store = await stores.open(location, { fresh: true });
-    if (store === null) throw new MillraceError('STORE_CORRUPT', `a fresh store at ${location} could not be opened`);
-    this.#store = store;
-    this.#place = new Place();
-    const { snapshot } = base;
-    if (snapshot === null) return;
-    try {
-      await this.state.loadSegments(this.#segmentsOf(snapshot), { store, bytesMax: stateBytesMax });
-    } catch (cause) {
-      if (claim === null || !isMillraceError(cause, 'JOURNAL_CORRUPT')) throw cause;
-      await this.#passOver(snapshot, claim, cause);
-    }
-    const { commitSeq, journalSeq } = snapshot.manifest;
-    this.#from = 'snapshot';
-    this.#place = Place.fromParts(snapshot.place);
-    this.#at = { commit: commitSeq, seq: journalSeq, crc: snapshot.crc };
-    this.#toldTo = commitSeq;
-  }
-
-  async *#segmentsOf(snapshot: WholeSnapshot): AsyncGenerator<Uint8Array> {
-    for await (const segment of this.#snapshots.segments(snapshot)) {
-      this.#checkStopped();
-      yield segment;
-    }
-  }
-
-  /**
-   * A snapshot that no commit names yet and that cannot be read, as when its writer was frozen until a sweep took what it had
-   * written for left behind, is in nobody's way: it goes, and the one before it still has its journal. Only behind a claim,
-   * since a commit that names it may be on its way until then.
-   */
-  async #passOver(snapshot: WholeSnapshot, claim: End, cause: MillraceError): Promise<never> {
-    const { log, stream, subject } = this.#options;
-    const reader = new JournalReader({ log, stream, subject });
-    let named = 0;
-    try {
-      while (reader.seq < claim.seq) {
-        for (const step of await reader.next(claim.seq)) {
-          if (step.kind === 'commit') named = Math.max(named, step.commit.snapshot);
-        }
-        this.#checkStopped();
-      }
-    } finally {
-      await reader.stop();
-    }
-    if (commitOf(snapshot) <= named) throw cause;
-    await this.#snapshots.discard(snapshot);
-    const why = `snapshot ${snapshot.name} cannot be read, and no commit names it: it is dropped, and the one before it is taken`;
-    throw new MillraceError('CONFLICT', why, { cause });
-  }
-
-  async #beginRun(step: Extract<JournalStep, { kind: 'run' }>): Promise<void> {
-    const first = step.commit + 1;
-    this.#first = first;
-    this.#runSeq = step.seq;
-    this.#marks.begin(first, step.crcBefore);
-    const { candidate } = this.#base!;
-    if (candidate !== null) {
-      if (first <= candidate.commit) {
-        this.#place = this.#place.tailsOnly();
-        return;
-      }
-      // The journal does not reach back to it.
-      await this.#discardStore();
-    }
-    if (step.commit > this.#at.commit) {
-      throw this.#corrupt(
-        `begins at commit ${first}, and state is known up to ${this.#at.commit}: the commits between are lost`,
-      );
-    }
-    if (step.commit < this.#at.commit) return;
-    this.#checkIsOf(this.#at);
-    this.#isAttached = true;
-  }
-
-  /** The next commit of the run. A promise: something has to be read first. */
-  #take(commit: StoredCommit): Promise<void> | null {
-    const mark = { commit: commit.commit, seq: commit.lastSeq, crc: commit.crc };
-    this.#marks.add(mark, commit.bytes);
-    if (commit.snapshot > this.#named) {
-      // What is older than the one before this has been cut away, or is about to be.
-      this.#marks.dropBefore(this.#named);
-      this.#reader!.cutSteps.takeBefore(this.#marks.firstSeq);
-      this.#named = commit.snapshot;
-    }
-    const candidate = this.#base!.candidate;
-    if (candidate !== null) return this.#judge(candidate, mark, commit);
-    if (commit.commit > this.#at.commit) return this.#apply(commit, mark);
-    this.#place.date(commit);
-    if (commit.commit === this.#at.commit) {
-      this.#checkIsOf(this.#at);
-      this.#isAttached = true;
-    }
-    return null;
-  }
-
-  /** A commit comes while it is open whether the store can be trusted. */
-  async #judge(candidate: Pointer, mark: Mark, commit: StoredCommit): Promise<void> {
-    if (commit.commit < candidate.commit) {
-      this.#place.take(commit, commit.timeMs);
-      return;
-    }
-    this.#place.take(commit, commit.timeMs);
-    // What the journal no longer has must be sent: of a store nothing else would tell what is to be.
-    const isAllSent = this.#place.relayedThrough >= this.#first - 1;
-    if (isAllSent && mark.seq === candidate.seq && mark.crc === candidate.crc) {
-      this.#isAttached = true;
-      await this.#loadStore(candidate, null);
-      return;
-    }
-    // The base is the snapshot then, to which all of the run has something to say.
-    this.#distrusted = candidate;
-  }
-
-  #apply(commit: StoredCommit, mark: Mark): Promise<void> | null {
-    const { state } = this;
-    this.#place.take(commit, commit.timeMs);
-    this.#at = mark;
-    if (commit.delta === null) return null;
-    this.#replayed++;
-    if (!state.resident) return state.replay(commit.delta, this.#store!);
-    state.applyDelta(commit.delta);
-    return null;
-  }
-
-  /** What an owner does to its local store, at the same commits. */
-  async #keepStore(commit: StoredCommit): Promise<void> {
-    const { state } = this;
-    const held = this.#held;
-    const { clock } = this.#options;
-    if (held !== null && commit.snapshot === held.commit.commit) await this.#writeHeld(held);
-    if (!commit.isCheckpoint || commit.commit !== this.#at.commit || !this.#isAttached) return;
-    // Its owner ended before its snapshot was there. The store has it all the same, before the next changes, and counts for
-    // nothing until those are in it, too.
-    if (this.#held !== null) await this.#writeHeld(this.#held, { without: true });
-    while (state.prepareCheckpoint(SLICE_ENTRIES)) {
-      await new Promise<void>(resolve => clock.soon(resolve));
-      this.#checkStopped();
-    }
-    const { epoch, commit: number, lastSeq: seq, crc } = commit;
-    const pointer = { epoch, commit: number, seq, crc };
-    this.#held = { checkpoint: state.checkpoint(), commit: pointer, place: this.#place.toParts() };
   }
 
   /** The journal has been read to our claim: checks all that it has to fit, and hands over. */
   async #give(claim: End): Promise<Restored> {
-    const { commit } = this.#at;
-    if (commit !== claim.commit || !this.#isAttached) {
-      throw this.#corrupt(`ends at commit ${claim.commit}, and what fits together of it ends at ${commit}`);
+    const rebuild = this.#rebuild!;
+    const { at, isAttached, marks, place, from, replayed } = rebuild;
+    if (at.commit !== claim.commit || !isAttached) {
+      throw rebuild.corrupt(`ends at commit ${claim.commit}, and what fits together of it ends at ${at.commit}`);
     }
-    const snapshot = await this.#snapshots.latest({ atLeast: Math.max(this.#named, this.#toldTo) });
+    const toldTo = Math.max(rebuild.baseCommit, this.#follower.toldTo);
+    const snapshot = await this.#options.snapshots.latest({ atLeast: Math.max(rebuild.named, toldTo) });
     // Also where the base is a store: the next snapshot goes on from this one.
-    if (commitOf(snapshot) < this.#toldTo) {
-      throw this.#corrupt(`is whole, and the latest snapshot is older than commit ${this.#toldTo}, which had one`);
+    if (commitOf(snapshot) < toldTo) {
+      throw rebuild.corrupt(`is whole, and the latest snapshot is older than commit ${toldTo}, which had one`);
     }
     if (snapshot !== null) {
       const { commitSeq, journalSeq } = snapshot.manifest;
-      this.#checkIsOf({ commit: commitSeq, seq: journalSeq, crc: snapshot.crc });
+      rebuild.checkIsOf({ commit: commitSeq, seq: journalSeq, crc: snapshot.crc });
     }
-    const place = this.#place;
-    const held = this.#held !== null && commitOf(snapshot) < this.#held.commit.commit ? this.#held : null;
-    // Its snapshot is there, though perhaps no commit has named it yet.
-    if (this.#held !== null && held === null) await this.#writeHeld(this.#held);
-    const { cutSteps } = this.#reader!;
-    await this.#leaveJournal();
-    const store = this.#store!;
-    this.#store = null;
-    const { bytes, commits } = this.#marks;
-    return {
-      store,
-      from: this.#from,
-      replayed: this.#replayed,
-      place,
-      snapshot,
-      held,
-      journal: { bytes, commits },
-      cutSteps,
-    };
-  }
-
-  /** Writes the checkpoint to our store, with its pointer or `without` one. */
-  async #writeHeld(held: HeldCheckpoint, { without = false } = {}): Promise<void> {
-    const commit = without ? null : held.commit;
-    await writeStore(this.#store!, held.checkpoint, { commit, isOver: () => this.#stopped });
-    this.#checkStopped();
-    this.state.checkpointLanded();
-    this.#toldTo = held.commit.commit;
-    this.#held = null;
-  }
-
-  /** Throws unless the commit is the journal's, or the one before its run. */
-  #checkIsOf(mark: Mark): void {
-    if (mark.commit === 0 || this.#marks.has(mark)) return;
-    throw this.#corrupt(
-      `does not have the commit ${mark.commit} that the snapshot reflects: one of the two is an older copy`,
-    );
+    const store = rebuild.store!;
+    const held = await this.#follower.release(commitOf(snapshot), store);
+    const { cutSteps } = rebuild.reader;
+    rebuild.store = null;
+    this.#rebuild = null;
+    await rebuild.close();
+    const { bytes, commits } = marks;
+    return { store, from, replayed, place, snapshot, held, journal: { bytes, commits }, cutSteps };
   }
 
   async #end(): Promise<End> {
@@ -555,48 +308,16 @@ export class Replica {
     return this.#options.standsAlone === true && this.#tail.seq === 0;
   }
 
-  #corrupt(what: string): MillraceError {
-    return new MillraceError(
-      'JOURNAL_CORRUPT',
-      `journal ${this.#options.subject} ${what}. Restore the stream or the snapshots from a backup, or delete the pipeline with its state.`,
-    );
-  }
-
-  #lost(what: 'the local store' | 'a snapshot', commit: number, reached: number): MillraceError {
-    const { subject, location } = this.#options;
-    const way =
-      what === 'a snapshot'
-        ? 'Restore the stream from a backup, or delete the pipeline with its state.'
-        : 'Restore the stream from a backup; or, to go on with what is left, delete the local store first.';
-    return new MillraceError(
-      'CHAIN_BROKEN',
-      `journal ${subject} ends at commit ${reached}, and ${what} of ${location} reflects commit ${commit}: the broker lost acknowledged data. ${way}`,
-    );
-  }
-
   #checkStopped(): void {
     if (this.#stopped) throw new Error(`${this.#options.location} was left before it was restored`);
   }
 
-  async #leaveJournal(): Promise<void> {
-    await this.#reader?.stop();
-    this.#reader = null;
-  }
-
   /** Forgets all: it begins anew. */
   async #drop(): Promise<void> {
-    await this.#leaveJournal();
-    await this.#store?.close();
-    this.#store = null;
+    await this.#rebuild?.close();
+    this.#rebuild = null;
     this.state.reset();
-    this.#base = null;
-    this.#from = 'nothing';
-    this.#at = NOWHERE;
-    this.#isAttached = false;
-    this.#marks = new Marks();
-    this.#place = new Place();
-    this.#replayed = this.#named = this.#toldTo = 0;
-    this.#held = null;
+    this.#follower.reset();
   }
 
   /** Ends what is under way, with an error. */
@@ -604,7 +325,7 @@ export class Replica {
     this.#stopped = this.#isLeft = true;
     this.#tail.stop();
     this.#endPause?.();
-    void this.#reader?.stop();
+    void this.#rebuild?.reader.stop();
   }
 
   /** After this nothing is open any more but what a task has taken over. For whoever follows, or has seen it end. */
@@ -612,29 +333,34 @@ export class Replica {
     this.leave();
     // What cannot pass was told to whoever had it follow.
     await this.#following?.catch(() => {});
-    await this.#leaveJournal();
-    await this.#store?.close();
-    this.#store = null;
+    await this.#rebuild?.close();
+    this.#rebuild = null;
   }
 }
 
-const NOWHERE: Mark = { commit: 0, seq: 0, crc: 0 };
-
-function isSame(a: Pointer | null, b: Pointer | null): boolean {
-  return a !== null && b !== null && a.commit === b.commit && a.seq === b.seq && a.crc === b.crc;
+/** How far to go. */
+interface Way {
+  isEnough(reader: JournalReader): boolean;
+  /** Nothing is read behind this sequence. */
+  readonly through?: number;
+  /** Our own store is kept as the owner keeps its own. */
+  readonly follows: boolean;
+  /** Ours, if there is one. */
+  readonly claim?: End;
 }
 
-/** What may be so since another owner is at work, or was: only behind a claim it is certain. */
+/** It says something of checkpoints, and has just been applied. */
+function concernsStore({ isCheckpoint, snapshot, commit }: StoredCommit, { isAttached, at }: Rebuild): boolean {
+  return (isCheckpoint || snapshot > 0) && isAttached && commit === at.commit;
+}
+
+/** What may be so since another owner is at work, was, or has not been yet: only behind a claim it is certain. */
 function isMisfit(error: unknown): boolean {
   return (
     isMillraceError(error, 'JOURNAL_CORRUPT') ||
     isMillraceError(error, 'CHAIN_BROKEN') ||
     isMillraceError(error, 'STREAM_CHANGED') ||
+    isMillraceError(error, 'STREAM_MISSING') ||
     isMillraceError(error, 'CONFLICT')
   );
-}
-
-/** Whoever follows waits for an owner to make it right: with the journal's stream, to begin with. */
-function isPassing(error: unknown): boolean {
-  return isMisfit(error) || (isMillraceError(error) && (error.fate === 'retry' || error.code === 'STREAM_MISSING'));
 }

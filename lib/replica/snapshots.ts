@@ -8,7 +8,6 @@ import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { SHORTER_READINGS_MAX } from '../chain/chain.ts';
-import type { Tails } from '../journal/tails.ts';
 import type { Blobs } from '../port/blob.ts';
 import { pack, unpack } from '../record/rows.ts';
 import { decodeManifest, encodeManifest, type Manifest, type SegmentRef } from '../state/snapshot.ts';

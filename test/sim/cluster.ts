@@ -286,7 +286,8 @@ export class Cluster {
       const copy = stream.copy();
       this.clock.after(random.int(lengthMs - copiedMs), () => {
         if (random.chance(0.5)) for (const host of this.#hosts) host.crash({ losesDisk: random.chance(0.5) });
-        this.broker.putBack(stream, copy);
+        this.broker.restores++;
+        stream.putBack(copy);
         this.putBack = stream.settings.name;
         for (const host of this.#hosts) host.start();
       });

@@ -363,6 +363,10 @@ describe('the journal', () => {
     readings = 0;
     await assert.rejects(clock.runThrough(owner.confirm()), is('FENCED'));
     assert.equal(readings, 4);
+    // Its own append has met the later owner before.
+    readings = 3;
+    await assert.rejects(owner.append(commitOf(owner)), is('FENCED'));
+    await assert.rejects(clock.runThrough(owner.confirm()), is('FENCED'));
   });
 
   test('says so when somebody who is no later owner appends to it', async () => {

@@ -102,6 +102,33 @@ describe('a replica', () => {
     }
   });
 
+  test('that has followed for long cuts only what is there to be cut', async () => {
+    const world = await makeWorld();
+    const first = await world.live();
+    const { replica, stores } = followerOf(world);
+    for (let at = 0; at < 1_000; at++) {
+      await first.commit(`k${at % 5}`, { checkpoint: at % 100 === 50 });
+      if (at % 10 === 0) await world.clock.run(world.clock.monotonic() + 1);
+      if (at % 100 === 50) await world.clock.runThrough(first.checkpoints.settle());
+    }
+    await turn(world);
+    await end(first);
+    let trims = 0;
+    const log = withCalls(world.log, {
+      trim: options => {
+        trims++;
+        return world.log.trim(options);
+      },
+    });
+    const second = await world.live({ stores, log }, replica);
+    assert.ok(second.restored.journal.commits < 300, `${second.restored.journal.commits} commits`);
+    for (let at = 0; at < 3; at++) {
+      await second.commit('a', { checkpoint: at === 0 });
+      await world.clock.runThrough(second.checkpoints.settle());
+    }
+    assert.ok(trims >= 1 && trims <= 3, `${trims} trims`);
+  });
+
   test('whose owner has cut what it had not read begins anew from the snapshot, by itself (D)', async () => {
     const world = await makeWorld();
     const first = await world.live();
