@@ -3,17 +3,17 @@
  * mean (journal entry, frame, row, marker) is the caller's.
  *
  * Every message names the sequence of the one before it, and the broker refuses one whose predecessor is not the last.
- * From this follow the facts that all of exactly-once rests on; tests cite them by letter:
- * A. A writer that has lost its place cannot write: after another's append every append of ours fails.
- * B. Nothing is missing or doubled in a chain: each message has exactly one predecessor and at most one successor, so
- *    the identical message, sent any number of times, lands at most once.
- * C. After a crash the last message says exactly what was done.
+ * From this follow the facts that all of exactly-once rests on:
+ * - *one writer*: a writer that has lost its place cannot write: after another's append every append of ours fails.
+ * - *one successor*: nothing is missing or doubled in a chain, since each message has exactly one predecessor and at
+ *   most one successor; so the identical message, sent any number of times, lands at most once.
+ * - *last word*: after a crash the last message says exactly what was done.
  * And one that this file keeps for them:
- * D. One append at a time. The next message's predecessor is known only when this one has landed.
+ * - *one append at a time*: the next message's predecessor is known only when this one has landed.
  *
  * **In doubt.** A lost answer proves nothing, and neither does a read that does not show the message: it may be still
- * on its way. The only sound move is to send the *identical* message again, until it lands or is refused (B makes that
- * safe). When it is refused, the last message decides: if it has our bytes and names our predecessor, it is our write
+ * on its way. The only sound move is to send the *identical* message again, until it lands or is refused (*one
+ * successor* makes that safe). When it is refused, the last message decides: if it has our bytes and names our predecessor, it is our write
  * that landed unheard.
  *
  * **Identical content by somebody else** on the same predecessor counts as ours. In chains whose content comes from a
@@ -63,7 +63,7 @@ const RETRY_MAX_MS = 1000;
 /**
  * - `closed`     our place is unknown: `open` or `adopt` first. Also after an append that ended in doubt
  * - `idle`       the last message's sequence is `#seq`
- * - `busy`       opening or appending (D)
+ * - `busy`       opening or appending (*one append at a time*)
  * - `stopped`    for good
  */
 type Phase = 'closed' | 'idle' | 'busy' | 'stopped';

@@ -1,15 +1,15 @@
 /**
  * Whose a reader's channels are, and whose program has made the rows in them.
  *
- * Invariant A of readers (one owner): a reader claims what it writes to before it opens it, as a task claims its journal. The
+ * *One reader*: a reader claims what it writes to before it opens it, as a task claims its journal. The
  *   claim is a message of the first chain of words that it tells: it carries revision and number of the assignment, and an
  *   epoch that is one more than the last of these. An older revision or assignment never claims after a newer one, and of
  *   two claims of the same number the chain puts one behind the other. With that name the owner takes over all its chains, by
- *   an empty message on each; from then on all appends of earlier owners fail (A of `chain/chain.ts`), and whoever fails so
- *   is told by whom. It ends, and takes nothing back (`engine/pipeline.ts`): two that were told to run the same reader do
+ *   an empty message on each; from then on all appends of earlier owners fail (*one writer*, `chain/chain.ts`), and
+ *   whoever fails so is told by whom. It ends, and takes nothing back (`engine/pipeline.ts`): two that were told to run the same reader do
  *   not both read for ever.
  *
- * Invariant P (one program a message): all that the channels of a reader have had of one source message is of one program. A
+ * *One program a message*: all that the channels of a reader have had of one source message is of one program. A
  *   reader's program (`filter`, `map`, `keyBy` …) decides which channel a record goes to, and as what; a revision may change
  *   it, and channels never stand at one position by themselves. Three things hold it:
  *   - *take-over*: once all chains are taken over, what is found there stays as it is.

@@ -1,6 +1,6 @@
 /**
  * Channels as the task that reads them sees them: frames of one input, from a reader or from all tasks of another stage.
- * Places in them are those of `operator/feed.ts` (invariant S).
+ * Places in them are those of `operator/feed.ts` (*slices*).
  */
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';

@@ -2,7 +2,7 @@
  * A channel as its writer sees it: records wait here until the frame before theirs has landed, so frames are as large
  * as the backlog and as small as what has arrived.
  *
- * Invariant R (resume): a frame's progress covers exactly the rows that this channel has been sent so far. It holds
+ * *Resume*: a frame's progress covers exactly the rows that this channel has been sent so far. It holds
  * because a frame is cut from the front of what waits, because its progress is that of its last row, and because
  * appends are fenced: nobody else can have put a frame in between without our append being beaten, and then the channel is
  * another owner's (`authorship.ts`).

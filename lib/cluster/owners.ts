@@ -3,11 +3,12 @@
  * subject has one writer at a time, and its last message says what was sent; another's message there would be taken for
  * the writer's own progress, and rows would be missing.
  *
- * O. Of two deployments that write to subjects that overlap, one of them as owned ones, at most one is in the document.
- *    A deploy enters what it writes before its spec is put, so before any task of it runs; what it has written stays
- *    entered when the sink is taken out, since rows may wait and the last messages are its own; a purge takes out what
- *    its life has, once nothing runs any more. An entry names the life, so that a purge that was frozen in the middle
- *    takes out nothing of the pipeline that was deployed again.
+ * *One deployment a subject*: of two deployments that write to subjects that overlap, one of them as owned ones, at most
+ *   one is in the document.
+ *   A deploy enters what it writes before its spec is put, so before any task of it runs; what it has written stays
+ *   entered when the sink is taken out, since rows may wait and the last messages are its own; a purge takes out what
+ *   its life has, once nothing runs any more. An entry names the life, so that a purge that was frozen in the middle
+ *   takes out nothing of the pipeline that was deployed again.
  *
  * What nobody has entered (the registry was lost, other programs publish) is looked for on the subjects themselves:
  * there, the last message names its life.

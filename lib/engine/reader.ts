@@ -1,12 +1,12 @@
 /**
- * The reader: a source, its stateless operators and a router, as one actor. It claims what it writes to (invariant A of
+ * The reader: a source, its stateless operators and a router, as one actor. It claims what it writes to (*one reader*,
  * `channel/authorship.ts`), and keeps nothing: where it goes on after a restart is in the tails of its channels. It stops
  * reading while too much waits to be sent.
  *
  * A soft stop lets all land that was read, and says so: then all channels are complete to one position, and whatever
  * program comes next begins there. Where a reader finds that a former program has sent to some what it has not to others (a
- * deploy after kill -9), that program does the rest first (invariant P, `channel/authorship.ts`): it is loaded again, and
- * runs here as a reader of its own, with all its routes and under our revision, from the channel that is furthest behind
+ * deploy after kill -9), that program does the rest first (*one program a message*, `channel/authorship.ts`): it is loaded
+ * again, and runs here as a reader of its own, with all its routes and under our revision, from the channel that is furthest behind
  * through the last message of which any has had a row.
  */
 import { sleep } from '../base/clock.ts';

@@ -2,23 +2,23 @@
  * A task's journal: the chain of its commits, and the one place that says who owns the task. READ FIRST.
  *
  * The durable steps of a task, in order:
- *   1. claim    append {epoch + 1}: every older owner's append fails from here on          (invariant A)
- *   2. restore  read what is needed back, each entry checked against the one before it     (invariant B)
- *   3. commit   append the batch: positions, state, results to send, in one entry          (invariant C)
+ *   1. claim    append {epoch + 1}: every older owner's append fails from here on          (*one owner*)
+ *   2. restore  read what is needed back, each entry checked against the one before it     (*nothing missing*)
+ *   3. commit   append the batch: positions, state, results to send, in one entry          (*all or none*)
  *   4. relay    send what the commit says, in order, each destination fenced               (relay.ts)
- *   5. cut      drop commits that a durable snapshot holds and that are relayed            (invariant D)
+ *   5. cut      drop commits that a durable snapshot holds and that are relayed            (*safe cut*)
  *
- * Invariant A (one owner): a commit of epoch e can land only while no claim of a later epoch has. The chain refuses an
+ * *One owner*: a commit of epoch e can land only while no claim of a later epoch has. The chain refuses an
  *   append whose predecessor is not the last message, and a claim becomes the last message. And no owner of an older
  *   revision, or of an older assignment of the same one, takes over from one of a newer: every message says both, a claim
  *   follows the very message that it has judged, and so the two never fall along a journal. Whoever has equal numbers may
  *   take over: that is a worker that starts the task again.
- * Invariant B (nothing missing): what is needed is read back without gaps. Each message has the crc of the one before it,
+ * *Nothing missing*: what is needed is read back without gaps. Each message has the crc of the one before it,
  *   and commit numbers grow by one; anything else stops the task with JOURNAL_CORRUPT. What is not needed, since a
  *   snapshot holds it and all of it is relayed, may be cut away, in whatever pieces the broker loses it.
- * Invariant C (all or none): an entry counts only when its last part is in. Parts of an owner that died between them
+ * *All or none*: an entry counts only when its last part is in. Parts of an owner that died between them
  *   are passed over, and their commit number is given again.
- * Invariant D (cutting is safe): the journal is cut only after a commit that names the snapshot has landed, so it was
+ * *Safe cut*: the journal is cut only after a commit that names the snapshot has landed, so it was
  *   the owner's right, and never past a commit that is not wholly relayed.
  *
  * Whoever only reads, owner to be or not, has `reader.ts`; this is the owner's hand.
@@ -221,7 +221,7 @@ export class JournalWriter {
   }
 
   /**
-   * Drops messages before `seq`, step by step. Only for commits that are snapshotted and relayed (invariant D). Ends between
+   * Drops messages before `seq`, step by step. Only for commits that are snapshotted and relayed (*safe cut*). Ends between
    * two steps when `isOver` says so: what it leaves, the next cut drops.
    */
   async cut(seq: number, { isOver }: { isOver: () => boolean } = { isOver: () => false }): Promise<void> {

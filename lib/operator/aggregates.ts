@@ -1,13 +1,14 @@
 /**
  * Aggregates: how the records of a window become one result.
  *
- * Lettered rules that the window operators rely on:
- * A. `extract` runs the user's function and checks what it gave; it throws before anything has changed.
- * B. `add` and `merge` of the aggregates here never throw, except for the user's own in `reduce` and `aggregate`
- *    (`addMayThrow`). Limits are told by `result`.
- * C. `merge` may change its left side, never its right one, and shares nothing with it afterwards.
- * D. The result does not depend on the order of the records, ties of event time included (`compareValues`), beyond the
- *    error that `sum`, `avg` and the sketches state. `reduce` and `aggregate` are as orderly as the user's functions.
+ * Rules that the window operators rely on:
+ * - *extract first*: `extract` runs the user's function and checks what it gave; it throws before anything has changed.
+ * - *adding never throws*: `add` and `merge` of the aggregates here do not, but the user's own in `reduce` and
+ *   `aggregate` may (`addMayThrow`). Limits are told by `result`.
+ * - *right side untouched*: `merge` may change its left side, never its right one, and shares nothing with it afterwards.
+ * - *any order*: the result does not depend on the order of the records, ties of event time included (`compareValues`),
+ *   beyond the error that `sum`, `avg` and the sketches state. `reduce` and `aggregate` are as orderly as the user's
+ *   functions.
  *
  * Types: a caller that knows the record's type T asks for an `AggregateSpec<T>`, and that is where V comes from, so that
  * `sum(e => e.pay)` needs no annotation. `NoInfer` keeps V from being read off anything else.

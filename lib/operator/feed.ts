@@ -4,7 +4,7 @@
  * knows up to where it has read and what each of its writers has said of event time (`window/watermark.ts` makes a watermark
  * of that): kept per writer, it does not matter which of two runs ahead, in catch-up least of all.
  *
- * Invariant S (slices): a commit may stand anywhere in a frame or message, since a batch is full when it is. Its places say
+ * *Slices*: a commit may stand anywhere in a frame or message, since a batch is full when it is. Its places say
  * how far: all messages up to a sequence, and the first so many rows of the one after it, records and letters as that
  * message gives them. Messages never change and nothing comes between two of a chain, so whoever restores goes on with the
  * very next row. What a message says of event time counts when all of it is in.

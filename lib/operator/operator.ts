@@ -1,7 +1,7 @@
 /**
  * The contract of a stateful operator: synchronous, one record at a time, no clock, no randomness, no I/O. A stage
  * feeds it the records of a batch, then the watermark; the engine journals what it changed in its tables and what it
- * emitted, together. Each operator is a file of its own; stateless ones live in `stateless.ts`.
+ * emitted, together. Each operator is a file of its own; stateless ones are steps of `run.ts`.
  *
  * Rule for user code: call it *before* changing state, inside try/catch, and hand what it throws to `poison`; then a
  * poisoned record leaves nothing half done.
@@ -61,7 +61,7 @@ export interface Operator {
   /**
    * The batch ends, and more is due at this watermark, here or in another operator of the stage: the journal will know the
    * one before it. So what has fired must be gone from the tables, or be marked there: whoever is restored from them, and
-   * told this watermark again, fires the rest and nothing twice (invariant U, `task/task.ts`).
+   * told this watermark again, fires the rest and nothing twice (*under way*, `task/task.ts`).
    */
   hold(): void;
   /** After a restart: the watermark that the restored state reflects. Fires nothing. */

@@ -1,7 +1,7 @@
 /**
  * What an owner knows of the past, and the judgement of what is last at a destination by it.
  *
- * **Every tail is compared with the journal, both ways** (invariant T). A destination and the journal are two stores, and
+ * *Every tail compared* with the journal, both ways. A destination and the journal are two stores, and
  * whoever restored one of them may have put it back to an older copy. Then the two contradict each other, and
  * whoever went on with what is left would send rows twice or leave some out. So:
  * - The tail says more than the journal: it speaks of a commit that this owner has never sent from. Either a later owner

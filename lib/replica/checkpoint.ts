@@ -2,7 +2,7 @@
  * Checkpoints of one task: what state has changed since the last, written in the background to the snapshot and then to
  * the local store, so that the journal may be cut.
  *
- * The order of the durable steps (invariant D, with `journal/writer.ts`):
+ * The order of the durable steps (*safe cut*, with `journal/writer.ts`):
  *   1. the commit that the checkpoint was taken at has landed
  *   2. the new segments are in the blobs
  *   3. the manifest that names them is in the blobs: the snapshot exists
@@ -14,7 +14,7 @@
  * A crash between any two leaves an older snapshot with a longer journal, or a newer one with a journal that begins
  * before it. Both are restored from.
  *
- * A stop waits for none of this (invariant L, left as it is): it may end after any step as a crash may, and what is on its
+ * *Left as it is*: a stop waits for none of this; it may end after any step as a crash may, and what is on its
  * way lands later or not at all. A blob that lands is of a commit that landed, and older than any of the next owner's; a
  * cut drops what a named snapshot holds. Whoever waits for a task to be handed over would wait for tens of seconds for
  * what the next owner does anyway. Only a write that the store has in hand is waited for, since the store is closed next.
@@ -280,7 +280,7 @@ export class Checkpoints {
     this.#checkStopped();
   }
 
-  /** Ends the checkpoint in hand (L); nobody hears of it. */
+  /** Ends the checkpoint in hand (*left as it is*); nobody hears of it. */
   #checkStopped(): void {
     if (this.#stopped) throw new Error('the checkpoint was left');
   }
@@ -336,7 +336,7 @@ export class Checkpoints {
     await this.#cutting;
   }
 
-  /** Begins nothing more, and leaves what is under way as it is (L). */
+  /** Begins nothing more, and leaves what is under way as it is (*left as it is*). */
   leave(): void {
     this.#stopped = true;
     this.#leaveTurn();

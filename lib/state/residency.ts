@@ -1,6 +1,6 @@
 /**
  * Which entries are in memory: prefetch brings in what a batch wants, eviction drops what the store has. The invariants
- * A to C of `bucket.ts` are kept here.
+ * of `bucket.ts` are kept here.
  *
  * One batch at a time: `wants` opens it, `endBatch` closes it, and what it has wanted is pinned from the moment it was
  * wanted, not from when it was read: an eviction may come while the others are being read.

@@ -1,7 +1,7 @@
 /**
  * A keyless stage's input: the source, read by the task itself; its position and watermark are the task's.
  *
- * A commit may stand within a message (invariant S of `operator/feed.ts`). Its records are then counted as its format gives
+ * A commit may stand within a message (*slices*, `operator/feed.ts`). Its records are then counted as its format gives
  * them, before any operator has had them, so a revision with other operators goes on at the very next record; one that
  * changes the source's *format* goes on by that count, whatever the new format makes of the message.
  */

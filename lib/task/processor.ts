@@ -202,7 +202,8 @@ export class Processor {
 
   /**
    * Step by step: what a step will touch is known when the one before it has run. What a prefetch brought in stays
-   * until the batch is done, so nothing that a step was promised can be evicted before it runs (invariant G).
+   * until the batch is done, so nothing that a step was promised can be evicted before it runs (*held for the batch*,
+   * `state/bucket.ts`).
    */
   async #executeFromStore(watermarkMs: number, store: Store): Promise<boolean> {
     let done = true;

@@ -8,7 +8,7 @@
  * N+1 executes; its own append waits for N. Nothing that a batch did is visible before its commit has landed, and if a
  * commit is refused the task is dropped with all its memory, so state is changed in place and never undone.
  *
- * Invariant U (time under way): what is due at a watermark may be more than one commit holds. Then commits follow one
+ * *Under way*: what is due at a watermark may be more than one commit holds. Then commits follow one
  * another without anything being read, and each says the watermark that is wholly fired, which is what the next stages are
  * told, and the one that is under way (`Commit.dueMs`). What has fired is gone from state in the commit that sends it, so
  * whoever restores at the first and advances to the second fires exactly the rest. No record comes between, so none is

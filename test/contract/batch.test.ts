@@ -1,6 +1,6 @@
 /**
  * Atomic batches on a real server whose store is full: what it keeps of a batch, which is what `shared-outlet.ts` rests on, and that
- * results come out once all the same (F).
+ * results come out once all the same (*one try*).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

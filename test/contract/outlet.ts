@@ -381,7 +381,7 @@ export function outletContract(name: string, traits: OutletTraits, makeRig: () =
     });
 
     if (traits.judges) {
-      at('refuses a destination that was put back to before what the journal remembers (T)', async place => {
+      at('refuses a destination that was put back to before what the journal remembers (*every tail compared*)', async place => {
         const former = owner(place);
         await former.open();
         let mark = 0;
@@ -399,7 +399,7 @@ export function outletContract(name: string, traits: OutletTraits, makeRig: () =
         assert.deepEqual(await place.rows(), once(2));
       });
 
-      at('refuses one that was emptied while rows wait that may have been in it (T)', async place => {
+      at('refuses one that was emptied while rows wait that may have been in it (*every tail compared*)', async place => {
         const former = owner(place);
         await run(former, COMMITS);
         former.stop();
@@ -409,7 +409,7 @@ export function outletContract(name: string, traits: OutletTraits, makeRig: () =
         assert.deepEqual(await place.rows(), []);
       });
 
-      at('sends nothing to one that says more than the journal, or says that it was fenced (T)', async () => {
+      at('sends nothing to one that says more than the journal, or says that it was fenced (*every tail compared*)', async () => {
         for (const fenced of [false, true]) {
           const place = await rig.place();
           const former = owner(place);

@@ -1,13 +1,13 @@
 /**
  * The way out to a file, with its progress in the file itself (`record.ts`). A file has no fence, so there is a word for
  * one: whoever opens it claims it, and what a former owner appends after that counts for nobody. So each append is
- * followed by a look at what has come since the last: our rows are in if no other claim is before them (invariant E).
+ * followed by a look at what has come since the last: our rows are in if no other claim is before them (*exactly in*).
  *
  * - Nothing is ever cut off, since a cut has no fence: one that comes late would take what a later owner has sent. A torn
  *   end is left behind by a claim that names it, and what looked torn and was an append under way counts if it is whole.
  * - An owner that was replaced may claim late, too. Whoever finds another's claim asks the journal who owns the task; the
  *   right owner claims again, and goes on after what counts by then. Both send the same rows of the same commits.
- * - A file is claimed before its task's first commit (T). So one without any claim is one that was emptied or made anew,
+ * - A file is claimed before its task's first commit (*every tail compared*). So one without any claim is one that was emptied or made anew,
  *   if there are rows that a former owner has left.
  */
 import { BEGIN_ANEW, MillraceError } from '../../base/errors.ts';

@@ -1,10 +1,10 @@
 /**
  * The way out to a destination with one writer at a time: a channel of the next stage, or an owned output subject. It is
  * a chain, so a message of a former owner that lands late is the very one we were about to send: our append is beaten,
- * the tail says which rows are in, and we go on with the next (invariant E: a row is in exactly once, because every
+ * the tail says which rows are in, and we go on with the next (*exactly in*: a row is in exactly once, because every
  * message is fenced by the one before it and says up to which row it goes).
  *
- * A tail speaks for us only if it is *ours* (invariant O): it names this life and this task. Read as our own, a stranger's
+ * A tail speaks for us only if it is *ours*: it names this life and this task. Read as our own, a stranger's
  * commit number would have us leave out rows that were never sent. What was there before this life took the subject over is
  * the past, and says nothing; anything else of a stranger's ends the pipeline. Another task of this life may write here
  * for a while after a redeploy in which two sinks changed their subjects, until what its commits say is sent: its message

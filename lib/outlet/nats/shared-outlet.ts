@@ -2,7 +2,7 @@
  * One task's part in a shared output stream: what of it waits, and its marker, the chain that says what of it is in.
  *
  * A batch begins with a marker of each task that has rows in it and ends with another: *begun*, which names the place of
- * the rows in the batch, and *done*. Invariant F: whatever part of a batch is in a stream, what of it are our rows can be
+ * the rows in the batch, and *done*. *One try*: whatever part of a batch is in a stream, what of it are our rows can be
  * told, and no other try of them can get in. It does not rest on the broker's promise to take all of a batch or nothing:
  * where a store reaches its limit in the middle of one, nats-server keeps what was stored until then, and says nothing.
  * - The marker that begins it carries the fence, so once any of a batch is in, every other try after the same marker is

@@ -121,7 +121,7 @@ testApart(
 );
 
 testApart(
-  'a journal has one owner at a time: no commit is lost, and none of a former owner follows a claim (A)',
+  'a journal has one owner at a time: no commit is lost, and none of a former owner follows a claim (*one owner*)',
   import.meta.url,
   async () => {
     interface Entry {

@@ -94,7 +94,7 @@ describe('the chain', () => {
     assert.equal(clock.monotonic(), 20 + 40 + 80 + 160 + 320 + 640 + 1_000 * 3);
   });
 
-  test('is beaten by another’s message and stays where it was until it adopts it (A)', async () => {
+  test('is beaten by another’s message and stays where it was until it adopts it (*one writer*)', async () => {
     const { chain, log, kept } = await makeWorld();
     await chain.open();
     await log.append({ subject, data: bytes('other') });
@@ -283,7 +283,7 @@ describe('the chain', () => {
     assert.deepEqual(kept(), ['one']);
   });
 
-  test('does one thing at a time (D)', async () => {
+  test('does one thing at a time (*one append at a time*)', async () => {
     const invariant = (error: unknown) => isMillraceError(error, 'INVARIANT');
     const { chain, clock, kept } = await makeWorld([notLanded]);
     await assert.rejects(chain.append(bytes('one')), invariant);

@@ -1,5 +1,5 @@
 /**
- * Whose the rows in a reader's channels are (invariant P): whoever opens them takes them over, what a former program has
+ * Whose the rows in a reader's channels are (*one program a message*): whoever opens them takes them over, what a former program has
  * sent to some channels and not to all is found, and a crash between any two steps leaves what is found again.
  */
 import assert from 'node:assert/strict';

@@ -110,7 +110,7 @@ describe('a channel input', () => {
     assert.deepEqual(rig.changes, [...changes, INSERT, INSERT, INSERT, INSERT, INSERT]);
   });
 
-  test('stops within a frame when the batch is full, and whoever goes on takes the very next row (invariant S)', async () => {
+  test('stops within a frame when the batch is full, and whoever goes on takes the very next row (*slices*)', async () => {
     const first = new Rig(['r-a']);
     const stream = channelsStream(DEPLOYMENT, { stage: 's' });
     const values = [0, 1, 2, 3, 4];
@@ -242,7 +242,7 @@ describe('a channel input', () => {
     assert.deepEqual(rig.got, [1]);
   });
 
-  test('stops when its first frame follows one that nobody has read: the journal was put back (T)', async () => {
+  test('stops when its first frame follows one that nobody has read: the journal was put back (*every tail compared*)', async () => {
     for (const [position, stops] of [
       [1, true],
       [2, false],
@@ -258,7 +258,7 @@ describe('a channel input', () => {
     }
   });
 
-  test('stops when the channels were put back: shorter than read, or grown again to other frames (T)', async () => {
+  test('stops when the channels were put back: shorter than read, or grown again to other frames (*every tail compared*)', async () => {
     for (const grown of [0, 1, 4]) {
       const rig = new Rig(['r-a', 'r-b']);
       const stream = rig.broker.stream(channelsStream(DEPLOYMENT, { stage: 's' }))!;

@@ -39,12 +39,12 @@ describe('decideLease', () => {
     assert.deepEqual(step, { do: 'renew', record: { holder: 'a', instance: 'a2', address: 'a:1', term: 4, beat: 10 } });
   });
 
-  test('takes up at once what a former process of its data folder held, under another term (D)', () => {
+  test('takes up at once what a former process of its data folder held, under another term (*own folder*)', () => {
     const step = decideLease(view({ ...other, holder: 'a', instance: 'a0' }, 1_000), me({ nowMs: 1_000 }));
     assert.deepEqual(step, { do: 'claim', record: { holder: 'a', instance: 'a2', address: 'a:1', term: 5, beat: 0 } });
   });
 
-  test('waits for a process that has its name and not its data folder as for any other, also when it held it before (D)', () => {
+  test('waits for a process that has its name and not its data folder as for any other, also when it held it before (*own folder*)', () => {
     const twin = view({ ...other, holder: 'a', instance: 'x' }, 1_000);
     for (const holding of [false, true]) {
       assert.deepEqual(decideLease(twin, me({ holding, nowMs: 1_099 })), { do: 'wait' });

@@ -82,7 +82,7 @@ test('an entry that no worker of ours wrote is passed over', async () => {
   assert.deepEqual(await names(), []);
 });
 
-test('a process that starts takes over at once from a former one of its data folder, and that one ends if it lives (A)', async () => {
+test('a process that starts takes over at once from a former one of its data folder, and that one ends if it lives (*one process a name*)', async () => {
   const { registry, make, pass, displaced } = world();
   const old = make('a', { active: true });
   await old.start();
@@ -98,7 +98,7 @@ test('a process that starts takes over at once from a former one of its data fol
   assert.equal(displaced.length, 1, 'neither hears of it again');
 });
 
-test('a process does not start while one that never had its data folder has its name, and does when that one is gone (A)', async () => {
+test('a process does not start while one that never had its data folder has its name, and does when that one is gone (*one process a name*)', async () => {
   const { make, pass, names, displaced } = world();
   const there = make('a', { active: false });
   await there.start();

@@ -1,4 +1,4 @@
-/** The journal: one owner at a time, nothing missing, all or none, and cutting is safe (A to D of `writer.ts`). */
+/** The journal: *one owner* at a time, *nothing missing*, *all or none*, and a *safe cut* (`journal/writer.ts`). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
@@ -162,7 +162,7 @@ describe('the journal', () => {
     await assert.rejects(left, { code: 'BROKER_UNAVAILABLE' });
   });
 
-  test('is taken over by the same and by newer revisions, and by no older one (A)', async () => {
+  test('is taken over by the same and by newer revisions, and by no older one (*one owner*)', async () => {
     const { claimed } = await makeWorld();
     const owner = await claimed({ revision: 3 });
     await owner.append(commitOf(owner));
@@ -177,7 +177,7 @@ describe('the journal', () => {
     assert.equal((await claimed({ revision: 4 })).commit, 3);
   });
 
-  test('is taken over by the same and by newer assignments of a revision, and by no older one (A)', async () => {
+  test('is taken over by the same and by newer assignments of a revision, and by no older one (*one owner*)', async () => {
     const { claimed, journal } = await makeWorld();
     const owner = await claimed({ revision: 2, assignment: 7 });
     await owner.append(commitOf(owner));
@@ -209,7 +209,7 @@ describe('the journal', () => {
     assert.deepEqual([numbers(commits), commit, crcBefore], [[6], 5, 77]);
   });
 
-  test('lays a large commit into parts and reads it as one (C)', async () => {
+  test('lays a large commit into parts and reads it as one (*all or none*)', async () => {
     const { claimed, broker, all } = await makeWorld(4_096);
     const owner = await claimed();
     const before = broker.stream(stream)!.lastSeq;
@@ -224,7 +224,7 @@ describe('the journal', () => {
     assert.deepEqual([read[0]!.firstSeq, read[0]!.lastSeq], [firstSeq, lastSeq]);
   });
 
-  test('passes over the parts of an owner that died between them, and gives the number again (C)', async () => {
+  test('passes over the parts of an owner that died between them, and gives the number again (*all or none*)', async () => {
     for (let dead = 1; dead <= 3; dead++) {
       const { claimed, log, all } = await makeWorld(4_096);
       let left = 2 + dead;
@@ -254,7 +254,7 @@ describe('the journal', () => {
     }
   });
 
-  test('fences the former owner at its next append, in the middle of a commit too (A)', async () => {
+  test('fences the former owner at its next append, in the middle of a commit too (*one owner*)', async () => {
     const { claimed, log, all } = await makeWorld(4_096);
     const owner = await claimed();
     await owner.append(commitOf(owner));
@@ -275,7 +275,7 @@ describe('the journal', () => {
     assert.deepEqual(numbers(await all(third!)), [1, 2]);
   });
 
-  test('lets one of two claim at once, then the other, and the first is fenced (A)', async () => {
+  test('lets one of two claim at once, then the other, and the first is fenced (*one owner*)', async () => {
     const { claimed, log, journal } = await makeWorld();
     const rival = journal();
     let raced = false;
@@ -311,7 +311,7 @@ describe('the journal', () => {
     await assert.rejects(owner.append(commitOf(owner, { epoch: 2 })), is('INVARIANT'));
   });
 
-  test('says that it is corrupt when a message is not one that can follow (B)', async () => {
+  test('says that it is corrupt when a message is not one that can follow (*nothing missing*)', async () => {
     for (const wrong of ['number', 'version', 'short'] as const) {
       const { claimed, log, all } = await makeWorld();
       const owner = await claimed();
@@ -335,7 +335,7 @@ describe('the journal', () => {
     }
   });
 
-  test('is read back as far as nothing is missing, and says after what that begins (B)', async () => {
+  test('is read back as far as nothing is missing, and says after what that begins (*nothing missing*)', async () => {
     const { claimed, log, broker, read } = await makeWorld();
     const owner = await claimed();
     const landed = [];
@@ -378,7 +378,7 @@ describe('the journal', () => {
     await assert.rejects(owner.append(commitOf(owner)), is('CHAIN_BROKEN'));
   });
 
-  test('keeps, when it is cut, all from the given message on, and reads on from there (D)', async () => {
+  test('keeps, when it is cut, all from the given message on, and reads on from there (*safe cut*)', async () => {
     const { claimed, all, read } = await makeWorld(4_096);
     const owner = await claimed();
     for (let i = 0; i < 4; i++) await owner.append(commitOf(owner, { delta: large(5_000) }));
@@ -396,7 +396,7 @@ describe('the journal', () => {
     assert.deepEqual([numbers(commits), commit, crcBefore], [[10], 9, large9.crc]);
   });
 
-  test('is cut in steps, between which others have their turn, of few messages or few bytes (D)', async () => {
+  test('is cut in steps, between which others have their turn, of few messages or few bytes (*safe cut*)', async () => {
     const { claimed, clock, log, read } = await makeWorld();
     const trims: { messages: number; bytes: number; atMs: number }[] = [];
     let landed: { seq: number; bytes: number }[] = [];

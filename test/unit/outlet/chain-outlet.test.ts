@@ -1,4 +1,4 @@
-/** The way out to an owned subject or a channel (E): every row once and in order, whoever sends it and wherever it ended. */
+/** The way out to an owned subject or a channel (*exactly in*): every row once and in order, whoever sends it and wherever it ended. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
@@ -267,7 +267,7 @@ describe('an owned subject', () => {
     return { errors: next.errors, rows: world.rows(subject) };
   };
 
-  test('stops when its last message is gone, and rows that wait may have been behind it (T)', async () => {
+  test('stops when its last message is gone, and rows that wait may have been behind it (*every tail compared*)', async () => {
     for (const [why, options] of Object.entries({
       'what came next is gone, and nobody knows how old the rows are': { gone: 1, there: 2 },
       'something in between was deleted': { gone: 1, there: 3, hole: true, inheritedAfterMs: 20_000 },
@@ -280,7 +280,7 @@ describe('an owned subject', () => {
     }
   });
 
-  test('goes on when its last message is gone and the stream shows that nothing of it came later (T)', async () => {
+  test('goes on when its last message is gone and the stream shows that nothing of it came later (*every tail compared*)', async () => {
     for (const [why, options] of Object.entries({
       'nothing has come since': { gone: 0, there: 0 },
       'all that came since is there': { gone: 0, there: 2 },
@@ -324,7 +324,7 @@ test('an owned subject gets what is pushed in the moment in which the last that 
 });
 
 describe('a tail on an owned subject is our own', () => {
-  test('only in this life and of this task: else the pipeline stops, and says who wrote it (O)', async () => {
+  test('only in this life and of this task: else the pipeline stops, and says who wrote it (*ours*)', async () => {
     for (const writer of [{ life: 'm' }, { life: 'm', task: 'q/s/0' }]) {
       const { outlet, rest, rows, log } = await makeWorld();
       await log.append(by(writer, { commit: '9.1' }));
@@ -337,7 +337,7 @@ describe('a tail on an owned subject is our own', () => {
     }
   });
 
-  test('and not the past that was there before this life took the subject over (O)', async () => {
+  test('and not the past that was there before this life took the subject over (*ours*)', async () => {
     const { outlet, rest, rows, log } = await makeWorld();
     await log.append({ subject, data: bytesOf('by hand') });
     await log.append(by({ life: 'm' }, { commit: '9.1' }));
@@ -369,7 +369,7 @@ describe('a tail on an owned subject is our own', () => {
     );
   });
 
-  test('also behind messages of a task that writes the subject no more, whose progress is not ours (O)', async () => {
+  test('also behind messages of a task that writes the subject no more, whose progress is not ours (*ours*)', async () => {
     for (const ended of [0, 1, 2]) {
       const { outlet, rest, rows, log } = await makeWorld();
       await log.append(by({ task: 'p/other/0' }, { commit: '50.1', expect: 0 }));
@@ -410,7 +410,7 @@ describe('a tail on an owned subject is our own', () => {
 });
 
 describe('a tail and the journal are compared', () => {
-  test('a tail of a commit that nobody knows means that the journal was put back, or that we are fenced (T)', async () => {
+  test('a tail of a commit that nobody knows means that the journal was put back, or that we are fenced (*every tail compared*)', async () => {
     for (const fenced of [true, false]) {
       const { outlet, rest, rows } = await makeWorld();
       const former = outlet();
@@ -439,7 +439,7 @@ describe('a tail and the journal are compared', () => {
     assert.ok(broken(out.errors));
   });
 
-  test('a tail older than one that is remembered means that the results were put back (T)', async () => {
+  test('a tail older than one that is remembered means that the results were put back (*every tail compared*)', async () => {
     const { outlet, rest, rows, broker } = await makeWorld();
     const former = outlet();
     former.push(rowsItem(1, 1));
@@ -464,7 +464,7 @@ describe('a tail and the journal are compared', () => {
     assert.deepEqual(rows(), numbered(1, 1));
   });
 
-  test('no tail where one was, in a stream that ends before it or has another message there, means the same (T)', async () => {
+  test('no tail where one was, in a stream that ends before it or has another message there, means the same (*every tail compared*)', async () => {
     for (const others of [0, 3]) {
       const { outlet, rest, rows, broker, log } = await makeWorld();
       const copy = broker.stream(stream)!.copy();
@@ -483,7 +483,7 @@ describe('a tail and the journal are compared', () => {
     }
   });
 
-  test('a fence that is purged while a message had no answer is never begun anew (T)', async () => {
+  test('a fence that is purged while a message had no answer is never begun anew (*every tail compared*)', async () => {
     const { outlet, rest, rows, log } = await makeWorld();
     const out = outlet();
     out.push(rowsItem(1, 1));

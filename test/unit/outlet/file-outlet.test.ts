@@ -161,7 +161,7 @@ describe('a file of rows', () => {
     );
   });
 
-  test('says in a tail where its last block is, and another block there is refused (T)', async () => {
+  test('says in a tail where its last block is, and another block there is refused (*every tail compared*)', async () => {
     const { send, using } = makeWorld();
     const [, tail] = await send([plain(1), plain(2)]);
     const [at, commit, row] = tail as readonly [number, number, number];

@@ -205,7 +205,7 @@ describe('the relay', () => {
     assert.equal(out.takeTails()['nats out out.same.0'], kept('out.same')[1]!.seq);
   });
 
-  test('is open only when every tail fits the journal: of each sink, channel and word (T)', async () => {
+  test('is open only when every tail fits the journal: of each sink, channel and word (*every tail compared*)', async () => {
     for (const beyond of ['sink', 'channel', 'word', null] as const) {
       const { relay, rest, log } = await makeWorld();
       const former = relay();

@@ -1,6 +1,6 @@
 /**
- * A task's part in a shared stream (F): what of a batch is in, however much of it the broker has stored, and what its marker
- * may be in the light of the journal (T).
+ * A task's part in a shared stream (*one try*): what of a batch is in, however much of it the broker has stored, and what its marker
+ * may be in the light of the journal (*every tail compared*).
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -63,7 +63,7 @@ test('a marker says the same as a text', () => {
   for (const wrong of ['', 'hello', '1.2 3', '1 2 3', '1.2 x y']) assert.equal(decodeMarker(Buffer.from(wrong)), null);
 });
 
-describe('a batch of which the broker stored a part (F)', () => {
+describe('a batch of which the broker stored a part (*one try*)', () => {
   const PARTS = Array.from({ length: 12 }, (_, i) => i);
 
   test('is gone on with, by the same owner, after what is in: for each task in it, wherever it was broken off', async () => {
@@ -218,7 +218,7 @@ describe('a batch of which the broker stored a part (F)', () => {
 });
 
 describe('a marker and the journal are compared', () => {
-  test('one of a commit that nobody knows means that the journal was put back, or that we are fenced (T)', async () => {
+  test('one of a commit that nobody knows means that the journal was put back, or that we are fenced (*every tail compared*)', async () => {
     for (const fenced of [true, false]) {
       const { shared, outlet, rest, rows } = await makeWorld();
       const former = outlet(shared(), 'm.a');
@@ -235,7 +235,7 @@ describe('a marker and the journal are compared', () => {
     }
   });
 
-  test('an older one than is known means that the stream was put back: while it runs, and to the next owner (T)', async () => {
+  test('an older one than is known means that the stream was put back: while it runs, and to the next owner (*every tail compared*)', async () => {
     const { shared, outlet, rest, rows, stream } = await makeWorld();
     const running = outlet(shared(), 'm.a');
     running.push(item(1, 1));
@@ -276,7 +276,7 @@ describe('a marker and the journal are compared', () => {
     assert.deepEqual(rows(), ['"1.0"', '"2.0"', '"3.0"']);
   });
 
-  test('none where a batch of ours had no answer is never begun anew (T)', async () => {
+  test('none where a batch of ours had no answer is never begun anew (*every tail compared*)', async () => {
     const { shared, outlet, rest, rows, log } = await makeWorld();
     const of = shared();
     const first = outlet(of, 'm.a');

@@ -1,4 +1,4 @@
-/** The way out to a shared stream (F): rows and marker together or not at all, whatever becomes of answers and batches. */
+/** The way out to a shared stream (*one try*): rows and marker together or not at all, whatever becomes of answers and batches. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
@@ -209,7 +209,7 @@ describe('a shared stream', () => {
     assert.deepEqual(rows(), ['"2.0"']);
   });
 
-  test('stops when the marker expired between two lives and rows of the former one wait, else goes on (T)', async () => {
+  test('stops when the marker expired between two lives and rows of the former one wait, else goes on (*every tail compared*)', async () => {
     for (const [inheritedTo, stops] of [
       [2, true],
       [1, false],

@@ -1,4 +1,4 @@
-/** Checkpoints: whatever step a process dies after, state is restored whole, into an empty folder too (D). */
+/** Checkpoints: whatever step a process dies after, state is restored whole, into an empty folder too (*safe cut*). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';

@@ -1,6 +1,6 @@
 /**
  * A replica that follows a task: as fresh as its journal, whatever its owner does meanwhile, and no less right than a cold
- * start when a task takes it over (B, D and H of `journal/writer.ts` and `checkpoint.ts`).
+ * start when a task takes it over (*nothing missing*, *safe cut* and *trust*).
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -129,7 +129,7 @@ describe('a replica', () => {
     assert.ok(trims >= 1 && trims <= 3, `${trims} trims`);
   });
 
-  test('whose owner has cut what it had not read begins anew from the snapshot, by itself (D)', async () => {
+  test('whose owner has cut what it had not read begins anew from the snapshot, by itself (*safe cut*)', async () => {
     const world = await makeWorld();
     const first = await world.live();
     await commits(first, 0, 6);

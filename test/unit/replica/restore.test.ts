@@ -1,4 +1,4 @@
-/** Restoring a task: from whatever is left, the same state; and from what cannot be trusted, nothing (H). */
+/** Restoring a task: from whatever is left, the same state; and from what cannot be trusted, nothing (*trust*). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
@@ -149,7 +149,7 @@ describe('a task is restored', () => {
     assert.deepEqual(restored.place.tails, { early: 1, late: 3 });
   });
 
-  test('without its store when that reflects a commit which is not the one of that number (H)', async () => {
+  test('without its store when that reflects a commit which is not the one of that number (*trust*)', async () => {
     for (const announced of [false, true]) {
       for (const wrong of ['crc', 'seq'] as const) {
         if (announced && wrong === 'seq') continue;
@@ -191,7 +191,7 @@ describe('a task is restored', () => {
     assert.deepEqual([restored.from, restored.replayed], ['snapshot', 3]);
   });
 
-  test('whatever of the journal the broker has lost below the snapshot, from the snapshot or a store of it (B)', async () => {
+  test('whatever of the journal the broker has lost below the snapshot, from the snapshot or a store of it (*nothing missing*)', async () => {
     for (const keepsStore of [true, false]) {
       const { live, log, stores, pointer } = await past({ announced: true, cuts: false });
       // As after a cut that ended in the middle: a block in between is gone, and one before it is there again.
@@ -218,7 +218,7 @@ describe('a task is restored', () => {
     assert.deepEqual(content, WHOLE);
   });
 
-  test('not at all when the journal has lost a commit after the snapshot (B)', async () => {
+  test('not at all when the journal has lost a commit after the snapshot (*nothing missing*)', async () => {
     const { live, log, clock, pointer } = await past({ announced: true, cuts: false });
     await log.remove({ stream: 'J', seq: pointer.seq + 1 });
     await assert.rejects(clock.runThrough(live()), error => isMillraceError(error, 'JOURNAL_CORRUPT'));
@@ -240,7 +240,7 @@ describe('a task is restored', () => {
     }
   });
 
-  test('not at all from a snapshot of another history than the journal has (H)', async () => {
+  test('not at all from a snapshot of another history than the journal has (*trust*)', async () => {
     for (const cuts of [true, false]) {
       const { live, stores, blobs, clock } = await past({ announced: true, cuts });
       stores.loseEverything();

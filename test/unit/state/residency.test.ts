@@ -59,7 +59,7 @@ describe('memory', () => {
     commit(task);
   });
 
-  test('invariant C: what a batch found in memory is still there when the rest has been read', async () => {
+  test('held for the batch: what a batch found in memory is still there when the rest has been read', async () => {
     for (const whole of [false, true]) {
       const task = held();
       const store = new GatedStore();
