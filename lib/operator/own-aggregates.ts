@@ -1,5 +1,6 @@
 /**
- * Aggregates of the author's own: `reduce` and `aggregate`. Their `add` and `merge` may throw (rule B of `aggregates.ts`),
+ * Aggregates of the author's own: `reduce` and `aggregate`. Their `add` and `merge` may throw (unlike the rest: *adding never
+ * throws*, `aggregates.ts`),
  * and are as orderly as the author's functions. A fold that begins with a value of its own and one that begins with the
  * first record keep state of two forms, so they are of two kinds.
  */

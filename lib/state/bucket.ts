@@ -1,19 +1,34 @@
 /**
  * A bucket: the entries of one table and bucket number that are in memory, and what is still to be told about them, to
- * the journal (since the last *cut*) and to the store (since the last *checkpoint*). How the entries themselves are kept
+ * the journal (since the last *delta*) and to the store (since the last *checkpoint*). How the entries themselves are kept
  * is the kind of table's own: as objects (`entry-table.ts`) or packed into bytes (`number-table.ts`).
  *
  * Invariants:
- * - **A** `onDisk` is exactly the number of entries that are in the store and not in memory. 0: what is not in memory
- *   does not exist, and no access needs to know more. Over 0 the bucket is *partial*.
- * - **B** An entry that the journal or the store does not have yet is in memory: only clean entries are evicted.
- * - **C** What a batch has wanted stays in memory, or known to be absent, until the batch ends: `PINNED`, `absent`.
- *   (An entry found in memory and then evicted while the others were being read once came out twice.)
+ * - *counted on disk*: `onDisk` is exactly the number of entries that are in the store and not in memory. 0: what is not in
+ *   memory does not exist, and no access needs to know more. Over 0 the bucket is *partial*.
+ * - *only clean entries leave*: one that the journal or the store does not have yet is in memory.
+ * - *held for the batch*: what a batch has wanted stays in memory, or known to be absent, until the batch ends: `PINNED`,
+ *   `absent`. Evicted while the others are being read, an entry that was found in memory would come out twice.
+ *
+ * An entry's flags say who has it as it is now:
+ *
+ * | flags                  | journal   | snapshot  | store     |
+ * |------------------------|-----------|-----------|-----------|
+ * | CHANGED                | no        | no        | no        |
+ * | CHANGED, KNOWN         | older one | no        | no        |
+ * | KNOWN, DIRTY           | yes       | no        | no        |
+ * | KNOWN, DIRTY, STORED   | yes       | older one | older one |
+ * | KNOWN, STORED, MISSING | yes       | yes       | no        |
+ * | KNOWN, STORED          | yes       | yes       | yes       |
+ *
+ * The last one is *clean*. CHANGED may join any of them: then the journal, too, has the older one, until the batch's delta
+ * is taken. An entry that was deleted and comes back in the same batch is KNOWN and STORED as it was before. PINNED and
+ * USED say nothing of the entry, only who wants it.
  */
 
-/** Changed since the last cut; the entry is in its bucket's list of changes. Cleared when it is deleted. */
+/** Changed since the last delta; the entry is in its bucket's list of changes. Cleared when it is deleted. */
 export const CHANGED = 1;
-/** It, or an earlier one of its key, was there at the last cut: its deletion must be told. */
+/** It, or an earlier one of its key, was there at the last delta: its deletion must be told. */
 export const KNOWN = 2;
 /** Changed since the last checkpoint: store and snapshot must hear of it. */
 export const DIRTY = 4;
@@ -37,14 +52,14 @@ export abstract class Bucket {
   readonly id: number;
   onDisk = 0;
 
-  // Since the last cut.
+  // For the journal, since the last delta.
   isChanged = false;
   removed: Set<string> | null = null;
   isDropped = false;
-  /** It had entries at the last cut. */
+  /** It had entries at the last delta. */
   wasKnown = false;
 
-  // Since the last checkpoint.
+  // For snapshot and store, since the last checkpoint.
   isDirty = false;
   unstored: Map<string, typeof UNTOLD | typeof TELLING> | null = null;
   isCleared = false;
@@ -53,7 +68,7 @@ export abstract class Bucket {
   /** The store has a count of it. */
   isCounted = false;
 
-  // Of the batch in hand.
+  // For the batch in hand.
   isPinned = false;
   /** Keys that do not exist, as far as this batch is concerned. */
   absent: Set<string> | null = null;

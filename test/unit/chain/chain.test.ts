@@ -52,7 +52,7 @@ async function makeWorld(script: Twist[] = [], options: Pick<ChainOptions, 'mayB
 }
 
 describe('the chain', () => {
-  test('starts after the last message there is, and goes on from its own', async () => {
+  test('starts after the last message there is, and goes on from its own (*last word*)', async () => {
     const { chain, log, kept } = await makeWorld();
     await log.append({ subject, data: bytes('old') });
     assert.equal(text((await chain.open())?.data), 'old');
@@ -69,7 +69,7 @@ describe('the chain', () => {
     assert.equal(tries[0]!.expect, 0);
   });
 
-  test('sends the identical message again until it lands (B: it lands once)', async () => {
+  test('sends the identical message again until it lands, and it lands once (*one successor*)', async () => {
     for (const script of [
       [notLanded, notLanded, passes],
       [lostAck, passes],

@@ -205,7 +205,7 @@ describe('a channel that is opened', () => {
     assert.equal(world.heads('left').length, before);
   });
 
-  test('by two at once that were told the same has one owner in the end, and one beginning', async () => {
+  test('by two at once that were told the same has one owner in the end, and one beginning (*one reader*)', async () => {
     const world = new World();
     world.broker.faults = { delayMs: [1, 5] };
     const both = [world.writer(1), world.writer(1)];

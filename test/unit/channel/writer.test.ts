@@ -188,7 +188,7 @@ describe('a channel', () => {
     assert.deepEqual(values(sent), [...Array.from({ length: 40 }, (_, part) => `7.${part}`), '8.0']);
   });
 
-  test('goes on in the middle of a message wherever the former writer ended, whatever the size of frames', async () => {
+  test('goes on in the middle of a message wherever the former writer ended, whatever the size of frames (*resume*)', async () => {
     for (let framesSent = 1; framesSent <= 6; framesSent++) {
       const { writer, frames } = await makeWorld(300);
       const feed = (channel: ChannelWriter) => {

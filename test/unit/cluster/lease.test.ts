@@ -28,7 +28,7 @@ describe('decideLease', () => {
     });
   });
 
-  test('waits while another holder is silent for less than a lease, and claims after', () => {
+  test('waits while another holder is silent for less than a lease, and claims after (*no two clocks*)', () => {
     assert.deepEqual(decideLease(view(other, 1_000), me({ nowMs: 1_099 })), { do: 'wait' });
     assert.equal(decideLease(view(other, 1_000), me({ nowMs: 1_100 })).do, 'claim');
   });
@@ -84,7 +84,7 @@ describe('Lease', () => {
     assert.equal(bucket.entry('leases.active') === null, false);
   });
 
-  test('a holder that is cut off keeps working until it reads that another took over', async () => {
+  test('a holder that is cut off keeps working until it reads that another took over (*only a hint*)', async () => {
     const bucket = new MemoryBucket(systemClock);
     const [a, b] = [lease(bucket, 'a'), lease(bucket, 'b')];
     await a.lease.start();
@@ -113,7 +113,7 @@ describe('Lease', () => {
     await a.lease.stop();
   });
 
-  test('a claim that was decided on what is no longer so fails, and the winner is recognised', async () => {
+  test('a claim that was decided on what is no longer so fails, and the winner is recognised (*one claimant*)', async () => {
     const bucket = new MemoryBucket(systemClock);
     const [a, b] = [lease(bucket, 'a'), lease(bucket, 'b')];
     const get = a.registry.get.bind(a.registry);

@@ -191,7 +191,7 @@ describe('deploys and purges', () => {
     assert.deepEqual(engine.orders[0]!.since, { out: 42 });
   });
 
-  test('of many at once one has the subjects, and all others are told who', async () => {
+  test('of many at once one has the subjects, and all others are told who (*one deployment a subject*)', async () => {
     const { commands, judge, registry } = cluster.worker('a');
     judge.found = [results('out.{partition}')];
     const names = 'a b c d e f g h'.split(' ');

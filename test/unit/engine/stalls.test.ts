@@ -25,7 +25,7 @@ async function makeWorld(wrap: (log: Log) => Log = log => log) {
   return { ...broker, stalls, log, pass, told };
 }
 
-test('a batch whose answer was lost is not said to wait once all of its tasks are in, whoever comes last in the batches', async () => {
+test('a batch whose answer was lost is not said to wait once all of its tasks are in, whoever comes last in the batches (*every wait ends*)', async () => {
   // The first batch lands unheard, and so do those after it for three seconds: what decides comes in other batches.
   let heardFromMs = 3_000;
   let now = () => 0;

@@ -75,7 +75,7 @@ const someEvents = fc.array(
 
 describe('order and parts', () => {
   for (const [name, spec] of Object.entries(ALL)) {
-    test(`${name} does not depend on the order of records, ties of time included, nor on how they were merged`, () => {
+    test(`${name} does not depend on the order of records, ties of time included, nor on how they were merged (*any order*)`, () => {
       fc.assert(
         fc.property(someEvents, fc.infiniteStream(fc.nat()), fc.integer({ min: 1, max: 20 }), (list, seeds, size) => {
           const shuffled = list
@@ -89,7 +89,7 @@ describe('order and parts', () => {
       );
     });
 
-    test(`${name}: merging changes the left side only`, () => {
+    test(`${name}: merging changes the left side only (*right side untouched*)`, () => {
       const right = events(3, 1, 2).reduce((acc, e) => spec.add(acc, spec.extract(e), e.t), spec.init());
       const before = pack(right);
       let merged = spec.merge!(spec.init(), right);
@@ -215,7 +215,7 @@ describe('what is no number', () => {
     topN: of => topN(value, { n: 1, by: of }),
   };
   for (const [name, make] of Object.entries(NUMERIC)) {
-    test(`${name} refuses it while extracting, before anything has changed`, () => {
+    test(`${name} refuses it while extracting, before anything has changed (*extract first*)`, () => {
       for (const bad of ['7', null, undefined, Number.NaN, Number.POSITIVE_INFINITY, {}, Promise.resolve(1)]) {
         const spec = make(() => bad as number);
         assert.throws(() => spec.extract(events(1)[0]!), { name: 'MillraceError' }, `${name} of ${String(bad)}`);
@@ -239,7 +239,7 @@ describe('what is no number', () => {
 });
 
 describe('limits', () => {
-  test('collect gives all or an error with the name of its limit, never a part', () => {
+  test('collect gives all or an error with the name of its limit, never a part (*adding never throws*)', () => {
     assert.equal(over(collect(value, { max: 3 }), events(1, 2, 3)).length, 3);
     assert.throws(() => over(collect(value, { max: 3 }), events(1, 2, 3, 4)), {
       code: 'LIMIT_REACHED',

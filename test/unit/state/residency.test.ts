@@ -5,7 +5,7 @@ import { GatedStore } from './gated-store.ts';
 import { checkpoint, commit, held, isInvariant, pageOut } from './held.ts';
 
 describe('memory', () => {
-  test('an entry on disk that was not wanted is not guessed at', async () => {
+  test('an entry on disk that was not wanted is not guessed at (*counted on disk*)', async () => {
     const task = held();
     const store = new GatedStore();
     for (const key of ['a', 'b']) task.values.set(0, key, key);
@@ -59,7 +59,7 @@ describe('memory', () => {
     commit(task);
   });
 
-  test('held for the batch: what a batch found in memory is still there when the rest has been read', async () => {
+  test('what a batch found in memory is still there when the rest has been read (*held for the batch*)', async () => {
     for (const whole of [false, true]) {
       const task = held();
       const store = new GatedStore();
@@ -117,7 +117,7 @@ describe('memory', () => {
     }
   });
 
-  test('eviction takes the oldest buckets first, spares what was used lately, and leaves what is not stored', async () => {
+  test('eviction takes the oldest buckets first, spares what was used lately, and leaves what is not stored (*only clean entries leave*)', async () => {
     const task = held();
     const store = new GatedStore();
     for (let bucket = 0; bucket < 10; bucket++) {

@@ -139,7 +139,7 @@ function kinds(program: Program): string[] {
 }
 
 describe('stages', () => {
-  test('are one for all that touches through joins, called after the keyBy that comes first in the alphabet', async () => {
+  test('are one for all that touches through joins, called after the keyBy that comes first in the alphabet (*one key, one stage*)', async () => {
     const { readers, stages } = await planned(
       pipeline('p', ({ from, table }) => {
         const left = from<Event>('in.l').keyBy('id');
@@ -244,7 +244,7 @@ describe('stages', () => {
     assert.deepEqual(keyed?.program.entries, [[{ exit: 0 }]]);
   });
 
-  test('leave out what leads to no sink', async () => {
+  test('leave out what leads to no sink (*no dead ends*)', async () => {
     const { readers, stages } = await planned(
       pipeline('p', ({ from }) => {
         const events = from<Event>('in.e');

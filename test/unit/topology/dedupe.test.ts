@@ -13,7 +13,7 @@ function kinds(program: Program): string[] {
 }
 
 describe('a dedupe before keyBy', () => {
-  test('is judged first thing in each next stage', async () => {
+  test('is judged first thing in each next stage (*judged where copies meet*)', async () => {
     const { readers, stages } = await planned(
       pipeline('p', ({ from }) => {
         const once = from<Event>('in.e')
