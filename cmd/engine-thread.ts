@@ -16,7 +16,7 @@ import { openBlobs } from '../lib/nats/blobs.ts';
 import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connection.ts';
 import { NatsLog } from '../lib/nats/log.ts';
 import { type Event, errorFields } from '../lib/observe/events.ts';
-import { Hand } from '../lib/operator/hand.ts';
+import { CallWatch } from '../lib/operator/call-watch.ts';
 import { EngineEnd } from '../lib/seam/engine-end.ts';
 import { tellError } from '../lib/seam/errors.ts';
 import type { ToEngine, ToHost } from '../lib/seam/messages.ts';
@@ -54,8 +54,8 @@ process.on('uncaughtException', error => {
 });
 
 const { options, memory, suspects } = workerData as EngineThreadData<EngineOptions>;
-const hand = new Hand({ memory, suspects, named: (number, site) => say({ kind: 'site', number, site }) });
-setInterval(() => hand.beat(), BEAT_MS);
+const callWatch = new CallWatch({ memory, suspects, named: (number, site) => say({ kind: 'site', number, site }) });
+setInterval(() => callWatch.beat(), BEAT_MS);
 let isClosing = false;
 let end: EngineEnd | null = null;
 let close = async () => process.exit(0);
@@ -92,7 +92,7 @@ async function open(): Promise<void> {
       tracing,
     },
     plan: bundlePlanner({ broker: log, dir: join(root, 'bundles') }),
-    hand,
+    callWatch,
   });
   close = async () => {
     isClosing = true;

@@ -25,7 +25,7 @@ import { Commands } from '../lib/service/commands.ts';
 import { LetterBox } from '../lib/service/letters.ts';
 import { identify, workerName } from './identity.ts';
 import type { Telemetry } from './telemetry.ts';
-import { type Ground, openGround } from './wiring.ts';
+import { openWiring, type Wiring } from './wiring.ts';
 
 export interface NodeOptions {
   readonly nats: Omit<NatsOptions, 'name'>;
@@ -51,7 +51,7 @@ export interface Node {
   readonly name: string;
   /** Where its API listens. */
   readonly address: string;
-  readonly ground: Ground;
+  readonly wiring: Wiring;
   /** Resolves if it cannot go on: a broken invariant, a connection that is closed for good. */
   readonly failed: Promise<MillraceError>;
   stop(options: { deadlineMs: number }): Promise<void>;
@@ -66,11 +66,11 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   const { replicas = 1, stuckMs, otlp = null } = options;
   const nats = { ...options.nats, name: `millrace ${name}` };
   const meter = (pipeline: string) => telemetry?.meter(pipeline) ?? noMeter;
-  const ground = await openGround({ nats, dataDir, replicas, stuckMs, otlp, observer, meter });
+  const wiring = await openWiring({ nats, dataDir, replicas, stuckMs, otlp, observer, meter });
   let stopping = false;
   let server: AdminServer | null = null;
   const closed = new Promise<MillraceError>(resolve => {
-    ground.link.onStatus(status => {
+    wiring.link.onStatus(status => {
       if (stopping) return;
       observer.emit(linkEvent(status));
       if (status.kind === 'closed') {
@@ -80,7 +80,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     });
   });
   try {
-    const { registry, blobs, engine, judge, clear } = ground;
+    const { registry, blobs, engine, judge, clear } = wiring;
     const [host, port] = splitAddress(options.listen);
     const address = options.advertise ?? (port === 0 ? null : `${isWildcard(host) ? hostname() : host}:${port}`);
     const worker = new Worker({
@@ -100,7 +100,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       clock: systemClock,
       observer,
     });
-    const connected = () => ground.link.connected;
+    const connected = () => wiring.link.connected;
     const pipelines = () => {
       const wanted = worker.active ? worker.specs.filter(spec => spec.desired !== 'deleted') : [];
       return wanted.map(({ name, desired }) => ({
@@ -129,7 +129,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     });
     const fatal = Promise.race([worker.fatal, engine.fatal]);
     void fatal.then(error => telemetry?.fatal(error));
-    const commands = new Commands({ registry, blobs, log: ground.log, judge, clock: systemClock, worker, connected });
+    const commands = new Commands({ registry, blobs, log: wiring.log, judge, clock: systemClock, worker, connected });
     server = new AdminServer({
       listen: options.listen,
       commands,
@@ -139,10 +139,10 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         version: VERSION,
         natsUrl: [options.nats.servers].flat().map(withoutLogin).join(','),
         startedAtMs: Date.now(),
-        nats: () => (ground.link.connected ? { version: ground.link.serverVersion } : null),
+        nats: () => (wiring.link.connected ? { version: wiring.link.serverVersion } : null),
       },
       access: options.access ?? {},
-      letters: new LetterBox({ log: ground.log, registry, clock: systemClock }),
+      letters: new LetterBox({ log: wiring.log, registry, clock: systemClock }),
       events,
       healthy: () => readiness().ok,
     });
@@ -154,20 +154,20 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     return {
       name,
       address: listening,
-      ground,
+      wiring,
       failed: Promise.race([closed, fatal]),
       async stop({ deadlineMs }) {
         stopping = true;
         // Beside the hand-over, which somebody waits for; nobody waits for a sweep.
         await Promise.all([sweep.stop({ deadlineMs: 500 }), worker.stop({ deadlineMs })]);
         await Promise.all([engine.close({ deadlineMs: 1_000 }), api.stop({ deadlineMs: 500 })]);
-        await ground.close();
+        await wiring.close();
       },
     };
   } catch (error) {
     stopping = true;
     await server?.stop({ deadlineMs: 0 });
-    await ground.close();
+    await wiring.close();
     throw error;
   }
 }

@@ -32,7 +32,7 @@ import type { EngineOptions } from './engine-thread.ts';
 const BUCKET = 'millrace';
 
 /** All that a worker is made of but the worker itself. The engine is not open yet. */
-export interface Ground {
+export interface Wiring {
   readonly link: NatsLink;
   readonly log: Log;
   readonly registry: Registry;
@@ -47,7 +47,7 @@ export interface Ground {
  * @param options.dataDir made if missing, and locked: it belongs to one process. Throws STORE_IN_USE.
  * @param options.replicas of every stream that is made; default 1. Throws BROKER_REFUSED without a cluster.
  */
-export async function openGround(options: {
+export async function openWiring(options: {
   nats: NatsOptions;
   dataDir: string;
   replicas?: number;
@@ -58,7 +58,7 @@ export async function openGround(options: {
   meter(pipeline: string): Meter;
   /** Of a collector that spans are sent to; null: nobody traces. */
   otlp: string | null;
-}): Promise<Ground> {
+}): Promise<Wiring> {
   const { observer, stuckMs, otlp, replicas = 1 } = options;
   await mkdir(options.dataDir, { recursive: true });
   const root = await realpath(options.dataDir);

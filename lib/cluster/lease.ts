@@ -40,7 +40,7 @@ export interface LeaseView {
   readonly seenAtMs: number;
 }
 
-export type LeaseStep =
+export type LeaseDecision =
   | { readonly do: 'claim'; readonly record: LeaseRecord }
   | { readonly do: 'renew'; readonly record: LeaseRecord }
   | { readonly do: 'wait' };
@@ -54,7 +54,7 @@ export function decideLease(
     readonly nowMs: number;
     readonly leaseMs: number;
   },
-): LeaseStep {
+): LeaseDecision {
   const { record } = view;
   const { name, instance, address } = me;
   const mine: LeaseRecord = { holder: name, instance, address, term: (record?.term ?? 0) + 1, beat: 0 };

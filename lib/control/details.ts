@@ -84,7 +84,7 @@ function encode(name: keyof typeof ERROR_DETAILS | 'Status', message: object): U
 /** The trailer's bytes. Of a list that does not fit the first ones are in, and a last one says how many are not. */
 export function encodeDetails(details: Details): Buffer {
   const { violations, unmet, reason } = details;
-  const message = cut(details.message, MESSAGE_CHARACTERS_MAX);
+  const message = shortened(details.message, MESSAGE_CHARACTERS_MAX);
   const any: { type_url: string; value: Uint8Array }[] = [];
   const add = (name: keyof typeof ERROR_DETAILS, value: object) => {
     any.push({ type_url: `type.googleapis.com/google.rpc.${name}`, value: encode(name, value) });
@@ -94,7 +94,7 @@ export function encodeDetails(details: Details): Buffer {
   const fitting = <T extends { readonly description: string }>(all: readonly T[], rest: (description: string) => T) => {
     const taken: T[] = [];
     for (const one of all) {
-      const next = { ...one, description: cut(one.description, DESCRIPTION_CHARACTERS_MAX) };
+      const next = { ...one, description: shortened(one.description, DESCRIPTION_CHARACTERS_MAX) };
       left -= Object.values(next).reduce((bytes, text) => bytes + Buffer.byteLength(String(text)) + 8, 0);
       if (left < 0) {
         taken.push(rest(`and ${all.length - taken.length} more`));
@@ -117,7 +117,7 @@ export function encodeDetails(details: Details): Buffer {
 }
 
 /** Cuts a text, and makes it one that UTF-8 can say. */
-export function cut(text: string, charactersMax: number): string {
+export function shortened(text: string, charactersMax: number): string {
   const short = text.length <= charactersMax ? text : `${text.slice(0, charactersMax)} …`;
   return short.replace(/[\ud800-\udfff]/gu, '\ufffd');
 }

@@ -5,7 +5,7 @@
  */
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { ERRORS, type ErrorCode, isMillraceError, MillraceError } from '../base/errors.ts';
-import { cut, DETAILS_TRAILER, encodeDetails, type Violation } from './details.ts';
+import { DETAILS_TRAILER, encodeDetails, shortened, type Violation } from './details.ts';
 
 const CODE_TRAILER = 'millrace-code';
 /** How long a text may be when it is percent-encoded, as headers have it; see `details.ts`. */
@@ -71,8 +71,8 @@ export function toStatus(error: unknown): Failure {
 
 /** A text as a header can carry it. */
 export function headerText(text: string): string {
-  let fitting = cut(text, TEXT_BYTES_MAX);
-  while (encodeURI(fitting).length > TEXT_BYTES_MAX) fitting = cut(fitting, Math.floor(fitting.length * 0.8));
+  let fitting = shortened(text, TEXT_BYTES_MAX);
+  while (encodeURI(fitting).length > TEXT_BYTES_MAX) fitting = shortened(fitting, Math.floor(fitting.length * 0.8));
   return fitting;
 }
 

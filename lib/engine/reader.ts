@@ -14,12 +14,12 @@ import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Owner } from '../channel/frame.ts';
 import type { WriterState } from '../channel/writer.ts';
 import { errorFields } from '../observe/events.ts';
-import { EndsTeller } from '../observe/meter.ts';
+import { EndsReporter } from '../observe/meter.ts';
 import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
 import { type Opened, type Route, Router, type Unfinished } from '../router/router.ts';
-import type { SourcePlace } from '../source/outlet.ts';
+import type { SourcePlace } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
 import { watchedSource } from '../source/watched.ts';
 import type { Programs, Surroundings } from '../task/surroundings.ts';
@@ -61,7 +61,7 @@ export class Reader {
   #options: ReaderOptions;
   #source: Source;
   #router: Router;
-  #ends: EndsTeller;
+  #ends: EndsReporter;
   /** Polls of which something may wait to be sent, oldest first. */
   #unsent: { readonly position: number; readonly bytesBefore: number }[] = [];
   #sendsLetters: boolean;
@@ -73,8 +73,8 @@ export class Reader {
 
   constructor(options: ReaderOptions) {
     const { plan, reader, around } = options;
-    const { deployment, log, clock, random, meter, grip } = around;
-    this.#ends = new EndsTeller(meter);
+    const { deployment, log, clock, random, meter, watchCalls } = around;
+    this.#ends = new EndsReporter(meter);
     this.name = reader.name;
     this.#options = options;
     const cursor = newCursor();
@@ -106,15 +106,16 @@ export class Reader {
       late: () => {},
       poison: record => this.#poison(record),
       drop: (_, reason) => this.#drop(reason),
-      ...(grip === undefined ? {} : { grip: node => grip(node, cursor) }),
+      ...(watchCalls === undefined ? {} : { watchCalls: node => watchCalls(node, cursor) }),
     });
     this.#source = new Source({
-      spec: grip === undefined ? reader.source : watchedSource(reader.source, grip(reader.source.name, cursor)),
+      spec:
+        watchCalls === undefined ? reader.source : watchedSource(reader.source, watchCalls(reader.source.name, cursor)),
       index: sourcesOf(plan).findIndex(source => source.name === reader.source.name),
       log,
       clock,
       meter,
-      outlet: {
+      target: {
         entry: run.entries[0]!,
         cursor,
         letter: letter => this.#letter(letter),
@@ -264,7 +265,7 @@ export class Reader {
       if (finishes !== undefined && this.#source.position >= finishes.through) return this.#endAfter(finishes.through);
       if (messages === 0) return;
       this.#unsent.push({ position: this.#source.position, bytesBefore: before });
-      this.#ends.tell({ late: 0, dead: 0, dropped: this.dropped });
+      this.#ends.report({ late: 0, dead: 0, dropped: this.dropped });
       this.#sample();
       this.#router.flush(() => this.#state());
       this.#schedule();

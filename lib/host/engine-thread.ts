@@ -1,6 +1,6 @@
 /**
  * The engine's thread: it runs the author's code, and is watched from here. User code that never returns stops its thread for
- * good, and nothing inside can help; so it is seen which function is running and on which record (`operator/hand.ts`), the
+ * good, and nothing inside can help; so it is seen which function is running and on which record (`operator/call-watch.ts`), the
  * thread is ended, and another begins with that call as a suspect: the record becomes a dead letter and the rest goes on. A
  * thread that crashes or runs out of memory is followed by another, too, after a pause that grows. What ran in it is lost
  * here and safe in its journals; whoever wanted it starts it again.
@@ -14,7 +14,7 @@ import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import type { Meter } from '../observe/meter.ts';
-import { HAND_BYTES, LOADING, readHand, type Site, type Suspect } from '../operator/hand.ts';
+import { CALL_WATCH_BYTES, LOADING, readCallWatch, type Site, type Suspect } from '../operator/call-watch.ts';
 import { NO_ORIGIN, seqOfOrigin } from '../record/origin.ts';
 import type { Engine, RunningPipeline } from '../seam/engine.ts';
 import { heardError } from '../seam/errors.ts';
@@ -186,7 +186,7 @@ class Life {
   /** How long it was at work, as of the last look. */
   busyMs = 0;
   readonly #thread: Thread;
-  readonly #memory = new SharedArrayBuffer(HAND_BYTES);
+  readonly #memory = new SharedArrayBuffer(CALL_WATCH_BYTES);
   readonly #sites = new Map<number, Site>();
   readonly #stuckMs: number;
   readonly #ready: () => void;
@@ -239,7 +239,7 @@ class Life {
 
   #look(): void {
     this.busyMs = this.#thread.performance.eventLoopUtilization().active;
-    const { site, origin, turns } = readHand(this.#memory);
+    const { site, origin, turns } = readCallWatch(this.#memory);
     this.#silent = turns === this.#turns ? this.#silent + 1 : 0;
     this.#turns = turns;
     const named = this.#sites.get(site);

@@ -35,7 +35,7 @@ export type Phase =
       readonly retryAtMs: number | null;
     };
 
-export type Step =
+export type HostStep =
   | { readonly do: 'start'; readonly revision: number }
   | { readonly do: 'clear'; readonly revision: number }
   | { readonly do: 'stop' }
@@ -47,14 +47,14 @@ export function nextStep(
   phase: Phase,
   wanted: Wanted,
   { nowMs, engineUp }: { readonly nowMs: number; readonly engineUp: boolean },
-): Step {
+): HostStep {
   if (phase.kind === 'running') {
     const right = wanted !== null && wanted.do === 'run' && wanted.revision === phase.revision;
     return right ? { do: 'wait', untilMs: null } : { do: 'stop' };
   }
   if (wanted === null) return phase.kind === 'idle' ? { do: 'wait', untilMs: null } : { do: 'rest' };
   const { revision } = wanted;
-  const begin: Step = wanted.do === 'run' ? { do: 'start', revision } : { do: 'clear', revision };
+  const begin: HostStep = wanted.do === 'run' ? { do: 'start', revision } : { do: 'clear', revision };
   if (phase.kind === 'cleared' && phase.revision === wanted.revision) return { do: 'wait', untilMs: null };
   if (phase.kind === 'failed' && phase.revision === wanted.revision) {
     if (phase.retryAtMs === null || nowMs < phase.retryAtMs) return { do: 'wait', untilMs: phase.retryAtMs };

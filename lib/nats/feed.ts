@@ -16,7 +16,7 @@ import { permissionText } from './inbox.ts';
 import { Delivery, NatsMessage, SubjectText } from './message.ts';
 import type { ApiFailure } from './refusal.ts';
 import type { Ear } from './wire.ts';
-import type { Frame, Receiver } from './wire-reader.ts';
+import type { InboundMessage, InboundReceiver } from './wire-reader.ts';
 import { NOTHING } from './wire-writer.ts';
 
 export interface FeedEvents {
@@ -76,7 +76,7 @@ export async function openFeed(
   return { feed: new Feed(link, consumer, options), pending: answer.num_pending ?? 0 };
 }
 
-export class Feed implements Receiver {
+export class Feed implements InboundReceiver {
   readonly #link: NatsLink;
   readonly #consumer: string;
   readonly #stream: string;
@@ -154,7 +154,7 @@ export class Feed implements Receiver {
     this.#link.wire.publish({ subject, data: NOTHING, lines: '', commonLines: NOTHING }, '');
   }
 
-  receive(frame: Frame): void {
+  receive(frame: InboundMessage): void {
     if (this.#ended) return;
     this.#heard = true;
     if (!frame.hasReply) {

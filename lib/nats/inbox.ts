@@ -9,8 +9,8 @@ import { MillraceError } from '../base/errors.ts';
 import { InFlight } from '../base/in-flight.ts';
 import { statusOf } from './headers.ts';
 import type { Ear, Wire } from './wire.ts';
-import type { Frame, Receiver } from './wire-reader.ts';
-import type { Outgoing } from './wire-writer.ts';
+import type { InboundMessage, InboundReceiver } from './wire-reader.ts';
+import type { OutboundMessage } from './wire-writer.ts';
 
 /**
  * Why there was no answer. `no-responders`: nobody listens on the subject at the moment, so it was not received;
@@ -41,7 +41,7 @@ const SWEEP_MS = 250;
 const ZERO = 48;
 const NO_RESPONDERS = 503;
 
-export class Inbox implements Receiver {
+export class Inbox implements InboundReceiver {
   /** The prefix that inboxes of this connection are made with. */
   readonly root: string;
   readonly #wire: Wire;
@@ -77,7 +77,7 @@ export class Inbox implements Receiver {
    * Publishes and waits for the answer, whichever way it ends. Never throws for the state of the
    * connection: what cannot be sent has no answer, and the waiter may hear so before this returns.
    */
-  send(message: Outgoing, waiter: Waiter, tag: number): void {
+  send(message: OutboundMessage, waiter: Waiter, tag: number): void {
     if (this.#isSilent(waiter, tag)) return;
     this.#wire.publish(message, this.#prefix + this.#await({ waiter, tag, subject: message.subject }));
   }
@@ -86,7 +86,7 @@ export class Inbox implements Receiver {
    * Publishes messages that belong together, and waits for answers to the first and to the last; their tags are their
    * indexes. Throws what `message` throws, and then has sent none.
    */
-  sendTogether(count: number, message: (index: number) => Outgoing, waiter: Waiter): void {
+  sendTogether(count: number, message: (index: number) => OutboundMessage, waiter: Waiter): void {
     const last = count - 1;
     if (this.#isSilent(waiter, last)) return;
     let first = 0;
@@ -161,7 +161,7 @@ export class Inbox implements Receiver {
     this.#fail('disconnected', new Error('the connection to NATS was closed'));
   }
 
-  receive(frame: Frame): void {
+  receive(frame: InboundMessage): void {
     const { bytes, subjectFrom, subjectTo } = frame;
     let token = 0;
     for (let i = subjectFrom + this.#prefix.length; i < subjectTo; i++) token = token * 10 + bytes[i]! - ZERO;

@@ -32,7 +32,7 @@ import {
 } from './refusal.ts';
 import { storedMessageOf, streamConfigOf, streamInfoOf, type WireMessage, type WireStreamInfo } from './streams.ts';
 import { countsOf } from './subject-map.ts';
-import { type Outgoing, sizeOf } from './wire-writer.ts';
+import { type OutboundMessage, sizeOf } from './wire-writer.ts';
 
 const BATCH_MESSAGES_MAX = 1_000;
 const NO_LINES = { lines: '', commonLines: '' };
@@ -88,7 +88,7 @@ export class NatsLog implements Log {
     const id = nuid.next();
     const last = messages.length - 1;
     const commonLines = `Nats-Batch-Id: ${id}\r\n`;
-    const outgoing = (i: number): Outgoing => {
+    const outgoing = (i: number): OutboundMessage => {
       const lines = `Nats-Batch-Sequence: ${i + 1}\r\n${i === last ? 'Nats-Batch-Commit: 1\r\n' : ''}`;
       return this.#outgoing(messages[i]!, { lines, commonLines });
     };
@@ -216,7 +216,7 @@ export class NatsLog implements Log {
   }
 
   /** With our own lines before the message's. Throws MESSAGE_TOO_LARGE. */
-  #outgoing(message: NewMessage, own: { readonly lines: string; readonly commonLines: string }): Outgoing {
+  #outgoing(message: NewMessage, own: { readonly lines: string; readonly commonLines: string }): OutboundMessage {
     const { subject, data, headers, commonHeaders, expect } = message;
     const fence = expect === undefined ? '' : `${EXPECT_HEADER}: ${expect}\r\n`;
     const lines = own.lines + fence + headerLines(headers);

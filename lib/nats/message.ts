@@ -4,7 +4,7 @@
  */
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { decodeHeaders, textOf } from './headers.ts';
-import type { Frame } from './wire-reader.ts';
+import type { InboundMessage } from './wire-reader.ts';
 
 /**
  * Data is cut out and headers are decoded when somebody looks: a view is larger than all the rest of a message, and one
@@ -23,7 +23,7 @@ export class NatsMessage implements StoredMessage {
   #headFrom: number;
   #headers: Headers | null = null;
 
-  constructor(subject: string, { streamSeq, timeMs }: Delivery, { bytes, headFrom, dataFrom, dataTo }: Frame) {
+  constructor(subject: string, { streamSeq, timeMs }: Delivery, { bytes, headFrom, dataFrom, dataTo }: InboundMessage) {
     this.subject = subject;
     this.seq = streamSeq;
     this.timeMs = timeMs;
@@ -53,7 +53,7 @@ export class SubjectText {
   #bytes: Buffer = Buffer.alloc(0);
   #text = '';
 
-  of({ bytes, subjectFrom, subjectTo }: Frame): string {
+  of({ bytes, subjectFrom, subjectTo }: InboundMessage): string {
     if (!this.#isLast(bytes, subjectFrom, subjectTo)) {
       // A copy: a view would keep all that came with it.
       this.#bytes = Buffer.from(bytes.subarray(subjectFrom, subjectTo));
@@ -89,7 +89,7 @@ export class Delivery {
   #isLong: boolean | null = null;
   #end = 0;
 
-  read({ bytes, replyFrom, replyTo }: Frame): void {
+  read({ bytes, replyFrom, replyTo }: InboundMessage): void {
     this.#isLong ??= dotsIn(bytes, replyFrom, replyTo) > 10;
     this.#end = this.#isLong ? bytes.lastIndexOf(DOT, replyTo - 1) : replyTo;
     this.pending = this.#number(bytes, 0);

@@ -8,7 +8,7 @@
  */
 
 /** A message where it lies. One object serves all messages: it holds for the time of the call. */
-export class Frame {
+export class InboundMessage {
   bytes: Buffer = Buffer.alloc(0);
   subjectFrom = 0;
   subjectTo = 0;
@@ -37,13 +37,13 @@ export class Frame {
   }
 }
 
-export interface Receiver {
-  receive(frame: Frame): void;
+export interface InboundReceiver {
+  receive(frame: InboundMessage): void;
 }
 
 export interface WireReaderOptions {
   /** Our own subscriptions by their number. */
-  readonly receivers: ReadonlyMap<number, Receiver>;
+  readonly receivers: ReadonlyMap<number, InboundReceiver>;
   /** Is given everything else: one whole operation at a time. Throws for what is none. */
   others(operation: Buffer): void;
 }
@@ -68,9 +68,9 @@ export class WireReader {
   /** Messages that went to receivers, and the bytes of their payloads and headers. */
   messages = 0;
   payloadBytes = 0;
-  readonly #receivers: ReadonlyMap<number, Receiver>;
+  readonly #receivers: ReadonlyMap<number, InboundReceiver>;
   readonly #others: (operation: Buffer) => void;
-  readonly #frame = new Frame();
+  readonly #frame = new InboundMessage();
   /** Where the words of a message's first line begin and end. */
   readonly #words = new Int32Array(2 * WORDS_MAX);
   /** Of the bytes that are looked at. */

@@ -5,7 +5,7 @@
  */
 
 /** A message as it goes out. */
-export interface Outgoing {
+export interface OutboundMessage {
   readonly subject: string;
   readonly data: Uint8Array;
   /** Lines of headers, each ended (`headers.ts`); empty: there are none. */
@@ -35,7 +35,7 @@ export class WireWriter {
   #at = 0;
 
   /** @param reply the subject for answers; empty: none are asked for. */
-  add({ subject, data, lines, commonLines }: Outgoing, reply: string): void {
+  add({ subject, data, lines, commonLines }: OutboundMessage, reply: string): void {
     const size = data.length;
     const common = commonLines.length;
     const to = reply === '' ? subject : `${subject} ${reply}`;
@@ -94,7 +94,7 @@ function opening({ to, lines, head, size }: { to: string; lines: string; head: n
 }
 
 /** What a message counts for in the server's limit: payload and headers. */
-export function sizeOf({ data, lines, commonLines }: Outgoing): number {
+export function sizeOf({ data, lines, commonLines }: OutboundMessage): number {
   const bytes = Buffer.byteLength(lines) + commonLines.length;
   return data.length + (bytes === 0 ? 0 : HEAD_EXTRA + bytes);
 }

@@ -10,8 +10,8 @@
  */
 import type { NatsConnection, Subscription } from 'nats';
 import { MillraceError } from '../base/errors.ts';
-import { type Receiver, WireReader } from './wire-reader.ts';
-import { type Outgoing, WireWriter } from './wire-writer.ts';
+import { type InboundReceiver, WireReader } from './wire-reader.ts';
+import { type OutboundMessage, WireWriter } from './wire-writer.ts';
 
 interface ClientParser {
   /** 0: between two operations. */
@@ -36,7 +36,7 @@ const TOGETHER_BYTES_MAX = 128 * 1024;
 export class Wire {
   readonly #client: NatsConnection;
   readonly #protocol: ClientProtocol;
-  readonly #receivers = new Map<number, Receiver>();
+  readonly #receivers = new Map<number, InboundReceiver>();
   readonly #reader: WireReader;
   readonly #writer = new WireWriter();
   /** The client's own, for the present connection. */
@@ -67,7 +67,7 @@ export class Wire {
   }
 
   /** Subscribes for as long as the client lives, across connections. `onError`: the server has refused it. */
-  subscribe(subject: string, receiver: Receiver, onError: (error: Error) => void): Ear {
+  subscribe(subject: string, receiver: InboundReceiver, onError: (error: Error) => void): Ear {
     const subscription = this.#client.subscribe(subject, {
       callback: error => {
         this.#receivers.delete(subscription.getID());
@@ -79,7 +79,7 @@ export class Wire {
   }
 
   /** @param reply the subject for answers; empty: none are asked for. */
-  publish(message: Outgoing, reply: string): void {
+  publish(message: OutboundMessage, reply: string): void {
     this.#writer.add(message, reply);
     if (this.#writer.payloadBytes >= TOGETHER_BYTES_MAX) this.#flush();
     else if (!this.#flushes) {
@@ -145,10 +145,10 @@ export class Wire {
 /** A subscription to be ended. */
 export class Ear {
   readonly #client: NatsConnection;
-  readonly #receivers: Map<number, Receiver>;
+  readonly #receivers: Map<number, InboundReceiver>;
   readonly #subscription: Subscription;
 
-  constructor(client: NatsConnection, receivers: Map<number, Receiver>, subscription: Subscription) {
+  constructor(client: NatsConnection, receivers: Map<number, InboundReceiver>, subscription: Subscription) {
     this.#client = client;
     this.#receivers = receivers;
     this.#subscription = subscription;

@@ -30,7 +30,7 @@ export interface Ends {
 export const noMeter: Meter = { read() {}, sent() {}, committed() {}, delivered() {}, ended() {}, restarted() {} };
 
 /** Tells a meter what has been added to sums that only grow. */
-export class EndsTeller {
+export class EndsReporter {
   #meter: Meter;
   #told = { late: 0, dead: 0, dropped: new Map<string, number>(), sum: 0 };
 
@@ -38,7 +38,7 @@ export class EndsTeller {
     this.#meter = meter;
   }
 
-  tell(sums: Ends): void {
+  report(sums: Ends): void {
     let sum = sums.late + sums.dead;
     for (const count of sums.dropped.values()) sum += count;
     const told = this.#told;

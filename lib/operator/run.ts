@@ -15,8 +15,8 @@ import { type Change, INSERT } from '../change/change.ts';
 import { hasPassed, idOf, withId } from '../record/replay.ts';
 import type { Tables } from '../state/tables.ts';
 import { buildOperator } from './build.ts';
+import type { WatchedCalls } from './call-watch.ts';
 import type { Cursor } from './cursor.ts';
-import type { Grip } from './hand.ts';
 import { checkData } from './kept.ts';
 import type { DropReason, Operator } from './operator.ts';
 import type { Program, ProgramNode, Target } from './program.ts';
@@ -58,7 +58,7 @@ export interface RunPorts {
   /** Opens the tables of an operator; null where there is no state (a reader). */
   readonly tables: ((operator: string) => Tables) | null;
   /** How the user code of a node is called; absent: as it is. */
-  grip?(node: string): Grip;
+  watchCalls?(node: string): WatchedCalls;
   /** Whose replayed records may pass a dedupe a second time; absent: nobody's. */
   readonly pipeline?: string;
   late(record: LateRecord): void;
@@ -83,7 +83,7 @@ export class Run {
   constructor(given: Program, ports: RunPorts) {
     const batch = new Batch(() => ports.resident?.() ?? true);
     this.#batch = batch;
-    const program = ports.grip === undefined ? given : watchedProgram(given, ports.grip);
+    const program = ports.watchCalls === undefined ? given : watchedProgram(given, ports.watchCalls);
     const nodes: (Receiver | Step)[] = [];
     const makers = makersOf(program);
     /** @param maker who made the values, where it is not known that they are data */

@@ -15,7 +15,7 @@ import { ChainOutlet, type Form } from './nats/chain-outlet.ts';
 import { type ChainPast, nameOf, seqOf } from './nats/tail.ts';
 import type { Outlet } from './outlet.ts';
 import { checkCommit, type Past } from './past.ts';
-import type { Outgoing } from './queue.ts';
+import type { QueuedItem } from './queue.ts';
 
 /** Between two words of a stage to which nobody has spoken. */
 const SILENCE_MS = 1_000;
@@ -27,7 +27,7 @@ export interface StageRoute extends FrameRoute {
   readonly lagMs: number;
 }
 
-export interface FrameItem extends Outgoing {
+export interface FrameItem extends QueuedItem {
   readonly frame: Uint8Array;
 }
 
@@ -52,7 +52,7 @@ export interface NextStagesOptions {
   readonly past: Past;
   readonly tails: Tails;
   /** An item is in, whole; `tail` is last at the destination `key`. */
-  onSent(key: string, item: Outgoing, tail: Tail): void;
+  onSent(key: string, item: QueuedItem, tail: Tail): void;
   onFailed(error: unknown): void;
 }
 
@@ -86,13 +86,13 @@ export class NextStages {
   }
 
   /** Adds the frames of a commit, each with the outlet that it takes, to `items`. */
-  add(commit: number, frames: readonly OutFrame[], items: [Outlet<Outgoing>, Outgoing][]): void {
+  add(commit: number, frames: readonly OutFrame[], items: [Outlet<QueuedItem>, QueuedItem][]): void {
     const rowFrom = new Map<string, number>();
     for (const { route, partition, row, bytes } of frames) {
       const key = channelKey(route, partition);
       const item: FrameItem = { commit, rowFrom: rowFrom.get(key) ?? 0, rowTo: row, bytes: bytes.length, frame: bytes };
       rowFrom.set(key, row);
-      items.push([this.#channel(key, route, partition) as Outlet<Outgoing>, item]);
+      items.push([this.#channel(key, route, partition) as Outlet<QueuedItem>, item]);
     }
   }
 

@@ -12,9 +12,9 @@ import type { OutRows } from '../journal/outbox.ts';
 import type { Tail } from '../journal/tails.ts';
 import type { Deployment } from '../record/names.ts';
 import type { Past } from './past.ts';
-import type { Outgoing } from './queue.ts';
+import type { QueuedItem } from './queue.ts';
 
-export interface Outlet<T extends Outgoing> {
+export interface Outlet<T extends QueuedItem> {
   push(item: T): void;
   /**
    * Reads the destination's tail and judges it by the past, whether anything waits or not. What former owners have left is
@@ -28,7 +28,7 @@ export interface Outlet<T extends Outgoing> {
 }
 
 /** A commit's rows for one sink as they wait to be sent. */
-export interface RowsItem extends Outgoing {
+export interface RowsItem extends QueuedItem {
   readonly rows: OutRows;
   /** The way they take; an outlet may serve several. */
   readonly way: Way;

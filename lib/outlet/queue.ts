@@ -4,7 +4,7 @@
  */
 import { isBeyond, type Progress } from '../channel/frame.ts';
 
-export interface Outgoing {
+export interface QueuedItem {
   readonly commit: number;
   /** Rows of this commit for this destination before this item, and with it. */
   readonly rowFrom: number;
@@ -12,7 +12,7 @@ export interface Outgoing {
   readonly bytes: number;
 }
 
-export class OutgoingQueue<T extends Outgoing> {
+export class ItemQueue<T extends QueuedItem> {
   /** Undefined before `#first`: what is out must die young, not wait here for its place to be tidied up. */
   #items: (T | undefined)[] = [];
   #first = 0;

@@ -23,7 +23,7 @@ import {
   type Way,
 } from './outlet.ts';
 import type { Past } from './past.ts';
-import type { Outgoing } from './queue.ts';
+import type { QueuedItem } from './queue.ts';
 
 /** Of a commit's rows (`OutRows`). */
 export interface SinkTarget {
@@ -95,7 +95,7 @@ export class Relay {
     this.#relayedThrough = options.relayedThrough;
     this.#inherits = options.relayedThrough < options.past.inheritedTo;
     const { deployment, stage, partition, routes, log, clock, random, past, tails, onFailed } = options;
-    const onSent = (key: string, item: Outgoing, tail: Tail) => this.#sent(key, item, tail);
+    const onSent = (key: string, item: QueuedItem, tail: Tail) => this.#sent(key, item, tail);
     const places = { deployment, stage, partition, routes };
     this.#stages = new NextStages({ ...places, log, clock, random, past, tails, onSent, onFailed });
   }
@@ -134,19 +134,19 @@ export class Relay {
     };
     this.#pending.push(pending);
     this.#backlogBytes += pending.bytes;
-    const items: [Outlet<Outgoing>, Outgoing][] = [];
+    const items: [Outlet<QueuedItem>, QueuedItem][] = [];
     this.#stages.add(commit, outbox.frames, items);
     for (const rows of outbox.rows) {
       if (rows.lengths.length === 0) continue;
       const { outlet, way } = this.#lane(rows);
-      items.push([outlet as Outlet<Outgoing>, itemOf(commit, rows, way)]);
+      items.push([outlet as Outlet<QueuedItem>, itemOf(commit, rows, way)]);
     }
     pending.open = items.length;
     for (const [outlet, item] of items) outlet.push(item);
     this.#settle();
   }
 
-  #sent(key: string, item: Outgoing, tail: Tail | null): void {
+  #sent(key: string, item: QueuedItem, tail: Tail | null): void {
     if (tail !== null) this.#changedTails.set(key, tail);
     const pending = this.#pendingOf(item.commit);
     invariant(pending !== undefined && pending.open > 0, `commit ${item.commit} is sent once`);

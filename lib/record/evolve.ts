@@ -26,7 +26,7 @@ export interface Versions<Latest extends StandardSchemaV1>
   ): Versions<Latest>;
 }
 
-interface Step {
+interface OlderVersion {
   readonly name: string;
   readonly check: (value: unknown) => Checked<unknown>;
   readonly up: (value: unknown) => unknown;
@@ -46,7 +46,7 @@ export function versions<Latest extends StandardSchemaV1>(latest: Latest): Versi
 
 function chain<Latest extends StandardSchemaV1>(
   checkLatest: (value: unknown) => Checked<unknown>,
-  older: readonly Step[],
+  older: readonly OlderVersion[],
 ): Versions<Latest> {
   type Output = StandardSchemaV1.InferOutput<Latest>;
   return {
@@ -60,7 +60,7 @@ function chain<Latest extends StandardSchemaV1>(
         throw new MillraceError('INVALID_ARGUMENT', 'from(old, up) needs a function that brings the old version up');
       }
       const name = older.length === 0 ? 'the version before' : `the version ${older.length + 1} before`;
-      const step: Step = { name, check: checker(old), up: up as Step['up'] };
+      const step: OlderVersion = { name, check: checker(old), up: up as OlderVersion['up'] };
       return chain(checkLatest, [...older, step]);
     },
   };
@@ -68,7 +68,7 @@ function chain<Latest extends StandardSchemaV1>(
 
 function resolve<Output>(
   checkLatest: (value: unknown) => Checked<unknown>,
-  older: readonly Step[],
+  older: readonly OlderVersion[],
   value: unknown,
 ): StandardSchemaV1.Result<Output> {
   const latest = checkLatest(value);
@@ -83,7 +83,7 @@ function resolve<Output>(
 }
 
 function bringUp<Output>(
-  step: Step,
+  step: OlderVersion,
   old: unknown,
   checkLatest: (value: unknown) => Checked<unknown>,
 ): StandardSchemaV1.Result<Output> {

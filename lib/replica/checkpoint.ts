@@ -27,7 +27,7 @@ import type { JournalWriter } from '../journal/writer.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Store } from '../port/store.ts';
 import type { Checkpoint } from '../state/checkpoint.ts';
-import type { Step } from '../state/segment.ts';
+import type { SegmentOrPause } from '../state/segment.ts';
 import { mergeFrom, mergeSegments, type SegmentRef } from '../state/snapshot.ts';
 import type { TaskState } from '../state/state.ts';
 import type { PlaceParts } from './place.ts';
@@ -232,7 +232,7 @@ export class Checkpoints {
   }
 
   /** Adds the new segments to the latest snapshot's, merging those that no longer pay for themselves. */
-  async #putSegments(fresh: Iterable<Step>, commit: Pointer): Promise<SegmentRef[]> {
+  async #putSegments(fresh: Iterable<SegmentOrPause>, commit: Pointer): Promise<SegmentRef[]> {
     const refs = [...(this.#latest?.manifest.segments ?? []), ...(await this.#putFresh(fresh, commit))];
     const from = mergeFrom(refs);
     if (from === null) return refs;
@@ -255,7 +255,7 @@ export class Checkpoints {
     for (let i = refs.length - 1; i >= 0; i--) yield await this.snapshots.segment(refs[i]!);
   }
 
-  async #putFresh(segments: Iterable<Step>, commit: Pointer): Promise<SegmentRef[]> {
+  async #putFresh(segments: Iterable<SegmentOrPause>, commit: Pointer): Promise<SegmentRef[]> {
     const refs: SegmentRef[] = [];
     for (const bytes of segments) {
       if (bytes === null) {

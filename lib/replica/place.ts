@@ -17,7 +17,10 @@ export interface UnsentCommit {
 }
 
 /** What a place takes of a commit. */
-type Step = Pick<Commit, 'commit' | 'outbox' | 'positions' | 'watermarkMs' | 'dueMs' | 'tails' | 'relayedThrough'>;
+type CommitPart = Pick<
+  Commit,
+  'commit' | 'outbox' | 'positions' | 'watermarkMs' | 'dueMs' | 'tails' | 'relayedThrough'
+>;
 
 /** A place as it is packed. */
 export type PlaceParts = [
@@ -52,14 +55,14 @@ export class Place {
   }
 
   /** The next commit has landed. @param timeMs see `UnsentCommit` */
-  take(step: Step, timeMs = Number.NEGATIVE_INFINITY): void {
-    this.positions = step.positions;
-    this.watermarkMs = step.watermarkMs;
-    this.dueMs = step.dueMs;
-    for (const name in step.tails) this.#tails.set(name, step.tails[name]!);
-    const { commit, outbox, watermarkMs } = step;
+  take(next: CommitPart, timeMs = Number.NEGATIVE_INFINITY): void {
+    this.positions = next.positions;
+    this.watermarkMs = next.watermarkMs;
+    this.dueMs = next.dueMs;
+    for (const name in next.tails) this.#tails.set(name, next.tails[name]!);
+    const { commit, outbox, watermarkMs } = next;
     this.#unsent.push({ commit, outbox, watermarkMs, timeMs });
-    this.#relayed(step.relayedThrough);
+    this.#relayed(next.relayedThrough);
   }
 
   #relayed(through: number): void {

@@ -19,8 +19,8 @@ import type { Log } from '../port/log.ts';
 import type { Letter } from '../record/letter.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment } from '../record/names.ts';
 import { seqOfOrigin } from '../record/origin.ts';
-import { NO_MARK, type StreamMark } from '../source/outlet.ts';
 import { markFrom, markText } from '../source/place.ts';
+import { NO_MARK, type StreamMark } from '../source/poll.ts';
 
 /** Room for the frame's head and the message's headers beside the rows. */
 const HEADROOM_BYTES = 4096;

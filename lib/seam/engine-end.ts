@@ -12,7 +12,7 @@ import { storedBundle } from '../bundle/stored.ts';
 import { type Pipeline, type PipelineOptions, startPipeline } from '../engine/pipeline.ts';
 import type { Observer } from '../observe/events.ts';
 import { Tally } from '../observe/tally.ts';
-import type { Hand } from '../operator/hand.ts';
+import type { CallWatch } from '../operator/call-watch.ts';
 import { Budget } from '../task/budget.ts';
 import type { Plan } from '../topology/plan.ts';
 import { tellError } from './errors.ts';
@@ -25,9 +25,9 @@ const LOOK_MS = 200;
 export interface EngineEndOptions {
   readonly port: Port<ToHost>;
   /** What all pipelines share, but what the seam itself brings. */
-  readonly around: Omit<PipelineOptions['around'], 'observer' | 'meter' | 'grip'>;
+  readonly around: Omit<PipelineOptions['around'], 'observer' | 'meter' | 'watchCalls'>;
   readonly plan: PlanBundle;
-  readonly hand: Hand;
+  readonly callWatch: CallWatch;
 }
 
 interface Running {
@@ -78,17 +78,17 @@ export class EngineEnd {
 
   async #start(order: StartOrder): Promise<void> {
     const { run, pipeline: name, life, revision, bundle } = order;
-    const { around, hand } = this.#options;
+    const { around, callWatch } = this.#options;
     try {
       const plan = withSince(await this.#planOf(order, bundle), order.since);
-      hand.checkStart(name, revision);
+      callWatch.checkStart(name, revision);
       const pipeline = await startPipeline({
         plan,
         around: {
           ...around,
           observer: this.#observer,
           meter: this.#tally(name),
-          grip: (operator, cursor) => hand.at({ pipeline: name, revision, operator }, cursor),
+          watchCalls: (operator, cursor) => callWatch.at({ pipeline: name, revision, operator }, cursor),
         },
         life,
         revision,
@@ -169,9 +169,9 @@ export class EngineEnd {
   }
 
   async #planOf({ pipeline, file }: StartOrder, bundle: string): Promise<Plan> {
-    const { around, hand, plan } = this.#options;
+    const { around, callWatch, plan } = this.#options;
     const stored = await storedBundle(around.blobs, { pipeline, bundle, file });
-    return hand.loading(stored, () => plan(stored));
+    return callWatch.loading(stored, () => plan(stored));
   }
 
   #say(message: ToHost): void {

@@ -8,7 +8,7 @@
 import type { Event } from '../observe/events.ts';
 import type { PipelineStatus } from '../observe/status.ts';
 import type { Counted } from '../observe/tally.ts';
-import type { Site } from '../operator/hand.ts';
+import type { Site } from '../operator/call-watch.ts';
 import type { StreamInfo } from '../port/log.ts';
 import type { Key } from '../record/key.ts';
 import type { Assignment } from '../topology/parts.ts';

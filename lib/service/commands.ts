@@ -20,8 +20,8 @@ import type { Registry } from '../port/registry.ts';
 import type { StateReader } from '../seam/views.ts';
 import type { PlanSummary } from '../topology/summary.ts';
 import { advanceSource, type Heartbeat } from './advance.ts';
+import { Overview } from './overview.ts';
 import type { Remembered } from './remembered.ts';
-import { Sights } from './sights.ts';
 import type { TaskView, WorkerView } from './views.ts';
 
 export type DeployOutcome = 'created' | 'updated' | 'unchanged' | 'resumed' | 'incompatible';
@@ -101,7 +101,7 @@ export class Commands {
   readonly #clock: Clock;
   readonly #worker: Worker;
   readonly #connected: () => boolean;
-  readonly #sights: Sights;
+  readonly #overview: Overview;
 
   /** @param options.connected false: the broker is away, so what the worker knows must do. */
   constructor(options: {
@@ -122,34 +122,34 @@ export class Commands {
     this.#worker = options.worker;
     this.#connected = options.connected ?? (() => true);
     const { registry, worker } = options;
-    this.#sights = new Sights({ registry, worker, connected: this.#connected });
+    this.#overview = new Overview({ registry, worker, connected: this.#connected });
   }
 
   workers(): Promise<readonly WorkerView[]> {
-    return this.#sights.workers();
+    return this.#overview.workers();
   }
 
   /** `name` null: the worker that answers. Throws NOT_FOUND. */
   worker(name: string | null): Promise<WorkerView> {
-    return this.#sights.worker(name);
+    return this.#overview.worker(name);
   }
 
   /** The tasks that run here; `pipeline` null: of all. Throws NOT_FOUND: no such pipeline. */
   async tasks(pipeline: string | null): Promise<readonly TaskView[]> {
     if (pipeline !== null) await this.get(pipeline);
-    return this.#sights.tasks(pipeline);
+    return this.#overview.tasks(pipeline);
   }
 
   /** Throws NOT_FOUND: no such task runs here. */
   async task(place: { pipeline: string; stage: string; partition: number }): Promise<TaskView> {
     await this.get(place.pipeline);
-    return this.#sights.task(place);
+    return this.#overview.task(place);
   }
 
   /** Throws NOT_FOUND, WORKER_UNAVAILABLE (it does not run here). */
   async state(pipeline: string): Promise<StateReader> {
     await this.get(pipeline);
-    return this.#sights.state(pipeline);
+    return this.#overview.state(pipeline);
   }
 
   async plan(bundle: Bundle): Promise<PlanAnswer> {

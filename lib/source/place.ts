@@ -4,7 +4,7 @@
  */
 import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
 import type { Log, StreamInfo } from '../port/log.ts';
-import { NO_MARK, type SourcePlace, type StreamMark } from './outlet.ts';
+import { NO_MARK, type SourcePlace, type StreamMark } from './poll.ts';
 import type { SourceSpec } from './spec.ts';
 
 /** Throws STREAM_MISSING. */

@@ -29,8 +29,8 @@ import { completeMsOf } from './heartbeat.ts';
 import { InHand, type LetterAbout } from './in-hand.ts';
 import { isTombstone, judgedChange, judgedTime, judgedValue } from './judge.ts';
 import { Looks } from './looks.ts';
-import { NO_MARK, type PollLimits, type SourceOutlet, type SourcePlace, type StreamMark } from './outlet.ts';
 import { checkPlace, infoOf } from './place.ts';
+import { NO_MARK, type PollLimits, type SourcePlace, type SourceTarget, type StreamMark } from './poll.ts';
 import { Publications } from './publications.ts';
 import type { SourceSpec } from './spec.ts';
 
@@ -40,7 +40,7 @@ export interface SourceOptions {
   readonly index: number;
   readonly log: Pick<Log, 'info' | 'get' | 'read'>;
   readonly clock: Clock;
-  readonly outlet: SourceOutlet;
+  readonly target: SourceTarget;
   readonly meter: Meter;
 }
 
@@ -49,7 +49,7 @@ export class Source {
   #index: number;
   #log: Pick<Log, 'info' | 'get' | 'read'>;
   #clock: Clock;
-  #outlet: SourceOutlet;
+  #target: SourceTarget;
   #reader: LogReader | null = null;
   /** The server delivers what matches, and nothing else. */
   #byServer = false;
@@ -80,7 +80,7 @@ export class Source {
     this.#index = options.index;
     this.#log = options.log;
     this.#clock = options.clock;
-    this.#outlet = options.outlet;
+    this.#target = options.target;
     this.#meter = options.meter;
     this.#inHand = new InHand(options.spec.decoder);
     this.#filter = new SubjectFilter(options.spec.subject);
@@ -233,9 +233,9 @@ export class Source {
     if (passed > 0) this.#passed(messages[passed - 1]!);
     this.#rest = messages.slice(passed);
     this.#takeLook();
-    this.#outlet.cursor.origin = NO_ORIGIN;
-    this.#outlet.cursor.id = null;
-    this.#outlet.cursor.trace = null;
+    this.#target.cursor.origin = NO_ORIGIN;
+    this.#target.cursor.id = null;
+    this.#target.cursor.trace = null;
     this.#inHand.message = null;
     this.#meter.read(this.spec.name, {
       records: this.recordsIn - before.records,
@@ -255,11 +255,11 @@ export class Source {
   #pass(stored: StoredMessage, limits: PollLimits): void {
     const from = this.#row;
     this.#row = 0;
-    this.#outlet.cursor.origin = originOf(this.#index, stored.seq);
-    this.#outlet.cursor.id = replayOf(stored.headers);
+    this.#target.cursor.origin = originOf(this.#index, stored.seq);
+    this.#target.cursor.id = replayOf(stored.headers);
     const trace = traceOf(stored.headers);
-    this.#outlet.cursor.trace = trace;
-    if (trace !== null) this.#outlet.traced?.(trace);
+    this.#target.cursor.trace = trace;
+    if (trace !== null) this.#target.traced?.(trace);
     const message = this.#taken(stored);
     if (message === null) return;
     if (this.#held === null) this.bytesIn += message.data.length;
@@ -317,7 +317,7 @@ export class Source {
       const completeMs = completeMsOf(message.headers);
       if (completeMs === null) return false;
       this.#time.complete(completeMs);
-      this.#outlet.drop('heartbeat');
+      this.#target.drop('heartbeat');
     } catch (cause) {
       this.#reject('RECORD_TIME', cause, message.data);
     }
@@ -340,7 +340,7 @@ export class Source {
     const key = encodeKey(message.subject.slice(this.spec.subject.length - 1));
     if (isTombstone(message)) {
       this.recordsIn++;
-      this.#outlet.entry.receive(key, null, message.timeMs, INSERT);
+      this.#target.entry.receive(key, null, message.timeMs, INSERT);
       return;
     }
     const values = this.#values;
@@ -366,14 +366,14 @@ export class Source {
     this.#last.seq = message.seq;
     this.#last.row = this.#inHand.part;
     if (refuses?.refused(this.#last)) refuses.refuse(value, change);
-    else this.#outlet.entry.receive(key, value, timeMs, change);
+    else this.#target.entry.receive(key, value, timeMs, change);
   }
 
   #reject(code: string, cause: unknown, bytes: Uint8Array | null): void {
     const { onPoison, name } = this.spec;
-    if (onPoison === 'skip') return this.#outlet.drop('skipped');
+    if (onPoison === 'skip') return this.#target.drop('skipped');
     const letter = this.letter({ operator: name, code, message: messageOf(cause), bytes });
-    if (onPoison === 'deadLetter') return this.#outlet.letter(letter);
+    if (onPoison === 'deadLetter') return this.#target.letter(letter);
     throw new MillraceError(
       'LIMIT_REACHED',
       `source ${name} stops at its first bad record, as its onPoison says: message ${this.#inHand.message?.seq} of ${this.spec.stream}: ${letter.message}`,
@@ -383,7 +383,7 @@ export class Source {
 
   /** A letter about the record in hand. */
   letter(about: LetterAbout): Letter {
-    return this.#inHand.letter(about, this.#outlet.cursor.origin);
+    return this.#inHand.letter(about, this.#target.cursor.origin);
   }
 
   async stop(): Promise<void> {

@@ -45,8 +45,8 @@ export const MISSING = 64;
 export const UNTOLD = 0;
 export const TELLING = 1;
 
-/** Hears of an entry that the store must have. `isNews`: the snapshot does not have it either. */
-export type Told = (key: string, content: unknown, isNews: boolean) => void;
+/** Tells the store of an entry that it must have. `isNews`: the snapshot does not have it either. */
+export type TellStore = (key: string, content: unknown, isNews: boolean) => void;
 
 export abstract class Bucket {
   readonly id: number;
@@ -94,7 +94,7 @@ export abstract class Bucket {
   /** Whether entries of it are pinned. */
   abstract readonly hasPinned: boolean;
   /** Tells of up to `entriesMax` entries, which from then on are clean. */
-  abstract takeDirty(entriesMax: number, told: Told): void;
+  abstract takeDirty(entriesMax: number, tell: TellStore): void;
 
   get isEmpty(): boolean {
     return this.size === 0 && this.onDisk === 0;

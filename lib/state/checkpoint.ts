@@ -15,7 +15,7 @@ import { pack } from '../record/rows.ts';
 import { type Bucket, TELLING, type UNTOLD } from './bucket.ts';
 import type { StateTables } from './delta.ts';
 import { bucketPrefix, countKey, encodeCount, entryKey, prefixEnd, totalKey } from './layout.ts';
-import type { Step } from './segment.ts';
+import type { SegmentOrPause } from './segment.ts';
 import type { StateTable } from './table.ts';
 import { WriteLog } from './write-log.ts';
 
@@ -29,7 +29,7 @@ export interface Checkpoint {
    * The same changes for the snapshot, oldest first, encoded step by step. They must be part of a durable snapshot before
    * the store is written: whoever restores from a store goes on with a snapshot of its commit or a later one.
    */
-  segments(): Iterable<Step>;
+  segments(): Iterable<SegmentOrPause>;
 }
 
 /** A store holds a batch at least twice while it writes it, and keeps it in memory until it has become a file. */

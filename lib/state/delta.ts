@@ -13,7 +13,7 @@ const VERSION = 1;
 
 export type StateTables = ReadonlyMap<string, StateTable>;
 
-/** What changed since the last cut; null: nothing. Throws RECORD_UNWRITABLE for values that cannot be packed. */
+/** What changed since the last delta; null: nothing. Throws RECORD_UNWRITABLE for values that cannot be packed. */
 export function encodeDelta(tables: StateTables): Uint8Array | null {
   const parts: TableDelta[] = [];
   for (const table of tables.values()) if (table.changedBuckets.length > 0) table.collect(parts);

@@ -2,7 +2,7 @@
  * Tables whose entries are objects: what value and list tables have in common. `value-table.ts` and `list-table.ts` add
  * what operators see and how changes are told to the journal.
  */
-import { Bucket, CHANGED, DIRTY, KNOWN, MISSING, PINNED, STORED, type Told, USED } from './bucket.ts';
+import { Bucket, CHANGED, DIRTY, KNOWN, MISSING, PINNED, STORED, type TellStore, USED } from './bucket.ts';
 import { RunningMean, roughBytes } from './size.ts';
 import { StateTable } from './table.ts';
 
@@ -34,7 +34,7 @@ export class EntryBucket<E extends Entry = Entry> extends Bucket {
   /** Key lengths and units (values, or items of lists) of the entries, for the estimate of memory. */
   chars = 0;
   units = 0;
-  /** Since the last cut. They run in parallel; deleted entries stay there without CHANGED. */
+  /** Since the last delta. They run in parallel; deleted entries stay there without CHANGED. */
   changed: E[] = [];
   changedKeys: string[] = [];
   /** Since the last checkpoint. A key may be there twice, or no longer dirty. */
@@ -78,13 +78,13 @@ export class EntryBucket<E extends Entry = Entry> extends Bucket {
     this.pinned = [];
   }
 
-  override takeDirty(entriesMax: number, told: Told): void {
+  override takeDirty(entriesMax: number, tell: TellStore): void {
     for (let taken = 0; taken < entriesMax; ) {
       const key = this.dirtyKeys.pop();
       if (key === undefined) break;
       const entry = this.byKey.get(key);
       if (entry === undefined || (entry.flags & (DIRTY | MISSING)) === 0) continue;
-      told(key, entry.content, (entry.flags & DIRTY) !== 0);
+      tell(key, entry.content, (entry.flags & DIRTY) !== 0);
       entry.flags = (entry.flags & ~(DIRTY | MISSING)) | STORED;
       taken++;
     }
@@ -169,7 +169,7 @@ export abstract class EntryTable<E extends Entry = Entry> extends StateTable<Ent
     bucket.dirtyKeys = [];
   }
 
-  protected override cutEntries(bucket: EntryBucket<E>, flags: typeof STORED | 0): void {
+  protected override settleEntries(bucket: EntryBucket<E>, flags: typeof STORED | 0): void {
     const { changed, changedKeys } = bucket;
     for (let i = 0; i < changed.length; i++) {
       const entry = changed[i]!;

@@ -3,7 +3,7 @@
  * are packed (`slots.ts`); to journal, store and snapshot it is a value table as any other, byte for byte.
  */
 import { invariant, MillraceError } from '../base/errors.ts';
-import { Bucket, CHANGED, DIRTY, KNOWN, MISSING, PINNED, STORED, type Told, USED } from './bucket.ts';
+import { Bucket, CHANGED, DIRTY, KNOWN, MISSING, PINNED, STORED, type TellStore, USED } from './bucket.ts';
 import { hashOfKey } from './packed-key.ts';
 import type { Footprint } from './slot-index.ts';
 import { Slots } from './slots.ts';
@@ -20,10 +20,10 @@ const NEWS = DIRTY | MISSING;
 
 class NumberBucket extends Bucket {
   readonly slots: Slots;
-  /** Since the last cut. They run in parallel; slots of deleted entries stay there, without CHANGED and nobody else's. */
+  /** Since the last delta. They run in parallel; slots of deleted entries stay there, without CHANGED and nobody else's. */
   changed: number[] = [];
   changedKeys: string[] = [];
-  /** Slots of entries deleted since the last cut. */
+  /** Slots of entries deleted since the last delta. */
   freed: number[] = [];
   pinned: number[] = [];
   /** The page that `takeDirty` looks at first. */
@@ -75,7 +75,7 @@ class NumberBucket extends Bucket {
     this.pinned = [];
   }
 
-  override takeDirty(entriesMax: number, told: Told): void {
+  override takeDirty(entriesMax: number, tell: TellStore): void {
     const { slots } = this;
     let left = Math.min(entriesMax, slots.news);
     for (let visited = 0; left > 0 && visited <= slots.pages; visited++) {
@@ -83,7 +83,7 @@ class NumberBucket extends Bucket {
       let slot = slots.firstOf(this.#dirtyPage, NEWS);
       for (; slot >= 0 && left > 0; slot = slots.nextOf(slot, NEWS), left--) {
         const flags = slots.flagsAt(slot);
-        told(slots.keyAt(slot), slots.numberAt(slot), (flags & DIRTY) !== 0);
+        tell(slots.keyAt(slot), slots.numberAt(slot), (flags & DIRTY) !== 0);
         slots.setFlags(slot, (flags & ~NEWS) | STORED);
       }
       if (slot < 0) this.#dirtyPage++;
@@ -217,7 +217,7 @@ export class NumberTable extends StateTable<NumberBucket> implements ValueTable<
     bucket.pinned = [];
   }
 
-  protected override cutEntries(bucket: NumberBucket, flags: typeof STORED | 0): void {
+  protected override settleEntries(bucket: NumberBucket, flags: typeof STORED | 0): void {
     this.#settle(bucket, before => (before & ~CHANGED) | KNOWN | DIRTY | flags);
   }
 

@@ -42,7 +42,7 @@ export interface Restored {
   readonly bytes: number;
   readonly resident: boolean;
   /** What deltas changed is done. */
-  cut(): void;
+  settleChanges(): void;
 }
 
 /** Loads what the store has, newest buckets first, until the budget is used. The rest stays on disk. */
@@ -161,7 +161,7 @@ export async function replayDelta(state: Restored, bytes: Uint8Array, store: Sto
     await state.residency.prefetch(store);
   }
   applyParts(state.tables, parts);
-  state.cut();
+  state.settleChanges();
   state.residency.endBatch();
 }
 

@@ -28,10 +28,10 @@ const WRITE_BYTES_MAX = 16;
 const FIRST_BYTES = 4096;
 
 /** What a step of long work has made. Null: nothing yet, and whoever has others to serve lets them have their turn. */
-export type Step = Uint8Array | null;
+export type SegmentOrPause = Uint8Array | null;
 
 /** The writes as segments, in order. */
-export function* encodeSegments(writes: Iterable<StoreWrite>): Generator<Step> {
+export function* encodeSegments(writes: Iterable<StoreWrite>): Generator<SegmentOrPause> {
   const segment = new SegmentWriter();
   let done = 0;
   for (const write of writes) {

@@ -16,8 +16,8 @@ import {
   lengthMax,
   readSegment,
   SEGMENT_BYTES_MAX,
+  type SegmentOrPause,
   STEP_WRITES,
-  type Step,
 } from './segment.ts';
 import { Slots } from './slots.ts';
 
@@ -96,7 +96,7 @@ export function mergeFrom(segments: readonly SegmentRef[]): number | null {
 export async function* mergeSegments(
   newestFirst: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   options: { isWhole: boolean },
-): AsyncGenerator<Step> {
+): AsyncGenerator<SegmentOrPause> {
   const seen = new KeySet();
   const cleared = new Set<string>();
   let kept: StoreWrite[] = [];

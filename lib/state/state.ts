@@ -115,7 +115,7 @@ export class TaskState {
    */
   takeDelta(): Uint8Array | null {
     const delta = encodeDelta(this.#tables);
-    this.#cut();
+    this.#settleChanges();
     return delta;
   }
 
@@ -127,7 +127,7 @@ export class TaskState {
   applyDelta(bytes: Uint8Array): void {
     this.#checkTaken();
     applyParts(this.#tables, decodeDelta(bytes));
-    this.#cut(STORED);
+    this.#settleChanges(STORED);
   }
 
   /** `applyDelta` for a state that is partly on disk: reads what the delta touches first. */
@@ -215,12 +215,12 @@ export class TaskState {
       get resident() {
         return state.resident;
       },
-      cut: () => this.#cut(STORED),
+      settleChanges: () => this.#settleChanges(STORED),
     };
   }
 
-  #cut(flags: typeof STORED | 0 = 0): void {
-    for (const table of this.#tables.values()) table.cut(flags);
+  #settleChanges(flags: typeof STORED | 0 = 0): void {
+    for (const table of this.#tables.values()) table.settleChanges(flags);
   }
 
   #checkTaken(): void {

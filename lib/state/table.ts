@@ -3,8 +3,8 @@
  * objects, `number-table.ts` packed; each adds what operators see and how changes are told to the journal.
  * `checkpoint.ts` tells the store, `residency.ts` moves entries between memory and disk; both know this class alone.
  *
- * A change costs one push: the entry goes on its bucket's list of changes. `cut`, once a batch, goes through these lists
- * and marks what it finds for the next checkpoint.
+ * A change costs one push: the entry goes on its bucket's list of changes. `settleChanges`, once a batch, goes through these
+ * lists and marks what it finds for the next checkpoint.
  */
 import { invariant, MillraceError } from '../base/errors.ts';
 import { type BatchNotes, type Bucket, KNOWN, type MISSING, STORED, UNTOLD } from './bucket.ts';
@@ -23,7 +23,7 @@ export abstract class StateTable<B extends Bucket = Bucket> {
   /** Over all buckets: entries in memory, entries on disk alone. */
   entriesHeld = 0;
   onDisk = 0;
-  /** Buckets that changed since the last cut, and about how much in them. */
+  /** Buckets that changed since the last delta, and about how much in them. */
   changedBuckets: B[] = [];
   protected changedUnits = 0;
   protected changedChars = 0;
@@ -66,8 +66,8 @@ export abstract class StateTable<B extends Bucket = Bucket> {
   protected abstract makeBucket(id: number): B;
   /** Forgets the entries of the bucket that are in memory, and its changes. */
   protected abstract clear(bucket: B): void;
-  /** `cut` for the changed entries of one bucket. */
-  protected abstract cutEntries(bucket: B, flags: typeof STORED | 0): void;
+  /** `settleChanges` for the changed entries of one bucket. */
+  protected abstract settleEntries(bucket: B, flags: typeof STORED | 0): void;
   /** `adopt` for the changed entries of one bucket. */
   protected abstract adoptEntries(bucket: B, flags: typeof MISSING | 0): void;
   /** Brings an entry in, with these flags. */
@@ -118,13 +118,13 @@ export abstract class StateTable<B extends Bucket = Bucket> {
    * What changed is told: it is known to the journal, and store and snapshot must hear of it. `flags`: STORED if they may
    * have heard of it before.
    */
-  cut(flags: typeof STORED | 0 = 0): void {
+  settleChanges(flags: typeof STORED | 0 = 0): void {
     const buckets = this.changedBuckets;
     if (buckets.length === 0) return;
     this.changedBuckets = [];
     this.changedUnits = this.changedChars = 0;
     for (const bucket of buckets) {
-      this.cutEntries(bucket, flags);
+      this.settleEntries(bucket, flags);
       bucket.removed = null;
       bucket.isChanged = bucket.isDropped = false;
       bucket.wasKnown = !bucket.isEmpty;

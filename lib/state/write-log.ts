@@ -6,7 +6,7 @@
  * (`segment.ts`), which mark what is the store's alone; where nothing is, they are the snapshot's as they stand.
  */
 import type { StoreWrite } from '../port/store.ts';
-import { encodeSegments, SegmentReader, SegmentWriter, type Step } from './segment.ts';
+import { encodeSegments, type SegmentOrPause, SegmentReader, SegmentWriter } from './segment.ts';
 
 interface Part {
   readonly bytes: Uint8Array;
@@ -25,7 +25,7 @@ export class WriteLog implements Iterable<StoreWrite> {
   /** `isNews` false: a put of what the snapshot has already. */
   add(write: StoreWrite, isNews = true): void {
     const writer = this.#writer!;
-    if (!writer.fits(write)) this.#cut(writer);
+    if (!writer.fits(write)) this.#endSegment(writer);
     writer.add(write, isNews);
     if (!isNews) this.#cached++;
     this.length++;
@@ -33,7 +33,7 @@ export class WriteLog implements Iterable<StoreWrite> {
 
   /** There will be no more, and it may be read. */
   end(): void {
-    if (!this.#writer!.isEmpty) this.#cut(this.#writer!);
+    if (!this.#writer!.isEmpty) this.#endSegment(this.#writer!);
     this.#writer = null;
   }
 
@@ -46,14 +46,14 @@ export class WriteLog implements Iterable<StoreWrite> {
   }
 
   /** What a snapshot must hear of. */
-  *segments(): Generator<Step> {
+  *segments(): Generator<SegmentOrPause> {
     for (const { bytes, cached } of this.#parts) {
       if (cached === 0) yield bytes;
       else yield* encodeSegments(newsIn(bytes));
     }
   }
 
-  #cut(writer: SegmentWriter): void {
+  #endSegment(writer: SegmentWriter): void {
     this.#parts.push({ bytes: writer.finish(), cached: this.#cached });
     this.#cached = 0;
   }

@@ -18,7 +18,7 @@ export function inputsOf(
   on: { failed(error: unknown): void; readonly traced: ((trace: string) => void) | undefined; readonly pace: Pace },
 ): TaskInput[] {
   const { plan, stage, partition, around } = place;
-  const { deployment, log, clock, meter, grip } = around;
+  const { deployment, log, clock, meter, watchCalls } = around;
   const { cursor, entries } = processor;
   const { direct } = stage;
   const refusalsOn = (input: string): Refusals => ({
@@ -29,9 +29,9 @@ export function inputsOf(
     const index = sourcesOf(plan).findIndex(source => source.name === direct.name);
     const letter = processor.letter.bind(processor);
     const drop = processor.drop.bind(processor);
-    const outlet = { entry: entries[0]!, cursor, letter, drop, traced: on.traced };
-    const spec = grip === undefined ? direct : watchedSource(direct, grip(direct.name, cursor));
-    return [new DirectInput({ spec, index, log, clock, outlet, meter, refusals: refusalsOn(direct.name) })];
+    const target = { entry: entries[0]!, cursor, letter, drop, traced: on.traced };
+    const spec = watchCalls === undefined ? direct : watchedSource(direct, watchCalls(direct.name, cursor));
+    return [new DirectInput({ spec, index, log, clock, target, meter, refusals: refusalsOn(direct.name) })];
   }
   const letter = processor.passLetter.bind(processor);
   return stage.inputs.map((input, i) => {

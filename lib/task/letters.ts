@@ -54,7 +54,7 @@ export function deadLetter(
   if (letter.subject !== '') headers['Millrace-Subject'] = line(letter.subject);
   sayChange(headers, letter.change);
   const subject = letterSubject(pipeline, { kind: 'dead', operator: letter.operator });
-  const bytes = cut(letter.bytes, letter.bytesTotal ?? letter.bytes.length, bytesMax, headers);
+  const bytes = shortened(letter.bytes, letter.bytesTotal ?? letter.bytes.length, bytesMax, headers);
   return { address: addressText(subject, headers), bytes };
 }
 
@@ -70,7 +70,7 @@ export function lateLetter(pipeline: string, record: LateRecord, bytesMax: numbe
   if (record.key !== null) headers['Millrace-Key'] = line(keyText(record.key));
   sayChange(headers, record.change);
   const content = readable(record.value);
-  const bytes = cut(content, content.length, bytesMax, headers);
+  const bytes = shortened(content, content.length, bytesMax, headers);
   const subject = letterSubject(pipeline, { kind: 'late', operator: record.operator });
   return { address: addressText(subject, headers), bytes };
 }
@@ -87,7 +87,7 @@ function contentOf({ content = 'value' }: Letter, lineage: Lineage | null): Lett
 }
 
 /** Never silently: a letter whose content is not whole says how long it was. */
-function cut(bytes: Uint8Array, total: number, bytesMax: number, headers: Record<string, string>): Uint8Array {
+function shortened(bytes: Uint8Array, total: number, bytesMax: number, headers: Record<string, string>): Uint8Array {
   const kept = bytes.length <= bytesMax ? bytes : bytes.subarray(0, bytesMax);
   if (kept.length < total) headers['Millrace-Truncated'] = String(total);
   return kept;

@@ -8,7 +8,7 @@ import { type Change, INSERT } from '../change/change.ts';
 import { StageExit } from '../channel/exit.ts';
 import { BatchSize } from '../journal/batch-size.ts';
 import type { Outbox } from '../journal/outbox.ts';
-import type { GripOn } from '../operator/hand.ts';
+import type { WatchCalls } from '../operator/call-watch.ts';
 import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import { tablesOf } from '../operator/tables.ts';
 import { addressingOf } from '../outlet/addressing.ts';
@@ -42,7 +42,7 @@ export interface ProcessorOptions {
   /** A letter about the record in hand with its original bytes, where the surroundings have them at hand. */
   original?(about: Pick<Letter, 'operator' | 'code' | 'message' | 'change'>): Letter;
   /** See `Surroundings`. */
-  readonly grip?: GripOn | undefined;
+  readonly watchCalls?: WatchCalls | undefined;
   /** With the tables of the stage's program (`tablesOf`); absent: empty. */
   readonly state?: TaskState;
   /** How much a batch may make; absent: anything. */
@@ -75,7 +75,7 @@ export class Processor {
   #rowBytes = new RunningMean(128);
 
   constructor(options: ProcessorOptions) {
-    const { plan, stage, partition, messageBytesMax, original, grip, watch, pace } = options;
+    const { plan, stage, partition, messageBytesMax, original, watchCalls, watch, pace } = options;
     this.state = options.state ?? new TaskState(tablesOf(stage.program));
     const { cursor } = this;
     this.#pace = pace ?? null;
@@ -125,7 +125,7 @@ export class Processor {
       owe: rows => {
         this.#owedRows += rows;
       },
-      ...(grip === undefined ? {} : { grip: node => grip(node, cursor) }),
+      ...(watchCalls === undefined ? {} : { watchCalls: node => watchCalls(node, cursor) }),
     });
   }
 

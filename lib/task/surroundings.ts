@@ -7,7 +7,7 @@ import type { ProgramName } from '../channel/authorship.ts';
 import type { Observer } from '../observe/events.ts';
 import type { Meter } from '../observe/meter.ts';
 import type { Tracing } from '../observe/tracing.ts';
-import type { GripOn } from '../operator/hand.ts';
+import type { WatchCalls } from '../operator/call-watch.ts';
 import type { OutletKinds } from '../outlet/outlet.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
@@ -74,7 +74,7 @@ export interface Surroundings {
   /** Of tasks at their checkpoints; absent: each when it likes. */
   readonly checkpointTurns?: Turns;
   /** How user code of an operator or source is called, so that it is seen at work; absent: nobody looks. */
-  readonly grip?: GripOn;
+  readonly watchCalls?: WatchCalls;
   /** Absent: all revisions have run one program. */
   readonly programs?: Programs;
   /** See `ReplicaOptions`. Absent: what has a snapshot has a journal. */

@@ -22,7 +22,7 @@ import type { Commit } from '../journal/entry.ts';
 import { bytesOf, isEmpty, type Outbox } from '../journal/outbox.ts';
 import { JournalWriter } from '../journal/writer.ts';
 import { errorFields } from '../observe/events.ts';
-import { EndsTeller } from '../observe/meter.ts';
+import { EndsReporter } from '../observe/meter.ts';
 import { TraceCollector } from '../observe/tracing.ts';
 import { tablesOf } from '../operator/tables.ts';
 import type { StageRoute } from '../outlet/next-stages.ts';
@@ -125,7 +125,7 @@ export class Task {
   #rhythm = new Rhythm();
   /** The last commit that sends anything. */
   #lastSending = 0;
-  #ends: EndsTeller;
+  #ends: EndsReporter;
   /** Traces read since the last commit was made; null: nobody traces. */
   #traced: TraceCollector | null;
   #looks: Looks;
@@ -141,7 +141,7 @@ export class Task {
   constructor(options: TaskOptions) {
     const { plan, stage, partition, around } = options;
     const { deployment, revision, assignment, log, clock, random, meter, observer } = around;
-    this.#ends = new EndsTeller(meter);
+    this.#ends = new EndsReporter(meter);
     this.#traced = around.tracing === undefined ? null : new TraceCollector(() => clock.now());
     this.stage = stage.name;
     this.partition = partition;
@@ -179,7 +179,7 @@ export class Task {
       stage,
       partition,
       messageBytesMax: log.messageBytesMax,
-      grip: around.grip,
+      watchCalls: around.watchCalls,
       pace: options.pace,
       state: this.#replica.state,
       ...(stage.direct === null ? {} : { original: about => this.source!.letter({ bytes: null, ...about }) }),
@@ -518,7 +518,7 @@ export class Task {
     const landed = await this.journal.append(commit);
     place.take(commit);
     meter.committed(this, clock.monotonic() - sinceMs);
-    this.#ends.tell(this.processor);
+    this.#ends.report(this.processor);
     this.#send(number, outbox, watermarkMs, publishedMs);
     this.#feeding.committed(content.positions);
     if (snapshot !== null) this.#checkpoints.cut(snapshot, this.journal);

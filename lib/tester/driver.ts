@@ -103,13 +103,13 @@ export class PipelineDriver {
         original: about => this.#direct.get(made)!.letter({ ...about, bytes: null }),
       });
       const { processor } = made.tasks[0]!;
-      const outlet = {
+      const target = {
         entry: processor.entries[0]!,
         cursor: processor.cursor,
         letter: (letter: Letter) => processor.passLetter(letter),
         drop: (reason: string) => processor.drop(reason),
       };
-      this.#direct.set(made, openSource({ ...world, spec: stage.direct, outlet }));
+      this.#direct.set(made, openSource({ ...world, spec: stage.direct, target }));
       return made;
     }
     const voices = stage.inputs

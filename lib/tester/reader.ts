@@ -11,7 +11,7 @@ import { newCursor, Run } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
 import { readable } from '../record/output.ts';
-import { NO_MARK } from '../source/outlet.ts';
+import { NO_MARK } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
@@ -20,7 +20,7 @@ import type { TestClock } from './clock.ts';
 import { TestMessage, type TestStreams } from './streams.ts';
 
 /** Where a frame goes. */
-export interface Frame {
+export interface SentFrame {
   readonly stage: string;
   readonly input: string;
   readonly partition: number;
@@ -66,12 +66,12 @@ export class TestReader {
         letter(this.source.letter({ operator, code: cause.code, message: cause.message, bytes: null, change })),
       drop: (_, reason) => drop(reason),
     });
-    const outlet = { entry: run.entries[0]!, cursor, letter, drop };
-    this.source = openSource({ ...options, spec: reader.source, outlet });
+    const target = { entry: run.entries[0]!, cursor, letter, drop };
+    this.source = openSource({ ...options, spec: reader.source, target });
   }
 
   /** What the last poll has brought, as frames. */
-  takeFrames(): Frame[] {
+  takeFrames(): SentFrame[] {
     const { name } = this.plan;
     return this.#exits.flatMap(exit => {
       const frames: Parameters<StageExit['take']>[1] = [];
@@ -102,12 +102,12 @@ export class TestReader {
 
 /** A source at the beginning of its stream. */
 export function openSource(
-  options: SourceWorld & { spec: SourceSpec; outlet: ConstructorParameters<typeof Source>[0]['outlet'] },
+  options: SourceWorld & { spec: SourceSpec; target: ConstructorParameters<typeof Source>[0]['target'] },
 ): Source {
-  const { plan, streams, clock, spec, outlet } = options;
+  const { plan, streams, clock, spec, target } = options;
   const index = sourcesOf(plan).findIndex(({ name }) => name === spec.name);
   const stream = streams.add(spec.stream);
-  const source = new Source({ spec: following(spec), index, log: streams, clock, outlet, meter: noMeter });
+  const source = new Source({ spec: following(spec), index, log: streams, clock, target, meter: noMeter });
   source.openOn(stream.info(), { position: 0, mark: NO_MARK, ...NO_TIME }, () => {});
   return source;
 }

@@ -1,5 +1,5 @@
 /**
- * The plan: a pipeline's validated, frozen graph, cut into what runs where. Data and user functions only; everything
+ * The plan: a pipeline's validated, frozen graph, split into what runs where. Data and user functions only; everything
  * below the planner (readers, stages, sinks) is built from these values and from nothing else.
  *
  * A *reader* runs a source's stateless prefix and routes to channels. A *stage* is a chain of operators that share

@@ -3,21 +3,21 @@
  *
  *   1 askBroker       what is known of streams (the only step that waits)
  *   2 place           which nodes share a stage
- *   3 validate        the whole; nothing is cut from what has mistakes
+ *   3 validate        the whole; what has mistakes is not split
  *   4 resolve         sources and sinks to their streams
- *   5 cut             into readers and stages
+ *   5 split           into readers and stages
  */
 import { MillraceError } from '../base/errors.ts';
 import { askBroker, type Broker, type BrokerView } from './broker.ts';
 import type { Pipeline } from './builder.ts';
 import { arriving, changesOf } from './changes.ts';
-import { cut } from './cut.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { type Graph, type GraphNode, isSink, isSource, type Mistake } from './graph.ts';
 import { place } from './placement.ts';
 import type { Plan } from './plan.ts';
 import { resolveSinks } from './sink-streams.ts';
 import { resolveSources } from './source-streams.ts';
+import { split } from './split.ts';
 import { mistakesText, validateGraph, validatePipeline, validateStages } from './validate.ts';
 
 export type Planned = { readonly plan: Plan } | { readonly mistakes: readonly Mistake[] };
@@ -53,7 +53,7 @@ export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
   const sinks = resolveSinks(right.filter(isSink), { pipeline: name, view, mistake });
   if (mistakes.length > 0) return { mistakes };
 
-  const { readers, stages } = cut(placement);
+  const { readers, stages } = split(placement);
   const owned = new Set(sinks.filter(sink => sink.target.mode === 'owned').map(sink => sink.name));
   validateStages(stages, { placement, owned, mistake });
   if (mistakes.length > 0) return { mistakes };

@@ -7,10 +7,10 @@ import { SOURCES_MAX } from '../record/origin.ts';
 import { overlaps } from '../record/subject.ts';
 import { isFilter, templateOf } from './broker.ts';
 import { arriving, changesOf, takesInsertsOnly } from './changes.ts';
-import type { CutStage } from './cut.ts';
 import { operatorText } from './fingerprint.ts';
 import { type Graph, type GraphNode, isSink, isSource, type Mistake } from './graph.ts';
 import type { Placement } from './placement.ts';
+import type { SplitStage } from './split.ts';
 
 export const PARTITIONS_MAX = 1024;
 
@@ -123,9 +123,9 @@ function inputsOf(spec: StatefulSpec): number {
   return spec.kind === 'join' || spec.kind === 'tableJoin' ? 2 : 1;
 }
 
-/** What shows only after the cut: stages that wait for one another, and subjects with two writers. */
+/** What shows only after the split: stages that wait for one another, and subjects with two writers. */
 export function validateStages(
-  stages: readonly CutStage[],
+  stages: readonly SplitStage[],
   options: { placement: Placement; owned: ReadonlySet<string>; mistake: Tell },
 ): void {
   const { placement, owned, mistake } = options;
@@ -175,13 +175,13 @@ export function validateStages(
 }
 
 /** Names that two stateful operators of the stage have, so that their state could not be told apart. */
-function doubleNames({ program }: CutStage): string[] {
+function doubleNames({ program }: SplitStage): string[] {
   const names = program.nodes.filter(({ spec }) => operatorText(spec).state).map(({ name }) => name);
   return names.filter((name, i) => names.indexOf(name) < i);
 }
 
 /** The way from a stage back to itself along its inputs' writers, or null. */
-function wayBack(start: string, stages: readonly CutStage[]): string[] | null {
+function wayBack(start: string, stages: readonly SplitStage[]): string[] | null {
   const ways: string[][] = [[start]];
   const seen = new Set<string>();
   for (let way = ways.pop(); way !== undefined; way = ways.pop()) {

@@ -381,52 +381,61 @@ export function outletContract(name: string, traits: OutletTraits, makeRig: () =
     });
 
     if (traits.judges) {
-      at('refuses a destination that was put back to before what the journal remembers (*every tail compared*)', async place => {
-        const former = owner(place);
-        await former.open();
-        let mark = 0;
-        for (const commit of COMMITS) {
-          mark = await place.mark();
-          former.send(commit);
-          assert.ok(await former.sent(commit));
-        }
-        former.note();
-        former.stop();
-        await place.putBack(mark);
-        const next = owner(place, { tails: former.tails, relayedThrough: 3, inheritedTo: 3 });
-        assert.equal(await next.open(), false);
-        assert.ok(isMillraceError(next.error, 'CHAIN_BROKEN'), String(next.error));
-        assert.deepEqual(await place.rows(), once(2));
-      });
-
-      at('refuses one that was emptied while rows wait that may have been in it (*every tail compared*)', async place => {
-        const former = owner(place);
-        await run(former, COMMITS);
-        former.stop();
-        await place.putBack(0);
-        const next = await follow(place, 3);
-        assert.ok(isMillraceError(next.error, 'CHAIN_BROKEN'), String(next.error));
-        assert.deepEqual(await place.rows(), []);
-      });
-
-      at('sends nothing to one that says more than the journal, or says that it was fenced (*every tail compared*)', async () => {
-        for (const fenced of [false, true]) {
-          const place = await rig.place();
+      at(
+        'refuses a destination that was put back to before what the journal remembers (*every tail compared*)',
+        async place => {
           const former = owner(place);
-          await run(former, [1, 2, 5]);
+          await former.open();
+          let mark = 0;
+          for (const commit of COMMITS) {
+            mark = await place.mark();
+            former.send(commit);
+            assert.ok(await former.sent(commit));
+          }
+          former.note();
           former.stop();
-          const next = owner(place, { inheritedTo: 4 });
-          next.isReplaced = fenced;
-          for (const commit of [3, 4]) next.send(commit);
+          await place.putBack(mark);
+          const next = owner(place, { tails: former.tails, relayedThrough: 3, inheritedTo: 3 });
           assert.equal(await next.open(), false);
-          assert.ok(isMillraceError(next.error, fenced ? 'FENCED' : 'CHAIN_BROKEN'), String(next.error));
-          assert.equal(next.relay.relayedThrough, 0);
-          assert.deepEqual(
-            await place.rows(),
-            [1, 2, 5].flatMap(commit => texts(commit)),
-          );
-        }
-      });
+          assert.ok(isMillraceError(next.error, 'CHAIN_BROKEN'), String(next.error));
+          assert.deepEqual(await place.rows(), once(2));
+        },
+      );
+
+      at(
+        'refuses one that was emptied while rows wait that may have been in it (*every tail compared*)',
+        async place => {
+          const former = owner(place);
+          await run(former, COMMITS);
+          former.stop();
+          await place.putBack(0);
+          const next = await follow(place, 3);
+          assert.ok(isMillraceError(next.error, 'CHAIN_BROKEN'), String(next.error));
+          assert.deepEqual(await place.rows(), []);
+        },
+      );
+
+      at(
+        'sends nothing to one that says more than the journal, or says that it was fenced (*every tail compared*)',
+        async () => {
+          for (const fenced of [false, true]) {
+            const place = await rig.place();
+            const former = owner(place);
+            await run(former, [1, 2, 5]);
+            former.stop();
+            const next = owner(place, { inheritedTo: 4 });
+            next.isReplaced = fenced;
+            for (const commit of [3, 4]) next.send(commit);
+            assert.equal(await next.open(), false);
+            assert.ok(isMillraceError(next.error, fenced ? 'FENCED' : 'CHAIN_BROKEN'), String(next.error));
+            assert.equal(next.relay.relayedThrough, 0);
+            assert.deepEqual(
+              await place.rows(),
+              [1, 2, 5].flatMap(commit => texts(commit)),
+            );
+          }
+        },
+      );
     } else {
       at('asks a destination nothing: what waits is sent, whatever became of what was there', async place => {
         const former = owner(place);

@@ -17,7 +17,7 @@ import { isBeyond, type Progress } from '../../channel/frame.ts';
 import type { Tail } from '../../journal/tails.ts';
 import type { Outlet, OutletOptions, RowsItem } from '../outlet.ts';
 import { broken, checkCommit } from '../past.ts';
-import { OutgoingQueue } from '../queue.ts';
+import { ItemQueue } from '../queue.ts';
 import { encodeClaim, encodeRows, readRecord } from './record.ts';
 import type { OpenRowsFile, RowsFile } from './rows-file.ts';
 
@@ -36,7 +36,7 @@ type FileTail = readonly [at: number, commit: number, row: number];
 
 export class FileOutlet implements Outlet<RowsItem> {
   #options: FileOutletOptions;
-  #queue = new OutgoingQueue<RowsItem>();
+  #queue = new ItemQueue<RowsItem>();
   #file: RowsFile | null = null;
   #opening: Promise<void> | null = null;
   #running = false;

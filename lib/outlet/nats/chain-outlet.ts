@@ -20,7 +20,7 @@ import type { Headers, Log, StoredMessage } from '../../port/log.ts';
 import { firstTrace } from '../../record/trace.ts';
 import type { Outlet, Sender } from '../outlet.ts';
 import { broken, checkCommit } from '../past.ts';
-import { type Outgoing, OutgoingQueue, parseProgress } from '../queue.ts';
+import { ItemQueue, parseProgress, type QueuedItem } from '../queue.ts';
 import {
   type Block,
   changeText,
@@ -36,14 +36,14 @@ import {
 import { type ChainPast, checkEmpty, checkSeq, nameOf, type Place } from './tail.ts';
 
 /** What differs between the two kinds of chain: how a message is made of what waits, and how one is read. */
-export interface Form<T extends Outgoing> {
+export interface Form<T extends QueuedItem> {
   /** Makes the next message from the front of the queue; takes nothing off. */
-  next(queue: OutgoingQueue<T>): { data: Uint8Array; headers: Headers | undefined; through: Progress };
+  next(queue: ItemQueue<T>): { data: Uint8Array; headers: Headers | undefined; through: Progress };
   /** Whose a message is, and how far the writer was with it; null: it does not say. */
   read(message: StoredMessage): { writer: Writer; progress: Progress | null };
 }
 
-export interface ChainOutletOptions<T extends Outgoing> {
+export interface ChainOutletOptions<T extends QueuedItem> {
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
@@ -61,11 +61,11 @@ export interface ChainOutletOptions<T extends Outgoing> {
 /** Messages of another task that are passed over to find our own. */
 const SIBLINGS_MAX = 10_000;
 
-export class ChainOutlet<T extends Outgoing> implements Outlet<T> {
+export class ChainOutlet<T extends QueuedItem> implements Outlet<T> {
   #options: ChainOutletOptions<T>;
   #place: Place;
   #chain: Chain;
-  #queue = new OutgoingQueue<T>();
+  #queue = new ItemQueue<T>();
   #running = false;
   #opening: Promise<void> | null = null;
   #isOpen = false;

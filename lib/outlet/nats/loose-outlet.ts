@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib';
 import type { Log, NewMessage } from '../../port/log.ts';
 import { traceHeaders } from '../../record/trace.ts';
 import type { Outlet, Sender } from '../outlet.ts';
-import { OutgoingQueue } from '../queue.ts';
+import { ItemQueue } from '../queue.ts';
 import { addressFrom } from './destination.ts';
 import { changeText, HEADER_CHANGE, HEADER_ORIGIN, joinRows, type NatsItem, originText } from './rows-item.ts';
 
@@ -20,7 +20,7 @@ export interface LooseOptions {
 
 export class LooseOutlet implements Outlet<NatsItem> {
   #options: LooseOptions;
-  #queue = new OutgoingQueue<NatsItem>();
+  #queue = new ItemQueue<NatsItem>();
   #running = false;
   #stopped = false;
 

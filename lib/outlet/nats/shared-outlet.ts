@@ -18,7 +18,7 @@ import type { Progress } from '../../channel/frame.ts';
 import type { Log, StoredMessage } from '../../port/log.ts';
 import type { Outlet, Sender } from '../outlet.ts';
 import { broken, checkCommit } from '../past.ts';
-import { OutgoingQueue, parseProgress, progressText } from '../queue.ts';
+import { ItemQueue, parseProgress, progressText } from '../queue.ts';
 import type { NatsItem } from './rows-item.ts';
 import { type ChainPast, checkEmpty, checkSeq, nameOf, type Place } from './tail.ts';
 
@@ -58,7 +58,7 @@ export function decodeMarker(data: Uint8Array): MarkerText | null {
 
 export class SharedOutlet implements Outlet<NatsItem> {
   readonly options: SharedOutletOptions;
-  readonly queue = new OutgoingQueue<NatsItem>();
+  readonly queue = new ItemQueue<NatsItem>();
   /** Sequence of the marker's last message, 0: there is none; null: not read yet. */
   markerSeq: number | null = null;
   /** A batch of ours has had no answer since the marker was read. */
@@ -220,11 +220,11 @@ export function isPassing(error: unknown): boolean {
 /** Goes over the rows that wait, as messages have them that were made of them. */
 class RowsWalk {
   through: Progress | null = null;
-  #queue: OutgoingQueue<NatsItem>;
+  #queue: ItemQueue<NatsItem>;
   #index = 0;
   #row: number | null = null;
 
-  constructor(queue: OutgoingQueue<NatsItem>) {
+  constructor(queue: ItemQueue<NatsItem>) {
     this.#queue = queue;
   }
 

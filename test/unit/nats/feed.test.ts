@@ -3,11 +3,11 @@ import { beforeEach, describe, test } from 'node:test';
 import type { NatsLink } from '../../../lib/nats/connection.ts';
 import { Feed, type FeedEvents } from '../../../lib/nats/feed.ts';
 import type { NatsMessage } from '../../../lib/nats/message.ts';
-import { Frame, type Receiver } from '../../../lib/nats/wire-reader.ts';
+import { InboundMessage, type InboundReceiver } from '../../../lib/nats/wire-reader.ts';
 
-function frameOf(subject: string, { reply = '', head = '', data = '' }): Frame {
+function frameOf(subject: string, { reply = '', head = '', data = '' }): InboundMessage {
   const bytes = Buffer.from(`MSG ${subject} ${reply} ${head}${data}`);
-  const frame = new Frame();
+  const frame = new InboundMessage();
   const subjectTo = 4 + subject.length;
   const replyTo = subjectTo + 1 + reply.length;
   const dataFrom = replyTo + 1 + head.length;
@@ -28,7 +28,7 @@ describe('a feed', () => {
   let sent: { subject: string; reply: string }[] = [];
   let events: string[] = [];
   let messages: NatsMessage[] = [];
-  let receive: (frame: Frame) => void;
+  let receive: (frame: InboundMessage) => void;
   let feed: Feed;
 
   beforeEach(() => {
@@ -37,7 +37,7 @@ describe('a feed', () => {
     messages = [];
     const wire = {
       publish: ({ subject }: { subject: string }, reply: string) => sent.push({ subject, reply }),
-      subscribe: (_: string, receiver: Receiver) => {
+      subscribe: (_: string, receiver: InboundReceiver) => {
         receive = frame => receiver.receive(frame);
         return { stop: () => events.push('unsubscribed') };
       },

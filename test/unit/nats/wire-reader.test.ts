@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Kind, Parser, type ParserEvent } from 'nats/lib/nats-base-client/parser.js';
-import { type Frame, type Receiver, WireReader } from '../../../lib/nats/wire-reader.ts';
+import { type InboundMessage, type InboundReceiver, WireReader } from '../../../lib/nats/wire-reader.ts';
 
 const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString('latin1');
 
@@ -15,7 +15,7 @@ function eventText({ kind, msg, data }: ParserEvent): string {
   return [msg.sid, text(msg.subject), text(msg.reply), text(head), text(payload)].map(part => `<${part}>`).join('');
 }
 
-function frameText(sid: number, frame: Frame): string {
+function frameText(sid: number, frame: InboundMessage): string {
   const { bytes, subjectFrom, subjectTo, replyFrom, replyTo, head, data } = frame;
   assert.equal(frame.hasReply, replyTo > replyFrom);
   assert.equal(frame.hasHead, head.length > 0);
@@ -28,7 +28,7 @@ function readerOf(sids: readonly number[]) {
   const found: string[] = [];
   const rest = new Parser({ push: (event: ParserEvent) => found.push(eventText(event)) });
   const receivers = new Map(
-    sids.map((sid): [number, Receiver] => [sid, { receive: frame => found.push(frameText(sid, frame)) }]),
+    sids.map((sid): [number, InboundReceiver] => [sid, { receive: frame => found.push(frameText(sid, frame)) }]),
   );
   const reader = new WireReader({ receivers, others: operation => rest.parse(operation) });
   return { reader, found, rest, receivers };
@@ -163,7 +163,7 @@ describe('what a server sends', () => {
 
   test('does not stay in memory for a message that was cut', () => {
     const rooms: number[] = [];
-    const receivers = new Map([[1, { receive: ({ bytes }: Frame) => rooms.push(bytes.buffer.byteLength) }]]);
+    const receivers = new Map([[1, { receive: ({ bytes }: InboundMessage) => rooms.push(bytes.buffer.byteLength) }]]);
     const reader = new WireReader({ receivers, others: () => assert.fail() });
     const large = message({ sid: 1, data: Buffer.alloc(200_000, 'x') });
     const small = message({ sid: 1, data: Buffer.from('x') });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { decodeHeaders, headerLines } from '../../../lib/nats/headers.ts';
-import { NOTHING, type Outgoing, sizeOf, WireWriter } from '../../../lib/nats/wire-writer.ts';
+import { NOTHING, type OutboundMessage, sizeOf, WireWriter } from '../../../lib/nats/wire-writer.ts';
 import { headerValue } from '../../../lib/port/headers.ts';
 import type { Headers } from '../../../lib/port/log.ts';
 
@@ -33,7 +33,12 @@ function readBack(bytes: Buffer): Published[] {
   return found;
 }
 
-const plain = (subject: string, data: Uint8Array): Outgoing => ({ subject, data, lines: '', commonLines: NOTHING });
+const plain = (subject: string, data: Uint8Array): OutboundMessage => ({
+  subject,
+  data,
+  lines: '',
+  commonLines: NOTHING,
+});
 
 describe('what is published', () => {
   test('is read as it was meant, whatever is in it', () => {

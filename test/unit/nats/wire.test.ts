@@ -6,7 +6,7 @@ import { NatsConnectionImpl } from 'nats/lib/nats-base-client/nats.js';
 import { ProtocolHandler } from 'nats/lib/nats-base-client/protocol.js';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { Wire } from '../../../lib/nats/wire.ts';
-import { NOTHING, type Outgoing } from '../../../lib/nats/wire-writer.ts';
+import { NOTHING, type OutboundMessage } from '../../../lib/nats/wire-writer.ts';
 
 describe('the wire', () => {
   let client: NatsConnection;
@@ -24,7 +24,7 @@ describe('the wire', () => {
   }
   beforeEach(connect);
 
-  const outgoing = (subject: string, data = 'x'): Outgoing => ({
+  const outgoing = (subject: string, data = 'x'): OutboundMessage => ({
     subject,
     data: Buffer.from(data),
     lines: '',

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { readinessOf } from '../../../lib/host/readiness.ts';
 import { ObserveServer, type Probe, probeOf } from '../../../lib/observe/http.ts';
-import { EndsTeller } from '../../../lib/observe/meter.ts';
+import { EndsReporter } from '../../../lib/observe/meter.ts';
 import { type Look, Metrics } from '../../../lib/observe/metrics.ts';
 import { emptyStatus, type PipelineStatus } from '../../../lib/observe/status.ts';
 
@@ -62,12 +62,12 @@ describe('metrics', () => {
 
   test('of records that ended are told once, though their sums are told again and again', async () => {
     const metrics = fresh();
-    const teller = new EndsTeller(metrics.meter('p'));
+    const reporter = new EndsReporter(metrics.meter('p'));
     const dropped = new Map([['duplicate', 2]]);
-    teller.tell({ late: 1, dead: 0, dropped });
-    teller.tell({ late: 1, dead: 0, dropped });
+    reporter.report({ late: 1, dead: 0, dropped });
+    reporter.report({ late: 1, dead: 0, dropped });
     dropped.set('duplicate', 5).set('filtered', 1);
-    teller.tell({ late: 1, dead: 2, dropped });
+    reporter.report({ late: 1, dead: 2, dropped });
     const now = await samples(metrics);
     assert.equal(now.get('millrace_late_records_total{pipeline="p"}'), 1);
     assert.equal(now.get('millrace_dead_letters_total{pipeline="p"}'), 2);

@@ -10,7 +10,7 @@ import { pipeline } from '../../../lib/index.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
-import { Hand, type Site } from '../../../lib/operator/hand.ts';
+import { CallWatch, type Site } from '../../../lib/operator/call-watch.ts';
 import { stateLocation } from '../../../lib/record/names.ts';
 import { EngineEnd, withSince } from '../../../lib/seam/engine-end.ts';
 import { HostEnd } from '../../../lib/seam/host-end.ts';
@@ -72,7 +72,9 @@ beforeEach(async () => {
     port: far,
     around: { log, blobs, stores, clock, random: new Random(1) },
     plan: async () => planned(await planOrThrow(cars, log)),
-    hand: new Hand({ named: (number, site) => far.postMessage({ kind: 'site', number, site } satisfies ToHost) }),
+    callWatch: new CallWatch({
+      named: (number, site) => far.postMessage({ kind: 'site', number, site } satisfies ToHost),
+    }),
   });
   far.on('message', (message: ToEngine) => engine.hear(message));
   const meter = {

@@ -9,7 +9,7 @@ import { noMeter } from '../../../lib/observe/meter.ts';
 import { newCursor } from '../../../lib/operator/run.ts';
 import { ndjson } from '../../../lib/record/json.ts';
 import type { Letter } from '../../../lib/record/letter.ts';
-import { NO_MARK } from '../../../lib/source/outlet.ts';
+import { NO_MARK } from '../../../lib/source/poll.ts';
 import { Source } from '../../../lib/source/source.ts';
 import type { SourceSpec } from '../../../lib/source/spec.ts';
 import { Graph } from '../../../lib/topology/graph.ts';
@@ -44,7 +44,7 @@ class Rig {
       log: this.broker.client('test'),
       clock: this.clock,
       meter: noMeter,
-      outlet: {
+      target: {
         entry: { receive: (_key, value, timeMs, change) => void this.got.push({ value, timeMs, change }) },
         cursor: newCursor(),
         letter: letter => void this.letters.push(letter),

@@ -8,8 +8,8 @@ import { noMeter } from '../../../lib/observe/meter.ts';
 import { newCursor } from '../../../lib/operator/run.ts';
 import type { Headers } from '../../../lib/port/log.ts';
 import type { Letter } from '../../../lib/record/letter.ts';
-import type { SourcePlace } from '../../../lib/source/outlet.ts';
-import { NO_MARK } from '../../../lib/source/outlet.ts';
+import type { SourcePlace } from '../../../lib/source/poll.ts';
+import { NO_MARK } from '../../../lib/source/poll.ts';
 import { Source } from '../../../lib/source/source.ts';
 import type { SourceSpec } from '../../../lib/source/spec.ts';
 import { Graph } from '../../../lib/topology/graph.ts';
@@ -50,7 +50,7 @@ class Rig {
       log: this.log,
       clock: this.log.clock,
       meter: noMeter,
-      outlet: {
+      target: {
         entry: { receive: (_key, value) => void this.got.push(JSON.stringify(value)) },
         cursor: newCursor(),
         letter: letter => void this.letters.push(letter),

@@ -1,6 +1,7 @@
 /**
- * The hand: which user function is running and on which record, in memory that another thread can read. An endless loop in
- * user code stops the thread it runs in, so only a thread beside it can say what it was. Writing is three stores a call.
+ * The watch over calls of user code: which function is running and on which record, in memory that another thread can
+ * read. An endless loop in user code stops the thread it runs in, so only a thread beside it can say what it was. Writing is
+ * three stores a call.
  *
  * It also has what was learned that way: a call that once did not return is a *suspect*, and the next time such a call is
  * made with a limit of time, by which it ends in an error like any other that user code makes.
@@ -28,7 +29,7 @@ export interface Suspect extends Site {
 }
 
 /** What a thread beside sees: site (0: none), origin, a number that grows with each call, and one with each beat. */
-export const HAND_BYTES = 32;
+export const CALL_WATCH_BYTES = 32;
 const SITE = 0;
 const ORIGIN = 1;
 const CALLS = 2;
@@ -37,14 +38,14 @@ const BEATS = 3;
 /** Time for a suspect's call, ms: long for any code that returns at all. */
 export const SUSPECT_MS = 1_000;
 
-export class Hand {
+export class CallWatch {
   readonly #view: Float64Array;
   readonly #suspects: readonly Suspect[];
   readonly #named: (site: number, of: Site) => void;
   #sites = 0;
 
   /**
-   * @param options.memory HAND_BYTES long; what is not shared is seen by nobody
+   * @param options.memory CALL_WATCH_BYTES long; what is not shared is seen by nobody
    * @param options.named is told the number of each site, once, before the first call there
    */
   constructor(
@@ -54,7 +55,7 @@ export class Hand {
       named?: (site: number, of: Site) => void;
     } = {},
   ) {
-    this.#view = new Float64Array(options.memory ?? new ArrayBuffer(HAND_BYTES));
+    this.#view = new Float64Array(options.memory ?? new ArrayBuffer(CALL_WATCH_BYTES));
     this.#suspects = options.suspects ?? [];
     this.#named = options.named ?? (() => {});
   }
@@ -65,7 +66,7 @@ export class Hand {
   }
 
   /**
-   * Loads a bundle. Others may have their turn meanwhile; a load that blocks is in hand nevertheless.
+   * Loads a bundle. Others may have their turn meanwhile; a load that blocks is seen nevertheless.
    * Throws PLAN_INVALID when it has not come to an end before.
    */
   async loading<T>(bundle: { readonly hash: string; readonly file: string }, load: () => Promise<T>): Promise<T> {
@@ -112,17 +113,17 @@ export class Hand {
   }
 
   /** How calls are made at a site. `cursor` has the origin of the record in hand. */
-  at(site: Site, cursor: { readonly origin: number }): Grip {
+  at(site: Site, cursor: { readonly origin: number }): WatchedCalls {
     const origins = new Set(this.#of(site).map(one => one.origin));
-    return new Grip({ view: this.#view, site: this.#number(site), operator: site.operator, cursor, origins });
+    return new WatchedCalls({ view: this.#view, site: this.#number(site), operator: site.operator, cursor, origins });
   }
 }
 
-/** The grip on the user code of an operator or source, for the records of `cursor`. */
-export type GripOn = (operator: string, cursor: { readonly origin: number }) => Grip;
+/** How the user code of an operator or source is called, for the records of `cursor`. */
+export type WatchCalls = (operator: string, cursor: { readonly origin: number }) => WatchedCalls;
 
 /** Makes functions that are seen while they run. Arguments are passed on one by one: no call makes a list of them. */
-export class Grip {
+export class WatchedCalls {
   readonly #view: Float64Array;
   readonly #site: number;
   readonly #operator: string;
@@ -144,17 +145,19 @@ export class Grip {
   }
 
   /** @param call takes at most three arguments */
-  seen<A extends readonly [] | readonly [unknown, unknown?, unknown?], R>(call: (...args: A) => R): (...args: A) => R {
+  watched<A extends readonly [] | readonly [unknown, unknown?, unknown?], R>(
+    call: (...args: A) => R,
+  ): (...args: A) => R {
     type Call = (a?: unknown, b?: unknown, c?: unknown) => R;
-    const seen: Call = this.#seen(call as unknown as Call);
-    return seen as unknown as (...args: A) => R;
+    const watched: Call = this.#watched(call as unknown as Call);
+    return watched as unknown as (...args: A) => R;
   }
 
-  #seen<R>(call: (a?: unknown, b?: unknown, c?: unknown) => R): (a?: unknown, b?: unknown, c?: unknown) => R {
+  #watched<R>(call: (a?: unknown, b?: unknown, c?: unknown) => R): (a?: unknown, b?: unknown, c?: unknown) => R {
     const view = this.#view;
     const site = this.#site;
     const cursor = this.#cursor;
-    const seen = (a?: unknown, b?: unknown, c?: unknown): R => {
+    const watched = (a?: unknown, b?: unknown, c?: unknown): R => {
       view[SITE] = site;
       view[ORIGIN] = cursor.origin;
       view[CALLS] = view[CALLS]! + 1;
@@ -165,8 +168,8 @@ export class Grip {
       }
     };
     const suspects = this.#suspectOrigins;
-    if (suspects.size === 0) return seen;
-    return (a, b, c) => (suspects.has(cursor.origin) ? this.#limited(() => call(a, b, c)) : seen(a, b, c));
+    if (suspects.size === 0) return watched;
+    return (a, b, c) => (suspects.has(cursor.origin) ? this.#limited(() => call(a, b, c)) : watched(a, b, c));
   }
 
   /** Throws USER_CODE when the call does not return in time. */
@@ -195,7 +198,7 @@ const LIMITED = Symbol.for('millrace.limited');
 const CALL = new Script("globalThis[Symbol.for('millrace.limited')]()", { filename: 'millrace:limited' });
 
 /** What a thread beside reads. */
-export function readHand(memory: SharedArrayBuffer): { site: number; origin: number; turns: number } {
+export function readCallWatch(memory: SharedArrayBuffer): { site: number; origin: number; turns: number } {
   const view = new Float64Array(memory);
   return { site: view[SITE]!, origin: view[ORIGIN]!, turns: view[CALLS]! + view[BEATS]! };
 }

@@ -1,5 +1,5 @@
 /**
- * The cut: from the placed graph to programs. Each living source is walked as far as its records go without a key: to
+ * The split: from the placed graph to programs. Each living source is walked as far as its records go without a key: to
  * `keyBy`s (that is its reader's program) and to sinks (the program of a direct stage); each stage is walked from its
  * `keyBy`s on. Stateless nodes that several sources reach are made anew in each program; a merge is no node at all.
  *
@@ -27,7 +27,7 @@ type Home =
   | { readonly kind: 'direct'; readonly name: string }
   | { readonly kind: 'stage'; readonly name: string };
 
-/** An input of a stage while the cut is made. */
+/** An input of a stage while the split is made. */
 interface Arrival {
   readonly plan: InputPlan;
   /** The node that its records have just passed: a `keyBy`, a table, or a dedupe that is a stage. */
@@ -36,7 +36,7 @@ interface Arrival {
   readonly carried: number | null;
 }
 
-export interface CutStage {
+export interface SplitStage {
   readonly name: string;
   /** The source of a direct stage. */
   readonly source: GraphNode | null;
@@ -44,15 +44,15 @@ export interface CutStage {
   readonly program: Program;
 }
 
-export interface CutReader {
+export interface SplitReader {
   readonly source: GraphNode;
   readonly program: Program;
 }
 
-export function cut(placement: Placement): { readers: CutReader[]; stages: CutStage[] } {
+export function split(placement: Placement): { readers: SplitReader[]; stages: SplitStage[] } {
   const arrivals: Arrivals = new Map([...placement.roots.keys()].map(stage => [stage, []]));
-  const readers: CutReader[] = [];
-  const stages: CutStage[] = [];
+  const readers: SplitReader[] = [];
+  const stages: SplitStage[] = [];
   for (const source of placement.graph.nodes) {
     if (!placement.alive[source.id] || (source.kind !== 'source' && source.kind !== 'table')) continue;
     const reader = new Draft(placement, { kind: 'reader', name: source.name }, arrivals);

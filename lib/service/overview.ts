@@ -9,7 +9,7 @@ import type { Registry } from '../port/registry.ts';
 import type { StateReader } from '../seam/views.ts';
 import type { TaskView, WorkerView } from './views.ts';
 
-export class Sights {
+export class Overview {
   readonly #registry: Registry;
   readonly #worker: Worker;
   readonly #connected: () => boolean;

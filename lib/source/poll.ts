@@ -24,7 +24,7 @@ export interface StreamMark {
 export const NO_MARK: StreamMark = { bornMs: 0, seq: 0, timeMs: 0 };
 
 /** Where a source's records go. `entry` is told each record, with the rest of it in `cursor`. */
-export interface SourceOutlet {
+export interface SourceTarget {
   readonly entry: Receiver;
   readonly cursor: Cursor;
   letter(letter: Letter): void;
