@@ -33,7 +33,7 @@ export interface EngineOptions {
   /** Where the cluster's blobs are. */
   readonly bucket: string;
   readonly replicas: number;
-  /** Of a collector that spans are sent to; null: nobody traces. */
+  /** Address of a collector that spans are sent to; null: nobody traces. */
   readonly otlp: string | null;
 }
 

@@ -34,12 +34,12 @@ export interface NodeOptions {
   readonly listen: string;
   /** `host:port` that other workers reach it at; null: `listen`. */
   readonly advertise: string | null;
-  /** Of the streams that Millrace makes, 1 to 5. Default 1. */
+  /** Replicas of the streams that Millrace makes, 1 to 5. Default 1. */
   readonly replicas?: number;
   readonly observer: Observer;
   /** How long a function of a pipeline may take for one record before it counts as stuck, ms. */
   readonly stuckMs: number;
-  /** Of a collector that spans are sent to; absent or null: nobody traces. */
+  /** Address of a collector that spans are sent to; absent or null: nobody traces. */
   readonly otlp?: string | null;
   /** TLS and token of its API; absent: neither. */
   readonly access?: Access;

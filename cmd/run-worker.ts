@@ -19,9 +19,9 @@ export interface RunOptions {
   readonly listen: string;
   readonly advertise: string | null;
   readonly metrics: MetricsAddress;
-  /** Of a collector that spans are sent to; absent or null: nobody traces. */
+  /** Address of a collector that spans are sent to; absent or null: nobody traces. */
   readonly otlp?: string | null;
-  /** Of the streams that Millrace makes, 1 to 5. Default 1. */
+  /** Replicas of the streams that Millrace makes, 1 to 5. Default 1. */
   readonly replicas?: number;
   /** TLS and token of its API; absent: neither. */
   readonly access?: Access;

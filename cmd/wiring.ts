@@ -56,7 +56,7 @@ export async function openWiring(options: {
   stuckMs: number;
   /** What a pipeline of that name counts with. */
   meter(pipeline: string): Meter;
-  /** Of a collector that spans are sent to; null: nobody traces. */
+  /** Address of a collector that spans are sent to; null: nobody traces. */
   otlp: string | null;
 }): Promise<Wiring> {
   const { observer, stuckMs, otlp, replicas = 1 } = options;

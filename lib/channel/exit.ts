@@ -88,7 +88,7 @@ function cutFrame(
       position: options.commit,
       row: row + to - from,
       watermarkMs: isLast ? options.watermarkMs : Number.NEGATIVE_INFINITY,
-      // Of the clock only broadcasts speak: a few times a second is enough for what it is needed for.
+      // Only broadcasts speak of the clock: a few times a second is enough for what it is needed for.
       clockMs: Number.NEGATIVE_INFINITY,
       quietMs: 0,
       bootstrapped: true,

@@ -31,11 +31,11 @@ export interface Progress {
 
 /** Whose a reader's channels are: of two owners the one has them whose first number that differs is larger. */
 export interface Owner {
-  /** Of the pipeline. */
+  /** The pipeline's. */
   readonly revision: number;
   /** The number of the assignment that gave it the reader (`topology/parts.ts`). */
   readonly assignment: number;
-  /** Of the reader's claims under that assignment. */
+  /** The number of the reader's claim under that assignment. */
   readonly epoch: number;
 }
 
@@ -54,7 +54,7 @@ export interface FrameHead extends Progress {
   readonly quietMs: number;
   /** The source has been read to the end it had when the pipeline was first deployed. */
   readonly bootstrapped: boolean;
-  /** Of a reader's frames and broadcasts: what tasks send is journaled, whoever made it. */
+  /** Whose it is, in a reader's frames and broadcasts; what tasks send is journaled, whoever made it. */
   readonly by?: Author | undefined;
 }
 

@@ -20,7 +20,7 @@ const TRIM_MS = 10_000;
 
 interface Channel {
   readonly subject: string;
-  /** Of this owner: its last message that a commit reflects, and which no other of it may precede; 0: none yet. */
+  /** This owner's last message that a commit reflects, and which no other of its may precede; 0: none yet. */
   committedSeq: number;
   /** All before it is gone; -1: what former owners have left has not been looked at. */
   trimmedSeq: number;
@@ -30,7 +30,7 @@ export interface TrimsOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly stream: string;
-  /** Of the task's channels, by writer. */
+  /** The subjects of the task's channels, by writer. */
   readonly subjects: ReadonlyMap<string, string>;
   onFailed(error: unknown): void;
 }

@@ -85,7 +85,7 @@ export class ChannelWriter {
     this.#author = author;
     const encode = (head: FrameHead) => encodeFrame({ columns: emptyColumns(), letters: [], ...head });
     const { head } = await takeOver(this.#chain, { author, encode, keeps: [] });
-    // Of two at one position, the broadcast knows more of the time since then.
+    // Where both stand at one position, the broadcast knows more of the time since then.
     const isTold = broadcast !== null && (head === null || !isBeyond(head, broadcast));
     const later = isTold ? broadcast : head;
     if (later !== null) this.#goOnAfter(later);

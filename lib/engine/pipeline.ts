@@ -34,7 +34,7 @@ const RESTART_MAX_MS = 10_000;
 /** How long a part may take to be handed over to whoever has it next. */
 const RELEASE_MS = 10_000;
 
-/** Of the time for a stop: what readers may take to have all land that they have read. */
+/** The share of the time for a stop that readers may take to have all land that they have read. */
 const READERS_SHARE = 0.3;
 
 export interface PipelineOptions {
@@ -44,13 +44,13 @@ export interface PipelineOptions {
   readonly limits?: Partial<TaskLimits>;
   /** See `Deployment`. Default `0`, for who starts it without a registry. */
   readonly life?: string;
-  /** Of the pipeline: grows with every change of what is desired. Default 1. */
+  /** Grows with every change of what is desired of the pipeline. Default 1. */
   readonly revision?: number;
   /** See `Surroundings`. */
   readonly programs?: Programs;
   /** What of it runs here, to begin with. Default: all, as assignment 1. */
   readonly assignment?: Assignment;
-  /** Of the worker, shared by all its pipelines. Default: one of this pipeline's own. */
+  /** The worker's, shared by all its pipelines. Default: one of this pipeline's own. */
   readonly budget?: Budget;
   /** Hands over what follows the task, once; null or absent: nothing does. */
   readonly takeReplica?: (task: Part) => Replica | null;
@@ -75,7 +75,7 @@ interface Slot {
   isLeft: boolean;
   /** It is not ours any more, and is being handed over. */
   isReleased: boolean;
-  /** Of a task. */
+  /** A task's; null: it is a reader's. */
   readonly share: Share | null;
 }
 

@@ -240,7 +240,7 @@ export class Reader {
     });
   }
 
-  /** Of polls that have landed nobody needs to know any more. */
+  /** Polls that have landed are forgotten first. */
   #isFull(): boolean {
     const { landedTo } = this.#router;
     const landed = this.#unsent.findIndex(({ position }) => position > landedTo);

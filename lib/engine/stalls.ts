@@ -119,7 +119,7 @@ export class Stalls {
   }
 }
 
-/** Of `<task>/<kind>/<name>`, or of the folder `<task>/<kind>/`. */
+/** `<task>/` from `<task>/<kind>/<name>`, or from the folder `<task>/<kind>/`. */
 function taskFolder(blob: string): string {
   return blob.slice(0, blob.lastIndexOf('/', blob.lastIndexOf('/') - 1) + 1);
 }

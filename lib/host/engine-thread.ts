@@ -82,7 +82,7 @@ export class EngineThread<T> implements Engine {
   #cancelPause: (() => void) | null = null;
   #crashes = 0;
   #closed = false;
-  /** Of lives that are over. */
+  /** What lives that are over were busy for, ms. */
   #pastBusyMs = 0;
 
   constructor(options: EngineThreadOptions<T>) {

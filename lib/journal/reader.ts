@@ -47,7 +47,7 @@ export interface JournalReaderOptions {
 
 export class JournalReader {
   readonly subject: string;
-  /** Of what was read. */
+  /** The steps in which what was read can be cut. */
   readonly cutSteps = new CutSteps();
   #reader: LogReader;
   #resolveReady: (() => void) | null = null;

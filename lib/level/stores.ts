@@ -24,11 +24,11 @@ import { isTrusted, kernelBootId, noteName, readNote, removeNote, syncFolder, wr
 export interface LevelStoresOptions {
   /** The data folder; made if missing. One process at a time. */
   readonly root: string;
-  /** Of this machine; default: the kernel's. Null: there is none. */
+  /** This machine's boot; default: as the kernel says. Null: there is none. */
   readonly bootId?: string | null;
-  /** Of each open store. Default 2 MiB. */
+  /** Cache of each open store. Default 2 MiB. */
   readonly cacheBytes?: number;
-  /** Of each open store; up to two are held. Default 2 MiB. */
+  /** Write buffer of each open store; up to two are held. Default 2 MiB. */
   readonly writeBufferBytes?: number;
 }
 

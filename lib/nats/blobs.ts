@@ -30,7 +30,7 @@ export interface NatsBlobsOptions {
   readonly bucket: string;
   readonly replicas?: number;
   readonly storage?: 'file' | 'memory';
-  /** Of a chunk; the broker's `max_payload` may make it less. Default 512 KiB. */
+  /** Longest chunk; the broker's `max_payload` may make it less. Default 512 KiB. */
   readonly chunkBytesMax?: number;
 }
 

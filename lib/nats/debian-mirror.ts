@@ -24,7 +24,7 @@ export async function debianMirror(aptFolder = '/etc/apt'): Promise<Mirror> {
     if (file.endsWith('.list')) mirrors.push(...mirrorsOfLines(text));
     if (file.endsWith('.sources')) mirrors.push(...mirrorsOfParagraphs(text));
   }
-  // Of Debian itself: not of its security updates, nor of anybody else's packages.
+  // A mirror of Debian itself, not of its security updates, nor of anybody else's packages.
   const found = mirrors.find(({ uri }) => /\/debian\/?$/.test(uri));
   if (found === undefined) {
     throw new MillraceError('SERVER_NOT_FOUND', `${aptFolder} names no mirror of Debian (…/debian)`);

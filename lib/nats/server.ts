@@ -55,7 +55,7 @@ export interface ServerOptions {
 export interface NatsServer {
   readonly url: string;
   readonly port: number;
-  /** Of the running process; of the last one when there is none. */
+  /** The running process's, or the last one's when there is none. */
   readonly pid: number;
   readonly version: string;
   readonly dataDir: string;

@@ -73,7 +73,7 @@ export class WireReader {
   readonly #frame = new InboundMessage();
   /** Where the words of a message's first line begin and end. */
   readonly #words = new Int32Array(2 * WORDS_MAX);
-  /** Of the bytes that are looked at. */
+  /** A view of the bytes that are looked at. */
   #view: DataView = new DataView(new ArrayBuffer(0));
   /** An operation that has come in part: so many bytes of it. */
   #held: Buffer | null = null;

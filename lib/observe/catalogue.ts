@@ -138,7 +138,7 @@ export interface MetricEntry {
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly labels: readonly string[];
   readonly help: string;
-  /** Of a histogram: upper bounds, seconds. */
+  /** A histogram's upper bounds, seconds. */
   readonly buckets?: readonly number[];
 }
 

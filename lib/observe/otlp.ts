@@ -9,7 +9,7 @@ import type { Attributes, SpanContext, SpanKind, Tracer } from '@opentelemetry/a
 import type { TracedBatch, TracedResults, Tracing } from './tracing.ts';
 
 export interface OtlpOptions {
-  /** Of the collector, without `/v1/traces`, e.g. `http://127.0.0.1:4318`. */
+  /** The collector's address, without `/v1/traces`, e.g. `http://127.0.0.1:4318`. */
   readonly endpoint: string;
   readonly version: string;
 }

@@ -153,12 +153,12 @@ export function avg<V>(of: (value: V) => number): MergingAggregate<V, number, [C
 /** Empty, or event time and value of the record in front. */
 type Front<X> = [] | [timeMs: number, value: X];
 
-/** Of the earliest record by event time; of several, the least by `compareValues`. */
+/** The value of the earliest record by event time; of several, the least by `compareValues`. */
 export function first<V, X>(of: (value: V) => X): MergingAggregate<V, X, Front<X>, X> {
   return frontmost('first', of, 1);
 }
 
-/** Of the latest record by event time; of several, the greatest by `compareValues`. */
+/** The value of the latest record by event time; of several, the greatest by `compareValues`. */
 export function last<V, X>(of: (value: V) => X): MergingAggregate<V, X, Front<X>, X> {
   return frontmost('last', of, -1);
 }

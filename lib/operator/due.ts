@@ -11,7 +11,7 @@ export interface Due {
   readonly timeMs: number;
   readonly bucket: number;
   readonly key: string;
-  /** Of an item in a list; 0 for values. */
+  /** An item's place in its list; 0 for values. */
   readonly index: number;
 }
 

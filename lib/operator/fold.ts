@@ -34,7 +34,7 @@ export class Fold {
   #risky: readonly number[];
   #safe: readonly number[];
   #ways: readonly Way[];
-  /** Of the record in hand, by aggregate: what `min` and `max` compare, and what others take. */
+  /** What was extracted from the record in hand, by aggregate: what `min` and `max` compare, and what others take. */
   #numbers: Float64Array;
   #extracted: unknown[];
 

@@ -38,7 +38,7 @@ export class Join implements Operator {
   #pairs: boolean;
   #watermarkMs = NO_WATERMARK;
   #horizonMs = NO_WATERMARK;
-  // Of the record in hand, reused.
+  // For the record in hand, reused.
   #range = { fromMs: 0, toMs: 0 };
   #found = new Found();
 

@@ -68,7 +68,7 @@ function watched(spec: OperatorSpec, calls: WatchedCalls): OperatorSpec {
   }
 }
 
-/** Of the built-in ones only `extract` runs user code, and of `count` nothing; of an author's own, everything does. */
+/** In the built-in ones only `extract` runs user code, in `count` nothing; in an author's own, everything does. */
 function watchedAggregate(spec: AggregateSpec, calls: WatchedCalls): AggregateSpec {
   if (spec.kind === 'count') return spec;
   const extract = calls.watched((value: unknown) => spec.extract(value));

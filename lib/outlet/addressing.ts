@@ -14,7 +14,7 @@ export interface Addressing {
   addressOf(key: string | null, value: unknown): string | null;
 }
 
-/** Of a task's rows for a sink. */
+/** How a task says where its rows for a sink go. */
 export function addressingOf(sink: SinkSpec, partition: number): Addressing {
   switch (sink.kind) {
     case 'nats':

@@ -6,7 +6,7 @@ import { natsOutlets } from './nats/kind.ts';
 import type { OutletKinds } from './outlet.ts';
 import type { SinkSpec } from './sink-spec.ts';
 
-/** Of one pipeline in one worker. */
+/** The ways out of one pipeline in one worker. */
 export function outletKinds(ports: { log: Log; clock: Clock; random: Random }): OutletKinds {
   return { nats: natsOutlets(ports) } satisfies Record<SinkSpec['kind'], unknown>;
 }

@@ -38,7 +38,7 @@ export interface RowsItem extends QueuedItem {
 
 /** The way of rows with one sink and target. */
 export interface Way {
-  /** Of the destination, among those of its kind: ways of one key share an outlet, and a tail is remembered by it. */
+  /** The destination's key, among those of its kind: ways of one key share an outlet, and a tail is remembered by it. */
   readonly key: string;
   /** Where it leads, for people. */
   readonly destination: string;
@@ -65,7 +65,7 @@ export interface OutletKind {
 export interface Sender {
   /** `<pipeline>/<stage>/<partition>` */
   readonly task: string;
-  /** Of the pipeline (`names.ts`). */
+  /** The pipeline's life (`names.ts`). */
   readonly life: string;
   /** Stream names by source index, for origins. */
   readonly sourceStreams: readonly string[];

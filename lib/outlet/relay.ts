@@ -25,7 +25,7 @@ import {
 import type { Past } from './past.ts';
 import type { QueuedItem } from './queue.ts';
 
-/** Of a commit's rows (`OutRows`). */
+/** Where a commit's rows (`OutRows`) go. */
 export interface SinkTarget {
   readonly sink: string;
   readonly kind: string;

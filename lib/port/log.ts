@@ -74,7 +74,7 @@ export interface StreamInfo {
   readonly traits: readonly StreamTrait[];
   /** ISO time of creation: a stream of the same name but another birth is another stream. */
   readonly created: string;
-  /** Of the oldest message there is; one more than `lastSeq` when there is none. */
+  /** The oldest message there is; one more than `lastSeq` when there is none. */
   readonly firstSeq: number;
   readonly lastSeq: number;
   readonly messages: number;

@@ -121,7 +121,7 @@ export class JsonLines {
     this.#bytes[this.#at++] = OPENING;
     const first = this.#at;
     let place = 0;
-    // Of a plain object `for in` has what JSON has, in the same order, and reads fields faster than a list of keys would.
+    // On a plain object `for in` has what JSON has, in the same order, and reads fields faster than a list of keys would.
     for (const name in row) {
       let label = this.#last[place];
       if (label === undefined || label.name !== name) {

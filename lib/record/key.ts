@@ -119,7 +119,7 @@ function encodePart(value: unknown, depth: number): string {
   );
 }
 
-/** Of numbers seen lately, by their last bits. */
+/** So many keys of numbers seen lately are kept, found by the numbers' last bits. */
 const KNOWN = 8192;
 const knownNumbers = new Float64Array(KNOWN).fill(Number.NaN);
 const knownKeys = new Array<string>(KNOWN).fill('');

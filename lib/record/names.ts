@@ -65,7 +65,7 @@ export function journalSubjects({ pipeline, life }: Deployment): string {
   return `_mr.${pipeline}.j.${life}.>`;
 }
 
-/** Of the one life that has any, as a rule. */
+/** Journals of all lives; as a rule one life has any. */
 export function journalsOfAllLives(pipeline: string): string {
   return `_mr.${pipeline}.j.>`;
 }

@@ -3,7 +3,7 @@
  * `tracestate`, if it had one. One text, taken from headers and given back to headers as it was: what Millrace sends says
  * which request it belongs to, and is the same however often it is sent.
  *
- * Of a result that comes from many records, the one that triggered it decides; what a timer sends has none.
+ * Where a result comes from many records, the one that triggered it decides; what a timer sends has none.
  */
 import type { Headers } from '../port/log.ts';
 

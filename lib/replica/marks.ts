@@ -5,12 +5,12 @@
 import type { Mark } from '../journal/writer.ts';
 
 export class Marks {
-  /** Of the first mark. */
+  /** The commit of the first mark. */
   #first = 1;
   #seqs: number[] = [];
   #crcs: number[] = [];
   #bytes: number[] = [];
-  /** Of the message before the run. */
+  /** What is known of the message before the run. */
   #before: { readonly commit: number; readonly crc: number } = { commit: 0, crc: 0 };
   /** Length of their entries. */
   bytes = 0;

@@ -44,18 +44,18 @@ import { commitOf, type Snapshots, type WholeSnapshot } from './snapshots.ts';
 const ROUNDS = 2;
 const RETRY_BASE_MS = 250;
 const RETRY_MAX_MS = 10_000;
-/** Of the journal, between two turns of others. */
+/** Messages of the journal between two turns of others. */
 const TURN_STEPS = 64;
 
 export interface ReplicaOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
-  /** Of the task's journal. */
+  /** Where the task's journal is. */
   readonly stream: string;
   readonly subject: string;
   readonly stores: Stores;
-  /** Of the task's store on this machine. */
+  /** Where the task's store is on this machine. */
   readonly location: string;
   readonly snapshots: Snapshots;
   /** Empty. It is the replica's until a task has taken it over. */

@@ -85,7 +85,7 @@ export class Snapshots {
     return bytes;
   }
 
-  /** Of a snapshot that no commit names. Its segments go with those that no snapshot names. */
+  /** Deletes a snapshot that no commit names. Its segments go with those that no snapshot names. */
   discard(snapshot: Snapshot): Promise<void> {
     return this.#blobs.delete(snapshot.name);
   }
@@ -113,7 +113,7 @@ function blobName(kind: 'manifest' | 'segment', commit: Pointer, part: string): 
   return `${kind}/${String(commit.commit).padStart(16, '0')}-${String(commit.epoch).padStart(10, '0')}${part}`;
 }
 
-/** Of which commit a blob is. */
+/** The commit that a blob is of. */
 export function commitOfName(name: string): number {
   return Number(/\/(?:manifest|segment)\/(\d+)-/.exec(name)?.[1] ?? Number.POSITIVE_INFINITY);
 }

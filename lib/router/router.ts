@@ -90,7 +90,7 @@ export interface RouterOptions {
   /** With the epoch of a claim that holds already, where this is a former program's work; else it is claimed here. */
   readonly owner: Omit<Owner, 'epoch'> & { readonly epoch?: number };
   readonly program: ProgramName;
-  /** Of the source's stream. */
+  /** By what the source's stream is known again. */
   mark(): StreamMark;
   /** When the source message at a sequence was published, ms since 1970; null: unknown. */
   publishedMs(seq: number): number | null;
@@ -372,7 +372,7 @@ function landedTo(lane: Lane): number {
   return least;
 }
 
-/** Of two at one position, each is true, and one may know less of the time. */
+/** Two at one position are both true, and one may know less of the time. */
 function isBehind(a: FrameHead, b: FrameHead): boolean {
   return a.position < b.position || (a.position === b.position && a.watermarkMs > b.watermarkMs);
 }

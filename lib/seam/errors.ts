@@ -11,7 +11,7 @@ export interface ErrorData {
   /** Null: nobody threw it on purpose. */
   readonly code: ErrorCode | null;
   readonly message: string;
-  /** Of what nobody threw on purpose. */
+  /** The stack of what nobody threw on purpose. */
   readonly stack: string | undefined;
   readonly cause: ErrorData | null;
 }

@@ -205,7 +205,7 @@ export class LetterBox implements Letters {
     });
   }
 
-  /** Of all kinds and operators. */
+  /** How many there are, of all kinds and operators. */
   async #count(pipeline: string): Promise<number> {
     const subjects = [...KINDS.map(kind => letterSubject(pipeline, { kind, operator: '>' }))];
     let total = 0;

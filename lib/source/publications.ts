@@ -20,7 +20,7 @@ export class Publications {
     return null;
   }
 
-  /** Of the first message of the last poll, ms since 1970; null: there was none yet. */
+  /** When the first message of the last poll was published, ms since 1970; null: there was none yet. */
   get latestMs(): number | null {
     return this.#polls.at(-1)?.timeMs ?? null;
   }

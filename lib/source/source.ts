@@ -36,7 +36,7 @@ import type { SourceSpec } from './spec.ts';
 
 export interface SourceOptions {
   readonly spec: SourceSpec;
-  /** Of this source in its pipeline's plan, for origins. */
+  /** This source's place in its pipeline's plan, for origins. */
   readonly index: number;
   readonly log: Pick<Log, 'info' | 'get' | 'read'>;
   readonly clock: Clock;
@@ -160,7 +160,7 @@ export class Source {
     return this.#last;
   }
 
-  /** Of what was passed on up to `position`. */
+  /** By what the stream up to `position` is known again. */
   get mark(): StreamMark {
     return this.#mark;
   }

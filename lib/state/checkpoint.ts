@@ -43,9 +43,9 @@ interface Landing {
 
 export class WriteBack {
   readonly #tables: StateTables;
-  /** Of the slices so far. */
+  /** What the slices so far have to write. */
   #prepared = new WriteLog();
-  /** Of the checkpoint that is being written. Null: none is. */
+  /** What lands with the checkpoint that is being written. Null: none is. */
   #landing: Landing[] | null = null;
 
   constructor(tables: StateTables) {

@@ -42,7 +42,7 @@ export function keyAt(bytes: Buffer, from: number): string {
   return bytes.toString(head & 1 ? 'utf16le' : 'latin1', from + headLength(head >>> 1), keyEnd(bytes, from));
 }
 
-/** Of a key, to be found by: any 32 bits, as a signed integer. */
+/** What a key is found by: any 32 bits, as a signed integer. */
 export function hashOfKey(key: string): number {
   let hash = key.length;
   for (let i = 0; i < key.length; i++) hash = mixIn(hash, key.charCodeAt(i));

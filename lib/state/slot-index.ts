@@ -10,7 +10,7 @@ export interface Footprint {
   bytes: number;
 }
 
-/** Of objects: a table with its array. */
+/** Memory of a table with its array, beside what is in it. */
 const TABLE_BYTES = 250;
 const FIRST_CELLS = 8;
 const CELLS_MAX = 1024;

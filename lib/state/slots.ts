@@ -17,7 +17,7 @@ const SLOT_MASK = PAGE_SLOTS - 1;
 const FIRST_SLOTS = 16;
 /** A number, the place of the key, flags. */
 const SLOT_BYTES = 8 + 4 + 1;
-/** Of objects: a page with its arrays. */
+/** Memory of a page with its arrays, beside what is in them. */
 const PAGE_BYTES = 700;
 /** A page with no more entries than this is worth emptying into others. */
 const PAGE_ENTRIES_MIN = PAGE_SLOTS / 4;

@@ -6,9 +6,9 @@
  * that has much is not held down while the others have little; when these grow, it gives way at its next commit.
  */
 
-/** Of state in memory, about. */
+/** All state in memory, about. */
 const STATE_BYTES = 1 << 30;
-/** Of journal that no snapshot holds: what is read back after a crash. */
+/** All journal that no snapshot holds: what is read back after a crash. */
 const JOURNAL_BYTES = 256 << 20;
 /** No task gets less of either. */
 const TASK_BYTES_MIN = 8 << 20;

@@ -12,7 +12,7 @@ import { letterSubject } from '../record/names.ts';
 import { readable } from '../record/output.ts';
 import type { Lineage } from '../topology/lineage.ts';
 
-/** Of a header's text, in UTF-8: all headers of a letter together fit the room that is left beside its content. */
+/** Longest text of a header, in UTF-8: all headers of a letter together fit the room that is left beside its content. */
 const HEADER_BYTES_MAX = 1000;
 
 /** Headers are lines of text, and no longer than is useful. */

@@ -58,7 +58,7 @@ export function limitsOf(share: Share, fixed: Partial<TaskLimits> = {}): TaskLim
 /** What tasks and readers of a pipeline share in a worker. */
 export interface Surroundings {
   readonly deployment: Deployment;
-  /** Of the pipeline: grows with every change of what is desired. */
+  /** The pipeline's: grows with every change of what is desired. */
   readonly revision: number;
   /** The number of the assignment under which a part runs here. */
   readonly assignment: number;
@@ -71,7 +71,7 @@ export interface Surroundings {
   readonly tracing?: Tracing | undefined;
   readonly stores: Stores;
   readonly blobs: Blobs;
-  /** Of tasks at their checkpoints; absent: each when it likes. */
+  /** When which task is at its checkpoint; absent: each when it likes. */
   readonly checkpointTurns?: Turns;
   /** How user code of an operator or source is called, so that it is seen at work; absent: nobody looks. */
   readonly watchCalls?: WatchCalls;

@@ -57,11 +57,11 @@ export interface TaskOptions {
   readonly partition: number;
   readonly around: Surroundings;
   readonly limits: TaskLimits;
-  /** Of the worker's memory; the task says how much it uses. */
+  /** Its share of the worker's memory; the task says how much it uses. */
   readonly share: Share;
   /** Outlives the task. */
   readonly pace: Pace;
-  /** Of this task, to be taken over; absent: it begins with an empty one. */
+  /** The task's replica, to be taken over; absent: it begins with an empty one. */
   readonly replica?: Replica | undefined;
   /** The task has ended by itself; the error's fate says what next. */
   onEnded(error: unknown): void;

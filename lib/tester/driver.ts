@@ -37,7 +37,7 @@ import { TestStreams, viewFor } from './streams.ts';
 const MESSAGE_BYTES_MAX = 1 << 20;
 /** So often does a worker look how far event time is. */
 const TICK_MS = 100;
-/** Of a frame: what a message holds beside its head and headers. */
+/** Longest frame: what a message holds beside its head and headers. */
 const FRAME_BYTES_MAX = MESSAGE_BYTES_MAX - 4096;
 
 export interface TestOptions {

@@ -32,7 +32,7 @@ export interface SourceWorld {
   readonly plan: Plan;
   readonly streams: TestStreams;
   readonly clock: TestClock;
-  /** Of a frame. */
+  /** Longest frame. */
   readonly bytesMax: number;
 }
 

@@ -25,7 +25,7 @@ export interface Row<T = unknown> {
   readonly subject: string;
   /** As a subscriber decodes it: a Date that was sent as JSON is a text here. */
   readonly value: T;
-  /** Of the record that was sent; null: it has none. Subscribers do not see it. */
+  /** The key of the record that was sent; null: it has none. Subscribers do not see it. */
   readonly key: unknown;
   /** Event time, ms since 1970. Subscribers do not see it. */
   readonly timeMs: number;
@@ -52,14 +52,14 @@ export interface LateRow {
 export interface DeadRow {
   /** The source, operator or sink where it ended. */
   readonly operator: string;
-  /** Of the table of errors, e.g. `RECORD_UNREADABLE`, `USER_CODE`. */
+  /** A code of the table of errors, e.g. `RECORD_UNREADABLE`, `USER_CODE`. */
   readonly code: string;
   readonly message: string;
   /** The content as JSON where it is some, else as a text. */
   readonly value: unknown;
   /** The message as it was published where that held this record alone, else the record's value as JSON. */
   readonly bytes: Uint8Array;
-  /** Of the message that it was in; null: unknown. */
+  /** The subject of the message that it was in; null: unknown. */
   readonly subject: string | null;
   readonly headers: Headers;
 }

@@ -22,7 +22,7 @@ export interface Placement {
   readonly alive: readonly boolean[];
   /** Living consumers of each node. */
   readonly edges: readonly (readonly Edge[])[];
-  /** Of a keyed node: the first node of those that share its stage; −1 for others. */
+  /** For a keyed node, the first node of those that share its stage; −1 for others. */
   readonly domains: readonly number[];
   /** Name of the stage of a keyed node, or of a dedupe that is a stage of its own; null: none. */
   readonly stageOf: readonly (string | null)[];
@@ -105,7 +105,7 @@ function countArrivals(
   },
 ): boolean {
   const { nodes, edges, arrivals } = graph;
-  // Of a branch's arms only one takes the record: the most that any of them brings counts.
+  // Only one of a branch's arms takes the record: the most that any of them brings counts.
   const most = new Map<number, number>();
   for (const { to } of edges[id] ?? []) {
     const node = nodes[to] as GraphNode;

@@ -42,7 +42,7 @@ export function resolveSources(
   return resolved;
 }
 
-/** Of several captures that overlap, the widest makes the stream and the others read it. */
+/** Where several captures overlap, the widest makes the stream and the others read it. */
 function captureStream(
   node: SourceNode,
   context: {

@@ -242,7 +242,7 @@ type RowShape = Extract<StatefulSpec, { kind: 'window' }>['shape'];
 function rowShape(options: {
   fields: readonly string[] | null;
   names: readonly string[];
-  /** Of each name: where its result lies. */
+  /** Where the result of each name lies. */
   places: readonly number[];
   final: boolean;
 }): RowShape {

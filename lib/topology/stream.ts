@@ -124,21 +124,21 @@ abstract class Flow<T> {
 
 /** A stream of records of type T without a key. What needs one follows `keyBy`. */
 export class Stream<T> extends Flow<T> {
-  /** Of keyed streams: call `keyBy` first. */
+  /** Only keyed streams have it: call `keyBy` first. */
   declare readonly join: CallKeyByFirst;
-  /** Of keyed streams: call `keyBy` first. */
+  /** Only keyed streams have it: call `keyBy` first. */
   declare readonly leftJoin: CallKeyByFirst;
-  /** Of keyed streams: call `keyBy` first. */
+  /** Only keyed streams have it: call `keyBy` first. */
   declare readonly rightJoin: CallKeyByFirst;
-  /** Of keyed streams: call `keyBy` first. */
+  /** Only keyed streams have it: call `keyBy` first. */
   declare readonly outerJoin: CallKeyByFirst;
-  /** Of keyed streams: call `keyBy` first. */
+  /** Only keyed streams have it: call `keyBy` first. */
   declare readonly semiJoin: CallKeyByFirst;
-  /** Of keyed streams: call `keyBy` first. */
+  /** Only keyed streams have it: call `keyBy` first. */
   declare readonly antiJoin: CallKeyByFirst;
-  /** Of keyed streams: call `keyBy` first. */
+  /** Only keyed streams have it: call `keyBy` first. */
   declare readonly window: CallKeyByFirst;
-  /** Of keyed streams: call `keyBy` first. */
+  /** Only keyed streams have it: call `keyBy` first. */
   declare readonly process: CallKeyByFirst;
 
   /**
@@ -361,11 +361,11 @@ export type JoinArguments = readonly unknown[];
 /** A keyed stream cut into windows; say what to compute in each. */
 export class WindowedStream<K, T, N, E> {
   readonly [NODE]: GraphPlace;
-  /** Of rows: call `aggregate` first. */
+  /** Only rows have it: call `aggregate` first. */
   declare readonly to: CallAggregateFirst;
-  /** Of rows: call `aggregate` first. */
+  /** Only rows have it: call `aggregate` first. */
   declare readonly map: CallAggregateFirst;
-  /** Of rows: call `aggregate` first. */
+  /** Only rows have it: call `aggregate` first. */
   declare readonly filter: CallAggregateFirst;
   readonly #window: {
     readonly shape: WindowShape;

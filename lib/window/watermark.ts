@@ -35,7 +35,7 @@ const TOLD_QUIET_MS = 2_000;
 
 /** A writer, as far as it has been heard. */
 export interface Voice {
-  /** Of the source or stage, for people. */
+  /** The name of the source or stage, for people. */
   readonly name: string;
   /** Event time up to which it is complete; -Infinity: it has not spoken. */
   readonly watermarkMs: number;

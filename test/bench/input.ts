@@ -36,7 +36,7 @@ export function kindsOf(query: Query): readonly Kind[] {
 
 /** How long a live producer gathers events before it sends them. */
 export const TICK_MS: Readonly<Record<Shape, number>> = { framed: 5, safe: 5, single: 1 };
-/** Of the live events: others than those of the backlog. */
+/** Makes the live events others than those of the backlog. */
 const LIVE_SEED = 2;
 
 export interface LiveSpan {

@@ -23,7 +23,7 @@ export interface Results {
   readonly format: typeof FORMAT;
   /** When it began, ISO 8601. */
   readonly at: string;
-  /** Of the program: its version, and the commit if it was made in a clone. */
+  /** The program's version, and its commit if it was made in a clone. */
   readonly version: string;
   readonly commit: string | null;
   readonly machine: Machine;

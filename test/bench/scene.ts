@@ -21,7 +21,7 @@ const SYSTEM_BLOCK = `accounts { $SYS { users: [{ user: ${SYSTEM.user}, password
 export interface SceneOptions {
   /** Takes the scene down at the latest. */
   readonly closing: Closing;
-  /** Of the program under test; absent: the sources, by the repository's own. */
+  /** What starts the program under test; absent: the sources, by the repository's own. */
   readonly launcher?: string;
   /** The broker syncs every write before it acknowledges it. */
   readonly syncAlways?: boolean;

@@ -18,7 +18,7 @@ export interface SenderTask {
   readonly shape: Shape;
   readonly eventsPerSecond: number;
   readonly seconds: number;
-  /** Of the clock by which events are due: that of the process which measures. */
+  /** How far the clock by which events are due is from ours: it is that of the process which measures. */
   readonly clockOffsetMs: number;
 }
 

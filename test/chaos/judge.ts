@@ -26,7 +26,7 @@ export interface Verdict {
   readonly stoodWith: ErrorCode | null;
 }
 
-/** Of one stream, read as far as it went last time. */
+/** What is known of one stream, read as far as it went last time. */
 class Reading {
   readonly arrivals: Arrival[] = [];
   readonly #connection: NatsConnection;
@@ -160,7 +160,7 @@ function differences(
   return [parts.join('; ')];
 }
 
-/** Of rows that are there once, and in another order than their source's. Others are told as lost or doubled. */
+/** Rows that are there once, and in another order than their source's. Others are told as lost or doubled. */
 function misordered({ wanted, rows, isPartial }: { wanted: Rows; rows: Rows; isPartial: boolean }): string[] {
   const wrong: string[] = [];
   const first = rows.audit.findIndex((row, i) => row !== wanted.audit[i]);

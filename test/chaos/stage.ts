@@ -40,7 +40,7 @@ export interface StageOptions {
   readonly folder: string;
   readonly random: Random;
   readonly closing: Closing;
-  /** Of the workers; absent: the sources, by the repository's own. */
+  /** What starts the workers; absent: the sources, by the repository's own. */
   readonly launcher?: string | undefined;
   /** See `Load`. */
   readonly ordersPerSecond: number;

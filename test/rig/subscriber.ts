@@ -12,7 +12,7 @@ export interface Arrival {
   readonly storedMs: number;
 }
 
-/** Of some thousand rows, or a few frames: done within a fraction of a second. */
+/** Some thousand rows, or a few frames: done within a fraction of a second. */
 const FETCH_BYTES = 4 << 20;
 
 export interface Subscription {

@@ -32,7 +32,7 @@ export interface Weather {
   readonly freezes: number;
   /** Times that a host and the broker cannot reach each other for a while. */
   readonly cuts: number;
-  /** Of the hosts, those that begin by following. */
+  /** How many of the hosts begin by following. */
   readonly standbys: number;
   /** The longest that a host is frozen or cut off, ms. */
   readonly outageMs: number;
@@ -74,7 +74,7 @@ export class Cluster {
   #assignment = 0;
   #random: Random;
   #blobs: MemoryBlobs;
-  /** Of each revision, from the first. */
+  /** The plan of each revision, from the first. */
   #plans: Plan[];
   #hosts: Host[] = [];
   #clients = 0;

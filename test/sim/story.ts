@@ -37,7 +37,7 @@ const DISORDER_MS = 800;
 const BEFORE_MS = 400;
 const AFTER_MS = 1_200;
 const WINDOW_MS = 1_500;
-/** Of a stretch in which a service speaks. */
+/** Length of a stretch in which a service speaks. */
 const STRETCH_MS = 5_000;
 /** What has never spoken is not waited for, so both speak soon. */
 const FIRST_MAX_MS = 1_000;

@@ -24,7 +24,7 @@ const SELF = fileURLToPath(import.meta.url);
 
 export interface EngineOptions {
   readonly natsUrl: string;
-  /** Of the local stores; one engine at a time. */
+  /** Where the local stores are; one engine at a time. */
   readonly dataDir: string;
   readonly limits: Partial<TaskLimits>;
   /** The file of the pipeline, which is its default; absent: `story.ts`. */
@@ -58,7 +58,7 @@ export async function startEngine(
 }
 
 export class EngineProcess {
-  /** Of all its lives. */
+  /** What all its lives have told. */
   readonly events: Event[] = [];
   readonly #options: EngineOptions;
   #child: ChildProcess | null = null;

@@ -72,7 +72,7 @@ test('two engines that are told in turn that all is theirs fence each other, and
   }
 });
 
-/** Of a reader that has nothing to send, its next word to its stages. */
+/** A reader that has nothing to send is fenced at its next word to its stages. */
 function isFenced({ event, code }: Event): boolean {
   return (
     event === 'task.fenced' || (event === 'reader.failed' && (code === 'FENCED' || code === 'ASSIGNMENT_OUTDATED'))

@@ -16,7 +16,7 @@ import { eventually, pause, running, Scene } from './scene.ts';
 
 const DEPLOYS = 6;
 const SEED = Number(process.env.SYSTEM_SEED ?? 1);
-/** Of a message, and between two: far fewer than there are channels, so that these hardly ever stand at one position. */
+/** Records of a message: far fewer than there are channels, so that these hardly ever stand at one position. */
 const RECORDS = 3;
 const PAUSE_MS = 2;
 

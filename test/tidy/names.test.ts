@@ -59,6 +59,11 @@ describe('an invariant', () => {
   });
 });
 
+test('no comment opens with a genitive, which cannot be read alone', () => {
+  const wrong = files.filter(file => /^(lib|cmd|test)\/.*\.ts$/.test(file) && /(\/\*\*|\/\/) Of /.test(textOf(file)));
+  assert.deepEqual(wrong, []);
+});
+
 describe('a file that is named', () => {
   /** Files of others, and of what is made. */
   const ELSEWHERE = new Set([

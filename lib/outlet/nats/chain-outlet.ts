@@ -135,7 +135,7 @@ export class ChainOutlet<T extends QueuedItem> implements Outlet<T> {
   #checkEmpty({ known, inDoubt }: { known: number; inDoubt: boolean }): Promise<void> {
     const { past, expires } = this.#options;
     const place = this.#place;
-    // Of a chain that nobody but us cuts the last message stays: where none is remembered, none was sent.
+    // The last message of a chain that nobody but us cuts stays: where none is remembered, none was sent.
     const canBeGone = expires || known > 0;
     return checkEmpty({ known, place, past, inDoubt: canBeGone && (inDoubt || this.#waitsInherited()) });
   }

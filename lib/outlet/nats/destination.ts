@@ -32,7 +32,7 @@ export interface NatsTarget {
 export interface Destination {
   readonly mode: SinkMode;
   readonly stream: string;
-  /** Of an owned sink the very subject; of others, whose rows name their own, what they have in common, for people. */
+  /** An owned sink's very subject; for others, whose rows name their own, what they have in common, for people. */
   readonly subject: string;
   readonly frame: NatsTarget['frame'];
   readonly format: NatsSink['format'];

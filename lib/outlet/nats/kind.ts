@@ -16,7 +16,7 @@ import { type NatsItem, Style } from './rows-item.ts';
 import { SharedStream } from './shared-stream.ts';
 import { type ChainPast, seqOf } from './tail.ts';
 
-/** Of a message, for its headers. */
+/** Room in a message for its headers. */
 const HEADROOM_BYTES = 4096;
 
 interface Ports {

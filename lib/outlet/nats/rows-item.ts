@@ -107,7 +107,7 @@ export function headersFor(options: {
   lastOrigin: number;
   /** See `changeText`. */
   change: string | null;
-  /** Of the first row that has one, or null. */
+  /** The trace context of the first row that has one, or null. */
   trace: string | null;
 }): Headers {
   const headers: Record<string, string> = {

@@ -14,7 +14,7 @@ let dir: string;
 before(async () => {
   dir = await mkdtemp(join(tmpdir(), 'millrace-planning-'));
 });
-/** Of a pipeline that is right. */
+/** The bundle of a pipeline that is right. */
 async function rightBundle(): Promise<Bundle> {
   const file = join(dir, 'right.ts');
   await writeFile(

@@ -166,7 +166,7 @@ describe('the relay', () => {
     const { relay, rest, log, kept, errors } = await makeWorld();
     const moved = { mode: 'owned', template: 'out.0.{partition}' } as const;
     const outbox = (...rows: Outbox['rows']): Outbox => ({ frames: [], rows });
-    // Of the former plan: a sink that has been removed, one that has another subject now, one that has another name.
+    // The former plan's sinks: one that has been removed, one that has another subject now, one that has another name.
     const past = [
       rowsOf(['"removed"'], 'out.removed', { name: 'removed', mode: 'shared', template: 'out.removed', frame: 'none' }),
       rowsOf(['"moved"'], [], { ...moved, template: 'out.before.{partition}' }),

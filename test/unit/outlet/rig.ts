@@ -42,7 +42,7 @@ export function textOf(message: StoredMessage): string {
   return Buffer.from(message.data).toString();
 }
 
-/** Of a sink, and of where it leads. */
+/** What a test says of a sink, and of where it leads. */
 export type SinkChanges = Partial<Pick<NatsSink, 'name' | 'format'> & NatsTarget>;
 
 export function sinkOf({ name = 'sink', format = 'json', ...target }: SinkChanges = {}): NatsSink {

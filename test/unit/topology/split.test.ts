@@ -113,7 +113,7 @@ describe('the cut', () => {
         const described = build(steps);
         const outcome = await plan(described, brokerOf(INPUTS));
         if (!('plan' in outcome)) {
-          // Of all mistakes only circles between stages, unused sources and what is alike can come up here.
+          // Only circles between stages, unused sources and what is alike can come up here as mistakes.
           for (const { message } of outcome.mistakes) assert.match(message, /in a circle|never used|nothing tells it/);
           return;
         }
