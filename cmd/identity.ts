@@ -9,7 +9,10 @@ import { join } from 'node:path';
 import type { Identity } from '../lib/cluster/identity.ts';
 import { storeError } from '../lib/level/disk.ts';
 
-/** So many former processes are kept: the last one that came as far as the registry is among them, even in a loop of crashes. */
+/**
+ * So many former processes are kept: the last one that came as far as the registry is among them, even in a loop of
+ * crashes.
+ */
 const FORMERS_MAX = 16;
 
 /** Makes the folder if need be, and in it a name for its worker: after a restart it is the same worker. */

@@ -13,8 +13,8 @@
  *
  * **In doubt.** A lost answer proves nothing, and neither does a read that does not show the message: it may be still
  * on its way. The only sound move is to send the *identical* message again, until it lands or is refused (*one
- * successor* makes that safe). When it is refused, the last message decides: if it has our bytes and names our predecessor, it is our write
- * that landed unheard.
+ * successor* makes that safe). When it is refused, the last message decides: if it has our bytes and names our
+ * predecessor, it is our write that landed unheard.
  *
  * **Identical content by somebody else** on the same predecessor counts as ours. In chains whose content comes from a
  * journal (channels, output subjects, markers) that is exactly right: what matters is that this content follows that

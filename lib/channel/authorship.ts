@@ -6,8 +6,8 @@
  *   epoch that is one more than the last of these. An older revision or assignment never claims after a newer one, and of
  *   two claims of the same number the chain puts one behind the other. With that name the owner takes over all its chains, by
  *   an empty message on each; from then on all appends of earlier owners fail (*one writer*, `chain/chain.ts`), and
- *   whoever fails so is told by whom. It ends, and takes nothing back (`engine/pipeline.ts`): two that were told to run the same reader do
- *   not both read for ever.
+ *   whoever fails so is told by whom. It ends, and takes nothing back (`engine/pipeline.ts`): two that were told to run
+ *   the same reader do not both read for ever.
  *
  * *One program a message*: all that the channels of a reader have had of one source message is of one program. A
  *   reader's program (`filter`, `map`, `keyBy` …) decides which channel a record goes to, and as what; a revision may change

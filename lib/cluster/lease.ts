@@ -5,12 +5,13 @@
  * - *only a hint*: exactly-once rests on the fences of the journals; two workers that both believe they hold the lease
  *   cost time, never a record. So a holder that cannot reach the registry goes on working; it steps down when it *reads*
  *   that somebody else holds the lease, not when a clock says so.
- * - *no two clocks*: none are compared. A standby measures with its own monotonic clock how long the entry has not changed,
- *   and claims it after a whole lease of silence.
+ * - *no two clocks*: none are compared. A standby measures with its own monotonic clock how long the entry has not
+ *   changed, and claims it after a whole lease of silence.
  * - *one claimant*: every write names the revision it replaces; of two claimants one wins.
- * - *own folder*: a worker that finds a former process of its own data folder in the entry takes it up at once: a folder belongs to one
- *   process, so that one is dead. Its name alone is not enough: a copy of the folder has the same, and two that took the
- *   lease from each other at once would fence each other for ever. Such a holder is waited for as any other.
+ * - *own folder*: a worker that finds a former process of its own data folder in the entry takes it up at once: a
+ *   folder belongs to one process, so that one is dead. Its name alone is not enough: a copy of the folder has the
+ *   same, and two that took the lease from each other at once would fence each other for ever. Such a holder is waited
+ *   for as any other.
  */
 import type { Clock } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';

@@ -3,10 +3,11 @@
  * every ten seconds, and at once when the worker becomes active or stops being so; it goes on a clean stop, and by
  * itself some time after a crash. Who is active is the lease's to say; here people see who is there, and:
  *
- * *One process a name*: no two processes go on under one name. Every write names the revision it replaces, so whoever's entry
- *   was written over finds out with its next one, and ends. A process that starts takes over only from those that have had its own data
- *   folder, which are dead, and at once; it refuses to start where another has the name. So of two folders that are
- *   copies of one another one process stays, and the other says why it does not; neither comes back in a loop.
+ * *One process a name*: no two processes go on under one name. Every write names the revision it replaces, so whoever's
+ *   entry was written over finds out with its next one, and ends. A process that starts takes over only from those that
+ *   have had its own data folder, which are dead, and at once; it refuses to start where another has the name. So of
+ *   two folders that are copies of one another one process stays, and the other says why it does not; neither comes
+ *   back in a loop.
  */
 import { type Clock, sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
@@ -37,7 +38,10 @@ export interface PresenceOptions {
   readonly me: Identity;
   /** Asked at each write. */
   readonly record: () => PresenceRecord;
-  /** Another process goes on under our name (*one process a name*): this one must end, for the reason given. Called once. */
+  /**
+   * Another process goes on under our name (*one process a name*): this one must end, for the reason given. Called
+   * once.
+   */
   onDisplaced(error: MillraceError): void;
 }
 

@@ -5,9 +5,9 @@
  *
  * A soft stop lets all land that was read, and says so: then all channels are complete to one position, and whatever
  * program comes next begins there. Where a reader finds that a former program has sent to some what it has not to others (a
- * deploy after kill -9), that program does the rest first (*one program a message*, `channel/authorship.ts`): it is loaded
- * again, and runs here as a reader of its own, with all its routes and under our revision, from the channel that is furthest behind
- * through the last message of which any has had a row.
+ * deploy after kill -9), that program does the rest first (*one program a message*, `channel/authorship.ts`): it is
+ * loaded again, and runs here as a reader of its own, with all its routes and under our revision, from the channel that
+ * is furthest behind through the last message of which any has had a row.
  */
 import { sleep } from '../base/clock.ts';
 import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';

@@ -3,10 +3,11 @@
  * is where it is seen that some do, since when and why, so that a pipeline which only waits does not look like one that
  * runs. Owns the decorated ports that note it; whether and when to try again is the writers' own.
  *
- * *Every wait ends*: what is noted is ended by whatever decides it. So each wait is noted under what every later decision names
- *   again, and not under what one try happens to look like: a chain by its subject; a batch by each subject that it fences, since it
- *   goes again with other tasks' rows and in another order; a run of unfenced messages by itself; a task's blobs by its
- *   folder. Whoever begins anew where somebody has waited reads first how far it is: that answer ends the wait, too.
+ * *Every wait ends*: what is noted is ended by whatever decides it. So each wait is noted under what every later
+ *   decision names again, and not under what one try happens to look like: a chain by its subject; a batch by each
+ *   subject that it fences, since it goes again with other tasks' rows and in another order; a run of unfenced messages
+ *   by itself; a task's blobs by its folder. Whoever begins anew where somebody has waited reads first how far it is:
+ *   that answer ends the wait, too.
  */
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, messageOf } from '../base/errors.ts';

@@ -1,9 +1,9 @@
 /**
  * The engine's thread: it runs the author's code, and is watched from here. User code that never returns stops its thread for
- * good, and nothing inside can help; so it is seen which function is running and on which record (`operator/call-watch.ts`), the
- * thread is ended, and another begins with that call as a suspect: the record becomes a dead letter and the rest goes on. A
- * thread that crashes or runs out of memory is followed by another, too, after a pause that grows. What ran in it is lost
- * here and safe in its journals; whoever wanted it starts it again.
+ * good, and nothing inside can help; so it is seen which function is running and on which record
+ * (`operator/call-watch.ts`), the thread is ended, and another begins with that call as a suspect: the record becomes a
+ * dead letter and the rest goes on. A thread that crashes or runs out of memory is followed by another, too, after a
+ * pause that grows. What ran in it is lost here and safe in its journals; whoever wanted it starts it again.
  *
  * It counts looks, not time: a process that is stopped and continued, or a machine that sleeps, has missed none.
  */

@@ -221,8 +221,8 @@ export class JournalWriter {
   }
 
   /**
-   * Drops messages before `seq`, step by step. Only for commits that are snapshotted and relayed (*safe cut*). Ends between
-   * two steps when `isOver` says so: what it leaves, the next cut drops.
+   * Drops messages before `seq`, step by step. Only for commits that are snapshotted and relayed (*safe cut*). Ends
+   * between two steps when `isOver` says so: what it leaves, the next cut drops.
    */
   async cut(seq: number, { isOver }: { isOver: () => boolean } = { isOver: () => false }): Promise<void> {
     const { log, clock, stream } = this.#options;

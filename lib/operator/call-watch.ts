@@ -1,7 +1,7 @@
 /**
  * The watch over calls of user code: which function is running and on which record, in memory that another thread can
- * read. An endless loop in user code stops the thread it runs in, so only a thread beside it can say what it was. Writing is
- * three stores a call.
+ * read. An endless loop in user code stops the thread it runs in, so only a thread beside it can say what it was.
+ * Writing is three stores a call.
  *
  * It also has what was learned that way: a call that once did not return is a *suspect*, and the next time such a call is
  * made with a limit of time, by which it ends in an error like any other that user code makes.

@@ -1,7 +1,7 @@
 /**
- * Aggregates of the author's own: `reduce` and `aggregate`. Unlike the others' (*adding never throws*, `aggregates.ts`) their
- * `add` and `merge` may throw, and they are as orderly as the author's functions. A fold that begins with a value of its
- * own and one that begins with the first record keep state of two forms, so they are of two kinds.
+ * Aggregates of the author's own: `reduce` and `aggregate`. Unlike the others' (*adding never throws*, `aggregates.ts`)
+ * their `add` and `merge` may throw, and they are as orderly as the author's functions. A fold that begins with a value
+ * of its own and one that begins with the first record keep state of two forms, so they are of two kinds.
  */
 import { checkFunction, checkOptions } from '../base/given.ts';
 import type { MergingAggregate } from './aggregates.ts';

@@ -167,7 +167,10 @@ function spreadLags(program: Program, nodes: readonly (Receiver | Step)[]): numb
   return exitLags;
 }
 
-/** For each node, itself or the one before it that makes new values by user code; null: what entered is passed on as it is. */
+/**
+ * For each node, itself or the one before it that makes new values by user code; null: what entered is passed on as it
+ * is.
+ */
 function makersOf(program: Program): (string | null)[] {
   const makers = new Array<string | null>(program.nodes.length).fill(null);
   program.nodes.forEach((node, i) => {

@@ -6,10 +6,10 @@
  *   base ─► commits up to the end that is seen ─► (commits as they come) ─► claim ─► the tail that is missing ─► the task's
  *
  * The base is the local store if it can be trusted, else the snapshot, else nothing; then the journal's commits after
- * it. *Trust*: the store is trusted only if the commit it points to is the very one that the journal or the snapshot has at that
- * place, and the latest snapshot is not older: a folder of another cluster, or of a history that the broker has
- * lost, is discarded. So is a snapshot believed only if the journal has the very commit that it reflects, or begins with the
- * message after it: as a base, and as what the next snapshot adds to.
+ * it. *Trust*: the store is trusted only if the commit it points to is the very one that the journal or the snapshot
+ * has at that place, and the latest snapshot is not older: a folder of another cluster, or of a history that the broker
+ * has lost, is discarded. So is a snapshot believed only if the journal has the very commit that it reflects, or begins
+ * with the message after it: as a base, and as what the next snapshot adds to.
  *
  * What was applied is one run of the journal, from the base to the end: a gap, as when the owner has cut what was not read
  * yet, or anything else that does not fit has the replica begin anew from the snapshot. It alarms nobody: an owner goes on

@@ -193,10 +193,11 @@ export class Router {
   }
 
   /**
-   * What is to be finished before our program begins (*one program a message*), after all have been opened; null: nothing any
-   * more. The latest program comes first: when it began, what had come before it was complete on all stages that it fed, and what is
-   * left over is of stages that it did not. A stage is behind where it has not had all through the last message of which any
-   * has had a row, not only where its own channels differ: a program may send a record to one stage or to another.
+   * What is to be finished before our program begins (*one program a message*), after all have been opened; null:
+   * nothing any more. The latest program comes first: when it began, what had come before it was complete on all stages
+   * that it fed, and what is left over is of stages that it did not. A stage is behind where it has not had all through
+   * the last message of which any has had a row, not only where its own channels differ: a program may send a record to
+   * one stage or to another.
    * @param finished programs that have been
    */
   unfinished(finished: ReadonlySet<number>): Unfinished | null {

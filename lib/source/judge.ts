@@ -39,8 +39,8 @@ export function judgedChange({ change }: SourceSpec, message: StoredMessage, val
 }
 
 /**
- * Of a key-value bucket's messages: a delete or purge, or the marker that the broker itself leaves where a row has expired
- * or was removed (ADR-43).
+ * Whether a key-value bucket's message is a delete or purge, or the marker that the broker itself leaves where a row has
+ * expired or was removed (ADR-43).
  */
 export function isTombstone({ headers }: StoredMessage): boolean {
   const operation = headers?.['KV-Operation'];

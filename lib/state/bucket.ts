@@ -1,28 +1,28 @@
 /**
  * A bucket: the entries of one table and bucket number that are in memory, and what is still to be told about them, to
- * the journal (since the last *delta*) and to the store (since the last *checkpoint*). How the entries themselves are kept
- * is the kind of table's own: as objects (`entry-table.ts`) or packed into bytes (`number-table.ts`).
+ * the journal (since the last *delta*) and to the store (since the last *checkpoint*). How the entries themselves are
+ * kept is the kind of table's own: as objects (`entry-table.ts`) or packed into bytes (`number-table.ts`).
  *
  * Invariants:
- * - *counted on disk*: `onDisk` is exactly the number of entries that are in the store and not in memory. 0: what is not in
- *   memory does not exist, and no access needs to know more. Over 0 the bucket is *partial*.
+ * - *counted on disk*: `onDisk` is exactly the number of entries that are in the store and not in memory. 0: what is
+ *   not in memory does not exist, and no access needs to know more. Over 0 the bucket is *partial*.
  * - *only clean entries leave*: one that the journal or the store does not have yet is in memory.
  * - *held for the batch*: what a batch has wanted stays in memory, or known to be absent, until the batch ends: `PINNED`,
  *   `absent`. Evicted while the others are being read, an entry that was found in memory would come out twice.
  *
  * An entry's flags say who has it as it is now:
  *
- * | flags                  | journal   | snapshot  | store     |
- * |------------------------|-----------|-----------|-----------|
- * | CHANGED                | no        | no        | no        |
- * | CHANGED, KNOWN         | older one | no        | no        |
- * | KNOWN, DIRTY           | yes       | no        | no        |
- * | KNOWN, DIRTY, STORED   | yes       | older one | older one |
- * | KNOWN, STORED, MISSING | yes       | yes       | no        |
- * | KNOWN, STORED          | yes       | yes       | yes       |
+ * | flags                  | journal   | snapshot | store    |
+ * |------------------------|-----------|----------|----------|
+ * | CHANGED                | no        | no       | no       |
+ * | CHANGED, KNOWN         | older one | no       | no       |
+ * | KNOWN, DIRTY           | yes       | no       | no       |
+ * | KNOWN, DIRTY, STORED   | yes       | older, or none      |
+ * | KNOWN, STORED, MISSING | yes       | yes      | no       |
+ * | KNOWN, STORED          | yes       | yes      | yes      |
  *
- * The last one is *clean*. CHANGED may join any of them: then the journal, too, has the older one, until the batch's delta
- * is taken. An entry that was deleted and comes back in the same batch is KNOWN and STORED as it was before. PINNED and
+ * The last one is *clean*. CHANGED may join any of them: then the journal, too, has the older one, until the batch's
+ * delta is taken. An entry that comes back before its deletion was told is KNOWN or STORED as it was. PINNED and
  * USED say nothing of the entry, only who wants it.
  */
 

@@ -20,7 +20,9 @@ const NEWS = DIRTY | MISSING;
 
 class NumberBucket extends Bucket {
   readonly slots: Slots;
-  /** Since the last delta. They run in parallel; slots of deleted entries stay there, without CHANGED and nobody else's. */
+  /**
+   * Since the last delta. They run in parallel; slots of deleted entries stay there, without CHANGED and nobody else's.
+   */
   changed: number[] = [];
   changedKeys: string[] = [];
   /** Slots of entries deleted since the last delta. */

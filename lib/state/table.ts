@@ -3,8 +3,8 @@
  * objects, `number-table.ts` packed; each adds what operators see and how changes are told to the journal.
  * `checkpoint.ts` tells the store, `residency.ts` moves entries between memory and disk; both know this class alone.
  *
- * A change costs one push: the entry goes on its bucket's list of changes. `settleChanges`, once a batch, goes through these
- * lists and marks what it finds for the next checkpoint.
+ * A change costs one push: the entry goes on its bucket's list of changes. `settleChanges`, once a batch, goes through
+ * these lists and marks what it finds for the next checkpoint.
  */
 import { invariant, MillraceError } from '../base/errors.ts';
 import { type BatchNotes, type Bucket, KNOWN, type MISSING, STORED, UNTOLD } from './bucket.ts';

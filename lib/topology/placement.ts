@@ -2,12 +2,13 @@
  * Placement: which nodes share a stage, and where copies are judged. Pure: a function of the graph.
  *
  * - *no dead ends*: what leads to no sink is left out.
- * - *one key, one stage*: keyed nodes that touch (through a join, a merge, or one after the other) share a stage: they share
- *   their key, and so their partitions. A stage is called after that `keyBy` in it whose name comes first in the alphabet,
- *   so that it is called the same whichever of them the author calls first.
+ * - *one key, one stage*: keyed nodes that touch (through a join, a merge, or one after the other) share a stage: they
+ *   share their key, and so their partitions. A stage is called after that `keyBy` in it whose name comes first in the
+ *   alphabet, so that it is called the same whichever of them the author calls first.
  * - *judged where copies meet*: a dedupe before `keyBy` costs nothing where copies share the key: the id is computed in
- *   place (`carryId`) and judged first thing in the next stage. That is only right if one record reaches each next `keyBy`
- *   at most once and unmultiplied; else, or with `across: 'keys'`, the dedupe is a stage of its own, keyed by the id.
+ *   place (`carryId`) and judged first thing in the next stage. That is only right if one record reaches each next
+ *   `keyBy` at most once and unmultiplied; else, or with `across: 'keys'`, the dedupe is a stage of its own, keyed by
+ *   the id.
  */
 import { type Graph, type GraphNode, isUnkeyedDedupe } from './graph.ts';
 

@@ -1,8 +1,9 @@
 /**
  * Histories in which everything is too much for one batch: records that make many, messages of many records, and at the
  * end all windows, timers and unmatched records falling due at once. Commits of some hundred bytes end in the middle of all
- * of it (*slices*, *under way*), hosts crash there, state is on disk or not, and still each row comes out once; a record that makes more than
- * `recordBytesMax` is a letter of each stage that it comes to, and has no part in what they make.
+ * of it (*slices*, *under way*), hosts crash there, state is on disk or not, and still each row comes out once; a
+ * record that makes more than `recordBytesMax` is a letter of each stage that it comes to, and has no part in what they
+ * make.
  *
  *   in.lines ─┬─ flatMap ──────────────────────► direct.{partition}     keyless: the task reads the messages itself
  *             └─ by key ─┬─ process, timers ───► rows.{partition}

@@ -7,8 +7,8 @@
  *   end is left behind by a claim that names it, and what looked torn and was an append under way counts if it is whole.
  * - An owner that was replaced may claim late, too. Whoever finds another's claim asks the journal who owns the task; the
  *   right owner claims again, and goes on after what counts by then. Both send the same rows of the same commits.
- * - A file is claimed before its task's first commit (*every tail compared*). So one without any claim is one that was emptied or made anew,
- *   if there are rows that a former owner has left.
+ * - A file is claimed before its task's first commit (*every tail compared*). So one without any claim is one that was
+ *   emptied or made anew, if there are rows that a former owner has left.
  */
 import { BEGIN_ANEW, MillraceError } from '../../base/errors.ts';
 import type { Random } from '../../base/random.ts';

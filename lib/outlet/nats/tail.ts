@@ -1,6 +1,6 @@
 /**
- * The last message of a chain in a stream, judged by the past (*every tail compared*, `past.ts`): by sequence, and, where it is
- * gone, by what the stream shows of itself.
+ * The last message of a chain in a stream, judged by the past (*every tail compared*, `past.ts`): by sequence, and,
+ * where it is gone, by what the stream shows of itself.
  */
 import { BEGIN_ANEW, MillraceError } from '../../base/errors.ts';
 import type { Tail } from '../../journal/tails.ts';

@@ -1,6 +1,7 @@
 /**
- * Whose the rows in a reader's channels are (*one program a message*): whoever opens them takes them over, what a former program has
- * sent to some channels and not to all is found, and a crash between any two steps leaves what is found again.
+ * Whose the rows in a reader's channels are (*one program a message*): whoever opens them takes them over, what a
+ * former program has sent to some channels and not to all is found, and a crash between any two steps leaves what is
+ * found again.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

@@ -1,6 +1,7 @@
 /**
  * A stop waits for what was promised and for nothing else: what of a checkpoint or a cut is under way is left to whoever
- * follows (*left as it is*), and a task that does not run yet is left as it was found. Here, what is not to be waited for never ends.
+ * follows (*left as it is*), and a task that does not run yet is left as it was found. Here, what is not to be waited
+ * for never ends.
  *
  *   task   claim ─ commits ─ checkpoint ·················· never ends
  *   stop                         ├─ rows out ─ release ─┤

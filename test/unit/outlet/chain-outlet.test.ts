@@ -1,4 +1,7 @@
-/** The way out to an owned subject or a channel (*exactly in*): every row once and in order, whoever sends it and wherever it ended. */
+/**
+ * The way out to an owned subject or a channel (*exactly in*): every row once and in order, whoever sends it and
+ * wherever it ended.
+ */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';

@@ -1,6 +1,6 @@
 /**
- * A task's part in a shared stream (*one try*): what of a batch is in, however much of it the broker has stored, and what its marker
- * may be in the light of the journal (*every tail compared*).
+ * A task's part in a shared stream (*one try*): what of a batch is in, however much of it the broker has stored, and
+ * what its marker may be in the light of the journal (*every tail compared*).
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

@@ -1,4 +1,7 @@
-/** The way out to a shared stream (*one try*): rows and marker together or not at all, whatever becomes of answers and batches. */
+/**
+ * The way out to a shared stream (*one try*): rows and marker together or not at all, whatever becomes of answers and
+ * batches.
+ */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
