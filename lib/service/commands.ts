@@ -1,7 +1,7 @@
 /**
  * What can be asked of a cluster: plan, deploy, list, look, pause, resume, restart, delete. Each writes or reads the
  * desired state in the registry, so any worker can answer; none works only once, and all may be repeated. Who is there
- * and what runs where is in `sights.ts`.
+ * and what runs where is in `overview.ts`.
  */
 import { createHash } from 'node:crypto';
 import { type Clock, sleep } from '../base/clock.ts';
