@@ -1,7 +1,7 @@
 /**
  * The contract of a stateful operator: synchronous, one record at a time, no clock, no randomness, no I/O. A stage
  * feeds it the records of a batch, then the watermark; the engine journals what it changed in its tables and what it
- * emitted, together. Each operator is a file of its own; stateless ones are steps of `run.ts`.
+ * emitted, together. Each operator is a file of its own; what is stateless is a function that `run.ts` calls.
  *
  * Rule for user code: call it *before* changing state, inside try/catch, and hand what it throws to `poison`; then a
  * poisoned record leaves nothing half done.
