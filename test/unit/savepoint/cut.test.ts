@@ -2,9 +2,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { KEY_GROUPS, keyGroupOf, keyGroupsOf } from '../../../lib/base/hash.ts';
 import { count, hopping, type Pipeline, pipeline, session, sum, tumbling } from '../../../lib/index.ts';
+import type { Outbox, OutFrame } from '../../../lib/journal/outbox.ts';
 import { aggregate } from '../../../lib/operator/own-aggregates.ts';
 import { encodeKey, type Key } from '../../../lib/record/key.ts';
+import { pack } from '../../../lib/record/rows.ts';
+import { cutStage } from '../../../lib/savepoint/cut.ts';
+import { bucketPrefix, entryKey } from '../../../lib/state/layout.ts';
+import { encodeSegments, SEGMENT_BYTES_MAX } from '../../../lib/state/segment.ts';
 import { type Fed, Fleet, placeOf } from './fleet.ts';
 
 interface Value {
@@ -105,11 +111,23 @@ const KINDS: Readonly<Record<string, Pipeline>> = {
   ),
 };
 
+/** Keys in the first and the last group of partitions, where a step too far shows. */
+function edgeKeys(): string[] {
+  const edges = [2, 3, 5].flatMap(partitions => keyGroupsOf(1, partitions).from).flatMap(first => [first - 1, first]);
+  return edges.map(group => {
+    let i = 0;
+    while (keyGroupOf(`e${i}`) !== group) i++;
+    return `e${i}`;
+  });
+}
+
 /** Keys of many forms, and texts that look like what is put around keys. */
 const KEYS: readonly Key[] = [
-  ...Array.from({ length: 24 }, (_, i) => `k${i}`),
+  ...edgeKeys(),
+  ...Array.from({ length: 20 }, (_, i) => `k${i}`),
   ...Array.from({ length: 8 }, (_, i) => i),
   ...Array.from({ length: 4 }, (_, i) => ['é', i]),
+  null,
   '',
   '*',
   '3:abc',
@@ -160,7 +178,10 @@ function partsOf(parts: readonly (typeof part extends fc.Arbitrary<infer P> ? P 
 
 async function play(fleet: Fleet, part: Part): Promise<string[]> {
   const inputs = fleet.stage.inputs.length;
-  fleet.feed(part.records.map(record => ({ ...record, input: record.input % inputs })));
+  // Others have no use for records without a key.
+  const isDedupe = fleet.stage.program.nodes.some(({ spec }) => spec.kind === 'dedupe');
+  const records = part.records.filter(({ key }) => isDedupe || key !== null);
+  fleet.feed(records.map(record => ({ ...record, input: record.input % inputs })));
   return fleet.run(part.untilMs);
 }
 
@@ -170,7 +191,7 @@ function keyOfEntry(kind: string): (entry: { table: string; key: string }) => Ke
   return ({ table, key }) => {
     if (kind.startsWith('dedupe')) {
       if (!key.startsWith('\u0000')) return decode(key);
-      return decode(key.slice(2, 1 + key.charCodeAt(1)));
+      return key.startsWith('\u0000\u0000') ? null : decode(key.slice(2, 1 + key.charCodeAt(1)));
     }
     if (kind === 'process' && table === 'timers') return decode(key.slice(4));
     return decode(key);
@@ -210,8 +231,120 @@ describe('a stage that is cut anew', () => {
           assert.deepEqual((await play(cut, part)).sort(), expected.sort());
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
     assert.ok(underWay > 20, `${underWay} cuts were made while much was under way`);
+  });
+
+  /**
+   * windows due     1 2 3 4 5 6        the three tasks have sent so much of them, and become one, and two again
+   * task 0          ■ ■ ■ ■ ▪
+   * task 1          ■ ▪
+   * task 2          nothing yet
+   */
+  test('windows from panes that are under way in all tasks, each at another one, go out once', async () => {
+    for (const slices of [
+      [37, 11, 0],
+      [0, 25, 26],
+      [3, 40, 9],
+      [1, 1, 1],
+    ]) {
+      const fleet = await Fleet.of(KINDS['hopping in panes']!, 3);
+      const records = Array.from({ length: 240 }, (_, i) => {
+        const k = `k${i % 40}`;
+        return { key: k, value: { k, id: 'x', n: i }, timeMs: Math.floor(i / 40) * 10, input: 0 };
+      });
+      fleet.feed(records);
+      await fleet.run(0);
+      const sent = await fleet.begin(200, partition => slices[partition]!);
+      assert.ok(fleet.isUnderWay);
+      await fleet.checkpoint({ evicts: false });
+      const one = await fleet.recut(1);
+      // It goes on for a while, and is cut before it is done.
+      const more = await one.begin(200, () => 8);
+      assert.ok(one.isUnderWay);
+      await one.checkpoint({ evicts: false });
+      const two = await one.recut(2);
+      const all = [...sent, ...more, ...(await two.run(200))];
+      assert.deepEqual(all.sort(), [...sent, ...(await fleet.run(200))].sort());
+      assert.equal(new Set(all).size, all.length);
+      assert.equal(two.tasks.map(({ processor }) => processor.state.entries).join(), '0,0', 'nothing stays behind');
+    }
+  });
+
+  test('a large state comes a segment at a time, and others have their turn meanwhile', async () => {
+    const fleet = await Fleet.of(KINDS.session!, 2);
+    const pad = 'x'.repeat(1_000);
+    fleet.feed(
+      Array.from({ length: 6_000 }, (_, i) => {
+        const k = `${pad}${i}`;
+        return { key: k, value: { k, id: 'x', n: i }, timeMs: i % 10, input: 0 };
+      }),
+    );
+    await fleet.run(0);
+    await fleet.checkpoint({ evicts: false });
+    let segments = 0;
+    let turns = 0;
+    for (const task of fleet.cut(1)) {
+      for await (const step of task.segments()) {
+        if (step === null) turns++;
+        else {
+          segments++;
+          assert.ok(step.length <= SEGMENT_BYTES_MAX);
+        }
+      }
+    }
+    assert.ok(segments >= 6 && turns >= 12, `${segments} segments, ${turns} turns`);
+    const cut = await fleet.recut(3);
+    assert.equal((await cut.run(1_000)).length, 6_000);
+  });
+});
+
+describe('snapshots that cannot be cut as they are', () => {
+  const tables = [{ name: 'op.t', key: 'key', kind: 'values' }] as const;
+  const at = { watermarkMs: 10, dueMs: 10 };
+  const task = (place = placeOf(at), segments: Uint8Array[] = []) => ({ place, segments: () => segments });
+  const refused = (message: RegExp) => ({ code: 'INVALID_ARGUMENT', message });
+
+  test('have results that wait to be sent', () => {
+    const outbox: Outbox = { rows: [], frames: [{} as OutFrame] };
+    const waiting = { place: placeOf(at, outbox), segments: () => [] };
+    const cut = () => cutStage({ tables, tasks: [task(), waiting], partitions: 3 });
+    assert.throws(cut, refused(/task 1 has results that are not sent yet.*pause the pipeline/));
+  });
+
+  test('are of tasks that become one, and not at one watermark; those that stay apart may be anywhere', () => {
+    for (const other of [
+      { watermarkMs: 9, dueMs: 10 },
+      { watermarkMs: 10, dueMs: 11 },
+    ]) {
+      const tasks = [task(), task(placeOf(other))];
+      for (const partitions of [1, 3]) {
+        assert.throws(
+          () => cutStage({ tables, tasks, partitions }),
+          refused(/not at one watermark.*Pause the pipeline/),
+        );
+      }
+      const times = cutStage({ tables, tasks, partitions: 4 }).map(({ watermarkMs, dueMs }) => ({
+        watermarkMs,
+        dueMs,
+      }));
+      assert.deepEqual(times, [at, at, other, other]);
+    }
+  });
+
+  test('are none, or are to become no whole number', () => {
+    assert.throws(() => cutStage({ tables, tasks: [], partitions: 1 }), refused(/snapshots of all tasks/));
+    for (const partitions of [0, 1.5, -1, KEY_GROUPS + 1]) {
+      assert.throws(() => cutStage({ tables, tasks: [task()], partitions }), refused(/whole number/));
+    }
+  });
+
+  test('have a table that is not declared', async () => {
+    const segments = [
+      ...encodeSegments([{ type: 'put', key: entryKey(bucketPrefix('op.u', 0), 'k'), value: pack(1) }]),
+    ];
+    const [cut] = cutStage({ tables, tasks: [task(placeOf(at), segments as Uint8Array[])], partitions: 1 });
+    await assert.rejects(cut!.segments().next(), { code: 'PLAN_INCOMPATIBLE', message: /table 'op.u'/ });
   });
 });
