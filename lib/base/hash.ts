@@ -2,9 +2,9 @@
  * The hash that places keys on groups, and groups on partitions. FROZEN FOR EVER: state, journals and subjects are laid out
  * by it, so another hash would be another cluster. `test/unit/base/hash.test.ts` holds its golden vectors.
  *
- * A *key group* is the unit in which state could move: a key's group never changes, and a partition is a range of groups, so
- * another number of partitions cuts the same groups in other places (Carbone et al., State Management in Apache Flink, VLDB
- * 2017).
+ * A *key group* is the unit in which state moves (`savepoint/cut.ts`): a key's group never changes, and a partition is a
+ * range of groups, so another number of partitions cuts the same groups in other places (Carbone et al., State Management
+ * in Apache Flink, VLDB 2017).
  *
  * FNV-1a (Fowler, Noll, Vo; draft-eastlake-fnv, 32 bits) over the text's UTF-8 bytes, then the finaliser `fmix32` of
  * MurmurHash3 (Appleby, public domain). FNV-1a alone leaves its low bits weak, and a group is made of just those.

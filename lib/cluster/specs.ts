@@ -173,5 +173,12 @@ function decodeSpec(key: string, value: Uint8Array): PipelineSpec {
   if (spec.name !== name || !Number.isSafeInteger(spec.revision)) {
     throw new MillraceError('JOURNAL_CORRUPT', `the spec of pipeline ${name} is damaged; deploy it again`);
   }
+  // What is older names no life, so its streams and blobs have other names, and nothing of it would be found or purged.
+  if (typeof spec.life !== 'string' || !Number.isSafeInteger(spec.program) || !Array.isArray(spec.former)) {
+    throw new MillraceError(
+      'JOURNAL_CORRUPT',
+      `the spec of pipeline ${name} was written by another version of Millrace, whose state this one does not read: purge the pipeline with that version, or delete the key ${key} of the registry's bucket; then deploy it again, or under another name`,
+    );
+  }
   return spec;
 }

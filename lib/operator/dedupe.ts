@@ -21,6 +21,7 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import { INSERT } from '../change/change.ts';
+import { writeMark } from '../state/entry-key.ts';
 import type { Tables, ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import type { Operator, OperatorContext } from './operator.ts';
@@ -87,7 +88,7 @@ export class Dedupe implements Operator {
     context.emit(key, value, timeMs, INSERT);
   }
 
-  /** What the record is marked by. A stage that is keyed by the id itself needs no more than that. */
+  /** What the record is marked by: its key and id. A stage that is keyed by the id itself needs no more than that. */
   #markOf(key: string | null, value: unknown): string {
     const id = this.#idOf(value);
     return writeMark(key, id);
@@ -177,19 +178,6 @@ export class Dedupe implements Operator {
 /** Numbers alone where copies do not go out: there may be very many of them. */
 function openMarks({ keep }: DedupeSpec, tables: Tables): ValueTable<Mark> {
   return keep === 'last' ? tables.values<Mark>('marks') : (tables.numbers('marks') as ValueTable<Mark>);
-}
-
-/** What a mark is kept under: key and id, or the id alone where it is the key. */
-export function writeMark(key: string | null, id: string): string {
-  return key === null || key === id ? id : `${key.length}\u0000${key}${id}`;
-}
-
-/** What `writeMark` wrote: the record's key, encoded, and the id. */
-export function readMark(text: string): { key: string; id: string } {
-  const end = text.indexOf('\u0000');
-  const length = Number(text.slice(0, Math.max(0, end)));
-  if (end < 1 || !Number.isInteger(length)) return { key: text, id: text };
-  return { key: text.slice(end + 1, end + 1 + length), id: text.slice(end + 1 + length) };
 }
 
 function latestOf(mark: Mark): number {

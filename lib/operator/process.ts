@@ -18,6 +18,7 @@
 import { MillraceError } from '../base/errors.ts';
 import { INSERT } from '../change/change.ts';
 import { decodeKey } from '../record/key.ts';
+import { readTimerId, writeTimerId } from '../state/entry-key.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK, TIME_MAX_MS } from '../window/watermark.ts';
 import { copyValue } from './copy.ts';
@@ -114,10 +115,10 @@ export class Process implements Operator {
     if (timers !== null) {
       const before = this.#states.get(0, key)?.t ?? null;
       for (const name of Object.keys(before ?? {})) {
-        if (timers[name] !== before![name]) this.#timers.clear(timerId(name, key), before![name]!);
+        if (timers[name] !== before![name]) this.#timers.clear(writeTimerId(name, key), before![name]!);
       }
       for (const name of Object.keys(timers)) {
-        if (before?.[name] !== timers[name]) this.#timers.set(timerId(name, key), timers[name]!);
+        if (before?.[name] !== timers[name]) this.#timers.set(writeTimerId(name, key), timers[name]!);
       }
     }
     if (done.hasChanged) {
@@ -272,15 +273,4 @@ class Call implements ProcessContext<unknown, unknown> {
 function timeOf(timeMs: unknown, where: string): number {
   if (typeof timeMs === 'number' && Math.abs(timeMs) <= TIME_MAX_MS) return Math.floor(timeMs);
   throw new MillraceError('INVALID_ARGUMENT', `${where}: the time is ms since 1970, not ${shown(timeMs)}`);
-}
-
-/** Name and key in one text: the name's length says where the key begins. */
-function timerId(name: string, key: string): string {
-  return `${name.length}:${name}${key}`;
-}
-
-export function readTimerId(id: string): { name: string; key: string } {
-  const colon = id.indexOf(':');
-  const end = colon + 1 + Number(id.slice(0, colon));
-  return { name: id.slice(colon + 1, end), key: id.slice(end) };
 }

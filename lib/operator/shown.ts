@@ -5,10 +5,9 @@
 import type { Key } from '../record/key.ts';
 import { encodeKey } from '../record/key.ts';
 import { plain, plainKey } from '../record/plain.ts';
+import { readMark, readTimerId, writeMark } from '../state/entry-key.ts';
 import { endOf, panesOf, startOf, type Windows } from '../window/windows.ts';
-import { readMark, writeMark } from './dedupe.ts';
 import type { Item } from './join-side.ts';
-import { readTimerId } from './process.ts';
 import type { AggregateSpec, JoinKind, StatefulSpec } from './spec.ts';
 
 export interface ShownEntry {
@@ -32,7 +31,7 @@ export function showEntry(spec: StatefulSpec, { table, bucket, key, content }: K
       const read = readMark(key);
       const [acceptedMs, latestMs] = Array.isArray(content) ? (content as number[]) : [content as number];
       return {
-        key: read.key === read.id ? plainKey(read.id) : [plainKey(read.key), read.id],
+        key: read.key === read.id ? plainKey(read.id) : [read.key === null ? null : plainKey(read.key), read.id],
         value: latestMs === undefined ? { acceptedMs } : { acceptedMs, latestMs },
       };
     }
@@ -83,6 +82,10 @@ function shownWindow(
   }
   const { sizeMs, offsetMs } = window;
   const windows: Windows = { sizeMs, advanceMs: window.kind === 'tumbling' ? sizeMs : window.advanceMs, offsetMs };
+  if (table === 'closed' || table === 'closing') {
+    const window = content as number;
+    return { startMs: startOf(windows, window), endMs: endOf(windows, window) };
+  }
   const slices = table === 'panes' ? panesOf(windows) : windows;
   const startMs = startOf(slices, bucket);
   return { startMs, endMs: endOf(slices, bucket), aggregates: named(aggregates, content as unknown[]) };

@@ -8,7 +8,7 @@ import { isStateful } from './run.ts';
 import type { StatefulSpec } from './spec.ts';
 import { keepsPanes } from './window.ts';
 
-const TIMERS: TableSpec = { name: 'timers', kind: 'numbers', inMemory: true };
+const TIMERS = { name: 'timers', kind: 'numbers', inMemory: true } as const;
 
 /** All tables of a program's state, by their whole names. JSON. */
 export function tablesOf(program: Pick<Program, 'nodes'>): TableSpec[] {
@@ -21,22 +21,31 @@ function tablesOfOperator(spec: StatefulSpec): readonly TableSpec[] {
   switch (spec.kind) {
     case 'dedupe':
       // Numbers alone where copies do not go out: there may be very many of them.
-      return [{ name: 'marks', kind: spec.keep === 'last' ? 'values' : 'numbers' }];
+      return [{ name: 'marks', key: 'key-and-id', kind: spec.keep === 'last' ? 'values' : 'numbers' }];
     case 'join':
       return [
-        { name: 'left', kind: 'lists' },
-        { name: 'right', kind: 'lists' },
+        { name: 'left', key: 'key', kind: 'lists' },
+        { name: 'right', key: 'key', kind: 'lists' },
       ];
     case 'window':
-      if (spec.window.kind === 'session') return [{ name: 'sessions', kind: 'values' }, TIMERS];
-      if (!keepsPanes(spec)) return [{ name: 'windows', kind: 'values' }];
+      if (spec.window.kind === 'session') {
+        return [
+          { name: 'sessions', key: 'key', kind: 'values' },
+          { ...TIMERS, key: 'key' },
+        ];
+      }
+      if (!keepsPanes(spec)) return [{ name: 'windows', key: 'key', kind: 'values' }];
       return [
-        { name: 'panes', kind: 'values' },
-        { name: 'closing', kind: 'numbers', inMemory: true },
+        { name: 'panes', key: 'key', kind: 'values' },
+        { name: 'closed', key: 'task', kind: 'numbers', inMemory: true },
+        { name: 'closing', key: 'key', kind: 'numbers', inMemory: true },
       ];
     case 'tableJoin':
-      return [{ name: 'rows', kind: 'values' }];
+      return [{ name: 'rows', key: 'key', kind: 'values' }];
     case 'process':
-      return [{ name: 'state', kind: 'values' }, TIMERS];
+      return [
+        { name: 'state', key: 'key', kind: 'values' },
+        { ...TIMERS, key: 'name-and-key' },
+      ];
   }
 }

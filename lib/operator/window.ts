@@ -7,8 +7,11 @@
  *
  * A window closes when W ≥ end + grace: its buckets are gone through once, and dropped when no open window needs them.
  * Where a batch ends before all that is due has fired, what has gone out must be known to whoever goes on: rows of windows
- * are deleted, and since panes are needed on, table `closing` says up to which window all have closed, and which keys of
- * the next one. It is empty at all other times.
+ * are deleted, and since panes are needed on, table `closed` says up to which window all have gone out, and table `closing`
+ * up to which one those of a key have. Both are empty at all other times. `closed` speaks of all keys that the task had
+ * when it wrote it: where it was made of several, or of a part of one (`savepoint/cut.ts`), of a range of key groups. Those
+ * that are further than the rest are passed over until it has caught up with them; were the least of them taken for all,
+ * windows would go out twice, and were the greatest, never.
  * A record is late for a window that has closed and counts in those still open; late for all of them, it is late.
  *
  * Results have the event time `end − 1` and go out in the order of windows. `emit: 'updates'` sends, once per batch, each
@@ -17,7 +20,9 @@
  * `lagMs` is grace: a window that was open at W has W < end + grace, in whole ms end − 1 ≥ W − grace.
  */
 import { MillraceError } from '../base/errors.ts';
+import { keyGroupOf } from '../base/hash.ts';
 import { INSERT } from '../change/change.ts';
+import { ALL_KEYS, type GroupRange, groupsOfTaskEntry } from '../state/entry-key.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import { endOf, firstWindowAt, lastEndedBy, lastWindowAt, panesOf, startOf, type Windows } from '../window/windows.ts';
@@ -34,10 +39,13 @@ export function keepsPanes({ window, aggregates }: Pick<WindowOperatorSpec, 'win
   return window.kind === 'hopping' && window.advanceMs < window.sizeMs && mergesAll(aggregates);
 }
 
-/** Buckets of `closing`: the last window that has gone out whole, and keys that have of the one after it. */
-const SENT_TO = 0;
-const SENT_KEYS = 1;
-const ALL_KEYS = '*';
+/** `closed` and `closing` have one bucket each: that of no time. */
+const MARKS = 0;
+
+/** Keys whose windows have gone out further than the task's others: all of these key groups. */
+interface Further extends GroupRange {
+  readonly sentTo: number;
+}
 
 export class WindowAggregate implements Operator {
   readonly lagMs: number;
@@ -49,8 +57,10 @@ export class WindowAggregate implements Operator {
   #panes: Windows | null;
   #rows: ValueTable<Row>;
   #watermarkMs = NO_WATERMARK;
-  /** With panes: how far a closing has come that takes several batches. */
+  /** With panes: how far a closing has come that takes several batches, of all keys and of some. */
+  #closed: ValueTable<number> | null;
   #closing: ValueTable<number> | null;
+  #further: Further[] = [];
   /** Windows up to this one have closed, or are closing. */
   #closedTo = Number.NEGATIVE_INFINITY;
   /** With panes: windows up to this one have gone out whole. */
@@ -70,6 +80,7 @@ export class WindowAggregate implements Operator {
     };
     this.#panes = keepsPanes(spec) ? panesOf(this.#windows) : null;
     this.#rows = context.tables.values<Row>(this.#panes === null ? 'windows' : 'panes');
+    this.#closed = this.#panes === null ? null : context.tables.numbers('closed');
     this.#closing = this.#panes === null ? null : context.tables.numbers('closing');
     this.lagMs = spec.graceMs;
   }
@@ -186,11 +197,22 @@ export class WindowAggregate implements Operator {
   }
 
   #clearMarks(): void {
-    for (const bucket of this.#closing!.bucketsBelow(Number.POSITIVE_INFINITY)) this.#closing!.drop(bucket);
+    this.#closed!.drop(MARKS);
+    this.#closing!.drop(MARKS);
+    if (this.#further.length > 0) this.#further = [];
   }
 
   hold(): void {
-    if (this.#sentTo !== Number.NEGATIVE_INFINITY) this.#closing?.set(SENT_TO, ALL_KEYS, this.#sentTo);
+    if (this.#sentTo !== Number.NEGATIVE_INFINITY) this.#closed?.set(MARKS, ALL_KEYS, this.#sentTo);
+  }
+
+  /** Whether the window of the key has gone out in an earlier batch of this closing. */
+  #isOut(window: number, key: string): boolean {
+    const sentTo = this.#closing!.get(MARKS, key);
+    if (sentTo !== undefined && window <= sentTo) return true;
+    if (this.#further.length === 0) return false;
+    const group = keyGroupOf(key);
+    return this.#further.some(({ from, to, sentTo }) => group >= from && group < to && window <= sentTo);
   }
 
   /** False: the batch is full, and `closing` has how far it came. */
@@ -207,11 +229,11 @@ export class WindowAggregate implements Operator {
     }
     let gone = 0;
     for (const [key, rows] of keys) {
-      if (closing.get(SENT_KEYS, key) !== window) {
+      if (!this.#isOut(window, key)) {
         if (this.#context.full()) {
           for (const sent of keys.keys()) {
             if (gone-- === 0) break;
-            if (closing.get(SENT_KEYS, sent) !== window) closing.set(SENT_KEYS, sent, window);
+            if (!this.#isOut(window, sent)) closing.set(MARKS, sent, window);
           }
           return false;
         }
@@ -292,7 +314,14 @@ export class WindowAggregate implements Operator {
 
   resume(watermarkMs: number): void {
     this.#setWatermark(watermarkMs);
-    this.#sentTo = Math.max(this.#closedTo, this.#closing?.get(SENT_TO, ALL_KEYS) ?? Number.NEGATIVE_INFINITY);
+    this.#sentTo = this.#closedTo;
+    this.#further = [];
+    if (this.#closed === null) return;
+    for (const [key, sentTo] of this.#closed.entries(MARKS)) {
+      const groups = groupsOfTaskEntry(key);
+      if (groups === null) this.#sentTo = Math.max(this.#sentTo, sentTo);
+      else this.#further.push({ ...groups, sentTo });
+    }
   }
 
   #setWatermark(watermarkMs: number): void {

@@ -8,7 +8,7 @@
  * (`layout.ts`), so a segment can be told apart by table and bucket without knowing any plan.
  */
 import { crc32 } from 'node:zlib';
-import { MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
 import type { StoreWrite } from '../port/store.ts';
 import { asBuffer, prefixEnd } from './layout.ts';
 
@@ -16,7 +16,7 @@ import { asBuffer, prefixEnd } from './layout.ts';
 export const SEGMENT_BYTES_MAX = 1024 * 1024;
 /** So many writes are worked at without a pause: about a millisecond. */
 export const STEP_WRITES = 500;
-const VERSION = 1;
+const VERSION = 2;
 export const HEAD_BYTES = 5;
 const PUT = 1;
 const DEL = 2;
@@ -52,12 +52,14 @@ export function decodeSegment(segment: Uint8Array): StoreWrite[] {
 /** The writes of a segment, so many at a time. Throws JOURNAL_CORRUPT. */
 export function* readSegment(segment: Uint8Array): Generator<StoreWrite[]> {
   const bytes = asBuffer(segment);
-  if (
-    bytes.length < HEAD_BYTES ||
-    bytes[0] !== VERSION ||
-    bytes.readUInt32LE(1) !== crc32(bytes.subarray(HEAD_BYTES))
-  ) {
-    throw new MillraceError('JOURNAL_CORRUPT', 'a snapshot segment is damaged, or written by a later version');
+  if (bytes.length > 0 && bytes[0] !== VERSION) {
+    throw new MillraceError(
+      'JOURNAL_CORRUPT',
+      `a snapshot segment has format ${bytes[0]}, of another version of Millrace, or is damaged; this one reads ${VERSION}: ${BEGIN_ANEW}`,
+    );
+  }
+  if (bytes.length < HEAD_BYTES || bytes.readUInt32LE(1) !== crc32(bytes.subarray(HEAD_BYTES))) {
+    throw new MillraceError('JOURNAL_CORRUPT', `a snapshot segment is damaged: ${BEGIN_ANEW}`);
   }
   const reader = new SegmentReader(bytes);
   let writes: StoreWrite[] = [];

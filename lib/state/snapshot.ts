@@ -86,16 +86,20 @@ export function mergeFrom(segments: readonly SegmentRef[]): number | null {
   return from;
 }
 
+/** An entry's key as its task has it, and how long the prefix of its bucket is: the key to go on under. */
+export type KeyFor = (key: Buffer, prefixLength: number) => Buffer | null;
+
 /**
  * Merges segments: of each key only the latest write is left, of a cleared bucket only what came after.
  *
  * Takes the *newest segment first* and gives the newest first, so that it can read and write a blob at a time; what is
  * held is one segment and the set of keys seen. With `isWhole` the oldest segment of the snapshot is among them, and
- * deletions need not be kept. Throws JOURNAL_CORRUPT.
+ * deletions need not be kept. `keyFor` says what an entry shall be called, or null if nobody asks for it; a clear is of its
+ * whole bucket, so it counts for any of them. Throws JOURNAL_CORRUPT.
  */
 export async function* mergeSegments(
   newestFirst: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  options: { isWhole: boolean },
+  options: { isWhole: boolean; keyFor?: KeyFor },
 ): AsyncGenerator<SegmentOrPause> {
   const seen = new KeySet();
   const cleared = new Set<string>();
@@ -114,23 +118,32 @@ export async function* mergeSegments(
         const end = prefixLength(key);
         const bucket = key.toString('latin1', 0, end);
         if (cleared.has(bucket)) continue;
+        const name = write.type === 'clear' || options.keyFor === undefined ? key : options.keyFor(key, end);
+        if (name === null) continue;
         if (write.type === 'clear') cleared.add(bucket);
         else if (!seen.add(bucket, key.toString('latin1', end))) continue;
         if (options.isWhole && write.type !== 'put') continue;
-        const length = lengthMax(write);
+        const own = options.keyFor === undefined ? write : copyOf(write, name);
+        const length = lengthMax(own);
         if (bytes + length > SEGMENT_BYTES_MAX && kept.length > 0) {
           // One segment, as it is measured here as it is there.
           yield* encodeSegments(kept.reverse());
           kept = [];
           bytes = HEAD_BYTES;
         }
-        kept.push(write);
+        kept.push(own);
         bytes += length;
       }
       if (last.length === STEP_WRITES) yield null;
     }
   }
   if (kept.length > 0) yield* encodeSegments(kept.reverse());
+}
+
+/** With memory of its own: few of a segment's entries may be asked for, and each would hold on to all of it. */
+function copyOf(write: StoreWrite, key: Buffer): StoreWrite {
+  if (write.type === 'clear') return write;
+  return write.type === 'del' ? { type: 'del', key } : { type: 'put', key, value: Buffer.from(write.value) };
 }
 
 /** The keys that a merge has seen, by bucket: as many as the state has, so they are packed. */

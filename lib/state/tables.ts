@@ -8,6 +8,8 @@
  * Everything here is synchronous: what a batch needs was brought into memory before it runs (`Wants`). An access to
  * an entry that is on disk only and was not wanted is a broken invariant and throws.
  */
+import type { EntryKeyForm } from './entry-key.ts';
+
 export interface ValueTable<V> {
   get(bucket: number, key: string): V | undefined;
   /** Also after changing a value in place: marks the entry as changed. */
@@ -39,6 +41,8 @@ export interface ListTable<T> {
  */
 export interface TableSpec {
   readonly name: string;
+  /** Where the record's key is in an entry's: by it a state is taken apart. */
+  readonly key: EntryKeyForm;
   /** `numbers`: values that are numbers alone, packed: for very many entries a third of the memory. */
   readonly kind: 'values' | 'numbers' | 'lists';
   /** Entries are never evicted: for small ones that nobody can name in advance (timers). */

@@ -2,6 +2,7 @@
  * The summary: a plan as plain JSON, without functions. Stored with each deployed revision and shown by the API; what
  * the next revision is judged by (`incompatibilities`).
  */
+import { BEGIN_ANEW } from '../base/errors.ts';
 import type { Exit, Program } from '../operator/program.ts';
 import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { SourceSpec } from '../source/spec.ts';
@@ -118,7 +119,9 @@ function operators(program: Program): OperatorSummary[] {
  */
 export function incompatibilities(before: unknown, after: unknown): readonly string[] {
   if (!isSummary(before) || !isSummary(after)) {
-    return ['the plan that is running was stored in a form that this version does not know'];
+    return [
+      `the plan that is running was stored by another version, in a form that this one does not know: ${BEGIN_ANEW}`,
+    ];
   }
   if (before.pipeline !== after.pipeline) return [`this is pipeline ${after.pipeline}, not ${before.pipeline}`];
   if (before.fingerprint === after.fingerprint) return [];

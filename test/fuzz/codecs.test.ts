@@ -76,8 +76,8 @@ const commit = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, by
 });
 const delta = rows.map(values => {
   const state = new TaskState([
-    { name: 'op.v', kind: 'values' },
-    { name: 'op.l', kind: 'lists' },
+    { name: 'op.v', key: 'key', kind: 'values' },
+    { name: 'op.l', key: 'key', kind: 'lists' },
   ]);
   const [kept, listed] = [state.tables('op').values('v'), state.tables('op').lists('l')];
   kept.set(0, 'key', 1);

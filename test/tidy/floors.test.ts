@@ -22,6 +22,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['lib/outlet'],
   ['lib/router'],
   ['lib/topology', 'lib/replica'],
+  ['lib/savepoint'],
   ['lib/task'],
   ['lib/engine', 'lib/cluster', 'lib/bundle'],
   ['lib/seam', 'lib/tester'],

@@ -98,6 +98,7 @@ describe('the state of a pipeline', () => {
     assert.deepEqual(
       tables.map(({ operator, table, entries }) => [operator, table, entries]),
       [
+        ['half', 'closed', 0],
         ['half', 'closing', 0],
         ['half', 'panes', 40],
         ['hourly', 'windows', 40],

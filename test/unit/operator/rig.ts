@@ -51,7 +51,7 @@ export class Rig {
   }
 
   #build(): Operator {
-    this.#tables = new WantedTables(this.state.tables('op'), { inMemory: ['timers', 'closing'] });
+    this.#tables = new WantedTables(this.state.tables('op'), { inMemory: ['timers', 'closed', 'closing'] });
     return buildOperator(this.spec, {
       name: 'op',
       tables: this.#tables,

@@ -6,8 +6,8 @@ import { GatedStore } from './gated-store.ts';
 
 function opened() {
   const state = new TaskState([
-    { name: 'op.timers', kind: 'values', inMemory: true },
-    { name: 'op.values', kind: 'values' },
+    { name: 'op.timers', key: 'key', kind: 'values', inMemory: true },
+    { name: 'op.values', key: 'key', kind: 'values' },
   ]);
   const tables = state.tables('op');
   return {

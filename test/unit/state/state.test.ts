@@ -11,8 +11,8 @@ describe('tables', () => {
   test('a name is declared once, and cannot be what the schema of the disk keeps for itself', () => {
     for (const name of ['!count.x', 'a\0b.x']) assert.throws(() => stateOf({ [name]: 'values' }), isInvariant);
     const twice = [
-      { name: 'op.x', kind: 'values' },
-      { name: 'op.x', kind: 'lists' },
+      { name: 'op.x', key: 'key', kind: 'values' },
+      { name: 'op.x', key: 'key', kind: 'lists' },
     ] as const;
     assert.throws(() => new TaskState(twice), isInvariant);
   });
