@@ -2,7 +2,6 @@
  * What a simulated process has of the world: calls that take their time, answers that come late, never, or to nobody, since it
  * is frozen, cut off or dead by then.
  */
-
 import type { Clock } from '../../lib/base/clock.ts';
 import { MillraceError } from '../../lib/base/errors.ts';
 import type { Random } from '../../lib/base/random.ts';

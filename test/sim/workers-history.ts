@@ -35,6 +35,8 @@ export interface Weather {
   readonly stops: number;
   /** Threads that end while their process goes on. */
   readonly engines: number;
+  /** Machines that come to have a copy of another's folder. */
+  readonly copies: number;
   readonly asked: number;
   readonly outageMs: number;
   readonly diskLoss: number;
@@ -59,6 +61,7 @@ function weatherOf(random: Random, lengthMs: number): Weather {
     cuts: random.chance(0.5) ? random.int(3) : 0,
     stops: random.int(3),
     engines: random.int(4),
+    copies: random.chance(0.2) ? 1 : 0,
     asked: random.int(8),
     outageMs: random.chance(0.3) ? 20_000 : 4_000,
     diskLoss: 0.3,
@@ -101,6 +104,7 @@ class History {
   #clear(): void {
     const { cluster } = this;
     cluster.broker.faults = CALM;
+    cluster.calmBlobs();
     cluster.registryFaults = { delayMsMax: 1, lostAnswer: 0, notLanded: 0 };
     for (const machine of cluster.machines) {
       machine.thaw();
@@ -293,6 +297,7 @@ class History {
       cluster.clock.after(100, begin);
     });
     often(weather.engines, () => any().loseEngine());
+    often(weather.copies, () => cluster.copy(any()));
   }
 }
 

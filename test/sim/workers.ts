@@ -51,7 +51,7 @@ export class WorkerCluster extends World {
   /** Nobody asks for anything any more. */
   isQuiet = false;
   /** What the histories contained. */
-  readonly seen = { takeovers: 0, bothActive: 0, lost: 0, engines: 0, silent: 0 };
+  readonly seen = { takeovers: 0, bothActive: 0, engines: 0, silent: 0, displaced: 0 };
   readonly #plans: ReadonlyMap<string, Plan>;
   #instances = 0;
   #names = 0;
@@ -84,9 +84,16 @@ export class WorkerCluster extends World {
   }
 
   addMachine(): Machine {
-    const machine = new Machine(this, this.newDisk());
+    const machine = new Machine(this, { stores: this.newDisk(), name: this.newName(), formers: [] });
     this.machines.push(machine);
     return machine;
+  }
+
+  /** Another machine that has a copy of the folder of one, but for its state: two processes may go by one name. */
+  copy(machine: Machine): void {
+    const twin = machine.copied(this.newDisk());
+    this.machines.push(twin);
+    twin.start();
   }
 
   get processes(): readonly Process[] {
@@ -95,7 +102,6 @@ export class WorkerCluster extends World {
 
   told(event: Event, by: string): void {
     this.events.push({ ...event, by });
-    if (event.event === 'lease.lost') this.seen.lost++;
     if (event.event === 'lease.taken') {
       if (Number(event.term) > 1) this.seen.takeovers++;
       if (this.processes.filter(({ worker }) => worker.active).length > 1) this.seen.bothActive++;
@@ -201,9 +207,7 @@ export class Process {
     const connected = () => !machine.isCutOff;
     this.commands = new Commands({ registry, blobs, log, judge, clock, worker: this.worker, connected });
     if (machine.isCutOff) this.cutOff();
-    this.worker.fatal.then(error => {
-      cluster.failure ??= error;
-    });
+    void this.worker.fatal.then(error => machine.failed(this, error));
   }
 
   /** Throws as `Worker.start`. */
@@ -239,12 +243,22 @@ export class Machine {
   readonly #cluster: WorkerCluster;
   readonly #stores: MemoryStores;
   #name: string;
-  #formers: string[] = [];
+  #formers: string[];
+  /** There is, or was, another machine with the same name. */
+  #isCopy = false;
 
-  constructor(cluster: WorkerCluster, stores: MemoryStores) {
+  constructor(cluster: WorkerCluster, options: { stores: MemoryStores; name: string; formers: readonly string[] }) {
     this.#cluster = cluster;
-    this.#stores = stores;
-    this.#name = cluster.newName();
+    this.#stores = options.stores;
+    this.#name = options.name;
+    this.#formers = [...options.formers];
+  }
+
+  copied(stores: MemoryStores): Machine {
+    const twin = new Machine(this.#cluster, { stores, name: this.#name, formers: this.#formers });
+    twin.#isCopy = true;
+    this.#isCopy = true;
+    return twin;
   }
 
   start(): void {
@@ -257,10 +271,33 @@ export class Machine {
     this.process = process;
     process.start().catch(error => {
       if (this.process !== process) return;
-      if (!isMillraceError(error, 'BROKER_UNAVAILABLE')) cluster.failure ??= error;
       this.crash({ losesDisk: false });
+      if (isMillraceError(error, 'STORE_IN_USE') && this.#isCopy) this.#rename();
+      else if (!isMillraceError(error, 'BROKER_UNAVAILABLE')) cluster.failure ??= error;
       cluster.clock.after(AGAIN_MS, () => this.start());
     });
+  }
+
+  /** A process of it cannot go on. */
+  failed(process: Process, error: MillraceError): void {
+    const cluster = this.#cluster;
+    if (!isMillraceError(error, 'STORE_IN_USE') || !this.#isCopy) cluster.failure ??= error;
+    if (this.process !== process) return;
+    this.stop();
+    this.#rename();
+    cluster.clock.after(KILL_MS + AGAIN_MS, () => this.start());
+  }
+
+  /** What the error asks for: the name goes out of the folder. */
+  #rename(): void {
+    this.#cluster.seen.displaced++;
+    this.#beginAnew();
+  }
+
+  #beginAnew(): void {
+    this.#name = this.#cluster.newName();
+    this.#formers = [];
+    this.#isCopy = false;
   }
 
   crash({ losesDisk }: { losesDisk: boolean }): void {
@@ -268,8 +305,7 @@ export class Machine {
     this.process = null;
     if (!losesDisk) return this.#stores.crash();
     this.#stores.loseEverything();
-    this.#name = this.#cluster.newName();
-    this.#formers = [];
+    this.#beginAnew();
   }
 
   /** It is told to end, and is killed when it does not. */
