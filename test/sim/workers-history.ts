@@ -9,7 +9,7 @@ import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
 import type { Bundle } from '../../lib/bundle/bundle.ts';
 import { Owners } from '../../lib/cluster/owners.ts';
-import { Specs } from '../../lib/cluster/specs.ts';
+import { type PipelineSpec, Specs } from '../../lib/cluster/specs.ts';
 import { MemoryRegistry } from '../../lib/memory/registry.ts';
 import type { StreamSettings } from '../../lib/port/log.ts';
 import type { Commands } from '../../lib/service/commands.ts';
@@ -25,12 +25,16 @@ const STEP_MS = 250;
 const ECHO_MS = 6_000;
 const PAUSE_MS = 2_000;
 const STOPPED_MS = 30_000;
+/** Whoever does not beat has lost the lease by then. */
+const TAKEN_MS = 2_500;
 
 export interface Weather {
   readonly workers: number;
   readonly crashes: number;
   readonly freezes: number;
   readonly cuts: number;
+  /** Times that a worker cannot reach the registry alone. */
+  readonly deaf: number;
   /** Told to stop, and started again. */
   readonly stops: number;
   /** Threads that end while their process goes on. */
@@ -59,6 +63,7 @@ function weatherOf(random: Random, lengthMs: number): Weather {
     crashes: random.int(4),
     freezes: random.int(4),
     cuts: random.chance(0.5) ? random.int(3) : 0,
+    deaf: random.chance(0.5) ? 1 + random.int(2) : 0,
     stops: random.int(3),
     engines: random.int(4),
     copies: random.chance(0.2) ? 1 : 0,
@@ -91,7 +96,9 @@ class History {
     this.#tale.publish(cluster);
     this.#disturb();
     void this.#ask('deploy', commands => commands.deploy(this.#anyBundle, { dryRun: false }));
-    for (let i = 0; i < weather.asked; i++) cluster.clock.after(this.#random.int(weather.lengthMs), () => this.#wish());
+    // What nobody asks anything after must mend itself.
+    const askedMs = weather.lengthMs * (this.#random.chance(0.5) ? 1 : 0.5);
+    for (let i = 0; i < weather.asked; i++) cluster.clock.after(this.#random.int(askedMs), () => this.#wish());
     await cluster.clock.runUntil(() => this.#isBroken, { limitMs: weather.lengthMs + QUIET_MS });
     cluster.isQuiet = true;
     this.#clear();
@@ -116,9 +123,12 @@ class History {
   async #comeToRest(): Promise<string | null> {
     const { cluster } = this;
     const name = this.#tale.pipeline;
-    await this.#through('last deploy', commands => commands.deploy(this.#anyBundle, { dryRun: false }));
+    // What the weather has left must come to rest by itself; a revision would start all anew.
+    if ((await this.#spec()) === null || this.#random.chance(0.1)) {
+      await this.#through('last deploy', commands => commands.deploy(this.#anyBundle, { dryRun: false }));
+    }
     await this.#through('last resume', commands => commands.resume(name));
-    if (this.#random.chance(0.4)) {
+    if (this.#random.chance(0.3)) {
       const moved = await this.#pauseFor(PAUSE_MS);
       if (moved !== null) return moved;
     }
@@ -153,8 +163,7 @@ class History {
     const { cluster } = this;
     const tale = this.#tale;
     if (!this.#random.chance(0.4)) return null;
-    const spec = async () => (await new Specs(new MemoryRegistry(cluster.bucket)).get(tale.pipeline))!.spec;
-    const { life } = await spec();
+    const { life } = (await this.#spec())!;
     let isGone = false;
     const endMs = cluster.clock.monotonic() + STOPPED_MS;
     while (!isGone && cluster.clock.monotonic() < endMs && !this.#isBroken) {
@@ -174,8 +183,12 @@ class History {
     await this.#until(() => tale.isDone(cluster) && cluster.unrest(tale.pipeline) === null, REST_MS);
     await this.#run(QUIET_MS);
     if (this.#isBroken) return this.#broken;
-    if ((await spec()).life === life) return 'its second life is the first';
+    if ((await this.#spec())?.life === life) return 'its second life is the first';
     return tale.judge(cluster) ?? cluster.unrest(tale.pipeline);
+  }
+
+  async #spec(): Promise<PipelineSpec | null> {
+    return (await new Specs(new MemoryRegistry(this.cluster.bucket)).get(this.#tale.pipeline))?.spec ?? null;
   }
 
   async #leftOf(life: string): Promise<string[]> {
@@ -209,9 +222,14 @@ class History {
   #wish(): void {
     const name = this.#tale.pipeline;
     const bundle = this.#anyBundle;
-    const kind = this.#random.int(5);
-    if (kind <= 1) void this.#ask('deploy', commands => commands.deploy(bundle, { dryRun: false }));
-    else if (kind === 2) void this.#ask('restart', commands => commands.restart(name));
+    const kind = this.#random.int(6);
+    if (kind <= 2 && this.#random.chance(0.4)) {
+      const machine = this.#random.pick(this.cluster.machines);
+      machine.freeze();
+      this.cluster.clock.after(this.#random.int(3_000), () => machine.thaw());
+    }
+    if (kind <= 2) void this.#ask('deploy', commands => commands.deploy(bundle, { dryRun: false }));
+    else if (kind === 3) void this.#ask('restart', commands => commands.restart(name));
     else {
       void this.#ask('pause', commands => commands.pause(name));
       this.cluster.clock.after(this.#random.int(3_000), () => {
@@ -265,11 +283,9 @@ class History {
     const often = (times: number, happens: () => void) => {
       for (let i = 0; i < times; i++) cluster.clock.after(random.int(weather.lengthMs), happens);
     };
+    const active = () => cluster.machines.find(({ process }) => process?.worker.active);
     /** It strikes where it hurts, as a rule. */
-    const any = () => {
-      const active = cluster.machines.find(({ process }) => process?.worker.active);
-      return active !== undefined && random.chance(0.6) ? active : random.pick(cluster.machines);
-    };
+    const any = () => (random.chance(0.6) ? active() : undefined) ?? random.pick(cluster.machines);
     const later = (ms: number, happens: () => void) => cluster.clock.after(random.int(ms), happens);
     often(weather.crashes, () => {
       const machine = any();
@@ -285,6 +301,13 @@ class History {
       const machine = any();
       machine.cutOff();
       later(weather.outageMs, () => machine.reconnect());
+    });
+    often(weather.deaf, () => {
+      const machine = active() ?? random.pick(cluster.machines);
+      machine.deafen();
+      cluster.clock.after(2 * TAKEN_MS + random.int(weather.outageMs), () => machine.reconnect());
+      // Another has the lease by then; who does not hear of it starts all anew.
+      if (random.chance(0.7)) cluster.clock.after(TAKEN_MS + random.int(TAKEN_MS), () => machine.loseEngine());
     });
     often(weather.stops, () => {
       const machine = any();

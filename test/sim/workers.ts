@@ -206,6 +206,7 @@ export class Process {
     };
     const connected = () => !machine.isCutOff;
     this.commands = new Commands({ registry, blobs, log, judge, clock, worker: this.worker, connected });
+    if (machine.isDeaf) this.deafen();
     if (machine.isCutOff) this.cutOff();
     void this.worker.fatal.then(error => machine.failed(this, error));
   }
@@ -223,8 +224,13 @@ export class Process {
     });
   }
 
-  cutOff(): void {
+  /** It hears nothing of the registry, and all else goes on. */
+  deafen(): void {
     this.#registry.connected = false;
+  }
+
+  cutOff(): void {
+    this.deafen();
     this.#log.cutOff();
     this.engine.log?.cutOff();
   }
@@ -239,6 +245,7 @@ export class Process {
 /** What outlives a process: its disk, with the name and the instances that it has had, and its network. */
 export class Machine {
   isCutOff = false;
+  isDeaf = false;
   process: Process | null = null;
   readonly #cluster: WorkerCluster;
   readonly #stores: MemoryStores;
@@ -341,8 +348,15 @@ export class Machine {
     this.process?.cutOff();
   }
 
+  /** The registry is out of its reach, the rest of the broker is not. */
+  deafen(): void {
+    this.isDeaf = true;
+    this.process?.deafen();
+  }
+
   reconnect(): void {
     this.isCutOff = false;
+    this.isDeaf = false;
     this.process?.reconnect();
   }
 }
