@@ -91,8 +91,20 @@ export class Worker {
     });
   }
 
-  /** Throws STORE_IN_USE: another process is there under our name. */
+  /**
+   * Throws STORE_IN_USE (another process is there under our name), BROKER_UNAVAILABLE; then nothing of it goes on: whoever
+   * starts another in its place has one worker, not two.
+   */
   async start(): Promise<void> {
+    try {
+      await this.#begin();
+    } catch (error) {
+      await this.stop({ deadlineMs: 0 });
+      throw error;
+    }
+  }
+
+  async #begin(): Promise<void> {
     const { observer } = this.#options;
     await this.#presence.start();
     await this.#lease.start();

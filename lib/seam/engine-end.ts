@@ -28,6 +28,8 @@ export interface EngineEndOptions {
   readonly around: Omit<PipelineOptions['around'], 'observer' | 'meter' | 'watchCalls'>;
   readonly plan: PlanBundle;
   readonly callWatch: CallWatch;
+  /** Of every pipeline's tasks, where they are not to follow from the budget. */
+  readonly limits?: PipelineOptions['limits'];
 }
 
 interface Running {
@@ -78,7 +80,7 @@ export class EngineEnd {
 
   async #start(order: StartOrder): Promise<void> {
     const { run, pipeline: name, life, revision, bundle } = order;
-    const { around, callWatch } = this.#options;
+    const { around, callWatch, limits = {} } = this.#options;
     try {
       const plan = withSince(await this.#planOf(order, bundle), order.since);
       callWatch.checkStart(name, revision);
@@ -95,6 +97,7 @@ export class EngineEnd {
         programs: programsOf(order, former => this.#planOf(order, former)),
         assignment: order.assignment,
         budget: this.#budget,
+        limits,
       });
       const status = pipeline.status();
       this.#running.set(run, { pipeline, said: JSON.stringify(status) });

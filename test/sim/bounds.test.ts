@@ -15,7 +15,8 @@ import { Random } from '../../lib/base/random.ts';
 import { count, hopping, ndjson, pipeline } from '../../lib/index.ts';
 import { END, HEADER_COMPLETE } from '../../lib/source/heartbeat.ts';
 import { testApart } from '../rig/apart.ts';
-import { Cluster, planOn } from './cluster.ts';
+import { Cluster } from './cluster.ts';
+import { planOn } from './world.ts';
 
 const HISTORIES = Number(process.env.SIM_BOUNDS ?? 10);
 const FIRST_SEED = 9_100;

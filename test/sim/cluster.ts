@@ -4,16 +4,11 @@
  * over when another crashes. One seed is one history.
  */
 import { isMillraceError } from '../../lib/base/errors.ts';
-import { Random } from '../../lib/base/random.ts';
 import { Pipeline } from '../../lib/engine/pipeline.ts';
-import { MemoryBlobs } from '../../lib/memory/blobs.ts';
-import { type ProcessClock, SimClock } from '../../lib/memory/clock.ts';
-import { MemoryBroker, type MemoryLog } from '../../lib/memory/log.ts';
-import { MemoryStores } from '../../lib/memory/store.ts';
+import type { MemoryLog } from '../../lib/memory/log.ts';
+import type { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
 import { tablesOf } from '../../lib/operator/tables.ts';
-import { HEADER_CHANGE, HEADER_TASK } from '../../lib/outlet/nats/rows-item.ts';
-import type { Blobs } from '../../lib/port/blob.ts';
 import type { StreamSettings } from '../../lib/port/log.ts';
 import { journalStream, journalSubject, stateLocation } from '../../lib/record/names.ts';
 import { Replica } from '../../lib/replica/replica.ts';
@@ -23,8 +18,7 @@ import type { TableSpec } from '../../lib/state/tables.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
 import { type Assignment, type Part, partsOf } from '../../lib/topology/parts.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
-import { planOrThrow } from '../../lib/topology/planner.ts';
-import type { Sent } from './story.ts';
+import { type Author, planOn, World } from './world.ts';
 
 export interface Weather {
   readonly hosts: number;
@@ -42,21 +36,8 @@ export interface Weather {
   readonly lengthMs: number;
 }
 
-type Author = Parameters<typeof planOrThrow>[0];
-
-/** As it is planned on a broker that has these streams. */
-export function planOn(pipeline: Author, streams: readonly StreamSettings[]): Promise<Plan> {
-  const broker = new MemoryBroker({ clock: new SimClock() });
-  for (const settings of streams) broker.create(settings);
-  return planOrThrow(pipeline, broker.client('planner'));
-}
-
-export class Cluster {
-  readonly clock: SimClock;
-  readonly broker: MemoryBroker;
-  readonly events: Event[] = [];
+export class Cluster extends World {
   readonly limits: Partial<TaskLimits>;
-  failure: Error | null = null;
   /** Followers that were compared with their owners. */
   followed = 0;
   /** Times that one who followed took over. */
@@ -72,28 +53,14 @@ export class Cluster {
   /** By part: whose it is. */
   #owners = new Map<Part, Host>();
   #assignment = 0;
-  #random: Random;
-  #blobs: MemoryBlobs;
   /** The plan of each revision, from the first. */
   #plans: Plan[];
   #hosts: Host[] = [];
-  #clients = 0;
 
   constructor(options: { seed: number; plan: Plan; limits: Partial<TaskLimits>; messageBytesMax: number }) {
-    this.#random = new Random(options.seed);
-    this.clock = new SimClock({ random: this.#random.fork() });
-    this.broker = new MemoryBroker({
-      clock: this.clock,
-      random: this.#random.fork(),
-      messageBytesMax: options.messageBytesMax,
-    });
+    super(options);
     this.limits = options.limits;
     this.#plans = [options.plan];
-    this.#blobs = new MemoryBlobs({
-      clock: this.clock,
-      random: this.#random.fork(),
-      faults: { slowChance: 0.2, slowMsMax: 300, failChance: 0.02 },
-    });
   }
 
   /** One in fair weather that will run `pipeline`, with the streams that it reads. */
@@ -119,7 +86,7 @@ export class Cluster {
   }
 
   addHost(): Host {
-    const host = new Host(this, new MemoryStores({ clock: this.clock, random: this.#random.fork() }));
+    const host = new Host(this, this.newDisk());
     this.#hosts.push(host);
     return host;
   }
@@ -129,7 +96,7 @@ export class Cluster {
    * own; what it was told before counts until then, so that two may take a part for theirs.
    */
   assign(host?: Host): void {
-    const random = this.#random;
+    const random = this.random;
     const alive = this.#hosts.filter(candidate => candidate.pipeline !== null);
     if (alive.length === 0) return;
     const all = host?.pipeline != null ? host : random.pick(alive);
@@ -143,10 +110,6 @@ export class Cluster {
     return { number: this.#assignment, parts };
   }
 
-  client(): MemoryLog {
-    return this.broker.client(`client-${++this.#clients}`);
-  }
-
   /** From here on hosts start this one; those that run go on as they are, and end when they notice. */
   deploy(plan: Plan): void {
     this.#plans.push(plan);
@@ -154,7 +117,7 @@ export class Cluster {
 
   /** Replicas of all tasks, as one life of a host has them. */
   replicas(log: MemoryLog, stores: MemoryStores): Map<Part, Replica> {
-    const random = this.#random.fork();
+    const random = this.random.fork();
     const { clock } = log;
     const { plan } = this;
     const deployment = { pipeline: plan.pipeline, life: '0' };
@@ -167,7 +130,7 @@ export class Cluster {
         const replica = new Replica({
           ...{ log, clock, random, stream: journalStream(deployment), subject: journalSubject(deployment, place) },
           ...{ stores, location, state: new TaskState(tables) },
-          snapshots: new Snapshots({ blobs: this.#blobsOf(clock), clock, random, prefix: location }),
+          snapshots: new Snapshots({ blobs: this.blobsOf(clock), clock, random, prefix: location }),
           stateBytesMax: this.limits.stateBytesMax ?? 1 << 30,
         });
         replicas.set(`${stage.name}/${partition}`, replica);
@@ -181,7 +144,7 @@ export class Cluster {
 
   /** A pipeline as one life of a host runs it. */
   pipeline(host: Host, log: MemoryLog, stores: MemoryStores, replicas: Map<Part, Replica>): Pipeline {
-    const random = this.#random.fork();
+    const random = this.random.fork();
     const observer = { emit: (event: Event) => this.events.push(event) };
     const revision = this.#plans.length;
     const pipeline = new Pipeline({
@@ -192,7 +155,7 @@ export class Cluster {
         planOf: async ({ bundle }) => this.#plans[Number(bundle.slice(1)) - 1]!,
       },
       around: {
-        ...{ log, clock: log.clock, random, observer, stores, blobs: this.#blobsOf(log.clock) },
+        ...{ log, clock: log.clock, random, observer, stores, blobs: this.blobsOf(log.clock) },
         standsAlone: this.standsAlone,
       },
       limits: this.limits,
@@ -210,37 +173,9 @@ export class Cluster {
     return pipeline;
   }
 
-  /** The blobs as one process sees them: what it asked for comes to nobody when it is dead, and late when frozen. */
-  #blobsOf(clock: ProcessClock): Blobs {
-    const blobs = this.#blobs;
-    const mortal = <T>(work: Promise<T>) =>
-      new Promise<T>((resolve, reject) => {
-        work.then(
-          value => clock.soon(() => resolve(value)),
-          error => clock.soon(() => reject(error)),
-        );
-      });
-    return {
-      put: (name, content) => mortal(blobs.put(name, content)),
-      get: name => mortal(blobs.get(name)),
-      delete: name => mortal(blobs.delete(name)),
-      list: prefix => mortal(blobs.list(prefix)),
-    };
-  }
-
-  /** Publishes each event at its time. */
-  publish(sent: readonly Sent[]): void {
-    for (const { subject, value, headers, atMs } of sent) {
-      this.clock.after(atMs, () => {
-        const data = value === null ? new Uint8Array() : Buffer.from(JSON.stringify(value));
-        this.broker.land([{ subject, data, ...(headers === undefined ? {} : { headers }) }], false);
-      });
-    }
-  }
-
   /** Crashes, freezes, cuts and restarts, spread over the weather's length. */
   disturb(weather: Weather): void {
-    const random = this.#random.fork();
+    const random = this.random.fork();
     for (let i = 0; i < weather.crashes; i++) {
       this.clock.after(random.int(weather.lengthMs), () => {
         const host = random.pick(this.#hosts);
@@ -277,7 +212,7 @@ export class Cluster {
    * lost before it was read was never asked of anybody.
    */
   putBackOne(lengthMs: number): void {
-    const random = this.#random.fork();
+    const random = this.random.fork();
     const copiedMs = random.int(lengthMs / 2);
     this.clock.after(copiedMs, () => {
       const own = this.broker.streams().filter(({ settings }) => !/^in_|_letters$/.test(settings.name));
@@ -292,20 +227,6 @@ export class Cluster {
         for (const host of this.#hosts) host.start();
       });
     });
-  }
-
-  /** What subscribers of an output stream have got, in order: rows as JSON texts, with `changes` each with its letter. */
-  rows(stream: string, { changes = false } = {}): string[] {
-    const kept = this.broker.stream(stream);
-    const rows: string[] = [];
-    for (let seq = 1; kept !== null && seq <= kept.info().lastSeq; seq++) {
-      const message = kept.at(seq);
-      if (message?.headers?.[HEADER_TASK] === undefined) continue;
-      const lines = Buffer.from(message.data).toString().split('\n').filter(Boolean);
-      const letters = message.headers[HEADER_CHANGE] ?? '';
-      lines.forEach((line, i) => void rows.push(changes ? line + (letters[i] ?? 'i') : line));
-    }
-    return rows;
   }
 }
 

@@ -6,13 +6,15 @@ import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
 import type { MemoryFaults } from '../../lib/memory/faults.ts';
 import type { TaskState } from '../../lib/state/state.ts';
-import { Cluster, planOn, type Weather } from './cluster.ts';
-import { type Answer, answer, type Events, events, story as pipeline } from './story.ts';
+import { Cluster, type Weather } from './cluster.ts';
+import { count, excess, judge, size } from './judge.ts';
+import { answer, type Events, events, story as pipeline } from './story.ts';
+import { planOn } from './world.ts';
 
 const REST_MS = 240_000;
 const QUIET_MS = 3_000;
 const STEP_MS = 250;
-const CALM: MemoryFaults = { delayMs: [0.1, 1] };
+export const CALM: MemoryFaults = { delayMs: [0.1, 1] };
 
 export interface Verdict {
   readonly seed: number;
@@ -35,7 +37,7 @@ function weatherOf(random: Random, lengthMs: number): Omit<Weather, 'standbys'> 
   };
 }
 
-function faultsOf(random: Random): MemoryFaults {
+export function faultsOf(random: Random): MemoryFaults {
   const storm = random.next() * 0.1;
   return {
     delayMs: [0.1, random.chance(0.3) ? 30 : 3],
@@ -150,54 +152,4 @@ function entriesOf(state: TaskState, operators: readonly string[]): string[] {
 /** What is said when streams do not fit together. */
 export function isAlarm(failure: Error | null): boolean {
   return (['CHAIN_BROKEN', 'JOURNAL_CORRUPT', 'STREAM_CHANGED'] as const).some(code => isMillraceError(failure, code));
-}
-
-/** A pipeline that has stopped owes rows; it must not have sent any twice, or wrong ones. */
-function excess(cluster: Cluster, expected: Answer): string | null {
-  for (const name of NAMES) {
-    const extra = minus(got(cluster, name), expected[name]);
-    if (extra.length > 0) return `${name}: ${extra.length} too many before the alarm: ${extra.slice(0, 3).join(' ')}`;
-  }
-  return null;
-}
-
-const NAMES = ['pairs', 'counts', 'audit', 'changed'] as const;
-
-/** What subscribers of an output got, as the answer has it, in order. */
-function got(cluster: Cluster, name: (typeof NAMES)[number]): string[] {
-  return name === 'changed' ? cluster.rows(name, { changes: true }) : cluster.rows(name);
-}
-
-const size = (expected: Answer) => NAMES.reduce((rows, name) => rows + expected[name].length, 0);
-const count = (cluster: Cluster) => NAMES.reduce((rows, name) => rows + cluster.rows(name).length, 0);
-
-function judge(cluster: Cluster, expected: Answer): string | null {
-  if (cluster.failure !== null) return `failed: ${cluster.failure.stack ?? cluster.failure.message}`;
-  const late = cluster.rows('MR_story_letters');
-  if (late.length > 0) return `letters: ${late.slice(0, 3).join(' ')}`;
-  return (
-    differ('pairs', got(cluster, 'pairs').sort(), expected.pairs) ??
-    differ('counts', got(cluster, 'counts').sort(), expected.counts) ??
-    differ('audit', got(cluster, 'audit'), expected.audit) ??
-    differ('changed', got(cluster, 'changed').sort(), expected.changed)
-  );
-}
-
-function differ(name: string, got: readonly string[], wanted: readonly string[]): string | null {
-  if (got.length === wanted.length && got.every((row, i) => row === wanted[i])) return null;
-  const lost = minus(wanted, got);
-  const extra = minus(got, wanted);
-  if (lost.length === 0 && extra.length === 0) return `${name}: rows are out of order`;
-  const show = (rows: readonly string[]) => rows.slice(0, 3).join(' ');
-  return `${name}: ${got.length} of ${wanted.length} rows; ${lost.length} lost ${show(lost)}; ${extra.length} too many ${show(extra)}`;
-}
-
-function minus(a: readonly string[], b: readonly string[]): string[] {
-  const counts = new Map<string, number>();
-  for (const row of b) counts.set(row, (counts.get(row) ?? 0) + 1);
-  return a.filter(row => {
-    const left = counts.get(row) ?? 0;
-    counts.set(row, left - 1);
-    return left <= 0;
-  });
 }

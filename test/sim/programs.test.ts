@@ -1,101 +1,19 @@
 /**
- * Histories in which the reader's program changes, again and again, while hosts are killed, frozen or stopped around each
- * deploy, and some deploys die before they have done anything. Each version sends a record to other partitions and to the
- * other one of two stages, as rows of its own shape and number:
- *
- *   in.records ─┬─ n + version even ─ flatMap ─ by a, or by b ─► left.{partition}
- *               └─ n + version odd ── flatMap ─ by b, or by a ─► right.{partition}
- *
- * Whatever happens, all that comes of a record is of one version, and is all that this version makes of it, once.
+ * Histories in which the reader's program changes (`programs.ts`), again and again, while hosts are killed, frozen or stopped
+ * around each deploy, and some deploys die before they have done anything.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Random } from '../../lib/base/random.ts';
-import { ndjson, pipeline } from '../../lib/index.ts';
-import { Cluster, planOn } from './cluster.ts';
+import { Cluster } from './cluster.ts';
+import { entries, programOf, side, wrongOf } from './programs.ts';
+import { planOn } from './world.ts';
 
 const HISTORIES = Number(process.env.SIM_PROGRAMS ?? 30);
 const FIRST_SEED = 5_200;
 const LENGTH_MS = 3_000;
 const REST_MS = 240_000;
 const VERSIONS = 6;
-
-interface Entry {
-  readonly n: number;
-  readonly a: string;
-  readonly b: string;
-}
-
-interface Row {
-  readonly n: number;
-  readonly version: number;
-  readonly i: number;
-  readonly key: string;
-}
-
-/** What a version makes of a record: where it goes, and as which rows. */
-function rowsOf({ n, a, b }: Entry, version: number): { side: 'left' | 'right'; rows: Row[] } {
-  const side = (n + version) % 2 === 0 ? 'left' : 'right';
-  const key = (side === 'left') === (version % 3 === 0) ? a : b;
-  const rows = Array.from({ length: 1 + ((n + version) % 4) }, (_, i) => ({ n, version, i, key: `${key}.${i}` }));
-  return { side, rows };
-}
-
-const programOf = (version: number) =>
-  pipeline(
-    'programs',
-    ({ from }) => {
-      const records = from<Entry>('in.records', { name: 'records', format: ndjson() });
-      for (const side of ['left', 'right'] as const) {
-        records
-          .flatMap(entry => {
-            const made = rowsOf(entry, version);
-            return made.side === side ? made.rows : [];
-          })
-          .keyBy('key', { name: side })
-          .to(`${side}.{partition}`);
-      }
-    },
-    { partitions: 3 },
-  );
-
-/** Messages of some records each. */
-function entries(random: Random): Entry[][] {
-  let n = 0;
-  return Array.from({ length: 80 }, () =>
-    Array.from({ length: 1 + random.int(random.chance(0.1) ? 40 : 4) }, () => {
-      return { n: n++, a: `a${random.int(9)}`, b: `b${random.int(9)}` };
-    }),
-  );
-}
-
-const side = (cluster: Cluster, name: 'left' | 'right') => cluster.rows(name).map(row => JSON.parse(row) as Row);
-
-/** What is wrong with what came of a record; null: nothing. */
-function fault(entry: Entry, left: readonly Row[], right: readonly Row[]): string | null {
-  const all = [...left, ...right];
-  if (all.length === 0) return 'nothing came of it';
-  const made = rowsOf(entry, all[0]!.version);
-  const [here, there] = made.side === 'left' ? [left, right] : [right, left];
-  const isRight =
-    there.length === 0 && JSON.stringify([...here].sort((x, y) => x.i - y.i)) === JSON.stringify(made.rows);
-  return isRight ? null : `left ${JSON.stringify(left)} right ${JSON.stringify(right)}`;
-}
-
-function byRecord(rows: readonly Row[]): Map<number, Row[]> {
-  const found = new Map<number, Row[]>();
-  for (const row of rows) found.set(row.n, [...(found.get(row.n) ?? []), row]);
-  return found;
-}
-
-const wrongOf = (cluster: Cluster, sent: readonly Entry[]): string[] => {
-  const left = byRecord(side(cluster, 'left'));
-  const right = byRecord(side(cluster, 'right'));
-  return sent.flatMap(entry => {
-    const wrong = fault(entry, left.get(entry.n) ?? [], right.get(entry.n) ?? []);
-    return wrong === null ? [] : [`record ${entry.n}: ${wrong}`];
-  });
-};
 
 /** One deploy: what becomes of each host, and when the next one starts. */
 function deploy(cluster: Cluster, random: Random): void {

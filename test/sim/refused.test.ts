@@ -7,7 +7,8 @@ import { Random } from '../../lib/base/random.ts';
 import { ndjson, pipeline } from '../../lib/index.ts';
 import type { StoredMessage } from '../../lib/port/log.ts';
 import { testApart } from '../rig/apart.ts';
-import { Cluster, planOn } from './cluster.ts';
+import { Cluster } from './cluster.ts';
+import { planOn } from './world.ts';
 
 const HISTORIES = 8;
 const FIRST_SEED = 7_010;

@@ -54,35 +54,45 @@ function changeOf({ amount }: Order) {
   return CHANGES[amount % CHANGES.length]!;
 }
 
-export const story = pipeline(
-  'story',
-  ({ from }) => {
-    const options = { time: 'at', maxOutOfOrder: DISORDER_MS } as const;
-    const orders = from<Order>('in.orders', { name: 'orders', ...options });
-    const payments = from<Payment>('in.payments', { name: 'payments', ...options });
-    const paid = orders
-      .dedupe({ id: order => order.id, within: '30s' })
-      .keyBy('order')
-      .leftJoin(payments.keyBy('order'), { within: { before: BEFORE_MS, after: AFTER_MS } }, (order, payment) => ({
-        id: order.id,
-        city: order.city,
-        amount: order.amount,
-        no: payment?.no ?? null,
-      }));
-    paid.to('pairs.{partition}');
-    paid
-      .keyBy('city')
-      .window(tumbling(WINDOW_MS))
-      .aggregate({ rows: count(), amount: sum(row => row.amount) })
-      .to('counts.{city}');
-    orders.to('audit.{partition}');
-    from<Order>('in.orders', { name: 'changes', change: changeOf, ...options })
-      .keyBy('order', { name: 'changed-order' })
-      .map(({ id }) => ({ id }))
-      .to('changed.{partition}');
-  },
-  { partitions: 3 },
-);
+/** Another revision of it: with a filter that lets all pass, with one more output, which has what comes from then on. */
+export interface Revision {
+  readonly filters?: boolean;
+  readonly copies?: boolean;
+}
+
+function written({ from }: Flow, { filters = false, copies = false }: Revision): void {
+  const options = { time: 'at', maxOutOfOrder: DISORDER_MS } as const;
+  const orders = from<Order>('in.orders', { name: 'orders', ...options });
+  const payments = from<Payment>('in.payments', { name: 'payments', ...options });
+  const paid = orders
+    .dedupe({ id: order => order.id, within: '30s' })
+    .keyBy('order')
+    .leftJoin(payments.keyBy('order'), { within: { before: BEFORE_MS, after: AFTER_MS } }, (order, payment) => ({
+      id: order.id,
+      city: order.city,
+      amount: order.amount,
+      no: payment?.no ?? null,
+    }));
+  paid.to('pairs.{partition}');
+  paid
+    .keyBy('city')
+    .window(tumbling(WINDOW_MS))
+    .aggregate({ rows: count(), amount: sum(row => row.amount) })
+    .to('counts.{city}');
+  const audited = filters ? orders.filter(order => order.amount >= 0) : orders;
+  audited.to('audit.{partition}');
+  if (copies) audited.to('copies.{partition}');
+  from<Order>('in.orders', { name: 'changes', change: changeOf, ...options })
+    .keyBy('order', { name: 'changed-order' })
+    .map(({ id }) => ({ id }))
+    .to('changed.{partition}');
+}
+
+export const storyOf = (revision: Revision) => pipeline('story', flow => written(flow, revision), { partitions: 3 });
+
+export const story = storyOf({});
+
+type Flow = Parameters<Parameters<typeof pipeline>[1]>[0];
 
 type Subject = 'in.orders' | 'in.payments';
 

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { MillraceError } from '../../../lib/base/errors.ts';
+import { Worker } from '../../../lib/host/worker.ts';
+import { SimClock } from '../../../lib/memory/clock.ts';
+import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
+import { silent } from '../../../lib/observe/events.ts';
 import type { Assignment } from '../../../lib/topology/parts.ts';
-import { FakeCluster, fakeBundle, until } from './fakes.ts';
+import { FakeClearing, FakeCluster, FakeEngine, fakeBundle, until } from './fakes.ts';
 
 let cluster: FakeCluster;
 beforeEach(() => {
@@ -115,6 +119,23 @@ describe('Worker', () => {
     a.registry.connected = true;
     await until('a has stopped it', () => a.engine.running.length === 0);
     assert.equal(a.worker.active, false);
+  });
+
+  test('one that could not start is over: it neither takes the lease later nor says that it is there', async () => {
+    const clock = new SimClock();
+    const bucket = new MemoryBucket(clock);
+    const registry = new MemoryRegistry(bucket);
+    const worker = new Worker({
+      ...{ me: { name: 'a', instance: 'a1', formers: [] }, address: null, registry, clock, observer: silent },
+      ...{ engine: new FakeEngine(), clear: new FakeClearing().clear },
+    });
+    registry.connected = false;
+    const started = assert.rejects(worker.start(), { code: 'BROKER_UNAVAILABLE' });
+    await clock.runThrough(started);
+    registry.connected = true;
+    await clock.run(60_000);
+    assert.equal(worker.active, false);
+    assert.deepEqual(bucket.keys(), []);
   });
 
   test('a stop that hangs is left behind at the deadline', async () => {

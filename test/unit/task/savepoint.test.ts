@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pipeline } from '../../../lib/index.ts';
-import { Cluster, planOn } from '../../sim/cluster.ts';
+import { Cluster } from '../../sim/cluster.ts';
+import { planOn } from '../../sim/world.ts';
 
 const counting = pipeline(
   'p',
