@@ -18,7 +18,8 @@ after(() => rm(dir, { recursive: true, force: true }));
 
 const PROLOGUE = `import { parentPort, workerData } from 'node:worker_threads';
 const { memory, suspects, options } = workerData;
-const hand = new Float64Array(memory);
+const watch = new Float64Array(memory);
+setInterval(() => watch[3]++, 50);
 parentPort.on('message', ({ kind, run, number }) => {
   if (kind === 'close') process.exit(0);
   if (kind === 'start') parentPort.postMessage({ kind: 'started', run, status: options });
@@ -107,11 +108,8 @@ test('a function that does not return ends its thread, and the next one knows it
     const site = { pipeline: 'p', revision: 1, operator: 'spin' };
     parentPort.postMessage({ kind: 'site', number: 7, site });
     parentPort.postMessage({ kind: 'ready' });
-    if (suspects.length === 0) setTimeout(() => { hand[0] = 7; hand[1] = 4096; for (;;); }, 10);
-    else {
-      setInterval(() => hand[3]++, 10);
-      if (suspects[0].operator !== 'spin' || suspects[0].origin !== 4096) throw new Error(JSON.stringify(suspects));
-    }`,
+    if (suspects.length === 0) setTimeout(() => { watch[0] = 7; watch[1] = 4096; for (;;); }, 10);
+    else if (suspects[0].operator !== 'spin' || suspects[0].origin !== 4096) throw new Error(JSON.stringify(suspects));`,
     { stuckMs: 500 },
   );
   await until('it was ended', () => observer.names().includes('engine.stuck'));
