@@ -197,7 +197,7 @@ function keyOfEntry(kind: string): (entry: { table: string; key: string }) => Ke
 }
 
 describe('a stage that is cut anew', () => {
-  test('brings what it would have brought, once, and each entry is where its group is', async () => {
+  test('brings what it would have brought, once, and each entry is where its group is (*by groups*, *whole before cut*)', async () => {
     let underWay = 0;
     await fc.assert(
       fc.asyncProperty(story, async ({ kind, from, to, again, slices, isUnderWay, before, after }) => {
@@ -311,7 +311,7 @@ describe('snapshots that cannot be cut as they are', () => {
     assert.throws(cut, refused(/task 1 has results that are not sent yet.*pause the pipeline/));
   });
 
-  test('are of tasks that become one, and not at one watermark; those that stay apart may be anywhere', () => {
+  test('are of tasks that become one, and not at one watermark; those that stay apart may be anywhere (*one moment*)', () => {
     for (const other of [
       { watermarkMs: 9, dueMs: 10 },
       { watermarkMs: 10, dueMs: 11 },
