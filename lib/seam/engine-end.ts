@@ -28,7 +28,7 @@ export interface EngineEndOptions {
   readonly around: Omit<PipelineOptions['around'], 'observer' | 'meter' | 'watchCalls'>;
   readonly plan: PlanBundle;
   readonly callWatch: CallWatch;
-  /** Of every pipeline's tasks, where they are not to follow from the budget. */
+  /** The limits of every pipeline's tasks, where they are not to follow from the budget. */
   readonly limits?: PipelineOptions['limits'];
 }
 

@@ -38,9 +38,9 @@ export interface RegistryFaults {
 
 export interface ProcessRegistryOptions {
   readonly bucket: MemoryBucket;
-  /** Of the network: what was sent arrives, whatever becomes of who sent it. */
+  /** The network's: what was sent arrives, whatever becomes of who sent it. */
   readonly world: Clock;
-  /** Of the process. */
+  /** The process's own. */
   readonly clock: Clock;
   readonly random: Random;
   /** Asked at each call. */

@@ -22,7 +22,7 @@ import type { World } from './world.ts';
 
 export interface SimEngineOptions {
   readonly world: World;
-  /** Of its host. */
+  /** Its host's. */
   readonly clock: ProcessClock;
   readonly stores: MemoryStores;
   readonly plan: PlanBundle;

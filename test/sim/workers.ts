@@ -28,7 +28,7 @@ import { SimEngine } from './thread.ts';
 import { World } from './world.ts';
 
 const LEASE_MS = 1_500;
-/** Of a stop for the next revision, and of one for good. */
+/** The deadline of a stop for the next revision, and of one for good. */
 const STOP_MS = 3_000;
 /** Whoever was told to stop, and has not by then, is killed. */
 const KILL_MS = 5_000;
@@ -106,7 +106,7 @@ export class WorkerCluster extends World {
       if (Number(event.term) > 1) this.seen.takeovers++;
       if (this.processes.filter(({ worker }) => worker.active).length > 1) this.seen.bothActive++;
     }
-    // Of a revision that is over there may be nothing left here; what a retry mends is none.
+    // There may be nothing left here of a revision that is over; what a retry mends is none.
     if (event.event !== 'pipeline.failed' || event.level !== 'error' || event.code === 'REVISION_OUTDATED') return;
     this.failure ??= new Error(`${by}: ${event.code}: ${event.message}`);
   }

@@ -49,7 +49,7 @@ export class World {
     });
   }
 
-  /** Of a process of its own, unless its clock is given. */
+  /** The log of a process of its own, unless its clock is given. */
   client(options: { clock?: ProcessClock } = {}): MemoryLog {
     return this.broker.client(`client-${++this.#clients}`, options);
   }

@@ -167,7 +167,7 @@ function partsOf(parts: readonly (typeof part extends fc.Arbitrary<infer P> ? P 
     untilMs: 20 * (start + i),
     records: records.map(({ key, id, n, at, input }) => {
       const k = KEYS[key]!;
-      // Of each key some ids that are the key itself, and some that others have too.
+      // Each key has some ids that are the key itself, and some that others have too.
       const value: Value = { k, id: id === 0 && typeof k === 'string' ? k : `id${id}`, n };
       return { key: k, value, timeMs: 20 * (start + i) + at, input };
     }),
