@@ -5,10 +5,10 @@
  * what is still to be sent are no part of it: they are of subjects, and those are named by partitions.
  *
  * Exactly once rests on three things:
- * - *G, by groups*: an entry is in the one task whose range has its key's group, which is where the key's next record goes.
- * - *W, whole*: an old task's snapshot is merged before it is handed on, so that deletions and clears have done their work
+ * - *by groups*: an entry is in the one task whose range has its key's group, which is where the key's next record goes.
+ * - *merged whole*: an old task's snapshot is merged before it is handed on, so that deletions and clears have done their work
  *   on the entries of their own task, and no segment of a new one says anything of another's: puts alone, each key once.
- * - *M, one moment*: what has fired is known by the watermark alone, nearly everywhere (a join's records, windows from
+ * - *one moment*: what has fired is known by the watermark alone, nearly everywhere (a join's records, windows from
  *   panes, marks that were dropped). So tasks that become one must be at one watermark, and at one that is under way. What
  *   of the latter is out already is in the entries, key by key; what a task says of all its keys goes on saying it of the
  *   same groups.
