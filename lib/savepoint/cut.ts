@@ -6,7 +6,7 @@
  *
  * Exactly once rests on three things:
  * - *by groups*: an entry is in the one task whose range has its key's group, which is where the key's next record goes.
- * - *whole before cut*: an old task's snapshot is merged before it is handed on, so that deletions and clears have done their work
+ * - *merged whole*: an old task's snapshot is merged before it is handed on, so that deletions and clears have done their work
  *   on the entries of their own task, and no segment of a new one says anything of another's: puts alone, each key once.
  * - *one moment*: what has fired is known by the watermark alone, nearly everywhere (a join's records, windows from
  *   panes, marks that were dropped). So tasks that become one must be at one watermark, and at one that is under way. What
@@ -48,8 +48,14 @@ export interface CutTask {
   segments(): AsyncGenerator<SegmentOrPause>;
 }
 
+/** A task as it was. */
+interface OldTask {
+  readonly snapshot: TaskSnapshot;
+  readonly place: Place;
+}
+
 interface Part {
-  readonly task: TaskSnapshot;
+  readonly task: OldTask;
   /** The groups of both. */
   readonly groups: GroupRange;
 }
@@ -65,7 +71,8 @@ export function cutStage(options: {
   readonly tasks: readonly TaskSnapshot[];
   readonly partitions: number;
 }): readonly CutTask[] {
-  const { tasks, partitions } = options;
+  const { partitions } = options;
+  const tasks = options.tasks.map(snapshot => ({ snapshot, place: Place.fromParts(snapshot.place) }));
   if (!Number.isInteger(partitions) || partitions < 1 || partitions > KEY_GROUPS || tasks.length === 0) {
     throw new MillraceError(
       'INVALID_ARGUMENT',
@@ -77,14 +84,12 @@ export function cutStage(options: {
   return Array.from({ length: partitions }, (_, partition) => {
     const groups = keyGroupsOf(partition, partitions);
     const parts = partsOf(tasks, groups);
-    const [first] = parts;
-    const { watermarkMs, dueMs } = Place.fromParts(first!.task.place);
-    checkMoment(partition, parts);
+    const { watermarkMs, dueMs } = momentOf(partition, parts);
     return { partition, watermarkMs, dueMs, segments: () => segmentsOf(parts, tables) };
   });
 }
 
-function partsOf(tasks: readonly TaskSnapshot[], groups: GroupRange): Part[] {
+function partsOf(tasks: readonly OldTask[], groups: GroupRange): Part[] {
   return tasks.flatMap((task, partition) => {
     const old = keyGroupsOf(partition, tasks.length);
     const both = { from: Math.max(old.from, groups.from), to: Math.min(old.to, groups.to) };
@@ -97,7 +102,7 @@ async function* segmentsOf(
   tables: ReadonlyMap<string, TableSpec>,
 ): AsyncGenerator<SegmentOrPause> {
   for (const { task, groups } of parts) {
-    yield* mergeSegments(task.segments(), { isWhole: true, keyFor: keyIn(groups, tables) });
+    yield* mergeSegments(task.snapshot.segments(), { isWhole: true, keyFor: keyIn(groups, tables) });
   }
 }
 
@@ -130,8 +135,8 @@ function tableOf(tables: ReadonlyMap<string, TableSpec>, name: string): TableSpe
 }
 
 /** What is still to be sent would be lost or doubled: a chain's rows are of the task that made them. */
-function checkSent({ place }: TaskSnapshot, partition: number): void {
-  const waiting = Place.fromParts(place).unsent.find(({ outbox }) => !isEmpty(outbox));
+function checkSent({ place }: OldTask, partition: number): void {
+  const waiting = place.unsent.find(({ outbox }) => !isEmpty(outbox));
   if (waiting === undefined) return;
   throw new MillraceError(
     'INVALID_ARGUMENT',
@@ -139,16 +144,13 @@ function checkSent({ place }: TaskSnapshot, partition: number): void {
   );
 }
 
-function checkMoment(partition: number, parts: readonly Part[]): void {
-  const times = new Set(
-    parts.map(({ task }) => {
-      const { watermarkMs, dueMs } = Place.fromParts(task.place);
-      return `${watermarkMs} (under way: ${dueMs})`;
-    }),
-  );
-  if (times.size <= 1) return;
+/** The one moment that the tasks which become this one are at. */
+function momentOf(partition: number, parts: readonly Part[]): Pick<CutTask, 'watermarkMs' | 'dueMs'> {
+  const [{ watermarkMs, dueMs }, ...others] = parts.map(({ task }) => task.place) as [Place, ...Place[]];
+  const other = others.find(place => place.watermarkMs !== watermarkMs || place.dueMs !== dueMs);
+  if (other === undefined) return { watermarkMs, dueMs };
   throw new MillraceError(
     'INVALID_ARGUMENT',
-    `the tasks that become task ${partition} are not at one watermark: ${[...times].join(', ')}. Pause the pipeline, wait until all tasks have read all that was routed to them, and take other snapshots`,
+    `the tasks that become task ${partition} are not at one watermark: ${watermarkMs} (under way: ${dueMs}) and ${other.watermarkMs} (under way: ${other.dueMs}). Pause the pipeline's sources, wait until all tasks have read what was routed to them, and take other snapshots`,
   );
 }

@@ -1,4 +1,7 @@
-/** A stage's state cut anew: whatever the numbers of tasks, what comes out is what would have come out without it. */
+/**
+ * A stage's state cut anew: whatever the numbers of tasks, what comes out is what would have come out without it. Held here:
+ * *by groups*, *merged whole*, *one moment*.
+ */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
@@ -167,7 +170,7 @@ function partsOf(parts: readonly (typeof part extends fc.Arbitrary<infer P> ? P 
     untilMs: 20 * (start + i),
     records: records.map(({ key, id, n, at, input }) => {
       const k = KEYS[key]!;
-      // Each key has some ids that are the key itself, and some that others have too.
+      // Each key has ids that are the key itself, and some that others have too.
       const value: Value = { k, id: id === 0 && typeof k === 'string' ? k : `id${id}`, n };
       return { key: k, value, timeMs: 20 * (start + i) + at, input };
     }),
@@ -320,7 +323,7 @@ describe('snapshots that cannot be cut as they are', () => {
       for (const partitions of [1, 3]) {
         assert.throws(
           () => cutStage({ tables, tasks, partitions }),
-          refused(/not at one watermark.*Pause the pipeline/),
+          refused(/not at one watermark.*Pause the pipeline's sources/),
         );
       }
       const times = cutStage({ tables, tasks, partitions: 4 }).map(({ watermarkMs, dueMs }) => ({
