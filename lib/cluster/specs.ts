@@ -6,7 +6,7 @@
  * long as state was kept, what that state can be read by.
  */
 import { randomBytes } from 'node:crypto';
-import { MillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Registry } from '../port/registry.ts';
 
 /** What deleting a pipeline left behind, or with a purge took away; each a line for a person. */
@@ -76,6 +76,19 @@ export class Specs {
 
   async all(): Promise<PipelineSpec[]> {
     return (await this.#registry.list(PREFIX)).map(entry => decodeSpec(entry.key, entry.value));
+  }
+
+  /** Without those that are damaged or another version's: these are in nobody's way but their own pipeline's. */
+  async readable(): Promise<PipelineSpec[]> {
+    const specs: PipelineSpec[] = [];
+    for (const { key, value } of await this.#registry.list(PREFIX)) {
+      try {
+        specs.push(decodeSpec(key, value));
+      } catch (error) {
+        if (!isMillraceError(error, 'JOURNAL_CORRUPT')) throw error;
+      }
+    }
+    return specs;
   }
 
   /** Replaces what was read at `at` (0: nothing was there). False: somebody else was first. */

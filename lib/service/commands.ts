@@ -326,7 +326,7 @@ export class Commands {
   }
 
   async #claim(plan: PlanSummary, life: string, options: { dryRun: boolean; takeOver: boolean }): Promise<Claim> {
-    const [results, specs] = await Promise.all([this.#judges.results(plan), this.#specs.all()]);
+    const [results, specs] = await Promise.all([this.#judges.results(plan), this.#specs.readable()]);
     return this.#owners.claim({ pipeline: plan.pipeline, life, results }, { specs, ...options });
   }
 

@@ -76,6 +76,18 @@ describe('deploy', () => {
     await assert.rejects(commands.deploy(bundle, { dryRun: false }), refused('INVALID_ARGUMENT', /does not match/));
   });
 
+  test('what another pipeline’s damaged entry says is in nobody’s way but its own', async () => {
+    const { worker, registry, commands } = cluster.worker('a');
+    await worker.start();
+    await registry.put('pipelines.other', Buffer.from('{"name":"other","revision":3}'), { expect: 0 });
+    const { outcome } = await commands.deploy(fakeBundle('p'), { dryRun: false });
+    assert.equal(outcome, 'created');
+    await assert.rejects(commands.deploy(fakeBundle('other'), { dryRun: false }), {
+      code: 'JOURNAL_CORRUPT',
+      message: /pipeline other was written by another version/,
+    });
+  });
+
   test('many at once: each wins in turn, and revisions count them', async () => {
     const { commands } = cluster.worker('a');
     const salts = ['1', '2', '3', '4', '5'];
