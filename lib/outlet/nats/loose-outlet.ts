@@ -1,7 +1,8 @@
 /**
  * The way out to a stream that may not be touched: at least once, each message with a `Nats-Msg-Id` made of task,
  * commit and row, so that within the stream's duplicate window a repeat is dropped by the broker. The checksum of the
- * commit's rows in it tells a repeat from another commit of that number, as a journal makes that was put back to an older copy.
+ * commit's rows, and of what they do, tells a repeat from another commit of that number, as a journal makes that was put back
+ * to an older copy.
  */
 import { crc32 } from 'node:zlib';
 import type { Log, NewMessage } from '../../port/log.ts';
@@ -57,7 +58,8 @@ export class LooseOutlet implements Outlet<NatsItem> {
     const { style } = item.way;
     const { sender } = this.#options;
     const messages: NewMessage[] = [];
-    const id = `${sender.task}/${sender.life}/${rows.sink}/${commit}-${crc32(rows.bytes).toString(16)}`;
+    const checksum = crc32(rows.bytes, rows.changes === null ? 0 : crc32(rows.changes));
+    const id = `${sender.task}/${sender.life}/${rows.sink}/${commit}-${checksum.toString(16)}`;
     for (let row = 0; row < rowTo; row++) {
       const origin = originText(sender, rows.origins[row]!);
       const blocks = [{ item, from: row, to: row + 1 }];

@@ -1,6 +1,7 @@
 /** The way out to a stream that may not be touched: at least once, and once where the broker drops repeats by their id. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DELETE } from '../../../lib/change/change.ts';
 import { LooseOutlet } from '../../../lib/outlet/nats/loose-outlet.ts';
 import type { Log } from '../../../lib/port/log.ts';
 import { makeBroker, numbered, rowsItem, sender, withCall } from './rig.ts';
@@ -37,6 +38,18 @@ test('every row has an id of task, life, sink, commit and row, so a repeat after
   );
   assert.deepEqual(sent, [1, 2]);
   assert.equal(next.backlogBytes, 0);
+});
+
+test('rows that do something else are others, though they read the same', async () => {
+  const { log, clock, rows } = await makeBroker();
+  const make = () => new LooseOutlet({ log, sender, onSent: () => {}, onFailed: error => assert.fail(String(error)) });
+  const item = rowsItem(1, 1, 'out.x', loose);
+  make().push(item);
+  await clock.run(1_000);
+  // A journal that was put back makes another commit of that number.
+  make().push({ ...item, rows: { ...item.rows, changes: new Uint8Array([DELETE]) } });
+  await clock.run(2_000);
+  assert.deepEqual(rows(), ['"1.0"', '"1.0"']);
 });
 
 test('what is pushed in the moment in which the last that waited is in goes out without a further push', async () => {
