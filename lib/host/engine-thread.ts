@@ -11,15 +11,15 @@ import { setFlagsFromString } from 'node:v8';
 import { Worker as Thread } from 'node:worker_threads';
 import { backoffMs } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { isMillraceError, type MillraceError } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import type { Meter } from '../observe/meter.ts';
 import { CALL_WATCH_BYTES, LOADING, readCallWatch, type Site, type Suspect } from '../operator/call-watch.ts';
 import { NO_ORIGIN, seqOfOrigin } from '../record/origin.ts';
-import type { Engine, RunningPipeline } from '../seam/engine.ts';
 import { heardError } from '../seam/errors.ts';
 import { HostEnd } from '../seam/host-end.ts';
-import type { StartOrder, ToEngine, ToHost } from '../seam/messages.ts';
+import { EngineLives } from '../seam/lives.ts';
+import type { ToEngine, ToHost } from '../seam/messages.ts';
 
 const LOOK_MS = 250;
 /** A function that has not returned for so many looks is named in the status. */
@@ -70,15 +70,13 @@ export interface EngineThreadOptions<T> {
   meter(pipeline: string): Meter;
 }
 
-export class EngineThread<T> implements Engine {
+export class EngineThread<T> extends EngineLives {
   /** Resolves when an invariant broke in it: the process should end. */
   readonly fatal: Promise<MillraceError>;
   readonly #options: EngineThreadOptions<T>;
   readonly #suspects: Suspect[] = [];
   #fail!: (error: MillraceError) => void;
   #life: Life | null = null;
-  #trouble: string | null = 'the engine is starting';
-  #changed: () => void = () => {};
   #cancelPause: (() => void) | null = null;
   #crashes = 0;
   #closed = false;
@@ -86,6 +84,7 @@ export class EngineThread<T> implements Engine {
   #pastBusyMs = 0;
 
   constructor(options: EngineThreadOptions<T>) {
+    super();
     this.#options = options;
     this.fatal = new Promise(resolve => {
       this.#fail = resolve;
@@ -98,34 +97,9 @@ export class EngineThread<T> implements Engine {
     this.#begin();
   }
 
-  get trouble(): string | null {
-    return this.#trouble;
-  }
-
-  get stall(): string | null {
-    return this.#life?.end.stall ?? null;
-  }
-
   /** How long its thread was at work since the process began, ms. */
   get busyMs(): number {
     return this.#pastBusyMs + (this.#life?.busyMs ?? 0);
-  }
-
-  onTrouble(changed: () => void): void {
-    this.#changed = changed;
-  }
-
-  start(order: Omit<StartOrder, 'kind' | 'run'>): Promise<RunningPipeline> {
-    if (this.#life !== null && this.#trouble === null) return this.#life.end.start(order);
-    return Promise.reject(new MillraceError('ENGINE_LOST', this.#trouble ?? 'the engine has ended'));
-  }
-
-  /** Removes a local store. Throws WORKER_UNAVAILABLE: ask again. */
-  async discard(location: string): Promise<void> {
-    if (this.#life === null || this.#trouble !== null) {
-      throw new MillraceError('WORKER_UNAVAILABLE', `${this.#trouble}; its local stores cannot be removed now`);
-    }
-    await this.#life.end.discard(location);
   }
 
   /** Nothing must run any more. What is not done after `deadlineMs` is cut off. */
@@ -138,40 +112,34 @@ export class EngineThread<T> implements Engine {
   #begin(): void {
     const { clock } = this.#options;
     const sinceMs = clock.monotonic();
-    const life = new Life({ ...this.#options, suspects: this.#suspects, ready: () => this.#setTrouble(null) });
+    const life = new Life({ ...this.#options, suspects: this.#suspects, ready: () => this.ready() });
     this.#life = life;
+    this.began(life.end);
     void life.ended.then(ending => {
       if (clock.monotonic() - sinceMs >= STABLE_MS) this.#crashes = 0;
-      this.#ended(life, ending);
+      this.#over(life, ending);
     });
   }
 
-  #ended(life: Life, ending: Ending): void {
+  #over(life: Life, ending: Ending): void {
     this.#life = null;
     this.#pastBusyMs += life.busyMs;
     const { clock, observer, stuckMs } = this.#options;
-    if (this.#closed) return life.end.lose('the worker is stopping');
+    if (this.#closed) return this.ended('the worker is stopping');
     if (ending.kind === 'stuck') {
       const { suspect } = ending;
       if (suspect !== null) this.#suspects.push(suspect);
       observer.emit({ event: 'engine.stuck', level: 'error', ...fieldsOf(suspect, stuckMs) });
-      this.#setTrouble(`the engine is started anew: ${whatStuck(suspect)} did not return`);
-      life.end.lose(this.#trouble!);
+      this.lost(`the engine is started anew: ${whatStuck(suspect)} did not return`);
       return this.#begin();
     }
     const { error } = ending;
     const retryMs = backoffMs(this.#crashes++, { baseMs: PAUSE_MS_BASE, maxMs: PAUSE_MS_MAX });
     const fields = errorFields(error);
     observer.emit({ event: 'engine.crashed', level: 'error', ...fields, stack: error.stack, retryMs });
-    this.#setTrouble(`the engine has crashed (${fields.message}) and is started anew`);
-    life.end.lose(this.#trouble!);
+    this.lost(`the engine has crashed (${fields.message}) and is started anew`);
     if (isMillraceError(error) && error.fate === 'fatal') return this.#fail(error);
     this.#cancelPause = clock.after(retryMs, () => this.#begin());
-  }
-
-  #setTrouble(trouble: string | null): void {
-    this.#trouble = trouble;
-    this.#changed();
   }
 }
 

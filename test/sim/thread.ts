@@ -3,7 +3,6 @@
  * host's clock. It can be lost alone, as when a function of an author never returns, and then another begins
  * (`lib/host/engine-thread.ts` is what does so with real threads).
  */
-import { MillraceError } from '../../lib/base/errors.ts';
 import type { Random } from '../../lib/base/random.ts';
 import type { PlanBundle } from '../../lib/bundle/compile.ts';
 import { ProcessClock } from '../../lib/memory/clock.ts';
@@ -12,10 +11,10 @@ import type { MemoryStores } from '../../lib/memory/store.ts';
 import type { Observer } from '../../lib/observe/events.ts';
 import { noMeter } from '../../lib/observe/meter.ts';
 import { CallWatch } from '../../lib/operator/call-watch.ts';
-import type { Engine, RunningPipeline } from '../../lib/seam/engine.ts';
 import { EngineEnd } from '../../lib/seam/engine-end.ts';
 import { HostEnd } from '../../lib/seam/host-end.ts';
-import type { StartOrder, ToEngine, ToHost } from '../../lib/seam/messages.ts';
+import { EngineLives } from '../../lib/seam/lives.ts';
+import type { ToEngine, ToHost } from '../../lib/seam/messages.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
 import { Mailbox } from './process.ts';
 import type { World } from './world.ts';
@@ -36,40 +35,18 @@ export interface SimEngineOptions {
 const PASS_MS = 2;
 const BEGIN_MS = 300;
 
-export class SimEngine implements Engine {
-  readonly stall = null;
+export class SimEngine extends EngineLives {
   readonly #options: SimEngineOptions;
-  #trouble: string | null = 'the engine is starting';
-  #changed: () => void = () => {};
-  #life: { readonly end: HostEnd; readonly clock: ProcessClock; readonly log: MemoryLog } | null = null;
+  #life: { readonly clock: ProcessClock; readonly log: MemoryLog } | null = null;
 
   constructor(options: SimEngineOptions) {
+    super();
     this.#options = options;
-  }
-
-  get trouble(): string | null {
-    return this.#trouble;
   }
 
   /** The connection of the one that lives; null: none does. */
   get log(): MemoryLog | null {
     return this.#life?.log ?? null;
-  }
-
-  onTrouble(changed: () => void): void {
-    this.#changed = changed;
-  }
-
-  start(order: Omit<StartOrder, 'kind' | 'run'>): Promise<RunningPipeline> {
-    if (this.#life !== null && this.#trouble === null) return this.#life.end.start(order);
-    return Promise.reject(new MillraceError('ENGINE_LOST', this.#trouble ?? 'the engine has ended'));
-  }
-
-  async discard(location: string): Promise<void> {
-    if (this.#life === null || this.#trouble !== null) {
-      throw new MillraceError('WORKER_UNAVAILABLE', `${this.#trouble}; its local stores cannot be removed now`);
-    }
-    await this.#life.end.discard(location);
   }
 
   open(): void {
@@ -102,10 +79,11 @@ export class SimEngine implements Engine {
       observer,
       meter: () => noMeter,
     });
-    const life = { end, clock, log };
+    const life = { clock, log };
     this.#life = life;
+    this.began(end);
     host.after(random.int(BEGIN_MS), () => {
-      if (this.#life === life) this.#setTrouble(null);
+      if (this.#life === life) this.ready();
     });
   }
 
@@ -116,13 +94,7 @@ export class SimEngine implements Engine {
     this.#life = null;
     life.clock.kill();
     this.#options.stores.crash();
-    this.#setTrouble(why);
-    life.end.lose(why);
+    this.lost(why);
     this.open();
-  }
-
-  #setTrouble(trouble: string | null): void {
-    this.#trouble = trouble;
-    this.#changed();
   }
 }

@@ -1,0 +1,72 @@
+/**
+ * The engine over its lives, as the host has it: orders and questions go to the life that is there, and say why there is none
+ * while there is none. Whoever makes lives (`host/engine-thread.ts`, with threads) extends this and says when one begins, is
+ * ready, and is lost.
+ */
+import { MillraceError } from '../base/errors.ts';
+import type { Engine, RunningPipeline } from './engine.ts';
+import type { HostEnd } from './host-end.ts';
+import type { StartOrder } from './messages.ts';
+
+export abstract class EngineLives implements Engine {
+  #end: HostEnd | null = null;
+  #trouble: string | null = 'the engine is starting';
+  #changed: () => void = () => {};
+
+  get trouble(): string | null {
+    return this.#trouble;
+  }
+
+  get stall(): string | null {
+    return this.#end?.stall ?? null;
+  }
+
+  onTrouble(changed: () => void): void {
+    this.#changed = changed;
+  }
+
+  start(order: Omit<StartOrder, 'kind' | 'run'>): Promise<RunningPipeline> {
+    if (this.#end !== null && this.#trouble === null) return this.#end.start(order);
+    return Promise.reject(new MillraceError('ENGINE_LOST', this.#trouble ?? 'the engine has ended'));
+  }
+
+  /** Removes a local store. Throws WORKER_UNAVAILABLE: ask again. */
+  async discard(location: string): Promise<void> {
+    if (this.#end === null || this.#trouble !== null) {
+      throw new MillraceError('WORKER_UNAVAILABLE', `${this.#trouble}; its local stores cannot be removed now`);
+    }
+    await this.#end.discard(location);
+  }
+
+  /** A life begins; it takes orders when it is ready. */
+  protected began(end: HostEnd): void {
+    this.#end = end;
+  }
+
+  protected ready(): void {
+    this.#setTrouble(null);
+  }
+
+  /** The life is over, and another will begin. */
+  protected lost(why: string): void {
+    const end = this.#take();
+    this.#setTrouble(why);
+    end?.lose(why);
+  }
+
+  /** The life is over, and was the last. */
+  protected ended(why: string): void {
+    this.#take()?.lose(why);
+  }
+
+  #take(): HostEnd | null {
+    const end = this.#end;
+    this.#end = null;
+    return end;
+  }
+
+  #setTrouble(trouble: string | null): void {
+    this.#trouble = trouble;
+    this.#changed();
+  }
+}
