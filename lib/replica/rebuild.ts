@@ -21,16 +21,22 @@ export interface End {
 
 export const NOWHERE: Mark = { commit: 0, seq: 0, crc: 0 };
 
-export interface RebuildOptions {
+/** What the state of a task is built from. */
+export interface RebuildSources {
   readonly log: Log;
+  /** Where the task's journal is. */
   readonly stream: string;
   readonly subject: string;
   readonly stores: Stores;
+  /** Where the task's store is on this machine. */
   readonly location: string;
   readonly snapshots: Snapshots;
   /** Empty. */
   readonly state: TaskState;
   readonly stateBytesMax: number;
+}
+
+export interface RebuildOptions extends RebuildSources {
   /** See `ReplicaOptions`. */
   readonly standsAlone: boolean;
   /** The first sequence of the journal that is looked at. */

@@ -30,15 +30,14 @@ import type { CutSteps } from '../journal/cut-steps.ts';
 import { decodeHead, lastWholeCommit } from '../journal/entry.ts';
 import type { JournalReader, StoredCommit } from '../journal/reader.ts';
 import type { JournalWriter, Mark } from '../journal/writer.ts';
-import type { Log } from '../port/log.ts';
-import type { Store, Stores } from '../port/store.ts';
+import type { Store } from '../port/store.ts';
 import type { TaskState } from '../state/state.ts';
 import type { HeldCheckpoint } from './checkpoint.ts';
 import { FollowerStore } from './follower-store.ts';
 import type { Place } from './place.ts';
 import type { Pointer } from './pointer.ts';
-import { type End, NOWHERE, Rebuild } from './rebuild.ts';
-import { commitOf, type Snapshots, type WholeSnapshot } from './snapshots.ts';
+import { type End, NOWHERE, Rebuild, type RebuildSources } from './rebuild.ts';
+import { commitOf, type WholeSnapshot } from './snapshots.ts';
 
 /** The first time brings in what is old, the second what has come meanwhile. */
 const ROUNDS = 2;
@@ -47,20 +46,10 @@ const RETRY_MAX_MS = 10_000;
 /** Messages of the journal between two turns of others. */
 const TURN_STEPS = 64;
 
-export interface ReplicaOptions {
-  readonly log: Log;
+/** The state is the replica's until a task has taken it over. */
+export interface ReplicaOptions extends RebuildSources {
   readonly clock: Clock;
   readonly random: Random;
-  /** Where the task's journal is. */
-  readonly stream: string;
-  readonly subject: string;
-  readonly stores: Stores;
-  /** Where the task's store is on this machine. */
-  readonly location: string;
-  readonly snapshots: Snapshots;
-  /** Empty. It is the replica's until a task has taken it over. */
-  readonly state: TaskState;
-  readonly stateBytesMax: number;
   /**
    * A task that has no journal at all begins with its snapshot, rather than that its journal was lost. For a snapshot that
    * was put there on purpose, in a life that has just begun.
