@@ -20,7 +20,7 @@ import { Budget, type Share } from '../task/budget.ts';
 import { Pace } from '../task/pace.ts';
 import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../task/surroundings.ts';
 import { Task } from '../task/task.ts';
-import { type Assignment, type Part, partsOf } from '../topology/parts.ts';
+import { type Assignment, type Part, partsOf, taskOf } from '../topology/parts.ts';
 import type { Plan } from '../topology/plan.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
@@ -190,15 +190,10 @@ export class Pipeline {
   }
 
   #open(part: Part): void {
-    const { plan, limits: fixed } = this.#options;
-    const reader = plan.readers.find(({ name }) => name === part);
-    const share = reader === undefined ? this.#budget.join() : null;
+    const { make, share } = this.#playedBy(part);
     const slot: Slot = {
       part,
-      make:
-        share === null
-          ? (around, onEnded) => new Reader({ plan, reader: reader!, around, onEnded })
-          : this.#taskMaker(part, share, limitsOf(share, fixed)),
+      make,
       actor: null as never,
       number: 0,
       restarts: 0,
@@ -213,17 +208,25 @@ export class Pipeline {
     this.#fill(slot);
   }
 
-  #taskMaker(part: Part, share: Share, limits: TaskLimits): Make {
-    const { plan } = this.#options;
-    const stage = plan.stages.find(({ name }) => part.startsWith(`${name}/`))!;
-    const partition = Number(part.slice(stage.name.length + 1));
+  #playedBy(part: Part): Pick<Slot, 'make' | 'share'> {
+    const { plan, limits: fixed } = this.#options;
+    const task = taskOf(part);
+    if (task === null) {
+      const reader = plan.readers.find(({ name }) => name === part)!;
+      return { make: (around, onEnded) => new Reader({ plan, reader, around, onEnded }), share: null };
+    }
+    const { partition } = task;
+    const stage = plan.stages.find(({ name }) => name === task.stage)!;
+    const share = this.#budget.join();
+    const limits = limitsOf(share, fixed);
     const pace = new Pace(limits);
     let replica = this.#options.takeReplica?.(part) ?? undefined;
-    return (around, onEnded) => {
-      const task = new Task({ plan, stage, partition, around, limits, share, pace, replica, onEnded });
+    const make: Make = (around, onEnded) => {
+      const made = new Task({ plan, stage, partition, around, limits, share, pace, replica, onEnded });
       replica = undefined;
-      return task;
+      return made;
     };
+    return { make, share };
   }
 
   #fill(slot: Slot): void {
@@ -282,6 +285,8 @@ export class Pipeline {
 
   #remember(slot: Slot): void {
     slot.isOver = true;
+    // What it held is gone with it.
+    if (slot.share !== null) slot.share.stateBytes = 0;
     const past = this.#past;
     const counts = countsOf(slot.actor);
     past.in += counts.in;

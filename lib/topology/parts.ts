@@ -18,6 +18,12 @@ export function taskPart({ stage, partition }: { readonly stage: string; readonl
   return `${stage}/${partition}`;
 }
 
+/** The task of a part; null: it is a reader. */
+export function taskOf(part: Part): { readonly stage: string; readonly partition: number } | null {
+  const slash = part.indexOf('/');
+  return slash < 0 ? null : { stage: part.slice(0, slash), partition: Number(part.slice(slash + 1)) };
+}
+
 /** All parts of a plan, tasks first. */
 export function partsOf(plan: Pick<Plan, 'stages' | 'readers'>): Part[] {
   const tasks = plan.stages.flatMap(({ name: stage, partitions }) =>

@@ -16,7 +16,7 @@ import { Snapshots } from '../../lib/replica/snapshots.ts';
 import { TaskState } from '../../lib/state/state.ts';
 import type { TableSpec } from '../../lib/state/tables.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
-import { type Assignment, type Part, partsOf } from '../../lib/topology/parts.ts';
+import { type Assignment, type Part, partsOf, taskPart } from '../../lib/topology/parts.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
 import { type Author, planOn, World } from './world.ts';
 
@@ -133,7 +133,7 @@ export class Cluster extends World {
           snapshots: new Snapshots({ blobs: this.blobsOf(clock), clock, random, prefix: location }),
           stateBytesMax: this.limits.stateBytesMax ?? 1 << 30,
         });
-        replicas.set(`${stage.name}/${partition}`, replica);
+        replicas.set(taskPart(place), replica);
         replica.follow().catch(error => {
           this.failure ??= error;
         });

@@ -6,6 +6,7 @@ import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
 import type { MemoryFaults } from '../../lib/memory/faults.ts';
 import type { TaskState } from '../../lib/state/state.ts';
+import { taskPart } from '../../lib/topology/parts.ts';
 import { Cluster, type Weather } from './cluster.ts';
 import { count, excess, judge, size } from './judge.ts';
 import { answer, type Events, events, story as pipeline } from './story.ts';
@@ -121,7 +122,7 @@ async function follows(cluster: Cluster): Promise<string | null> {
   const tasks = () => cluster.hosts.flatMap(host => host.pipeline?.tasks ?? []);
   for (const host of cluster.hosts) {
     for (const [name, replica] of host.replicas) {
-      const owner = () => tasks().find(task => `${task.stage}/${task.partition}` === name && task.phase === 'running');
+      const owner = () => tasks().find(task => taskPart(task) === name && task.phase === 'running');
       const isEven = () => owner() !== undefined && replica.commit === owner()!.journal.commit;
       await cluster.clock.runUntil(() => cluster.failure !== null || isEven(), {
         limitMs: cluster.clock.monotonic() + 30_000,

@@ -13,7 +13,7 @@ import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import type { Event } from '../../../lib/observe/events.ts';
-import { Budget } from '../../../lib/task/budget.ts';
+import { Budget, type Share } from '../../../lib/task/budget.ts';
 import { type Assignment, type Part, partsOf } from '../../../lib/topology/parts.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
 
@@ -31,6 +31,17 @@ const counting = pipeline(
   { partitions: PARTITIONS },
 );
 
+class SeenBudget extends Budget {
+  /** In the order in which tasks have come. */
+  readonly shares: Share[] = [];
+
+  override join(): Share {
+    const share = super.join();
+    this.shares.push(share);
+    return share;
+  }
+}
+
 async function makeWorld() {
   const random = new Random(1);
   const clock = new SimClock({ random: random.fork() });
@@ -39,7 +50,7 @@ async function makeWorld() {
   broker.faults = { delayMs: [0.1, 1] };
   const plan = await clock.runThrough(planOrThrow(counting, broker.client('plans')));
   const blobs = new MemoryBlobs({ clock });
-  const budget = new Budget();
+  const budget = new SeenBudget();
   const start = async (assignment: Assignment) => {
     const log = broker.client(`worker ${assignment.number}`);
     const events: Event[] = [];
@@ -120,6 +131,7 @@ describe('an assignment', () => {
     const world = await makeWorld();
     const first = await world.start({ number: 1, parts: 'all' });
     await world.send();
+    assert.ok(world.budget.shares[1]!.stateBytes > 0);
     const second = await world.start({ number: 2, parts: ['keyed/1', 'in'] });
     assert.equal(await world.send(), 80);
     await world.pass(60_000);
@@ -129,6 +141,7 @@ describe('an assignment', () => {
     assert.equal(first.status().state, 'waiting');
     assert.match(first.status().reason!, /taken over|assignment/);
     assert.equal(second.events.filter(({ level }) => level !== 'info' && level !== 'debug').length, 0);
+    assert.equal(world.budget.shares[1]!.stateBytes, 0, 'what the lost one held is nobody’s');
     first.assign({ number: 3, parts: 'all' });
     assert.equal(await world.send(), 160);
     assert.deepEqual(world.states(first), ['0 running', '1 running', '2 running', '3 running']);
