@@ -3,7 +3,7 @@
  * fields are those of `proto/` by their JSON names. What is not known there is left out; states and levels are words.
  */
 import type { EventInfo, PipelineInfo } from '../lib/control/client.ts';
-import type { EntryView, TableView } from '../lib/seam/views.ts';
+import type { EntryView, TableView } from '../lib/engine/views.ts';
 import type { LetterView, TaskView, WorkerView } from '../lib/service/views.ts';
 import { ago, bytes, type Column, count, optional, type Resource, span, time } from './output.ts';
 import type { Paint } from './terminal.ts';

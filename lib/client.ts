@@ -25,10 +25,10 @@ export {
   type ScanQuery,
   type ServerInfo,
 } from './control/client.ts';
+export type { EntryView, Page, TableView } from './engine/views.ts';
 export type { Level } from './observe/events.ts';
 export type { PipelineCounts, PipelineState, PipelineStatus, SourceStatus, TaskStatus } from './observe/status.ts';
 export type { DecodedKey, Key } from './record/key.ts';
-export type { EntryView, Page, TableView } from './seam/views.ts';
 export type { DeleteAnswer, DeployAnswer, DeployOutcome, PlanAnswer } from './service/commands.ts';
 export type {
   DiscardProgress,

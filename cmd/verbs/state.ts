@@ -3,8 +3,8 @@
  */
 import type { Command } from 'commander';
 import { MillraceError } from '../../lib/base/errors.ts';
+import type { EntryView } from '../../lib/engine/views.ts';
 import type { DecodedKey } from '../../lib/record/key.ts';
-import type { EntryView } from '../../lib/seam/views.ts';
 import { printList } from '../output.ts';
 import * as resources from '../resources.ts';
 import {

@@ -4,9 +4,9 @@
  * the worker's own code; WORKER_UNAVAILABLE when nobody answers, UNAUTHENTICATED without the right token.
  */
 import type { Bundle } from '../bundle/bundle.ts';
+import type { EntryView, Page, ScanOptions, TableView } from '../engine/views.ts';
 import type { Level } from '../observe/events.ts';
 import type { DecodedKey } from '../record/key.ts';
-import type { EntryView, Page, ScanOptions, TableView } from '../seam/views.ts';
 import type { DeleteAnswer, DeployAnswer, PlanAnswer } from '../service/commands.ts';
 import type {
   DiscardProgress,

@@ -2,10 +2,11 @@
  * From wire messages to the values that commands and clients work with, and back. Where the wire has 0 or an empty text
  * for "none", values have null. Nothing is decided here.
  */
+
+import type { EntryView } from '../engine/views.ts';
 import type { Event, Field, Level } from '../observe/events.ts';
 import type { PipelineState, PipelineStatus, TaskStatus } from '../observe/status.ts';
 import type { DecodedKey, Key } from '../record/key.ts';
-import type { EntryView } from '../seam/views.ts';
 import type { DeployOutcome, PipelineView, PlanAnswer } from '../service/commands.ts';
 import type { LetterFilter, LetterKind, LetterView, SeenEvent, TaskView, WorkerView } from '../service/views.ts';
 import type {

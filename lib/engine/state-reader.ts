@@ -13,6 +13,7 @@ import type { Store } from '../port/store.ts';
 import type { Key } from '../record/key.ts';
 import type { Picked, Place, SeenEntry, StateLook } from '../state/look.ts';
 import type { Plan } from '../topology/plan.ts';
+import type { EntryView, Page, ScanOptions, StateReader, TableView } from './views.ts';
 
 const PAGE_MAX = 1_000;
 
@@ -22,23 +23,6 @@ export interface LookedAt {
   readonly partition: number;
   readonly processor: { readonly state: { readonly look: StateLook } };
   look<T>(read: (look: StateLook, store: Store) => Promise<T>): Promise<T>;
-}
-
-export interface TableSeen {
-  readonly operator: string;
-  readonly table: string;
-  readonly stage: string;
-  readonly entries: number;
-  readonly bytes: number;
-}
-
-export interface EntrySeen {
-  readonly operator: string;
-  readonly table: string;
-  readonly partition: number;
-  readonly bucket: number;
-  readonly key: Key;
-  readonly value: unknown;
 }
 
 /** Where a scan goes on. `at` null: at the partition's beginning. */
@@ -52,7 +36,7 @@ interface Owner {
   readonly spec: StatefulSpec;
 }
 
-export class PipelineStateReader {
+export class PipelineStateReader implements StateReader {
   readonly #plan: Plan;
   readonly #clock: Clock;
   readonly #tasks: () => readonly LookedAt[];
@@ -64,7 +48,7 @@ export class PipelineStateReader {
   }
 
   /** By operator and table. */
-  async tables(): Promise<readonly TableSeen[]> {
+  async tables(): Promise<readonly TableView[]> {
     const sums = new Map<string, { stage: string; entries: number; bytes: number }>();
     for (const task of this.#tasks()) {
       for (const { name, entries, bytes } of task.processor.state.look.sizes()) {
@@ -76,14 +60,14 @@ export class PipelineStateReader {
   }
 
   /** All that `operator` remembers of `key`. Throws NOT_FOUND, WORKER_UNAVAILABLE, RECORD_KEY. */
-  async get(options: { operator: string; key: Key }): Promise<readonly EntrySeen[]> {
+  async get(options: { operator: string; key: Key }): Promise<readonly EntryView[]> {
     const { operator, key } = options;
     const owner = this.#ownerOf(operator);
     const keys = keptKeys(owner.spec, key);
-    const entries: EntrySeen[] = [];
+    const entries: EntryView[] = [];
     for (const task of this.#tasksOf(owner)) {
       const found = await task.look(async (look, store) => {
-        const seen: EntrySeen[] = [];
+        const seen: EntryView[] = [];
         for (const table of tablesOf(look, operator)) {
           for (const entry of await look.find(store, { table, keys })) seen.push(shown(owner, task.partition, entry));
         }
@@ -95,17 +79,11 @@ export class PipelineStateReader {
   }
 
   /** Throws NOT_FOUND, INVALID_ARGUMENT (a page token that is not ours), WORKER_UNAVAILABLE. */
-  async scan(options: {
-    operator: string;
-    table: string | null;
-    partition: number | null;
-    pageSize: number;
-    pageToken: string | null;
-  }): Promise<{ items: readonly EntrySeen[]; nextPageToken: string | null }> {
+  async scan(options: ScanOptions): Promise<Page<EntryView>> {
     const { operator, partition } = options;
     const owner = this.#ownerOf(operator);
     const pageSize = Math.min(PAGE_MAX, Math.max(1, options.pageSize));
-    const items: EntrySeen[] = [];
+    const items: EntryView[] = [];
     let place: ScanPlace | null =
       options.pageToken === null ? { partition: 0, at: null } : readToken(options.pageToken, operator);
     for (const task of this.#tasksOf(owner)) {
@@ -124,7 +102,7 @@ export class PipelineStateReader {
   /** Adds to `items` until the page is full. Returns where to go on in this task; null: nothing is left of it. */
   async #scanTask(
     task: LookedAt,
-    options: { owner: Owner; tables: readonly string[]; place: ScanPlace; pageSize: number; items: EntrySeen[] },
+    options: { owner: Owner; tables: readonly string[]; place: ScanPlace; pageSize: number; items: EntryView[] },
   ): Promise<Place | null> {
     const { owner, tables, place, pageSize, items } = options;
     let from: Place | null = place.at ?? { table: tables[0]!, bucket: Number.NEGATIVE_INFINITY, after: null };
@@ -176,7 +154,7 @@ export class PipelineStateReader {
   }
 }
 
-function shown({ spec }: Owner, partition: number, entry: SeenEntry): EntrySeen {
+function shown({ spec }: Owner, partition: number, entry: SeenEntry): EntryView {
   const { bucket, key, content } = entry;
   const { operator, table } = namesOf(entry.table);
   return { operator, table, partition, bucket, ...showEntry(spec, { table, bucket, key, content }) };

@@ -3,10 +3,10 @@
  * it but these types, so tests put a fake behind them.
  */
 import type { MillraceError } from '../base/errors.ts';
+import type { StateReader } from '../engine/views.ts';
 import type { PipelineStatus } from '../observe/status.ts';
 import type { Assignment } from '../topology/parts.ts';
 import type { StartOrder } from './messages.ts';
-import type { StateReader } from './views.ts';
 
 export interface RunningPipeline {
   /** The last that the engine has said: it says so a few times a second. */

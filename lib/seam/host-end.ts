@@ -3,6 +3,7 @@
  * one life of an engine; when that is over, `lose` tells everybody who waits, and the next life gets an end of its own.
  */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
+import type { EntryView, Page, ScanOptions, StateReader, TableView } from '../engine/views.ts';
 import type { Observer } from '../observe/events.ts';
 import type { Meter } from '../observe/meter.ts';
 import { emptyStatus, type PipelineState, type PipelineStatus } from '../observe/status.ts';
@@ -12,7 +13,6 @@ import type { Assignment } from '../topology/parts.ts';
 import type { RunningPipeline } from './engine.ts';
 import { heardError } from './errors.ts';
 import type { Answer, Port, Question, StartOrder, ToEngine, ToHost } from './messages.ts';
-import type { EntryView, Page, ScanOptions, StateReader, TableView } from './views.ts';
 
 export interface HostEndOptions {
   readonly port: Port<ToEngine>;

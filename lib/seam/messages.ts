@@ -5,6 +5,8 @@
  * A *run* is one start of a pipeline, numbered by the host; whatever is said about a run that is over is passed over.
  * Nothing is kept for an engine that is gone: the host looks at what is wanted, and orders it again.
  */
+
+import type { ScanOptions } from '../engine/views.ts';
 import type { Event } from '../observe/events.ts';
 import type { PipelineStatus } from '../observe/status.ts';
 import type { Counted } from '../observe/tally.ts';
@@ -14,7 +16,6 @@ import type { Key } from '../record/key.ts';
 import type { Assignment } from '../topology/parts.ts';
 import type { PlanSummary } from '../topology/summary.ts';
 import type { ErrorData } from './errors.ts';
-import type { ScanOptions } from './views.ts';
 
 export interface StartOrder {
   readonly kind: 'start';

@@ -12,12 +12,12 @@
 import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { isGone, isPipelineName, Specs } from '../cluster/specs.ts';
+import type { Page } from '../engine/views.ts';
 import type { Log, StoredMessage } from '../port/log.ts';
 import type { Registry } from '../port/registry.ts';
 import { type ReadLetter, readLetter, replayHeaders } from '../record/letter.ts';
 import { isInternal, letterSubject, lettersStream } from '../record/names.ts';
 import { matches } from '../record/subject.ts';
-import type { Page } from '../seam/views.ts';
 import type { DiscardProgress, LetterFilter, LetterKind, Letters, LetterView, ReplayProgress } from './views.ts';
 
 const PAGE_MAX = 1_000;

@@ -4,9 +4,9 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import { type PresenceRecord, presences } from '../cluster/presence.ts';
+import type { StateReader } from '../engine/views.ts';
 import type { Worker } from '../host/worker.ts';
 import type { Registry } from '../port/registry.ts';
-import type { StateReader } from '../seam/views.ts';
 import type { TaskView, WorkerView } from './views.ts';
 
 export class Overview {

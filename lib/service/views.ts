@@ -1,10 +1,11 @@
 /**
- * What can be seen of a cluster beside its pipelines: workers, tasks, letters, events (state: `seam/views.ts`). Plain values,
+ * What can be seen of a cluster beside its pipelines: workers, tasks, letters, events (state: `engine/views.ts`). Plain values,
  * made here, passed on by the API, drawn by the CLI. Times are ms since 1970.
  */
+
+import type { Page } from '../engine/views.ts';
 import type { SeenEvent } from '../observe/history.ts';
 import type { TaskStatus } from '../observe/status.ts';
-import type { Page } from '../seam/views.ts';
 
 export interface WorkerView {
   readonly name: string;

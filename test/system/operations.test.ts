@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { AdminClient } from '../../lib/control/client.ts';
-import type { EntryView } from '../../lib/seam/views.ts';
+import type { EntryView } from '../../lib/engine/views.ts';
 import type { ReplayProgress } from '../../lib/service/views.ts';
 import { startEngine } from './engine.ts';
 import { Rounds, STORY } from './rounds.ts';

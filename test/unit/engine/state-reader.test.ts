@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { Random } from '../../../lib/base/random.ts';
 import { Pipeline } from '../../../lib/engine/pipeline.ts';
-import type { EntrySeen } from '../../../lib/engine/state-reader.ts';
+import type { EntryView } from '../../../lib/engine/views.ts';
 import { count, hopping, pipeline, session, sum, tumbling } from '../../../lib/index.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
@@ -91,7 +91,7 @@ describe('the state of a pipeline', () => {
 
   const get = (operator: string, key: string | number | (string | number)[]) =>
     ask(running.state.get({ operator, key }));
-  const values = (entries: readonly EntrySeen[]) => entries.map(({ table, key, value }) => ({ table, key, value }));
+  const values = (entries: readonly EntryView[]) => entries.map(({ table, key, value }) => ({ table, key, value }));
 
   test('has every operator with its tables and how much is in them', async () => {
     const tables = await running.state.tables();
@@ -150,7 +150,7 @@ describe('the state of a pipeline', () => {
 
   test('is paged through without losing or repeating an entry, by table and by partition', async () => {
     const scan = async (options: { table?: string; partition?: number; pageSize: number }) => {
-      const entries: EntrySeen[] = [];
+      const entries: EntryView[] = [];
       for (let pageToken: string | null = null; ; ) {
         const { table = null, partition = null, pageSize } = options;
         const asked = running.state.scan({ operator: 'own', table, partition, pageSize, pageToken });

@@ -8,6 +8,7 @@ import { MillraceError } from '../../../lib/base/errors.ts';
 import type { Bundle } from '../../../lib/bundle/bundle.ts';
 import type { Judged } from '../../../lib/bundle/compile.ts';
 import type { Results } from '../../../lib/cluster/results.ts';
+import type { StateReader } from '../../../lib/engine/views.ts';
 import type { ClearPipeline } from '../../../lib/host/clear.ts';
 import { Worker } from '../../../lib/host/worker.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
@@ -17,7 +18,6 @@ import type { Event, Observer } from '../../../lib/observe/events.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
 import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
 import type { Engine, RunningPipeline } from '../../../lib/seam/engine.ts';
-import type { StateReader } from '../../../lib/seam/views.ts';
 import { Commands, type Judge } from '../../../lib/service/commands.ts';
 import type { PlanSummary } from '../../../lib/topology/summary.ts';
 
