@@ -159,7 +159,7 @@ export default m.pipeline('roads', ({ from }) => {
   await eventually('all hours have closed', async () => (await rows.rows()).length >= 18);
   const counts = (await rows.rows()).map(row => (JSON.parse(row) as { n: number }).n);
   assert.deepEqual(counts, [...new Array<number>(10).fill(2), ...new Array<number>(8).fill(1)]);
-  const { status } = await client.get('roads');
+  const { status } = await statusOf(client, 'roads', ({ status: { counts } }) => counts.dropped.heartbeat === 3);
   assert.deepEqual([status.counts.dropped, status.counts.in], [{ heartbeat: 3 }, 28]);
 });
 
