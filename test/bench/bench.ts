@@ -43,6 +43,7 @@ Options:
   --events N         Nexmark events; a query reads only its kinds            (default 3000000)
   --rate N           events a second while latency is measured               (default 10000)
   --live-seconds N   how long it is measured, 0: not at all                  (default 60)
+  --partitions N     into how many the keys of a query's stages are cut      (default that of pipelines)
   --crash-ids N      ids in the state that a crash meets                     (default 700000)
   --ids N[,N]        sizes of the large state                                (default 1000000,10000000)
   --out FILE.json    write results there; beside it a report and a picture, FILE.md and FILE.svg
@@ -57,6 +58,8 @@ interface Plan {
   readonly shapes: readonly Shape[];
   readonly events: number;
   readonly live: { readonly eventsPerSecond: number; readonly seconds: number };
+  /** Null: the default of pipelines. */
+  readonly partitions: number | null;
   readonly crashIds: number;
   readonly ids: readonly number[];
   readonly out: string | null;
@@ -95,7 +98,7 @@ if (values.help) {
 
 /** Fills the results, and keeps what there is after every step: a long bench may be interrupted. */
 async function measure(results: Results, { plan, closing }: { plan: Plan; closing: Closing }): Promise<void> {
-  const { events, live, out } = plan;
+  const { events, live, partitions, out } = plan;
   const begunMs = performance.now();
   const sayOf = (what: string) => (text: string) => {
     const seconds = Math.round((performance.now() - begunMs) / 1_000);
@@ -108,7 +111,9 @@ async function measure(results: Results, { plan, closing }: { plan: Plan; closin
     const runs = plan.queries.flatMap(query => plan.shapes.map(shape => ({ query, shape })));
     for (const [i, { query, shape }] of runs.entries()) {
       const say = sayOf(`${i + 1}/${runs.length} ${query} ${shape}`);
-      results.queries.push(await runQuery({ query, shape, events, live, raw: true, launcher, closing, say }));
+      results.queries.push(
+        await runQuery({ query, shape, events, live, partitions, raw: true, launcher, closing, say }),
+      );
       await keep(results, out);
     }
   }
@@ -148,6 +153,7 @@ function readPlan(): Plan {
       eventsPerSecond: readCount('--rate', values.rate, 1),
       seconds: readCount('--live-seconds', values['live-seconds'], 0),
     },
+    partitions: values.partitions === undefined ? null : readCount('--partitions', values.partitions, 1),
     crashIds: readCount('--crash-ids', values['crash-ids'], 1_000),
     ids: values.ids.split(',').map(text => readCount('--ids', text, 1_000)),
     out: values.out ?? null,
@@ -165,6 +171,7 @@ function readFlags() {
         events: { type: 'string', default: '3000000' },
         rate: { type: 'string', default: '10000' },
         'live-seconds': { type: 'string', default: '60' },
+        partitions: { type: 'string' },
         'crash-ids': { type: 'string', default: '700000' },
         ids: { type: 'string', default: '1000000,10000000' },
         out: { type: 'string' },

@@ -25,6 +25,8 @@ export interface RunOptions extends Omit<SceneOptions, 'syncAlways'> {
   /** Whether the raw limit is measured, too. */
   readonly raw: boolean;
   readonly live: Live;
+  /** Into how many the keys of a stage are cut; default as for any pipeline. */
+  readonly partitions?: number | null;
 }
 
 export interface RunResult extends LatencyResult {
@@ -55,12 +57,11 @@ export interface RunResult extends LatencyResult {
 }
 
 const LEAST_SECONDS = 60;
-const SINGLE = 'export { single as default } from';
 const expected = new Map<string, Answer>();
 
 /** Runs one query. Throws when anything does not start; wrong rows are a result. */
 export async function runQuery(options: RunOptions): Promise<RunResult> {
-  const { query, shape, events, raw, live, say } = options;
+  const { query, shape, events, raw, live, partitions = null, say } = options;
   const { eventsPerSecond = Math.min(10_000, Math.ceil(events / LEAST_SECONDS)) } = options;
   const scene = await Scene.set({ ...options, syncAlways: shape === 'safe' });
   try {
@@ -77,7 +78,7 @@ export async function runQuery(options: RunOptions): Promise<RunResult> {
     const usage = await beginUsage(scene);
     const inputs = kindsOf(query).map(kind => STREAMS[kind]);
     const firstRead = watchFirstRead(connection, inputs);
-    await scene.deploy(await entryOf(scene, { query, shape }));
+    await scene.deploy(await entryOf(scene, { query, shape, partitions }));
     const subject = subjectOf(query);
     const tally = new Tally(query, { lastMs });
     const { stream, lastStoredMs } = await awaitOutput(connection, {
@@ -153,12 +154,21 @@ function expectedOf(query: Query, input: { events: number; eventsPerSecond: numb
   return answer;
 }
 
-/** The file to deploy. */
-async function entryOf(scene: Scene, { query, shape }: { query: Query; shape: Shape }): Promise<string> {
+/** The file to deploy: what the query's own exports for the shape. */
+async function entryOf(
+  scene: Scene,
+  { query, shape, partitions }: { query: Query; shape: Shape; partitions: number | null },
+): Promise<string> {
   const file = fileURLToPath(new URL(`pipelines/${query}.ts`, import.meta.url));
-  if (shape !== 'single') return file;
-  const entry = join(scene.folder, 'single.ts');
-  await writeFile(entry, `${SINGLE} ${JSON.stringify(file)};\n`);
+  if (shape !== 'single' && partitions === null) return file;
+  const changed = partitions === null ? '{}' : `{ partitions: ${partitions} }`;
+  const entry = join(scene.folder, 'entry.ts');
+  await writeFile(
+    entry,
+    `import { ${shape === 'single' ? 'single' : 'default'} as query } from ${JSON.stringify(file)};
+export default Object.assign(query, ${changed});
+`,
+  );
   return entry;
 }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { pipeline, type Stream } from 'millrace';
 import type { Program } from '../../../lib/operator/program.ts';
+import { PARTITIONS_DEFAULT } from '../../../lib/topology/builder.ts';
 import { planned } from './broker.ts';
 import type { Event } from './interpreters.ts';
 
@@ -111,7 +112,7 @@ describe('a dedupe before keyBy', () => {
       );
       assert.deepEqual(kinds(readers[0]?.program as Program), ['once-id keyBy']);
       const stage = stages.find(({ name }) => name === 'once');
-      assert.equal(stage?.partitions, 16);
+      assert.equal(stage?.partitions, PARTITIONS_DEFAULT);
       const spec = stage?.program.nodes[0]?.spec;
       assert.ok(spec?.kind === 'dedupe' && spec.id !== null);
     });

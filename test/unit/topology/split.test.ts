@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type KeyedStream, pipeline, type Stream } from 'millrace';
 import type { Program } from '../../../lib/operator/program.ts';
-import type { Pipeline } from '../../../lib/topology/builder.ts';
+import { PARTITIONS_DEFAULT, type Pipeline } from '../../../lib/topology/builder.ts';
 import { plan } from '../../../lib/topology/planner.ts';
 import { brokerOf, INPUTS, planned } from './broker.ts';
 import { type Event, runGraph, runPlan } from './interpreters.ts';
@@ -155,8 +155,8 @@ describe('stages', () => {
     assert.deepEqual(
       stages.map(stage => [stage.name, stage.partitions, stage.inputs.map(input => input.name)]),
       [
-        ['by-id', 16, ['in-l', 'in-r-by-n']],
-        ['by-site', 16, ['in-s', 'sites']],
+        ['by-id', PARTITIONS_DEFAULT, ['in-l', 'in-r-by-n']],
+        ['by-site', PARTITIONS_DEFAULT, ['in-s', 'sites']],
       ],
     );
     assert.deepEqual(stages[0]?.program, {
