@@ -10,6 +10,7 @@ import { splitAddress } from '../lib/base/address.ts';
 import { systemClock } from '../lib/base/clock.ts';
 import { MillraceError } from '../lib/base/errors.ts';
 import { VERSION } from '../lib/base/package.ts';
+import type { SpecKeys } from '../lib/cluster/spec-keys.ts';
 import { Specs } from '../lib/cluster/specs.ts';
 import type { Access } from '../lib/control/access.ts';
 import { AdminServer } from '../lib/control/server.ts';
@@ -43,6 +44,8 @@ export interface NodeOptions {
   readonly otlp?: string | null;
   /** TLS and token of its API; absent: neither. */
   readonly access?: Access;
+  /** What specs are signed and known by; absent or null: every spec is taken. */
+  readonly keys?: SpecKeys | null;
   /** Shows this node, and is one of its observers already; absent: nobody looks. */
   readonly telemetry?: Telemetry;
 }
@@ -63,7 +66,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   const events = new EventMemory(systemClock);
   const observer = observers(options.observer, events);
   const name = await workerName(dataDir);
-  const { replicas = 1, stuckMs, otlp = null } = options;
+  const { replicas = 1, stuckMs, otlp = null, keys = null } = options;
   const nats = { ...options.nats, name: `millrace ${name}` };
   const meter = (pipeline: string) => telemetry?.meter(pipeline) ?? noMeter;
   const wiring = await openWiring({ nats, dataDir, replicas, stuckMs, otlp, observer, meter });
@@ -91,8 +94,9 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       clear,
       clock: systemClock,
       observer,
+      keys,
     });
-    const specs = new Specs(registry);
+    const specs = new Specs(registry, keys);
     const sweep = new Sweep({
       blobs,
       specs: () => specs.all(),
@@ -129,7 +133,16 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     });
     const fatal = Promise.race([worker.fatal, engine.fatal]);
     void fatal.then(error => telemetry?.fatal(error));
-    const commands = new Commands({ registry, blobs, log: wiring.log, judge, clock: systemClock, worker, connected });
+    const commands = new Commands({
+      registry,
+      blobs,
+      log: wiring.log,
+      judge,
+      clock: systemClock,
+      worker,
+      connected,
+      keys,
+    });
     server = new AdminServer({
       listen: options.listen,
       commands,
@@ -142,7 +155,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         nats: () => (wiring.link.connected ? { version: wiring.link.serverVersion } : null),
       },
       access: options.access ?? {},
-      letters: new LetterBox({ log: wiring.log, registry, clock: systemClock }),
+      letters: new LetterBox({ log: wiring.log, registry, clock: systemClock, keys }),
       events,
       healthy: () => readiness().ok,
     });

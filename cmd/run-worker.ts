@@ -4,6 +4,7 @@
  */
 import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError } from '../lib/base/errors.ts';
+import type { SpecKeys } from '../lib/cluster/spec-keys.ts';
 import type { Access } from '../lib/control/access.ts';
 import type { NatsOptions } from '../lib/nats/connection.ts';
 import { errorFields, type Observer, observers } from '../lib/observe/events.ts';
@@ -25,6 +26,8 @@ export interface RunOptions {
   readonly replicas?: number;
   /** TLS and token of its API; absent: neither. */
   readonly access?: Access;
+  /** What specs are signed and known by; absent or null: every spec is taken. */
+  readonly keys?: SpecKeys | null;
   readonly stopMs: number;
   /** How long a function of a pipeline may take for one record before it counts as stuck, ms. */
   readonly stuckMs: number;

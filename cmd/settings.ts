@@ -43,7 +43,6 @@ const nats = { file: 'worker', flag: null, kind: 'text', default: null } as cons
 const secret = { ...nats, secret: true } as const;
 
 export const SETTINGS = {
-  // a worker
   workerConfig: {
     file: null,
     key: '(worker file)',
@@ -189,6 +188,15 @@ export const SETTINGS = {
     default: false,
     means: 'take a token over a network without TLS',
   },
+  deployKeys: {
+    file: 'worker',
+    key: 'deployKeys',
+    flag: '--deploy-keys <file>',
+    variable: 'MILLRACE_DEPLOY_KEYS',
+    kind: 'path',
+    default: null,
+    means: 'keys that what should run is signed with; nothing else is loaded then',
+  },
   metrics: {
     file: 'worker',
     key: 'metrics',
@@ -259,7 +267,6 @@ export const SETTINGS = {
     default: null,
     means: 'path of a nats-server for `dev`; else it is looked for, or fetched',
   },
-  // a client
   clientConfig: {
     file: null,
     key: '(client file)',
@@ -383,7 +390,8 @@ export const WORKER_SETTINGS = [
   ...NATS_SETTINGS,
   ...(['data', 'listen', 'advertise', 'metrics', 'otlp', 'replicas'] as const),
   ...(['logLevel', 'logFormat', 'stopSeconds', 'stuckSeconds'] as const),
-  ...(['serverCert', 'serverKey', 'serverClientCa', 'serverCa', 'serverToken', 'serverTokenFile', 'insecure'] as const),
+  ...(['serverCert', 'serverKey', 'serverClientCa', 'serverCa', 'serverToken', 'serverTokenFile'] as const),
+  ...(['insecure', 'deployKeys'] as const),
 ] as const;
 
 /** What it takes to reach a worker's API. */

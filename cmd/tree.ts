@@ -16,6 +16,7 @@ import { doctorVerb } from './verbs/doctor.ts';
 import { eventsVerb } from './verbs/events.ts';
 import { getVerb } from './verbs/get.ts';
 import { initVerb } from './verbs/init.ts';
+import { keysVerb } from './verbs/keys.ts';
 import { lettersVerb } from './verbs/letters.ts';
 import { deleteVerb, pauseVerb, restartVerb, resumeVerb } from './verbs/lifecycle.ts';
 import { stateVerb } from './verbs/state.ts';
@@ -26,7 +27,7 @@ const GROUPS = {
   'Write a pipeline:': [initVerb, devVerb, planVerb],
   'Run it:': [workerVerb, deployVerb, pauseVerb, resumeVerb, restartVerb, advanceVerb, deleteVerb],
   'See what it does:': [getVerb, describeVerb, doctorVerb, eventsVerb, stateVerb, lettersVerb],
-  'This command:': [configVerb, completionVerb, versionVerb],
+  'This command:': [configVerb, keysVerb, completionVerb, versionVerb],
 } as const;
 
 export function makeTree(around: Around): Command {

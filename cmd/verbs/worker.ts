@@ -16,6 +16,7 @@ import {
   tokenOf,
 } from '../config.ts';
 import { readWorkerFile } from '../config-file.ts';
+import { deployKeysOf } from '../deploy-keys.ts';
 import { type SettingName, type Settings, WORKER_SETTINGS } from '../settings.ts';
 import { type Around, flagsOf, makeCommand, type Options, settingOption } from './common.ts';
 
@@ -30,6 +31,7 @@ const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
     'serverCa',
     'serverTokenFile',
     'insecure',
+    'deployKeys',
   ],
   'Worker:': [
     'workerConfig',
@@ -75,6 +77,7 @@ export function workerVerb(around: Around): Command {
         metrics: metricsOf({ flags, file }),
         otlp: settings.otlp,
         replicas: settings.replicas,
+        keys: settings.deployKeys === null ? null : deployKeysOf(settings.deployKeys),
         access: accessOf(settings, tokenOf('worker', { flags, file })),
         stopMs: settings.stopSeconds * 1_000,
         stuckMs: settings.stuckSeconds * 1_000,

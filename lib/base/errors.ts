@@ -35,6 +35,7 @@ export const ERRORS = {
   },
   CHAIN_BROKEN: { fate: 'stop', means: 'a chain is shorter than we remember, or holds what nobody of us wrote' },
   JOURNAL_CORRUPT: { fate: 'stop', means: 'a commit cannot be read or its checksum is wrong' },
+  SPEC_UNTRUSTED: { fate: 'stop', means: 'what should run is not signed by a deploy key of this worker, or is older' },
   STORE_CORRUPT: { fate: 'retry', means: 'the local store cannot be trusted; it is discarded and rebuilt' },
   STORE_IN_USE: { fate: 'stop', means: 'the data folder, or a copy of it, is used by another process' },
   STORE_UNAVAILABLE: { fate: 'retry', means: 'the data folder cannot be read or written: full, read-only, or closed' },

@@ -7,7 +7,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
-import type { Registry } from '../port/registry.ts';
+import type { Registry, RegistryEntry } from '../port/registry.ts';
+import { type SpecKeys, seal, unseal } from './spec-keys.ts';
 
 /** What deleting a pipeline left behind, or with a purge took away; each a line for a person. */
 export interface Remains {
@@ -54,47 +55,63 @@ export interface HeldSpec {
   readonly at: number;
 }
 
+/** What lies under a pipeline's name: its spec, or why there is none that can be read or trusted. */
+export interface SpecEntry {
+  readonly name: string;
+  readonly at: number;
+  readonly found: PipelineSpec | MillraceError;
+}
+
 const PREFIX = 'pipelines.';
 
 export class Specs {
   readonly #registry: Registry;
+  readonly #keys: SpecKeys | null;
 
-  constructor(registry: Registry) {
+  /** @param keys what specs are signed and known by; null: every spec is taken. */
+  constructor(registry: Registry, keys: SpecKeys | null = null) {
     this.#registry = registry;
+    this.#keys = keys;
   }
 
+  /** Throws JOURNAL_CORRUPT, PLAN_INCOMPATIBLE (another version's), SPEC_UNTRUSTED. */
   async get(name: string): Promise<HeldSpec | null> {
+    const entry = await this.entry(name);
+    if (entry === null) return null;
+    if (entry.found instanceof MillraceError) throw entry.found;
+    return { spec: entry.found, at: entry.at };
+  }
+
+  async entry(name: string): Promise<SpecEntry | null> {
     if (!isPipelineName(name)) return null;
     const entry = await this.#registry.get(PREFIX + name);
-    return entry === null ? null : { spec: decodeSpec(entry.key, entry.value), at: entry.revision };
+    return entry === null ? null : this.#entryOf(entry);
   }
 
-  /** All but those whose delete is done, sorted by name. */
-  async list(): Promise<PipelineSpec[]> {
-    return (await this.all()).filter(spec => !isGone(spec)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  /** Sorted by name. */
+  async entries(): Promise<SpecEntry[]> {
+    const entries = (await this.#registry.list(PREFIX)).map(entry => this.#entryOf(entry));
+    return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
+  /** Throws as `get`, because of any. */
   async all(): Promise<PipelineSpec[]> {
-    return (await this.#registry.list(PREFIX)).map(entry => decodeSpec(entry.key, entry.value));
+    return (await this.entries()).map(({ found }) => {
+      if (found instanceof MillraceError) throw found;
+      return found;
+    });
   }
 
-  /** Without those that are damaged or another version's: these are in nobody's way but their own pipeline's. */
+  /** Without those that cannot be read or trusted: these are in nobody's way but their own pipeline's. */
   async readable(): Promise<PipelineSpec[]> {
-    const specs: PipelineSpec[] = [];
-    for (const { key, value } of await this.#registry.list(PREFIX)) {
-      try {
-        specs.push(decodeSpec(key, value));
-      } catch (error) {
-        if (!isMillraceError(error, 'JOURNAL_CORRUPT')) throw error;
-      }
-    }
-    return specs;
+    return (await this.entries()).flatMap(({ found }) => (found instanceof MillraceError ? [] : [found]));
   }
 
-  /** Replaces what was read at `at` (0: nothing was there). False: somebody else was first. */
+  /** Replaces what was read at `at` (0: nothing was there). False: somebody else was first. Throws SPEC_UNTRUSTED. */
   async put(spec: PipelineSpec, at: number): Promise<boolean> {
-    const value = Buffer.from(JSON.stringify(spec));
-    return (await this.#registry.put(PREFIX + spec.name, value, { expect: at })) !== null;
+    const place = PREFIX + spec.name;
+    const value = seal(place, JSON.stringify(spec), this.#keys);
+    return (await this.#registry.put(place, value, { expect: at })) !== null;
   }
 
   /** Calls `changed` with every spec there is and then with each change; `unreadable` for an entry that is damaged. */
@@ -110,15 +127,21 @@ export class Specs {
         );
         return;
       }
-      let spec: PipelineSpec;
-      try {
-        spec = decodeSpec(key, entry.value);
-      } catch (error) {
-        unreadable(error as MillraceError);
-        return;
-      }
-      changed(spec);
+      const { found } = this.#entryOf(entry);
+      if (found instanceof MillraceError) unreadable(found);
+      else changed(found);
     });
+  }
+
+  #entryOf(entry: RegistryEntry): SpecEntry {
+    const name = entry.key.slice(PREFIX.length);
+    const at = entry.revision;
+    try {
+      return { name, at, found: decodeSpec(entry, this.#keys) };
+    } catch (error) {
+      if (isMillraceError(error)) return { name, at, found: error };
+      throw error;
+    }
   }
 }
 
@@ -175,11 +198,14 @@ export function isPipelineName(name: string): boolean {
   return /^[a-z0-9-]{1,40}$/.test(name);
 }
 
-function decodeSpec(key: string, value: Uint8Array): PipelineSpec {
+function decodeSpec({ key, value, revision: at }: RegistryEntry, keys: SpecKeys | null): PipelineSpec {
   const name = key.slice(PREFIX.length);
+  const { line, text } = unseal(value);
+  const mistrust = keys?.mistrust(key, line, text) ?? null;
+  if (mistrust !== null) throw untrusted(key, mistrust);
   let spec: PipelineSpec;
   try {
-    spec = JSON.parse(Buffer.from(value).toString()) as PipelineSpec;
+    spec = JSON.parse(text) as PipelineSpec;
   } catch (cause) {
     throw new MillraceError('JOURNAL_CORRUPT', `the spec of pipeline ${name} is not JSON; deploy it again`, { cause });
   }
@@ -189,9 +215,27 @@ function decodeSpec(key: string, value: Uint8Array): PipelineSpec {
   // What is older names no life, so its streams and blobs have other names, and nothing of it would be found or purged.
   if (typeof spec.life !== 'string' || !Number.isSafeInteger(spec.program) || !Array.isArray(spec.former)) {
     throw new MillraceError(
-      'JOURNAL_CORRUPT',
+      'PLAN_INCOMPATIBLE',
       `the spec of pipeline ${name} was written by another version of Millrace, whose state this one does not read: purge the pipeline with that version, or delete the key ${key} of the registry's bucket; then deploy it again, or under another name`,
     );
   }
+  const mistrustAge = keys?.mistrustAge(key, { revision: spec.revision, at }) ?? null;
+  if (mistrustAge !== null) throw untrusted(key, mistrustAge);
   return spec;
+}
+
+/** What is shown of one. */
+export function unreadableSpec(name: string): PipelineSpec {
+  return {
+    ...{ name, life: '', purged: [], since: {}, revision: 0, bundle: '', program: 0, former: [], file: '' },
+    ...{ desired: 'running', purge: false, remains: null, fingerprint: '', summary: null, text: '', deployedAtMs: 0 },
+  };
+}
+
+function untrusted(key: string, why: string): MillraceError {
+  const name = key.slice(PREFIX.length);
+  return new MillraceError(
+    'SPEC_UNTRUSTED',
+    `the spec of pipeline ${name} ${why}, so it is not loaded: somebody else may write to the registry's bucket; what ran goes on. Deploy the pipeline again, or delete the key ${key} of that bucket`,
+  );
 }

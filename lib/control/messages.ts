@@ -7,7 +7,8 @@ import type { EntryView } from '../engine/views.ts';
 import type { Event, Field, Level } from '../observe/events.ts';
 import type { PipelineState, PipelineStatus, TaskStatus } from '../observe/status.ts';
 import type { DecodedKey, Key } from '../record/key.ts';
-import type { DeployOutcome, PipelineView, PlanAnswer } from '../service/commands.ts';
+import type { DeployOutcome, PlanAnswer } from '../service/commands.ts';
+import type { PipelineView } from '../service/pipelines.ts';
 import type { LetterFilter, LetterKind, LetterView, SeenEvent, TaskView, WorkerView } from '../service/views.ts';
 import type {
   EntryWire,

@@ -4,7 +4,8 @@
  */
 import { isMillraceError } from '../base/errors.ts';
 import type { Bundle } from '../bundle/bundle.ts';
-import type { Commands, PipelineView } from '../service/commands.ts';
+import type { Commands } from '../service/commands.ts';
+import type { PipelineView } from '../service/pipelines.ts';
 import { every, type Handlers } from './calls.ts';
 import { outcomeToWire, pipelineToWire, planToWire } from './messages.ts';
 import type { Checks } from './validate.ts';

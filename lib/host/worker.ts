@@ -14,6 +14,7 @@ import type { Identity } from '../cluster/identity.ts';
 import { Lease } from '../cluster/lease.ts';
 import { Owners } from '../cluster/owners.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
+import type { SpecKeys } from '../cluster/spec-keys.ts';
 import { isGone, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
@@ -33,6 +34,8 @@ export interface WorkerOptions {
   readonly observer: Observer;
   readonly engine: Engine;
   readonly clear: ClearPipeline;
+  /** What specs are signed and known by; absent or null: every spec is taken. */
+  readonly keys?: SpecKeys | null;
   /** How long a silent active worker is waited for. Default 5,000. */
   readonly leaseMs?: number;
   /** How long a pipeline may take to stop for its next revision. Default 10,000. */
@@ -58,7 +61,7 @@ export class Worker {
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.name = options.me.name;
-    this.#specs = new Specs(options.registry);
+    this.#specs = new Specs(options.registry, options.keys ?? null);
     this.#owners = new Owners(options.registry);
     let fail: (error: MillraceError) => void = () => {};
     this.fatal = new Promise(resolve => {

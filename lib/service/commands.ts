@@ -11,16 +11,25 @@ import type { Judged } from '../bundle/compile.ts';
 import { bundleBlob } from '../bundle/stored.ts';
 import { type Claim, Owners, refusal } from '../cluster/owners.ts';
 import type { LookAtResults } from '../cluster/results.ts';
-import { isGone, nextLife, nextProgram, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
+import type { SpecKeys } from '../cluster/spec-keys.ts';
+import {
+  isGone,
+  nextLife,
+  nextProgram,
+  type PipelineSpec,
+  type Remains,
+  Specs,
+  unreadableSpec,
+} from '../cluster/specs.ts';
 import type { StateReader } from '../engine/views.ts';
 import type { Worker } from '../host/worker.ts';
-import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Registry } from '../port/registry.ts';
 import type { PlanSummary } from '../topology/summary.ts';
 import { advanceSource, type Heartbeat } from './advance.ts';
 import { Overview } from './overview.ts';
+import { Pipelines, type PipelineView } from './pipelines.ts';
 import type { Remembered } from './remembered.ts';
 import type { TaskView, WorkerView } from './views.ts';
 
@@ -48,15 +57,6 @@ export interface DeployAnswer {
   readonly paused: boolean;
   /** What is on the output subjects already. */
   readonly notices: readonly string[];
-}
-
-export interface PipelineView {
-  readonly spec: PipelineSpec;
-  readonly status: PipelineStatus;
-  /** The worker that runs it; null: none does, or it is not known here. */
-  readonly worker: string | null;
-  /** Wall clock of the snapshot, ms since 1970. */
-  readonly atMs: number;
 }
 
 export interface DeleteAnswer extends Remains {
@@ -101,6 +101,7 @@ export class Commands {
   readonly #clock: Clock;
   readonly #worker: Worker;
   readonly #connected: () => boolean;
+  readonly #pipelines: Pipelines;
   readonly #overview: Overview;
 
   /** @param options.connected false: the broker is away, so what the worker knows must do. */
@@ -112,8 +113,10 @@ export class Commands {
     clock: Clock;
     worker: Worker;
     connected?: () => boolean;
+    /** See `Specs`. */
+    keys?: SpecKeys | null;
   }) {
-    this.#specs = new Specs(options.registry);
+    this.#specs = new Specs(options.registry, options.keys ?? null);
     this.#owners = new Owners(options.registry);
     this.#blobs = options.blobs;
     this.#log = options.log;
@@ -122,6 +125,7 @@ export class Commands {
     this.#worker = options.worker;
     this.#connected = options.connected ?? (() => true);
     const { registry, worker } = options;
+    this.#pipelines = new Pipelines({ specs: this.#specs, clock: this.#clock, connected: this.#connected, worker });
     this.#overview = new Overview({ registry, worker, connected: this.#connected });
   }
 
@@ -156,8 +160,7 @@ export class Commands {
     const planned = await this.#planned(bundle);
     const { summary, text } = planned;
     const { pipeline: name, fingerprint } = summary;
-    const held = await this.#specs.get(name);
-    const before = held?.spec ?? null;
+    const { before } = await this.#replaced(name);
     const { outcome, reasons } = this.#judge(before, bundle, planned);
     const { life } = await this.#next(before, planned.summary);
     const { refusals, notices } = await this.#claim(planned.summary, life, { dryRun: true, takeOver: false });
@@ -172,8 +175,7 @@ export class Commands {
     const planned = await this.#planned(bundle);
     const name = planned.summary.pipeline;
     for (let tries = 0; tries < CAS_TRIES_MAX; tries++) {
-      const held = await this.#specs.get(name);
-      const before = held?.spec ?? null;
+      const { before, at } = await this.#replaced(name);
       if (before !== null && before.desired === 'deleted' && !isGone(before)) {
         throw new MillraceError('CONFLICT', `pipeline ${name} is being deleted; try again in a moment`);
       }
@@ -210,7 +212,7 @@ export class Commands {
         text: planned.text,
         deployedAtMs: this.#clock.now(),
       };
-      if (!(await this.#specs.put(spec, held?.at ?? 0))) continue;
+      if (!(await this.#specs.put(spec, at))) continue;
       // Again, now that the spec names it: a sweep may have taken an old one that nobody named before.
       await this.#blobs.put(bundleBlob(bundle.hash), bundle.code);
       return answer;
@@ -288,8 +290,8 @@ export class Commands {
     return { done: false, ...(await this.#worker.wouldClear(spec, options)) };
   }
 
-  async list(): Promise<PipelineView[]> {
-    return (await this.#known()).map(spec => this.#view(spec));
+  list(): Promise<PipelineView[]> {
+    return this.#pipelines.list();
   }
 
   async get(name: string): Promise<PipelineView> {
@@ -297,28 +299,20 @@ export class Commands {
       ? (await this.#specs.get(name))?.spec
       : this.#worker.specs.find(known => known.name === name);
     if (spec === undefined || isGone(spec)) throw await this.#missing(name);
-    return this.#view(spec);
+    return this.#pipelines.view(spec);
   }
 
-  /** Without those that are gone, by name. While the broker is away: as the worker last heard of them. */
-  async #known(): Promise<readonly PipelineSpec[]> {
-    if (this.#connected()) return this.#specs.list();
-    const known = this.#worker.specs.filter(spec => !isGone(spec));
-    return known.sort((left, right) => (left.name < right.name ? -1 : 1));
-  }
-
-  #view(spec: PipelineSpec): PipelineView {
-    const { active, holder, name } = this.#worker;
-    const nobody =
-      holder === null
-        ? emptyStatus('stopped', 'no worker is active; start one, or wait for a standby to take over')
-        : emptyStatus(
-            'unknown',
-            `worker ${holder.name} is active but cannot be asked at ${holder.address ?? 'any address'}`,
-          );
-    const own = active ? this.#worker.status(spec.name, spec.revision) : nobody;
-    const status = spec.desired === 'paused' ? paused(own, spec) : this.#connected() ? own : withoutBroker(own);
-    return { spec, status, worker: active ? name : null, atMs: this.#clock.now() };
+  /**
+   * What a deploy replaces. What cannot be trusted or read is nobody's word: it makes room for what this worker knew before
+   * it, if anything. State that another version has written stays in the way.
+   */
+  async #replaced(name: string): Promise<{ before: PipelineSpec | null; at: number }> {
+    const entry = await this.#specs.entry(name);
+    if (entry === null) return { before: null, at: 0 };
+    const { found, at } = entry;
+    if (!(found instanceof MillraceError)) return { before: found, at };
+    if (found.code === 'PLAN_INCOMPATIBLE') throw found;
+    return { before: this.#worker.specs.find(spec => spec.name === name) ?? null, at };
   }
 
   async #next(before: PipelineSpec | null, plan: PlanSummary): Promise<ReturnType<typeof nextLife>> {
@@ -357,26 +351,10 @@ export class Commands {
   }
 
   async #missing(name: string): Promise<MillraceError> {
-    const names = (await this.#known()).map(spec => spec.name);
+    const names = (await this.list()).map(({ spec }) => spec.name);
     const there = names.length === 0 ? 'nothing is deployed yet' : `there are: ${names.join(', ')}`;
     return new MillraceError('NOT_FOUND', `no pipeline is named ${name}; ${there}`);
   }
-}
-
-/** A paused pipeline's status once it has stopped, or when nobody is there who would have to stop it. */
-function paused(status: PipelineStatus, { name, deployedAtMs }: PipelineSpec): PipelineStatus {
-  if (status.state !== 'stopped' && status.state !== 'starting') return status;
-  const since = new Date(deployedAtMs).toISOString();
-  return emptyStatus('paused', `since ${since}; to go on: millrace resume ${name}`);
-}
-
-const IN_PROGRESS: ReadonlySet<PipelineStatus['state']> = new Set(['starting', 'restoring', 'running', 'waiting']);
-
-/** Every task waits for the broker then, each at a place of its own; this says it for all of them. */
-function withoutBroker(status: PipelineStatus): PipelineStatus {
-  if (!IN_PROGRESS.has(status.state)) return status;
-  const reason = 'there is no connection to NATS; it goes on by itself when the broker is back';
-  return { ...status, state: 'waiting', reason };
 }
 
 function incompatible(name: string, reasons: readonly string[]): MillraceError {

@@ -11,6 +11,7 @@
  */
 import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError, messageOf } from '../base/errors.ts';
+import type { SpecKeys } from '../cluster/spec-keys.ts';
 import { isGone, isPipelineName, Specs } from '../cluster/specs.ts';
 import type { Page } from '../engine/views.ts';
 import type { Log, StoredMessage } from '../port/log.ts';
@@ -39,10 +40,10 @@ export class LetterBox implements Letters {
   readonly #clock: Clock;
   readonly #specs: Specs;
 
-  constructor(options: { log: Log; clock: Clock; registry: Registry }) {
+  constructor(options: { log: Log; clock: Clock; registry: Registry; keys?: SpecKeys | null }) {
     this.#log = options.log;
     this.#clock = options.clock;
-    this.#specs = new Specs(options.registry);
+    this.#specs = new Specs(options.registry, options.keys ?? null);
   }
 
   async list(

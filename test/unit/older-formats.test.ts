@@ -46,7 +46,7 @@ describe('of 0.1.0', () => {
     await registry.put('pipelines.p', Buffer.from(JSON.stringify(SPEC)), { expect: 0 });
     const specs = new Specs(registry);
     await assert.rejects(specs.get('p'), {
-      code: 'JOURNAL_CORRUPT',
+      code: 'PLAN_INCOMPATIBLE',
       message: /another version of Millrace.*delete the key pipelines\.p.*deploy it again, or under another name/,
     });
   });

@@ -8,6 +8,7 @@ import { MillraceError } from '../../../lib/base/errors.ts';
 import type { Bundle } from '../../../lib/bundle/bundle.ts';
 import type { Judged } from '../../../lib/bundle/compile.ts';
 import type { Results } from '../../../lib/cluster/results.ts';
+import type { SpecKeys } from '../../../lib/cluster/spec-keys.ts';
 import type { StateReader } from '../../../lib/engine/views.ts';
 import type { ClearPipeline } from '../../../lib/host/clear.ts';
 import { Worker } from '../../../lib/host/worker.ts';
@@ -213,13 +214,14 @@ export class FakeCluster {
   #instances = 0;
 
   /** A worker that is not started yet, everything it is made of, and commands that it answers. */
-  worker(name: string, options: { address?: string; leaseMs?: number } = {}) {
+  worker(name: string, options: { address?: string; leaseMs?: number; keys?: SpecKeys } = {}) {
     const registry = new MemoryRegistry(this.bucket);
     const engine = new FakeEngine();
     const judge = new FakeJudge();
     const clearing = new FakeClearing();
     const observer = new Recorder();
     const { clock, blobs } = this;
+    const keys = options.keys ?? null;
     const worker = new Worker({
       me: { name, instance: `${name}${++this.#instances}`, formers: [] },
       address: options.address ?? null,
@@ -230,9 +232,10 @@ export class FakeCluster {
       engine,
       leaseMs: options.leaseMs ?? 150,
       stopMs: 1_000,
+      keys,
     });
     this.#workers.push(worker);
-    const commands = new Commands({ registry, blobs, log: this.log, judge, clock, worker });
+    const commands = new Commands({ registry, blobs, log: this.log, judge, clock, worker, keys });
     return { worker, registry, engine, judge, clearing, observer, commands };
   }
 

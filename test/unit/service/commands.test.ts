@@ -83,7 +83,7 @@ describe('deploy', () => {
     const { outcome } = await commands.deploy(fakeBundle('p'), { dryRun: false });
     assert.equal(outcome, 'created');
     await assert.rejects(commands.deploy(fakeBundle('other'), { dryRun: false }), {
-      code: 'JOURNAL_CORRUPT',
+      code: 'PLAN_INCOMPATIBLE',
       message: /pipeline other was written by another version/,
     });
   });
