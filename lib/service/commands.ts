@@ -12,15 +12,7 @@ import { bundleBlob } from '../bundle/stored.ts';
 import { type Claim, Owners, refusal } from '../cluster/owners.ts';
 import type { LookAtResults } from '../cluster/results.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
-import {
-  isGone,
-  nextLife,
-  nextProgram,
-  type PipelineSpec,
-  type Remains,
-  Specs,
-  unreadableSpec,
-} from '../cluster/specs.ts';
+import { isGone, nextLife, nextProgram, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
 import type { StateReader } from '../engine/views.ts';
 import type { Worker } from '../host/worker.ts';
 import type { Blobs } from '../port/blob.ts';
