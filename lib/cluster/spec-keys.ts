@@ -116,7 +116,7 @@ export function makeDeployKey(): { readonly pem: string; readonly publicPem: str
 }
 
 /** The value of an entry: the spec, behind its signature where there are keys. */
-export function seal(place: string, text: string, keys: SpecKeys | null): Buffer {
+export function seal(place: string, text: string, keys: SpecKeys | null): Uint8Array {
   return Buffer.from(keys === null ? text : `${keys.sign(place, text)}\n${text}`);
 }
 
@@ -128,7 +128,7 @@ export function unseal(value: Uint8Array): { readonly line: string | null; reado
   return { line: bytes.toString('utf8', 0, end), text: bytes.toString('utf8', end + 1) };
 }
 
-function signed(place: string, text: string): Buffer {
+function signed(place: string, text: string): Uint8Array {
   return Buffer.from(`${LABEL}\n${place}\n${text}`);
 }
 

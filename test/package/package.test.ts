@@ -71,7 +71,7 @@ describe('the package', () => {
   test('holds the launcher, what was built, the interface and the words, and nothing else', () => {
     const others = packed.filter(
       file =>
-        !/^(cmd\/[\w-]+\.mjs|dist\/[\w-]+\.js|dist\/types\/lib\/.*\.d\.ts|proto\/.*|(cmd\/)?[A-Z]+(\.md)?|package\.json)$/.test(
+        !/^(cmd\/[\w-]+\.mjs|dist\/[\w-]+\.js|dist\/types\/lib\/.*\.d\.ts|dist\/sbom\.cdx\.json|proto\/.*|(cmd\/)?[A-Z]+(\.md)?|package\.json)$/.test(
           file,
         ),
     );
@@ -85,6 +85,31 @@ describe('the package', () => {
       'dist/millrace.js',
     ]) {
       assert.ok(packed.includes(file), `${file} is missing`);
+    }
+  });
+
+  test('says what it is made of and needs, with hashes and licences', () => {
+    interface Component {
+      readonly name: string;
+      readonly hashes?: readonly unknown[];
+      readonly licenses?: readonly unknown[];
+    }
+    const file = join(project, 'node_modules', 'millrace', 'dist', 'sbom.cdx.json');
+    const bom = JSON.parse(readFileSync(file, 'utf8')) as {
+      bomFormat: string;
+      metadata: { component: Component };
+      components: readonly Component[];
+    };
+    assert.deepEqual([bom.bomFormat, bom.metadata.component.name], ['CycloneDX', 'millrace']);
+    const names = bom.components.map(({ name }) => name);
+    const { dependencies } = JSON.parse(textOf('package.json')) as { dependencies: Record<string, string> };
+    assert.deepEqual(
+      Object.keys(dependencies).filter(name => !names.includes(name)),
+      [],
+    );
+    assert.ok(!names.includes('typescript'), 'what only the project needs is left out');
+    for (const { name, hashes, licenses } of bom.components) {
+      assert.ok(hashes !== undefined && licenses !== undefined, name);
     }
   });
 
