@@ -139,6 +139,10 @@ class WatchedLog implements Log {
     return this.#log.messageBytesMax;
   }
 
+  messageBytesMaxOf(stream: string): number {
+    return this.#log.messageBytesMaxOf(stream);
+  }
+
   async append(message: NewMessage): Promise<Append> {
     const { subject } = message;
     try {

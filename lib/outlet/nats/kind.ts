@@ -89,7 +89,7 @@ class NatsWay implements Way {
       case 'shared':
         return this.#shared(stream).outlet({ sender, marker: this.#marker, past: chainPast, onSent, onFailed });
       case 'at-least-once':
-        return new LooseOutlet({ log: this.#ports.log, sender, onSent, onFailed });
+        return new LooseOutlet({ log: this.#ports.log, stream, sender, onSent, onFailed });
     }
   }
 }

@@ -170,6 +170,7 @@ function begunMarkers(shares: readonly Share[]): NewMessage[] {
     invariant(outlet.markerSeq !== null, 'a marker is read before it is written');
     const begun = { first: shares.length - i + first, messages };
     return {
+      stream: outlet.stream,
       subject: outlet.options.marker,
       data: encodeMarker({ progress: before, begun }),
       expect: outlet.markerSeq,
@@ -179,6 +180,7 @@ function begunMarkers(shares: readonly Share[]): NewMessage[] {
 
 function doneMarkers(shares: readonly Share[]): NewMessage[] {
   return shares.map(({ outlet, through }) => ({
+    stream: outlet.stream,
     subject: outlet.options.marker,
     data: encodeMarker({ progress: through, begun: null }),
   }));
@@ -213,8 +215,8 @@ function takeFrom(
       if (trace !== null) headers = { ...headers, ...traceHeaders(trace) };
       const commonHeaders = style.of(to - from);
       // A row's own headers may have any name.
-      if (own === null) messages.push({ subject, data, headers, commonHeaders });
-      else messages.push({ subject, data, headers: { ...commonHeaders, ...headers, ...own } });
+      if (own === null) messages.push({ stream: outlet.stream, subject, data, headers, commonHeaders });
+      else messages.push({ stream: outlet.stream, subject, data, headers: { ...commonHeaders, ...headers, ...own } });
       bytes += data.length + 128;
       through = { position: commit, row: to };
       from = to;

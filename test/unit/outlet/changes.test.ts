@@ -26,7 +26,7 @@ async function headersOf(sink: SinkChanges): Promise<(string | undefined)[]> {
     if (sink.mode === 'shared') {
       return new SharedStream({ stream: 'out', log, clock, random }).outlet({ sender, marker: 'm.a', ...told });
     }
-    if (sink.mode === 'at-least-once') return new LooseOutlet({ log, sender, ...told });
+    if (sink.mode === 'at-least-once') return new LooseOutlet({ log, stream: 'out', sender, ...told });
     const form = rowsForm({ sender, messageBytesMax: 1_000 });
     const place = { stream: 'out', subject: 'out.0', expires: true };
     return new ChainOutlet<NatsItem>({ log, clock, random, form, ...place, ...told });
