@@ -5,7 +5,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { connect, type NatsConnection } from 'nats';
+import { systemClock } from '../../lib/base/clock.ts';
 import { isMillraceError } from '../../lib/base/errors.ts';
+import { Chain } from '../../lib/chain/chain.ts';
 import { askOrThrow } from '../../lib/nats/api.ts';
 import { connectNats, type LinkStatus, type NatsLink } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
@@ -32,8 +34,9 @@ describe('JetStream, where others answer, too', () => {
   let link: NatsLink;
   let log: NatsLog;
   const told: Extract<LinkStatus, { kind: 'misanswered' }>[] = [];
-  /** What the stranger answers to each message; that many times. */
+  /** What the stranger answers to each message, and to how many. */
   let answers: readonly string[] = [];
+  let messagesLeft = 0;
   let answered = 0;
 
   before(async () => {
@@ -49,7 +52,7 @@ describe('JetStream, where others answer, too', () => {
     for (const subject of ['out.>', '$JS.API.>', 'elsewhere.>']) {
       stranger.subscribe(subject, {
         callback: (_, message) => {
-          if (message.reply === undefined || message.reply === '') return;
+          if (message.reply === undefined || message.reply === '' || messagesLeft-- <= 0) return;
           for (const answer of answers) {
             answered++;
             stranger.publish(message.reply, answer);
@@ -68,6 +71,7 @@ describe('JetStream, where others answer, too', () => {
 
   test('an append lands where the stream says, and the nonsense is told once', async () => {
     answers = NONSENSE;
+    messagesLeft = Number.POSITIVE_INFINITY;
     answered = 0;
     const stream = 'OUT';
     let last = 0;
@@ -90,6 +94,7 @@ describe('JetStream, where others answer, too', () => {
 
   test('batches, and appends without fences, land whole', async () => {
     answers = NONSENSE;
+    messagesLeft = Number.POSITIVE_INFINITY;
     const messages = Array.from({ length: 5 }, (_, i) => ({
       stream: 'OUT',
       subject: `out.batch.${i}`,
@@ -100,7 +105,7 @@ describe('JetStream, where others answer, too', () => {
     assert.ok(outcome.kind === 'landed');
     assert.equal((await log.last({ stream: 'OUT', subject: 'out.batch.4' }))?.seq, outcome.seq);
     assert.equal((await log.appendBatch(messages)).kind, 'moved');
-    const many = Array.from({ length: 3_000 }, (_, i) => ({ subject: 'out.many', data: bytes(`${i}`) }));
+    const many = Array.from({ length: 1_000 }, (_, i) => ({ subject: 'out.many', data: bytes(`${i}`) }));
     await log.appendAll(many);
     const reader = log.read({ stream: 'OUT', subjects: ['out.many'], from: 1 });
     const kept = await take(reader, many.length);
@@ -114,14 +119,21 @@ describe('JetStream, where others answer, too', () => {
 
   test('false refusals cost tries and no more', async () => {
     answers = [refusal(400, 10071), refusal(503, 10077)];
+    messagesLeft = 3;
     // Without a fence none can be refused by one.
     await log.appendAll([{ stream: 'OUT', subject: 'out.false', data: bytes('1'), headers: { 'Nats-Msg-Id': 'f1' } }]);
     assert.equal(await log.count({ stream: 'OUT', subject: 'out.false' }), 1);
-    const outcome = await log.append({ stream: 'OUT', subject: 'out.false', data: bytes('2'), expect: 1 });
-    assert.equal(outcome.kind, 'moved', 'it is for the chain to read what is last');
+    messagesLeft = 3;
+    const chain = new Chain({ log, clock: systemClock, stream: 'OUT', subject: 'out.false' });
+    const first = (await chain.open())!;
+    const outcome = await chain.append(bytes('2'));
+    assert.ok(outcome.kind === 'landed' && outcome.seq > first.seq);
+    assert.equal((await log.last({ stream: 'OUT', subject: 'out.false' }))?.seq, outcome.seq);
+    assert.equal(await log.count({ stream: 'OUT', subject: 'out.false' }), 2);
   });
 
   test('questions are answered by the server alone', async () => {
+    messagesLeft = Number.POSITIVE_INFINITY;
     answers = [...NONSENSE, '{"type":"io.nats.jetstream.api.v1.stream_info_response"}'];
     answered = 0;
     const info = await log.info('OUT');
@@ -135,12 +147,14 @@ describe('JetStream, where others answer, too', () => {
   test('nobody but the stream is waited for, and one that has given the subject away is named', async () => {
     answers = [];
     await log.ensureStream({ name: 'ELSEWHERE', subjects: ['elsewhere.>'], storage: 'memory' });
-    const lost = log.append({ stream: 'OUT', subject: 'elsewhere.a', data: bytes('x'), expect: 0 });
+    const impatient = await connectNats({ servers: server.url, answerMs: 300 });
+    const lost = new NatsLog(impatient).append({ stream: 'OUT', subject: 'elsewhere.a', data: bytes('x'), expect: 0 });
     await assert.rejects(lost, error => {
       assert.ok(isMillraceError(error, 'STREAM_MISSING'));
       assert.match(error.message, /stream OUT does not keep the subject elsewhere\.a \(ELSEWHERE keeps it\)/);
       return true;
     });
+    await impatient.close();
   });
 
   test('a stream tells its limit, and whoever is refused for size has heard it', async () => {

@@ -59,10 +59,10 @@ describe('the header of changes', () => {
 function exited(keeps: Addressing['keeps'], changes: readonly Change[]): OutRows {
   const exit = new SinkExit({
     sink: { name: 'sink', kind: 'table', format: 'json' },
-    addressing: { target: 'orders', keeps, addressOf: key => key },
+    addressing: { stream: null, target: 'orders', keeps, addressOf: key => key },
     cursor: newCursor(),
     size: new BatchSize(10_000),
-    rowBytesMax: 1_000,
+    rowBytesMax: () => 1_000,
     refuse: ({ cause }) => assert.fail(String(cause)),
   });
   const take = (of: readonly Change[]) => {
