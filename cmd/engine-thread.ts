@@ -20,6 +20,7 @@ import { CallWatch } from '../lib/operator/call-watch.ts';
 import { EngineEnd } from '../lib/seam/engine-end.ts';
 import { tellError } from '../lib/seam/errors.ts';
 import type { ToEngine, ToHost } from '../lib/seam/messages.ts';
+import { linkEvent } from './link-events.ts';
 import { openTracing } from './tracing.ts';
 
 const BEAT_MS = 100;
@@ -74,7 +75,7 @@ async function open(): Promise<void> {
   const tracing = otlp === null ? undefined : await openTracing(otlp);
   const link = await connected();
   link.onStatus(status => {
-    if (status.kind === 'refused') emit({ event: 'nats.refused', level: 'error', message: status.message });
+    if (status.kind === 'refused' || status.kind === 'misanswered') emit(linkEvent(status));
     // That it is away the host says of its own connection.
     if (status.kind !== 'closed' || isClosing) return;
     const text = 'the connection to NATS is closed for good; see the server for why';

@@ -17,14 +17,15 @@ import { AdminServer } from '../lib/control/server.ts';
 import { readinessOf } from '../lib/host/readiness.ts';
 import { Sweep } from '../lib/host/sweep.ts';
 import { Worker } from '../lib/host/worker.ts';
-import type { LinkStatus, NatsOptions } from '../lib/nats/connection.ts';
-import { type Event, type Observer, observers } from '../lib/observe/events.ts';
+import type { NatsOptions } from '../lib/nats/connection.ts';
+import { type Observer, observers } from '../lib/observe/events.ts';
 import { EventMemory } from '../lib/observe/history.ts';
 import { noMeter } from '../lib/observe/meter.ts';
 import { emptyStatus } from '../lib/observe/status.ts';
 import { Commands } from '../lib/service/commands.ts';
 import { LetterBox } from '../lib/service/letters.ts';
 import { identify, workerName } from './identity.ts';
+import { linkEvent } from './link-events.ts';
 import type { Telemetry } from './telemetry.ts';
 import { openWiring, type Wiring } from './wiring.ts';
 
@@ -182,19 +183,6 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     await server?.stop({ deadlineMs: 0 });
     await wiring.close();
     throw error;
-  }
-}
-
-function linkEvent(status: LinkStatus): Event {
-  switch (status.kind) {
-    case 'connected':
-      return { event: 'nats.connected', level: 'info', server: status.server };
-    case 'disconnected':
-      return { event: 'nats.disconnected', level: 'warn' };
-    case 'refused':
-      return { event: 'nats.refused', level: 'error', message: status.message };
-    case 'closed':
-      return { event: 'nats.closed', level: 'error', message: status.cause ? String(status.cause) : null };
   }
 }
 

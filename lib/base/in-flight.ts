@@ -33,6 +33,12 @@ export class InFlight<T> {
     return this.#lastToken;
   }
 
+  /** What is under the token; undefined: nothing, or not any more. */
+  at(token: number): T | undefined {
+    const place = this.#places[token & (this.#places.length - 1)];
+    return place?.token === token ? place.item : undefined;
+  }
+
   /** Takes out what is under the token; undefined: nothing, or not any more. */
   take(token: number): T | undefined {
     const at = token & (this.#places.length - 1);

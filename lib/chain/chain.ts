@@ -139,8 +139,8 @@ export class Chain {
     }
     const message: NewMessage =
       headers === undefined
-        ? { subject: this.subject, data, expect: this.#seq }
-        : { subject: this.subject, data, headers, expect: this.#seq };
+        ? { stream: this.stream, subject: this.subject, data, expect: this.#seq }
+        : { stream: this.stream, subject: this.subject, data, headers, expect: this.#seq };
     // The first try is nearly always the only one: it goes without what the others need.
     return this.#try(message).then(
       outcome => (outcome.kind === 'landed' ? this.#landed(outcome.seq) : this.#insist(message, outcome)),

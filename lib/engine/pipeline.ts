@@ -259,7 +259,10 @@ export class Pipeline {
     const fate = isMillraceError(error) ? error.fate : 'fatal';
     // A part that is fenced has another owner; of an outdated revision nothing must run here, its readers least of all.
     const isOutdated = isMillraceError(error, 'REVISION_OUTDATED');
-    if ((fate !== 'retry' && fate !== 'fence') || isOutdated) return this.#fail(error);
+    // Of a record it would be a letter. A stream's limit has become less than a message of ours: begun again, we cut to what
+    // it takes, and what cannot be cut waits until it takes more.
+    const isNarrowed = isMillraceError(error, 'MESSAGE_TOO_LARGE');
+    if ((fate !== 'retry' && fate !== 'fence' && !isNarrowed) || isOutdated) return this.#fail(error);
     if (slot.isReleased) return;
     slot.lastError = messageOf(error);
     if (fate === 'fence' && slot.number >= this.#assignment.number) {

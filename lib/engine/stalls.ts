@@ -139,6 +139,10 @@ class WatchedLog implements Log {
     return this.#log.messageBytesMax;
   }
 
+  messageBytesMaxOf(stream: string): number {
+    return this.#log.messageBytesMaxOf(stream);
+  }
+
   async append(message: NewMessage): Promise<Append> {
     const { subject } = message;
     try {
@@ -156,16 +160,18 @@ class WatchedLog implements Log {
     try {
       const outcome = await this.#log.appendBatch(messages);
       if (outcome.kind !== 'unsure') this.#decided(messages);
-      else {
-        for (const { subject, expect } of messages) {
-          if (expect !== undefined) this.#stalls.waits(subject, subject, outcome.cause);
-        }
-      }
+      else this.#waits(messages, outcome.cause);
       return outcome;
     } catch (error) {
-      this.#decided(messages);
+      // Those who send batches cut them smaller, and wait if they cannot.
+      if (isMillraceError(error, 'MESSAGE_TOO_LARGE')) this.#waits(messages, error);
+      else this.#decided(messages);
       throw error;
     }
+  }
+
+  #waits(batch: readonly NewMessage[], cause: unknown): void {
+    for (const { subject, expect } of batch) if (expect !== undefined) this.#stalls.waits(subject, subject, cause);
   }
 
   #decided(batch: readonly NewMessage[]): void {

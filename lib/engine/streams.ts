@@ -77,6 +77,8 @@ export async function ensureStreams(plan: Plan, around: Around): Promise<void> {
   const { log, blobs, deployment } = around;
   const hasBegun = await checkOwn(plan, around);
   for (const settings of streamsOf(plan, deployment)) await log.ensureStream(settings);
+  // Those that are not ours to make tell what they take (`messageBytesMaxOf`).
+  for (const { target } of plan.sinks) if (!target.stream.create) await log.info(target.stream.name);
   if (!hasBegun) await blobs.put(begunBlob(deployment), new Uint8Array());
   for (const source of sourcesOf(plan)) {
     if ((await log.info(source.stream)) !== null) continue;

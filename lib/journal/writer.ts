@@ -27,7 +27,7 @@ import { type Clock, sleep } from '../base/clock.ts';
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { Chain, SHORTER_READINGS_MAX } from '../chain/chain.ts';
-import type { Log, StoredMessage } from '../port/log.ts';
+import { type Log, roomIn, type StoredMessage } from '../port/log.ts';
 import { CutSteps } from './cut-steps.ts';
 import {
   type Commit,
@@ -152,7 +152,8 @@ export class JournalWriter {
     invariant(commit.commit === this.#commit + 1, `commit ${commit.commit} follows ${this.#commit}`);
     invariant(commit.epoch === this.#epoch, 'a commit is of its owner’s epoch');
     const body = encodeCommit(commit);
-    const partBytesMax = this.#options.log.messageBytesMax - HEADROOM_BYTES;
+    const { log, stream } = this.#options;
+    const partBytesMax = roomIn(log.messageBytesMaxOf(stream), HEADROOM_BYTES);
     const parts = Math.max(1, Math.ceil(body.length / partBytesMax));
     if (parts > PARTS_MAX) {
       throw new MillraceError('LIMIT_REACHED', `a commit of ${body.length} bytes has more than ${PARTS_MAX} parts`);

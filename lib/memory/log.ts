@@ -23,7 +23,7 @@ import { overlaps } from '../record/subject.ts';
 import { ProcessClock } from './clock.ts';
 import { LATE_MS, type MemoryFaults, type Span, UNSURE_MS } from './faults.ts';
 import { MemoryReader, type Sight } from './reader.ts';
-import { answerOf, copyOf, MemoryStream, sizeOf } from './stream.ts';
+import { answerOf, checkSize, copyOf, MemoryStream } from './stream.ts';
 
 export interface MemoryBrokerOptions {
   readonly clock: Clock;
@@ -122,6 +122,7 @@ export class MemoryBroker {
   land(messages: readonly NewMessage[], atomic: boolean): Append {
     const first = messages[0]!;
     const stream = this.home(first.subject);
+    stream.check(messages);
     if (!atomic) return answerOf(stream.append(first, this.clock.now()), stream);
     for (const { subject } of messages) {
       invariant(this.home(subject) === stream, `an atomic batch into two streams: ${first.subject} and ${subject}`);
@@ -155,6 +156,10 @@ export class MemoryLog implements Log {
     return this.#broker.messageBytesMax;
   }
 
+  messageBytesMaxOf(stream: string): number {
+    return Math.min(this.messageBytesMax, this.#broker.stream(stream)?.messageBytesMax ?? Number.POSITIVE_INFINITY);
+  }
+
   /** The process ends here and now. What it sent may still land. */
   kill(): void {
     this.clock.kill();
@@ -178,7 +183,7 @@ export class MemoryLog implements Log {
   }
 
   async append(message: NewMessage): Promise<Append> {
-    this.#checkSize(message);
+    checkSize(message, this.messageBytesMax);
     const sent = copyOf(message);
     return this.#calm ? this.#broker.land([sent], false) : this.#send([sent], false);
   }
@@ -190,7 +195,7 @@ export class MemoryLog implements Log {
       const { subject, expect } = message;
       invariant(expect === undefined || !seen.has(subject), `the fence of ${subject} is not on its first message`);
       seen.add(subject);
-      this.#checkSize(message);
+      checkSize(message, this.messageBytesMax);
     }
     const sent = messages.map(copyOf);
     return this.#calm ? this.#broker.land(sent, true) : this.#send(sent, true);
@@ -305,11 +310,6 @@ export class MemoryLog implements Log {
     if (stream === null) throw new MillraceError('STREAM_MISSING', `there is no stream ${name}`);
     stream.expire(this.#broker.clock.now());
     return stream;
-  }
-
-  #checkSize(message: NewMessage): void {
-    if (sizeOf(message) <= this.messageBytesMax) return;
-    throw new MillraceError('MESSAGE_TOO_LARGE', `${sizeOf(message)} bytes for ${message.subject}`);
   }
 
   /** One try, with whatever the dice make of it. A killed client's promise is never settled. */

@@ -2,6 +2,7 @@
  * One stream in memory: what a JetStream stream keeps and refuses, synchronous and without faults. Owns sequences,
  * fences, limits and the dedupe window; who may hear of it, and when, is the broker's.
  */
+import { MillraceError } from '../base/errors.ts';
 import { EXPECT_HEADER, headerValue } from '../port/headers.ts';
 import type { Append, Headers, NewMessage, StoredMessage, StreamInfo, StreamSettings } from '../port/log.ts';
 import { matches } from '../record/subject.ts';
@@ -30,6 +31,8 @@ export class MemoryStream {
   /** Called after each change, with the subject of what was appended; null: any may have changed, or the stream itself. */
   readonly watchers = new Set<(subject: string | null) => void>();
   deleted = false;
+  /** May be set anew, as of any stream. */
+  messageBytesMax: number | null;
   /** `#messages[i]` has sequence `#base + i`; null: deleted. The first one is never null. */
   #messages: (StoredMessage | null)[] = [];
   #base = 1;
@@ -40,7 +43,18 @@ export class MemoryStream {
 
   constructor(settings: StreamSettings, created: string) {
     this.settings = settings;
+    this.messageBytesMax = settings.messageBytesMax ?? null;
     this.created = created;
+  }
+
+  /** Throws what no message of the call is stored for: STREAM_MISSING, MESSAGE_TOO_LARGE. */
+  check(messages: readonly NewMessage[]): void {
+    const { name } = this.settings;
+    for (const message of messages) {
+      const { stream = name, subject } = message;
+      if (stream !== name) throw new MillraceError('STREAM_MISSING', `not ${stream} keeps ${subject}, but ${name}`);
+      if (this.messageBytesMax !== null) checkSize(message, this.messageBytesMax);
+    }
   }
 
   get firstSeq(): number {
@@ -168,6 +182,7 @@ export class MemoryStream {
       subjects: this.settings.subjects,
       atomic: this.settings.atomic === true,
       traits: [],
+      messageBytesMax: this.messageBytesMax,
       created: this.created,
       firstSeq: this.firstSeq,
       lastSeq: this.lastSeq,
@@ -243,8 +258,15 @@ export class MemoryStream {
   }
 }
 
-export function sizeOf({ subject, data }: NewMessage): number {
+function sizeOf({ subject, data }: NewMessage): number {
   return data.length + subject.length;
+}
+
+/** Throws MESSAGE_TOO_LARGE. */
+export function checkSize(message: NewMessage, bytesMax: number): void {
+  const bytes = sizeOf(message);
+  if (bytes <= bytesMax) return;
+  throw new MillraceError('MESSAGE_TOO_LARGE', `${bytes} bytes for ${message.subject}, and ${bytesMax} are taken`);
 }
 
 /** What the client is answered: of a full stream it hears nothing. */

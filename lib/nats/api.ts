@@ -1,14 +1,15 @@
 /**
- * Requests to the JetStream API: one question, one JSON answer. All questions that we ask may be asked twice, so one
- * that finds nobody, or no answer, is asked again until our patience ends: an election takes 4 to 9 seconds.
+ * Requests to the JetStream API: one question, one JSON answer, of the type and form that this question has; others are
+ * passed over. All questions that we ask may be asked twice, so one that finds nobody, or no answer, is asked again until
+ * our patience ends: an election takes 4 to 9 seconds.
  */
 import { backoffMs } from '../base/backoff.ts';
 import { sleep, systemClock } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { objectIn } from './acks.ts';
 import type { NatsLink } from './connection.ts';
-import { textOf } from './headers.ts';
 import type { NoAnswer, Waiter } from './inbox.ts';
-import { type ApiFailure, errorOf, isMomentary } from './refusal.ts';
+import { type ApiFailure, errorOf, failureOf, isMomentary } from './refusal.ts';
 import { NOTHING } from './wire-writer.ts';
 
 const PATIENCE_MS = 20_000;
@@ -30,15 +31,14 @@ export async function ask<T>(
   const deadline = performance.now() + (options.patienceMs ?? PATIENCE_MS);
   const data = question === undefined ? NOTHING : Buffer.from(JSON.stringify(question));
   for (let attempt = 0; ; attempt++) {
-    const outcome = await askOnce(link, `$JS.API.${topic}`, data);
+    const { answer, silence } = await askOnce<T>(link, topic, data);
     let cause: Error;
-    if (outcome instanceof Uint8Array) {
-      const answer = JSON.parse(textOf(outcome)) as Answer<T>;
+    if (silence === null) {
       if (answer.error === undefined || !isMomentary(answer.error)) return answer;
       cause = errorOf(answer.error, topic);
     } else {
-      if (outcome.kind === 'refused') throw outcome.cause;
-      cause = outcome.cause;
+      if (silence.kind === 'refused') throw silence.cause;
+      cause = silence.cause;
     }
     const delayMs = backoffMs(attempt, { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS });
     if (link.client.isClosed() || performance.now() + delayMs > deadline) {
@@ -55,11 +55,63 @@ export async function askOrThrow<T>(link: NatsLink, topic: string, question?: un
   return answer;
 }
 
-function askOnce(link: NatsLink, subject: string, data: Uint8Array): Promise<Uint8Array | NoAnswer> {
+type Outcome<T> =
+  | { readonly answer: Answer<T>; readonly silence: null }
+  | { readonly answer: null; readonly silence: NoAnswer };
+
+function askOnce<T>(link: NatsLink, topic: string, data: Uint8Array): Promise<Outcome<T>> {
+  const form = formOf(topic);
   return new Promise(resolve => {
-    const waiter: Waiter = { answer: (_, answer) => resolve(answer), noAnswer: (_, why) => resolve(why) };
-    link.inbox.send({ subject, data, lines: '', commonLines: NOTHING }, waiter, 0);
+    const waiter: Waiter = {
+      answer: (_, bytes) => {
+        const answer = answerIn<T>(bytes, form);
+        if (answer === null) return false;
+        resolve({ answer, silence: null });
+        return true;
+      },
+      noAnswer: (_, silence) => resolve({ answer: null, silence }),
+    };
+    link.inbox.send({ subject: `$JS.API.${topic}`, data, lines: '', commonLines: NOTHING }, waiter, 0);
   });
+}
+
+/** What answers to a question say that they are, and which members they have. Errors may be of any question's type. */
+interface Form {
+  readonly type: string;
+  readonly members: Readonly<Record<string, 'object' | 'string' | 'boolean' | 'number'>>;
+}
+
+const TYPES = 'io.nats.jetstream.api.v1.';
+
+/** By how the topic begins. */
+const FORMS: Readonly<Record<string, Form>> = {
+  'STREAM.CREATE.': { type: 'stream_create', members: { config: 'object', state: 'object' } },
+  'STREAM.UPDATE.': { type: 'stream_update', members: { config: 'object' } },
+  'STREAM.INFO.': { type: 'stream_info', members: { config: 'object', state: 'object', created: 'string' } },
+  'STREAM.DELETE.': { type: 'stream_delete', members: { success: 'boolean' } },
+  'STREAM.PURGE.': { type: 'stream_purge', members: { success: 'boolean' } },
+  'STREAM.MSG.GET.': { type: 'stream_msg_get', members: { message: 'object' } },
+  'STREAM.MSG.DELETE.': { type: 'stream_msg_delete', members: { success: 'boolean' } },
+  'STREAM.LIST': { type: 'stream_list', members: { total: 'number' } },
+  'STREAM.NAMES': { type: 'stream_names', members: { total: 'number' } },
+  'CONSUMER.CREATE.': { type: 'consumer_create', members: { config: 'object' } },
+  'CONSUMER.DELETE.': { type: 'consumer_delete', members: { success: 'boolean' } },
+  INFO: { type: 'account_info', members: { limits: 'object' } },
+};
+
+function formOf(topic: string): Form {
+  for (const [begin, form] of Object.entries(FORMS)) if (topic.startsWith(begin)) return form;
+  throw new MillraceError('INVARIANT', `what answers to ${topic} look like is not in the table`);
+}
+
+/** Null: it is none to this question. */
+function answerIn<T>(data: Uint8Array, { type, members }: Form): Answer<T> | null {
+  const answer = objectIn(data) as Record<string, unknown> | null;
+  if (answer === null || typeof answer.type !== 'string' || !answer.type.startsWith(TYPES)) return null;
+  if (answer.error !== undefined) return failureOf(answer.error) === null ? null : (answer as Answer<T>);
+  if (answer.type !== `${TYPES}${type}_response`) return null;
+  for (const name in members) if (answer[name] === null || typeof answer[name] !== members[name]) return null;
+  return answer as Answer<T>;
 }
 
 /** How long a server that has just started may take to have JetStream ready. */

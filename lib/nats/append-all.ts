@@ -7,18 +7,18 @@
  * window is not a matter of taste.
  */
 import { backoffMs } from '../base/backoff.ts';
-import type { NewMessage } from '../port/log.ts';
+import type { Append, NewMessage } from '../port/log.ts';
 import type { NoAnswer, Waiter } from './inbox.ts';
 
 export interface AppendAllOptions {
   readonly messages: readonly NewMessage[];
   /** Sends message `index`; returns its bytes. Throws for what cannot be sent at all. */
   send(index: number, waiter: Waiter): number;
-  /** Judges an answer: true when it landed, false when it is in doubt. Throws what retrying cannot mend. */
-  landed(index: number, answer: Uint8Array): boolean;
+  /** What an answer says; null: it is none. Throws what retrying cannot mend. */
+  judge(index: number, answer: Uint8Array): Append | null;
   /** Told of each try that has to be repeated. */
   readonly inDoubt?: ((cause: unknown) => void) | undefined;
-  /** Throws STREAM_MISSING when no stream keeps the subject. */
+  /** Throws STREAM_MISSING when the stream does not keep the subject. */
   checkStream(subject: string): Promise<void>;
 }
 
@@ -40,7 +40,8 @@ class Run implements Waiter {
   /** Sent again before `#next`, in order. */
   #again: number[] = [];
   #doubtful: number[] = [];
-  #noResponders: string | null = null;
+  /** A message for it reached nobody, or nobody who counts: is its stream still there? */
+  #unkept: string | null = null;
   #inFlight = 0;
   #inFlightBytes = 0;
   readonly #bytes: Uint32Array;
@@ -59,16 +60,23 @@ class Run implements Waiter {
     this.#pump();
   }
 
-  answer(index: number, data: Uint8Array): void {
-    this.#arrived(index);
-    if (this.#ended) return;
+  answer(index: number, data: Uint8Array): boolean {
+    if (this.#ended) return true;
     try {
-      if (!this.#options.landed(index, data)) this.#doubtful.push(index);
+      const judged = this.#options.judge(index, data);
+      if (judged === null) return false;
+      this.#arrived(index);
+      if (judged.kind === 'unsure') this.#doubts(index, judged.cause);
+      this.#pump();
     } catch (error) {
       this.#fail(error);
-      return;
     }
-    this.#pump();
+    return true;
+  }
+
+  #doubts(index: number, cause: unknown): void {
+    this.#options.inDoubt?.(cause);
+    this.#doubtful.push(index);
   }
 
   noAnswer(index: number, why: NoAnswer): void {
@@ -78,9 +86,9 @@ class Run implements Waiter {
       this.#fail(why.cause);
       return;
     }
-    if (why.kind === 'no-responders') this.#noResponders = this.#options.messages[index]!.subject;
-    this.#options.inDoubt?.(why.cause);
-    this.#doubtful.push(index);
+    const { kind } = why;
+    if (kind === 'no-responders' || kind === 'misanswered') this.#unkept = this.#options.messages[index]!.subject;
+    this.#doubts(index, why.cause);
     this.#pump();
   }
 
@@ -134,8 +142,8 @@ class Run implements Waiter {
   async #retry(): Promise<void> {
     this.#again = [...this.#doubtful.sort((a, b) => a - b), ...this.#again];
     this.#doubtful = [];
-    const subject = this.#noResponders;
-    this.#noResponders = null;
+    const subject = this.#unkept;
+    this.#unkept = null;
     const delayMs = backoffMs(this.#attempt++, { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS });
     try {
       if (subject !== null) await this.#options.checkStream(subject);

@@ -18,7 +18,7 @@ import { createHash } from 'node:crypto';
 import { nuid } from 'nats';
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { Blobs } from '../port/blob.ts';
-import type { StoredMessage } from '../port/log.ts';
+import { roomIn, type StoredMessage } from '../port/log.ts';
 import { askOrThrow } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { textOf } from './headers.ts';
@@ -30,7 +30,7 @@ export interface NatsBlobsOptions {
   readonly bucket: string;
   readonly replicas?: number;
   readonly storage?: 'file' | 'memory';
-  /** Longest chunk; the broker's `max_payload` may make it less. Default 512 KiB. */
+  /** Longest chunk; what the broker and the stream take may make it less. Default 512 KiB. */
   readonly chunkBytesMax?: number;
 }
 
@@ -94,7 +94,7 @@ export class NatsBlobs implements Blobs {
     const chunks = await this.#upload(this.#chunksOf(upload), content);
     const manifest: Manifest = { upload, bytes: content.length, sha256: digestOf(content), chunks };
     const data = Buffer.from(JSON.stringify(manifest));
-    const outcome = await land(this.#log, { subject, data, expect: found?.seq ?? 0 });
+    const outcome = await land(this.#log, { stream: this.#stream, subject, data, expect: found?.seq ?? 0 });
     if (outcome.kind === 'moved') {
       const last = await this.#last(subject);
       if (last === null || manifestOf(last)?.upload !== upload) {
@@ -226,7 +226,7 @@ export class NatsBlobs implements Blobs {
   }
 
   async #upload(subject: string, content: Uint8Array): Promise<number[]> {
-    const step = Math.min(this.#chunkBytesMax, this.#log.messageBytesMax - HEAD_ROOM_BYTES);
+    const step = Math.min(this.#chunkBytesMax, roomIn(this.#log.messageBytesMaxOf(this.#stream), HEAD_ROOM_BYTES));
     const sequences: number[] = [];
     for (let at = 0; at < content.length; at += step * CHUNKS_AT_ONCE) {
       const landing: Promise<number>[] = [];
@@ -239,7 +239,7 @@ export class NatsBlobs implements Blobs {
   }
 
   async #land(subject: string, data: Uint8Array): Promise<number> {
-    const outcome = await land(this.#log, { subject, data });
+    const outcome = await land(this.#log, { stream: this.#stream, subject, data });
     invariant(outcome.kind === 'landed', 'a chunk has no fence');
     return outcome.seq;
   }

@@ -15,7 +15,7 @@ import {
 } from 'nats';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { checkVersion, explainFailure } from './diagnose.ts';
-import { Inbox, permissionText } from './inbox.ts';
+import { Inbox, permissionText, type Strange } from './inbox.ts';
 import { Wire } from './wire.ts';
 
 export interface NatsOptions {
@@ -39,11 +39,15 @@ export interface NatsOptions {
   readonly waitForServer?: boolean;
 }
 
-/** `refused`: the server denied a permission; the message names the subject. */
+/**
+ * - `refused`      the server denied a permission; the message names the subject
+ * - `misanswered`  somebody answers in the broker's place
+ */
 export type LinkStatus =
   | { readonly kind: 'connected'; readonly server: string }
   | { readonly kind: 'disconnected' }
   | { readonly kind: 'refused'; readonly message: string }
+  | ({ readonly kind: 'misanswered' } & Strange)
   | { readonly kind: 'closed'; readonly cause: unknown };
 
 const RECONNECT_WAIT_MS = 250;
@@ -80,6 +84,8 @@ export class NatsLink {
   readonly client: NatsConnection;
   readonly wire: Wire;
   readonly inbox: Inbox;
+  /** What streams take in one message, headers included, as they have last said. */
+  readonly streamBytesMax = new Map<string, number>();
   #connected = true;
   /** Why the login was refused last, since the connection was lost. */
   #refusal: string | null = null;
@@ -93,6 +99,7 @@ export class NatsLink {
     this.inbox = new Inbox(this.wire, {
       answerMs: options.answerMs ?? ANSWER_MS,
       prefix: options.inboxPrefix ?? '_INBOX',
+      onStrange: strange => this.#tell({ kind: 'misanswered', ...strange }),
     });
     void this.#follow();
   }

@@ -11,7 +11,7 @@ import { createInbox, nuid } from 'nats';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
-import { decodeHeaders, statusOf } from './headers.ts';
+import { decodeHeaders, statusOf, textOf } from './headers.ts';
 import { permissionText } from './inbox.ts';
 import { Delivery, NatsMessage, SubjectText } from './message.ts';
 import type { ApiFailure } from './refusal.ts';
@@ -158,13 +158,16 @@ export class Feed implements InboundReceiver {
     if (this.#ended) return;
     this.#heard = true;
     if (!frame.hasReply) {
-      if (frame.hasHead) this.#control(frame.head);
+      if (frame.hasHead && this.#control(frame.head)) return;
+      this.#link.inbox.passOver(this.#pullSubject, frame.data);
       return;
     }
     const delivery = this.#delivery;
+    // What all deliveries begin with is looked at where something is wrong, and of the first.
+    if (this.#lastConsumerSeq === 0 && !this.#isOurs(frame)) return;
     delivery.read(frame);
     if (delivery.consumerSeq !== this.#lastConsumerSeq + 1) {
-      this.#break(`delivery ${delivery.consumerSeq} came after ${this.#lastConsumerSeq}`);
+      if (this.#isOurs(frame)) this.#break(`delivery ${delivery.consumerSeq} came after ${this.#lastConsumerSeq}`);
       return;
     }
     this.#lastConsumerSeq = delivery.consumerSeq;
@@ -175,23 +178,30 @@ export class Feed implements InboundReceiver {
     if (this.#bytesLeft === 0) this.#pullEnded({ bytesShort: false });
   }
 
-  /** A message of the server's own about the open request. */
-  #control(head: Uint8Array): void {
+  /** Whether a message is a delivery of our consumer's, and no answer of somebody who saw our request. */
+  #isOurs({ bytes, replyFrom, replyTo, data }: InboundMessage): boolean {
+    const reply = textOf(bytes.subarray(replyFrom, replyTo));
+    if (reply.startsWith('$JS.ACK.') && reply.includes(`.${this.#consumer}.`)) return true;
+    this.#link.inbox.passOver(this.#pullSubject, data);
+    return false;
+  }
+
+  /** A message of the server's own about the open request. False: it is none. */
+  #control(head: Uint8Array): boolean {
     const { code, text } = statusOf(head);
+    if (code === 0) return false;
     const headers = decodeHeaders(head);
     if (code === HEARTBEAT) {
       const last = Number(headers?.['Nats-Last-Consumer'] ?? this.#lastConsumerSeq);
       if (last > this.#lastConsumerSeq) this.#break(`delivery ${last} never came`);
       else this.#events.quiet();
-      return;
+      return true;
     }
     // A request that ended says what it left over; a conflict that does not is about the consumer itself.
     const over = code === NO_MESSAGES || code === EXPIRED || headers?.['Nats-Pending-Messages'] !== undefined;
-    if (!over) {
-      this.#break(text);
-      return;
-    }
-    this.#pullEnded({ bytesShort: code === CONFLICT && this.#delivered === 0 });
+    if (over) this.#pullEnded({ bytesShort: code === CONFLICT && this.#delivered === 0 });
+    else this.#break(text);
+    return true;
   }
 
   #pullEnded(outcome: { bytesShort: boolean }): void {

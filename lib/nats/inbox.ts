@@ -1,29 +1,31 @@
 /**
- * The shared reply inbox: one subscription, and who waits for which answer. Owns deadlines and what becomes of
- * waiters when the connection goes. A request of its own per publish (as the client makes) costs ten times as much.
+ * The shared reply inbox: one subscription, and who waits for which answer. Owns deadlines, what becomes of waiters when
+ * the connection goes, and that answers which are not the broker's are passed over, counted and told. A request of its
+ * own per publish (as the client makes) costs ten times as much.
  *
  * All waiters have about the same patience, so one slow timer serves them all.
  */
 import { createInbox } from 'nats';
 import { MillraceError } from '../base/errors.ts';
 import { InFlight } from '../base/in-flight.ts';
-import { statusOf } from './headers.ts';
+import { statusOf, textOf } from './headers.ts';
 import type { Ear, Wire } from './wire.ts';
 import type { InboundMessage, InboundReceiver } from './wire-reader.ts';
 import type { OutboundMessage } from './wire-writer.ts';
 
 /**
  * Why there was no answer. `no-responders`: nobody listens on the subject at the moment, so it was not received;
- * `refused`: a missing permission; all others: nobody knows.
+ * `refused`: a missing permission; all others: nobody knows. `misanswered`: a timeout, and somebody else has answered.
  */
 export interface NoAnswer {
-  readonly kind: 'timeout' | 'no-responders' | 'disconnected' | 'refused';
+  readonly kind: 'timeout' | 'misanswered' | 'no-responders' | 'disconnected' | 'refused';
   readonly cause: Error;
 }
 
+/** Of each `send` one of the two ends the wait; both are given the `tag` of it. */
 export interface Waiter {
-  /** Called once for each `send`, with the `tag` given there. */
-  answer(tag: number, data: Uint8Array): void;
+  /** False: it is not the answer that is awaited, nor can be, and waiting goes on. Must not throw. */
+  answer(tag: number, data: Uint8Array): boolean;
   noAnswer(tag: number, why: NoAnswer): void;
 }
 
@@ -35,9 +37,27 @@ interface Asked {
 
 interface Waiting extends Asked {
   readonly deadline: number;
+  /** The last answer that was passed over, for people. */
+  strange: string | null;
+}
+
+/** Answers to what is sent to a subject that are not the broker's. */
+export interface Strange {
+  readonly subject: string;
+  /** Since this was last told. */
+  readonly count: number;
+  /** Nothing was told of this subject before. */
+  readonly isNews: boolean;
+  /** For people: what was answered, and what to do. */
+  readonly message: string;
 }
 
 const SWEEP_MS = 250;
+/** Who answers one message answers them all. */
+const STRANGE_TOLD_MS = 10_000;
+/** A stranger to many subjects listens to a pattern that has them all: a few show which. */
+const STRANGE_SUBJECTS_MAX = 16;
+const STRANGE_CHARS_MAX = 60;
 const ZERO = 48;
 const NO_RESPONDERS = 503;
 
@@ -54,11 +74,17 @@ export class Inbox implements InboundReceiver {
   readonly #sweep: NodeJS.Timeout;
   /** Subjects that the server did not let us publish to, and when it said so. */
   readonly #refusedAt = new Map<string, number>();
+  readonly #onStrange: (strange: Strange) => void;
+  readonly #strangeSubjects = new Set<string>();
+  /** Passed over and not told yet. */
+  #strange: { readonly subject: string; readonly text: string; count: number } | null = null;
+  #strangeToldAt = Number.NEGATIVE_INFINITY;
   #up = true;
   #stopped = false;
 
-  constructor(wire: Wire, options: { answerMs: number; prefix: string }) {
+  constructor(wire: Wire, options: { answerMs: number; prefix: string; onStrange(strange: Strange): void }) {
     this.#wire = wire;
+    this.#onStrange = options.onStrange;
     this.#answerMs = options.answerMs;
     this.root = options.prefix;
     this.#prefix = `${createInbox(options.prefix)}.`;
@@ -119,7 +145,7 @@ export class Inbox implements InboundReceiver {
 
   /** Returns the token that the answer will bear. */
   #await({ waiter, tag, subject }: Asked): number {
-    return this.#waiting.add({ waiter, tag, subject, deadline: performance.now() + this.#answerMs });
+    return this.#waiting.add({ waiter, tag, subject, deadline: performance.now() + this.#answerMs, strange: null });
   }
 
   connected(): void {
@@ -165,22 +191,50 @@ export class Inbox implements InboundReceiver {
     const { bytes, subjectFrom, subjectTo } = frame;
     let token = 0;
     for (let i = subjectFrom + this.#prefix.length; i < subjectTo; i++) token = token * 10 + bytes[i]! - ZERO;
-    const waiting = this.#waiting.take(token);
+    const waiting = this.#waiting.at(token);
     if (waiting === undefined) return; // came after its deadline, or twice
     const { data } = frame;
     if (frame.hasHead && data.length === 0 && statusOf(frame.head).code === NO_RESPONDERS) {
+      this.#waiting.take(token);
       const cause = new Error(`no responders for ${waiting.subject}`);
       waiting.waiter.noAnswer(waiting.tag, { kind: 'no-responders', cause });
+    } else if (waiting.waiter.answer(waiting.tag, data)) {
+      this.#waiting.take(token);
     } else {
-      waiting.waiter.answer(waiting.tag, data);
+      waiting.strange = this.passOver(waiting.subject, data);
     }
+  }
+
+  /** An answer to what was sent to the subject is not the broker's: it counts for nothing. Returns it, for people. */
+  passOver(subject: string, data: Uint8Array): string {
+    const text = textOf(data.subarray(0, STRANGE_CHARS_MAX)).replace(/\p{Cc}+/gu, ' ');
+    if (this.#strange === null) this.#strange = { subject, text, count: 1 };
+    else this.#strange.count++;
+    const isNews = this.#strangeSubjects.size < STRANGE_SUBJECTS_MAX && !this.#strangeSubjects.has(subject);
+    if (isNews) this.#strangeSubjects.add(subject);
+    if (isNews) this.#tellStrange({ subject, text, isNews });
+    return text;
+  }
+
+  #tellStrange({ subject, text, isNews }: { subject: string; text: string; isNews: boolean }): void {
+    const count = this.#strange!.count;
+    this.#strange = null;
+    this.#strangeToldAt = performance.now();
+    this.#onStrange({ subject, count, isNews, message: strangeText(subject, text) });
   }
 
   #expire(): void {
     const now = performance.now();
-    for (const { waiter, tag, subject } of this.#waiting.takeAll(({ deadline }) => deadline <= now)) {
-      const cause = new Error(`no answer for ${subject} within ${this.#answerMs} ms`);
-      waiter.noAnswer(tag, { kind: 'timeout', cause });
+    for (const { waiter, tag, subject, strange } of this.#waiting.takeAll(({ deadline }) => deadline <= now)) {
+      const none = `no answer for ${subject} within ${this.#answerMs} ms`;
+      if (strange === null) waiter.noAnswer(tag, { kind: 'timeout', cause: new Error(none) });
+      else {
+        const cause = new Error(`${none} but of somebody else: ${strangeText(subject, strange)}`);
+        waiter.noAnswer(tag, { kind: 'misanswered', cause });
+      }
+    }
+    if (this.#strange !== null && now - this.#strangeToldAt > STRANGE_TOLD_MS) {
+      this.#tellStrange({ ...this.#strange, isNews: false });
     }
   }
 
@@ -191,6 +245,11 @@ export class Inbox implements InboundReceiver {
 
 function refusal(subject: string): MillraceError {
   return new MillraceError('BROKER_REFUSED', permissionText('publish', subject));
+}
+
+/** What was answered by whom it was not asked of, and how to find who that is. */
+function strangeText(subject: string, text: string): string {
+  return `'${text}' is no answer of JetStream's to what is sent to ${subject}; see who subscribes there (nats account report connections --subject ${subject}), and let nobody answer`;
 }
 
 /** What a missing permission is called, and what to grant: the whole of what a worker needs, not subject after subject. */

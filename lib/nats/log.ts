@@ -1,9 +1,9 @@
 /**
- * The log port over JetStream. Owns how a message is published and what its answer means; reading is `reader.ts`, the
- * pipelined appends' window `append-all.ts`, the meaning of error codes `refusal.ts`.
+ * The log port over JetStream. Owns how a message is published and what becomes of it; what an answer means is `acks.ts`
+ * and `refusal.ts`, reading `reader.ts`, the pipelined appends' window `append-all.ts`.
  */
 import { nuid } from 'nats';
-import { invariant, MillraceError } from '../base/errors.ts';
+import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import { EXPECT_HEADER } from '../port/headers.ts';
 import type {
   Append,
@@ -15,21 +15,14 @@ import type {
   StreamInfo,
   StreamSettings,
 } from '../port/log.ts';
+import { type Expected, judgeAck } from './acks.ts';
 import { ask, askOrThrow } from './api.ts';
 import { appendAll } from './append-all.ts';
 import type { NatsLink } from './connection.ts';
-import { CommonLines, headerLines, textOf } from './headers.ts';
+import { CommonLines, headerLines } from './headers.ts';
 import type { NoAnswer, Waiter } from './inbox.ts';
 import { NatsReader } from './reader.ts';
-import {
-  type ApiFailure,
-  errorOf,
-  isMissing,
-  judgeRefusal,
-  NO_MESSAGE,
-  STREAM_NAME_IN_USE,
-  STREAM_NOT_FOUND,
-} from './refusal.ts';
+import { BatchIncomplete, errorOf, isMissing, NO_MESSAGE, STREAM_NAME_IN_USE, STREAM_NOT_FOUND } from './refusal.ts';
 import { storedMessageOf, streamConfigOf, streamInfoOf, type WireMessage, type WireStreamInfo } from './streams.ts';
 import { countsOf } from './subject-map.ts';
 import { type OutboundMessage, sizeOf } from './wire-writer.ts';
@@ -38,12 +31,8 @@ const BATCH_MESSAGES_MAX = 1_000;
 const NO_LINES = { lines: '', commonLines: '' };
 /** More than headers have beside their lines. */
 const HEAD_BYTES = 64;
-
-/** The answer to a publish. */
-interface Ack {
-  readonly error?: ApiFailure;
-  readonly seq: number;
-}
+/** What the headers of a batch take in each of its messages, about. */
+const BATCH_LINES_BYTES = 64;
 
 export class NatsLog implements Log {
   readonly #link: NatsLink;
@@ -60,19 +49,29 @@ export class NatsLog implements Log {
     return this.#link.payloadBytesMax;
   }
 
+  messageBytesMaxOf(stream: string): number {
+    return Math.min(this.messageBytesMax, this.#link.streamBytesMax.get(stream) ?? Number.POSITIVE_INFINITY);
+  }
+
   append(message: NewMessage): Promise<Append> {
-    const { subject } = message;
+    const { stream, subject, expect = null } = message;
+    if (stream === undefined)
+      return this.#orUnsure(this.#homeOf(subject).then(home => this.append({ ...message, stream: home })));
+    const expected: Expected = { stream, fence: expect, batch: null };
     // What is thrown in here rejects. An answer is judged where it arrives: an append that lands is one promise.
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
         answer: (_, data) => {
           try {
-            resolve(judgeAck(data, subject));
+            const judged = judgeAck(data, subject, expected);
+            if (judged === null) return false;
+            resolve(judged);
           } catch (error) {
-            reject(error);
+            this.#hearLimit(stream, error).then(reject);
           }
+          return true;
         },
-        noAnswer: (_, why) => this.#judgeSilence(why, subject).then(resolve, reject),
+        noAnswer: (_, why) => this.#judgeSilence(why, { subject, stream }).then(resolve, reject),
       };
       this.#link.inbox.send(this.#outgoing(message, NO_LINES), waiter, 0);
     });
@@ -85,56 +84,89 @@ export class NatsLog implements Log {
    */
   async appendBatch(messages: readonly NewMessage[]): Promise<Append> {
     checkBatch(messages);
+    const { subject, stream: named } = messages[0]!;
+    if (named === undefined) {
+      return this.#orUnsure(
+        this.#homeOf(subject).then(stream => this.appendBatch(messages.map(one => ({ ...one, stream })))),
+      );
+    }
     const id = nuid.next();
     const last = messages.length - 1;
+    const expected: Expected = { stream: named, fence: fenceOf(messages), batch: { id, count: messages.length } };
     const commonLines = `Nats-Batch-Id: ${id}\r\n`;
     const outgoing = (i: number): OutboundMessage => {
       const lines = `Nats-Batch-Sequence: ${i + 1}\r\n${i === last ? 'Nats-Batch-Commit: 1\r\n' : ''}`;
       return this.#outgoing(messages[i]!, { lines, commonLines });
     };
-    const outcome = await new Promise<Uint8Array | NoAnswer>(resolve => {
+    const judged = await new Promise<Append>((resolve, reject) => {
       const waiter: Waiter = {
         answer: (i, data) => {
-          if (i === last || data.length > 0) resolve(data);
+          // That the batch has begun.
+          if (i !== last && data.length === 0) return true;
+          try {
+            const judgedNow = judgeAck(data, subject, expected);
+            // To the first message only a refusal is an answer.
+            if (judgedNow === null || (i !== last && judgedNow.kind === 'landed')) return false;
+            resolve(judgedNow);
+          } catch (error) {
+            this.#hearLimit(named, error).then(reject);
+          }
+          return true;
         },
         noAnswer: (i, why) => {
-          if (i === last || why.kind === 'refused') resolve(why);
+          const isOver = i === last || why.kind === 'refused';
+          if (isOver) this.#judgeSilence(why, { subject, stream: named }).then(resolve, reject);
         },
       };
       this.#link.inbox.sendTogether(messages.length, outgoing, waiter);
     });
-    const { subject } = messages[0]!;
-    const judged =
-      outcome instanceof Uint8Array ? judgeAck(outcome, subject) : await this.#judgeSilence(outcome, subject);
-    if (judged.kind === 'unsure') {
-      // A message in the middle that was not permitted shows only as a batch that is incomplete; the refusal itself
-      // comes by another way, in a moment.
-      await new Promise(resolve => setImmediate(resolve));
-      for (const subject of new Set(messages.map(message => message.subject))) {
-        const refusal = this.#link.inbox.refusalOf(subject);
-        if (refusal !== null) throw refusal;
-      }
-    }
+    if (judged.kind === 'unsure') await this.#explainBatch(judged.cause, { stream: named, messages });
     return judged;
   }
 
-  appendAll(messages: readonly NewMessage[], options: { inDoubt?(cause: unknown): void } = {}): Promise<void> {
-    if (messages.length === 0) return Promise.resolve();
-    return appendAll({
+  /** Throws why a batch was not taken, if one of its messages is the cause: the answer to the last one does not say it. */
+  async #explainBatch(
+    cause: unknown,
+    { stream, messages }: { stream: string; messages: readonly NewMessage[] },
+  ): Promise<void> {
+    // The refusal of a message that was not permitted comes by another way, in a moment.
+    await new Promise(resolve => setImmediate(resolve));
+    for (const subject of new Set(messages.map(message => message.subject))) {
+      const refusal = this.#link.inbox.refusalOf(subject);
+      if (refusal !== null) throw refusal;
+    }
+    if (!(cause instanceof BatchIncomplete)) return;
+    await this.info(stream);
+    const bytesMax = this.messageBytesMaxOf(stream);
+    for (const message of messages) {
+      const bytes = sizeOf(this.#outgoing(message, NO_LINES)) + BATCH_LINES_BYTES;
+      if (bytes > bytesMax) throw tooLarge({ subject: message.subject, bytes, bytesMax, stream });
+    }
+  }
+
+  async appendAll(messages: readonly NewMessage[], options: { inDoubt?(cause: unknown): void } = {}): Promise<void> {
+    if (messages.length === 0) return;
+    const stream = messages[0]!.stream ?? (await this.#homeOf(messages[0]!.subject));
+    const expected: Expected = { stream, fence: null, batch: null };
+    await appendAll({
       messages,
       send: (index, waiter) => {
         const outgoing = this.#outgoing(messages[index]!, NO_LINES);
         this.#link.inbox.send(outgoing, waiter, index);
         return outgoing.data.length + outgoing.lines.length + outgoing.commonLines.length;
       },
-      landed: (index, answer) => {
-        const judged = judgeAck(answer, messages[index]!.subject);
-        invariant(judged.kind !== 'moved', `appendAll: a message for ${messages[index]!.subject} has a fence`);
-        if (judged.kind === 'unsure') options.inDoubt?.(judged.cause);
-        return judged.kind === 'landed';
+      judge: (index, answer) => {
+        try {
+          return judgeAck(answer, messages[index]!.subject, expected);
+        } catch (cause) {
+          // It stands in the way of the rest as a full stream does, and waits for room as that.
+          if (!isMillraceError(cause, 'MESSAGE_TOO_LARGE')) throw cause;
+          void this.#hearLimit(stream, cause);
+          return { kind: 'unsure', cause };
+        }
       },
       inDoubt: options.inDoubt,
-      checkStream: subject => this.#checkStream(subject),
+      checkStream: subject => this.#checkStream({ subject, stream }),
     });
   }
 
@@ -183,7 +215,11 @@ export class NatsLog implements Log {
   async info(stream: string): Promise<StreamInfo | null> {
     const topic = `STREAM.INFO.${stream}`;
     const answer = await ask<WireStreamInfo>(this.#link, topic);
-    if (answer.error === undefined) return streamInfoOf(answer);
+    if (answer.error === undefined) {
+      const info = streamInfoOf(answer);
+      this.#link.streamBytesMax.set(stream, info.messageBytesMax ?? Number.POSITIVE_INFINITY);
+      return info;
+    }
     if (answer.error.err_code === STREAM_NOT_FOUND) return null;
     throw errorOf(answer.error, topic);
   }
@@ -221,32 +257,49 @@ export class NatsLog implements Log {
     const fence = expect === undefined ? '' : `${EXPECT_HEADER}: ${expect}\r\n`;
     const lines = own.lines + fence + headerLines(headers);
     const outgoing = { subject, data, lines, commonLines: this.#commonLines.of(own.commonLines, commonHeaders) };
-    // Counted only where it could be too much: a character is three bytes at most.
+    // Counted only where it could be too much: a character is three bytes at most. What the stream takes it says itself.
     const bytesMax = this.messageBytesMax;
     if (data.length + 3 * lines.length + outgoing.commonLines.length + HEAD_BYTES > bytesMax) {
       const bytes = sizeOf(outgoing);
-      if (bytes > bytesMax) {
-        throw new MillraceError(
-          'MESSAGE_TOO_LARGE',
-          `a message of ${bytes} bytes for ${subject}, but the server takes ${bytesMax}: raise max_payload`,
-        );
-      }
+      if (bytes > bytesMax) throw tooLarge({ subject, bytes, bytesMax, stream: null });
     }
     return outgoing;
   }
 
-  async #judgeSilence({ kind, cause }: NoAnswer, subject: string): Promise<Append> {
+  /** A stream that refuses for size is asked what it takes, so that the next message can be cut to that. Returns the error. */
+  async #hearLimit(stream: string, error: unknown): Promise<unknown> {
+    if (isMillraceError(error, 'MESSAGE_TOO_LARGE')) await this.info(stream).catch(() => null);
+    return error;
+  }
+
+  async #judgeSilence({ kind, cause }: NoAnswer, place: { subject: string; stream: string }): Promise<Append> {
     if (kind === 'refused') throw cause;
-    if (kind === 'no-responders') await this.#checkStream(subject);
+    if (kind === 'no-responders' || kind === 'misanswered') await this.#checkStream(place);
     return { kind: 'unsure', cause };
   }
 
+  async #homeOf(subject: string): Promise<string> {
+    const stream = await this.streamOf(subject);
+    if (stream === null) throw new MillraceError('STREAM_MISSING', `no stream keeps the subject ${subject}`);
+    return stream;
+  }
+
+  async #orUnsure(appending: Promise<Append>): Promise<Append> {
+    try {
+      return await appending;
+    } catch (cause) {
+      if (isMillraceError(cause, 'BROKER_UNAVAILABLE')) return { kind: 'unsure', cause };
+      throw cause;
+    }
+  }
+
   /**
-   * Nobody received a publish: either no stream keeps the subject, or its leader is being elected. The list of streams
-   * tells which; when it does not answer either, the broker is in trouble and the subject may well have a stream.
+   * Nobody, or nobody who counts, received a publish: the stream keeps the subject no more, or its leader is being
+   * elected. The list of streams tells which; when it does not answer either, the broker is in trouble and the subject may
+   * well have its stream.
    */
-  async #checkStream(subject: string): Promise<void> {
-    let streams: readonly string[] | null;
+  async #checkStream({ subject, stream }: { subject: string; stream: string }): Promise<void> {
+    let streams: readonly string[];
     try {
       const answer = await ask<{ streams: string[] | null }>(
         this.#link,
@@ -255,20 +308,32 @@ export class NatsLog implements Log {
         { patienceMs: 0 },
       );
       if (answer.error !== undefined) return;
-      streams = answer.streams;
+      streams = answer.streams ?? [];
     } catch (error) {
       if (error instanceof MillraceError && error.code === 'BROKER_UNAVAILABLE') return;
       throw error;
     }
-    if (streams === null || streams.length === 0) {
-      throw new MillraceError('STREAM_MISSING', `no stream keeps the subject ${subject}`);
-    }
+    if (streams.includes(stream)) return;
+    const others = streams.length === 0 ? 'no stream keeps it' : `${streams.join(', ')} keeps it`;
+    const text = `stream ${stream} does not keep the subject ${subject} (${others}): give it back its subject, or deploy a pipeline that writes elsewhere`;
+    throw new MillraceError('STREAM_MISSING', text);
   }
 }
 
-function judgeAck(data: Uint8Array, subject: string): Append {
-  const ack = JSON.parse(textOf(data)) as Ack;
-  return ack.error === undefined ? { kind: 'landed', seq: ack.seq } : judgeRefusal(ack.error, subject);
+/** @param about.stream whose limit it is; null: the server's. */
+function tooLarge(about: { subject: string; bytes: number; bytesMax: number; stream: string | null }): MillraceError {
+  const { subject, bytes, bytesMax, stream } = about;
+  const who = stream === null ? 'the server' : `stream ${stream}`;
+  const setting = stream === null ? 'max_payload' : 'its max_msg_size';
+  const text = `a message of ${bytes} bytes for ${subject}, but ${who} takes ${bytesMax}: raise ${setting}`;
+  return new MillraceError('MESSAGE_TOO_LARGE', text);
+}
+
+/** The highest sequence that a message of the batch names as its predecessor; null: none has a fence. */
+function fenceOf(messages: readonly NewMessage[]): number | null {
+  let fence: number | null = null;
+  for (const { expect } of messages) if (expect !== undefined && (fence === null || expect > fence)) fence = expect;
+  return fence;
 }
 
 /** What the server would refuse in words that look as if they passed. */

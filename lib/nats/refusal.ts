@@ -12,12 +12,21 @@ export interface ApiFailure {
   readonly description?: string;
 }
 
+/** Whether a failure has the form that every error of JetStream's has; null: it has not. */
+export function failureOf(error: unknown): ApiFailure | null {
+  if (typeof error !== 'object' || error === null) return null;
+  const { code, err_code: errCode, description } = error as Partial<Record<keyof ApiFailure, unknown>>;
+  const isWhole = Number.isInteger(code) && Number.isInteger(errCode) && typeof description === 'string';
+  return isWhole ? (error as ApiFailure) : null;
+}
+
 export const NO_MESSAGE = 10037;
 const SEQUENCE_NOT_FOUND = 10043;
 const MESSAGE_DELETE_FAILED = 10057;
 export const STREAM_NAME_IN_USE = 10058;
 export const STREAM_NOT_FOUND = 10059;
-const WRONG_LAST_SEQUENCE = 10071;
+export const WRONG_LAST_SEQUENCE = 10071;
+const BATCH_INCOMPLETE = 10176;
 const MESSAGE_EXCEEDS_MAXIMUM = 10054;
 const HEADERS_EXCEED_MAXIMUM = 10097;
 
@@ -46,10 +55,13 @@ const REMEDIES: Readonly<Record<number, string>> = {
  * batch was abandoned on the way (10176), a limit of the account that others may make room under (10002, 10026, 10027),
  * and a cluster that lacks servers at the moment (10005).
  */
-const PASSING: ReadonlySet<number> = new Set([10002, 10005, 10026, 10027, 10164, 10176]);
+const PASSING: ReadonlySet<number> = new Set([10002, 10005, 10026, 10027, 10164, BATCH_INCOMPLETE]);
 /** … and one that looks as if it passed, and does not: replicas without a cluster. */
 const NO_CLUSTER = 10074;
 const TOO_MANY_REQUESTS = 429;
+
+/** A batch that was not whole when it ended: one of its messages was refused, or lost. The broker does not say which, or why. */
+export class BatchIncomplete extends Error {}
 
 /**
  * The outcome of an append that the broker answered with an error. Everything of the server's own side (`code` ≥ 500:
@@ -62,8 +74,10 @@ export function judgeRefusal(failure: ApiFailure, subject: string): Append {
   if (errCode === MESSAGE_EXCEEDS_MAXIMUM || errCode === HEADERS_EXCEED_MAXIMUM) {
     throw new MillraceError('MESSAGE_TOO_LARGE', `${subject}: ${textOf(failure)}; raise the stream's max_msg_size`);
   }
-  if (isPassing(failure) || code === TOO_MANY_REQUESTS)
-    return { kind: 'unsure', cause: new Error(`${subject}: ${textOf(failure)}`) };
+  if (isPassing(failure) || code === TOO_MANY_REQUESTS) {
+    const Cause = errCode === BATCH_INCOMPLETE ? BatchIncomplete : Error;
+    return { kind: 'unsure', cause: new Cause(`${subject}: ${textOf(failure)}`) };
+  }
   throw errorOf(failure, `append to ${subject}`);
 }
 

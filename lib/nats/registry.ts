@@ -101,7 +101,13 @@ export class NatsRegistry implements Registry {
     }
     const deadline = systemClock.monotonic() + PATIENCE_MS;
     for (;;) {
-      const outcome = await land(this.#log, { subject: this.#prefix + key, data: value, headers, expect });
+      const outcome = await land(this.#log, {
+        stream: this.#stream,
+        subject: this.#prefix + key,
+        data: value,
+        headers,
+        expect,
+      });
       if (outcome.kind === 'landed') return outcome.seq;
       const last = await this.#last(key);
       if (last?.headers?.[MARK_HEADER] === mark) return last.seq;
@@ -117,7 +123,7 @@ export class NatsRegistry implements Registry {
     const last = await this.#last(key);
     if (last === null || this.#entryOf(last) === null) return;
     const headers: Headers = { 'KV-Operation': 'DEL', 'Nats-TTL': String(TOMBSTONE_SECONDS) };
-    await land(this.#log, { subject: last.subject, data: NOTHING, headers, expect: last.seq });
+    await land(this.#log, { stream: this.#stream, subject: last.subject, data: NOTHING, headers, expect: last.seq });
   }
 
   async list(prefix: string): Promise<RegistryEntry[]> {

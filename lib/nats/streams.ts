@@ -14,6 +14,8 @@ export interface WireStreamInfo {
     readonly subject_transform?: object;
     readonly retention?: string;
     readonly max_msgs_per_subject?: number;
+    /** Below zero: none of its own. */
+    readonly max_msg_size?: number;
   };
   readonly created: string;
   /** The answering server's clock, which is the one that it stamps messages with. */
@@ -44,6 +46,7 @@ export function streamInfoOf({ config, created, state }: WireStreamInfo): Stream
     name: config.name,
     subjects: config.subjects ?? [],
     atomic: config.allow_atomic === true,
+    messageBytesMax: config.max_msg_size === undefined || config.max_msg_size < 0 ? null : config.max_msg_size,
     traits: traitsOf(config),
     created,
     firstSeq: Math.max(1, state.first_seq),
@@ -89,5 +92,6 @@ export function streamConfigOf(settings: StreamSettings): Record<string, unknown
     max_bytes: settings.maxBytes,
     max_age: settings.maxAgeMs === undefined ? undefined : settings.maxAgeMs * NANOS_PER_MS,
     max_msgs_per_subject: settings.maxMessagesPerSubject,
+    max_msg_size: settings.messageBytesMax,
   };
 }

@@ -75,6 +75,11 @@ export const EVENTS = {
     means: 'no server answers a worker that starts; it waits',
   },
   'nats.refused': { levels: ['error'], fields: ['message'], means: 'the server denies a permission that is needed' },
+  'nats.misanswered': {
+    levels: ['warn', 'debug'],
+    fields: ['subject', 'count', 'message'],
+    means: "somebody answers in JetStream's place, and is not believed; `debug`: again on that subject",
+  },
   'nats.closed': { levels: ['error'], fields: ['message'], means: 'the connection is closed for good' },
   'broker.stalled': {
     levels: ['warn'],
@@ -249,6 +254,11 @@ export const METRICS = {
   millrace_worker_ready: { type: 'gauge', labels: [], help: '1: /readyz says yes.' },
   millrace_nats_connected: { type: 'gauge', labels: [], help: '1: there is a connection to NATS.' },
   millrace_nats_reconnects_total: { type: 'counter', labels: [], help: 'Connections that came back.' },
+  millrace_nats_answers_ignored_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Answers to what was published or asked that are not of JetStream; they count for nothing.',
+  },
   millrace_build_info: { type: 'gauge', labels: ['version', 'worker'], help: 'Always 1.' },
 } as const satisfies Record<string, MetricEntry>;
 

@@ -49,6 +49,7 @@ export class Metrics implements Observer {
     if (options.processMetrics) collectDefaultMetrics({ register: this.#registry });
     this.#version = options.version;
     this.#inc('millrace_nats_reconnects_total', {}, 0);
+    this.#inc('millrace_nats_answers_ignored_total', {}, 0);
   }
 
   readonly #version: string;
@@ -126,6 +127,9 @@ export class Metrics implements Observer {
     switch (event.event) {
       case 'nats.connected':
         this.#inc('millrace_nats_reconnects_total', {}, 1);
+        break;
+      case 'nats.misanswered':
+        this.#inc('millrace_nats_answers_ignored_total', {}, Number(event.count));
         break;
       case 'task.restored':
         this.#observe('millrace_restore_duration_seconds', labels, Number(event.tookMs));

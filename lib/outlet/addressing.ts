@@ -6,6 +6,8 @@ import { NatsAddressing } from './nats/destination.ts';
 import type { SinkSpec } from './sink-spec.ts';
 
 export interface Addressing {
+  /** The stream whose limit to a message rows have to obey; null: they are none of a stream's. */
+  readonly stream: string | null;
   /** One text for all commits of a plan. */
   readonly target: string;
   /** What the kind's outlet needs of each row, so that the commit has to have it. */

@@ -18,6 +18,11 @@ export interface StoredMessage {
 }
 
 export interface NewMessage {
+  /**
+   * The stream that is to keep it: only its answer counts, as others may answer, too. All messages of one call have the
+   * same. Absent: it is asked first which stream keeps the subject.
+   */
+  readonly stream?: string;
   readonly subject: string;
   readonly data: Uint8Array;
   readonly headers?: Headers;
@@ -53,6 +58,8 @@ export interface StreamSettings {
   readonly maxBytes?: number;
   readonly maxAgeMs?: number;
   readonly maxMessagesPerSubject?: number;
+  /** The largest message in bytes, headers included. Absent: what the broker takes. */
+  readonly messageBytesMax?: number;
   readonly storage?: 'file' | 'memory';
   readonly replicas?: number;
 }
@@ -72,6 +79,8 @@ export interface StreamInfo {
   readonly subjects: readonly string[];
   readonly atomic: boolean;
   readonly traits: readonly StreamTrait[];
+  /** The stream's own limit to a message in bytes, headers included; null: it has none. */
+  readonly messageBytesMax: number | null;
   /** ISO time of creation: a stream of the same name but another birth is another stream. */
   readonly created: string;
   /** The oldest message there is; one more than `lastSeq` when there is none. */
@@ -138,10 +147,23 @@ export interface LogReader {
   stop(): Promise<void>;
 }
 
+/** What a message may hold beside what comes with it, headers or a head: at least half of what it may be in all. */
+export function roomIn(messageBytesMax: number, headBytes: number): number {
+  return messageBytesMax - Math.min(headBytes, messageBytesMax >> 1);
+}
+
 export interface Log {
   /** The largest message in bytes (headers included) that the broker takes. */
   readonly messageBytesMax: number;
-  /** One try. Throws MillraceError for what retrying cannot mend (STREAM_MISSING, BROKER_REFUSED, MESSAGE_TOO_LARGE). */
+  /**
+   * The same for one stream: the lesser of the broker's and the stream's limit, as far as we have heard. `info` hears it,
+   * and so does whoever is refused for size.
+   */
+  messageBytesMaxOf(stream: string): number;
+  /**
+   * One try. Throws MillraceError for what retrying cannot mend (STREAM_MISSING, BROKER_REFUSED); MESSAGE_TOO_LARGE for
+   * what the broker or the stream does not take at present, whatever its limit was before.
+   */
   append(message: NewMessage): Promise<Append>;
   /**
    * One try at an atomic batch: all or none. At most 1,000 messages, all to one stream that allows it. `expect` may be
@@ -151,7 +173,7 @@ export interface Log {
   /**
    * Appends without fences, pipelined, in order. Resolves when each is in the stream; retries by itself, so what was
    * in doubt may land twice unless `Nats-Msg-Id` headers let the broker drop the repeat. `inDoubt` is told of each try
-   * that has to be repeated.
+   * that has to be repeated, and so are messages too large for the stream, until its limit is raised.
    */
   appendAll(messages: readonly NewMessage[], options?: { inDoubt?(cause: unknown): void }): Promise<void>;
   /** The last message of a subject, from the leader. Null: there is none. */

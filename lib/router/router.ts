@@ -15,7 +15,7 @@ import { type Author, encodeBroadcast, type FrameHead, isBeyond, type Owner } fr
 import { Words } from '../channel/words.ts';
 import { ChannelWriter, type WriterState } from '../channel/writer.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
-import type { Log } from '../port/log.ts';
+import { type Log, roomIn } from '../port/log.ts';
 import type { Letter } from '../record/letter.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment } from '../record/names.ts';
 import { seqOfOrigin } from '../record/origin.ts';
@@ -121,9 +121,9 @@ export class Router {
     const { deployment, writer, log, clock, random, cursor, owner, program, publishedMs } = options;
     this.#author = { ...owner, epoch: owner.epoch ?? NOT_CLAIMED, program: program.since };
     this.#program = `${program.since}:${program.bundle}`;
-    const frameBytesMax = log.messageBytesMax - HEADROOM_BYTES;
     this.#lanes = options.routes.map(route => {
       const stream = channelsStream(deployment, route);
+      const frameBytesMax = roomIn(log.messageBytesMaxOf(stream), HEADROOM_BYTES);
       const channels = Array.from({ length: route.partitions }, (_, partition) => {
         const subject = channelSubject(deployment, { ...route, partition, writer });
         const chain = new Chain({ log, clock, random, stream, subject });

@@ -7,7 +7,7 @@ import type { LateRecord } from '../operator/run.ts';
 import { addressText } from '../outlet/nats/destination.ts';
 import { HEADER_CHANGE } from '../outlet/nats/rows-item.ts';
 import { keyText } from '../record/key.ts';
-import { HEADER_CONTENT, HEADER_PASSED, type Letter, type LetterContent } from '../record/letter.ts';
+import { HEADER_CONTENT, HEADER_PASSED, type Letter, type LetterContent, ORIGINAL_PREFIX } from '../record/letter.ts';
 import { letterSubject } from '../record/names.ts';
 import { readable } from '../record/output.ts';
 import type { Lineage } from '../topology/lineage.ts';
@@ -17,13 +17,19 @@ const HEADER_BYTES_MAX = 1000;
 
 /** Headers are lines of text, and no longer than is useful. */
 function line(text: string): string {
-  const oneLine = text.slice(0, HEADER_BYTES_MAX).replace(/\p{Cc}+/gu, ' ');
-  if (Buffer.byteLength(oneLine) <= HEADER_BYTES_MAX) return oneLine;
+  return cut(text.slice(0, HEADER_BYTES_MAX).replace(/\p{Cc}+/gu, ' '), HEADER_BYTES_MAX);
+}
+
+function cut(text: string, bytesMax: number): string {
+  if (Buffer.byteLength(text) <= bytesMax) return text;
   // The last character may be cut in two: it is left out.
-  return Buffer.from(oneLine)
-    .toString('utf8', 0, HEADER_BYTES_MAX)
+  return Buffer.from(text)
+    .toString('utf8', 0, bytesMax)
     .replace(/\ufffd+$/, '');
 }
+
+/** What comes to the headers of a letter on its way: who sends it, its origin, a batch's, a trace. A quarter is enough of a small message. */
+const SENT_WITH_BYTES = 1536;
 
 export interface LetterRow {
   /** Its subject and headers. */
@@ -32,15 +38,15 @@ export interface LetterRow {
 }
 
 /**
- * @param options.bytesMax what a message holds beside its headers; longer content is cut, and the letter says so
+ * @param options.messageBytesMax what a message may be; longer content is cut, and the letter says so
  * @param options.lineage of the operator; null: the record never left its source
  */
 export function deadLetter(
   pipeline: string,
   letter: Letter,
-  options: { bytesMax: number; lineage: Lineage | null },
+  options: { messageBytesMax: number; lineage: Lineage | null },
 ): LetterRow {
-  const { bytesMax, lineage } = options;
+  const { messageBytesMax, lineage } = options;
   const headers: Record<string, string> = {
     'Content-Type': 'application/octet-stream',
     'Millrace-Operator': letter.operator,
@@ -54,12 +60,13 @@ export function deadLetter(
   if (letter.subject !== '') headers['Millrace-Subject'] = line(letter.subject);
   sayChange(headers, letter.change);
   const subject = letterSubject(pipeline, { kind: 'dead', operator: letter.operator });
-  const bytes = shortened(letter.bytes, letter.bytesTotal ?? letter.bytes.length, bytesMax, headers);
+  const total = letter.bytesTotal ?? letter.bytes.length;
+  const bytes = shortened(letter.bytes, { total, messageBytesMax, headers });
   return { address: addressText(subject, headers), bytes };
 }
 
-/** @param bytesMax as for `deadLetter` */
-export function lateLetter(pipeline: string, record: LateRecord, bytesMax: number): LetterRow {
+/** @param messageBytesMax as for `deadLetter` */
+export function lateLetter(pipeline: string, record: LateRecord, messageBytesMax: number): LetterRow {
   const headers: Record<string, string> = {
     'Content-Type': 'application/json',
     'Millrace-Operator': record.operator,
@@ -70,7 +77,7 @@ export function lateLetter(pipeline: string, record: LateRecord, bytesMax: numbe
   if (record.key !== null) headers['Millrace-Key'] = line(keyText(record.key));
   sayChange(headers, record.change);
   const content = readable(record.value);
-  const bytes = shortened(content, content.length, bytesMax, headers);
+  const bytes = shortened(content, { total: content.length, messageBytesMax, headers });
   const subject = letterSubject(pipeline, { kind: 'late', operator: record.operator });
   return { address: addressText(subject, headers), bytes };
 }
@@ -86,9 +93,37 @@ function contentOf({ content = 'value' }: Letter, lineage: Lineage | null): Lett
   return content;
 }
 
-/** Never silently: a letter whose content is not whole says how long it was. */
-function shortened(bytes: Uint8Array, total: number, bytesMax: number, headers: Record<string, string>): Uint8Array {
-  const kept = bytes.length <= bytesMax ? bytes : bytes.subarray(0, bytesMax);
-  if (kept.length < total) headers['Millrace-Truncated'] = String(total);
+/**
+ * The content, as much as there is room for beside the headers. Never silently: a letter whose content is not whole says
+ * how long it was. Where a message is so small that not even the headers fit, those of the record's own message go, and
+ * then the reason is cut.
+ */
+function shortened(
+  bytes: Uint8Array,
+  about: { total: number; messageBytesMax: number; headers: Record<string, string> },
+): Uint8Array {
+  const { total, messageBytesMax, headers } = about;
+  const roomBesideOurs = messageBytesMax - Math.min(SENT_WITH_BYTES, messageBytesMax >> 2);
+  let room = roomBesideOurs - sizeOf(headers);
+  let isWhole = bytes.length === total;
+  if (room < 0) {
+    for (const name of Object.keys(headers)) if (name.startsWith(ORIGINAL_PREFIX)) delete headers[name];
+    room = roomBesideOurs - sizeOf(headers);
+    isWhole = false;
+  }
+  const reason = headers['Millrace-Message'];
+  if (room < 0 && reason !== undefined) {
+    headers['Millrace-Message'] = cut(reason, Math.max(0, Buffer.byteLength(reason) + room));
+    room = 0;
+  }
+  const kept = bytes.length <= room ? bytes : bytes.subarray(0, Math.max(0, room));
+  if (!isWhole || kept.length < bytes.length) headers['Millrace-Truncated'] = String(total);
   return kept;
+}
+
+/** As lines of a message. */
+function sizeOf(headers: Readonly<Record<string, string>>): number {
+  let bytes = 0;
+  for (const name in headers) bytes += name.length + Buffer.byteLength(headers[name]!) + 4;
+  return bytes;
 }

@@ -135,7 +135,7 @@ function joinBlobs(blobs: readonly Uint8Array[]): { bytes: Uint8Array; lengths: 
 function tooLarge(bytes: number): MillraceError {
   return new MillraceError(
     'MESSAGE_TOO_LARGE',
-    `a result of ${bytes} bytes is larger than the broker's max_payload allows`,
+    `a result of ${bytes} bytes is larger than the broker's max_payload, or its stream's max_msg_size, allows`,
   );
 }
 
@@ -147,6 +147,8 @@ export class SinkExit implements Receiver {
   #addressing: Addressing;
   #cursor: Cursor;
   #refuse: Refuse;
+  /** What a row may be at present: a stream's limit may be set anew while we run. */
+  #limit: () => number;
   #rowBytesMax: number;
   #size: BatchSize;
 
@@ -155,7 +157,7 @@ export class SinkExit implements Receiver {
     addressing: Addressing;
     cursor: Cursor;
     size: BatchSize;
-    rowBytesMax: number;
+    rowBytesMax(): number;
     refuse: Refuse;
   }) {
     const { sink, addressing, cursor, size } = options;
@@ -167,7 +169,13 @@ export class SinkExit implements Receiver {
     this.block = new RowBlock({ sink: sink.name, kind: sink.kind, target, keeps, size });
     this.#cursor = cursor;
     this.#refuse = options.refuse;
-    this.#rowBytesMax = options.rowBytesMax;
+    this.#limit = options.rowBytesMax;
+    this.#rowBytesMax = options.rowBytesMax();
+  }
+
+  take(): OutRows {
+    this.#rowBytesMax = this.#limit();
+    return this.block.take();
   }
 
   receive(key: string | null, value: unknown, timeMs: number, change: Change): void {
@@ -235,7 +243,7 @@ export class Outgoing {
     this.#taking = true;
     this.exits.forEach((exit, index) => {
       if (exit instanceof SinkExit) {
-        if (exit.block.rows > 0) rows.push(exit.block.take());
+        if (exit.block.rows > 0) rows.push(exit.take());
         return;
       }
       const refuse = (cause: MillraceError, record: RefusedRow) => this.#refuseRecord(exit, cause, record);

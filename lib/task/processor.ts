@@ -14,8 +14,10 @@ import { tablesOf } from '../operator/tables.ts';
 import { addressingOf } from '../outlet/addressing.ts';
 import { lettersDestination, targetText } from '../outlet/nats/destination.ts';
 import type { SinkTarget } from '../outlet/relay.ts';
+import { roomIn } from '../port/log.ts';
 import type { Store } from '../port/store.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
+import { lettersStream } from '../record/names.ts';
 import { readable } from '../record/output.ts';
 import { RunningMean } from '../state/size.ts';
 import { TaskState } from '../state/state.ts';
@@ -38,7 +40,10 @@ export interface ProcessorOptions {
   readonly plan: Plan;
   readonly stage: StagePlan;
   readonly partition: number;
+  /** What a message to another stage may be, bytes. */
   readonly messageBytesMax: number;
+  /** What a message of a stream may be at present, bytes; absent: the same of all. */
+  readonly messageBytesMaxOf?: (stream: string) => number;
   /** A letter about the record in hand with its original bytes, where the surroundings have them at hand. */
   original?(about: Pick<Letter, 'operator' | 'code' | 'message' | 'change'>): Letter;
   /** See `Surroundings`. */
@@ -62,7 +67,7 @@ export class Processor {
   #outgoing: Outgoing;
   #poison: (record: PoisonedRecord) => void;
   #pipeline: string;
-  #letterBytesMax: number;
+  #letterBytesMax: () => number;
   #lineages: ReadonlyMap<string, Lineage>;
   #pending: Letter[] = [];
   #size: BatchSize;
@@ -76,13 +81,16 @@ export class Processor {
 
   constructor(options: ProcessorOptions) {
     const { plan, stage, partition, messageBytesMax, original, watchCalls, watch, pace } = options;
+    const bytesMaxOf = (stream: string | null) =>
+      stream === null ? messageBytesMax : (options.messageBytesMaxOf?.(stream) ?? messageBytesMax);
     this.state = options.state ?? new TaskState(tablesOf(stage.program));
     const { cursor } = this;
     this.#pace = pace ?? null;
     const size = new BatchSize(pace?.outgrownBytes ?? Number.POSITIVE_INFINITY);
     this.#size = size;
     this.#pipeline = plan.pipeline;
-    this.#letterBytesMax = messageBytesMax - HEADROOM_BYTES;
+    const letters = lettersStream(plan.pipeline);
+    this.#letterBytesMax = () => bytesMaxOf(letters);
     this.#lineages = lineagesOf(plan);
     const poison = ({ operator, cause, value, change }: PoisonedRecord) => {
       const about = aboutLetter(operator, cause, change);
@@ -98,14 +106,14 @@ export class Processor {
       }
       const sink = plan.sinks.find(candidate => candidate.name === exit.sink)!;
       const addressing = addressingOf(sink, partition);
-      const rowBytesMax = messageBytesMax - HEADROOM_BYTES;
+      const rowBytesMax = () => roomIn(bytesMaxOf(addressing.stream), HEADROOM_BYTES);
       return new SinkExit({ sink, addressing, cursor, size, rowBytesMax, refuse: poison });
     });
     this.#outgoing = new Outgoing({
       exits,
       letters: { kind: 'nats', target: targetText(lettersDestination(plan.pipeline)) },
       size,
-      frameBytesMax: messageBytesMax - HEADROOM_BYTES,
+      frameBytesMax: roomIn(messageBytesMax, HEADROOM_BYTES),
       refuseRecord: (exit, cause, { value, origin, change }) => {
         // The commit is being made: there is no more time to fetch the original.
         const about = aboutLetter(exit.route.stage, cause, change);
@@ -165,13 +173,13 @@ export class Processor {
   letter(letter: Letter): void {
     this.dead++;
     const lineage = this.#lineages.get(letter.operator) ?? null;
-    const about = { bytesMax: this.#letterBytesMax, lineage };
+    const about = { messageBytesMax: this.#letterBytesMax(), lineage };
     this.#outgoing.addLetter(deadLetter(this.#pipeline, letter, about), letter);
   }
 
   #late(record: LateRecord): void {
     this.late++;
-    this.#outgoing.addLetter(lateLetter(this.#pipeline, record, this.#letterBytesMax), this.cursor);
+    this.#outgoing.addLetter(lateLetter(this.#pipeline, record, this.#letterBytesMax()), this.cursor);
   }
 
   /** A record ends here without a result. */

@@ -28,7 +28,7 @@ import { tablesOf } from '../operator/tables.ts';
 import type { StageRoute } from '../outlet/next-stages.ts';
 import { Relay } from '../outlet/relay.ts';
 import type { Store } from '../port/store.ts';
-import { journalStream, journalSubject, stateLocation } from '../record/names.ts';
+import { channelsStream, journalStream, journalSubject, stateLocation } from '../record/names.ts';
 import { sourceOfOrigin } from '../record/origin.ts';
 import { Checkpoints } from '../replica/checkpoint.ts';
 import type { Place } from '../replica/place.ts';
@@ -174,11 +174,15 @@ export class Task {
         stateBytesMax: options.limits.stateBytesMax,
         standsAlone: around.standsAlone ?? false,
       });
+    const channels = stage.program.exits.flatMap(exit =>
+      exit.kind === 'channel' ? [channelsStream(deployment, exit)] : [],
+    );
     this.processor = new Processor({
       plan,
       stage,
       partition,
-      messageBytesMax: log.messageBytesMax,
+      messageBytesMax: Math.min(log.messageBytesMax, ...channels.map(one => log.messageBytesMaxOf(one))),
+      messageBytesMaxOf: one => log.messageBytesMaxOf(one),
       watchCalls: around.watchCalls,
       pace: options.pace,
       state: this.#replica.state,

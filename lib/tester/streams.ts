@@ -127,7 +127,8 @@ export class TestStreams {
 
 function infoOf(name: string, subjects: readonly string[], lastSeq = 0): StreamInfo {
   const created = new Date(0).toISOString();
-  return { name, subjects, atomic: false, traits: [], created, firstSeq: 1, lastSeq, messages: lastSeq, bytes: 0 };
+  const kept = { firstSeq: 1, lastSeq, messages: lastSeq, bytes: 0 };
+  return { name, subjects, atomic: false, traits: [], messageBytesMax: null, created, ...kept };
 }
 
 /** What a broker would have said on which the streams of others are there, and nothing of ours is. */

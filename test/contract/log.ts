@@ -326,6 +326,7 @@ export function logContract(name: string, makeRig: () => Promise<LogRig>): void 
             subjects: [`${place.s}.>`],
             atomic: true,
             traits: [],
+            messageBytesMax: null,
             created: '',
             firstSeq: 1,
             lastSeq: 0,

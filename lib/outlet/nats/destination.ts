@@ -92,12 +92,14 @@ export function addressFrom(text: string): Address {
 
 /** What a sink's exit says of its rows: an owned subject is the target's own, others are made of the record. */
 export class NatsAddressing implements Addressing {
+  readonly stream: string;
   readonly target: string;
   readonly keeps = { keys: false, times: false };
   #template: Template | null;
   #place: { partition: number; key: unknown };
 
   constructor(sink: NatsSink, partition: number) {
+    this.stream = sink.target.stream.name;
     this.target = targetText(destinationOf(sink, partition));
     this.#template = sink.target.mode === 'owned' ? null : parseTemplate(sink.target.template);
     this.#place = { partition, key: null };

@@ -6,7 +6,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import { LETTERS } from '../../journal/outbox.ts';
-import type { Log } from '../../port/log.ts';
+import { type Log, roomIn } from '../../port/log.ts';
 import { letterMarkerSubject, markerSubject, taskWriter } from '../../record/names.ts';
 import type { Outlet, OutletKind, OutletOptions, RowsItem, SendingTask, Way } from '../outlet.ts';
 import { ChainOutlet, rowsForm } from './chain-outlet.ts';
@@ -79,7 +79,7 @@ class NatsWay implements Way {
     switch (mode) {
       case 'owned': {
         const { log, clock, random } = this.#ports;
-        const form = rowsForm({ sender, messageBytesMax: log.messageBytesMax - HEADROOM_BYTES });
+        const form = rowsForm({ sender, messageBytesMax: roomIn(log.messageBytesMaxOf(stream), HEADROOM_BYTES) });
         return new ChainOutlet<NatsItem>({
           ...{ log, clock, random, stream, subject, form, onSent, onFailed },
           past: chainPast,
@@ -89,7 +89,7 @@ class NatsWay implements Way {
       case 'shared':
         return this.#shared(stream).outlet({ sender, marker: this.#marker, past: chainPast, onSent, onFailed });
       case 'at-least-once':
-        return new LooseOutlet({ log: this.#ports.log, sender, onSent, onFailed });
+        return new LooseOutlet({ log: this.#ports.log, stream, sender, onSent, onFailed });
     }
   }
 }

@@ -14,6 +14,7 @@ import { changeText, HEADER_CHANGE, HEADER_ORIGIN, joinRows, type NatsItem, orig
 
 export interface LooseOptions {
   readonly log: Log;
+  readonly stream: string;
   readonly sender: Sender;
   onSent(item: NatsItem, tail: null): void;
   onFailed(error: unknown): void;
@@ -56,7 +57,7 @@ export class LooseOutlet implements Outlet<NatsItem> {
   #messagesOf(item: NatsItem): NewMessage[] {
     const { rows, rowTo, commit } = item;
     const { style } = item.way;
-    const { sender } = this.#options;
+    const { sender, stream } = this.#options;
     const messages: NewMessage[] = [];
     const checksum = crc32(rows.bytes, rows.changes === null ? 0 : crc32(rows.changes));
     const id = `${sender.task}/${sender.life}/${rows.sink}/${commit}-${checksum.toString(16)}`;
@@ -65,6 +66,7 @@ export class LooseOutlet implements Outlet<NatsItem> {
       const blocks = [{ item, from: row, to: row + 1 }];
       const change = changeText(blocks);
       messages.push({
+        stream,
         subject: addressFrom(rows.addresses[rows.addressOf[row]!]!).subject,
         data: joinRows(blocks),
         commonHeaders: style.of(1),

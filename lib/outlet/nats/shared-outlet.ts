@@ -84,6 +84,10 @@ export class SharedOutlet implements Outlet<NatsItem> {
     this.#leave = where.leave;
   }
 
+  get stream(): string {
+    return this.#place.stream;
+  }
+
   get backlogBytes(): number {
     return this.queue.bytes;
   }
@@ -173,9 +177,9 @@ export class SharedOutlet implements Outlet<NatsItem> {
       this.isDone(begun.progress, marker.seq);
       return 'brokenOff';
     }
-    const { log, subject } = this.#place;
+    const { log, stream, subject } = this.#place;
     const data = encodeMarker({ progress: through, begun: null });
-    const outcome = await log.append({ subject, data, expect: marker.seq });
+    const outcome = await log.append({ stream, subject, data, expect: marker.seq });
     // Without an answer, or beaten: the next reading tells.
     if (outcome.kind !== 'landed') return 'later';
     this.isDone(through, outcome.seq);

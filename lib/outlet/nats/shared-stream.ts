@@ -8,10 +8,10 @@
  */
 import { backoffMs } from '../../base/backoff.ts';
 import { type Clock, sleep } from '../../base/clock.ts';
-import { invariant } from '../../base/errors.ts';
+import { invariant, isMillraceError } from '../../base/errors.ts';
 import type { Random } from '../../base/random.ts';
 import type { Progress } from '../../channel/frame.ts';
-import type { Headers, Log, NewMessage } from '../../port/log.ts';
+import type { Append, Headers, Log, NewMessage } from '../../port/log.ts';
 import { firstTrace, traceHeaders } from '../../record/trace.ts';
 import type { Outlet } from '../outlet.ts';
 import { addressFrom } from './destination.ts';
@@ -107,7 +107,7 @@ export class SharedStream {
     if (!(await this.#readMarkers(unread))) return false;
     const { messages, shares } = this.#fill(open.filter(outlet => !outlet.gone && outlet.queue.length > 0));
     if (messages.length === 0) return true;
-    const outcome = await this.#log.appendBatch(messages);
+    const outcome = await this.#log.appendBatch(messages).catch(asUnsure);
     if (outcome.kind === 'unsure') {
       for (const { outlet } of shares) outlet.inDoubt = true;
       return false;
@@ -153,7 +153,7 @@ export class SharedStream {
       const taken = takeFrom(outlet, rows, {
         messagesMax,
         bytesMax: bytes,
-        messageBytesMax: this.#log.messageBytesMax,
+        messageBytesMax: this.#log.messageBytesMaxOf(this.stream),
       });
       bytes -= taken.bytes;
       if (taken.through === null) continue;
@@ -165,11 +165,18 @@ export class SharedStream {
   }
 }
 
+/** What is too large for the stream goes again in smaller messages, as it has said by now what it takes; one row waits for it. */
+function asUnsure(cause: unknown): Append {
+  if (isMillraceError(cause, 'MESSAGE_TOO_LARGE')) return { kind: 'unsure', cause };
+  throw cause;
+}
+
 function begunMarkers(shares: readonly Share[]): NewMessage[] {
   return shares.map(({ outlet, before, first, messages }, i) => {
     invariant(outlet.markerSeq !== null, 'a marker is read before it is written');
     const begun = { first: shares.length - i + first, messages };
     return {
+      stream: outlet.stream,
       subject: outlet.options.marker,
       data: encodeMarker({ progress: before, begun }),
       expect: outlet.markerSeq,
@@ -179,6 +186,7 @@ function begunMarkers(shares: readonly Share[]): NewMessage[] {
 
 function doneMarkers(shares: readonly Share[]): NewMessage[] {
   return shares.map(({ outlet, through }) => ({
+    stream: outlet.stream,
     subject: outlet.options.marker,
     data: encodeMarker({ progress: through, begun: null }),
   }));
@@ -213,8 +221,8 @@ function takeFrom(
       if (trace !== null) headers = { ...headers, ...traceHeaders(trace) };
       const commonHeaders = style.of(to - from);
       // A row's own headers may have any name.
-      if (own === null) messages.push({ subject, data, headers, commonHeaders });
-      else messages.push({ subject, data, headers: { ...commonHeaders, ...headers, ...own } });
+      if (own === null) messages.push({ stream: outlet.stream, subject, data, headers, commonHeaders });
+      else messages.push({ stream: outlet.stream, subject, data, headers: { ...commonHeaders, ...headers, ...own } });
       bytes += data.length + 128;
       through = { position: commit, row: to };
       from = to;

@@ -2,9 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { appendAll } from '../../../lib/nats/append-all.ts';
 import type { NoAnswer, Waiter } from '../../../lib/nats/inbox.ts';
+import type { Append } from '../../../lib/port/log.ts';
 
 const yes = Buffer.from('landed');
 const no = Buffer.from('in doubt');
+const verdicts = new Map<Uint8Array, Append>([
+  [yes, { kind: 'landed', seq: 1 }],
+  [no, { kind: 'unsure', cause: new Error('busy') }],
+]);
 const lost: NoAnswer = { kind: 'disconnected', cause: new Error('lost') };
 
 /** A run whose answers the test gives; `sent` are the messages in the order in which they went out. */
@@ -21,7 +26,7 @@ function begin(count: number, options: { bytes?: number; checkStream?: (subject:
       onSend?.(index);
       return options.bytes ?? 1;
     },
-    landed: (_, answer) => answer === yes,
+    judge: (_, answer) => verdicts.get(answer) ?? null,
     checkStream: options.checkStream ?? (async () => undefined),
   });
   return {

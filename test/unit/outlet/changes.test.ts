@@ -26,7 +26,7 @@ async function headersOf(sink: SinkChanges): Promise<(string | undefined)[]> {
     if (sink.mode === 'shared') {
       return new SharedStream({ stream: 'out', log, clock, random }).outlet({ sender, marker: 'm.a', ...told });
     }
-    if (sink.mode === 'at-least-once') return new LooseOutlet({ log, sender, ...told });
+    if (sink.mode === 'at-least-once') return new LooseOutlet({ log, stream: 'out', sender, ...told });
     const form = rowsForm({ sender, messageBytesMax: 1_000 });
     const place = { stream: 'out', subject: 'out.0', expires: true };
     return new ChainOutlet<NatsItem>({ log, clock, random, form, ...place, ...told });
@@ -59,10 +59,10 @@ describe('the header of changes', () => {
 function exited(keeps: Addressing['keeps'], changes: readonly Change[]): OutRows {
   const exit = new SinkExit({
     sink: { name: 'sink', kind: 'table', format: 'json' },
-    addressing: { target: 'orders', keeps, addressOf: key => key },
+    addressing: { stream: null, target: 'orders', keeps, addressOf: key => key },
     cursor: newCursor(),
     size: new BatchSize(10_000),
-    rowBytesMax: 1_000,
+    rowBytesMax: () => 1_000,
     refuse: ({ cause }) => assert.fail(String(cause)),
   });
   const take = (of: readonly Change[]) => {

@@ -14,6 +14,7 @@ test('every row has an id of task, life, sink, commit and row, so a repeat after
   const make = (by: Log) =>
     new LooseOutlet({
       log: by,
+      stream: 'out',
       sender,
       onSent: item => sent.push(item.commit),
       onFailed: error => assert.fail(String(error)),
@@ -42,7 +43,8 @@ test('every row has an id of task, life, sink, commit and row, so a repeat after
 
 test('rows that do something else are others, though they read the same', async () => {
   const { log, clock, rows } = await makeBroker();
-  const make = () => new LooseOutlet({ log, sender, onSent: () => {}, onFailed: error => assert.fail(String(error)) });
+  const make = () =>
+    new LooseOutlet({ log, stream: 'out', sender, onSent: () => {}, onFailed: error => assert.fail(String(error)) });
   const item = rowsItem(1, 1, 'out.x', loose);
   make().push(item);
   await clock.run(1_000);
@@ -56,6 +58,7 @@ test('what is pushed in the moment in which the last that waited is in goes out 
   const { log, clock, rows } = await makeBroker();
   const out: LooseOutlet = new LooseOutlet({
     log,
+    stream: 'out',
     sender,
     onSent: ({ commit }) =>
       void Promise.resolve().then(() => (commit < 3 ? out.push(rowsItem(commit + 1, 1, 'out.x', loose)) : null)),

@@ -77,8 +77,12 @@ describe('letters', () => {
   test('say what the record does to its table, where it is no insert', () => {
     const late = { operator: 'op', key: null, value: 1, timeMs: 1, watermarkMs: 2, lateByMs: 1 };
     const said = [INSERT, BEFORE, DELETE].map(change => {
-      const dead = deadLetter('p', { change, bytes: Buffer.from('1'), ...letter }, { bytesMax: 100, lineage: null });
-      return [dead, lateLetter('p', { change, ...late }, 100)].map(
+      const dead = deadLetter(
+        'p',
+        { change, bytes: Buffer.from('1'), ...letter },
+        { messageBytesMax: 1_000, lineage: null },
+      );
+      return [dead, lateLetter('p', { change, ...late }, 1_000)].map(
         ({ address }) => addressFrom(address).headers!['Millrace-Change'],
       );
     });
@@ -126,10 +130,24 @@ describe('letters', () => {
     };
     const { bytes, address } = lateLetter('p', record, 10_000);
     const headers = addressFrom(address).headers!;
-    assert.equal(bytes.length, 10_000);
     assert.equal(headers['Millrace-Truncated'], String(3 * MESSAGE_BYTES_MAX + 2));
     const whole = Object.entries(headers).reduce((sum, [name, value]) => sum + Buffer.byteLength(name + value) + 4, 0);
     assert.ok(whole < 3_000, `${whole} bytes`);
+    assert.ok(whole + bytes.length < 10_000 && whole + bytes.length > 8_000, `${whole} and ${bytes.length} bytes`);
     assert.ok(Object.values(headers).every(value => !/\p{Cc}/u.test(value)));
+  });
+
+  test('fit the smallest messages, too: what the record came with goes first, then the end of the reason', () => {
+    const carried = { 'Millrace-Header-Content-Type': 'application/json', 'Millrace-Header-X': 'x'.repeat(900) };
+    const reason = 'because of '.repeat(90);
+    for (const messageBytesMax of [700, 1_000, 1_500, 2_000, 3_000, 16_000]) {
+      const about = { messageBytesMax, lineage: null };
+      const dead = deadLetter('p', { ...letter, message: reason, carried, bytes: Buffer.alloc(5_000, 'x') }, about);
+      const headers = addressFrom(dead.address).headers!;
+      const bytes = Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
+      const room = messageBytesMax - Math.min(1_536, messageBytesMax >> 2);
+      assert.ok(bytes + dead.bytes.length <= room + 30, `${messageBytesMax}: ${bytes} and ${dead.bytes.length} bytes`);
+      assert.equal(headers['Millrace-Truncated'], messageBytesMax === 16_000 ? undefined : '5000');
+    }
   });
 });

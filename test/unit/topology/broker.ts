@@ -26,6 +26,7 @@ export function brokerOf(streams: readonly KnownStream[]): Broker {
     (stream): StreamInfo => ({
       atomic: false,
       traits: [],
+      messageBytesMax: null,
       created: '2026-01-01T00:00:00Z',
       firstSeq: 1,
       lastSeq: 0,
