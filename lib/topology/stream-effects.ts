@@ -18,7 +18,7 @@ export type StreamRole = keyof typeof STREAM_ROLES;
 
 export interface StreamUse {
   readonly role: StreamRole;
-  /** What is read there, or written, markers too. */
+  /** What is sent there and must be found there, under the same subjects; markers too. */
   readonly subjects: readonly string[];
   /** Whether what is written comes in atomic batches. */
   readonly batches: boolean;
