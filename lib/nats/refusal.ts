@@ -82,13 +82,15 @@ export function errorOf(failure: ApiFailure, what: string): MillraceError {
 }
 
 /** Whether the same request may be granted later, though nobody changes it. */
-export function isPassing({ code, err_code: errCode = 0 }: ApiFailure): boolean {
+export function isPassing({ code, err_code: errCode = 0, description = '' }: ApiFailure): boolean {
+  // Of a deletion that has failed only the text tells a stream that denies it from a store that is in trouble.
+  if (errCode === MESSAGE_DELETE_FAILED && /not permitted/i.test(description)) return false;
   return !LASTING.has(errCode) && (code >= 500 || PASSING.has(errCode));
 }
 
 /** Whether it passes by itself within moments, as an election does: nothing that a person would have to see to. */
 export function isMomentary(failure: ApiFailure): boolean {
-  return failure.code >= 500 && REMEDIES[failure.err_code ?? 0] === undefined;
+  return failure.code >= 500 && isPassing(failure) && REMEDIES[failure.err_code ?? 0] === undefined;
 }
 
 function textOf({ description, err_code: errCode, code }: ApiFailure): string {
