@@ -83,7 +83,7 @@ export function errorOf(failure: ApiFailure, what: string): MillraceError {
 
 /** Whether the same request may be granted later, though nobody changes it. */
 export function isPassing({ code, err_code: errCode = 0, description = '' }: ApiFailure): boolean {
-  // Of a deletion that has failed only the text tells a stream that denies it from a store that is in trouble.
+  // Only the text tells a stream that denies deletions from a store that is in trouble.
   if (errCode === MESSAGE_DELETE_FAILED && /not permitted/i.test(description)) return false;
   return !LASTING.has(errCode) && (code >= 500 || PASSING.has(errCode));
 }

@@ -24,7 +24,7 @@ const PAYLOAD_BYTES = 1 << 20;
 const COPY =
   `read a second stream that copies it: nats req '$JS.API.STREAM.CREATE.NAME_copy' '{"name":"NAME_copy",` +
   `"subjects":["copy.NAME.>"],"sources":[{"name":"NAME","subject_transforms":[{"src":">","dest":"copy.NAME.>"}]}]}', ` +
-  `and from('copy.NAME.…'); what others take from NAME before the copy has it is not in it`;
+  `and from('copy.NAME.SUBJECT'); what others take from NAME before the copy has it is not in it`;
 const UNLIMITED = 'nats stream edit NAME --retention limits';
 const LONGER = 'let it keep more: nats stream edit NAME';
 const ON_DISK = 'make it anew on disk, if that counts';

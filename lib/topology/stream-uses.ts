@@ -49,7 +49,7 @@ export function streamUses({ pipeline, readers, stages, sinks }: Using): UsedStr
   }));
 }
 
-/** Of a stream that is Millrace's own, whatever pipeline's it is. */
+/** What a stream of Millrace's own is, whatever pipeline's. */
 export function ownUse(role: 'own' | 'letters', subjects: readonly string[]): StreamUse {
   return { role, subjects, batches: role === 'letters', reads: [], writes: [] };
 }

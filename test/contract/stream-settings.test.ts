@@ -23,7 +23,7 @@ type Outcome = 'whole' | 'part' | 'refused' | 'unanswered' | 'moved';
 
 interface Place {
   readonly stream: string;
-  /** Of the role's subjects. */
+  /** How the role's subjects begin. */
   readonly prefix: string;
   readonly mine: NatsLog;
 }
@@ -80,11 +80,18 @@ describe('the table of stream settings, on a real server', () => {
     'retention: interest': {
       config: { retention: 'interest' },
       meets: { source: 'part', table: 'part', results: 'moved', loose: 'part', own: 'part', letters: 'moved' },
+      shows: async stream => {
+        await copies(stream);
+        const kept = await askOrThrow<{ config: object }>(link, `STREAM.INFO.${stream}`);
+        await askOrThrow(link, `STREAM.UPDATE.${stream}`, { ...kept.config, retention: 'limits' });
+        assert.equal(await reading({ stream, prefix: `${stream}.mended`, mine: log }), 'whole');
+      },
     },
     'retention: workqueue': {
       config: { retention: 'workqueue' },
       meets: { source: 'refused', table: 'refused', own: 'refused' },
       shows: async stream => {
+        await copies(stream);
         const { seq } = await landed(stream, 'row');
         await askOrThrow(link, `CONSUMER.CREATE.${stream}.theirs`, {
           stream_name: stream,
@@ -267,6 +274,22 @@ describe('the table of stream settings, on a real server', () => {
     return outcome as { seq: number };
   }
 
+  /** The command that the table names makes a copy that is read whole. */
+  async function copies(stream: string): Promise<void> {
+    const { todo = '' } = judgeStream((await log.info(stream))!, use('source', stream))[0] ?? {};
+    const [, topic = '', copy = ''] = /'\$JS\.API\.([^']+)' '([^']+)'/.exec(todo) ?? [];
+    await askOrThrow(link, topic, JSON.parse(copy));
+    const reader = log.read({ stream: `${stream}_copy`, subjects: [`copy.${stream}.${stream}.copied`], from: 1 });
+    // Where nobody is known to the stream, what comes before the copy is connected is gone.
+    let isRead = false;
+    await until(async () => {
+      await landed(stream, 'row', { subject: 'copied' });
+      isRead ||= reader.take({ messagesMax: 100, bytesMax: 1e6 }).length > 0;
+      return isRead;
+    });
+    await reader.stop();
+  }
+
   const plain = (name: string) => ({
     name,
     subjects: [`${name}.>`],
@@ -395,30 +418,33 @@ describe('the table of stream settings, on a real server', () => {
     }
   }
 
-  for (const [index, [name, { config, meets = {}, shows, unseen }]] of Object.entries(CASES).entries()) {
-    test(`${name}: is what the table says it is, for each role`, async () => {
-      const stream = `S${index}`;
-      await make(stream, config);
-      if ('mirror' in config || 'sources' in config) await until(async () => (await log.info(stream))!.messages > 0);
-      if (name === 'sealed') await askOrThrow(link, `STREAM.UPDATE.${stream}`, { ...plain(stream), sealed: true });
-      const info = (await log.info(stream))!;
-      const { effects } = STREAM_SETTINGS.find(setting => setting.name === name)!;
-      for (const role of ALL) {
-        const effect = effects.find(({ on }) => on.includes(role));
-        const verdicts = judgeStream(info, use(role, stream));
-        const verdict = verdicts.find(({ setting }) => setting === name);
-        if (effect !== undefined && unseen !== 'it takes a cluster')
-          assert.equal(verdict?.verdict, effect.verdict, role);
-        const outcome = await outcomeOf(role, stream);
-        assert.equal(outcome, meets[role] ?? 'whole', `${STREAM_ROLES[role]}`);
-        if (verdicts.length === 0)
-          assert.equal(outcome, 'whole', `${STREAM_ROLES[role]}: nothing says that it is not whole`);
-        const isShown = outcome !== 'whole' || shows !== undefined || unseen !== undefined;
-        if (effect?.verdict === 'refused') assert.ok(isShown, `${STREAM_ROLES[role]}: refused, and no harm is seen`);
-      }
-      await shows?.(stream);
-    });
-  }
+  // They wait more than they work.
+  describe('a setting', { concurrency: 8 }, () => {
+    for (const [index, [name, { config, meets = {}, shows, unseen }]] of Object.entries(CASES).entries()) {
+      test(`${name}: is what the table says it is, for each role`, async () => {
+        const stream = `S${index}`;
+        await make(stream, config);
+        if ('mirror' in config || 'sources' in config) await until(async () => (await log.info(stream))!.messages > 0);
+        if (name === 'sealed') await askOrThrow(link, `STREAM.UPDATE.${stream}`, { ...plain(stream), sealed: true });
+        const info = (await log.info(stream))!;
+        const { effects } = STREAM_SETTINGS.find(setting => setting.name === name)!;
+        for (const role of ALL) {
+          const effect = effects.find(({ on }) => on.includes(role));
+          const verdicts = judgeStream(info, use(role, stream));
+          const verdict = verdicts.find(({ setting }) => setting === name);
+          if (effect !== undefined && unseen !== 'it takes a cluster')
+            assert.equal(verdict?.verdict, effect.verdict, role);
+          const outcome = await outcomeOf(role, stream);
+          assert.equal(outcome, meets[role] ?? 'whole', `${STREAM_ROLES[role]}`);
+          if (verdicts.length === 0)
+            assert.equal(outcome, 'whole', `${STREAM_ROLES[role]}: nothing says that it is not whole`);
+          const isShown = outcome !== 'whole' || shows !== undefined || unseen !== undefined;
+          if (effect?.verdict === 'refused') assert.ok(isShown, `${STREAM_ROLES[role]}: refused, and no harm is seen`);
+        }
+        await shows?.(stream);
+      });
+    }
+  });
 
   test('what is kept in memory is gone when the server was killed, and what is on disk is not', async () => {
     const memory = `S${Object.keys(CASES).indexOf('storage: memory')}`;
