@@ -12,6 +12,8 @@ import {
   serverFacts,
   streamFacts,
 } from '../../lib/nats/survey.ts';
+import { judgeStream } from '../../lib/topology/stream-settings.ts';
+import { ownUse } from '../../lib/topology/stream-uses.ts';
 import { bytes, count, span } from '../output.ts';
 import { bad, type Finding, failed, good, warn } from './finding.ts';
 
@@ -19,6 +21,7 @@ const PAYLOAD_BYTES_MIN = 1024 * 1024;
 /** From here on a limit is said to be near. */
 const NEAR = 0.8;
 const CLOCK_MS_MAX = 2_000;
+const REGISTRY = 'KV_millrace';
 const OWN = /^(MR_|MRB_millrace$|KV_millrace$)/;
 
 export interface BrokerReport {
@@ -63,7 +66,7 @@ export async function checkBroker(nats: NatsOptions, options: { replicas: number
     if (missing.includes('$JS.API.STREAM.LIST')) return { findings, streams: [] };
     const streams = await streamFacts(link);
     findings.push(replicasOf(streams, { cluster: server.cluster, wanted: options.replicas }));
-    findings.push(...streams.filter(({ name }) => OWN.test(name)).flatMap(streamOf));
+    findings.push(...streams.filter(({ name }) => OWN.test(name)).flatMap(ownStreamOf));
     const clock = streams[0] === undefined ? null : await clockDifferenceMs(link, streams[0].name);
     if (clock !== null) findings.push(clockOf('broker', clock));
     return { findings, streams };
@@ -105,8 +108,8 @@ function accountOf(account: Awaited<ReturnType<typeof accountFacts>>): Finding[]
 
 function replicasOf(streams: readonly StreamFacts[], so: { cluster: string | null; wanted: number }): Finding {
   const own = streams.filter(({ name }) => OWN.test(name));
-  const few = own.filter(({ replicas }) => replicas < so.wanted);
-  const behind = own.filter(({ replicas, replicasCurrent }) => replicasCurrent < replicas);
+  const few = own.filter(({ config }) => config.replicas < so.wanted);
+  const behind = own.filter(({ config, replicasCurrent }) => replicasCurrent < config.replicas);
   if (so.wanted > 1 && so.cluster === null) {
     return bad(
       'replicas',
@@ -115,16 +118,16 @@ function replicasOf(streams: readonly StreamFacts[], so: { cluster: string | nul
     );
   }
   if (few.length > 0) {
-    const text = `${few.map(({ name, replicas }) => `${name} has ${replicas}`).join(', ')}, wanted are ${so.wanted}`;
+    const text = `${few.map(({ name, config }) => `${name} has ${config.replicas}`).join(', ')}, wanted are ${so.wanted}`;
     return warn('replicas', text, `change them: nats stream edit NAME --replicas ${so.wanted}`);
   }
   if (behind.length > 0) {
     const text = behind
-      .map(({ name, replicas, replicasCurrent }) => `${name}: ${replicasCurrent} of ${replicas} keep up`)
+      .map(({ name, config, replicasCurrent }) => `${name}: ${replicasCurrent} of ${config.replicas} keep up`)
       .join(', ');
     return warn('replicas', text, 'see whether all servers of the cluster run');
   }
-  if (so.cluster !== null && so.wanted === 1 && own.some(({ replicas }) => replicas === 1)) {
+  if (so.cluster !== null && so.wanted === 1 && own.some(({ config }) => config.replicas === 1)) {
     return warn(
       'replicas',
       'streams have one replica in a cluster: a server that is lost takes them with it',
@@ -137,44 +140,21 @@ function replicasOf(streams: readonly StreamFacts[], so: { cluster: string | nul
   );
 }
 
+/** The bucket of the registry is made with these. */
+const REGISTRY_OWN: readonly string[] = ['max_msgs_per_subject', 'allow_msg_ttl', 'subject_delete_marker_ttl'];
+
 /** Somebody has changed what we made: each of these loses or refuses something sooner or later. */
-function streamOf(stream: StreamFacts): Finding[] {
-  const { name, maxAgeMs, maxMessages, maxMessagesPerSubject } = stream;
-  const wrong: [string, string][] = [];
-  if (stream.sealed) wrong.push(['it is sealed', 'nothing can be written; restore it from a backup']);
-  if (stream.retention !== 'limits')
-    wrong.push([
-      `retention ${stream.retention}`,
-      'it cannot be changed back; delete the pipeline with --purge, and deploy it anew',
-    ]);
-  const letters = name.endsWith('_letters');
-  if (letters && !stream.atomic) wrong.push(['atomic batches are off', `nats stream edit ${name} --allow-batch`]);
-  if (!letters) {
-    if (stream.discard !== 'new') wrong.push(['discard old', `nats stream edit ${name} --discard new`]);
-    if (maxAgeMs !== null)
-      wrong.push([`messages are dropped after ${span(maxAgeMs)}`, `nats stream edit ${name} --max-age 0`]);
-    if (maxMessages !== null)
-      wrong.push([`no more than ${count(maxMessages)} messages`, `nats stream edit ${name} --max-msgs=-1`]);
-    const one = name === 'KV_millrace' ? null : maxMessagesPerSubject;
-    if (one !== null)
-      wrong.push([
-        `no more than ${count(one)} messages a subject`,
-        `nats stream edit ${name} --max-msgs-per-subject=-1`,
-      ]);
-    if (stream.direct)
-      wrong.push(['direct reads are on, which may be old', `nats stream edit ${name} --no-allow-direct`]);
-  }
+function ownStreamOf(stream: StreamFacts): Finding[] {
+  const { name, subjects } = stream;
+  const verdicts = judgeStream(stream, ownUse(name.endsWith('_letters') ? 'letters' : 'own', subjects)).filter(
+    ({ setting, verdict }) => verdict === 'refused' && !(name === REGISTRY && REGISTRY_OWN.includes(setting)),
+  );
   const check = `stream ${name}`;
-  if (wrong.length > 0) {
-    return [
-      bad(
-        check,
-        `changed by hand: ${wrong.map(([what]) => what).join(', ')}`,
-        wrong.map(([, advice]) => advice).join('; '),
-      ),
-    ];
+  if (verdicts.length > 0) {
+    const text = verdicts.map(({ setting, means }) => `${setting} (${means})`).join(', ');
+    return [bad(check, `changed by hand: ${text}`, verdicts.map(({ todo }) => todo).join('; '))];
   }
-  const { maxBytes } = stream;
+  const { maxBytes } = stream.config;
   if (maxBytes !== null && stream.bytes >= maxBytes * NEAR) {
     return [
       warn(

@@ -8,6 +8,10 @@ import { isMillraceError, messageOf } from '../../lib/base/errors.ts';
 import { VERSION } from '../../lib/base/package.ts';
 import type { AdminClient, PipelineInfo } from '../../lib/control/client.ts';
 import type { StreamFacts } from '../../lib/nats/survey.ts';
+import { STREAM_ROLES } from '../../lib/topology/stream-effects.ts';
+import { judgeStream } from '../../lib/topology/stream-settings.ts';
+import { streamUses } from '../../lib/topology/stream-uses.ts';
+import { readSummary } from '../../lib/topology/summary.ts';
 import { bytes, count } from '../output.ts';
 import { clockOf } from './broker.ts';
 import { bad, type Finding, failed, good, warn } from './finding.ts';
@@ -76,9 +80,15 @@ export async function checkWorker(client: AdminClient, streams: readonly StreamF
       findings.push(warn('workers', text, 'bring all workers to one version'));
     } else findings.push(good('workers', `${workers.length}, all of one version`));
     const pipelines = await client.list();
+    const used = new Map<string, Finding>();
     const [first] = pipelines;
     if (first !== undefined) findings.push(clockOf('worker', differenceMs(first.atMs, before, Date.now())));
-    for (const pipeline of pipelines) findings.push(...(await pipelineOf(client, pipeline, streams)));
+    for (const pipeline of pipelines) {
+      const { summary } = await client.describe(pipeline.name);
+      findings.push(...pipelineOf(pipeline, summary, streams));
+      for (const finding of usedStreamsOf(summary, streams)) used.set(`${finding.check} ${finding.text}`, finding);
+    }
+    findings.push(...used.values());
   } catch (error) {
     findings.push(failed('worker', error, adviceFor(error)));
   }
@@ -96,11 +106,7 @@ function differenceMs(theirsMs: number, beforeMs: number, afterMs: number): numb
   return theirsMs < beforeMs ? theirsMs - beforeMs : theirsMs - afterMs;
 }
 
-async function pipelineOf(
-  client: AdminClient,
-  pipeline: PipelineInfo,
-  streams: readonly StreamFacts[],
-): Promise<Finding[]> {
+function pipelineOf(pipeline: PipelineInfo, summary: unknown, streams: readonly StreamFacts[]): Finding[] {
   const check = `pipeline ${pipeline.name}`;
   const { state, reason, counts, sources } = pipeline.status;
   const why = reason === null ? state : `${state}: ${reason}`;
@@ -117,7 +123,6 @@ async function pipelineOf(
       ),
     );
   } else findings.push(good(check, why));
-  const { summary } = await client.describe(pipeline.name);
   for (const { name, stream } of sourcesIn(summary)) {
     const source = sources.find(one => one.name === name);
     const facts = streams.find(one => one.name === stream);
@@ -127,16 +132,30 @@ async function pipelineOf(
   return findings;
 }
 
+/** Streams of others as they are set now, whatever they were when the pipeline was planned. */
+function usedStreamsOf(summary: unknown, streams: readonly StreamFacts[]): Finding[] {
+  const plan = readSummary(summary);
+  if (plan === null) return [];
+  return streamUses(plan).flatMap(({ stream, use }) => {
+    const facts = streams.find(({ name }) => name === stream);
+    if (facts === undefined) return [];
+    return judgeStream(facts, use).map(({ verdict, setting, means, todo }) =>
+      (verdict === 'refused' ? bad : warn)(`stream ${stream}`, `${STREAM_ROLES[use.role]}, ${setting}: ${means}`, todo),
+    );
+  });
+}
+
 /** What the stream drops before it was read is lost. */
 function retentionOf(check: string, position: number, stream: StreamFacts): Finding[] {
   const unread = stream.lastSeq - Math.max(position, stream.firstSeq - 1);
   if (unread <= 0) return [good(check, 'all is read')];
   const text = `${count(unread)} messages of ${stream.name} are not read yet`;
+  const { config } = stream;
   const shares = [
-    stream.maxBytes === null ? 0 : stream.bytes / stream.maxBytes,
-    stream.maxMessages === null ? 0 : stream.messages / stream.maxMessages,
+    config.maxBytes === null ? 0 : stream.bytes / config.maxBytes,
+    config.maxMsgs === null ? 0 : stream.messages / config.maxMsgs,
   ];
-  const dropsOld = stream.discard === 'old' && Math.max(...shares) >= NEAR;
+  const dropsOld = config.discard === 'old' && Math.max(...shares) >= NEAR;
   if (!dropsOld || stream.messages === 0 || unread / stream.messages < 0.5) return [good(check, text)];
   return [
     bad(

@@ -93,7 +93,7 @@ async function planAlone(bundle: Bundle, options: Options) {
       const log = new NatsLog(link);
       const { text, summary } = judgedOf(await bundlePlanner({ broker: log, dir })(bundle));
       const found = (await resultsFinder(log)(summary)).filter(({ messages }) => messages > 0);
-      return { text, summary, notices: found.map(results => noticeText(results, summary)) };
+      return { text, summary, notices: [...found.map(results => noticeText(results, summary)), ...summary.warnings] };
     } finally {
       await link.close();
     }

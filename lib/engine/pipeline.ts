@@ -25,6 +25,7 @@ import type { Plan } from '../topology/plan.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
+import { StreamWatch } from './stream-watch.ts';
 import { ensureStreams } from './streams.ts';
 
 /** Tasks that write checkpoints at a time: a second one goes on while one waits for disk or broker. */
@@ -33,7 +34,6 @@ const RESTART_BASE_MS = 250;
 const RESTART_MAX_MS = 10_000;
 /** How long a part may take to be handed over to whoever has it next. */
 const RELEASE_MS = 10_000;
-
 /** The share of the time for a stop that readers may take to have all land that they have read. */
 const READERS_SHARE = 0.3;
 
@@ -86,6 +86,7 @@ export class Pipeline {
   #options: PipelineOptions;
   #around: Omit<Surroundings, 'assignment'>;
   #stalls: Stalls;
+  #watch: StreamWatch;
   #slots = new Map<Part, Slot>();
   #assignment: Assignment;
   #budget: Budget;
@@ -107,15 +108,13 @@ export class Pipeline {
     const { clock, random, observer, blobs } = options.around;
     this.#stalls = new Stalls({ clock, observer, pipeline: plan.pipeline });
     const log = this.#stalls.log(options.around.log);
-    this.state = new PipelineStateReader({
-      plan,
-      clock,
-      tasks: () => this.tasks,
-    });
+    const deployment = { pipeline: plan.pipeline, life };
+    this.#watch = new StreamWatch({ plan, deployment, ...options.around }, error => this.#fail(error));
+    this.state = new PipelineStateReader({ plan, clock, tasks: () => this.tasks });
     this.#around = {
       meter: noMeter,
       ...options.around,
-      deployment: { pipeline: plan.pipeline, life },
+      deployment,
       revision,
       ...(options.programs === undefined ? {} : { programs: options.programs }),
       log,
@@ -163,6 +162,7 @@ export class Pipeline {
     if (this.#phase !== 'starting') return;
     this.#reason = null;
     this.#phase = 'running';
+    this.#watch.start();
     this.#reconcile();
   }
 
@@ -360,14 +360,14 @@ export class Pipeline {
 
   async #stopAll({ deadlineMs }: { deadlineMs: number }): Promise<void> {
     this.#phase = 'stopping';
+    this.#watch.stop();
     for (const slot of this.#slots.values()) slot.cancelRestart?.();
-    const actors = this.#actors;
     const { clock } = this.#around;
     const sinceMs = clock.monotonic();
-    const readers = actors.filter(actor => actor instanceof Reader);
+    const readers = this.#actors.filter(actor => actor instanceof Reader);
     await Promise.all(readers.map(reader => reader.stop({ deadlineMs: deadlineMs * READERS_SHARE })));
     const leftMs = Math.max(0, deadlineMs - (clock.monotonic() - sinceMs));
-    await Promise.all(actors.filter(actor => actor instanceof Task).map(task => task.stop({ deadlineMs: leftMs })));
+    await Promise.all(this.tasks.map(task => task.stop({ deadlineMs: leftMs })));
     for (const { share } of this.#slots.values()) share?.leave();
     this.#phase = 'stopped';
   }

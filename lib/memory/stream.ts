@@ -5,6 +5,7 @@
 import { MillraceError } from '../base/errors.ts';
 import { EXPECT_HEADER, headerValue } from '../port/headers.ts';
 import type { Append, Headers, NewMessage, StoredMessage, StreamInfo, StreamSettings } from '../port/log.ts';
+import { PLAIN_CONFIG, type StreamConfig } from '../port/stream-config.ts';
 import { matches } from '../record/subject.ts';
 
 export type Landing =
@@ -180,9 +181,7 @@ export class MemoryStream {
     return {
       name: this.settings.name,
       subjects: this.settings.subjects,
-      atomic: this.settings.atomic === true,
-      traits: [],
-      messageBytesMax: this.messageBytesMax,
+      config: { ...configOf(this.settings), maxMsgBytes: this.messageBytesMax },
       created: this.created,
       firstSeq: this.firstSeq,
       lastSeq: this.lastSeq,
@@ -279,4 +278,19 @@ export function answerOf(landing: Landing, { settings }: MemoryStream): Append {
 /** What is on its way no longer changes with the sender's buffers. */
 export function copyOf(message: NewMessage): NewMessage {
   return { ...message, data: new Uint8Array(message.data) };
+}
+
+function configOf(settings: StreamSettings): StreamConfig {
+  return {
+    ...PLAIN_CONFIG,
+    discard: settings.discard ?? 'old',
+    storage: settings.storage ?? 'file',
+    replicas: settings.replicas ?? 1,
+    maxAgeMs: settings.maxAgeMs ?? null,
+    maxBytes: settings.maxBytes ?? null,
+    maxMsgsPerSubject: settings.maxMessagesPerSubject ?? null,
+    duplicateWindowMs: DEDUPE_MS,
+    denyDelete: settings.denyDelete ?? false,
+    allowAtomic: settings.atomic ?? false,
+  };
 }

@@ -9,6 +9,7 @@
  */
 import { createInbox, nuid } from 'nats';
 import { MillraceError, messageOf } from '../base/errors.ts';
+import { READER_INACTIVE_MS } from '../port/stream-config.ts';
 import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { decodeHeaders, statusOf, textOf } from './headers.ts';
@@ -38,7 +39,6 @@ export interface FeedOptions {
 }
 
 const NANOS_PER_MS = 1_000_000;
-const INACTIVE_MS = 30_000;
 const PULL_MS = 30_000;
 const HEARTBEAT_MS = 2_500;
 /** Two heartbeats and some. */
@@ -68,7 +68,7 @@ export async function openFeed(
       replay_policy: 'instant',
       mem_storage: true,
       num_replicas: 1,
-      inactive_threshold: INACTIVE_MS * NANOS_PER_MS,
+      inactive_threshold: READER_INACTIVE_MS * NANOS_PER_MS,
       ...(subjects === null ? null : { filter_subjects: subjects }),
     },
   });

@@ -217,7 +217,7 @@ export class NatsLog implements Log {
     const answer = await ask<WireStreamInfo>(this.#link, topic);
     if (answer.error === undefined) {
       const info = streamInfoOf(answer);
-      this.#link.streamBytesMax.set(stream, info.messageBytesMax ?? Number.POSITIVE_INFINITY);
+      this.#link.streamBytesMax.set(stream, info.config.maxMsgBytes ?? Number.POSITIVE_INFINITY);
       return info;
     }
     if (answer.error.err_code === STREAM_NOT_FOUND) return null;

@@ -45,6 +45,7 @@ const REMEDIES: Readonly<Record<number, string>> = {
   10076: 'start nats-server with -js, or with a jetstream block in its settings',
   10077: "the stream or its disk is full: raise the stream's limits, or make room",
   10109: 'a sealed stream takes nothing any more: give the sink another one, or make this one anew',
+  10110: 'deny_purge of a stream cannot be taken back: see deploy/STREAMS.md',
   10113: 'the account wants every stream to have a limit: unset its max_bytes_required, or make the stream yourself',
   10122: "the account's limits do not allow a stream so large: raise them, or make room",
   10174: 'atomic batches are off: nats stream edit STREAM --allow-batch, or deploy the sink with mode: at-least-once',
@@ -56,8 +57,8 @@ const REMEDIES: Readonly<Record<number, string>> = {
  * and a cluster that lacks servers at the moment (10005).
  */
 const PASSING: ReadonlySet<number> = new Set([10002, 10005, 10026, 10027, 10164, BATCH_INCOMPLETE]);
-/** … and one that looks as if it passed, and does not: replicas without a cluster. */
-const NO_CLUSTER = 10074;
+/** … and those that look as if they passed, and do not: replicas without a cluster, purges of a stream that denies them. */
+const LASTING: ReadonlySet<number> = new Set([10074, 10110]);
 const TOO_MANY_REQUESTS = 429;
 
 /** A batch that was not whole when it ended: one of its messages was refused, or lost. The broker does not say which, or why. */
@@ -95,13 +96,15 @@ export function errorOf(failure: ApiFailure, what: string): MillraceError {
 }
 
 /** Whether the same request may be granted later, though nobody changes it. */
-export function isPassing({ code, err_code: errCode = 0 }: ApiFailure): boolean {
-  return errCode !== NO_CLUSTER && (code >= 500 || PASSING.has(errCode));
+export function isPassing({ code, err_code: errCode = 0, description = '' }: ApiFailure): boolean {
+  // Only the text tells a stream that denies deletions from a store that is in trouble.
+  if (errCode === MESSAGE_DELETE_FAILED && /not permitted/i.test(description)) return false;
+  return !LASTING.has(errCode) && (code >= 500 || PASSING.has(errCode));
 }
 
 /** Whether it passes by itself within moments, as an election does: nothing that a person would have to see to. */
 export function isMomentary(failure: ApiFailure): boolean {
-  return failure.code >= 500 && REMEDIES[failure.err_code ?? 0] === undefined;
+  return failure.code >= 500 && isPassing(failure) && REMEDIES[failure.err_code ?? 0] === undefined;
 }
 
 function textOf({ description, err_code: errCode, code }: ApiFailure): string {

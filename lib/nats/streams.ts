@@ -1,5 +1,6 @@
 /** Streams as JetStream speaks of them, and as we do: settings on the way out, facts on the way in. */
-import type { StoredMessage, StreamInfo, StreamSettings, StreamTrait } from '../port/log.ts';
+import type { StoredMessage, StreamInfo, StreamSettings } from '../port/log.ts';
+import type { StreamConfig, SubjectMapping } from '../port/stream-config.ts';
 import { decodeHeaders } from './headers.ts';
 
 /** As STREAM.INFO answers, as far as we look. */
@@ -7,15 +8,34 @@ export interface WireStreamInfo {
   readonly config: {
     readonly name: string;
     readonly subjects?: readonly string[];
-    readonly allow_atomic?: boolean;
-    readonly mirror?: object;
-    readonly sealed?: boolean;
-    readonly no_ack?: boolean;
-    readonly subject_transform?: object;
     readonly retention?: string;
+    readonly discard?: string;
+    readonly discard_new_per_subject?: boolean;
+    readonly storage?: string;
+    readonly num_replicas?: number;
+    readonly max_age?: number;
+    readonly max_bytes?: number;
+    readonly max_msgs?: number;
     readonly max_msgs_per_subject?: number;
-    /** Below zero: none of its own. */
     readonly max_msg_size?: number;
+    readonly max_consumers?: number;
+    readonly duplicate_window?: number;
+    readonly consumer_limits?: { readonly inactive_threshold?: number };
+    readonly no_ack?: boolean;
+    readonly sealed?: boolean;
+    readonly deny_delete?: boolean;
+    readonly deny_purge?: boolean;
+    readonly allow_rollup_hdrs?: boolean;
+    readonly allow_atomic?: boolean;
+    readonly allow_msg_ttl?: boolean;
+    readonly allow_msg_counter?: boolean;
+    readonly allow_msg_schedules?: boolean;
+    readonly subject_delete_marker_ttl?: number;
+    readonly persist_mode?: string;
+    readonly mirror?: { readonly name: string };
+    readonly sources?: readonly { readonly name: string }[];
+    readonly subject_transform?: Partial<SubjectMapping>;
+    readonly republish?: Partial<SubjectMapping>;
   };
   readonly created: string;
   /** The answering server's clock, which is the one that it stamps messages with. */
@@ -26,6 +46,8 @@ export interface WireStreamInfo {
     readonly messages: number;
     readonly bytes: number;
   };
+  /** `name`: of the cluster, absent for a server that is in none. */
+  readonly cluster?: { readonly name?: string; readonly replicas?: readonly { readonly current: boolean }[] };
 }
 
 /** As STREAM.MSG.GET answers; binary parts in base64. */
@@ -41,13 +63,11 @@ export interface WireMessage {
 
 const NANOS_PER_MS = 1_000_000;
 
-export function streamInfoOf({ config, created, state }: WireStreamInfo): StreamInfo {
+export function streamInfoOf({ config, created, state, cluster }: WireStreamInfo): StreamInfo {
   return {
     name: config.name,
     subjects: config.subjects ?? [],
-    atomic: config.allow_atomic === true,
-    messageBytesMax: config.max_msg_size === undefined || config.max_msg_size < 0 ? null : config.max_msg_size,
-    traits: traitsOf(config),
+    config: configOf(config, cluster?.name !== undefined),
     created,
     firstSeq: Math.max(1, state.first_seq),
     lastSeq: state.last_seq,
@@ -56,14 +76,52 @@ export function streamInfoOf({ config, created, state }: WireStreamInfo): Stream
   };
 }
 
-function traitsOf(config: WireStreamInfo['config']): StreamTrait[] {
-  const traits: StreamTrait[] = [];
-  if (config.mirror !== undefined) traits.push('mirror');
-  if (config.sealed === true) traits.push('sealed');
-  if (config.no_ack === true) traits.push('unacked');
-  if (config.subject_transform !== undefined) traits.push('transform');
-  if (config.retention !== undefined && config.retention !== 'limits') traits.push('consumed');
-  return traits;
+function configOf(config: WireStreamInfo['config'], isClustered: boolean): StreamConfig {
+  const { retention } = config;
+  return {
+    retention: retention === 'interest' || retention === 'workqueue' ? retention : 'limits',
+    discard: config.discard === 'new' ? 'new' : 'old',
+    discardNewPerSubject: config.discard_new_per_subject === true,
+    storage: config.storage === 'memory' ? 'memory' : 'file',
+    replicas: config.num_replicas ?? 1,
+    isClustered,
+    maxAgeMs: limitMs(config.max_age),
+    maxBytes: limit(config.max_bytes),
+    maxMsgs: limit(config.max_msgs),
+    maxMsgsPerSubject: limit(config.max_msgs_per_subject),
+    maxMsgBytes: limit(config.max_msg_size),
+    maxConsumers: limit(config.max_consumers),
+    duplicateWindowMs: limitMs(config.duplicate_window),
+    inactiveThresholdMsMax: limitMs(config.consumer_limits?.inactive_threshold),
+    noAck: config.no_ack === true,
+    sealed: config.sealed === true,
+    denyDelete: config.deny_delete === true,
+    denyPurge: config.deny_purge === true,
+    allowRollup: config.allow_rollup_hdrs === true,
+    allowAtomic: config.allow_atomic === true,
+    allowMsgTtl: config.allow_msg_ttl === true,
+    allowMsgCounter: config.allow_msg_counter === true,
+    allowMsgSchedules: config.allow_msg_schedules === true,
+    leavesMarkers: limit(config.subject_delete_marker_ttl) !== null,
+    persistAsync: config.persist_mode === 'async',
+    mirror: config.mirror?.name ?? null,
+    sources: (config.sources ?? []).map(({ name }) => name),
+    subjectTransform: mappingOf(config.subject_transform),
+    republish: mappingOf(config.republish),
+  };
+}
+
+function mappingOf(mapping: Partial<SubjectMapping> | undefined): SubjectMapping | null {
+  return mapping === undefined ? null : { src: mapping.src ?? '', dest: mapping.dest ?? '' };
+}
+
+/** JetStream says -1, or 0, where there is no limit. */
+function limit(value: number | undefined): number | null {
+  return value !== undefined && value > 0 ? value : null;
+}
+
+function limitMs(nanos: number | undefined): number | null {
+  return nanos !== undefined && nanos > 0 ? nanos / NANOS_PER_MS : null;
 }
 
 export function storedMessageOf({ message }: WireMessage): StoredMessage {

@@ -5,13 +5,14 @@
  */
 import { randomBytes } from 'node:crypto';
 import { isMillraceError, messageOf } from '../base/errors.ts';
+import type { StreamInfo } from '../port/log.ts';
 import { type Answer, ask, askOrThrow } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { type ApiFailure, errorOf } from './refusal.ts';
+import { streamInfoOf, type WireStreamInfo } from './streams.ts';
 
 /** How long a request that should be answered at once may stay unanswered. */
 const PATIENCE_MS = 1_000;
-const NANOS_PER_MS = 1_000_000;
 
 export interface ServerFacts {
   readonly name: string;
@@ -33,26 +34,9 @@ export interface AccountFacts {
   readonly consumersMax: number | null;
 }
 
-export interface StreamFacts {
-  readonly name: string;
-  readonly subjects: readonly string[];
-  readonly retention: string;
-  readonly discard: string;
-  readonly replicas: number;
+export interface StreamFacts extends StreamInfo {
   /** How many of its replicas keep up with the leader, the leader included. */
   readonly replicasCurrent: number;
-  readonly atomic: boolean;
-  readonly direct: boolean;
-  readonly sealed: boolean;
-  /** Null: no limit. */
-  readonly maxAgeMs: number | null;
-  readonly maxBytes: number | null;
-  readonly maxMessages: number | null;
-  readonly maxMessagesPerSubject: number | null;
-  readonly messages: number;
-  readonly bytes: number;
-  readonly firstSeq: number;
-  readonly lastSeq: number;
 }
 
 export function serverFacts(link: NatsLink): ServerFacts {
@@ -90,57 +74,16 @@ export async function accountFacts(link: NatsLink): Promise<AccountFacts> {
   };
 }
 
-interface WireStream {
-  readonly config: {
-    readonly name: string;
-    readonly subjects?: readonly string[];
-    readonly retention: string;
-    readonly discard: string;
-    readonly num_replicas: number;
-    readonly allow_atomic?: boolean;
-    readonly allow_direct?: boolean;
-    readonly sealed?: boolean;
-    readonly max_age: number;
-    readonly max_bytes: number;
-    readonly max_msgs: number;
-    readonly max_msgs_per_subject: number;
-  };
-  readonly state: {
-    readonly messages: number;
-    readonly bytes: number;
-    readonly first_seq: number;
-    readonly last_seq: number;
-  };
-  readonly cluster?: { readonly replicas?: readonly { readonly current: boolean }[] };
-}
-
 /** All streams of the account, by name. Throws BROKER_UNAVAILABLE, BROKER_REFUSED. */
 export async function streamFacts(link: NatsLink): Promise<StreamFacts[]> {
   const found: StreamFacts[] = [];
   for (let offset = 0; ; ) {
-    const page = await askOrThrow<{ total: number; streams: readonly WireStream[] | null }>(link, 'STREAM.LIST', {
+    const page = await askOrThrow<{ total: number; streams: readonly WireStreamInfo[] | null }>(link, 'STREAM.LIST', {
       offset,
     });
-    for (const { config, state, cluster } of page.streams ?? []) {
-      found.push({
-        name: config.name,
-        subjects: config.subjects ?? [],
-        retention: config.retention,
-        discard: config.discard,
-        replicas: config.num_replicas,
-        replicasCurrent: 1 + (cluster?.replicas ?? []).filter(({ current }) => current).length,
-        atomic: config.allow_atomic === true,
-        direct: config.allow_direct === true,
-        sealed: config.sealed === true,
-        maxAgeMs: config.max_age > 0 ? config.max_age / NANOS_PER_MS : null,
-        maxBytes: limited(config.max_bytes),
-        maxMessages: limited(config.max_msgs),
-        maxMessagesPerSubject: limited(config.max_msgs_per_subject),
-        messages: state.messages,
-        bytes: state.bytes,
-        firstSeq: state.first_seq,
-        lastSeq: state.last_seq,
-      });
+    for (const stream of page.streams ?? []) {
+      const replicasCurrent = 1 + (stream.cluster?.replicas ?? []).filter(({ current }) => current).length;
+      found.push({ ...streamInfoOf(stream), replicasCurrent });
     }
     offset += page.streams?.length ?? 0;
     if (offset >= page.total || (page.streams?.length ?? 0) === 0) break;

@@ -91,6 +91,12 @@ export const EVENTS = {
     fields: ['pipeline', 'subject', 'waitedMs'],
     means: 'what had stalled is decided',
   },
+  'stream.edited': {
+    levels: ['warn', 'error'],
+    fields: ['pipeline', 'stream', 'message'],
+    means:
+      'a stream is not kept as it was; `warn`: it promises less, `error`: the pipeline stops, or is in danger if the stream is its own',
+  },
   'blobs.swept': { levels: ['info'], fields: ['removed', 'first'], means: 'blobs that nothing names are gone' },
   'blobs.unswept': { levels: ['warn'], fields: [...ERROR], means: 'looking for such blobs failed; it is tried again' },
   'pipeline.started': {

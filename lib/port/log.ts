@@ -5,6 +5,8 @@
  * A stream is an ordered, durable list of messages; sequences start at 1 and never repeat. A *chain* is a subject whose
  * every message names the sequence of the one before it (`expect`); `chain.ts` is built on this port alone.
  */
+import type { StreamConfig } from './stream-config.ts';
+
 /** Names are as given, case included; values are one line each (`headers.ts` says what becomes of others). */
 export type Headers = Readonly<Record<string, string>>;
 
@@ -64,23 +66,10 @@ export interface StreamSettings {
   readonly replicas?: number;
 }
 
-/**
- * What of a stream is in the way of those who append to it and must know what became of that:
- * - `mirror`    a copy of another stream; nobody appends to it
- * - `sealed`    it takes nothing any more
- * - `unacked`   appends are not answered
- * - `transform` messages are kept under other subjects than they were sent to
- * - `consumed`  a message goes as soon as it was read, or nobody is there to read it (retention by work queue or interest)
- */
-export type StreamTrait = 'mirror' | 'sealed' | 'unacked' | 'transform' | 'consumed';
-
 export interface StreamInfo {
   readonly name: string;
   readonly subjects: readonly string[];
-  readonly atomic: boolean;
-  readonly traits: readonly StreamTrait[];
-  /** The stream's own limit to a message in bytes, headers included; null: it has none. */
-  readonly messageBytesMax: number | null;
+  readonly config: StreamConfig;
   /** ISO time of creation: a stream of the same name but another birth is another stream. */
   readonly created: string;
   /** The oldest message there is; one more than `lastSeq` when there is none. */

@@ -156,7 +156,16 @@ export class Commands {
     const { outcome, reasons } = this.#judge(before, bundle, planned);
     const { life } = await this.#next(before, planned.summary);
     const { refusals, notices } = await this.#claim(planned.summary, life, { dryRun: true, takeOver: false });
-    return { name, text, summary, fingerprint, outcome, incompatibilities: reasons, refusals, notices };
+    return {
+      name,
+      text,
+      summary,
+      fingerprint,
+      outcome,
+      incompatibilities: reasons,
+      refusals,
+      notices: [...notices, ...summary.warnings],
+    };
   }
 
   /**
@@ -186,7 +195,8 @@ export class Commands {
       const { dryRun, takeOver = false } = options;
       const { refusals, notices, since } = await this.#claim(planned.summary, next.life, { dryRun, takeOver });
       if (refusals.length > 0) throw refusal(name, refusals);
-      const answer = { name, revision: next.revision, outcome, paused, notices };
+      const told = [...notices, ...planned.summary.warnings];
+      const answer = { name, revision: next.revision, outcome, paused, notices: told };
       if (dryRun) return answer;
       await this.#blobs.put(bundleBlob(bundle.hash), bundle.code);
       const spec: PipelineSpec = {

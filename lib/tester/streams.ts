@@ -5,6 +5,7 @@
  */
 import { invariant } from '../base/errors.ts';
 import type { Headers, LogReader, ReadOptions, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
+import { PLAIN_CONFIG } from '../port/stream-config.ts';
 import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
 import { covers, matches, overlaps } from '../record/subject.ts';
 import { type BrokerView, isFilter } from '../topology/broker.ts';
@@ -127,8 +128,7 @@ export class TestStreams {
 
 function infoOf(name: string, subjects: readonly string[], lastSeq = 0): StreamInfo {
   const created = new Date(0).toISOString();
-  const kept = { firstSeq: 1, lastSeq, messages: lastSeq, bytes: 0 };
-  return { name, subjects, atomic: false, traits: [], messageBytesMax: null, created, ...kept };
+  return { name, subjects, config: PLAIN_CONFIG, created, firstSeq: 1, lastSeq, messages: lastSeq, bytes: 0 };
 }
 
 /** What a broker would have said on which the streams of others are there, and nothing of ours is. */

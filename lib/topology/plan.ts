@@ -44,6 +44,8 @@ export interface Plan {
   readonly sinks: readonly SinkSpec[];
   /** Names of the sinks that get changes (`change/change.ts`) and not inserts alone. */
   readonly changing: readonly string[];
+  /** What its streams promise less than others would: a line each, for people. */
+  readonly warnings: readonly string[];
   /** Hash over everything that decides whether state and positions can be read on: 32 hex digits. */
   readonly fingerprint: string;
 }

@@ -12,6 +12,7 @@ import { askBroker, type Broker, type BrokerView } from './broker.ts';
 import type { Pipeline } from './builder.ts';
 import { arriving, changesOf } from './changes.ts';
 import { fingerprintOf } from './fingerprint.ts';
+import { fitsFor } from './fits.ts';
 import { type Graph, type GraphNode, isSink, isSource, type Mistake } from './graph.ts';
 import { place } from './placement.ts';
 import type { Plan } from './plan.ts';
@@ -49,8 +50,10 @@ export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
   validateGraph(placement, { mistake: whole, pipeline: overall });
   // A source or sink whose subject is wrong needs no advice about its stream.
   const right = graph.nodes.filter(node => !wrong.has(node.id));
-  const sources = resolveSources(right.filter(isSource), view, mistake);
-  const sinks = resolveSinks(right.filter(isSink), { pipeline: name, view, mistake });
+  const warnings = new Set<string>();
+  const fits = fitsFor(graph, { mistake, warn: text => warnings.add(text) });
+  const sources = resolveSources(right.filter(isSource), { view, mistake, fits });
+  const sinks = resolveSinks(right.filter(isSink), { pipeline: name, view, mistake, fits });
   if (mistakes.length > 0) return { mistakes };
 
   const { readers, stages } = split(placement);
@@ -73,6 +76,7 @@ export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
     })),
     sinks,
     changing: changingOf(graph),
+    warnings: [...warnings],
   };
   return { plan: { ...draft, fingerprint: fingerprintOf(draft) } };
 }

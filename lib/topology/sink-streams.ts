@@ -2,7 +2,7 @@
  * Sinks: how each writes, and which stream keeps what it writes. Pure.
  *
  * A stream that exists must keep all of the sink's subjects, and for a shared sink its markers too, and allow atomic
- * batches; what is missing is told as one command a stream. For subjects that no stream keeps one is made; subjects
+ * batches; what is missing is told as one command a stream. Its other settings are judged by their table (`fits.ts`). For subjects that no stream keeps one is made; subjects
  * that overlap, and those with the same beginning, share it.
  */
 import type { NatsTarget, SinkMode } from '../outlet/nats/destination.ts';
@@ -12,6 +12,7 @@ import { markerSubjects, RESERVED_SUBJECT, STREAM_NAME, streamNamesFor } from '.
 import { covers, overlaps } from '../record/subject.ts';
 import type { Template } from '../record/template.ts';
 import { type BrokerView, templateOf } from './broker.ts';
+import type { Fits } from './fits.ts';
 import type { GraphNode, SinkNode } from './graph.ts';
 
 type Tell = (node: GraphNode, message: string) => void;
@@ -27,9 +28,9 @@ interface Outlet {
 
 export function resolveSinks(
   sinks: readonly SinkNode[],
-  context: { pipeline: string; view: BrokerView; mistake: Tell },
+  context: { pipeline: string; view: BrokerView; mistake: Tell; fits: Fits },
 ): NatsSink[] {
-  const { pipeline, view, mistake } = context;
+  const { pipeline, view, mistake, fits } = context;
   const outlets: Outlet[] = [];
   for (const node of sinks) {
     const template = templateOf(node.sink.template);
@@ -59,7 +60,7 @@ export function resolveSinks(
     streams.set(outlet, { name: info.name, create: false, subjects: outlet.subjects });
     used.set(info.name, { info, outlets: [...(used.get(info.name)?.outlets ?? []), outlet] });
   }
-  for (const { info, outlets: users } of used.values()) checkStream(info, users, mistake);
+  for (const { info, outlets: users } of used.values()) checkStream(info, users, { mistake, fits });
   for (const group of groupsOf(homeless)) {
     const stream = newStream(group, { view, mistake, taken: new Set([...streams.values()].map(({ name }) => name)) });
     for (const outlet of group) streams.set(outlet, stream);
@@ -108,43 +109,19 @@ function existingStream({ node, covers: subject }: Outlet, view: BrokerView, mis
   return keeper;
 }
 
-/** Why the stream cannot take what the sink writes, whatever it lists; null: it can. */
-function unfit({ name, traits }: StreamInfo, { target: { mode } }: Outlet['spec']): string | null {
-  const elsewhere = 'write to another subject, or name another stream';
-  if (traits.includes('mirror')) return `stream '${name}' is a mirror, to which nobody can write: ${elsewhere}`;
-  if (traits.includes('sealed')) return `stream '${name}' is sealed and takes nothing any more: ${elsewhere}`;
-  if (traits.includes('unacked')) {
-    return `stream '${name}' answers nobody (no_ack), so nothing is ever known to be in it: nats stream edit ${name} --ack, or ${elsewhere}`;
-  }
-  if (mode === 'at-least-once') return null;
-  // The last message of a subject says what has been sent: it must be found there, and must stay.
-  if (traits.includes('transform')) {
-    return (
-      `stream '${name}' keeps messages under other subjects than they are sent to (a subject transform), so what was sent ` +
-      `cannot be found again: take the transform from it, ${elsewhere}, or say mode: 'at-least-once'`
-    );
-  }
-  if (traits.includes('consumed')) {
-    return (
-      `stream '${name}' drops messages that have been read (retention by work queue or interest), and with them what says ` +
-      `how far results have been sent: ${elsewhere}, or say mode: 'at-least-once'`
-    );
-  }
-  return null;
-}
-
 /** Whether an existing stream takes what its sinks write; one command mends all that is missing. */
-function checkStream(info: StreamInfo, all: readonly Outlet[], mistake: Tell): void {
-  const outlets = all.filter(outlet => {
-    const why = unfit(info, outlet.spec);
-    if (why !== null) mistake(outlet.node, why);
-    return why === null;
+function checkStream(info: StreamInfo, all: readonly Outlet[], context: { mistake: Tell; fits: Fits }): void {
+  const { mistake, fits } = context;
+  const outlets = all.filter(({ node, subjects, spec }) => {
+    const role = spec.target.mode === 'at-least-once' ? 'loose' : 'results';
+    // What it must allow is told below, with the subjects that it must keep, as one command.
+    return fits(node, info, { role, subjects, batches: false });
   });
   if (outlets.length === 0) return;
   const missing = outlets
     .flatMap(outlet => outlet.subjects)
     .filter(subject => !info.subjects.some(own => covers(own, subject)));
-  const mustAllow = !info.atomic && outlets.some(outlet => outlet.spec.target.mode === 'shared');
+  const mustAllow = !info.config.allowAtomic && outlets.some(outlet => outlet.spec.target.mode === 'shared');
   if (missing.length === 0 && !mustAllow) return;
   const kept = info.subjects.filter(own => !missing.some(subject => covers(subject, own)));
   const subjects = missing.length === 0 ? '' : ` --subjects='${[...kept, ...new Set(missing)].join(',')}'`;

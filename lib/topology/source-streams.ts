@@ -1,18 +1,20 @@
 /**
- * Which stream each source reads: the one that keeps its subject, or one that is made for it. Pure.
+ * Which stream each source reads: the one that keeps its subject, or one that is made for it; whether its settings
+ * allow that is judged by their table (`fits.ts`). Pure.
  */
 import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
 import { covers, overlaps } from '../record/subject.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import type { BrokerView } from './broker.ts';
+import type { Fits } from './fits.ts';
 import type { GraphNode, SourceNode } from './graph.ts';
 
 /** By the source's node. A source without a stream is reported and left out. */
 export function resolveSources(
   sources: readonly SourceNode[],
-  view: BrokerView,
-  mistake: (node: GraphNode, message: string) => void,
+  context: { view: BrokerView; mistake: (node: GraphNode, message: string) => void; fits: Fits },
 ): Map<number, SourceSpec> {
+  const { view, mistake, fits } = context;
   const resolved = new Map<number, SourceSpec>();
   const captures = sources.filter(node => node.source.capture !== null && view.streamOf(node.source.subject) === null);
   for (const node of sources) {
@@ -20,13 +22,15 @@ export function resolveSources(
     if (source.kind === 'kv') {
       const bucket = bucketOf(source.subject);
       const stream = bucketStream(bucket);
-      if (view.info(stream) === null)
-        mistake(node, `there is no KV bucket '${bucket}': make it with nats kv add ${bucket}`);
+      const info = view.info(stream);
+      if (info === null) mistake(node, `there is no KV bucket '${bucket}': make it with nats kv add ${bucket}`);
+      else fits(node, info, { role: 'table', subjects: [source.subject], batches: false });
       resolved.set(node.id, { ...source, name, stream });
       continue;
     }
     const found = view.streamOf(source.subject);
     if (found !== null) {
+      fits(node, found, { role: 'source', subjects: [source.subject], batches: false });
       resolved.set(node.id, { ...source, name, stream: found.name, capture: null });
     } else if (source.capture === null) {
       const command = `nats stream add ${streamNamesFor(source.subject)[0]} --subjects='${source.subject}'`;

@@ -9,7 +9,7 @@ import type { SourceSpec } from '../source/spec.ts';
 import { layoutChanges, layoutOf, operatorText, type StateLayout } from './fingerprint.ts';
 import type { InputPlan, Plan } from './plan.ts';
 
-const VERSION = 2;
+const VERSION = 3;
 
 export interface SourceSummary {
   readonly name: string;
@@ -62,6 +62,8 @@ export interface PlanSummary {
   readonly sinks: readonly SinkSpec[];
   /** Names of the sinks that get them. */
   readonly changing: readonly string[];
+  /** See `Plan`; as it was when this was planned. */
+  readonly warnings: readonly string[];
   readonly layout: StateLayout;
 }
 
@@ -85,6 +87,7 @@ export function summarize(plan: Plan): PlanSummary {
     })),
     sinks: plan.sinks,
     changing: plan.changing,
+    warnings: plan.warnings,
     layout: layoutOf(plan),
   };
 }

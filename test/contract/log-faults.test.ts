@@ -10,7 +10,6 @@ import { sleep, systemClock } from '../../lib/base/clock.ts';
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { Random } from '../../lib/base/random.ts';
 import { Chain } from '../../lib/chain/chain.ts';
-import { askOrThrow } from '../../lib/nats/api.ts';
 import { connectNats, type LinkStatus, type NatsLink } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import { type NatsServer, startServer } from '../../lib/nats/server.ts';
@@ -40,31 +39,6 @@ describe('JetStream, when it goes wrong', () => {
     server = await startServer({ config: { maxPayloadBytes: 1024 * 1024 } });
     link = await connect();
     log = new NatsLog(link);
-  });
-
-  test('streams that others made tell what is in the way of whoever appends to them', async () => {
-    const make = async (name: string, config: object) => {
-      await askOrThrow(link, `STREAM.CREATE.${name}`, { name, storage: 'memory', num_replicas: 1, ...config });
-      return (await log.info(name))?.traits;
-    };
-    assert.deepEqual(await make('PLAIN', { subjects: ['plain.>'] }), []);
-    assert.deepEqual(await make('MIRROR', { mirror: { name: 'PLAIN' } }), ['mirror']);
-    const mapped = { src: 'mapped.>', dest: 'kept.>' };
-    assert.deepEqual(await make('MAPPED', { subjects: ['mapped.>'], subject_transform: mapped }), ['transform']);
-    assert.deepEqual(await make('SILENT', { subjects: ['silent.>'], no_ack: true }), ['unacked']);
-    assert.deepEqual(await make('QUEUE', { subjects: ['queue.>'], retention: 'workqueue' }), ['consumed']);
-    assert.deepEqual(await make('WANTED', { subjects: ['wanted.>'], retention: 'interest' }), ['consumed']);
-    await askOrThrow(link, 'STREAM.UPDATE.PLAIN', {
-      name: 'PLAIN',
-      subjects: ['plain.>'],
-      storage: 'memory',
-      sealed: true,
-    });
-    assert.deepEqual((await log.info('PLAIN'))?.traits, ['sealed']);
-    // What a transform does to an owned subject: its last message is never found there.
-    assert.equal((await log.append({ subject: 'mapped.1', data: bytes('row'), expect: 0 })).kind, 'landed');
-    assert.equal(await log.last({ stream: 'MAPPED', subject: 'mapped.1' }), null);
-    for (const name of ['MIRROR', 'PLAIN', 'MAPPED', 'SILENT', 'QUEUE', 'WANTED']) await log.deleteStream(name);
   });
 
   afterEach(async () => {

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { EXPECT_HEADER } from '../../lib/port/headers.ts';
+import { PLAIN_CONFIG } from '../../lib/port/stream-config.ts';
 import { bytes, type LogRig, message, Place, take, text, texts } from './log-rig.ts';
 
 export function logContract(name: string, makeRig: () => Promise<LogRig>): void {
@@ -324,9 +325,7 @@ export function logContract(name: string, makeRig: () => Promise<LogRig>): void 
           {
             name: place.stream,
             subjects: [`${place.s}.>`],
-            atomic: true,
-            traits: [],
-            messageBytesMax: null,
+            config: { ...PLAIN_CONFIG, allowAtomic: true, duplicateWindowMs: 120_000 },
             created: '',
             firstSeq: 1,
             lastSeq: 0,

@@ -162,7 +162,7 @@ describe('JetStream, where others answer, too', () => {
     const config = { name: 'SMALL', subjects: ['small.>'], storage: 'memory', num_replicas: 1, allow_atomic: true };
     await askOrThrow(link, 'STREAM.CREATE.SMALL', { ...config, max_msg_size: 2_000 });
     assert.equal(log.messageBytesMaxOf('SMALL'), log.messageBytesMax);
-    assert.equal((await log.info('SMALL'))?.messageBytesMax, 2_000);
+    assert.equal((await log.info('SMALL'))?.config.maxMsgBytes, 2_000);
     assert.equal(log.messageBytesMaxOf('SMALL'), 2_000);
     await askOrThrow(link, 'STREAM.UPDATE.SMALL', { ...config, max_msg_size: 1_000 });
     const large = { stream: 'SMALL', subject: 'small.a', data: new Uint8Array(1_500) };

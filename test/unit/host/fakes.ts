@@ -183,13 +183,14 @@ export class FakeClearing {
 export function fakeSummary(pipeline: string, shape: string, sinks: readonly string[] = []): PlanSummary {
   const layout = { tables: {} } as unknown as PlanSummary['layout'];
   return {
-    version: 2,
+    version: 3,
     pipeline,
     fingerprint: shape,
     readers: [],
     stages: [],
     sinks: sinks.map(sinkNamed),
     changing: [],
+    warnings: [],
     layout,
   };
 }

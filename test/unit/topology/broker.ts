@@ -1,6 +1,7 @@
 /** A broker that knows some streams, and planning with it, for tests of the planner. */
 import assert from 'node:assert/strict';
 import type { StreamInfo } from '../../../lib/port/log.ts';
+import { PLAIN_CONFIG, type StreamConfig } from '../../../lib/port/stream-config.ts';
 import { overlaps } from '../../../lib/record/subject.ts';
 import type { Broker } from '../../../lib/topology/broker.ts';
 import type { Pipeline } from '../../../lib/topology/builder.ts';
@@ -12,7 +13,7 @@ export interface KnownStream {
   readonly name: string;
   readonly subjects: readonly string[];
   readonly atomic?: boolean;
-  readonly traits?: StreamInfo['traits'];
+  readonly config?: Partial<StreamConfig>;
 }
 
 /** Streams that keep everything below `in.`, and the bucket `sites`. */
@@ -23,16 +24,15 @@ export const INPUTS: readonly KnownStream[] = [
 
 export function brokerOf(streams: readonly KnownStream[]): Broker {
   const infos = streams.map(
-    (stream): StreamInfo => ({
-      atomic: false,
-      traits: [],
-      messageBytesMax: null,
+    ({ name, subjects, atomic = false, config }): StreamInfo => ({
+      name,
+      subjects,
+      config: { ...PLAIN_CONFIG, allowAtomic: atomic, ...config },
       created: '2026-01-01T00:00:00Z',
       firstSeq: 1,
       lastSeq: 0,
       messages: 0,
       bytes: 0,
-      ...stream,
     }),
   );
   return {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { pipeline, type SinkOptions, type Stream } from 'millrace';
 import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
-import type { StreamTrait } from '../../../lib/port/log.ts';
+import type { StreamConfig } from '../../../lib/port/stream-config.ts';
 import { INPUTS, type KnownStream, mistakesOf, planned } from './broker.ts';
 
 interface Event {
@@ -150,17 +150,17 @@ describe('the stream of a sink', () => {
     assert.deepEqual(named?.target.stream, { name: 'NEW', create: true, subjects: ['out.*'] });
   });
 
-  const told: Readonly<Record<StreamTrait, [exactly: RegExp, atLeastOnce: RegExp]>> = {
-    mirror: [/^stream 'MINE' is a mirror, to which nobody can write: write to another/, /is a mirror/],
-    sealed: [/^stream 'MINE' is sealed and takes nothing any more: write to another/, /is sealed/],
-    unacked: [/^stream 'MINE' answers nobody \(no_ack\).*: nats stream edit MINE --ack, or write/, /no_ack/],
-    transform: [/^stream 'MINE' keeps messages under other subjects .*at-least-once'$/, /^$/],
-    consumed: [/^stream 'MINE' drops messages that have been read .*at-least-once'$/, /^$/],
-  };
-  for (const trait of Object.keys(told) as StreamTrait[]) {
-    test(`is refused where what was sent could not be found again, and says what to do: ${trait}`, async () => {
-      const [exactly, atLeastOnce] = told[trait];
-      const streams = [{ name: 'MINE', subjects: ['out.>', '_mr.p.m.>'], atomic: true, traits: [trait] }];
+  const told: readonly [name: string, config: Partial<StreamConfig>, exactly: RegExp, atLeastOnce: RegExp][] = [
+    ['mirror', { mirror: 'THEIRS' }, /^stream 'MINE' has mirror: .*What to do: write to another/, /has mirror/],
+    ['sealed', { sealed: true }, /^stream 'MINE' has sealed: it takes nothing any more/, /has sealed/],
+    ['no_ack', { noAck: true }, /has no_ack: it answers nobody.*: nats stream edit MINE --ack; or write/, /no_ack/],
+    ['transform', { subjectTransform: { src: '', dest: 'kept.>' } }, /other subjects .*at-least-once'$/, /^$/],
+    ['interest', { retention: 'interest' }, /has retention: interest: .*at-least-once'$/, /^$/],
+    ['workqueue', { retention: 'workqueue' }, /has retention: workqueue: .*at-least-once'$/, /^$/],
+  ];
+  for (const [name, config, exactly, atLeastOnce] of told) {
+    test(`is refused where what was sent could not be found again, and says what to do: ${name}`, async () => {
+      const streams = [{ name: 'MINE', subjects: ['out.>', '_mr.p.m.>'], atomic: true, config }];
       assert.match(await mistakes(events => events.to('out.{partition}'), streams), exactly);
       assert.match(await mistakes(events => events.to('out.{site}'), streams), exactly);
       assert.match(await mistakes(events => events.to('out.{site}', { mode: 'at-least-once' }), streams), atLeastOnce);

@@ -1,0 +1,101 @@
+/**
+ * The watch over a running pipeline's streams: whether they still are kept as it needs them, by the table of settings
+ * (`topology/stream-settings.ts`). Somebody may edit a stream at any time, and what then is lost, or waits for ever, would
+ * not be said by anybody else. What refuses a pipeline in the plan stops it here, before it does harm; what only promises
+ * less is told. Our own streams are told of and no more: their chains notice by themselves what is missing.
+ */
+import type { Clock } from '../base/clock.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
+import type { Observer } from '../observe/events.ts';
+import type { Log, StreamInfo } from '../port/log.ts';
+import { channelsStream, type Deployment, journalStream, lettersStream } from '../record/names.ts';
+import { inletsOf, type Plan } from '../topology/plan.ts';
+import { judgeStream, verdictText } from '../topology/stream-settings.ts';
+import { ownUse, streamUses, type UsedStream } from '../topology/stream-uses.ts';
+
+const EVERY_MS = 5_000;
+
+export interface StreamWatchOptions {
+  readonly plan: Plan;
+  readonly deployment: Deployment;
+  readonly log: Pick<Log, 'info'>;
+  readonly clock: Clock;
+  readonly observer: Observer;
+}
+
+export class StreamWatch {
+  readonly #options: StreamWatchOptions;
+  readonly #onRefused: (error: unknown) => void;
+  readonly #used: readonly UsedStream[];
+  /** What has been said and still holds; the plan has said what it found. */
+  #told: ReadonlySet<string>;
+  #cancel: (() => void) | null = null;
+  #stopped = false;
+
+  /** @param onRefused is told why the pipeline must not go on. */
+  constructor(options: StreamWatchOptions, onRefused: (error: unknown) => void) {
+    const { plan, deployment } = options;
+    this.#options = options;
+    this.#onRefused = onRefused;
+    this.#told = new Set(plan.warnings);
+    const own = [journalStream(deployment), ...inletsOf(plan).map(inlet => channelsStream(deployment, inlet))];
+    this.#used = [
+      ...streamUses(plan),
+      ...own.map(stream => ({ stream, use: ownUse('own', []) })),
+      { stream: lettersStream(plan.pipeline), use: ownUse('letters', []) },
+    ];
+  }
+
+  start(): void {
+    if (this.#stopped) return;
+    this.#cancel = this.#options.clock.after(EVERY_MS, () => {
+      this.#look().then(
+        () => this.start(),
+        error => this.#onRefused(error),
+      );
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel?.();
+  }
+
+  async #look(): Promise<void> {
+    const infos = new Map<string, StreamInfo | null>();
+    try {
+      for (const { stream } of this.#used) {
+        if (!infos.has(stream)) infos.set(stream, await this.#options.log.info(stream));
+      }
+    } catch (error) {
+      // The next look will do.
+      if (isMillraceError(error)) return;
+      throw error;
+    }
+    if (!this.#stopped) this.#judge(infos);
+  }
+
+  #judge(infos: ReadonlyMap<string, StreamInfo | null>): void {
+    const { plan, observer } = this.#options;
+    const { pipeline } = plan;
+    const found = new Set<string>();
+    const against: string[] = [];
+    for (const { stream, use } of this.#used) {
+      const info = infos.get(stream);
+      // Who reads it, or writes to it, notices that it is gone.
+      if (info == null) continue;
+      for (const verdict of judgeStream(info, use)) {
+        const isRefused = verdict.verdict === 'refused';
+        const message = verdictText(stream, verdict);
+        found.add(message);
+        if (isRefused && use.role !== 'own' && use.role !== 'letters') against.push(message);
+        if (this.#told.has(message)) continue;
+        observer.emit({ event: 'stream.edited', level: isRefused ? 'error' : 'warn', pipeline, stream, message });
+      }
+    }
+    this.#told = found;
+    if (against.length === 0) return;
+    const text = `${against.join('\n')}\nThen: millrace restart ${pipeline}`;
+    this.#onRefused(new MillraceError('BROKER_REFUSED', text));
+  }
+}
