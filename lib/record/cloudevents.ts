@@ -6,11 +6,11 @@
 
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { checkOptions } from '../base/given.ts';
+import { headerOf } from '../port/headers.ts';
 import {
   bytes,
   type Decoder,
   type EncodedMessage,
-  headerOf,
   isDecoder,
   jsonOf,
   mediaTypeOf,
@@ -143,9 +143,9 @@ function binary(message: EncodedMessage, dataDecoder: Decoder | null): CloudEven
   const attributes: Attributes = {};
   for (const header in message.headers) {
     const name = header.toLowerCase();
-    if (name.startsWith(PREFIX) && name !== 'ce-__proto__') {
-      attributes[name.slice(PREFIX.length)] = headerText(message.headers[header]!);
-    }
+    if (!name.startsWith(PREFIX) || name === 'ce-__proto__') continue;
+    const attribute = name.slice(PREFIX.length);
+    if (!Object.hasOwn(attributes, attribute)) attributes[attribute] = headerText(message.headers[header]!);
   }
   const contentType = headerOf(message.headers, 'content-type') ?? String(attributes.datacontenttype ?? '');
   const data = message.data.length === 0 ? undefined : dataOf(message, contentType, dataDecoder);

@@ -79,17 +79,6 @@ export function jsonOf(data: Uint8Array): unknown {
   }
 }
 
-/** A header whatever the case of its name, which NATS keeps as it was sent. `name` is in lower case. */
-export function headerOf(headers: Readonly<Record<string, string>> | null, name: string): string | null {
-  if (headers === null) return null;
-  const exact = headers[name];
-  if (exact !== undefined) return exact;
-  for (const key in headers) {
-    if (key.length === name.length && key.toLowerCase() === name) return headers[key] ?? null;
-  }
-  return null;
-}
-
 /** The content type without its parameters, in lower case; `''` where none is given. */
 export function mediaTypeOf(contentType: string | null): string {
   if (contentType === null) return '';

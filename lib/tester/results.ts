@@ -19,6 +19,7 @@ import type { Headers } from '../port/log.ts';
 import { decodeKey } from '../record/key.ts';
 import { msgpack } from '../record/msgpack.ts';
 import { ownSubject } from '../record/template.ts';
+import { isoTimeMs } from '../window/iso-time.ts';
 
 /** A result. Several of one commit may share a message in production; here each stands for itself. */
 export interface Row<T = unknown> {
@@ -131,12 +132,12 @@ export function lettersOf(rows: OutRows, sender: Sender): { late: LateRow[]; dea
     const operator = headers['Millrace-Operator'] ?? '';
     const code = headers['Millrace-Error'];
     if (code === undefined) {
-      const watermarkMs = Date.parse(headers['Millrace-Watermark'] ?? '');
+      const watermarkMs = isoTimeMs(headers['Millrace-Watermark'] ?? '');
       late.push({
         operator,
         value: readJson(bytes),
         key: headers['Millrace-Key'] ?? null,
-        timeMs: Date.parse(headers['Millrace-Time'] ?? ''),
+        timeMs: isoTimeMs(headers['Millrace-Time'] ?? ''),
         watermarkMs: Number.isNaN(watermarkMs) ? null : watermarkMs,
         lateByMs: Number(headers['Millrace-Late-By']),
         headers,
