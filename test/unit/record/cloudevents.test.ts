@@ -87,7 +87,13 @@ describe('cloudevents', () => {
   });
 
   test('binary: of an attribute that is there twice the first counts', () => {
-    const headers = { 'Ce-Id': 'e1', 'ce-id': 'e2', 'CE-SOURCE': '/shop', 'Ce-Specversion': '1.0', 'ce-Type': 'order.made' };
+    const headers = {
+      'Ce-Id': 'e1',
+      'ce-id': 'e2',
+      'CE-SOURCE': '/shop',
+      'Ce-Specversion': '1.0',
+      'ce-Type': 'order.made',
+    };
     assert.deepStrictEqual(decode(cloudEvents(), '{"total":5}', headers).values, [read]);
   });
 
