@@ -57,7 +57,7 @@ export function compensatedResult(total: CompensatedSum): number {
   );
 }
 
-/** Of `count` numbers, which are as many as were added. It is between them, so it never is too large. */
+/** The mean of the `count` numbers that were added. It lies between them, so it never is too large. */
 export function compensatedMean(total: CompensatedSum, count: number): number {
   const [sum, lost, units] = settled(total);
   if (units === 0) return (sum + lost) / count;

@@ -35,7 +35,7 @@ export function mayHoldLongIntegers(data: Uint8Array): boolean {
 
 /** `at`: one of its digits. */
 function isLongInteger(data: Uint8Array, at: number): boolean {
-  // Of sixteen digits, each fourth is four. It settles nearly all that are fewer, times among them.
+  // Sixteen digits have four of each fourth byte. It settles nearly all that are fewer, times among them.
   let fourths = 1;
   for (let i = at - 4; fourths < 4 && i >= 0 && isDigit(data[i]!); i -= 4) fourths++;
   for (let i = at + 4; fourths < 4 && i < data.length && isDigit(data[i]!); i += 4) fourths++;

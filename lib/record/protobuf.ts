@@ -23,8 +23,8 @@ const CONVERSION: protobufjs.IConversionOptions = { enums: String, defaults: tru
 /**
  * One message of `type`, e.g. `shop.v1.Order`, a NATS message.
  * @param options `proto`: the definition as text, or as several where one imports another; `file`: its path from the
- * project's folder, with its imports; `root`: as protobufjs has it. Google's definitions (`google/protobuf/timestamp.proto`
- * …) can be imported by each. A deployed pipeline carries along the files that its code names as texts in quotes.
+ * project's folder, with its imports; `root`: as protobufjs has it. Google's definitions (timestamp, duration,
+ * struct …) can be imported by each. A deployed pipeline carries along the files that its code names as texts in quotes.
  * @throws MillraceError INVALID_ARGUMENT when there is no such file or type, or it cannot be parsed.
  */
 export function protobuf(options: ProtobufOptions): Decoder {

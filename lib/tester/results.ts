@@ -16,6 +16,7 @@ import {
 import { type Sender, startsOf } from '../outlet/outlet.ts';
 import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { Headers } from '../port/log.ts';
+import { jsonOf } from '../record/format.ts';
 import { decodeKey } from '../record/key.ts';
 import { msgpack } from '../record/msgpack.ts';
 import { ownSubject } from '../record/template.ts';
@@ -79,7 +80,7 @@ function rowBytes(rows: OutRows): Uint8Array[] {
 }
 
 function decoded(bytes: Uint8Array, format: SinkSpec['format']): unknown {
-  if (format === 'json') return JSON.parse(Buffer.from(bytes).toString());
+  if (format === 'json') return jsonOf(bytes);
   const values: unknown[] = [];
   packed.decode({ data: bytes, headers: null, subject: '' }, values, ({ cause }) => {
     throw cause;
@@ -152,10 +153,9 @@ export function lettersOf(rows: OutRows, sender: Sender): { late: LateRow[]; dea
 }
 
 function readJson(bytes: Uint8Array): unknown {
-  const text = Buffer.from(bytes).toString();
   try {
-    return JSON.parse(text);
+    return jsonOf(bytes);
   } catch {
-    return text;
+    return Buffer.from(bytes).toString();
   }
 }
