@@ -334,7 +334,8 @@ function ranks(left: [number, unknown], right: [number, unknown]): boolean {
 function numberOf(value: unknown, what: string): number {
   if (typeof value === 'number' && Number.isFinite(value)) return value;
   refusePromise(value, what);
-  throw new MillraceError('RECORD_INVALID', `${what} takes a finite number, not ${shown(value)}`);
+  const remedy = typeof value === 'bigint' ? '; give Number(…) of a bigint, the nearest that there is' : '';
+  throw new MillraceError('RECORD_INVALID', `${what} takes a finite number, not ${shown(value)}${remedy}`);
 }
 
 /** Keeps `texts` sorted and without repeats; one more than `limit` stays, as the sign of having had too many. */

@@ -284,6 +284,15 @@ describe('what is no number', () => {
     });
   }
 
+  test('a bigint is none, and it is said how to make one of it', () => {
+    for (const spec of [sum, min, max, avg]) {
+      assert.throws(() => spec((e: Event) => e.v).extract({ ...events(1)[0]!, v: (2n ** 53n) as unknown as number }), {
+        code: 'RECORD_INVALID',
+        message: /takes a finite number, not 9007199254740992; give Number\(…\) of a bigint/,
+      });
+    }
+  });
+
   test('countDistinct refuses what has no text, and what is missing', () => {
     for (const bad of [{}, null, undefined, Number.NaN]) {
       assert.throws(() => countDistinct(() => bad).extract(events(1)[0]!), { name: 'MillraceError' });
