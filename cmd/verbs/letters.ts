@@ -6,6 +6,7 @@ import { durationMs } from '../../lib/base/duration.ts';
 import { MillraceError } from '../../lib/base/errors.ts';
 import type { LetterQuery } from '../../lib/control/client.ts';
 import type { DiscardProgress, LetterView, ReplayProgress } from '../../lib/service/views.ts';
+import { isoTimeMs } from '../../lib/window/iso-time.ts';
 import { Ended } from '../exit.ts';
 import { bytes, count, facts, print, printList, time } from '../output.ts';
 import * as resources from '../resources.ts';
@@ -67,8 +68,10 @@ function queryOf(pipeline: string, options: Options): LetterQuery {
 
 /** `1h`, or a time as ISO 8601 has it. Throws INVALID_ARGUMENT. */
 function sinceMs(since: string): number {
-  const time = /^\d{4}-/.test(since) ? Date.parse(since) : Number.NaN;
-  return Number.isNaN(time) ? Date.now() - durationMs(since, '--since') : time;
+  if (!/^\d+-/.test(since)) return Date.now() - durationMs(since, '--since');
+  const timeMs = isoTimeMs(since);
+  if (!Number.isNaN(timeMs)) return timeMs;
+  throw new MillraceError('INVALID_ARGUMENT', `--since ${since} is no time; give e.g. 1h, or 2026-03-01T18:00:00Z`);
 }
 
 /** Changes are not made to everything by mistake. */

@@ -4,6 +4,7 @@
 import type { Command } from 'commander';
 import { MillraceError } from '../../lib/base/errors.ts';
 import type { EntryView } from '../../lib/engine/views.ts';
+import { jsonOf } from '../../lib/record/format.ts';
 import type { DecodedKey } from '../../lib/record/key.ts';
 import { printList } from '../output.ts';
 import * as resources from '../resources.ts';
@@ -92,7 +93,7 @@ export function stateVerb(around: Around): Command {
 function keyOf(text: string): DecodedKey {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = jsonOf(Buffer.from(text));
   } catch {
     return text;
   }
@@ -105,5 +106,5 @@ function keyOf(text: string): DecodedKey {
 
 function isKey(value: unknown): value is DecodedKey {
   if (Array.isArray(value)) return value.every(isKey);
-  return value === null || ['string', 'number', 'boolean'].includes(typeof value);
+  return value === null || ['string', 'number', 'bigint', 'boolean'].includes(typeof value);
 }

@@ -12,6 +12,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { BuildFailure, Message, Plugin } from 'esbuild';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { PROJECT_ROOT } from '../base/place.ts';
+import { CARRIED, protoPlugin } from './proto-files.ts';
 
 /** A pipeline as code: one ES module that brings everything but Millrace itself. */
 export interface Bundle {
@@ -68,7 +69,7 @@ export async function bundlePipeline(file: string): Promise<Bundle> {
       banner: {
         js: "import { createRequire as $createRequire } from 'node:module'; const require = $createRequire(import.meta.url);",
       },
-      plugins: [libraryPlugin(names)],
+      plugins: [libraryPlugin(names), protoPlugin(root)],
     });
     code = result.outputFiles[0]!.contents;
   } catch (error) {
@@ -100,7 +101,10 @@ const take = name => {
   if (!(name in library)) throw new Error('this worker is of another version and has no "' + name + '"; upgrade it');
   return library[name];
 };`;
-  const exports = names.map(name => `export const ${name} = /* @__PURE__ */ take(${JSON.stringify(name)});`);
+  const exports = names.map(name => {
+    const taken = `/* @__PURE__ */ take(${JSON.stringify(name)})`;
+    return `export const ${name} = ${name === 'protobuf' ? `/* @__PURE__ */ carrying(${taken})` : taken};`;
+  });
   return {
     name: 'millrace',
     setup(building) {
@@ -112,7 +116,9 @@ const take = name => {
       building.onResolve({ filter: /^millrace\// }, ({ path }) => ({
         errors: [{ text: `${path} is not for pipelines; import from 'millrace'` }],
       }));
-      building.onLoad({ filter: /.*/, namespace: 'library' }, () => ({ contents: `${lookup}\n${exports.join('\n')}` }));
+      building.onLoad({ filter: /.*/, namespace: 'library' }, () => ({
+        contents: `${lookup}\n${CARRIED}\n${exports.join('\n')}`,
+      }));
     },
   };
 }

@@ -19,6 +19,7 @@ import { nuid } from 'nats';
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { Blobs } from '../port/blob.ts';
 import { roomIn, type StoredMessage } from '../port/log.ts';
+import { isoTimeMs } from '../window/iso-time.ts';
 import { askOrThrow } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { textOf } from './headers.ts';
@@ -155,7 +156,7 @@ export class NatsBlobs implements Blobs {
     readonly wanted?: () => Promise<(name: string) => boolean>;
   }): Promise<string[]> {
     const { ts } = await askOrThrow<{ ts: string }>(this.#link, `STREAM.INFO.${this.#stream}`);
-    const beforeMs = Date.parse(ts) - olderThanMs;
+    const beforeMs = isoTimeMs(ts) - olderThanMs;
     const removed = await this.#sweepNames(beforeMs, wanted);
     const filters = { chunks: `${this.#prefix}c.*`, manifests: `${this.#prefix}m.>` };
     const uploads = await subjectsOf(this.#link, { stream: this.#stream, filter: filters.chunks });

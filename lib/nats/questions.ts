@@ -1,4 +1,6 @@
 /** What a reader asks about single messages of its stream, beside the feed that brings them. */
+
+import { isoTimeMs } from '../window/iso-time.ts';
 import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { errorOf, isMissing, NO_MESSAGE } from './refusal.ts';
@@ -30,7 +32,7 @@ export async function isAnother(
 ): Promise<boolean> {
   const topic = `STREAM.MSG.GET.${stream}`;
   const answer = await ask<WireMessage>(link, topic, { seq });
-  if (answer.error === undefined) return Date.parse(answer.message.time) !== timeMs;
+  if (answer.error === undefined) return isoTimeMs(answer.message.time) !== timeMs;
   if (isMissing(answer.error)) return false;
   throw errorOf(answer.error, topic);
 }

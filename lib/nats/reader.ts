@@ -14,6 +14,7 @@ import { backoffMs } from '../base/backoff.ts';
 import { sleep, systemClock } from '../base/clock.ts';
 import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { LogReader, ReadOptions, StoredMessage, StreamLook } from '../port/log.ts';
+import { isoTimeMs } from '../window/iso-time.ts';
 import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { type Feed, type FeedEvents, openFeed } from './feed.ts';
@@ -165,7 +166,7 @@ export class NatsReader implements LogReader, FeedEvents {
     if (this.#ended || (next !== undefined && next.seq <= state.last_seq)) return null;
     // Where nothing is left nothing can be lost: from here on only what comes later counts as missing.
     this.#position = this.#unlooked = Math.max(this.#position, state.last_seq + 1);
-    return { clockMs: Date.parse(ts), lastSeq: state.last_seq };
+    return { clockMs: isoTimeMs(ts), lastSeq: state.last_seq };
   }
 
   /**

@@ -1,6 +1,7 @@
 /** Streams as JetStream speaks of them, and as we do: settings on the way out, facts on the way in. */
 import type { StoredMessage, StreamInfo, StreamSettings } from '../port/log.ts';
 import type { StreamConfig, SubjectMapping } from '../port/stream-config.ts';
+import { isoTimeMs } from '../window/iso-time.ts';
 import { decodeHeaders } from './headers.ts';
 
 /** As STREAM.INFO answers, as far as we look. */
@@ -128,7 +129,7 @@ export function storedMessageOf({ message }: WireMessage): StoredMessage {
   return {
     subject: message.subject,
     seq: message.seq,
-    timeMs: Date.parse(message.time),
+    timeMs: isoTimeMs(message.time),
     headers: message.hdrs === undefined ? null : decodeHeaders(Buffer.from(message.hdrs, 'base64')),
     data: Buffer.from(message.data ?? '', 'base64'),
   };

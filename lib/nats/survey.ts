@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { isMillraceError, messageOf } from '../base/errors.ts';
 import type { StreamInfo } from '../port/log.ts';
+import { isoTimeMs } from '../window/iso-time.ts';
 import { type Answer, ask, askOrThrow } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { type ApiFailure, errorOf } from './refusal.ts';
@@ -135,7 +136,7 @@ export async function clockDifferenceMs(link: NatsLink, stream: string): Promise
   }
   const after = Date.now();
   if (answer.error !== undefined || answer.ts === undefined) return null;
-  const brokerMs = Date.parse(answer.ts);
+  const brokerMs = isoTimeMs(answer.ts);
   if (brokerMs >= before && brokerMs <= after) return 0;
   return brokerMs < before ? brokerMs - before : brokerMs - after;
 }

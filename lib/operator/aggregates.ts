@@ -33,6 +33,7 @@ import {
   addCompensated,
   addExact,
   type CompensatedSum,
+  compensatedMean,
   compensatedResult,
   type ExactSum,
   exactResult,
@@ -70,12 +71,12 @@ export function count(): MergingAggregate<unknown, null, number, number> {
 
 /**
  * The sum of a number of each record. Without `scale`: doubles with compensated summation, correct to about the last
- * digit in any order. With it: exact to that many decimals, e.g. `{ scale: 2 }` for cents; a number with more is poison.
+ * digit in any order; one beyond 1.8e308 gives an error. With it: exact to that many decimals, e.g. `{ scale: 2 }` for cents; a number with more is poison.
  */
 export function sum<V>(
   of: (value: V) => number,
   options?: { readonly scale?: number },
-): MergingAggregate<V, number, [number, number], number> {
+): MergingAggregate<V, number, CompensatedSum, number> | MergingAggregate<V, number, ExactSum, number> {
   checkFunction('sum', of, 'sum(record => record.field)');
   checkOptions('sum', options, ['scale']);
   const scale = options?.scale;
@@ -92,7 +93,7 @@ export function sum<V>(
   if (!Number.isInteger(scale) || scale < 0 || scale > SCALE_MAX) {
     throw new MillraceError('INVALID_ARGUMENT', `sum: scale is a whole number from 0 to ${SCALE_MAX}, not ${scale}`);
   }
-  return {
+  const exact: MergingAggregate<V, number, ExactSum, number> = {
     kind: 'sum-exact-' + scale,
     extract: value => unitsOf(numberOf(of(value), 'sum'), scale),
     init: (): ExactSum => [0, 0],
@@ -100,6 +101,7 @@ export function sum<V>(
     merge: mergeExact,
     result: total => exactResult(total, scale),
   };
+  return exact;
 }
 
 /** The least of a number of each record. Anything but a finite number is poison. */
@@ -146,7 +148,7 @@ export function avg<V>(of: (value: V) => number): MergingAggregate<V, number, [C
       left[1] += right[1];
       return left;
     },
-    result: total => compensatedResult(total[0]) / total[1],
+    result: total => compensatedMean(total[0], total[1]),
   };
 }
 
@@ -332,7 +334,8 @@ function ranks(left: [number, unknown], right: [number, unknown]): boolean {
 function numberOf(value: unknown, what: string): number {
   if (typeof value === 'number' && Number.isFinite(value)) return value;
   refusePromise(value, what);
-  throw new MillraceError('RECORD_INVALID', `${what} takes a finite number, not ${shown(value)}`);
+  const remedy = typeof value === 'bigint' ? '; give Number(…) of a bigint, the nearest that there is' : '';
+  throw new MillraceError('RECORD_INVALID', `${what} takes a finite number, not ${shown(value)}${remedy}`);
 }
 
 /** Keeps `texts` sorted and without repeats; one more than `limit` stays, as the sign of having had too many. */

@@ -97,23 +97,15 @@ function named(aggregates: readonly AggregateSpec[], row: readonly unknown[]): u
 }
 
 /**
- * The texts under which an operator may keep what belongs to a key: it as it is, and with its whole numbers as bigints,
- * which JSON cannot tell from numbers. A mark of `dedupe` is asked for by `[key, id]`, or by the id where that is the key.
+ * The texts under which an operator may keep what belongs to a key. A mark of `dedupe` is asked for by `[key, id]`, or by
+ * the id where that is the key.
  */
 export function keptKeys(spec: StatefulSpec, key: Key): string[] {
-  const texts = new Set<string>();
-  const add = (text: string | null) => {
-    if (text !== null) texts.add(text);
-  };
+  const texts: string[] = [];
   if (spec.kind === 'dedupe' && Array.isArray(key) && key.length === 2 && typeof key[1] === 'string') {
-    for (const part of [key[0] as Key, bigints(key[0] as Key)]) add(writeMark(encodeKey(part), key[1]));
+    texts.push(writeMark(encodeKey(key[0] as Key), key[1]));
   }
-  add(encodeKey(key));
-  add(encodeKey(bigints(key)));
-  return [...texts];
-}
-
-function bigints(key: Key): Key {
-  if (typeof key === 'number' && Number.isSafeInteger(key)) return BigInt(key);
-  return Array.isArray(key) ? key.map(bigints) : key;
+  const text = encodeKey(key);
+  if (text !== null) texts.push(text);
+  return texts;
 }

@@ -10,25 +10,72 @@
 import { MillraceError } from '../base/errors.ts';
 import { shown } from './user-code.ts';
 
-/** The running sum and what rounding took from it. */
-export type CompensatedSum = [sum: number, lost: number];
+/**
+ * The running sum, what rounding took from it, and how often `UNIT` was taken out of it, so that a sum which is too large
+ * half-way is none in another order only. Absent: never.
+ */
+export type CompensatedSum = [sum: number, lost: number, units?: number];
+
+/** Half of what no double can hold any more: two that add up to that differ from it by what doubles hold exactly. */
+const UNIT = 2 ** 1023;
 
 export function addCompensated(total: CompensatedSum, value: number): CompensatedSum {
   const sum = total[0];
   const next = sum + value;
+  // Infinite, since both are finite.
+  if (next - next !== 0) return addBeyond(total, value);
   total[1] += Math.abs(sum) >= Math.abs(value) ? sum - next + value : value - next + sum;
   total[0] = next;
   return total;
 }
 
+/** Both are of one sign, and the larger has a unit. */
+function addBeyond(total: CompensatedSum, value: number): CompensatedSum {
+  const sum = total[0];
+  const sign = Math.sign(value);
+  const sumIsLarger = Math.abs(sum) >= Math.abs(value);
+  total[0] = (sumIsLarger ? sum : value) - sign * UNIT;
+  total[2] = (total[2] ?? 0) + sign;
+  return addCompensated(total, sumIsLarger ? value : sum);
+}
+
 export function mergeCompensated(left: CompensatedSum, right: CompensatedSum): CompensatedSum {
   addCompensated(left, right[0]);
   left[1] += right[1];
+  if (right[2] !== undefined) left[2] = (left[2] ?? 0) + right[2];
   return left;
 }
 
+/** @throws MillraceError LIMIT_REACHED when no double can hold it. */
 export function compensatedResult(total: CompensatedSum): number {
-  return total[0] + total[1];
+  const [sum, lost, units] = settled(total);
+  const result = sum + lost;
+  if (units === 0 && Number.isFinite(result)) return result;
+  throw new MillraceError(
+    'LIMIT_REACHED',
+    'sum: the numbers of one key and window add up to more than 1.8e308, the largest there is; sum them in another unit',
+  );
+}
+
+/** The mean of the `count` numbers that were added. It lies between them, so it never is too large. */
+export function compensatedMean(total: CompensatedSum, count: number): number {
+  const [sum, lost, units] = settled(total);
+  if (units === 0) return (sum + lost) / count;
+  const mean = sum / count + lost / count + units * (UNIT / count);
+  return Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, mean));
+}
+
+/** With as few units taken out as can be. */
+function settled([sum, lost, units = 0]: CompensatedSum): Required<CompensatedSum> {
+  const total: CompensatedSum = [sum, lost];
+  let left = units;
+  while (left !== 0) {
+    const unit = Math.sign(left) * UNIT;
+    if (!Number.isFinite(total[0] + unit)) break;
+    addCompensated(total, unit);
+    left -= Math.sign(left);
+  }
+  return [total[0], total[1], left];
 }
 
 /** An exact integer: `high · CARRY + low`. Two doubles, since a bigint beyond 64 bits has no msgpack form. */

@@ -6,11 +6,11 @@
 
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { checkOptions } from '../base/given.ts';
+import { headerOf } from '../port/headers.ts';
 import {
   bytes,
   type Decoder,
   type EncodedMessage,
-  headerOf,
   isDecoder,
   jsonOf,
   mediaTypeOf,
@@ -20,6 +20,7 @@ import {
   unreadableCause,
 } from './format.ts';
 import { json } from './json.ts';
+import { jsonOutput } from './output.ts';
 
 /** An event as records carry it. Extension attributes stand beside the others. */
 export interface CloudEvent<D = unknown> {
@@ -60,11 +61,11 @@ export function cloudEvents(options: { data?: Decoder } = {}): Decoder {
       throw unreadable('not a CloudEvent: not a JSON object');
     }
     const attributes = value as Attributes;
-    const base64 = attributes.data_base64;
-    if (base64 === undefined) return eventOf(attributes, attributes.data);
-    if (typeof base64 !== 'string') throw unreadable('not a CloudEvent: data_base64 is not text');
+    const { data_base64: base64, data } = attributes;
+    if (isAbsent(base64)) return eventOf(attributes, data);
+    if (!isAbsent(data)) throw unreadable('not a CloudEvent: it has both data and data_base64');
     const contentType = String(attributes.datacontenttype ?? '');
-    return eventOf(attributes, dataOf({ ...message, data: Buffer.from(base64, 'base64') }, contentType, dataDecoder));
+    return eventOf(attributes, dataOf({ ...message, data: bytesOf(base64) }, contentType, dataDecoder));
   }
 
   return {
@@ -114,6 +115,19 @@ export function cloudEvents(options: { data?: Decoder } = {}): Decoder {
   };
 }
 
+/** The JSON format lets an attribute that is not there be null. */
+function isAbsent(attribute: unknown): attribute is null | undefined {
+  return attribute === null || attribute === undefined;
+}
+
+/** Throws RECORD_UNREADABLE. Node reads as much of any text as looks like base64: only what reads back is it. */
+function bytesOf(base64: unknown): Uint8Array {
+  if (typeof base64 !== 'string') throw unreadable('not a CloudEvent: data_base64 is not text');
+  const bytes = Buffer.from(base64, 'base64');
+  if (bytes.toString('base64') === base64) return bytes;
+  throw unreadable('not a CloudEvent: data_base64 is not base64 of RFC 4648, section 4, with its padding');
+}
+
 function modeOf(message: EncodedMessage): 'binary' | 'json' {
   const contentType = mediaTypeOf(headerOf(message.headers, 'content-type'));
   if (contentType.startsWith('application/cloudevents')) {
@@ -129,9 +143,9 @@ function binary(message: EncodedMessage, dataDecoder: Decoder | null): CloudEven
   const attributes: Attributes = {};
   for (const header in message.headers) {
     const name = header.toLowerCase();
-    if (name.startsWith(PREFIX) && name !== 'ce-__proto__') {
-      attributes[name.slice(PREFIX.length)] = headerText(message.headers[header]!);
-    }
+    if (!name.startsWith(PREFIX) || name === 'ce-__proto__') continue;
+    const attribute = name.slice(PREFIX.length);
+    if (!Object.hasOwn(attributes, attribute)) attributes[attribute] = headerText(message.headers[header]!);
   }
   const contentType = headerOf(message.headers, 'content-type') ?? String(attributes.datacontenttype ?? '');
   const data = message.data.length === 0 ? undefined : dataOf(message, contentType, dataDecoder);
@@ -161,7 +175,10 @@ function eventOf(attributes: Attributes, data: unknown): CloudEvent {
     subject: optional('subject', subject),
     data,
   };
-  for (const name in attributes) if (!Object.hasOwn(event, name) && !READING.has(name)) event[name] = attributes[name];
+  for (const name in attributes) {
+    if (Object.hasOwn(event, name) || READING.has(name) || isAbsent(attributes[name])) continue;
+    event[name] = attributes[name];
+  }
   return event;
 }
 
@@ -171,8 +188,7 @@ function required(name: string, value: unknown): string {
 }
 
 function optional(name: string, value: unknown): string | undefined {
-  if (value === undefined || value === null) return undefined;
-  return required(name, value);
+  return isAbsent(value) ? undefined : required(name, value);
 }
 
 const readers = { json: json(), text: text(), bytes: bytes() };
@@ -196,9 +212,8 @@ function readerOf(mediaType: string): Decoder {
 /** An event of a batch by itself; the whole batch where it is nested too deep to be written again. */
 function jsonBytes(value: unknown, message: EncodedMessage): Uint8Array {
   try {
-    return Buffer.from(JSON.stringify(value));
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+    return Buffer.from(jsonOutput(value));
+  } catch {
     return message.data;
   }
 }

@@ -4,7 +4,8 @@
  */
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import { messageOf } from '../base/errors.ts';
-import { headerOf, unreadable } from './format.ts';
+import { headerOf } from '../port/headers.ts';
+import { unreadable } from './format.ts';
 
 /** The most that a message may be once it is decompressed. */
 export const DECOMPRESSED_BYTES_MAX = 16 << 20;

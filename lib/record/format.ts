@@ -5,6 +5,7 @@
  */
 import { isAscii, isUtf8 } from 'node:buffer';
 import { MillraceError, messageOf } from '../base/errors.ts';
+import { mayHoldLongIntegers, withExactIntegers } from './integers.ts';
 
 /** What a decoder sees of a message. */
 export interface EncodedMessage {
@@ -63,28 +64,19 @@ export function textOf(data: Uint8Array): string {
 }
 
 /**
- * The value of JSON bytes. Of a repeated name the last value counts; `__proto__` is a field like any other.
+ * The value of JSON bytes. An integer that a double cannot hold is a bigint (`integers.ts`). Of a repeated name the last
+ * value counts; `__proto__` is a field like any other.
  * @throws MillraceError RECORD_UNREADABLE
  */
 export function jsonOf(data: Uint8Array): unknown {
   if (data.length === 0) throw unreadable('the message is empty, not JSON');
   const text = textOf(data);
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    return mayHoldLongIntegers(data) ? withExactIntegers(text, value) : value;
   } catch (cause) {
-    throw unreadable(`not JSON: ${messageOf(cause)}`, cause);
+    throw unreadableCause('not JSON', cause);
   }
-}
-
-/** A header whatever the case of its name, which NATS keeps as it was sent. `name` is in lower case. */
-export function headerOf(headers: Readonly<Record<string, string>> | null, name: string): string | null {
-  if (headers === null) return null;
-  const exact = headers[name];
-  if (exact !== undefined) return exact;
-  for (const key in headers) {
-    if (key.length === name.length && key.toLowerCase() === name) return headers[key] ?? null;
-  }
-  return null;
 }
 
 /** The content type without its parameters, in lower case; `''` where none is given. */

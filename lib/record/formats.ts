@@ -1,6 +1,8 @@
 /** The format of sources that name none: what the message's content type says, and JSON where it says nothing else. */
+
+import { headerOf } from '../port/headers.ts';
 import { cloudEvents } from './cloudevents.ts';
-import { type Decoder, headerOf, mediaTypeOf } from './format.ts';
+import { type Decoder, mediaTypeOf } from './format.ts';
 import { json, ndjson } from './json.ts';
 import { msgpack } from './msgpack.ts';
 

@@ -7,6 +7,7 @@
  * line; their author might as well have written those records.)
  */
 import { type Decoder, jsonOf, RECORDS_PER_MESSAGE_MAX, textOf, unreadable, unreadableCause } from './format.ts';
+import { mayHoldLongIntegers, withExactIntegers } from './integers.ts';
 
 const NEWLINE = 10;
 const COMMA = 44;
@@ -91,8 +92,11 @@ function asList(data: Uint8Array): { list: Buffer; lines: number } {
 /** All values at once; null when it must be done line by line. */
 function parseAsList(list: Buffer, lines: number): unknown[] | null {
   try {
-    const values: unknown = JSON.parse(textOf(list));
-    return Array.isArray(values) && values.length === lines ? values : null;
+    const text = textOf(list);
+    const values: unknown = JSON.parse(text);
+    if (!Array.isArray(values) || values.length !== lines) return null;
+    if (mayHoldLongIntegers(list)) withExactIntegers(text, values);
+    return values;
   } catch {
     return null;
   }

@@ -6,12 +6,13 @@
  * character below U+0010 that names its type:
  *
  *   U+0001 text      a string that starts with such a character itself, or is not well-formed (then as a JSON string)
- *   U+0002 decimal   a number            U+0003 decimal   a bigint
+ *   U+0002 decimal   a number            U+0003 decimal   an integer beyond ±(2^53 − 1), a bigint
  *   U+0004 1 or 0    a boolean           U+0005           null, inside a tuple only
  *   U+0006 (n : e)*  a tuple: each element e, encoded, after its length n in UTF-16 units
  *
  * The form is injective (two keys share a text only if they are the same key) and well-formed Unicode, so it survives
- * UTF-8. Keys are the same as in a Map: 0 and −0 are one key, 1, 1n and '1' are three. `undefined` is `null`.
+ * UTF-8. 0 and −0 are one key, and so are 1 and 1n: what a sender's format makes of an integer does not divide its
+ * records. 1 and '1' are two. `undefined` is `null`. A *number* beyond ±(2^53 − 1) is none: several integers read as it.
  */
 import { MillraceError } from '../base/errors.ts';
 import { isPromise } from './schema.ts';
@@ -38,6 +39,8 @@ const TUPLE = '\u0006';
 /** First characters below this one name a type; those not used yet are kept for types to come. */
 const FIRST_PLAIN = 0x10;
 
+const BIGINT_MAX = 10n ** BigInt(KEY_LENGTH_MAX);
+
 const ZERO = 48;
 
 /** In Unicode mode a surrogate class matches only what is not part of a pair. */
@@ -45,7 +48,8 @@ const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
 /**
  * The key's text, or null where there is no key.
- * @throws MillraceError RECORD_KEY for NaN, infinities, objects, functions, and keys beyond the limits above.
+ * @throws MillraceError RECORD_KEY for NaN, infinities, numbers that may stand for several integers, objects, functions,
+ * and keys beyond the limits above.
  */
 export function encodeKey(value: unknown): string | null {
   if (value === null || value === undefined) return null;
@@ -99,10 +103,11 @@ function encodePart(value: unknown, depth: number): string {
       return encodeText(value);
     case 'number':
       // -0 becomes "0" here; every other finite number reads back from its shortest decimal.
-      if (Number.isFinite(value)) return numberKey(value);
+      if (isExact(value)) return numberKey(value);
+      if (Number.isFinite(value)) throw severalIntegers(value);
       break;
     case 'bigint':
-      return BIGINT + value;
+      return isExact(Number(value)) ? numberKey(Number(value)) : bigintKey(value);
     case 'boolean':
       return value ? BOOLEAN + '1' : BOOLEAN + '0';
     case 'undefined':
@@ -117,6 +122,25 @@ function encodePart(value: unknown, depth: number): string {
     `${describe(value)} cannot be ${depth === 0 ? 'a key' : 'part of a key'}: ` +
       'return a string, a finite number, a bigint, a boolean, an array of these, or null for no key',
   );
+}
+
+/** Whether no other integer reads as the same number. */
+function isExact(value: number): boolean {
+  return value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER;
+}
+
+function severalIntegers(value: number): MillraceError {
+  return new MillraceError(
+    'RECORD_KEY',
+    `the number ${value} may stand for several integers, so it cannot be a key or part of one: ` +
+      'take the bigint as it was read, or a text',
+  );
+}
+
+function bigintKey(value: bigint): string {
+  // Written only if it can fit: digits of a huge one take longer than all else together.
+  if (value < BIGINT_MAX && value > -BIGINT_MAX) return BIGINT + value;
+  throw new MillraceError('RECORD_KEY', `a key is an integer of more than KEY_LENGTH_MAX (${KEY_LENGTH_MAX}) digits`);
 }
 
 /** So many keys of numbers seen lately are kept, found by the numbers' last bits. */
@@ -198,11 +222,11 @@ function decodePart(text: string, depth: number): DecodedKey {
       break;
     case NUMBER: {
       const number = Number(rest);
-      if (Number.isFinite(number) && String(number) === rest) return number;
+      if (isExact(number) && String(number) === rest) return number;
       break;
     }
     case BIGINT:
-      if (/^(0|-?[1-9]\d*)$/.test(rest)) return BigInt(rest);
+      if (/^-?[1-9]\d*$/.test(rest) && !isExact(Number(rest))) return BigInt(rest);
       break;
     case BOOLEAN:
       if (rest === '1' || rest === '0') return rest === '1';

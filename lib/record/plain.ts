@@ -46,7 +46,7 @@ function plainObject(value: object, depth: number): unknown {
   return Object.fromEntries(fields);
 }
 
-/** An encoded key as plain data: a bigint is a number where that is exact, else a text. What is no key stays as it is. */
+/** An encoded key as plain data: a bigint is a text. What is no key stays as it is. */
 export function plainKey(encoded: string): Key {
   try {
     return withoutBigints(decodeKey(encoded));
@@ -56,6 +56,6 @@ export function plainKey(encoded: string): Key {
 }
 
 function withoutBigints(key: DecodedKey): Key {
-  if (typeof key === 'bigint') return Number.isSafeInteger(Number(key)) ? Number(key) : key.toString();
+  if (typeof key === 'bigint') return key.toString();
   return typeof key === 'object' && key !== null ? key.map(withoutBigints) : key;
 }

@@ -1,19 +1,19 @@
 /**
  * Protocol Buffers through `protobufjs`, from a `.proto` file or text.
  *
- * 64-bit integers become numbers where that is exact, else decimal texts; enums become their names; bytes become
+ * 64-bit integers become numbers where that is exact, else bigints; enums become their names; bytes become
  * Uint8Arrays; fields that are not set have their defaults, except `optional` ones, members of a `oneof` and (as null)
  * messages. Any bytes that happen to be well-formed are read as the type: the format has no mark of its own.
  */
-import { createRequire } from 'node:module';
 import type protobufjs from 'protobufjs';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { checkOptions } from '../base/given.ts';
 import { type Decoder, unreadableCause } from './format.ts';
+import { protoRoot, protoTexts } from './proto-files.ts';
 
 /** Where the message type is defined (one of three), and its full name. */
 export type ProtobufOptions = { readonly type: string } & (
-  | { readonly proto: string }
+  | { readonly proto: string | readonly string[] }
   | { readonly file: string }
   | { readonly root: protobufjs.Root }
 );
@@ -22,7 +22,9 @@ const CONVERSION: protobufjs.IConversionOptions = { enums: String, defaults: tru
 
 /**
  * One message of `type`, e.g. `shop.v1.Order`, a NATS message.
- * @param options `proto`: the definition as text; `file`: its path, read now, with its imports; `root`: as protobufjs has it.
+ * @param options `proto`: the definition as text, or as several where one imports another; `file`: its path from the
+ * project's folder, with its imports; `root`: as protobufjs has it. Google's definitions (timestamp, duration,
+ * struct …) can be imported by each. A deployed pipeline carries along the files that its code names as texts in quotes.
  * @throws MillraceError INVALID_ARGUMENT when there is no such file or type, or it cannot be parsed.
  */
 export function protobuf(options: ProtobufOptions): Decoder {
@@ -48,15 +50,23 @@ function typeOf(options: ProtobufOptions): protobufjs.Type {
     type.root.resolveAll();
     return type;
   } catch (cause) {
-    throw new MillraceError('INVALID_ARGUMENT', `protobuf type ${options.type}: ${messageOf(cause)}`, { cause });
+    const remedy = isMissing(cause)
+      ? "; name the file from the project's folder by a text in quotes, so that it is deployed along with the code"
+      : '';
+    throw new MillraceError('INVALID_ARGUMENT', `protobuf type ${options.type}: ${messageOf(cause)}${remedy}`, {
+      cause,
+    });
   }
 }
 
 function rootOf(options: ProtobufOptions): protobufjs.Root {
   if ('root' in options) return options.root;
-  // Loaded here: most pipelines do without, and every worker would start later by a tenth.
-  const library = createRequire(import.meta.url)('protobufjs') as typeof protobufjs;
-  return 'proto' in options ? library.parse(options.proto).root : library.loadSync(options.file);
+  if ('file' in options) return protoRoot(protoTexts(options.file));
+  return protoRoot(typeof options.proto === 'string' ? [options.proto] : options.proto);
+}
+
+function isMissing(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
 }
 
 /** Whether values of the type can hold what must be converted; most types are spared the walk. */
@@ -76,7 +86,7 @@ function plain(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (isLong(value)) {
     const number = value.toNumber();
-    return Number.isSafeInteger(number) ? number : value.toString();
+    return Number.isSafeInteger(number) ? number : BigInt(value.toString());
   }
   // A copy: the decoder gives a view of the message.
   if (value instanceof Uint8Array) return new Uint8Array(value);

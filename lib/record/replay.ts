@@ -9,6 +9,7 @@
  * Within the pipeline this text travels where a record's dedupe id does (`Cursor.id`), before the id if there is one, so
  * that no record that is not replayed pays for it.
  */
+import { headerOf } from '../port/headers.ts';
 import type { Headers } from '../port/log.ts';
 
 export const HEADER_REPLAY = 'Millrace-Replay';
@@ -22,8 +23,8 @@ export function replayText(pipeline: string, letter: { number: number; passed: r
 
 /** What travels with the records of a message; null: it is no replay. */
 export function replayOf(headers: Headers | null): string | null {
-  const text = headers?.[HEADER_REPLAY];
-  return text === undefined ? null : START + text + END;
+  const text = headerOf(headers, 'millrace-replay');
+  return text === null ? null : START + text + END;
 }
 
 /** The record's dedupe id is now `id`; `before` is what travelled with it. */

@@ -58,5 +58,7 @@ export const SET = 0x8e;
 export const DICTIONARY = 0x8f;
 /** An object that defines the next shape: count, (next strings: names), then the values. */
 export const NEW_SHAPE = 0x90;
+/** A bigint beyond the int64 range: the next string, its decimal digits. */
+export const BIGINT = 0x91;
 /** 0xc0…0xff: an object of the shape with this number, then its values. */
 export const SHAPE_0 = 0xc0;

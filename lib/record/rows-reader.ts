@@ -90,6 +90,8 @@ export class RowReader {
       case T.BIGINT64:
         this.#at = at + 8;
         return this.#view.getBigInt64(at, true);
+      case T.BIGINT:
+        return BigInt(this.#string());
       case T.DATE:
         this.#at = at + 8;
         return new Date(this.#view.getFloat64(at, true));

@@ -1,6 +1,9 @@
 /** Writes values as bytes in the layout of `rows-layout.ts`. Equal values give equal bytes, whatever was written before. */
 import { MillraceError } from '../base/errors.ts';
+import { INTEGER_DIGITS_MAX } from './integers.ts';
 import * as T from './rows-layout.ts';
+
+const BIGINT_END = 10n ** BigInt(INTEGER_DIGITS_MAX);
 
 /** The order of an object's names, as seen in the value being written. */
 interface Shape {
@@ -81,10 +84,7 @@ export class RowWriter {
         else this.#nested(value);
         return;
       case 'bigint':
-        if (BigInt.asIntN(64, value) !== value) throw this.#unwritable('a bigint beyond 64 bits');
-        this.#bytes[this.#at] = T.BIGINT64;
-        this.#view.setBigInt64(this.#at + 1, value, true);
-        this.#at += 9;
+        this.#bigint(value);
         return;
     }
     throw this.#unwritable(`a ${typeof value}`);
@@ -112,6 +112,20 @@ export class RowWriter {
       this.#view.setInt32(at + 1, value, true);
       this.#at = at + 5;
     }
+  }
+
+  #bigint(value: bigint): void {
+    if (BigInt.asIntN(64, value) === value) {
+      this.#bytes[this.#at] = T.BIGINT64;
+      this.#view.setBigInt64(this.#at + 1, value, true);
+      this.#at += 9;
+      return;
+    }
+    if (value >= BIGINT_END || value <= -BIGINT_END) {
+      throw this.#unwritable(`a bigint of more than ${INTEGER_DIGITS_MAX} digits`);
+    }
+    this.#strings.push(String(value));
+    this.#bytes[this.#at++] = T.BIGINT;
   }
 
   #nested(value: object): void {
@@ -283,7 +297,7 @@ export class RowWriter {
     return new MillraceError(
       'RECORD_UNWRITABLE',
       `${where.length > 200 ? where.slice(0, 200) + '…' : where} is ${what}: ` +
-        'values are plain objects and arrays of strings, numbers, booleans, null, bigint (64 bits), Date, Uint8Array, Map, Set',
+        'values are plain objects and arrays of strings, numbers, booleans, null, bigint, Date, Uint8Array, Map, Set',
     );
   }
 }

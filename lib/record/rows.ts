@@ -2,8 +2,8 @@
  * Packed values: how records travel in frames between tasks, and how state and journals are written. The layout is in
  * `rows-layout.ts`.
  *
- * Carried unchanged: undefined and a missing field (apart), null, booleans, numbers (NaN, −0, infinities), bigint of 64
- * bits, strings (lone surrogates too), Date, Uint8Array (a Buffer becomes a Uint8Array), Map, Set, arrays (a hole becomes
+ * Carried unchanged: undefined and a missing field (apart), null, booleans, numbers (NaN, −0, infinities), bigints of up
+ * to 1,000 digits, strings (lone surrogates too), Date, Uint8Array (a Buffer becomes a Uint8Array), Map, Set, arrays (a hole becomes
  * undefined), plain objects with their own enumerable string-named fields in order. Everything else is refused.
  *
  * Why not msgpack: it loses −0 and lone surrogates, does not tell a Map from an object, writes class instances as if they
@@ -20,8 +20,8 @@ let idleWriter: RowWriter | null = new RowWriter();
 
 /**
  * One value as bytes; equal values give equal bytes.
- * @throws MillraceError RECORD_UNWRITABLE naming the field: functions, symbols, class instances, bigints beyond 64 bits,
- * nesting deeper than 128.
+ * @throws MillraceError RECORD_UNWRITABLE naming the field: functions, symbols, class instances, bigints of more than
+ * 1,000 digits, nesting deeper than 128.
  */
 export function pack(value: unknown): Uint8Array {
   return packTo(value, NESTING_MAX);

@@ -5,6 +5,7 @@
  *
  * Where a result comes from many records, the one that triggered it decides; what a timer sends has none.
  */
+import { headerOf } from '../port/headers.ts';
 import type { Headers } from '../port/log.ts';
 
 export const HEADER_TRACEPARENT = 'traceparent';
@@ -17,11 +18,10 @@ const TRACESTATE_MAX = 512;
 
 /** Null: there is none, or none that is one. */
 export function traceOf(headers: Headers | null): string | null {
-  if (headers === null) return null;
-  const parent = headers[HEADER_TRACEPARENT];
-  if (parent === undefined || !TRACEPARENT.test(parent)) return null;
-  const state = headers[HEADER_TRACESTATE];
-  return state === undefined || state === '' || state.length > TRACESTATE_MAX ? parent : `${parent} ${state}`;
+  const parent = headerOf(headers, HEADER_TRACEPARENT);
+  if (parent === null || !TRACEPARENT.test(parent)) return null;
+  const state = headerOf(headers, HEADER_TRACESTATE);
+  return state === null || state === '' || state.length > TRACESTATE_MAX ? parent : `${parent} ${state}`;
 }
 
 export function traceHeaders(trace: string | null): Headers {

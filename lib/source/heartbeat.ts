@@ -3,8 +3,8 @@
  * are how a replay, or a service that falls silent, tells those who wait for it that nothing older is still to come.
  */
 import { MillraceError } from '../base/errors.ts';
+import { headerOf } from '../port/headers.ts';
 import type { Headers } from '../port/log.ts';
-import { headerOf } from '../record/format.ts';
 import { isoTimeMs } from '../window/iso-time.ts';
 import { END_MS, TIME_MAX_MS } from '../window/watermark.ts';
 
@@ -15,7 +15,7 @@ export const END = 'end';
 
 /** Event time up to which the sender is complete, ms since 1970; null: this is no heartbeat. Throws RECORD_TIME. */
 export function completeMsOf(headers: Headers | null): number | null {
-  const text = headerOf(headers, HEADER_COMPLETE.toLowerCase());
+  const text = headerOf(headers, 'millrace-complete');
   return text === null ? null : parseComplete(text);
 }
 

@@ -5,6 +5,7 @@
 import { MillraceError } from '../base/errors.ts';
 import { type Change, INSERT } from '../change/change.ts';
 import { refusePromise } from '../operator/user-code.ts';
+import { headerOf } from '../port/headers.ts';
 import type { StoredMessage } from '../port/log.ts';
 import { TIME_MAX_MS } from '../window/watermark.ts';
 import type { SourceSpec } from './spec.ts';
@@ -43,6 +44,6 @@ export function judgedChange({ change }: SourceSpec, message: StoredMessage, val
  * expired or was removed (ADR-43).
  */
 export function isTombstone({ headers }: StoredMessage): boolean {
-  const operation = headers?.['KV-Operation'];
-  return operation === 'DEL' || operation === 'PURGE' || headers?.['Nats-Marker-Reason'] !== undefined;
+  const operation = headerOf(headers, 'kv-operation');
+  return operation === 'DEL' || operation === 'PURGE' || headerOf(headers, 'nats-marker-reason') !== null;
 }

@@ -4,6 +4,7 @@
  */
 import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
 import type { Log, StreamInfo } from '../port/log.ts';
+import { isoTimeMs } from '../window/iso-time.ts';
 import { NO_MARK, type SourcePlace, type StreamMark } from './poll.ts';
 import type { SourceSpec } from './spec.ts';
 
@@ -29,7 +30,7 @@ export async function checkPlace(
       'STREAM_CHANGED',
       `source ${name} has read stream ${stream} up to ${position}, but ${what}. Restore it as it was, or ${BEGIN_ANEW}`,
     );
-  if (info.lastSeq < position || (bornMs !== 0 && bornMs !== Date.parse(info.created))) {
+  if (info.lastSeq < position || (bornMs !== 0 && bornMs !== isoTimeMs(info.created))) {
     throw changed(`this one was made at ${info.created} and ends at ${info.lastSeq}: it was recreated or lost data`);
   }
   if (seq === 0) return;

@@ -23,6 +23,7 @@ import { NO_ORIGIN, originOf } from '../record/origin.ts';
 import { replayOf } from '../record/replay.ts';
 import { covers, hasWildcard } from '../record/subject.ts';
 import { traceOf } from '../record/trace.ts';
+import { isoTimeMs } from '../window/iso-time.ts';
 import { NO_TIME, type SourcePlaceInTime, SourceTime } from '../window/source-time.ts';
 import { SubjectFilter } from './filter.ts';
 import { completeMsOf } from './heartbeat.ts';
@@ -103,7 +104,7 @@ export class Source {
   /** As `open`, for who knows the stream. */
   openOn(info: StreamInfo, place: SourcePlace, onReady: () => void): void {
     const { stream, subject } = this.spec;
-    this.#mark = { ...place.mark, bornMs: Date.parse(info.created) };
+    this.#mark = { ...place.mark, bornMs: isoTimeMs(info.created) };
     // A wildcard costs the server thirty times what it costs us. A stream that has only what we want, as far as it says
     // now, is read whole; whether each message is ours is seen here all the same, for it may be given other subjects.
     this.#byServer = !hasWildcard(subject) && !info.subjects.every(own => covers(subject, own));

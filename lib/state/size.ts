@@ -13,7 +13,7 @@ export function roughBytes(value: unknown, depth = 0): number {
     case 'string':
       return value.length + 4;
     case 'bigint':
-      return 9;
+      return BigInt.asIntN(64, value) === value ? 9 : String(value).length + 4;
     case 'object':
       break;
     default:

@@ -1,5 +1,6 @@
 /** What tests give, as the driver takes it: contents and moments. */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { jsonOutput } from '../record/output.ts';
 import { toMs } from '../topology/sources.ts';
 
 /** A moment: ms since 1970, a Date, or ISO text (without a zone it is UTC). */
@@ -8,8 +9,10 @@ export type Moment = number | Date | string;
 export function bytesOf(content: unknown): Uint8Array {
   if (content instanceof Uint8Array) return content;
   if (typeof content === 'string') return Buffer.from(content);
-  const text = JSON.stringify(content) as string | undefined;
-  if (text !== undefined) return Buffer.from(text);
+  // What JSON can say at all: a bigint with all its digits.
+  if (content !== undefined && typeof content !== 'function' && typeof content !== 'symbol') {
+    return Buffer.from(jsonOutput(content));
+  }
   throw new MillraceError('INVALID_ARGUMENT', `${typeof content} is no content of a message: give bytes, text or data`);
 }
 

@@ -16,9 +16,11 @@ import {
 import { type Sender, startsOf } from '../outlet/outlet.ts';
 import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { Headers } from '../port/log.ts';
+import { jsonOf } from '../record/format.ts';
 import { decodeKey } from '../record/key.ts';
 import { msgpack } from '../record/msgpack.ts';
 import { ownSubject } from '../record/template.ts';
+import { isoTimeMs } from '../window/iso-time.ts';
 
 /** A result. Several of one commit may share a message in production; here each stands for itself. */
 export interface Row<T = unknown> {
@@ -78,7 +80,7 @@ function rowBytes(rows: OutRows): Uint8Array[] {
 }
 
 function decoded(bytes: Uint8Array, format: SinkSpec['format']): unknown {
-  if (format === 'json') return JSON.parse(Buffer.from(bytes).toString());
+  if (format === 'json') return jsonOf(bytes);
   const values: unknown[] = [];
   packed.decode({ data: bytes, headers: null, subject: '' }, values, ({ cause }) => {
     throw cause;
@@ -131,12 +133,12 @@ export function lettersOf(rows: OutRows, sender: Sender): { late: LateRow[]; dea
     const operator = headers['Millrace-Operator'] ?? '';
     const code = headers['Millrace-Error'];
     if (code === undefined) {
-      const watermarkMs = Date.parse(headers['Millrace-Watermark'] ?? '');
+      const watermarkMs = isoTimeMs(headers['Millrace-Watermark'] ?? '');
       late.push({
         operator,
         value: readJson(bytes),
         key: headers['Millrace-Key'] ?? null,
-        timeMs: Date.parse(headers['Millrace-Time'] ?? ''),
+        timeMs: isoTimeMs(headers['Millrace-Time'] ?? ''),
         watermarkMs: Number.isNaN(watermarkMs) ? null : watermarkMs,
         lateByMs: Number(headers['Millrace-Late-By']),
         headers,
@@ -151,10 +153,9 @@ export function lettersOf(rows: OutRows, sender: Sender): { late: LateRow[]; dea
 }
 
 function readJson(bytes: Uint8Array): unknown {
-  const text = Buffer.from(bytes).toString();
   try {
-    return JSON.parse(text);
+    return jsonOf(bytes);
   } catch {
-    return text;
+    return Buffer.from(bytes).toString();
   }
 }

@@ -179,7 +179,9 @@ export function toMs(time: unknown): number {
   refusePromise(time, 'the time function');
   throw new MillraceError(
     'RECORD_TIME',
-    `the event time ${shown(time)} is neither ms since 1970, nor a Date, nor ISO text`,
+    `the event time ${shown(time)} is neither ms since 1970, nor a Date, nor ISO text${
+      typeof time === 'bigint' ? '; of ns, for one, give Number(ns / 1_000_000n)' : ''
+    }`,
   );
 }
 

@@ -20,7 +20,10 @@ export interface Named {
   readonly name?: string;
 }
 
-/** The type of a key without its particular values, so that `'a' | 'b'` and `string` agree. */
+/**
+ * The type of a key without its particular values, so that `'a' | 'b'` and `string` agree. A bigint that a number can be is
+ * one, as a key.
+ */
 export type KeyType<V> = V extends null | undefined
   ? never
   : V extends string
@@ -28,7 +31,7 @@ export type KeyType<V> = V extends null | undefined
     : V extends number
       ? number
       : V extends bigint
-        ? bigint
+        ? number | bigint
         : V extends boolean
           ? boolean
           : V extends readonly unknown[]

@@ -17,6 +17,7 @@ import { bytes, type Decoder, text } from '../../lib/record/format.ts';
 import { auto } from '../../lib/record/formats.ts';
 import { json, ndjson } from '../../lib/record/json.ts';
 import { msgpack } from '../../lib/record/msgpack.ts';
+import { jsonOutput } from '../../lib/record/output.ts';
 import { protobuf } from '../../lib/record/protobuf.ts';
 import { damaged, hostileName, hostileText } from './arbitraries.ts';
 
@@ -30,14 +31,15 @@ const All = protobufjs.parse(PROTO).root.lookupType('t.All');
 const value = fc.letrec<{ value: unknown }>(tie => ({
   value: fc.oneof(
     { maxDepth: 4 },
-    fc.constantFrom(null, true, 0, -0, 1e308, 2 ** 53),
+    fc.constantFrom(null, true, 0, -0, 1e308, 2 ** 53, 2n ** 53n + 1n, -(2n ** 63n)),
+    fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n }),
     fc.double({ noNaN: true }),
     hostileText,
     fc.array(tie('value'), { maxLength: 4 }),
     fc.dictionary(hostileName, tie('value'), { maxKeys: 4, noNullPrototype: true }),
   ),
 })).value;
-const jsonBytes = value.map(it => Buffer.from(JSON.stringify(it)));
+const jsonBytes = value.map(it => Buffer.from(jsonOutput(it)));
 const event = fc
   .record(
     {
@@ -52,7 +54,7 @@ const event = fc
     },
     { requiredKeys: ['specversion', 'source', 'type'] },
   )
-  .map(it => Buffer.from(JSON.stringify(it)));
+  .map(it => Buffer.from(jsonOutput(it)));
 const all = fc
   .record({
     text: fc.string(),
@@ -153,6 +155,27 @@ function answers(decoder: Decoder, data: Uint8Array, head: Record<string, string
   else assert.equal(frame.code, 'RECORD_UNWRITABLE');
 }
 
+/** Any number as JSON may write it, a few of which look alike. */
+const digits = fc.oneof(
+  fc.constantFrom('0', '9007199254740991', '9007199254740992', '9007199254740993', '18446744073709551616'),
+  fc.stringMatching(/^(0|[1-9][0-9]{0,40})$/),
+);
+const numberText = fc
+  .tuple(
+    fc.boolean(),
+    digits,
+    fc.option(fc.stringMatching(/^[.][0-9]{1,20}$/)),
+    fc.option(fc.stringMatching(/^[eE][+-]?[0-9]{1,2}$/)),
+  )
+  .map(
+    ([isNegative, whole, fraction, exponent]) => `${isNegative ? '-' : ''}${whole}${fraction ?? ''}${exponent ?? ''}`,
+  );
+
+function numberOf(text: string): number | bigint {
+  const number = Number(text);
+  return /[.eE]/.test(text) || Number.isSafeInteger(number) ? number : BigInt(text);
+}
+
 function isClean(): void {
   assert.deepEqual(Object.keys(Object.prototype), []);
   for (const name of ['x', 'polluted', 'a', 'text']) assert.equal(({} as Record<string, unknown>)[name], undefined);
@@ -169,6 +192,34 @@ describe('any bytes at all', () => {
       isClean();
     });
   }
+
+  test('hold numbers that are read with all their digits, in JSON wherever they stand', () => {
+    const blank = fc.constantFrom('', ' ', '\n', '\t ', '          ');
+    const fields = fc.array(fc.tuple(numberText, hostileText, blank), { maxLength: 6 });
+    const holds = (
+      given: readonly (readonly [string, string, string])[],
+      [subject, around]: readonly [string, string],
+    ) => {
+      const list = given.map(([number, , space]) => `${space}${number}${space}`).join();
+      const object = given
+        .map(([number, text, space]) => `${space}${JSON.stringify(text + number)}:${space}${number}`)
+        .join();
+      const texts = given.map(([number, text]) => JSON.stringify(text + number + text)).join();
+      const numbers = given.map(([number]) => numberOf(number));
+      const wanted = [
+        numbers,
+        Object.fromEntries(given.map(([number, text], i) => [text + number, numbers[i]])),
+        given.map(([number, text]) => text + number + text),
+      ];
+      const data = Buffer.from(`${around}[[${list}],{${object}},[${texts}]]${around}`);
+      for (const decoder of [json(), auto(), ...(/\n/.test(data.toString()) ? [] : [ndjson()])]) {
+        const values: unknown[] = [];
+        decoder.decode({ data, headers: null, subject }, values, part => assert.fail(part.cause.message));
+        assert.deepStrictEqual(values, [wanted]);
+      }
+    };
+    fc.assert(fc.property(fields, fc.tuple(fc.constant('in.a'), blank), holds), { numRuns: RUNS });
+  });
 
   test('are decompressed, or refused as unreadable', () => {
     const packed = fc

@@ -129,6 +129,14 @@ describe('the house', () => {
     assert.deepEqual(wrong, []);
   });
 
+  test('makes times of texts in one file, which does not guess', () => {
+    const guesses = /\bDate\.parse\b|\bnew Date\((text|string|`|'|"|.*\?\? '')/;
+    assert.deepEqual(
+      files.filter(file => guesses.test(readFileSync(join(root, file), 'utf8'))),
+      [],
+    );
+  });
+
   test('opens every file by saying what it is', () => {
     const wrong = files.filter(file => !readFileSync(join(root, file), 'utf8').startsWith('/**'));
     assert.deepEqual(wrong, []);

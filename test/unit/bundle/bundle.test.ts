@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { inputsOf } from '../../../cmd/inputs.ts';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { placedMessageOf, placeOf } from '../../../lib/base/place.ts';
 import { bundlePipeline, hashOf } from '../../../lib/bundle/bundle.ts';
@@ -74,6 +75,37 @@ export type Y = Missing;
     assert.equal(bundle.hash, hashOf(bundle.code));
     assert.equal(bundle.file, 'p.ts');
     assert.equal((await loadBundle(bundle, { dir: join(folder, 'bundles'), isPipeline })).name, 'p2/');
+  });
+
+  test('takes along the definitions that its code names, with what they import', async () => {
+    const files = {
+      'proto/order.proto':
+        'syntax = "proto3"; import "proto/money.proto"; import "google/protobuf/timestamp.proto";\n' +
+        'message Order { Money total = 1; google.protobuf.Timestamp at = 2; }',
+      'proto/money.proto': 'syntax = "proto3"; message Money { int64 cents = 1; }',
+      'formats/order.ts': `import { protobuf } from 'millrace';
+export const orders = protobuf({ type: 'Order', file: 'proto/order.proto' });
+export const beside = () => protobuf({ type: 'Order', file: '../proto/order.proto' });
+export const nothing = ['nowhere.proto'];`,
+    };
+    const text = `import { pipeline } from 'millrace';
+import { beside, orders } from './formats/order.ts';
+const seen: unknown[] = [];
+for (const format of [orders, beside()]) {
+  format.decode({ data: Buffer.from('0a020805', 'hex'), headers: null, subject: '' }, seen, part => { throw part.cause; });
+}
+export default pipeline(seen.map(order => order.total.cents).join('-'), ({ from }) => { from('a.b').to('c.d'); });
+`;
+    const root = await project({ 'p.ts': text, ...files });
+    const bundle = await bundlePipeline(join(root, 'p.ts'));
+    assert.deepEqual((await bundled(text, files)).hash, bundle.hash);
+    assert.ok(inputsOf(bundle, join(root, 'p.ts')).includes(join(root, 'proto/order.proto')), 'a save is seen');
+    await rm(root, { recursive: true });
+    assert.equal((await loadBundle(bundle, { dir: join(folder, 'bundles'), isPipeline })).name, '5-5');
+    await assert.rejects(
+      bundled(text, { ...files, 'proto/money.proto': 'message {' }),
+      invalid(/^proto\/order\.proto.*illegal/),
+    );
   });
 
   test('is the same wherever the project lies, and another when a byte changes', async () => {

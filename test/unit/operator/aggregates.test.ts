@@ -170,6 +170,67 @@ describe('sums', () => {
     );
   });
 
+  test('that are too large half-way only are what they are, in any order and in parts', () => {
+    const limit = {
+      code: 'LIMIT_REACHED',
+      message: /^sum: the numbers of one key and window add up to more than 1\.8e308/,
+    };
+    for (const orders of [
+      [1e308, 1e308, -1e308],
+      [1e308, -1e308, 1e308],
+      [-1e308, 1e308, 1e308],
+    ]) {
+      assert.equal(over(sum(value), events(...orders)), 1e308);
+    }
+    assert.throws(() => over(sum(value), events(1e308, 1e308)), limit);
+    assert.throws(() => over(sum(value), events(...new Array(50).fill(-Number.MAX_VALUE))), limit);
+    assert.equal(over(sum(value), events(2 ** 1023, 2 ** 1023, 5e-324, -(2 ** 1023), -(2 ** 1023))), 5e-324);
+    assert.equal(over(avg(value), events(1e308, 1e308)), 1e308);
+    assert.equal(over(avg(value), events(...new Array(8).fill(-Number.MAX_VALUE))), -Number.MAX_VALUE);
+    const exactly = (v: number) => BigInt(Math.round(v));
+    const size = fc.oneof(
+      fc.constantFrom(2 ** 1023, Number.MAX_VALUE, 1e308, 9e307),
+      fc.double({ min: 2 ** 200, max: Number.MAX_VALUE, noNaN: true }),
+    );
+    const signed = fc.tuple(size, fc.boolean()).map(([v, isNegative]) => (isNegative ? -v : v));
+    const agrees = (list: readonly number[], parts: number) => {
+      const exact = list.reduce((total, v) => total + exactly(v), 0n);
+      const largest = exactly(Number.MAX_VALUE);
+      const magnitude = list.reduce((total, v) => total + (v < 0 ? -exactly(v) : exactly(v)), 0n);
+      const isNear = (found: number, times: bigint) => {
+        const off = exactly(found) * times - exact;
+        // A last digit of the result, and of what went through it.
+        assert.ok(
+          (off < 0n ? -off : off) <= (magnitude >> 90n) + ((exact < 0n ? -exact : exact) >> 51n),
+          `${list}: ${found}`,
+        );
+      };
+      const ofSums = [list, list.toReversed(), list.toSorted((a, b) => a - b)].map(order => {
+        try {
+          return inParts(sum(value), events(...order), parts);
+        } catch (error) {
+          assert.equal((error as { code?: string }).code, 'LIMIT_REACHED');
+          return null;
+        }
+      });
+      for (const found of ofSums) {
+        if (found !== null) isNear(found, 1n);
+        else
+          assert.ok(
+            exact > (largest >> 20n) * ((1n << 20n) - 1n) || -exact > (largest >> 20n) * ((1n << 20n) - 1n),
+            `${list}`,
+          );
+      }
+      if (exact > largest + (largest >> 40n) || -exact > largest + (largest >> 40n)) {
+        for (const found of ofSums) assert.equal(found, null);
+      }
+      isNear(inParts(avg(value), events(...list), parts), BigInt(list.length));
+    };
+    fc.assert(fc.property(fc.array(signed, { minLength: 1, maxLength: 12 }), fc.integer({ min: 1, max: 4 }), agrees), {
+      numRuns: 3_000,
+    });
+  });
+
   test('with a scale are exact, far beyond what a double holds', () => {
     const spec = sum(value, { scale: 2 });
     assert.equal(over(spec, events(0.1, 0.2)), 0.3);
@@ -222,6 +283,15 @@ describe('what is no number', () => {
       }
     });
   }
+
+  test('a bigint is none, and it is said how to make one of it', () => {
+    for (const spec of [sum, min, max, avg]) {
+      assert.throws(() => spec((e: Event) => e.v).extract({ ...events(1)[0]!, v: (2n ** 53n) as unknown as number }), {
+        code: 'RECORD_INVALID',
+        message: /takes a finite number, not 9007199254740992; give Number\(…\) of a bigint/,
+      });
+    }
+  });
 
   test('countDistinct refuses what has no text, and what is missing', () => {
     for (const bad of [{}, null, undefined, Number.NaN]) {

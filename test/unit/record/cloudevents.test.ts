@@ -35,6 +35,40 @@ describe('cloudevents', () => {
     assert.deepStrictEqual(of('image/png').data, new Uint8Array(Buffer.from('{"total":5}')));
   });
 
+  test('structured: base64 that is none makes no event, however much of it could be read', () => {
+    const bad = ['!!!', 'YQ', 'YQ=', 'YR==', 'YQ==YQ==', 'Y Q==', 'YQ==\n', '_-8=', 'é', 'YQ==='];
+    for (const data_base64 of bad) {
+      const { values, unreadable } = decode(cloudEvents(), JSON.stringify({ ...event, data: undefined, data_base64 }));
+      assert.deepStrictEqual(values, [], data_base64);
+      assert.match(unreadable[0]!.cause.message, /^not a CloudEvent: data_base64 is not base64 of RFC 4648/);
+    }
+    const both = decode(cloudEvents(), JSON.stringify({ ...event, data_base64: 'YQ==' }));
+    assert.match(both.unreadable[0]!.cause.message, /both data and data_base64/);
+  });
+
+  test('structured: an attribute that is null is absent', () => {
+    const nulls = { ...event, data_base64: null, time: null, subject: null, datacontenttype: null, tenant: null };
+    assert.deepStrictEqual(decode(cloudEvents(), JSON.stringify(nulls)).values, [read]);
+    const base64 = { ...event, data: null, datacontenttype: 'text/plain', data_base64: '' };
+    assert.deepStrictEqual(decode(cloudEvents(), JSON.stringify(base64)).values, [{ ...read, data: '' }]);
+  });
+
+  test('integers beyond 2^53 are bigints in all three modes, and in the letters of a batch', () => {
+    const large = '{"total":9007199254740993}';
+    const text = (data: string) => JSON.stringify(event).replace('{"total":5}', data);
+    const wanted = { ...read, data: { total: 9007199254740993n } };
+    assert.deepStrictEqual(decode(cloudEvents(), text(large)).values, [wanted]);
+    const base64 = { ...event, data: undefined, data_base64: Buffer.from(large).toString('base64') };
+    assert.deepStrictEqual(decode(cloudEvents(), JSON.stringify(base64)).values, [wanted]);
+    const headers = { 'ce-specversion': '1.0', 'ce-id': 'e1', 'ce-source': '/shop', 'ce-type': 'order.made' };
+    assert.deepStrictEqual(decode(cloudEvents(), large, headers).values, [wanted]);
+    const batch = `[${text(large)},${text(large).replace('"e1"', '1')}]`;
+    const decoded = decode(cloudEvents(), batch);
+    assert.deepStrictEqual(decoded.values, [wanted]);
+    assert.deepStrictEqual(parts(decoded), [[1, text(large).replace('"e1"', '1')]]);
+    assert.equal(Buffer.from(cloudEvents().parts!(message(batch))![0]!).toString(), text(large));
+  });
+
   test('binary: attributes are headers in any case, percent-encoded, and the message is the data', () => {
     const headers = {
       'ce-specversion': '1.0',
@@ -50,6 +84,17 @@ describe('cloudevents', () => {
     ]);
     const nothing = decode(cloudEvents(), '', headers).values[0] as { data: unknown };
     assert.equal(nothing.data, undefined);
+  });
+
+  test('binary: of an attribute that is there twice the first counts', () => {
+    const headers = {
+      'Ce-Id': 'e1',
+      'ce-id': 'e2',
+      'CE-SOURCE': '/shop',
+      'Ce-Specversion': '1.0',
+      'ce-Type': 'order.made',
+    };
+    assert.deepStrictEqual(decode(cloudEvents(), '{"total":5}', headers).values, [read]);
   });
 
   test('binary: the data is in the format that was named', () => {
@@ -89,7 +134,7 @@ describe('cloudevents', () => {
       [{ ...event, source: '' }, /source is ""/],
       [{ ...event, type: 5 }, /type is 5/],
       [{ ...event, time: 5 }, /time is 5/],
-      [{ ...event, data_base64: 5 }, /data_base64 is not text/],
+      [{ ...event, data: undefined, data_base64: 5 }, /data_base64 is not text/],
     ];
     for (const [it, reason] of cases) {
       const decoded = decode(cloudEvents(), JSON.stringify(it));

@@ -130,9 +130,21 @@ describe('rows as lines of JSON', () => {
       ...[symbol, hidden, accessor, told, list, Object.create({ inherited: 1 }), Object.create(null)],
       ...[runInNewContext('({ a: 1 })'), JSON.parse('{"__proto__":1,"b":2}'), { ['__proto__']: null, b: 1 }],
       ...[{ b: 1, a: 2 }, { a: 2, b: 1 }, { 1: 'one', b: 2, 0: 'zero' }, new Proxy({ a: 1 }, {})],
-      ...[Object.freeze({ a: 1 }), new String('s'), new Number(1), new Boolean(false), Uint8Array.of(1)],
+      ...[Object.freeze({ a: 1 }), new String('s'), new Number(1), new Boolean(false)],
     ]);
-    assert.deepEqual(linesOf([{ a: 1n, b: 2 }]), ['{"a":1,"b":2}']);
+    const raw = { a: Uint8Array.of(1), b: 2 };
+    const rows = [{ a: 1n, b: 2 }, { a: 2n ** 70n, b: [-(2n ** 53n)] }, Uint8Array.of(1), raw, { deep: [raw] }];
+    const lines = ['{"a":1,"b":2}', '{"a":1180591620717411303424,"b":[-9007199254740992]}', '"AQ=="'];
+    assert.deepEqual(linesOf(rows), [...lines, '{"a":"AQ==","b":2}', '{"deep":[{"a":"AQ==","b":2}]}']);
+    const bigints = BigInt.prototype as { toJSON?: () => string };
+    try {
+      bigints.toJSON = function (this: bigint) {
+        return String(this);
+      };
+      assert.deepEqual(linesOf([{ a: 1n }, { a: [1n] }]), ['{"a":"1"}', '{"a":["1"]}']);
+    } finally {
+      delete bigints.toJSON;
+    }
   });
 
   test('do not show what somebody has added to all objects', () => {

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { bytes, RECORDS_PER_MESSAGE_MAX, text } from '../../../lib/record/format.ts';
+import { bytes, jsonOf, RECORDS_PER_MESSAGE_MAX, text } from '../../../lib/record/format.ts';
 import { json, ndjson } from '../../../lib/record/json.ts';
+import { jsonOutput } from '../../../lib/record/output.ts';
 import { decode, message, parts } from './decoding.ts';
 
 const INVALID_UTF8 = Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]);
@@ -50,6 +51,85 @@ describe('json', () => {
     assert.equal(decode(json(), bomb).unreadable.length, 1);
     decode(json(), bomb + ']'.repeat(200_000));
     decode(ndjson(), `{"a":1}\n${'{"a":'.repeat(100_000)}\n`);
+  });
+});
+
+describe('integers beyond 2^53', () => {
+  const cases: readonly [json: string, value: unknown][] = [
+    ['9007199254740991', 9007199254740991],
+    ['9007199254740992', 9007199254740992n],
+    ['9007199254740993', 9007199254740993n],
+    ['-9007199254740992', -9007199254740992n],
+    ['-9007199254740991', -9007199254740991],
+    [' [18446744073709551615 , -18446744073709551616]', [18446744073709551615n, -18446744073709551616n]],
+    ['100000000000000000000', 10n ** 20n],
+    ['{"at":1700000000000000000}', { at: 1700000000000000000n }],
+    ['{"us":1700000000000000}', { us: 1700000000000000 }],
+    ['{"id":"9007199254740993"}', { id: '9007199254740993' }],
+    ['{"9007199254740993":9007199254740993}', { '9007199254740993': 9007199254740993n }],
+    ['{"t":"\\\\\\": 9007199254740993,","n":9007199254740993}', { t: '\\": 9007199254740993,', n: 9007199254740993n }],
+    ['{"t":"\\\\","n":9007199254740993}', { t: '\\', n: 9007199254740993n }],
+    ['{"n":9007199254740993,"n":1}', { n: 1 }],
+    ['{"n":"x","n":9007199254740993}', { n: 9007199254740993n }],
+    ['{"é":9007199254740993}', { é: 9007199254740993n }],
+    ['9007199254740993.0', 9007199254740992],
+    ['9007199254740993e0', 9007199254740992],
+    ['[0.30000000000000004,1.2345678901234567890e-20]', [0.30000000000000004, Number('1.2345678901234567890e-20')]],
+    ['12345678901234567.5', 12345678901234568],
+    ['1e400', Number.POSITIVE_INFINITY],
+    ['9'.repeat(1_000), BigInt('9'.repeat(1_000))],
+  ];
+
+  test('are bigints, and every other number is the double that it was', () => {
+    for (const [text, value] of cases) {
+      // Wherever in the message the digits lie.
+      for (let blanks = 0; blanks < 17; blanks++) {
+        assert.deepStrictEqual(decode(json(), ' '.repeat(blanks) + text).values, [value], text);
+      }
+      assert.deepStrictEqual(decode(ndjson(), `${text}\n7\n`).values, [value, 7], text);
+      assert.deepStrictEqual(decode(ndjson(), `${text}\nbroken`).values, [value], text);
+    }
+  });
+
+  test('of a field called __proto__ are its value, and pollute nothing', () => {
+    const [value] = decode(json(), '{"__proto__":9007199254740993,"a":{"__proto__":{"n":9007199254740993}}}').values;
+    assert.deepStrictEqual(Object.entries(value as object)[0], ['__proto__', 9007199254740993n]);
+    const { a } = value as { a: object };
+    assert.deepStrictEqual(Object.entries(a), [['__proto__', { n: 9007199254740993n }]]);
+    assert.equal(Object.getPrototypeOf(a), Object.prototype);
+  });
+
+  test('are read however deep they lie, and refused beyond 1,000 digits, of NDJSON the line alone', () => {
+    const deep = `${'['.repeat(100_000)}9007199254740993${']'.repeat(100_000)}`;
+    assert.equal(decode(json(), deep).values.length, 1);
+    const long = '9'.repeat(1_001);
+    const refused = decode(json(), `{"n":${long}}`);
+    assert.match(refused.unreadable[0]!.cause.message, /^an integer of 1001 digits is longer than INTEGER_DIGITS_MAX/);
+    const lines = decode(ndjson(), `1\n${long}\n9007199254740993`);
+    assert.deepStrictEqual(lines.values, [1, 9007199254740993n]);
+    assert.deepStrictEqual(parts(lines), [[1, long]]);
+  });
+
+  test('read back what was written of them, any value', () => {
+    const bigint = fc.bigInt({ min: -(10n ** 40n), max: 10n ** 40n });
+    const large = bigint.filter(it => !Number.isSafeInteger(Number(it)));
+    const { value } = fc.letrec<{ value: unknown }>(tie => ({
+      value: fc.oneof(
+        { maxDepth: 4 },
+        large,
+        fc.double({ noNaN: true, noDefaultInfinity: true }).filter(it => !Object.is(it, -0) && Math.abs(it) < 2 ** 53),
+        fc.maxSafeInteger(),
+        fc.string(),
+        large.map(String),
+        fc.array(tie('value'), { maxLength: 4 }),
+        fc.dictionary(fc.oneof(fc.string(), large.map(String)), tie('value'), { maxKeys: 4, noNullPrototype: true }),
+      ),
+    }));
+    const readsBack = (it: unknown) => {
+      assert.deepStrictEqual(decode(json(), jsonOutput(it)).values, [it]);
+      assert.deepStrictEqual(decode(ndjson(), `${jsonOutput(it)}\n1`).values, [it, 1]);
+    };
+    fc.assert(fc.property(value, readsBack), { numRuns: 3_000 });
   });
 });
 
@@ -105,7 +185,7 @@ describe('ndjson', () => {
         for (const it of lines) {
           if (/^[ \t\r]*$/.test(it)) continue;
           try {
-            expected.push(JSON.parse(it.replace(/^\ufeff/, '')));
+            expected.push(jsonOf(Buffer.from(it)));
           } catch {
             bad.push(it);
           }

@@ -1,12 +1,12 @@
 /** Results as bytes that anybody can read. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { jsonOutput, packOutput } from '../../../lib/record/output.ts';
+import { jsonOutput, packOutput, readable } from '../../../lib/record/output.ts';
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
 describe('json output', () => {
-  test('is one line; dates are ISO, bigints numbers where that is exact, NaN is null', () => {
+  test('is one line; dates are ISO, bigints have all their digits, bytes are base64, NaN is null', () => {
     const value = {
       text: 'a\nb',
       at: new Date(5),
@@ -18,9 +18,28 @@ describe('json output', () => {
     };
     assert.equal(
       jsonOutput(value),
-      '{"text":"a\\nb","at":"1970-01-01T00:00:00.005Z","few":5,"many":"1152921504606846976","deep":[{"n":-1}],"nan":null}',
+      '{"text":"a\\nb","at":"1970-01-01T00:00:00.005Z","few":5,"many":1152921504606846976,"deep":[{"n":-1}],"nan":null}',
     );
     assert.equal(jsonOutput(5n), '5');
+    const raw = {
+      a: Uint8Array.of(1, 2),
+      b: [Buffer.from('text')],
+      none: new Uint8Array(0),
+      empty: {},
+      at: new Date(5),
+    };
+    assert.equal(
+      jsonOutput({
+        raw,
+        sparse: Object.assign(new Array(2), { 1: 1 }),
+        said: { toJSON: () => Uint8Array.of(3) },
+        big: 2n ** 64n,
+      }),
+      '{"raw":{"a":"AQI=","b":["dGV4dA=="],"none":"","empty":{},"at":"1970-01-01T00:00:00.005Z"},' +
+        '"sparse":[null,1],"said":"Aw==","big":18446744073709551616}',
+    );
+    assert.equal(jsonOutput({ raw: { none: new Uint8Array(0) } }), '{"raw":{"none":""}}');
+    assert.equal(jsonOutput(Uint8Array.of(1)), '"AQ=="');
     assert.equal(jsonOutput(null), 'null');
   });
 
@@ -38,6 +57,17 @@ describe('json output', () => {
       },
     };
     assert.throws(() => jsonOutput(own), { code: 'RECORD_UNWRITABLE', message: /oops/ });
+  });
+});
+
+describe('a letter of a value', () => {
+  test('is JSON that reads back, with all digits and bytes in base64, and in words what JSON cannot say', () => {
+    const text = (value: unknown) => Buffer.from(readable(value)).toString();
+    assert.equal(text({ id: 9007199254740993n, raw: Uint8Array.of(1) }), '{"id":9007199254740993,"raw":"AQ=="}');
+    assert.equal(text(undefined), 'undefined');
+    const circle: unknown[] = [];
+    circle.push(circle);
+    assert.match(text(circle), /^{"unwritable":/);
   });
 });
 

@@ -1,6 +1,6 @@
 /** Protocol Buffers: how values of the format become values of JavaScript. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -27,7 +27,7 @@ const encode = (type: string, value: object) =>
 const order = protobuf({ proto: PROTO, type: 'shop.v1.Order' });
 
 describe('protobuf', () => {
-  test('64-bit integers are numbers where that is exact and else texts, at any depth', () => {
+  test('64-bit integers are numbers where that is exact and else bigints, at any depth', () => {
     const value = {
       id: '9007199254740993',
       lines: [{ sku: 'a', units: 7 }],
@@ -35,10 +35,10 @@ describe('protobuf', () => {
       marks: [-1, '9223372036854775807'],
     };
     const [read] = decode(order, encode('shop.v1.Order', value)).values as Record<string, unknown>[];
-    assert.equal(read!.id, '9007199254740993');
+    assert.equal(read!.id, 9007199254740993n);
     assert.deepStrictEqual(read!.lines, [{ sku: 'a', units: 7 }]);
-    assert.deepStrictEqual(read!.totals, { a: '-9007199254740993', b: 2 });
-    assert.deepStrictEqual(read!.marks, [-1, '9223372036854775807']);
+    assert.deepStrictEqual(read!.totals, { a: -9007199254740993n, b: 2 });
+    assert.deepStrictEqual(read!.marks, [-1, 2n ** 63n - 1n]);
   });
 
   test('enums are names, and fields that are not set have defaults, except optional ones and oneofs', () => {
@@ -75,11 +75,80 @@ describe('protobuf', () => {
     }
   });
 
+  test('every definition of Google can be imported, by a text and by a file', () => {
+    const names: Readonly<Record<string, string>> = {
+      ...{ any: 'Any', duration: 'Duration', empty: 'Empty', field_mask: 'FieldMask', struct: 'Struct' },
+      ...{ timestamp: 'Timestamp', wrappers: 'Int64Value', descriptor: 'FileOptions', type: 'Type', api: 'Api' },
+      source_context: 'SourceContext',
+    };
+    const text = (files: readonly string[]) => {
+      const imports = files.map(name => `import "google/protobuf/${name}.proto";`).join('\n');
+      const fields = files.map((name, i) => `  google.protobuf.${names[name]} f${i} = ${i + 1};`).join('\n');
+      return `syntax = "proto3";\n${imports}\nmessage All {\n${fields}\n}`;
+    };
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-proto-'));
+    try {
+      const all = Object.keys(names);
+      for (const files of [...all.map(name => [name]), all, all.toReversed()]) {
+        const file = join(folder, 'all.proto');
+        writeFileSync(file, text(files));
+        for (const from of [{ proto: text(files) }, { file }]) {
+          const [read] = decode(protobuf({ ...from, type: 'All' }), '').values;
+          assert.deepEqual(Object.keys(read as object).length, files.length);
+        }
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+    const proto = text(['timestamp', 'wrappers']);
+    const { root: own } = protobufjs.parse(proto);
+    for (const name of ['timestamp', 'wrappers'])
+      own.addJSON(protobufjs.common.get(`google/protobuf/${name}.proto`)!.nested!);
+    const type = own.lookupType('All');
+    const bytes = type
+      .encode(type.fromObject({ f0: { seconds: 5, nanos: 7 }, f1: { value: '9007199254740993' } }))
+      .finish();
+    assert.deepStrictEqual(decode(protobuf({ proto, type: 'All' }), bytes).values, [
+      { f0: { seconds: 5, nanos: 7 }, f1: { value: 9007199254740993n } },
+    ]);
+  });
+
+  test('a file may import others, from beside it or from a root above, also in a circle; so may several texts', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-proto-'));
+    try {
+      const texts = {
+        'shop/v1/order.proto':
+          'syntax = "proto3"; package shop.v1; import "shop/v1/line.proto"; message Order { repeated Line lines = 1; }',
+        'shop/v1/line.proto':
+          'syntax = "proto3"; package shop.v1; import "money.proto"; message Line { Money price = 1; }',
+        'shop/v1/money.proto':
+          'syntax = "proto3"; package shop.v1; import "order.proto"; message Money { int64 cents = 1; }',
+      };
+      mkdirSync(join(folder, 'shop/v1'), { recursive: true });
+      for (const [name, text] of Object.entries(texts)) writeFileSync(join(folder, name), text);
+      const bytes = Buffer.from('0a040a020805', 'hex');
+      for (const from of [{ file: join(folder, 'shop/v1/order.proto') }, { proto: Object.values(texts) }]) {
+        const { values } = decode(protobuf({ ...from, type: 'shop.v1.Order' }), bytes);
+        assert.deepStrictEqual(values, [{ lines: [{ price: { cents: 5 } }] }]);
+      }
+      rmSync(join(folder, 'shop/v1/money.proto'));
+      assert.throws(() => protobuf({ file: join(folder, 'shop/v1/order.proto'), type: 'shop.v1.Order' }), {
+        code: 'INVALID_ARGUMENT',
+        message: /line\.proto imports money\.proto, which is neither beside it nor above$/,
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   test('a type or definition that is not there is refused when it is named', () => {
     const refused = { code: 'INVALID_ARGUMENT', message: /^protobuf type / };
     assert.throws(() => protobuf({ proto: PROTO, type: 'shop.v1.Nothing' }), refused);
     assert.throws(() => protobuf({ proto: 'message {', type: 'A' }), refused);
-    assert.throws(() => protobuf({ file: '/does/not/exist.proto', type: 'A' }), refused);
+    assert.throws(() => protobuf({ file: '/does/not/exist.proto', type: 'A' }), {
+      ...refused,
+      message: /exist\.proto.*; name the file from the project's folder by a text in quotes, so/,
+    });
     assert.throws(() => protobuf({ proto: 'message A { Missing m = 1; }', type: 'A' }), refused);
   });
 

@@ -17,6 +17,12 @@ describe('a trace context', () => {
     assert.deepEqual(traceHeaders(null), {});
   });
 
+  test('is read in any case of letters, as gateways from HTTP write it, and the first of two counts', () => {
+    assert.equal(traceOf({ 'X-A': '1', Traceparent: PARENT, TraceState: 'a=1' }), `${PARENT} a=1`);
+    assert.equal(traceOf({ TRACEPARENT: PARENT, traceparent: OTHER }), PARENT);
+    assert.equal(traceOf({ traceparent: OTHER, TRACEPARENT: PARENT }), OTHER);
+  });
+
   test('that is none is left behind', () => {
     const zero = PARENT.replace('0af7651916cd43dd8448eb211c80319c', '0'.repeat(32));
     for (const traceparent of ['', 'x', PARENT.slice(0, -3), `${PARENT}x`, zero, PARENT.toUpperCase()]) {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { ERRORS, type ErrorCode } from '../../../lib/base/errors.ts';
 import { DECOMPRESSED_BYTES_MAX } from '../../../lib/record/encoding.ts';
 import { RECORDS_PER_MESSAGE_MAX } from '../../../lib/record/format.ts';
+import { INTEGER_DIGITS_MAX } from '../../../lib/record/integers.ts';
 import { KEY_DEPTH_MAX, KEY_LENGTH_MAX } from '../../../lib/record/key.ts';
 import { REASON_LENGTH_MAX } from '../../../lib/record/letter.ts';
 import { VALUE_NESTING_MAX } from '../../../lib/record/rows.ts';
@@ -28,6 +29,7 @@ test('each limit is told by its name with its number', () => {
   const limits: Readonly<Record<string, string>> = {
     RECORDS_PER_MESSAGE_MAX: RECORDS_PER_MESSAGE_MAX.toLocaleString('en'),
     DECOMPRESSED_BYTES_MAX: `${DECOMPRESSED_BYTES_MAX / 2 ** 20} MiB`,
+    INTEGER_DIGITS_MAX: INTEGER_DIGITS_MAX.toLocaleString('en'),
     VALUE_NESTING_MAX: `${VALUE_NESTING_MAX}`,
     KEY_LENGTH_MAX: KEY_LENGTH_MAX.toLocaleString('en'),
     KEY_DEPTH_MAX: `, ${KEY_DEPTH_MAX}`,

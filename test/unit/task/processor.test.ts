@@ -23,14 +23,14 @@ describe('what is counted', () => {
     rig.feed({ id: 1n }, { timeMs: 5_500 });
     await rig.run(5_500);
     rig.processor.cursor.origin = originOf(0, 9);
-    rig.processor.entries[0]!.receive(encodeKey(['é', 5n]), { id: 5n }, 1_200, INSERT);
+    rig.processor.entries[0]!.receive(encodeKey(['é', 2n ** 60n]), { id: 2n ** 60n }, 1_200, INSERT);
     rig.processor.entries[0]!.receive(encodeKey(5n), { id: 5n }, -8.64e15, INSERT);
     const { letters } = await rig.run(5_500);
     assert.deepEqual(
       letters.map(({ headers }) => headers['Millrace-Key']),
-      ['["é","5n"]', '5'],
+      ['["é","1152921504606846976n"]', '5'],
     );
-    assert.equal(letters[0]!.text, '{"id":"5"}');
+    assert.equal(letters[0]!.text, '{"id":1152921504606846976}');
     assert.equal(letters[1]!.headers['Millrace-Time'], '-271821-04-20T00:00:00.000Z');
     assert.deepEqual([rig.processor.late, rig.processor.dead], [2, 0]);
   });

@@ -112,7 +112,7 @@ describe('whatever user code returns', () => {
     rig.feed({ at: 0 });
     rig.feed({ at: 1 });
     const { rows, letters } = await rig.run();
-    assert.deepEqual(rows, ['null', '{"n":null,"m":0,"t":"a\\ud800","b":"1180591620717411303424"}']);
+    assert.deepEqual(rows, ['null', '{"n":null,"m":0,"t":"a\\ud800","b":1180591620717411303424}']);
     assert.deepEqual(letters, []);
   });
 
@@ -128,7 +128,7 @@ describe('whatever user code returns', () => {
           .aggregate({ n: count(), all: collect((value: Value) => value), pick: collect((value: Value) => value.pick) })
           .to('out.{partition}');
       });
-    for (const bad of [() => 1, Symbol('s'), new (class Money {})(), 2n ** 70n, circle, deep()]) {
+    for (const bad of [() => 1, Symbol('s'), new (class Money {})(), 10n ** 1000n, circle, deep()]) {
       const rig = await Rig.of(kept(value => (value.bad === true ? { ...value, bad } : value)));
       rig.feed({ id: 'k' });
       rig.feed({ id: 'k', bad: true });

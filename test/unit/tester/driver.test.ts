@@ -43,6 +43,28 @@ describe('a driven pipeline', () => {
     assert.deepEqual(driver.dropped, { duplicate: 1 });
   });
 
+  test('takes and gives bigints with all their digits, as records, keys and contents of letters', () => {
+    const made = pipeline('large', ({ from }) => {
+      from<{ id: bigint; bad?: boolean }>('in.large')
+        .map(row => ({ sum: row.bad ? Number(row.id) + (row.id as unknown as number) : 0, ...row }), { name: 'judge' })
+        .keyBy(row => row.id, { name: 'by-id' })
+        .process({ onRecord: (row, context) => context.emit({ ...row, key: context.key }) })
+        .to('out.large.{key}');
+    });
+    const driver = testPipeline(made);
+    driver.push('in.large', { id: 9007199254740993n });
+    driver.push('in.large', { id: 9007199254740992n });
+    driver.push('in.large', { id: 9007199254740993n, bad: true });
+    assert.deepEqual(
+      driver.read('out.large.*').map(({ subject, key, value }) => [subject, key, value]),
+      [9007199254740993n, 9007199254740992n].map(id => [`out.large.${id}`, id, { sum: 0, id, key: id }]),
+    );
+    assert.deepEqual(
+      driver.dead().map(letter => letter.value),
+      [{ id: 9007199254740993n, bad: true }],
+    );
+  });
+
   test('shows what each row does to its table, where it is no insert, and takes it past stages', () => {
     type Row = { op: 'insert' | 'before' | 'after' | 'delete' | 'none'; id: string; site: string; n: number };
     const made = pipeline('changes', ({ from }) => {
