@@ -6,7 +6,7 @@ import type { Key } from '../record/key.ts';
 import { encodeKey } from '../record/key.ts';
 import { plain, plainKey } from '../record/plain.ts';
 import { readMark, readTimerId, writeMark } from '../state/entry-key.ts';
-import { endOf, panesOf, startOf, type Windows } from '../window/windows.ts';
+import { endOf, Panes, startOf, type Windows } from '../window/windows.ts';
 import type { Item } from './join-side.ts';
 import type { AggregateSpec, JoinKind, StatefulSpec } from './spec.ts';
 
@@ -86,9 +86,12 @@ function shownWindow(
     const window = content as number;
     return { startMs: startOf(windows, window), endMs: endOf(windows, window) };
   }
-  const slices = table === 'panes' ? panesOf(windows) : windows;
-  const startMs = startOf(slices, bucket);
-  return { startMs, endMs: endOf(slices, bucket), aggregates: named(aggregates, content as unknown[]) };
+  const panes = new Panes(windows);
+  const [startMs, endMs] =
+    table === 'panes'
+      ? [panes.startOf(bucket), panes.startOf(bucket + 1)]
+      : [startOf(windows, bucket), endOf(windows, bucket)];
+  return { startMs, endMs, aggregates: named(aggregates, content as unknown[]) };
 }
 
 /** Each aggregate's kind and its accumulator, in the order in which they were written. */
