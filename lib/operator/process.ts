@@ -172,6 +172,7 @@ class Call implements ProcessContext<unknown, unknown> {
   #hasChanged = false;
   #timersBefore: Readonly<Record<string, number>> | null = null;
   #timers: Record<string, number> | null = null;
+  #timersSet = 0;
   #values: unknown[] = [];
   #timesMs: number[] = [];
 
@@ -247,19 +248,24 @@ class Call implements ProcessContext<unknown, unknown> {
     this.#check();
     const dueMs = timeOf(timeMs, 'setTimer');
     const timers = this.#ownTimers();
+    if (!(name in timers)) this.#timersSet++;
     timers[name] = dueMs;
-    if (Object.keys(timers).length > TIMERS_MAX) {
+    if (this.#timersSet > TIMERS_MAX) {
       throw new MillraceError('LIMIT_REACHED', `a key has more than TIMERS_MAX (${TIMERS_MAX}) timers set`);
     }
   };
 
   readonly clearTimer = (name: string): void => {
     this.#check();
-    delete this.#ownTimers()[name];
+    const timers = this.#ownTimers();
+    if (name in timers) this.#timersSet--;
+    delete timers[name];
   };
 
   #ownTimers(): Record<string, number> {
-    this.#timers ??= Object.assign(Object.create(null) as Record<string, number>, this.#timersBefore);
+    if (this.#timers !== null) return this.#timers;
+    this.#timersSet = Object.keys(this.#timersBefore ?? {}).length;
+    this.#timers = Object.assign(Object.create(null) as Record<string, number>, this.#timersBefore);
     return this.#timers;
   }
 

@@ -83,8 +83,7 @@ export class SessionAggregate implements Operator {
     const known = key === null ? undefined : this.#sessions.get(0, key);
     const list = known?.list ?? NONE;
     // The sessions that the record would join: from `from` on, before `to`.
-    let from = 0;
-    while (from < list.length && list[from]!.e < timeMs - this.#gapMs) from++;
+    const from = firstEndingFrom(list, timeMs - this.#gapMs);
     let to = from;
     while (to < list.length && list[to]!.s <= timeMs + this.#gapMs) to++;
     const lateByMs = this.#latenessOf(list, { from, to }, timeMs);
@@ -173,23 +172,29 @@ export class SessionAggregate implements Operator {
   #look = (key: string, dueMs: number): void => {
     const known = this.#sessions.get(0, key);
     if (known === undefined || known.due !== dueMs) return;
-    const kept: Session[] = [];
-    let due = Number.POSITIVE_INFINITY;
-    for (const session of known.list) {
+    const { list } = known;
+    // Sessions close in the order of time, and are forgotten in it: what is not due yet ends it.
+    let forgotten = 0;
+    let open = 0;
+    for (; open < list.length; open++) {
+      const session = list[open]!;
       if (session.a !== null && this.#closingTime(session) <= this.#watermarkMs) {
         this.#send(key, session, session.a, true);
         session.a = null;
       }
-      const next = this.#closingTime(session);
-      if (next <= this.#watermarkMs) continue;
-      kept.push(session);
-      due = Math.min(due, next);
+      if (session.a !== null) break;
+      if (this.#closingTime(session) <= this.#watermarkMs) forgotten++;
     }
-    if (kept.length === 0) {
+    let due = Number.POSITIVE_INFINITY;
+    if (forgotten < open) due = this.#closingTime(list[forgotten]!);
+    if (open < list.length) due = Math.min(due, this.#closingTime(list[open]!));
+    if (forgotten === list.length) {
       this.#sessions.delete(0, key);
       return;
     }
-    this.#sessions.set(0, key, { due, list: kept });
+    list.splice(0, forgotten);
+    known.due = due;
+    this.#sessions.set(0, key, known);
     this.#timers.set(key, due);
   };
 
@@ -228,3 +233,15 @@ export class SessionAggregate implements Operator {
 }
 
 const NONE: readonly Session[] = [];
+
+/** The first session that ends at the moment or later: they are in the order of time, and one may have very many. */
+function firstEndingFrom(list: readonly Session[], timeMs: number): number {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (list[middle]!.e < timeMs) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -39,21 +39,27 @@ export class TimeIndexes<T extends Timed> {
 
   #follow(positions: Positions, list: readonly T[]): void {
     const { sorted } = positions;
-    const isMany = list.length - positions.seen > SCAN_MAX;
-    for (let i = positions.seen; i < list.length; i++) {
-      const item = list[i]!;
-      if (this.#isLeftOut?.(item)) continue;
-      const last = sorted.at(-1);
-      if (isMany || last === undefined || list[last]!.t <= item.t) sorted.push(i);
-      else sorted.splice(firstAfter(list, sorted, item.t), 0, i);
-    }
-    // Nearly sorted already, which is what this sort is best at.
-    if (isMany) sorted.sort((left, right) => list[left]!.t - list[right]!.t);
+    const fresh: number[] = [];
+    for (let i = positions.seen; i < list.length; i++) if (!this.#isLeftOut?.(list[i]!)) fresh.push(i);
     positions.seen = list.length;
+    // Nearly sorted already, which is what this sort is best at.
+    if (fresh.length > 1) fresh.sort((left, right) => list[left]!.t - list[right]!.t || left - right);
+    mergeInto(sorted, fresh, list);
   }
 
   drop(bucket: number): void {
     this.#buckets.delete(bucket);
+  }
+}
+
+/** Both in the order of time. What comes in time costs its number, what does not moves only what is later than it. */
+function mergeInto(sorted: number[], fresh: readonly number[], list: readonly Timed[]): void {
+  let from = sorted.length - 1;
+  for (const position of fresh) sorted.push(position);
+  for (let i = fresh.length - 1; i >= 0; i--) {
+    const position = fresh[i]!;
+    for (; from >= 0 && list[sorted[from]!]!.t > list[position]!.t; from--) sorted[from + i + 1] = sorted[from]!;
+    sorted[from + i + 1] = position;
   }
 }
 

@@ -373,9 +373,15 @@ export class Task {
       if (hasFed || hasDue || this.#isQuietCommitDue()) await this.#commitIfNeeded();
       if (this.#looks.waits) await this.#showState();
       if (!hasFed && !(hasDue && this.#hasMoreDue)) await this.#woken();
+      else if (this.#hasMoreDue) await this.#turn();
     }
     await this.#inFlight;
     this.#checkFailure();
+  }
+
+  /** What is due may take many batches: all others have their turn between two of them. */
+  #turn(): Promise<void> {
+    return new Promise(resolve => this.#around.clock.soon(resolve));
   }
 
   /**
