@@ -615,7 +615,8 @@ export class Task {
       partition,
       ...errorFields(error),
     });
-    await this.#close();
+    // Whoever waits for its end hears of it, though something does not close: that is of less use than why it ended.
+    await this.#close().catch(() => {});
     onEnded(error);
   }
 
@@ -639,12 +640,16 @@ export class Task {
     this.#looks.refuse();
     this.#relay?.stop();
     this.journal.stop();
-    await this.#replica.stop();
-    await this.#checkpoints.stop();
-    await this.#feeding.stop();
-    const store = this.#store;
-    this.#store = null;
-    await store?.close();
+    // The store is closed whatever else is not, or nobody could open it again.
+    try {
+      await this.#replica.stop();
+      await this.#checkpoints.stop();
+      await this.#feeding.stop();
+    } finally {
+      const store = this.#store;
+      this.#store = null;
+      await store?.close();
+    }
   }
 
   /**
