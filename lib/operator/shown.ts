@@ -8,6 +8,7 @@ import { plain, plainKey } from '../record/plain.ts';
 import { readMark, readTimerId, writeMark } from '../state/entry-key.ts';
 import { endOf, Panes, startOf, type Windows } from '../window/windows.ts';
 import type { Item } from './join-side.ts';
+import type { SessionItem } from './session-list.ts';
 import type { AggregateSpec, JoinKind, StatefulSpec } from './spec.ts';
 
 export interface ShownEntry {
@@ -75,7 +76,9 @@ function shownWindow(
   const { window, aggregates } = spec;
   if (window.kind === 'session') {
     if (table === 'timers') return content;
-    return (content as { list: { s: number; e: number; a: unknown[] | null }[] }).list.map(({ s, e, a }) => {
+    const sessions = (content as SessionItem[]).filter(item => typeof item === 'object' && item !== null);
+    sessions.sort((left, right) => left.s - right.s);
+    return sessions.map(({ s, e, a }) => {
       const span = { startMs: s, endMs: e };
       return a === null ? { ...span, closed: true } : { ...span, aggregates: named(aggregates, a) };
     });

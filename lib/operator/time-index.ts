@@ -52,14 +52,20 @@ export class TimeIndexes<T extends Timed> {
   }
 }
 
-/** Both in the order of time. What comes in time costs its number, what does not moves only what is later than it. */
+/**
+ * Both in the order of time. What comes in time costs its number. What does not moves what is later than it, but looks at few
+ * of that: a hot key's items are all over the memory.
+ */
 function mergeInto(sorted: number[], fresh: readonly number[], list: readonly Timed[]): void {
-  let from = sorted.length - 1;
+  let end = sorted.length;
   for (const position of fresh) sorted.push(position);
   for (let i = fresh.length - 1; i >= 0; i--) {
-    const position = fresh[i]!;
-    for (; from >= 0 && list[sorted[from]!]!.t > list[position]!.t; from--) sorted[from + i + 1] = sorted[from]!;
-    sorted[from + i + 1] = position;
+    const { t } = list[fresh[i]!]!;
+    const isLast = end === 0 || list[sorted[end - 1]!]!.t <= t;
+    const at = isLast ? end : firstAfter(list, sorted, t, end);
+    for (let from = end - 1; from >= at; from--) sorted[from + i + 1] = sorted[from]!;
+    sorted[at + i] = fresh[i]!;
+    end = at;
   }
 }
 
@@ -75,10 +81,15 @@ export function firstFrom(list: readonly Timed[], sorted: readonly number[], tim
   return low;
 }
 
-/** Index in `sorted` of the first item after `timeMs`. */
-export function firstAfter(list: readonly Timed[], sorted: readonly number[], timeMs: number): number {
+/** Index in `sorted` of the first item after `timeMs`, or `before`. */
+export function firstAfter(
+  list: readonly Timed[],
+  sorted: readonly number[],
+  timeMs: number,
+  before = sorted.length,
+): number {
   let low = 0;
-  let high = sorted.length;
+  let high = before;
   while (low < high) {
     const middle = (low + high) >>> 1;
     if (list[sorted[middle]!]!.t <= timeMs) low = middle + 1;
