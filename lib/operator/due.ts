@@ -15,6 +15,12 @@ export interface Due {
   readonly index: number;
 }
 
+/**
+ * So many members leave in one batch, whatever becomes of them; those that follow leave in the next. So a flood of what is
+ * due never keeps all others waiting, and where state is on disk, no more of it is brought back than leaves.
+ */
+export const DUE_MAX = 10_000;
+
 /** Members that have left are given back to the heap in lots of at least so many. */
 const LEFT_MAX = 1_024;
 
@@ -59,17 +65,20 @@ export class DueQueue {
     return due;
   }
 
-  /** Visits the members up to `timeMs`, in no particular order, and leaves them where they are. */
+  /** Visits those of the first DUE_MAX members that are up to `timeMs`, and perhaps some after them; all stay where they are. */
   forEachUpTo(timeMs: number, visit: (due: Due) => void): void {
-    for (let i = this.#head; i < this.#sorted.length && this.#sorted[i]!.timeMs <= timeMs; i++) visit(this.#sorted[i]!);
+    const sorted = this.#sorted;
+    const end = Math.min(sorted.length, this.#head + DUE_MAX);
+    for (let i = this.#head; i < end && sorted[i]!.timeMs <= timeMs; i++) visit(sorted[i]!);
     const { data } = this.#later;
-    const pending = [0];
-    for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
-      const due = data[at];
-      // What is below a member of the heap is not earlier than it.
-      if (due === undefined || due.timeMs > timeMs) continue;
-      visit(due);
-      pending.push(2 * at + 1, 2 * at + 2);
+    if (data.length === 0) return;
+    // What is below a member of the heap is not earlier than it.
+    const next = new TinyQueue([0], (left, right) => compareDue(data[left]!, data[right]!));
+    for (let visited = 0; visited < DUE_MAX; visited++) {
+      const at = next.pop();
+      if (at === undefined || data[at]!.timeMs > timeMs) return;
+      visit(data[at]!);
+      for (const below of [2 * at + 1, 2 * at + 2]) if (below < data.length) next.push(below);
     }
   }
 }

@@ -20,7 +20,7 @@
 import { INSERT } from '../change/change.ts';
 import type { Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
-import { compareDue } from './due.ts';
+import { compareDue, DUE_MAX } from './due.ts';
 import { Found, JoinSide } from './join-side.ts';
 import { frozen } from './kept.ts';
 import type { Operator, OperatorContext } from './operator.ts';
@@ -182,8 +182,8 @@ export class Join implements Operator {
     right.forgetFired();
     left.queueDue(this.#horizonMs);
     right.queueDue(this.#horizonMs);
-    for (;;) {
-      const isFull = this.#context.full();
+    for (let taken = 0; ; taken++) {
+      const isFull = taken >= DUE_MAX || this.#context.full();
       const leftDue = isFull ? left.peekOverdue() : left.peekDue();
       const rightDue = isFull ? right.peekOverdue() : right.peekDue();
       const isRight = rightDue !== undefined && (leftDue === undefined || compareDue(rightDue, leftDue) < 0);

@@ -89,9 +89,10 @@ export class Process implements Operator {
     const { name, key } = readTimerId(id);
     const state = this.#states.get(0, key);
     if (state?.t?.[name] !== dueMs) return;
-    const timers = { ...state.t };
+    // In place: a key may have many, and all of them may be due.
+    const timers = state.t as Record<string, number>;
     delete timers[name];
-    this.#keep(key, { ...state, t: Object.keys(timers).length === 0 ? null : timers });
+    this.#keep(key, isEmpty(timers) ? { ...state, t: null } : state);
     try {
       const call = this.#open(key, Math.max(dueMs, this.#firedToMs));
       refusePromise(this.#spec.onTimer?.(name, call, dueMs), 'onTimer');
@@ -172,6 +173,7 @@ class Call implements ProcessContext<unknown, unknown> {
   #hasChanged = false;
   #timersBefore: Readonly<Record<string, number>> | null = null;
   #timers: Record<string, number> | null = null;
+  #timersSet = 0;
   #values: unknown[] = [];
   #timesMs: number[] = [];
 
@@ -247,19 +249,24 @@ class Call implements ProcessContext<unknown, unknown> {
     this.#check();
     const dueMs = timeOf(timeMs, 'setTimer');
     const timers = this.#ownTimers();
+    if (!(name in timers)) this.#timersSet++;
     timers[name] = dueMs;
-    if (Object.keys(timers).length > TIMERS_MAX) {
+    if (this.#timersSet > TIMERS_MAX) {
       throw new MillraceError('LIMIT_REACHED', `a key has more than TIMERS_MAX (${TIMERS_MAX}) timers set`);
     }
   };
 
   readonly clearTimer = (name: string): void => {
     this.#check();
-    delete this.#ownTimers()[name];
+    const timers = this.#ownTimers();
+    if (name in timers) this.#timersSet--;
+    delete timers[name];
   };
 
   #ownTimers(): Record<string, number> {
-    this.#timers ??= Object.assign(Object.create(null) as Record<string, number>, this.#timersBefore);
+    if (this.#timers !== null) return this.#timers;
+    this.#timersSet = Object.keys(this.#timersBefore ?? {}).length;
+    this.#timers = Object.assign(Object.create(null) as Record<string, number>, this.#timersBefore);
     return this.#timers;
   }
 
@@ -273,4 +280,9 @@ class Call implements ProcessContext<unknown, unknown> {
 function timeOf(timeMs: unknown, where: string): number {
   if (typeof timeMs === 'number' && Math.abs(timeMs) <= TIME_MAX_MS) return Math.floor(timeMs);
   throw new MillraceError('INVALID_ARGUMENT', `${where}: the time is ms since 1970, not ${shown(timeMs)}`);
+}
+
+function isEmpty(timers: Readonly<Record<string, number>>): boolean {
+  for (const _name in timers) return false;
+  return true;
 }

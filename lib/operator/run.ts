@@ -104,8 +104,12 @@ export class Run {
       invariant(forward, `the nodes of a program are in topological order, but ${node.name} sends back`);
       const next = toward(node.targets, makers[i]!);
       nodes[i] = isStateful(node.spec)
-        ? new Step({ operator: operatorOf(node.name, node.spec, next, ports), cursor: ports.cursor, batch })
-        : new StatelessNode({ name: node.name, spec: node.spec, next, ports });
+        ? new Step({
+            operator: operatorOf({ ...node, spec: node.spec, next, ports, batch }),
+            cursor: ports.cursor,
+            batch,
+          })
+        : new StatelessNode({ name: node.name, spec: node.spec, next, ports, batch });
     }
     this.entries = program.entries.map(targets => toward(targets, null));
     this.steps = nodes.filter(node => node instanceof Step);
@@ -122,6 +126,11 @@ export class Run {
     return this.#batch.heldBytes;
   }
 
+  /** How many values its operators have made in the batch in hand, whatever becomes of them. */
+  get emitted(): number {
+    return this.#batch.emitted;
+  }
+
   /** All steps have executed. What is fed now belongs to the next batch. `done`: all has fired that is due. */
   endBatch(done: boolean): void {
     if (!done) for (const step of this.steps) step.hold();
@@ -129,14 +138,25 @@ export class Run {
   }
 }
 
-function operatorOf(name: string, spec: StatefulSpec, next: Receiver, ports: RunPorts): Operator {
+interface NodeOptions<Spec> {
+  readonly name: string;
+  readonly spec: Spec;
+  readonly next: Receiver;
+  readonly ports: RunPorts;
+  readonly batch: Batch;
+}
+
+function operatorOf({ name, spec, next, ports, batch }: NodeOptions<StatefulSpec>): Operator {
   const { tables, cursor } = ports;
   invariant(tables !== null, `${name} keeps state and so cannot run in a reader`);
   const place = `${ports.pipeline}/${name}`;
   return buildOperator(spec, {
     name,
     tables: tables(name),
-    emit: (key, value, timeMs, change) => next.receive(key, value, timeMs, change),
+    emit: (key, value, timeMs, change) => {
+      batch.emitted++;
+      next.receive(key, value, timeMs, change);
+    },
     late: record => ports.late({ operator: name, change: INSERT, ...record }),
     drop: reason => ports.drop(name, reason),
     poison: (cause, { value, change = INSERT }) => ports.poison({ operator: name, cause: blame(cause), value, change }),
@@ -223,8 +243,7 @@ function fan(receivers: readonly Receiver[]): Receiver {
 class StatelessNode implements Receiver {
   readonly receive: Receiver['receive'];
 
-  constructor(options: { name: string; spec: StatelessSpec; next: Receiver; ports: RunPorts }) {
-    const { name, spec, next, ports } = options;
+  constructor({ name, spec, next, ports, batch }: NodeOptions<StatelessSpec>) {
     const { cursor } = ports;
     const poison = (cause: unknown, value: unknown, change: Change) =>
       ports.poison({ operator: name, cause: blame(cause), value, change });
@@ -264,6 +283,7 @@ class StatelessNode implements Receiver {
           } catch (cause) {
             return poison(cause, value, change);
           }
+          batch.emitted += mapped.length;
           for (const one of mapped) next.receive(key, one, timeMs, change);
         };
         break;

@@ -2,8 +2,8 @@
  * Session windows: records of a key that are at most `gapMs` apart share a session, whatever the order they come in; a
  * record between two sessions makes them one.
  *
- * State: table `sessions`, one entry a key with its sessions in the order of time; table `timers`, the moment when the
- * first of them must be looked at.
+ * State: list table `sessions`, one entry a key (`session-list.ts`); table `timers`, the moment when the first of them must
+ * be looked at.
  *
  * A record at exactly `last + gap` still joins, so a session ends after that moment, and closes when
  * `W − grace > last + gap`, strictly. What is late follows from "a record is late for a window that has closed":
@@ -21,26 +21,14 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import { INSERT } from '../change/change.ts';
-import type { ValueTable, Wants } from '../state/tables.ts';
+import type { Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import { Fold, mergesAll, type Row } from './fold.ts';
 import type { Operator, OperatorContext } from './operator.ts';
+import { type Session, SessionList } from './session-list.ts';
 import { Timers } from './timers.ts';
 import { refusePromise } from './user-code.ts';
 import type { WindowOperatorSpec } from './window.ts';
-
-/** First and last event time, and the accumulators; null: it has closed. */
-interface Session {
-  s: number;
-  e: number;
-  a: Row | null;
-}
-
-/** A key's sessions, more than the gap apart, and the time of the timer that is armed for them. */
-interface KeySessions {
-  due: number;
-  list: Session[];
-}
 
 /** Slots of the timer table that a gap and grace are cut into: few enough to be cheap, small enough to load at once. */
 const SLOTS = 16;
@@ -51,7 +39,7 @@ export class SessionAggregate implements Operator {
   #context: OperatorContext;
   #fold: Fold;
   #gapMs: number;
-  #sessions: ValueTable<KeySessions>;
+  #sessions: SessionList;
   #timers: Timers;
   #watermarkMs = NO_WATERMARK;
   #horizonMs = NO_WATERMARK;
@@ -66,7 +54,7 @@ export class SessionAggregate implements Operator {
     if (!mergesAll(spec.aggregates)) {
       throw new MillraceError('INVALID_ARGUMENT', `${context.name}: sessions need aggregates that have 'merge'`);
     }
-    this.#sessions = context.tables.values<KeySessions>('sessions');
+    this.#sessions = new SessionList(context.tables);
     this.#timers = new Timers({
       tables: context.tables,
       slotMs: Math.max(1, Math.ceil((gapMs + spec.graceMs) / SLOTS)),
@@ -80,14 +68,12 @@ export class SessionAggregate implements Operator {
       context.drop('null-value');
       return;
     }
-    const known = key === null ? undefined : this.#sessions.get(0, key);
-    const list = known?.list ?? NONE;
+    const sessions = this.#sessions.open(key);
     // The sessions that the record would join: from `from` on, before `to`.
-    let from = 0;
-    while (from < list.length && list[from]!.e < timeMs - this.#gapMs) from++;
+    const from = sessions.firstEndingFrom(timeMs - this.#gapMs);
     let to = from;
-    while (to < list.length && list[to]!.s <= timeMs + this.#gapMs) to++;
-    const lateByMs = this.#latenessOf(list, { from, to }, timeMs);
+    while (to < sessions.count && sessions.at(to).s <= timeMs + this.#gapMs) to++;
+    const lateByMs = this.#latenessOf({ from, to }, timeMs);
     if (lateByMs > 0) {
       context.late({ key, value, timeMs, watermarkMs: this.#watermarkMs, lateByMs });
       return;
@@ -95,35 +81,39 @@ export class SessionAggregate implements Operator {
     try {
       if (key === null) throw new MillraceError('RECORD_KEY', 'a record without a key cannot be put in a session');
       this.#fold.extract(value);
-      if (to - from === 1) this.#extend(key, known!, list[from]!, timeMs);
-      else this.#join(key, known, { from, to }, timeMs);
+      if (to - from === 1) this.#extend(key, from, timeMs);
+      else this.#join(key, { from, to }, timeMs);
     } catch (cause) {
       context.poison(cause, { key, value, timeMs });
     }
   }
 
   /** How much more grace would have let the record in; 0: it is not late. */
-  #latenessOf(list: readonly Session[], joins: { from: number; to: number }, timeMs: number): number {
+  #latenessOf(joins: { from: number; to: number }, timeMs: number): number {
+    const sessions = this.#sessions;
     for (let i = joins.from; i < joins.to; i++) {
-      const session = list[i]!;
+      const session = sessions.at(i);
       if (session.a === null) return Math.max(1, this.#horizonMs - session.e - this.#gapMs);
     }
-    const isInside = joins.from < joins.to && list[joins.from]!.s <= timeMs;
+    const isInside = joins.from < joins.to && sessions.at(joins.from).s <= timeMs;
     return isInside ? 0 : Math.max(0, this.#horizonMs - timeMs - this.#gapMs);
   }
 
   /** The record joins one session, by far the most common case. */
-  #extend(key: string, known: KeySessions, session: Session, timeMs: number): void {
+  #extend(key: string, index: number, timeMs: number): void {
+    const session = this.#sessions.at(index);
     this.#fold.add(session.a!, timeMs);
     if (timeMs < session.s) session.s = timeMs;
     if (timeMs > session.e) session.e = timeMs;
-    this.#sessions.set(0, key, known);
+    this.#sessions.changed(index);
     if (this.#spec.emit === 'updates') this.#change(session, key);
   }
 
   /** The record begins a session, or makes several one. */
-  #join(key: string, known: KeySessions | undefined, joins: { from: number; to: number }, timeMs: number): void {
-    const joined = known === undefined ? NONE : known.list.slice(joins.from, joins.to);
+  #join(key: string, joins: { from: number; to: number }, timeMs: number): void {
+    const sessions = this.#sessions;
+    const joined: Session[] = [];
+    for (let i = joins.from; i < joins.to; i++) joined.push(sessions.at(i));
     const row = this.#fold.start();
     this.#fold.add(row, timeMs);
     this.#fold.mergeInto(
@@ -135,15 +125,13 @@ export class SessionAggregate implements Operator {
       e: Math.max(timeMs, joined.at(-1)?.e ?? timeMs),
       a: row,
     };
+    sessions.put(joins, session);
     const due = this.#closingTime(session);
-    const entry: KeySessions = known ?? { due: Number.POSITIVE_INFINITY, list: [] };
-    entry.list.splice(joins.from, joined.length, session);
     // A session that grows is due later than its timer says: it is armed anew when that fires.
-    if (due < entry.due) {
-      entry.due = due;
+    if (due < sessions.dueMs) {
+      sessions.arm(due);
       this.#timers.set(key, due);
     }
-    this.#sessions.set(0, key, entry);
     if (this.#spec.emit === 'final') return;
     for (const gone of joined) this.#changed.delete(gone);
     this.#change(session, key);
@@ -171,25 +159,27 @@ export class SessionAggregate implements Operator {
 
   /** A key's timer has fired: closes and forgets what is due, and arms the next. */
   #look = (key: string, dueMs: number): void => {
-    const known = this.#sessions.get(0, key);
-    if (known === undefined || known.due !== dueMs) return;
-    const kept: Session[] = [];
-    let due = Number.POSITIVE_INFINITY;
-    for (const session of known.list) {
+    const sessions = this.#sessions.open(key);
+    if (sessions.dueMs !== dueMs) return;
+    // Sessions close in the order of time, and are forgotten in it: what is not due yet ends it.
+    let forgotten = 0;
+    let open = 0;
+    for (; open < sessions.count; open++) {
+      const session = sessions.at(open);
       if (session.a !== null && this.#closingTime(session) <= this.#watermarkMs) {
         this.#send(key, session, session.a, true);
         session.a = null;
+        sessions.changed(open);
       }
-      const next = this.#closingTime(session);
-      if (next <= this.#watermarkMs) continue;
-      kept.push(session);
-      due = Math.min(due, next);
+      if (session.a !== null) break;
+      if (this.#closingTime(session) <= this.#watermarkMs) forgotten++;
     }
-    if (kept.length === 0) {
-      this.#sessions.delete(0, key);
-      return;
-    }
-    this.#sessions.set(0, key, { due, list: kept });
+    let due = Number.POSITIVE_INFINITY;
+    if (forgotten < open) due = this.#closingTime(sessions.at(forgotten));
+    if (open < sessions.count) due = Math.min(due, this.#closingTime(sessions.at(open)));
+    sessions.forget(forgotten);
+    if (sessions.count === 0) return;
+    sessions.arm(due);
     this.#timers.set(key, due);
   };
 
@@ -219,12 +209,10 @@ export class SessionAggregate implements Operator {
   }
 
   want(wants: Wants, _port: number, key: string | null): void {
-    if (key !== null) wants.key(this.#sessions, 0, key);
+    if (key !== null) wants.key(this.#sessions.table, 0, key);
   }
 
   wantAdvance(wants: Wants, watermarkMs: number): void {
-    this.#timers.forEachDue(watermarkMs, key => wants.key(this.#sessions, 0, key));
+    this.#timers.forEachDue(watermarkMs, key => wants.key(this.#sessions.table, 0, key));
   }
 }
-
-const NONE: readonly Session[] = [];

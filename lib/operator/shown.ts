@@ -6,8 +6,9 @@ import type { Key } from '../record/key.ts';
 import { encodeKey } from '../record/key.ts';
 import { plain, plainKey } from '../record/plain.ts';
 import { readMark, readTimerId, writeMark } from '../state/entry-key.ts';
-import { endOf, panesOf, startOf, type Windows } from '../window/windows.ts';
+import { endOf, Panes, startOf, type Windows } from '../window/windows.ts';
 import type { Item } from './join-side.ts';
+import type { SessionItem } from './session-list.ts';
 import type { AggregateSpec, JoinKind, StatefulSpec } from './spec.ts';
 
 export interface ShownEntry {
@@ -75,7 +76,9 @@ function shownWindow(
   const { window, aggregates } = spec;
   if (window.kind === 'session') {
     if (table === 'timers') return content;
-    return (content as { list: { s: number; e: number; a: unknown[] | null }[] }).list.map(({ s, e, a }) => {
+    const sessions = (content as SessionItem[]).filter(item => typeof item === 'object' && item !== null);
+    sessions.sort((left, right) => left.s - right.s);
+    return sessions.map(({ s, e, a }) => {
       const span = { startMs: s, endMs: e };
       return a === null ? { ...span, closed: true } : { ...span, aggregates: named(aggregates, a) };
     });
@@ -86,9 +89,12 @@ function shownWindow(
     const window = content as number;
     return { startMs: startOf(windows, window), endMs: endOf(windows, window) };
   }
-  const slices = table === 'panes' ? panesOf(windows) : windows;
-  const startMs = startOf(slices, bucket);
-  return { startMs, endMs: endOf(slices, bucket), aggregates: named(aggregates, content as unknown[]) };
+  const panes = new Panes(windows);
+  const [startMs, endMs] =
+    table === 'panes'
+      ? [panes.startOf(bucket), panes.startOf(bucket + 1)]
+      : [startOf(windows, bucket), endOf(windows, bucket)];
+  return { startMs, endMs, aggregates: named(aggregates, content as unknown[]) };
 }
 
 /** Each aggregate's kind and its accumulator, in the order in which they were written. */

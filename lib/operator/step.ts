@@ -21,6 +21,8 @@ export class Batch {
   passes = false;
   /** About how much the steps hold back. */
   heldBytes = 0;
+  /** How many values operators have made, whatever becomes of them. */
+  emitted = 0;
   #asked = false;
   #resident: () => boolean;
 
@@ -40,6 +42,7 @@ export class Batch {
     this.#asked = false;
     this.passes = false;
     this.heldBytes = 0;
+    this.emitted = 0;
   }
 }
 

@@ -30,7 +30,7 @@ function tablesOfOperator(spec: StatefulSpec): readonly TableSpec[] {
     case 'window':
       if (spec.window.kind === 'session') {
         return [
-          { name: 'sessions', key: 'key', kind: 'values' },
+          { name: 'sessions', key: 'key', kind: 'lists' },
           { ...TIMERS, key: 'key' },
         ];
       }

@@ -39,21 +39,33 @@ export class TimeIndexes<T extends Timed> {
 
   #follow(positions: Positions, list: readonly T[]): void {
     const { sorted } = positions;
-    const isMany = list.length - positions.seen > SCAN_MAX;
-    for (let i = positions.seen; i < list.length; i++) {
-      const item = list[i]!;
-      if (this.#isLeftOut?.(item)) continue;
-      const last = sorted.at(-1);
-      if (isMany || last === undefined || list[last]!.t <= item.t) sorted.push(i);
-      else sorted.splice(firstAfter(list, sorted, item.t), 0, i);
-    }
-    // Nearly sorted already, which is what this sort is best at.
-    if (isMany) sorted.sort((left, right) => list[left]!.t - list[right]!.t);
+    const fresh: number[] = [];
+    for (let i = positions.seen; i < list.length; i++) if (!this.#isLeftOut?.(list[i]!)) fresh.push(i);
     positions.seen = list.length;
+    // Nearly sorted already, which is what this sort is best at.
+    if (fresh.length > 1) fresh.sort((left, right) => list[left]!.t - list[right]!.t || left - right);
+    mergeInto(sorted, fresh, list);
   }
 
   drop(bucket: number): void {
     this.#buckets.delete(bucket);
+  }
+}
+
+/**
+ * Both in the order of time. What comes in time costs its number. What does not moves what is later than it, but looks at few
+ * of that: a hot key's items are all over the memory.
+ */
+function mergeInto(sorted: number[], fresh: readonly number[], list: readonly Timed[]): void {
+  let end = sorted.length;
+  for (const position of fresh) sorted.push(position);
+  for (let i = fresh.length - 1; i >= 0; i--) {
+    const { t } = list[fresh[i]!]!;
+    const isLast = end === 0 || list[sorted[end - 1]!]!.t <= t;
+    const at = isLast ? end : firstAfter(list, sorted, t, end);
+    for (let from = end - 1; from >= at; from--) sorted[from + i + 1] = sorted[from]!;
+    sorted[at + i] = fresh[i]!;
+    end = at;
   }
 }
 
@@ -69,10 +81,15 @@ export function firstFrom(list: readonly Timed[], sorted: readonly number[], tim
   return low;
 }
 
-/** Index in `sorted` of the first item after `timeMs`. */
-export function firstAfter(list: readonly Timed[], sorted: readonly number[], timeMs: number): number {
+/** Index in `sorted` of the first item after `timeMs`, or `before`. */
+export function firstAfter(
+  list: readonly Timed[],
+  sorted: readonly number[],
+  timeMs: number,
+  before = sorted.length,
+): number {
   let low = 0;
-  let high = sorted.length;
+  let high = before;
   while (low < high) {
     const middle = (low + high) >>> 1;
     if (list[sorted[middle]!]!.t <= timeMs) low = middle + 1;

@@ -9,7 +9,7 @@
  * owner clears it first or ignores it when it fires.
  */
 import type { Tables, ValueTable } from '../state/tables.ts';
-import { type Due, DueQueue } from './due.ts';
+import { DUE_MAX, type Due, DueQueue } from './due.ts';
 
 export class Timers {
   #table: ValueTable<number>;
@@ -41,15 +41,16 @@ export class Timers {
   }
 
   /**
-   * Fires, once each, what is due at `watermarkMs`, until `full` says stop: then false, and the next call goes on. A timer
-   * that `fire` sets for the past waits until all others have fired, and then for the next call.
+   * Fires, once each, what is due at `watermarkMs`, until `full` says stop or DUE_MAX have left the queue: then false, and
+   * the next call goes on. A timer that `fire` sets for the past waits until all others have fired, and then for the next call.
    */
   fire(watermarkMs: number, options: { fire(id: string, dueMs: number): void; full(): boolean }): boolean {
     this.#load(watermarkMs);
     this.#waiting ??= [];
     this.#firingTo = watermarkMs;
+    let left = DUE_MAX;
     for (let due = this.#queue.peek(); due !== undefined && due.timeMs <= watermarkMs; due = this.#queue.peek()) {
-      if (options.full()) return false;
+      if (left-- === 0 || options.full()) return false;
       this.#queue.pop();
       if (this.#table.get(due.bucket, due.key) !== due.timeMs) continue;
       this.#table.delete(due.bucket, due.key);
@@ -61,7 +62,7 @@ export class Timers {
     return true;
   }
 
-  /** Visits the ids that `fire` would fire, some perhaps in vain. */
+  /** Visits the ids that the next `fire` would fire, some perhaps in vain. */
   forEachDue(watermarkMs: number, visit: (id: string) => void): void {
     this.#load(watermarkMs);
     this.#queue.forEachUpTo(watermarkMs, due => visit(due.key));

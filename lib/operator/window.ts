@@ -25,8 +25,18 @@ import { INSERT } from '../change/change.ts';
 import { ALL_KEYS, type GroupRange, groupsOfTaskEntry } from '../state/entry-key.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
-import { endOf, firstWindowAt, lastEndedBy, lastWindowAt, panesOf, startOf, type Windows } from '../window/windows.ts';
+import {
+  endOf,
+  firstWindowAt,
+  hopsOf,
+  lastEndedBy,
+  lastWindowAt,
+  Panes,
+  startOf,
+  type Windows,
+} from '../window/windows.ts';
 import { Fold, mergesAll, type Row } from './fold.ts';
+import { ascending, OpenPanes, type PaneRows, windowsOfChanged } from './key-panes.ts';
 import type { Operator, OperatorContext } from './operator.ts';
 import type { StatefulSpec, WindowSpec } from './spec.ts';
 import { refusePromise } from './user-code.ts';
@@ -42,9 +52,21 @@ export function keepsPanes({ window, aggregates }: Pick<WindowOperatorSpec, 'win
 /** `closed` and `closing` have one bucket each: that of no time. */
 const MARKS = 0;
 
+/** Where more windows than this hold a moment, it is remembered from one to the next which keys and panes they have. */
+const HOPS_FEW = 32;
+
 /** Keys whose windows have gone out further than the task's others: all of these key groups. */
 interface Further extends GroupRange {
   readonly sentTo: number;
+}
+
+/** The window whose keys are going out, over as many batches as it takes: nothing changes between them. */
+interface UnderWay {
+  readonly window: number;
+  readonly keys: readonly string[];
+  /** The first of them that has not gone out. */
+  next: number;
+  readonly rowsOf: (key: string) => Row[];
 }
 
 export class WindowAggregate implements Operator {
@@ -54,7 +76,9 @@ export class WindowAggregate implements Operator {
   #fold: Fold;
   #windows: Windows;
   /** Null: slices are windows. */
-  #panes: Windows | null;
+  #panes: Panes | null;
+  /** What is remembered of panes; null: windows have few. */
+  #open: OpenPanes | null;
   #rows: ValueTable<Row>;
   #watermarkMs = NO_WATERMARK;
   /** With panes: how far a closing has come that takes several batches, of all keys and of some. */
@@ -65,6 +89,7 @@ export class WindowAggregate implements Operator {
   #closedTo = Number.NEGATIVE_INFINITY;
   /** With panes: windows up to this one have gone out whole. */
   #sentTo = Number.NEGATIVE_INFINITY;
+  #underWay: UnderWay | null = null;
   /** For 'updates': keys by slice that the batch has changed. */
   #changed = new Map<number, Set<string>>();
   #touched: Row[] = [];
@@ -78,8 +103,9 @@ export class WindowAggregate implements Operator {
       advanceMs: window.kind === 'tumbling' ? window.sizeMs : window.advanceMs,
       offsetMs: window.offsetMs,
     };
-    this.#panes = keepsPanes(spec) ? panesOf(this.#windows) : null;
+    this.#panes = keepsPanes(spec) ? new Panes(this.#windows) : null;
     this.#rows = context.tables.values<Row>(this.#panes === null ? 'windows' : 'panes');
+    this.#open = this.#panes === null || hopsOf(this.#windows) <= HOPS_FEW ? null : new OpenPanes(this.#rows);
     this.#closed = this.#panes === null ? null : context.tables.numbers('closed');
     this.#closing = this.#panes === null ? null : context.tables.numbers('closing');
     this.lagMs = spec.graceMs;
@@ -106,7 +132,7 @@ export class WindowAggregate implements Operator {
     try {
       if (key === null) throw new MillraceError('RECORD_KEY', 'a record without a key cannot be put in a window');
       this.#fold.extract(value);
-      if (this.#panes !== null) this.#addToSlice(lastWindowAt(this.#panes, timeMs), key, timeMs);
+      if (this.#panes !== null) this.#addToSlice(this.#panes.at(timeMs), key, timeMs);
       else if (first === last) this.#addToSlice(last, key, timeMs);
       else this.#addToWindows(Math.max(first, this.#closedTo + 1), last, key, timeMs);
     } catch (cause) {
@@ -118,6 +144,7 @@ export class WindowAggregate implements Operator {
     const row = this.#rows.get(slice, key) ?? this.#fold.start();
     this.#fold.add(row, timeMs);
     this.#keep(slice, key, row);
+    if (this.#open !== null) this.#open.changed(slice, key);
   }
 
   #addToWindows(first: number, last: number, key: string, timeMs: number): void {
@@ -135,7 +162,7 @@ export class WindowAggregate implements Operator {
     if (keys?.has(key)) return;
     if (keys === undefined) this.#changed.set(slice, new Set([key]));
     else keys.add(key);
-    this.#context.owe(this.#panes === null ? 1 : Math.ceil(this.#windows.sizeMs / this.#windows.advanceMs));
+    this.#context.owe(this.#panes === null ? 1 : hopsOf(this.#windows));
   }
 
   advance(watermarkMs: number): boolean {
@@ -170,30 +197,33 @@ export class WindowAggregate implements Operator {
     }
   }
 
-  #closePanes(panes: Windows): boolean {
+  #closePanes(panes: Panes): boolean {
     const windows = this.#windows;
     const closedTo = this.#closedTo;
     if (closedTo <= this.#sentTo) {
       this.#clearMarks();
       return true;
     }
-    // Only windows that some pane is part of: the watermark may have leapt over years.
-    let next = this.#sentTo + 1;
-    for (const pane of this.#rows.bucketsBelow(lastWindowAt(panes, endOf(windows, closedTo)))) {
-      const paneMs = startOf(panes, pane);
-      const last = Math.min(closedTo, lastWindowAt(windows, paneMs));
-      next = Math.max(next, firstWindowAt(windows, paneMs));
-      for (; next <= last; next++) {
-        if (!this.#closeFromPanes(panes, next)) return false;
-        this.#sentTo = next;
-      }
-    }
-    for (const pane of this.#rows.bucketsBelow(lastWindowAt(panes, startOf(windows, closedTo + 1)))) {
-      this.#rows.drop(pane);
+    for (let next = this.#sentTo + 1; ; next++) {
+      // Only windows that some pane is part of: the watermark may have leapt over years.
+      const pane = this.#rows.firstBucket(panes.firstOf(next));
+      next = pane === undefined ? closedTo + 1 : Math.max(next, firstWindowAt(windows, panes.startOf(pane)));
+      this.#dropBelow(panes.firstOf(Math.min(next, closedTo + 1)));
+      if (next > closedTo) break;
+      if (!this.#closeFromPanes(panes, next)) return false;
+      this.#sentTo = next;
     }
     this.#clearMarks();
     this.#sentTo = closedTo;
     return true;
+  }
+
+  /** Panes that no window needs any more. */
+  #dropBelow(limit: number): void {
+    for (let pane = this.#rows.firstBucket(); pane !== undefined && pane < limit; pane = this.#rows.firstBucket()) {
+      this.#open?.leave(pane);
+      this.#rows.drop(pane);
+    }
   }
 
   #clearMarks(): void {
@@ -216,79 +246,90 @@ export class WindowAggregate implements Operator {
   }
 
   /** False: the batch is full, and `closing` has how far it came. */
-  #closeFromPanes(panes: Windows, window: number): boolean {
-    const closing = this.#closing!;
-    const keys = new Map<string, Row[]>();
-    const end = lastWindowAt(panes, endOf(this.#windows, window));
-    for (let pane = lastWindowAt(panes, startOf(this.#windows, window)); pane < end; pane++) {
-      for (const [key, row] of this.#rows.entries(pane)) {
-        const rows = keys.get(key);
-        if (rows === undefined) keys.set(key, [row]);
-        else rows.push(row);
+  #closeFromPanes(panes: Panes, window: number): boolean {
+    const isUnderWay = this.#underWay?.window === window;
+    const underWay = isUnderWay ? this.#underWay! : this.#begin(panes, window);
+    const { keys, rowsOf } = underWay;
+    const first = underWay.next;
+    for (; underWay.next < keys.length; underWay.next++) {
+      const key = keys[underWay.next]!;
+      if (this.#isOut(window, key)) continue;
+      if (this.#context.full()) {
+        for (let sent = first; sent < underWay.next; sent++) this.#closing!.set(MARKS, keys[sent]!, window);
+        this.#underWay = underWay;
+        return false;
       }
+      this.#sendMerged(window, key, rowsOf, true);
     }
-    let gone = 0;
-    for (const [key, rows] of keys) {
-      if (!this.#isOut(window, key)) {
-        if (this.#context.full()) {
-          for (const sent of keys.keys()) {
-            if (gone-- === 0) break;
-            if (!this.#isOut(window, sent)) closing.set(MARKS, sent, window);
-          }
-          return false;
-        }
-        this.#sendMerged(window, key, rows, true);
-      }
-      gone++;
-    }
+    this.#underWay = null;
     return true;
   }
 
+  #begin(panes: Panes, window: number): UnderWay {
+    const from = panes.firstOf(window);
+    const to = panes.endOf(window);
+    const open = this.#open;
+    if (open === null) {
+      const rows = new Map<string, Row[]>();
+      for (let pane = from; pane < to; pane++) {
+        for (const [key, row] of this.#rows.entries(pane)) {
+          const known = rows.get(key);
+          if (known === undefined) rows.set(key, [row]);
+          else known.push(row);
+        }
+      }
+      return { window, next: 0, keys: [...rows.keys()], rowsOf: key => rows.get(key)! };
+    }
+    open.moveTo(from, to);
+    const rowsOf = (key: string) => open.keys.get(key)!.rowsOf(from, to, this.#paneRows(key));
+    return { window, next: 0, keys: [...open.keys.keys()], rowsOf };
+  }
+
+  #paneRows(key: string): PaneRows {
+    return {
+      rowOf: pane => this.#rows.get(pane, key)!,
+      merge: rows => this.#merged(rows),
+    };
+  }
+
+  #merged(rows: readonly Row[]): Row {
+    const merged = this.#fold.start();
+    this.#fold.mergeInto(merged, rows);
+    return merged;
+  }
+
   #sendUpdates(): void {
-    const windows = new Map<number, Set<string>>();
-    for (const [slice, keys] of this.#changed) {
-      const sliceMs = startOf(this.#panes ?? this.#windows, slice);
-      const last = this.#panes === null ? slice : lastWindowAt(this.#windows, sliceMs);
-      const first = this.#panes === null ? slice : firstWindowAt(this.#windows, sliceMs);
-      for (let window = Math.max(first, this.#closedTo + 1); window <= last; window++) {
-        const known = windows.get(window);
-        if (known === undefined) windows.set(window, this.#panes === null ? keys : new Set(keys));
-        else for (const key of keys) known.add(key);
+    if (this.#panes !== null) this.#sendFromPanes(this.#panes);
+    else {
+      for (const window of [...this.#changed.keys()].sort(ascending)) {
+        if (window <= this.#closedTo) continue;
+        for (const key of this.#changed.get(window)!) this.#send(window, key, this.#rows.get(window, key)!, false);
       }
     }
     this.#changed = new Map();
-    for (const window of [...windows.keys()].sort((a, b) => a - b)) {
-      for (const key of windows.get(window)!) {
-        if (this.#panes === null) this.#send(window, key, this.#rows.get(window, key)!, false);
-        else this.#sendMerged(window, key, this.#rowsOf(this.#panes, window, key), false);
-      }
+  }
+
+  #sendFromPanes(panes: Panes): void {
+    const about = { windows: this.#windows, panes, closedTo: this.#closedTo };
+    const { keysOf, panesOf } = windowsOfChanged(this.#changed, this.#rows, about);
+    for (const window of [...keysOf.keys()].sort(ascending)) {
+      const from = panes.firstOf(window);
+      const to = panes.endOf(window);
+      const rowsOf = (key: string) => panesOf.get(key)!.rowsOf(from, to, this.#paneRows(key));
+      for (const key of keysOf.get(window)!) this.#sendMerged(window, key, rowsOf, false);
     }
   }
 
-  #rowsOf(panes: Windows, window: number, key: string): Row[] {
-    const rows: Row[] = [];
-    const end = lastWindowAt(panes, endOf(this.#windows, window));
-    for (let pane = lastWindowAt(panes, startOf(this.#windows, window)); pane < end; pane++) {
-      const row = this.#rows.get(pane, key);
-      if (row !== undefined) rows.push(row);
-    }
-    return rows;
-  }
-
-  #sendMerged(window: number, key: string, rows: readonly Row[], final: boolean): void {
-    if (rows.length === 1) {
-      this.#send(window, key, rows[0]!, final);
-      return;
-    }
-    let merged: Row;
+  #sendMerged(window: number, key: string, rowsOf: (key: string) => Row[], final: boolean): void {
+    let row: Row;
     try {
-      merged = this.#fold.start();
-      this.#fold.mergeInto(merged, rows);
+      const rows = rowsOf(key);
+      row = rows.length === 1 ? rows[0]! : this.#merged(rows);
     } catch (cause) {
       this.#refuse(cause, window, key);
       return;
     }
-    this.#send(window, key, merged, final);
+    this.#send(window, key, row, final);
   }
 
   #send(window: number, key: string, row: Row, final: boolean): void {
@@ -337,13 +378,11 @@ export class WindowAggregate implements Operator {
     if (this.#panes === null) {
       for (let window = first; window <= last; window++) wants.key(this.#rows, window, key);
     } else if (this.#spec.emit === 'final') {
-      wants.key(this.#rows, lastWindowAt(this.#panes, timeMs), key);
+      wants.key(this.#rows, this.#panes.at(timeMs), key);
     } else {
       // Its windows are put together again at the end of the batch.
-      const end = lastWindowAt(this.#panes, endOf(this.#windows, last));
-      for (let pane = lastWindowAt(this.#panes, startOf(this.#windows, first)); pane < end; pane++) {
-        wants.key(this.#rows, pane, key);
-      }
+      const end = this.#panes.endOf(last);
+      for (let pane = this.#panes.firstOf(first); pane < end; pane++) wants.key(this.#rows, pane, key);
     }
   }
 
@@ -351,7 +390,7 @@ export class WindowAggregate implements Operator {
     const closedTo = lastEndedBy(this.#windows, watermarkMs - this.#spec.graceMs);
     const panes = this.#panes;
     if (closedTo <= (panes === null ? Number.NEGATIVE_INFINITY : this.#sentTo)) return;
-    const end = panes === null ? closedTo + 1 : lastWindowAt(panes, endOf(this.#windows, closedTo));
+    const end = panes === null ? closedTo + 1 : panes.endOf(closedTo);
     for (const slice of this.#rows.bucketsBelow(end)) wants.bucket(this.#rows, slice);
   }
 }

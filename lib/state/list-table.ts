@@ -42,7 +42,8 @@ export class ListStateTable extends EntryTable<ListEntry> implements ListTable<u
     const isThere = entry !== undefined && Number.isInteger(index) && index >= 0 && index < entry.content.length;
     invariant(isThere, `${this.name}: there is no item ${index} of '${key}' to replace`);
     entry.content[index] = item;
-    if (index >= entry.told) return;
+    // Mostly it is the one that was replaced last.
+    if (index >= entry.told || entry.replaced?.at(-1) === index) return;
     (entry.replaced ??= []).push(index);
     this.changedUnits++;
     if ((entry.flags & CHANGED) === 0) this.change(this.open(id), key, entry);

@@ -233,10 +233,9 @@ function isSame(a: Place, b: Place): boolean {
   return a.table === b.table && a.bucket === b.bucket && a.after === b.after;
 }
 
-function bucketsFrom(table: StateTable, first: number): number[] {
-  const ids: number[] = [];
-  for (const bucket of table.buckets.values()) if (bucket.id >= first && !bucket.isEmpty) ids.push(bucket.id);
-  return ids.sort((a, b) => a - b);
+/** Those that have entries, in order; it may change meanwhile. */
+function* bucketsFrom(table: StateTable, first: number): Generator<number> {
+  for (let id = table.firstBucket(first); id !== undefined; id = table.firstBucket(id + 1)) yield id;
 }
 
 function pickAll(bucket: Bucket, place: Place, count: number): Picked {

@@ -10,6 +10,8 @@ import { invariant, MillraceError } from '../base/errors.ts';
 import { type BatchNotes, type Bucket, KNOWN, type MISSING, STORED, UNTOLD } from './bucket.ts';
 
 const NONE: readonly number[] = [];
+/** More forgotten buckets than this, and than there are buckets, are taken out of their order. */
+const ORDER_SLACK = 1_024;
 
 /** Changes of one table in a delta: its name, then columns; the kinds of table differ in the columns. */
 export type TableDelta = unknown[];
@@ -33,6 +35,8 @@ export abstract class StateTable<B extends Bucket = Bucket> {
   /** The bucket used last: most accesses come in runs. */
   protected last: B | null = null;
   protected lastId = Number.NaN;
+  /** The numbers of all buckets, in order, and of some that are forgotten. */
+  #order: number[] = [];
   /** No bucket below this has entries. */
   #lowest = Number.POSITIVE_INFINITY;
 
@@ -83,20 +87,57 @@ export abstract class StateTable<B extends Bucket = Bucket> {
     this.dirtyBuckets = [];
     this.last = null;
     this.lastId = Number.NaN;
+    this.#order = [];
     this.#lowest = Number.POSITIVE_INFINITY;
   }
 
   bucketsBelow(limit: number): readonly number[] {
     if (limit <= this.#lowest) return NONE;
     const below: number[] = [];
-    let lowest = Number.POSITIVE_INFINITY;
-    for (const bucket of this.buckets.values()) {
-      if (bucket.isEmpty) continue;
-      if (bucket.id < limit) below.push(bucket.id);
-      if (bucket.id < lowest) lowest = bucket.id;
+    for (let id = this.firstBucket(); id !== undefined && id < limit; id = this.firstBucket(id + 1)) below.push(id);
+    return below;
+  }
+
+  firstBucket(from = Number.NEGATIVE_INFINITY): number | undefined {
+    const order = this.#order;
+    const isLowest = from <= this.#lowest;
+    for (let at = this.#placeOf(isLowest ? this.#lowest : from); at < order.length; at++) {
+      const id = order[at]!;
+      const bucket = this.buckets.get(id);
+      if (bucket === undefined || bucket.isEmpty) continue;
+      if (isLowest) this.#lowest = id;
+      return id;
     }
-    this.#lowest = lowest;
-    return below.sort((left, right) => left - right);
+    if (isLowest) this.#lowest = Number.POSITIVE_INFINITY;
+    return undefined;
+  }
+
+  /** Where in the order the number is, or would be. */
+  #placeOf(id: number): number {
+    const order = this.#order;
+    let low = 0;
+    let high = order.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (order[middle]! < id) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** A bucket has been made; buckets mostly come in order. */
+  #enter(id: number): void {
+    const order = this.#order;
+    if (order.length > ORDER_SLACK && order.length > 2 * this.buckets.size) {
+      this.#order = order.filter(one => this.buckets.has(one));
+    }
+    const last = this.#order.at(-1);
+    if (last === undefined || last < id) {
+      this.#order.push(id);
+      return;
+    }
+    const at = this.#placeOf(id);
+    if (this.#order[at] !== id) this.#order.splice(at, 0, id);
   }
 
   drop(id: number): void {
@@ -179,6 +220,7 @@ export abstract class StateTable<B extends Bucket = Bucket> {
     if (found !== null) return found;
     invariant(Number.isSafeInteger(id), `${this.name}: ${id} is not a bucket: buckets are safe integers`);
     const bucket = this.makeBucket(id);
+    this.#enter(id);
     this.buckets.set(id, bucket);
     this.lastId = id;
     return (this.last = bucket);

@@ -19,6 +19,8 @@ export interface ValueTable<V> {
   drop(bucket: number): void;
   /** Buckets < `limit` that have entries, ascending. Cheap when there are none. */
   bucketsBelow(limit: number): readonly number[];
+  /** The first bucket that has entries, or the first from `from` on; undefined: there is none. */
+  firstBucket(from?: number): number | undefined;
   /** Entries of a bucket; the table may be changed while iterating only by deleting the entry in hand. */
   entries(bucket: number): IterableIterator<[string, V]>;
 }

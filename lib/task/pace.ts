@@ -17,7 +17,8 @@ export class Pace {
   /** What no commit may be. */
   readonly outgrownBytes: number;
   #bytesMax: number;
-  #refused = new Set<string>();
+  /** Rows by message, of each input. */
+  #refused = new Map<string, Map<number, Set<number>>>();
 
   /** @param options.recordBytesMax what one record, or one thing that fires, may make */
   constructor(options: { commitBytesMax: number; recordBytesMax: number }) {
@@ -44,13 +45,17 @@ export class Pace {
   }
 
   /** The record at `row` of the input's message `seq` is not given to operators any more. */
-  refuse(input: string, place: RecordPlace): void {
-    this.#refused.add(`${input} ${place.seq} ${place.row}`);
+  refuse(input: string, { seq, row }: RecordPlace): void {
+    let rows = this.#refused.get(input);
+    if (rows === undefined) this.#refused.set(input, (rows = new Map()));
+    const known = rows.get(seq);
+    if (known === undefined) rows.set(seq, new Set([row]));
+    else known.add(row);
   }
 
   /** What is refused on an input; null: nothing, as nearly always. */
   refusedOn(input: string): ((place: RecordPlace) => boolean) | null {
-    if (this.#refused.size === 0) return null;
-    return ({ seq, row }) => this.#refused.has(`${input} ${seq} ${row}`);
+    const rows = this.#refused.get(input);
+    return rows === undefined ? null : ({ seq, row }) => rows.get(seq)?.has(row) ?? false;
   }
 }

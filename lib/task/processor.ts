@@ -29,6 +29,8 @@ import { Outgoing, SinkExit } from './outgoing.ts';
 import type { Pace } from './pace.ts';
 
 const HEADROOM_BYTES = 4096;
+/** Operators make so many values in a batch, though a filter leaves nothing of them: others wait while it runs. */
+const EMITTED_MAX = 100_000;
 /** Adding up the tables costs as much as a small record, so it is done for so many at a time, less one; … */
 const LOOK_MASK = 15;
 /** … unless batches are so small that it matters. */
@@ -244,6 +246,7 @@ export class Processor {
   readonly full = (): boolean => {
     const pace = this.#pace;
     if (pace === null) return false;
+    if (this.#run.emitted >= EMITTED_MAX) return true;
     if ((this.#looks++ & LOOK_MASK) === 0 || pace.bytesMax < LOOK_ALWAYS_BYTES) {
       this.#stateBytes = this.state.deltaBytes;
     }

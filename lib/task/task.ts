@@ -377,9 +377,15 @@ export class Task {
       if (hasFed || hasDue || this.#isQuietCommitDue()) await this.#commitIfNeeded();
       if (this.#looks.waits) await this.#showState();
       if (!hasFed && !(hasDue && this.#hasMoreDue)) await this.#woken();
+      else if (this.#hasMoreDue) await this.#turn();
     }
     await this.#inFlight;
     this.#checkFailure();
+  }
+
+  /** What is due may take many batches: all others have their turn between two of them. */
+  #turn(): Promise<void> {
+    return new Promise(resolve => this.#around.clock.soon(resolve));
   }
 
   /**
@@ -613,7 +619,8 @@ export class Task {
       partition,
       ...errorFields(error),
     });
-    await this.#close();
+    // Whoever waits for its end hears of it, though something does not close: that is of less use than why it ended.
+    await this.#close().catch(() => {});
     onEnded(error);
   }
 
@@ -637,12 +644,16 @@ export class Task {
     this.#looks.refuse();
     this.#relay?.stop();
     this.journal.stop();
-    await this.#replica.stop();
-    await this.#checkpoints.stop();
-    await this.#feeding.stop();
-    const store = this.#store;
-    this.#store = null;
-    await store?.close();
+    // The store is closed whatever else is not, or nobody could open it again.
+    try {
+      await this.#replica.stop();
+      await this.#checkpoints.stop();
+      await this.#feeding.stop();
+    } finally {
+      const store = this.#store;
+      this.#store = null;
+      await store?.close();
+    }
   }
 
   /**

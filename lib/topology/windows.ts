@@ -2,9 +2,10 @@
  * Window shapes as authors write them. Durations stay as written until `window()` reads them, so that a mistake in
  * one is reported with the operator's name and place.
  */
-import type { Duration } from '../base/duration.ts';
+import { type Duration, durationText } from '../base/duration.ts';
 import type { WindowSpec } from '../operator/spec.ts';
 import { shown } from '../operator/user-code.ts';
+import { HOPS_MAX, hopsOf } from '../window/windows.ts';
 import type { Graph } from './graph.ts';
 import { DURATION, judged, needed } from './options.ts';
 
@@ -58,6 +59,13 @@ export function windowSpec(graph: Graph, shape: WindowShape): WindowSpec {
       if (advanceMs > sizeMs) {
         graph.note(
           `a window of ${size} that advances by ${advance} leaves out what lies between: let size be at least advance`,
+        );
+      }
+      const hops = hopsOf({ sizeMs, advanceMs });
+      if (hops > HOPS_MAX) {
+        const least = durationText(Math.ceil(sizeMs / HOPS_MAX));
+        graph.note(
+          `windows of ${size} every ${advance}: each record would be in ${hops} results, more than HOPS_MAX (${HOPS_MAX}); let advance be at least ${least}, or size be less`,
         );
       }
       return { kind: 'hopping', sizeMs, advanceMs, offsetMs: graph.duration(offset, 'offset') % advanceMs };

@@ -96,6 +96,32 @@ export default pipeline('endless', ({ from }) => { from('turns').to('endless.{pa
   assert.deepEqual(await epochs(), before, 'it runs on in the same thread');
 });
 
+test('a record in 43,200 windows and one two days later are work in steps: nothing is stuck, and others go on', async () => {
+  await scene.log.ensureStream({ name: 'hops', subjects: ['hops'] });
+  const text = `import { count, hopping, pipeline } from 'millrace';
+export default pipeline('hopping', ({ from }) => {
+  from<{ at: number }>('hops', { time: 'at', maxOutOfOrder: '0s' })
+    .keyBy(() => 1)
+    .window(hopping({ size: '12h', advance: '1s' }))
+    .aggregate({ n: count() })
+    .to('hopped.{partition}');
+}, { partitions: 1 });
+`;
+  await scene.deploy(client, { text });
+  await running(client, 'hopping');
+  const epochs = async () => (await client.get('turning')).status.tasks.map(({ epoch }) => epoch);
+  const before = await epochs();
+  const all = scene.output('turned_all', 'turned.all.*');
+  const rows = (await all.rows()).length;
+  const atMs = 1_700_000_000_000;
+  await publish('hops', [{ at: atMs }, { at: atMs + 2 * 24 * 3_600_000 }]);
+  await publish('turns', [{ n: 500, at: atMs }]);
+  await eventually('the other goes on', async () => (await all.rows()).length === rows + 1);
+  await eventually('all windows are out', async () => (await client.get('hopping')).status.counts.out === 43_200);
+  assert.deepEqual(await epochs(), before, 'the engine is the same');
+  await client.delete('hopping', { purge: true });
+});
+
 test('a pipeline whose function never returns, whatever the record, is stopped with the reason, and others go on', async () => {
   const text = `import { pipeline } from 'millrace';
 export default pipeline('hopeless', ({ from }) => {

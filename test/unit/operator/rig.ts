@@ -72,6 +72,11 @@ export class Rig {
     });
   }
 
+  /** How often the operator has asked its tables or told them anything, since its last restart. */
+  get tableCalls(): number {
+    return this.#tables.calls;
+  }
+
   receive(key: string | null, value: unknown, timeMs: number, port = 0): void {
     if (this.#strict) this.#batch.push({ key, value, timeMs, port, carried: this.carried });
     else this.operator.receive(port, key, value, timeMs, INSERT);

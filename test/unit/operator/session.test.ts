@@ -251,3 +251,41 @@ describe('against the batch definition', () => {
     );
   });
 });
+
+describe('very many sessions of one key', () => {
+  const GAP_MS = 10;
+
+  test('are journaled one by one as they change, not all of them with each', () => {
+    const rig = new Rig(spec({ gap: GAP_MS, grace: 1_000_000 }));
+    const bytesOf = (t: number) => {
+      rig.receive('k', 1, t);
+      rig.operator.advance(0);
+      return rig.state.takeDelta()!.length;
+    };
+    const first = bytesOf(0);
+    for (let i = 1; i < 2_000; i++) bytesOf(i * 30);
+    assert.ok(bytesOf(2_000 * 30) < first + 20, 'one more');
+    assert.ok(bytesOf(1_000 * 30 + 1) < first + 20, 'one that goes on');
+    assert.ok(bytesOf(1_000 * 30 + 11) < first + 20, 'one that goes on again');
+  });
+
+  test('are found, made one, closed and forgotten in whatever order they came, and restored so', () => {
+    const rig = new Rig(spec({ gap: GAP_MS, grace: 100_000 }));
+    const n = 1_000;
+    for (let i = 0; i < n; i++) rig.receive('k', 1, ((i * 7) % n) * 15);
+    rig.advance(0);
+    assert.equal(rig.rows.length, 0);
+    // Between each two that are neighbours: all become one.
+    for (let i = 0; i < n - 1; i += 2) rig.receive('k', 1, i * 15 + 8);
+    rig.advance(1);
+    rig.restart();
+    rig.sliceRows = 7;
+    const starts = rig.advance(1_000_000).map(({ value }) => (value as { startMs: number }).startMs);
+    assert.deepEqual(
+      starts,
+      Array.from({ length: n / 2 }, (_, i) => i * 30),
+    );
+    rig.advance(10_000_000);
+    assert.equal(rig.state.entries, 0);
+  });
+});

@@ -57,6 +57,26 @@ test('what is looked at for a range of a hot key grows with the logarithm of its
   assert.ok(looks < 40, `looked at ${looks} items`);
 });
 
+test('a list that grows is not gone through again for what is new, in order or not', () => {
+  for (const step of [1, 7]) {
+    let looks = 0;
+    const n = 20_000;
+    const list: { readonly t: number }[] = [];
+    const indexes = new TimeIndexes<{ readonly t: number }>(null);
+    for (let i = 0; i < n; i++) {
+      const t = (i * step) % n;
+      list.push({
+        get t() {
+          looks++;
+          return t;
+        },
+      });
+      if (i % 40 === 0) indexes.sortedOf(0, 'hot', list);
+    }
+    assert.ok(looks < n * 40, `looked at ${looks} items`);
+  }
+});
+
 test('items that nobody will look for any more are left out', () => {
   const indexes = new TimeIndexes<{ t: number; gone: boolean }>(item => item.gone);
   const list = Array.from({ length: 100 }, (_item, i) => ({ t: i, gone: i % 2 === 0 }));

@@ -6,6 +6,8 @@
 import type { ListTable, Tables, ValueTable, Wants } from '../../../lib/state/tables.ts';
 
 export class WantedTables implements Tables, Wants {
+  /** How often a table that may be on disk was asked or told anything. */
+  calls = 0;
   #inner: Tables;
   #inMemory: readonly string[];
   #tables: (ValueTable<unknown> | ListTable<unknown>)[] = [];
@@ -68,8 +70,9 @@ export class WantedTables implements Tables, Wants {
     const table: T = new Proxy(inner, {
       get: (target, name) => {
         const method = Reflect.get(target, name, target) as (...given: unknown[]) => unknown;
-        const isFree = name === 'drop' || name === 'bucketsBelow';
+        const isFree = name === 'drop' || name === 'bucketsBelow' || name === 'firstBucket';
         return (bucket: number, ...rest: unknown[]) => {
+          this.calls++;
           if (!isFree) this.#check(table, bucket, name === 'entries' ? null : (rest[0] as string));
           return method.call(target, bucket, ...rest);
         };

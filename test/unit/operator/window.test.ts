@@ -157,6 +157,79 @@ describe('hopping', () => {
   });
 });
 
+describe('many windows over one moment', () => {
+  const HOPS = 43_200;
+  const halfDay = hopping(HOPS * 1_000, 1_000);
+  let merges = 0;
+  const counted = () =>
+    aggregate<number, number>({
+      init: () => 0,
+      add: (sum, v) => sum + v,
+      merge: (left, right) => {
+        merges++;
+        return left + right;
+      },
+    }) as AggregateSpec;
+
+  test('one record and a second two days later cost what the rows do that come out', () => {
+    merges = 0;
+    const rig = new Rig(spec({ window: halfDay, aggregates: [counted()] }));
+    rig.receive('k', 1, 0);
+    rig.receive('k', 2, 2 * 24 * 3_600_000);
+    assert.equal(rig.advance(2 * 24 * 3_600_000).length, HOPS);
+    assert.equal(merges, 0);
+    assert.ok(rig.tableCalls < 20 * HOPS, `${rig.tableCalls} calls of tables`);
+  });
+
+  for (const [way, step] of [
+    ['at once', Number.POSITIVE_INFINITY],
+    ['one by one', 1],
+  ] as const) {
+    test(`${way}, n windows over n panes take about n·log n merges`, () => {
+      const n = 1_024;
+      merges = 0;
+      const rig = new Rig(spec({ window: hopping(n * 10, 10), aggregates: [counted()] }));
+      for (let t = 0; t < n; t++) {
+        rig.receive('k', 1, t * 10);
+        if (step === 1) rig.advance(t * 10);
+      }
+      rig.advance(100 * n);
+      const counts = rig.rows.map(({ value }) => (value as Result).results[0]);
+      const expected = Array.from({ length: 2 * n - 1 }, (_, i) => (i < n ? i + 1 : 2 * n - 1 - i));
+      assert.deepEqual(counts, expected);
+      assert.ok(merges < 2 * n * 2 * Math.log2(n), `${merges} merges`);
+      assert.ok(rig.tableCalls < 2 * n * 2 * Math.log2(n) + 20 * n, `${rig.tableCalls} calls of tables`);
+    });
+  }
+
+  test('updates of one record cost what the rows do', () => {
+    merges = 0;
+    const rig = new Rig(spec({ window: halfDay, emit: 'updates', aggregates: [counted()] }));
+    rig.receive('k', 1, 0);
+    assert.equal(rig.advance(0).length, HOPS);
+    assert.equal(merges, 0);
+    assert.ok(rig.tableCalls < 20 * HOPS, `${rig.tableCalls} calls of tables`);
+  });
+
+  test('of a window whose keys go out in many batches, each looks at those that it sends', () => {
+    const [keys, slice] = [3_000, 10];
+    const rig = new Rig(spec({ window: hopping(10, 5) }));
+    for (let i = 0; i < keys; i++) rig.receive(`k${i}`, 1, 0);
+    rig.sliceRows = slice;
+    const before = rig.tableCalls;
+    assert.equal(rig.advance(100).length, 2 * keys);
+    // What each slice does beside its rows is the same whatever is left.
+    assert.ok(rig.tableCalls - before < 10 * keys, `${rig.tableCalls} calls of tables`);
+  });
+
+  test('an advance that does not divide the size makes two panes for each, not one for each common divisor', () => {
+    const rig = new Rig(spec({ window: hopping(3_600_000, 3_599_999) }));
+    for (let t = 0; t < 1_000; t++) rig.receive('k', 1, 100_000 + t);
+    assert.equal(rig.state.entries, 1);
+    assert.deepEqual(brief(rig.advance(1e8)), ['k@0 1000']);
+  });
+});
+
 describe('updates', () => {
   test('come at the end of a batch though W did not move, and the last is marked final', () => {
     const rig = new Rig(spec({ window: tumbling(10), emit: 'updates' }));
@@ -261,6 +334,12 @@ describe('against the batch definition', () => {
     advance: fc.integer({ min: 1, max: 35 }),
     offset: fc.nat(20),
   });
+  /** More hold a moment than are gone through one by one; with an advance of 2 the edges are apart. */
+  const dense = fc.record({
+    size: fc.constantFrom(35, 36, 67, 68),
+    advance: fc.constantFrom(1, 2),
+    offset: fc.nat(2),
+  });
   const ids = (rows: Rig['rows']) =>
     rows.map(({ key, value, timeMs }) => {
       const { startMs, endMs, results } = value as Result;
@@ -313,6 +392,27 @@ describe('against the batch definition', () => {
         assert.deepEqual(sorted(ids(rig.rows)), sorted(expected));
       }),
       RUNS,
+    );
+  });
+
+  test('so it is where very many windows hold a moment, with and without late records and updates', () => {
+    const by = () => collect((v: number) => v) as AggregateSpec;
+    fc.assert(
+      fc.property(unruly, dense, fc.constantFrom('final', 'updates'), (history, shape, emit) => {
+        const rig = rigOf(shape, { grace: history.graceMs, emit, aggregates: [by()] });
+        const arrivedAt = new Map<Rec, number>();
+        play(rig, history, (arrival, watermarkMs) => arrivedAt.set(arrival, watermarkMs));
+        rig.advance(100_000 + history.graceMs);
+        const expected = windowBatch(
+          history.arrivals,
+          { ...shape, horizon: 100_000 },
+          (record, end) => arrivedAt.get(record)! < end + history.graceMs,
+        );
+        const finals = rig.rows.filter(row => (row.value as Result).final);
+        assert.deepEqual(sorted(ids(finals)), sorted(expected));
+        assert.equal(rig.state.entries, 0);
+      }),
+      { numRuns: 40 },
     );
   });
 

@@ -243,6 +243,16 @@ describe('operators', () => {
           .to('out.{id}'),
       /^window-1m-every-2m-by-id: a window of 1m that advances by 2m leaves out/,
     );
+    const half = (advance: string) => (b: Beginnings) =>
+      keyed(b)
+        .window(hopping({ size: '12h', advance }))
+        .aggregate({ n: count() })
+        .to('out.{id}');
+    await says(
+      half('100ms'),
+      /^window-12h-every-100ms-by-id: .*432000 results, more than HOPS_MAX \(100000\); let advance be at least 432ms/,
+    );
+    assert.deepEqual(await messages(half('1s')), []);
     const total = aggregate<Event, number>({ init: () => 0, add: (sum, e) => sum + e.n });
     await says(
       b => keyed(b).window(session('1m')).aggregate({ total }).to('out.{id}'),

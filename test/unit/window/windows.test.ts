@@ -5,9 +5,10 @@ import fc from 'fast-check';
 import {
   endOf,
   firstWindowAt,
+  hopsOf,
   lastEndedBy,
   lastWindowAt,
-  panesOf,
+  Panes,
   startOf,
   type Windows,
 } from '../../../lib/window/windows.ts';
@@ -39,16 +40,17 @@ test('the last window that has ended by a moment has, and the next has not', () 
   );
 });
 
-test('every window is a whole number of panes, and no pane is cut by a window', () => {
+test('every window is a whole number of panes, no pane is cut by a window, and there are two for each hop at most', () => {
   fc.assert(
     fc.property(windows, moment, (w, t) => {
-      const panes = panesOf(w);
-      const pane = lastWindowAt(panes, t);
-      assert.ok(holds(panes, pane, t));
+      const panes = new Panes(w);
+      const pane = panes.at(t);
+      assert.ok(panes.startOf(pane) <= t && t < panes.startOf(pane + 1));
       for (let i = lastWindowAt(w, t) - 3; i <= lastWindowAt(w, t) + 3; i++) {
-        assert.equal(startOf(panes, lastWindowAt(panes, startOf(w, i))), startOf(w, i));
-        assert.equal(startOf(panes, lastWindowAt(panes, endOf(w, i))), endOf(w, i));
-        assert.equal(holds(w, i, startOf(panes, pane)), holds(w, i, t));
+        assert.equal(panes.startOf(panes.firstOf(i)), startOf(w, i));
+        assert.equal(panes.startOf(panes.endOf(i)), endOf(w, i));
+        assert.equal(holds(w, i, panes.startOf(pane)), holds(w, i, t));
+        assert.ok(panes.endOf(i) - panes.firstOf(i) <= 2 * hopsOf(w));
       }
     }),
   );
