@@ -10,8 +10,9 @@
 import { backoffMs } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { type Counts, sumOfCounts } from '../observe/counts.ts';
 import { noMeter } from '../observe/meter.ts';
-import type { PipelineState, PipelineStatus, SourceStatus } from '../observe/status.ts';
+import type { OperatorStatus, PipelineState, PipelineStatus, SourceStatus } from '../observe/status.ts';
 import { outletKinds } from '../outlet/kinds.ts';
 import type { Replica } from '../replica/replica.ts';
 import { Turns } from '../replica/turns.ts';
@@ -22,6 +23,7 @@ import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../
 import { Task } from '../task/task.ts';
 import { type Assignment, type Part, partsOf, taskOf } from '../topology/parts.ts';
 import type { Plan } from '../topology/plan.ts';
+import { operatorsOf } from './operators.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
@@ -31,6 +33,8 @@ import { ensureStreams } from './streams.ts';
 const CHECKPOINTS_AT_ONCE = 2;
 const RESTART_BASE_MS = 250;
 const RESTART_MAX_MS = 10_000;
+/** How often it is looked at what operators hold. */
+const OPERATORS_MS = 1000;
 /** How long a part may take to be handed over to whoever has it next. */
 const RELEASE_MS = 10_000;
 
@@ -69,8 +73,8 @@ interface Slot {
   restarts: number;
   cancelRestart: (() => void) | null;
   lastError: string | null;
-  /** Its actor has ended by itself, and what it has counted is kept. */
-  isOver: boolean;
+  /** What its actor, or the one before it, has said last; null: it is not known. */
+  counts: Counts | null;
   /** It has another owner by now. */
   isLeft: boolean;
   /** It is not ours any more, and is being handed over. */
@@ -93,8 +97,7 @@ export class Pipeline {
   #phase: 'starting' | 'running' | 'stopping' | 'stopped' | 'failed' = 'starting';
   #reason: string | null = null;
   #stopped: Promise<void> | null = null;
-  /** Counts of parts that have ended, so that totals only grow. */
-  #past = { in: 0, out: 0, late: 0, dead: 0, dropped: new Map<string, number>() };
+  #operators: { readonly seenMs: number; readonly seen: readonly OperatorStatus[] } | null = null;
 
   constructor(options: PipelineOptions) {
     this.#options = options;
@@ -199,7 +202,7 @@ export class Pipeline {
       restarts: 0,
       cancelRestart: null,
       lastError: null,
-      isOver: false,
+      counts: null,
       isLeft: false,
       isReleased: false,
       share,
@@ -232,7 +235,6 @@ export class Pipeline {
   #fill(slot: Slot): void {
     const { number } = this.#assignment;
     slot.cancelRestart = null;
-    slot.isOver = false;
     slot.isLeft = false;
     slot.number = number;
     slot.actor = slot.make({ assignment: number, ...this.#around }, error => this.#ended(slot, error));
@@ -244,7 +246,7 @@ export class Pipeline {
     slot.cancelRestart?.();
     slot.cancelRestart = null;
     void slot.actor.stop({ deadlineMs: RELEASE_MS }).then(() => {
-      if (!slot.isOver) this.#remember(slot);
+      this.#remember(slot);
       if (this.#phase !== 'running') return;
       slot.share?.leave();
       this.#slots.delete(slot.part);
@@ -284,16 +286,9 @@ export class Pipeline {
   }
 
   #remember(slot: Slot): void {
-    slot.isOver = true;
+    slot.counts = countsOf(slot.actor) ?? slot.counts;
     // What it held is gone with it.
     if (slot.share !== null) slot.share.stateBytes = 0;
-    const past = this.#past;
-    const counts = countsOf(slot.actor);
-    past.in += counts.in;
-    past.out += counts.out;
-    past.late += counts.late;
-    past.dead += counts.dead;
-    addTo(past.dropped, counts.dropped);
   }
 
   get #actors(): Actor[] {
@@ -306,30 +301,22 @@ export class Pipeline {
     const readers = this.#actors.filter(actor => actor instanceof Reader);
     const waiting = slots.find(slot => slot.cancelRestart !== null || slot.isLeft);
     const stalled = this.#phase === 'running' ? this.#stalls.reason : null;
-    const past = this.#past;
-    const counts = { in: past.in, out: past.out, late: past.late, dead: past.dead };
-    const dropped = new Map(past.dropped);
-    for (const { actor, isOver } of slots) {
-      if (isOver) continue;
-      const own = countsOf(actor);
-      counts.in += own.in;
-      counts.out += own.out;
-      counts.late += own.late;
-      counts.dead += own.dead;
-      addTo(dropped, own.dropped);
-    }
+    const counts = slots.map(slot => countsOf(slot.actor) ?? slot.counts);
+    const known = counts.filter(one => one !== null);
     return {
       state: this.#state(tasks, readers, waiting !== undefined || stalled !== null),
       reason: this.#reason ?? waiting?.lastError ?? stalled,
-      sources: [...readers, ...tasks].flatMap(({ source }) => (source === null ? [] : [sourceStatus(source)])),
+      sources: [...readers, ...tasks].flatMap(actor =>
+        actor.source === null ? [] : [sourceStatus(actor, actor.source)],
+      ),
       tasks: tasks.map(task => ({
         stage: task.stage,
         partition: task.partition,
         state: task.phase,
         epoch: task.journal.epoch,
         commits: task.journal.commit,
-        recordsIn: task.recordsIn,
-        recordsOut: task.relayedRows,
+        recordsIn: task.counts?.in ?? 0,
+        recordsOut: task.counts?.out ?? 0,
         watermarkMs: finiteOrNull(task.watermarkMs),
         stateBytes: task.processor.state.bytes,
         stateEntries: task.processor.state.entries,
@@ -338,8 +325,20 @@ export class Pipeline {
         backlogBytes: task.backlogBytes,
         waitsFor: task.waitsFor?.name ?? null,
       })),
-      counts: { ...counts, dropped: Object.fromEntries(dropped) },
+      operators: this.#look(tasks),
+      watermarkMs: leastWatermark(tasks),
+      counts: { ...sumOfCounts(known), partial: slots.length === 0 || known.length < slots.length },
+      ageMs: 0,
     };
+  }
+
+  /** What the operators hold is looked at once a second, whoever asks. */
+  #look(tasks: readonly Task[]): readonly OperatorStatus[] {
+    const nowMs = this.#around.clock.monotonic();
+    if (this.#operators === null || nowMs - this.#operators.seenMs >= OPERATORS_MS) {
+      this.#operators = { seenMs: nowMs, seen: operatorsOf(tasks) };
+    }
+    return this.#operators.seen;
   }
 
   #state(tasks: readonly Task[], readers: readonly Reader[], waiting: boolean): PipelineState {
@@ -370,22 +369,36 @@ export class Pipeline {
   }
 }
 
-function countsOf(actor: Actor) {
+/** What a part adds to its pipeline's: what a task takes in from channels is counted where it is read. Null: not known yet. */
+function countsOf(actor: Actor): Counts | null {
   if (actor instanceof Reader) {
-    return { in: actor.source.recordsIn, out: 0, late: 0, dead: 0, dropped: actor.dropped };
+    const { counted } = actor;
+    return counted === null ? null : { in: counted.records, out: 0, late: 0, dead: 0, dropped: counted.dropped };
   }
-  const { late, dead, dropped } = actor.processor;
-  return { in: actor.source?.recordsIn ?? 0, out: actor.relayedRows, late, dead, dropped };
+  const { counts, source } = actor;
+  return counts === null ? null : { ...counts, in: source?.recordsIn ?? 0 };
 }
 
-function sourceStatus(source: Source): SourceStatus {
-  const { spec, position, lag, lagMs, recordsIn, bytesIn, idle, time } = source;
-  const [watermarkMs, quietMs] = [finiteOrNull(time.watermarkMs), finiteOrNull(time.quietMs)];
-  return { name: spec.name, position, lag, lagMs, watermarkMs, recordsIn, bytesIn, idle, quietMs };
+function sourceStatus(actor: Actor, source: Source): SourceStatus {
+  const { spec, position, lag, lagMs, idle, time } = source;
+  const counted = actor instanceof Reader ? actor.counted : { records: source.recordsIn, bytes: source.bytesIn };
+  return {
+    name: spec.name,
+    position,
+    lag,
+    lagMs,
+    watermarkMs: finiteOrNull(time.watermarkMs),
+    clockMs: finiteOrNull(time.clockMs),
+    recordsIn: counted?.records ?? 0,
+    bytesIn: counted?.bytes ?? 0,
+    idle,
+    quietMs: finiteOrNull(time.quietMs),
+  };
 }
 
-function addTo(sums: Map<string, number>, more: ReadonlyMap<string, number>): void {
-  for (const [name, count] of more) sums.set(name, (sums.get(name) ?? 0) + count);
+/** Null: there is none, or one of them has none. */
+function leastWatermark(tasks: readonly Task[]): number | null {
+  return tasks.length === 0 ? null : finiteOrNull(Math.min(...tasks.map(({ watermarkMs }) => watermarkMs)));
 }
 
 function finiteOrNull(value: number): number | null {

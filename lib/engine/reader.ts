@@ -18,7 +18,7 @@ import { EndsReporter } from '../observe/meter.ts';
 import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
-import { type Opened, type Route, Router, type Unfinished } from '../router/router.ts';
+import { type Counted, type Opened, type Route, Router, type Unfinished } from '../router/router.ts';
 import type { SourcePlace } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
 import { watchedSource } from '../source/watched.ts';
@@ -65,6 +65,10 @@ export class Reader {
   /** Polls of which something may wait to be sent, oldest first. */
   #unsent: { readonly position: number; readonly bytesBefore: number }[] = [];
   #sendsLetters: boolean;
+  /** What had been done before we began; null: not known yet. */
+  #before: Counted | null = null;
+  /** What we had counted when we came to what nobody had read before. */
+  #again: Omit<Counted, 'to'> = { records: 0, bytes: 0, dropped: {} };
   /** A former program at work, while we open. */
   #former: Reader | null = null;
   #failure: { error: unknown } | null = null;
@@ -140,6 +144,27 @@ export class Reader {
     return this.#source;
   }
 
+  /** What it has done since it was first deployed; null: not read back yet. */
+  get counted(): Counted | null {
+    return this.#before === null ? null : this.#countedSince(this.#before);
+  }
+
+  #countedSince({ to, records, bytes, dropped }: Counted): Counted {
+    const again = this.#again;
+    const { position, recordsIn, bytesIn } = this.#source;
+    const sums = { ...dropped };
+    for (const [reason, count] of this.dropped) {
+      const more = count - (again.dropped[reason] ?? 0);
+      if (more > 0) sums[reason] = (sums[reason] ?? 0) + more;
+    }
+    return {
+      to: Math.max(to, position),
+      records: records + recordsIn - again.records,
+      bytes: bytes + bytesIn - again.bytes,
+      dropped: sums,
+    };
+  }
+
   start(): void {
     this.#open().catch(error => this.#fail(error));
   }
@@ -148,6 +173,7 @@ export class Reader {
     const { plan, around } = this.#options;
     const opened = this.#options.finishes === undefined ? await this.#finished() : await this.#router.open();
     const place = await this.#placeOf(opened);
+    this.#before = opened.counted ?? NOTHING_COUNTED;
     if (this.phase !== 'opening') return;
     await this.#source.open(place, () => this.#schedule());
     this.#sample();
@@ -202,8 +228,20 @@ export class Reader {
     this.#former = null;
   }
 
+  /**
+   * What the last frames hold is further than what was counted when it was last told: it is read again, and passed over by
+   * the channels, as long as the stream has it.
+   */
+  async #placeOf(opened: Opened): Promise<SourcePlace> {
+    const place = await this.#placeToRead(opened);
+    const countedTo = opened.counted?.to ?? Number.POSITIVE_INFINITY;
+    if (countedTo >= place.position) return place;
+    const info = await this.#options.around.log.info(this.#source.spec.stream);
+    return info !== null && info.firstSeq <= countedTo + 1 ? { ...place, position: countedTo } : place;
+  }
+
   /** A stage that has had nothing yet gets all from the source's start on; what others have had of it they pass over. */
-  async #placeOf({ place, isBegun }: Opened): Promise<SourcePlace> {
+  async #placeToRead({ place, isBegun }: Opened): Promise<SourcePlace> {
     if (place !== null && isBegun) return place;
     const first = await this.#source.firstPlace();
     // A source that starts at the stream's end must not pass over what the others have not had.
@@ -217,7 +255,7 @@ export class Reader {
   }
 
   #sample(): void {
-    this.#router.sample(this.#state());
+    this.#router.sample(this.#state(), this.#countedSince(this.#before!));
   }
 
   #tick(): void {
@@ -254,14 +292,18 @@ export class Reader {
     try {
       const before = this.#source.bytesIn;
       const { finishes } = this.#options;
+      const countedTo = this.#before!.to;
+      const isAgain = this.#source.position < countedTo;
+      const through = Math.min(finishes?.through ?? NO_END, isAgain ? countedTo : NO_END);
       const pushed = this.#router.pushed;
       const messages = this.#source.poll({
         messagesMax: POLL_MESSAGES_MAX,
         bytesMax: POLL_BYTES_MAX,
         // One message may become very many rows.
         full: () => this.#router.pushed - pushed > WAITING_MAX,
-        ...(finishes === undefined ? {} : { through: finishes.through }),
+        through,
       });
+      if (isAgain) this.#noteAgain();
       if (finishes !== undefined && this.#source.position >= finishes.through) return this.#endAfter(finishes.through);
       if (messages === 0) return;
       this.#unsent.push({ position: this.#source.position, bytesBefore: before });
@@ -272,6 +314,11 @@ export class Reader {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  #noteAgain(): void {
+    const { recordsIn, bytesIn } = this.#source;
+    this.#again = { records: recordsIn, bytes: bytesIn, dropped: Object.fromEntries(this.dropped) };
   }
 
   #fail(error: unknown): void {
@@ -313,7 +360,7 @@ export class Reader {
     await this.#router.landed();
     if (this.#failure !== null) throw this.#failure.error;
     if (this.#router.hasTold(position)) return;
-    this.#router.sample({ ...this.#state(), position });
+    this.#router.sample({ ...this.#state(), position }, this.#countedSince(this.#before!));
     await this.#router.lastBroadcast();
   }
 
@@ -335,6 +382,9 @@ export class Reader {
     await this.#close();
   }
 }
+
+const NOTHING_COUNTED: Counted = { to: 0, records: 0, bytes: 0, dropped: {} };
+const NO_END = Number.POSITIVE_INFINITY;
 
 const NOWHERE: Receiver = { receive() {} };
 

@@ -104,7 +104,12 @@ export class Run {
       invariant(forward, `the nodes of a program are in topological order, but ${node.name} sends back`);
       const next = toward(node.targets, makers[i]!);
       nodes[i] = isStateful(node.spec)
-        ? new Step({ operator: operatorOf(node.name, node.spec, next, ports), cursor: ports.cursor, batch })
+        ? new Step({
+            name: node.name,
+            operator: operatorOf(node.name, node.spec, next, ports),
+            cursor: ports.cursor,
+            batch,
+          })
         : new StatelessNode({ name: node.name, spec: node.spec, next, ports });
     }
     this.entries = program.entries.map(targets => toward(targets, null));

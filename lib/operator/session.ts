@@ -24,7 +24,7 @@ import { INSERT } from '../change/change.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import { Fold, mergesAll, type Row } from './fold.ts';
-import type { Operator, OperatorContext } from './operator.ts';
+import { LOOK_ENTRIES_MAX, type Operator, type OperatorContext, type OperatorLook } from './operator.ts';
 import { Timers } from './timers.ts';
 import { refusePromise } from './user-code.ts';
 import type { WindowOperatorSpec } from './window.ts';
@@ -216,6 +216,24 @@ export class SessionAggregate implements Operator {
   #setWatermark(watermarkMs: number): void {
     this.#watermarkMs = watermarkMs;
     this.#horizonMs = watermarkMs - this.#spec.graceMs;
+  }
+
+  look(): OperatorLook {
+    const { size } = this.#sessions;
+    if (size > LOOK_ENTRIES_MAX || this.#sessions.isPartial(0)) {
+      return { unit: 'sessions', held: size, nextMs: this.#timers.firstMs() };
+    }
+    let held = 0;
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const [, { list }] of this.#sessions.entries(0)) {
+      for (const session of list) {
+        // One that has closed is only remembered.
+        if (session.a === null) continue;
+        held++;
+        nextMs = Math.min(nextMs, this.#closingTime(session));
+      }
+    }
+    return { unit: 'sessions', held, nextMs: held === 0 ? null : nextMs };
   }
 
   want(wants: Wants, _port: number, key: string | null): void {

@@ -27,7 +27,7 @@ import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import { endOf, firstWindowAt, lastEndedBy, lastWindowAt, panesOf, startOf, type Windows } from '../window/windows.ts';
 import { Fold, mergesAll, type Row } from './fold.ts';
-import type { Operator, OperatorContext } from './operator.ts';
+import type { Operator, OperatorContext, OperatorLook } from './operator.ts';
 import type { StatefulSpec, WindowSpec } from './spec.ts';
 import { refusePromise } from './user-code.ts';
 
@@ -327,6 +327,14 @@ export class WindowAggregate implements Operator {
   #setWatermark(watermarkMs: number): void {
     this.#watermarkMs = watermarkMs;
     this.#closedTo = lastEndedBy(this.#windows, watermarkMs - this.#spec.graceMs);
+  }
+
+  look(): OperatorLook {
+    const { size: held, first } = this.#rows;
+    const unit = this.#panes === null ? 'windows' : 'panes';
+    if (first === null) return { unit, held, nextMs: null };
+    const begun = this.#panes === null ? first : firstWindowAt(this.#windows, startOf(this.#panes, first));
+    return { unit, held, nextMs: endOf(this.#windows, Math.max(begun, this.#closedTo + 1)) + this.#spec.graceMs };
   }
 
   want(wants: Wants, _port: number, key: string | null, value: unknown, timeMs: number): void {

@@ -39,7 +39,24 @@ const HEADER_PROGRAM = 'Millrace-Program';
 const NOT_CLAIMED = 0;
 /** On claims: what no other claim has. */
 const HEADER_CLAIM = 'Millrace-Claim';
-const KEPT = [HEADER_SOURCE, HEADER_PROGRAM];
+/** On broadcasts: what their writer has done so far, as JSON (`Counted`). */
+const HEADER_COUNTED = 'Millrace-Counted';
+const KEPT = [HEADER_SOURCE, HEADER_PROGRAM, HEADER_COUNTED];
+
+/** What a reader has done, up to and with a source message. What it reads again before that is not counted again. */
+export interface Counted {
+  readonly to: number;
+  readonly records: number;
+  readonly bytes: number;
+  /** Records that ended without a result, by reason. */
+  readonly dropped: Readonly<Record<string, number>>;
+}
+
+/** How far the writer was at a position, and what it had done. */
+interface Sample {
+  readonly state: WriterState;
+  readonly counted: Counted | null;
+}
 
 /** One input of one stage, which this writer feeds. */
 export interface Route {
@@ -57,6 +74,7 @@ interface Lane {
   told: FrameHead | null;
   /** The last header of a program that was told; empty: none. */
   toldProgram: string;
+  toldCounted: Counted | null;
   /** As they were opened: the head of the channel that is furthest; null: nothing has begun. */
   furthest: FrameHead | null;
   /** All of them are complete to it. -1: some have not begun. */
@@ -77,6 +95,8 @@ export interface Opened {
   readonly place: (FrameHead & { mark: StreamMark }) | null;
   /** No stage is there that has had nothing yet. */
   readonly isBegun: boolean;
+  /** The most that any stage was told; null: nothing. */
+  readonly counted: Counted | null;
 }
 
 export interface RouterOptions {
@@ -107,8 +127,8 @@ export class Router {
   /** What we run, as broadcasts say it. */
   #program: string;
   #lanes: readonly Lane[];
-  /** Watermarks at past positions, oldest first: a broadcast speaks of a position that has passed. */
-  #samples: WriterState[] = [];
+  /** Oldest first: a broadcast speaks of a position that has passed. */
+  #samples: Sample[] = [];
   #telling: Promise<unknown> | null = null;
   #flushedMs = Number.NEGATIVE_INFINITY;
   #cancelFlush: (() => void) | null = null;
@@ -131,7 +151,8 @@ export class Router {
       });
       const subject = broadcastSubject(deployment, { ...route, writer });
       const broadcast = new Words({ log, clock, random, stream, subject });
-      return { route, channels, broadcast, told: null, toldProgram: '', furthest: null, completeTo: -1 };
+      const unopened = { told: null, toldProgram: '', toldCounted: null, furthest: null, completeTo: -1 };
+      return { route, channels, broadcast, ...unopened };
     });
     const router = this;
     this.exits = this.#lanes.map(({ route, channels }) => ({
@@ -172,10 +193,13 @@ export class Router {
     const author = this.#author;
     let behind: FrameHead | null = null;
     let mark = NO_MARK;
+    let counted: Counted | null = null;
     for (const lane of this.#lanes) {
       const { head: told, headers } = await takeOver(lane.broadcast, { author, encode: encodeBroadcast, keeps: KEPT });
       lane.told = told;
       lane.toldProgram = headers?.[HEADER_PROGRAM] ?? '';
+      lane.toldCounted = countedFrom(headers?.[HEADER_COUNTED]);
+      if (lane.toldCounted !== null && lane.toldCounted.to >= (counted?.to ?? 0)) counted = lane.toldCounted;
       const source = headers?.[HEADER_SOURCE];
       if (source !== undefined) mark = markFrom(source);
       const heads = await Promise.all(lane.channels.map(channel => channel.open(author, begun(told))));
@@ -189,7 +213,7 @@ export class Router {
       }
     }
     const isBegun = this.#lanes.every(({ completeTo }) => completeTo >= 0);
-    return { place: behind === null ? null : { ...behind, mark }, isBegun };
+    return { place: behind === null ? null : { ...behind, mark }, isBegun, counted };
   }
 
   /**
@@ -292,13 +316,13 @@ export class Router {
     return new Promise(resolve => this.#landed.push(resolve));
   }
 
-  /** Remembers the watermark of a position, to be told when all before it has landed. */
-  sample(state: WriterState): void {
+  /** Remembers how far the writer is at a position, to be told when all before it has landed. */
+  sample(state: WriterState, counted: Counted | null = null): void {
     const last = this.#samples.at(-1);
-    if (last !== undefined && last.position === state.position) this.#samples.pop();
+    if (last !== undefined && last.state.position === state.position) this.#samples.pop();
     // When there are too many, every other one goes: what is told becomes coarser, never wrong.
     else if (this.#samples.length >= SAMPLES_MAX) this.#samples = this.#samples.filter((_, i) => i % 2 === 1);
-    this.#samples.push(state);
+    this.#samples.push({ state, counted });
   }
 
   /** Tells every stage how far this writer is, if that has changed since it was last told; not while that is being done. */
@@ -326,27 +350,33 @@ export class Router {
   }
 
   /** What there is to tell the stage; null: nothing that it has not been told. */
-  #newsFor(lane: Lane): { lane: Lane; head: FrameHead } | null {
+  #newsFor(lane: Lane): News | null {
     const landed = landedTo(lane);
-    const sample = this.#samples.findLast(({ position }) => position <= landed);
+    const sample = this.#samples.findLast(({ state }) => state.position <= landed);
     if (sample === undefined) return null;
-    const { completeTo, furthest, told } = lane;
+    const { state, counted } = sample;
+    const { completeTo, furthest, told, toldCounted } = lane;
     // A stage that another one has to catch up with is further than the source is, and what it has is not ours yet.
-    const position = Math.max(sample.position, completeTo);
+    const position = Math.max(state.position, completeTo);
     const isOurs = furthest === null || position > completeTo;
     const by = isOurs ? this.#author : { ...this.#author, program: programOf(lane) };
-    const head = { row: 0, by, ...sample, position };
-    if (told === null || isNews(head, told)) return { lane, head };
-    return lane.toldProgram === this.#program ? null : { lane, head: told };
+    const head = { row: 0, by, ...state, position };
+    if (told === null || isNews(head, told)) return { lane, head, counted };
+    return lane.toldProgram === this.#program ? null : { lane, head: told, counted: toldCounted };
   }
 
-  async #tell({ lane, head }: { lane: Lane; head: FrameHead }): Promise<void> {
+  async #tell({ lane, head, counted }: News): Promise<void> {
     const { broadcast } = lane;
-    const headers = { [HEADER_SOURCE]: markText(this.#options.mark()), [HEADER_PROGRAM]: this.#program };
+    const headers = {
+      [HEADER_SOURCE]: markText(this.#options.mark()),
+      [HEADER_PROGRAM]: this.#program,
+      ...(counted === null ? {} : { [HEADER_COUNTED]: JSON.stringify(counted) }),
+    };
     const outcome = await broadcast.append(encodeBroadcast(head), headers);
     if (outcome.kind === 'moved') throw beaten(outcome.tail, { author: this.#author, chain: broadcast });
     lane.told = head;
     lane.toldProgram = this.#program;
+    lane.toldCounted = counted;
   }
 
   stop(): void {
@@ -356,6 +386,17 @@ export class Router {
       for (const channel of lane.channels) channel.stop();
     }
   }
+}
+
+/** What a stage is to be told. */
+interface News {
+  readonly lane: Lane;
+  readonly head: FrameHead;
+  readonly counted: Counted | null;
+}
+
+function countedFrom(header: string | undefined): Counted | null {
+  return header === undefined ? null : (JSON.parse(header) as Counted);
 }
 
 function programOf({ furthest }: Lane): number {
