@@ -37,25 +37,42 @@ const keyed = (partitions: number) =>
     },
     { partitions },
   );
+/** Two stages, of which the one may have had more than the other. */
+const forked = pipeline(
+  'p',
+  ({ from }) => {
+    const rows = from<Row>('in', { name: 'in' }).filter(row => row.n % 10 > 1);
+    rows
+      .keyBy('n', { name: 'keyed' })
+      .dedupe({ id: row => String(row.n), within: '10h' })
+      .to('out.{partition}');
+    rows
+      .keyBy(() => 1, { name: 'other' })
+      .dedupe({ id: row => String(row.n), within: '10h', name: 'other-dedupe' })
+      .to('more.{partition}');
+  },
+  { partitions: 2 },
+);
 const direct = pipeline('p', ({ from }) => {
   from<Row>('in', { name: 'in' })
     .filter(row => row.n % 10 > 1)
     .to('out.{partition}');
 });
 
-async function totals(definition: typeof direct, options: { seed: number; owners: number }) {
+async function totals(definitions: readonly (typeof direct)[], options: { seed: number; owners: number }) {
   const random = new Random(options.seed);
   const clock = new SimClock({ random: random.fork() });
   const broker = new MemoryBroker({ clock, random: random.fork() });
   broker.create({ name: 'in', subjects: ['in'] });
   broker.faults = { delayMs: [0.1, 3] };
-  const plan = await clock.runThrough(planOrThrow(definition, broker.client('plans')));
   const blobs = new MemoryBlobs({ clock });
   const pass = (ms: number) => clock.run(clock.monotonic() + ms);
   let sent = 0;
   let last: Pipeline | null = null;
   for (let number = 1; number <= options.owners; number++) {
     const log = broker.client(`worker ${number}`);
+    const definition = definitions[Math.min(number, definitions.length) - 1]!;
+    const plan = await clock.runThrough(planOrThrow(definition, log));
     const around = {
       log,
       clock: log.clock,
@@ -83,11 +100,12 @@ describe('totals', () => {
   for (const [name, definition, perTen] of [
     ['of a reader and one task', keyed(1), { out: 6, dead: 1, dropped: { filtered: 2, duplicate: 1 } }],
     ['of a reader and several tasks', keyed(4), { out: 6, dead: 1, dropped: { filtered: 2, duplicate: 1 } }],
+    ['of a reader and two stages', forked, { out: 12, dead: 1, dropped: { filtered: 2, duplicate: 2 } }],
     ['of a task that reads by itself', direct, { out: 7, dead: 1, dropped: { filtered: 2 } }],
   ] as const) {
     for (const seed of [1, 2, 3, 4]) {
       test(`${name} are exact after many owners (${seed})`, async () => {
-        const { sent, counts, read, bytes, written } = await totals(definition, { seed, owners: 6 });
+        const { sent, counts, read, bytes, written } = await totals([definition], { seed, owners: 6 });
         const tens = sent / 10;
         assert.deepEqual(counts, {
           in: tens * 9,
@@ -103,4 +121,10 @@ describe('totals', () => {
       });
     }
   }
+
+  test('count nothing again that a new stage is given from the beginning', async () => {
+    const { sent, counts } = await totals([keyed(2), keyed(2), forked], { seed: 5, owners: 4 });
+    assert.deepEqual([counts.in, counts.dropped.filtered], [(sent / 10) * 9, (sent / 10) * 2]);
+    assert.equal(counts.out, (sent / 10) * 12, 'the new stage has all of them');
+  });
 });
