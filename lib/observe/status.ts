@@ -69,7 +69,7 @@ export interface OperatorStatus {
   readonly more: boolean;
   /** Event time that the operator is at, ms since 1970: that of the task which is furthest behind; null: none yet. */
   readonly watermarkMs: number | null;
-  /** The watermark at which the first of what it holds is done, ms since 1970, or a little earlier; null: none waits. */
+  /** The watermark at which the first of what it holds is done, or up to which it waits, ms since 1970; null: none waits. */
   readonly nextMs: number | null;
 }
 

@@ -48,7 +48,10 @@ export interface OperatorLook {
   readonly held: number;
   /** There are more than `held`: so many were counted. */
   readonly more?: true;
-  /** By its own watermark, ms: when the first of them is done (closes, fires, is let go), or a little earlier; null: none waits. */
+  /**
+   * By its own watermark, ms: when the first of them closes or fires, or up to when it is open or waits for a partner; where
+   * there are very many a little earlier. Null: none waits.
+   */
   readonly nextMs: number | null;
 }
 

@@ -221,7 +221,7 @@ export class SessionAggregate implements Operator {
   look(): OperatorLook {
     const { size } = this.#sessions;
     if (size > LOOK_ENTRIES_MAX || this.#sessions.isPartial(0)) {
-      return { unit: 'sessions', held: size, nextMs: this.#timers.firstMs() };
+      return { unit: 'sessions', held: size, nextMs: before(this.#timers.firstMs()) };
     }
     let held = 0;
     let nextMs = Number.POSITIVE_INFINITY;
@@ -233,7 +233,7 @@ export class SessionAggregate implements Operator {
         nextMs = Math.min(nextMs, this.#closingTime(session));
       }
     }
-    return { unit: 'sessions', held, nextMs: held === 0 ? null : nextMs };
+    return { unit: 'sessions', held, nextMs: held === 0 ? null : before(nextMs) };
   }
 
   want(wants: Wants, _port: number, key: string | null): void {
@@ -246,3 +246,8 @@ export class SessionAggregate implements Operator {
 }
 
 const NONE: readonly Session[] = [];
+
+/** A session closes right after the moment up to which it is open, and that is the one to be told. */
+function before(closingMs: number | null): number | null {
+  return closingMs === null ? null : closingMs - 1;
+}

@@ -117,7 +117,10 @@ describe('totals', () => {
         });
         assert.equal(read, tens * 9);
         assert.equal(bytes, bodies(0, sent).join('').length);
-        assert.equal(written.reduce((sum, rows) => sum + rows, 0), tens * perTen.out);
+        assert.equal(
+          written.reduce((sum, rows) => sum + rows, 0),
+          tens * perTen.out,
+        );
       });
     }
   }
