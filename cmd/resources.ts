@@ -4,6 +4,7 @@
  */
 import type { EventInfo, PipelineInfo } from '../lib/control/client.ts';
 import type { EntryView, TableView } from '../lib/engine/views.ts';
+import { fieldText } from '../lib/observe/log.ts';
 import type { PipelineCounts } from '../lib/observe/status.ts';
 import type { LetterView, TaskView, WorkerView } from '../lib/service/views.ts';
 import { eventTimeText } from './event-time.ts';
@@ -182,7 +183,9 @@ export const events: Resource<EventInfo> = {
       cell: event =>
         [
           event.message.replaceAll('\n', ' '),
-          ...Object.entries(event.fields).map(([key, value]) => `${key}=${plain(value)}`),
+          ...Object.entries(event.fields).map(([key, value]) =>
+            value === null ? '' : fieldText(key, value as string),
+          ),
         ]
           .filter(part => part !== '')
           .join('  '),
@@ -218,10 +221,6 @@ export function textOf(content: Uint8Array): string {
   } catch {
     return `base64:${Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString('base64')}`;
   }
-}
-
-function plain(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function cut(text: string, max: number): string {

@@ -31,7 +31,7 @@ export default m.pipeline('shop', ({ from }) => {
   const options = { time: 'at', maxOutOfOrder: '1s', capture: { maxBytes: 2 ** 24 } } as const;
   const orders = from<{ id: string; at: string; test?: boolean }>('shop.orders', { name: 'orders', ...options })
     .filter(order => order.test !== true)
-    .keyBy('id', { name: 'by-id' });
+    .keyBy('id');
   const payments = from<{ id: string; at: string }>('shop.payments', { name: 'payments', ...options }).keyBy('id');
   orders
     .leftJoin(payments, { within: '5m', name: 'paid' }, (order, payment) => ({ ...order, paid: payment !== null, of: '${revision}' }))
