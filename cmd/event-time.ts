@@ -38,7 +38,7 @@ const OPERATORS: readonly Column<OperatorStatus>[] = [
   { head: 'HOLDS', cell: heldText },
 ];
 
-/** Of one pipeline: its sources and operators, and what waits. Empty: nothing runs. */
+/** The sources and operators of one pipeline, and what waits. Empty: nothing runs. */
 export function eventTimeText({ name, status }: Named, terminal: Terminal): string {
   const { sources, operators, tasks } = status;
   const waiting = (source: string) => [

@@ -74,7 +74,7 @@ export interface OperatorStatus {
 }
 
 export interface PipelineCounts extends Counts {
-  /** Of some parts it is not known at the moment what they have done: there is more. */
+  /** It is not known at the moment what some parts have done: there is more. */
   readonly partial: boolean;
 }
 

@@ -15,7 +15,7 @@ interface Extent {
   readonly size: number;
   /** The lowest bucket that has entries; null: none has. */
   readonly first: number | null;
-  /** Of a bucket: whether some of its entries are on disk alone, so that it cannot be gone through unwanted. */
+  /** Whether some entries of the bucket are on disk alone, so that it cannot be gone through unwanted. */
   isPartial(bucket: number): boolean;
 }
 

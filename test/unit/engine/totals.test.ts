@@ -17,7 +17,7 @@ interface Row {
   readonly n: number;
 }
 
-/** Of ten records two are filtered, one is a copy, and one is no JSON. */
+/** Among ten records two are filtered, one is a copy, and one is no JSON. */
 const bodies = (from: number, count: number) =>
   Array.from({ length: count }, (_, i) => {
     const n = from + i;
