@@ -12,21 +12,20 @@ import { sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { type Counts, sumOfCounts } from '../observe/counts.ts';
 import { noMeter } from '../observe/meter.ts';
-import type { OperatorStatus, PipelineState, PipelineStatus, SourceStatus } from '../observe/status.ts';
+import type { OperatorStatus, PipelineState, PipelineStatus } from '../observe/status.ts';
 import { outletKinds } from '../outlet/kinds.ts';
 import type { Replica } from '../replica/replica.ts';
 import { Turns } from '../replica/turns.ts';
-import type { Source } from '../source/source.ts';
 import { Budget, type Share } from '../task/budget.ts';
 import { Pace } from '../task/pace.ts';
 import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../task/surroundings.ts';
 import { Task } from '../task/task.ts';
 import { type Assignment, type Part, partsOf, taskOf } from '../topology/parts.ts';
 import type { Plan } from '../topology/plan.ts';
-import { operatorsOf } from './operators.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
+import { type Actor, countsOf, leastWatermark, operatorsOf, sourceStatus, taskStatus } from './statuses.ts';
 import { ensureStreams } from './streams.ts';
 
 /** Tasks that write checkpoints at a time: a second one goes on while one waits for disk or broker. */
@@ -60,7 +59,6 @@ export interface PipelineOptions {
   readonly takeReplica?: (task: Part) => Replica | null;
 }
 
-type Actor = Reader | Task;
 type Make = (around: Surroundings, onEnded: (error: unknown) => void) => Actor;
 
 /** A part that is ours, whoever plays it at the moment. */
@@ -309,22 +307,7 @@ export class Pipeline {
       sources: [...readers, ...tasks].flatMap(actor =>
         actor.source === null ? [] : [sourceStatus(actor, actor.source)],
       ),
-      tasks: tasks.map(task => ({
-        stage: task.stage,
-        partition: task.partition,
-        state: task.phase,
-        epoch: task.journal.epoch,
-        commits: task.journal.commit,
-        recordsIn: task.counts?.in ?? 0,
-        recordsOut: task.counts?.out ?? 0,
-        watermarkMs: finiteOrNull(task.watermarkMs),
-        stateBytes: task.processor.state.bytes,
-        stateEntries: task.processor.state.entries,
-        journalBytes: task.uncut.bytes,
-        journalCommits: task.uncut.commits,
-        backlogBytes: task.backlogBytes,
-        waitsFor: task.waitsFor?.name ?? null,
-      })),
+      tasks: tasks.map(taskStatus),
       operators: this.#look(tasks),
       watermarkMs: leastWatermark(tasks),
       counts: { ...sumOfCounts(known), partial: slots.length === 0 || known.length < slots.length },
@@ -367,42 +350,6 @@ export class Pipeline {
     for (const { share } of this.#slots.values()) share?.leave();
     this.#phase = 'stopped';
   }
-}
-
-/** What a part adds to its pipeline's: what a task takes in from channels is counted where it is read. Null: not known yet. */
-function countsOf(actor: Actor): Counts | null {
-  if (actor instanceof Reader) {
-    const { counted } = actor;
-    return counted === null ? null : { in: counted.records, out: 0, late: 0, dead: 0, dropped: counted.dropped };
-  }
-  const { counts, source } = actor;
-  return counts === null ? null : { ...counts, in: source?.recordsIn ?? 0 };
-}
-
-function sourceStatus(actor: Actor, source: Source): SourceStatus {
-  const { spec, position, lag, lagMs, idle, time } = source;
-  const counted = actor instanceof Reader ? actor.counted : { records: source.recordsIn, bytes: source.bytesIn };
-  return {
-    name: spec.name,
-    position,
-    lag,
-    lagMs,
-    watermarkMs: finiteOrNull(time.watermarkMs),
-    clockMs: finiteOrNull(time.clockMs),
-    recordsIn: counted?.records ?? 0,
-    bytesIn: counted?.bytes ?? 0,
-    idle,
-    quietMs: finiteOrNull(time.quietMs),
-  };
-}
-
-/** Null: there is none, or one of them has none. */
-function leastWatermark(tasks: readonly Task[]): number | null {
-  return tasks.length === 0 ? null : finiteOrNull(Math.min(...tasks.map(({ watermarkMs }) => watermarkMs)));
-}
-
-function finiteOrNull(value: number): number | null {
-  return Number.isFinite(value) ? value : null;
 }
 
 /** Starts a plan here. Resolves when its readers and tasks are on their way. */

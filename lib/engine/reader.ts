@@ -18,7 +18,8 @@ import { EndsReporter } from '../observe/meter.ts';
 import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
-import { type Counted, type Opened, type Route, Router, type Unfinished } from '../router/router.ts';
+import { type Counted, Counting } from '../router/counted.ts';
+import { type Opened, type Route, Router, type Unfinished } from '../router/router.ts';
 import type { SourcePlace } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
 import { watchedSource } from '../source/watched.ts';
@@ -65,10 +66,7 @@ export class Reader {
   /** Polls of which something may wait to be sent, oldest first. */
   #unsent: { readonly position: number; readonly bytesBefore: number }[] = [];
   #sendsLetters: boolean;
-  /** What had been done before we began; null: not known yet. */
-  #before: Counted | null = null;
-  /** What we had counted when we came to what nobody had read before. */
-  #again: Omit<Counted, 'to'> = { records: 0, bytes: 0, dropped: {} };
+  #counting = new Counting();
   /** A former program at work, while we open. */
   #former: Reader | null = null;
   #failure: { error: unknown } | null = null;
@@ -146,23 +144,7 @@ export class Reader {
 
   /** What it has done since it was first deployed; null: not read back yet. */
   get counted(): Counted | null {
-    return this.#before === null ? null : this.#countedSince(this.#before);
-  }
-
-  #countedSince({ to, records, bytes, dropped }: Counted): Counted {
-    const again = this.#again;
-    const { position, recordsIn, bytesIn } = this.#source;
-    const sums = { ...dropped };
-    for (const [reason, count] of this.dropped) {
-      const more = count - (again.dropped[reason] ?? 0);
-      if (more > 0) sums[reason] = (sums[reason] ?? 0) + more;
-    }
-    return {
-      to: Math.max(to, position),
-      records: records + recordsIn - again.records,
-      bytes: bytes + bytesIn - again.bytes,
-      dropped: sums,
-    };
+    return this.#counting.total(this.#source, this.dropped);
   }
 
   start(): void {
@@ -173,7 +155,7 @@ export class Reader {
     const { plan, around } = this.#options;
     const opened = this.#options.finishes === undefined ? await this.#finished() : await this.#router.open();
     const place = await this.#placeOf(opened);
-    this.#before = opened.counted ?? NOTHING_COUNTED;
+    this.#counting.begin(opened.counted);
     if (this.phase !== 'opening') return;
     await this.#source.open(place, () => this.#schedule());
     this.#sample();
@@ -255,7 +237,7 @@ export class Reader {
   }
 
   #sample(): void {
-    this.#router.sample(this.#state(), this.#countedSince(this.#before!));
+    this.#router.sample(this.#state(), this.counted);
   }
 
   #tick(): void {
@@ -292,7 +274,7 @@ export class Reader {
     try {
       const before = this.#source.bytesIn;
       const { finishes } = this.#options;
-      const countedTo = this.#before!.to;
+      const { to: countedTo } = this.#counting;
       const isAgain = this.#source.position < countedTo;
       const through = Math.min(finishes?.through ?? NO_END, isAgain ? countedTo : NO_END);
       const pushed = this.#router.pushed;
@@ -303,7 +285,7 @@ export class Reader {
         full: () => this.#router.pushed - pushed > WAITING_MAX,
         through,
       });
-      if (isAgain) this.#noteAgain();
+      if (isAgain) this.#counting.noteAgain(this.#source, this.dropped);
       if (finishes !== undefined && this.#source.position >= finishes.through) return this.#endAfter(finishes.through);
       if (messages === 0) return;
       this.#unsent.push({ position: this.#source.position, bytesBefore: before });
@@ -314,11 +296,6 @@ export class Reader {
     } catch (error) {
       this.#fail(error);
     }
-  }
-
-  #noteAgain(): void {
-    const { recordsIn, bytesIn } = this.#source;
-    this.#again = { records: recordsIn, bytes: bytesIn, dropped: Object.fromEntries(this.dropped) };
   }
 
   #fail(error: unknown): void {
@@ -360,7 +337,7 @@ export class Reader {
     await this.#router.landed();
     if (this.#failure !== null) throw this.#failure.error;
     if (this.#router.hasTold(position)) return;
-    this.#router.sample({ ...this.#state(), position }, this.#countedSince(this.#before!));
+    this.#router.sample({ ...this.#state(), position }, this.counted);
     await this.#router.lastBroadcast();
   }
 
@@ -383,7 +360,6 @@ export class Reader {
   }
 }
 
-const NOTHING_COUNTED: Counted = { to: 0, records: 0, bytes: 0, dropped: {} };
 const NO_END = Number.POSITIVE_INFINITY;
 
 const NOWHERE: Receiver = { receive() {} };

@@ -11,7 +11,16 @@ import { partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../chain/chain.ts';
 import { authorOf, beaten, begun, claim, type ProgramName, takeOver } from '../channel/authorship.ts';
-import { type Author, encodeBroadcast, type FrameHead, isBeyond, type Owner } from '../channel/frame.ts';
+import {
+  type Author,
+  encodeBroadcast,
+  type FrameHead,
+  isBehind,
+  isBeyond,
+  isNews,
+  type Owner,
+  throughOf,
+} from '../channel/frame.ts';
 import { Words } from '../channel/words.ts';
 import { ChannelWriter, type WriterState } from '../channel/writer.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
@@ -21,10 +30,11 @@ import { broadcastSubject, channelSubject, channelsStream, type Deployment } fro
 import { seqOfOrigin } from '../record/origin.ts';
 import { markFrom, markText } from '../source/place.ts';
 import { NO_MARK, type StreamMark } from '../source/poll.ts';
+import { type Counted, countedFrom } from './counted.ts';
+import { Samples } from './samples.ts';
 
 /** Room for the frame's head and the message's headers beside the rows. */
 const HEADROOM_BYTES = 4096;
-const SAMPLES_MAX = 256;
 /**
  * A frame costs the broker, and the task behind it with its commit, about the same whether it has one record or a
  * hundred. So single messages that keep coming are gathered for this long (a batch that comes after a pause is not) …
@@ -42,21 +52,6 @@ const HEADER_CLAIM = 'Millrace-Claim';
 /** On broadcasts: what their writer has done so far, as JSON (`Counted`). */
 const HEADER_COUNTED = 'Millrace-Counted';
 const KEPT = [HEADER_SOURCE, HEADER_PROGRAM, HEADER_COUNTED];
-
-/** What a reader has done, up to and with a source message. What it reads again before that is not counted again. */
-export interface Counted {
-  readonly to: number;
-  readonly records: number;
-  readonly bytes: number;
-  /** Records that ended without a result, by reason. */
-  readonly dropped: Readonly<Record<string, number>>;
-}
-
-/** How far the writer was at a position, and what it had done. */
-interface Sample {
-  readonly state: WriterState;
-  readonly counted: Counted | null;
-}
 
 /** One input of one stage, which this writer feeds. */
 export interface Route {
@@ -127,8 +122,7 @@ export class Router {
   /** What we run, as broadcasts say it. */
   #program: string;
   #lanes: readonly Lane[];
-  /** Oldest first: a broadcast speaks of a position that has passed. */
-  #samples: Sample[] = [];
+  #samples = new Samples();
   #telling: Promise<unknown> | null = null;
   #flushedMs = Number.NEGATIVE_INFINITY;
   #cancelFlush: (() => void) | null = null;
@@ -318,11 +312,7 @@ export class Router {
 
   /** Remembers how far the writer is at a position, to be told when all before it has landed. */
   sample(state: WriterState, counted: Counted | null = null): void {
-    const last = this.#samples.at(-1);
-    if (last !== undefined && last.state.position === state.position) this.#samples.pop();
-    // When there are too many, every other one goes: what is told becomes coarser, never wrong.
-    else if (this.#samples.length >= SAMPLES_MAX) this.#samples = this.#samples.filter((_, i) => i % 2 === 1);
-    this.#samples.push({ state, counted });
+    this.#samples.take({ state, counted });
   }
 
   /** Tells every stage how far this writer is, if that has changed since it was last told; not while that is being done. */
@@ -352,7 +342,7 @@ export class Router {
   /** What there is to tell the stage; null: nothing that it has not been told. */
   #newsFor(lane: Lane): News | null {
     const landed = landedTo(lane);
-    const sample = this.#samples.findLast(({ state }) => state.position <= landed);
+    const sample = this.#samples.at(landed);
     if (sample === undefined) return null;
     const { state, counted } = sample;
     const { completeTo, furthest, told, toldCounted } = lane;
@@ -395,37 +385,12 @@ interface News {
   readonly counted: Counted | null;
 }
 
-function countedFrom(header: string | undefined): Counted | null {
-  return header === undefined ? null : (JSON.parse(header) as Counted);
-}
-
 function programOf({ furthest }: Lane): number {
   return authorOf(furthest!).program;
-}
-
-/** The last source message that a head has any row of. */
-function throughOf({ position, row }: FrameHead): number {
-  return row === 0 ? position : position + 1;
 }
 
 function landedTo(lane: Lane): number {
   let least = Number.POSITIVE_INFINITY;
   for (const channel of lane.channels) least = Math.min(least, channel.landedTo);
   return least;
-}
-
-/** Two at one position are both true, and one may know less of the time. */
-function isBehind(a: FrameHead, b: FrameHead): boolean {
-  return a.position < b.position || (a.position === b.position && a.watermarkMs > b.watermarkMs);
-}
-
-/** Never tell less than was told. */
-function isNews(head: FrameHead, told: FrameHead): boolean {
-  if (head.position < told.position) return false;
-  return (
-    head.position > told.position ||
-    head.watermarkMs > told.watermarkMs ||
-    head.clockMs > told.clockMs ||
-    (head.bootstrapped && !told.bootstrapped)
-  );
 }
