@@ -2,9 +2,12 @@
  * What commands print: tables for people, JSON and YAML for programs, names for scripts; and numbers and times as people
  * read them. What there is to show of each kind of thing is in `resources.ts`.
  */
+import { spanText as span } from '../lib/base/duration.ts';
 import { END_MS, TIME_MAX_MS } from '../lib/window/watermark.ts';
 import type { Paint, Terminal } from './terminal.ts';
 import { yaml } from './yaml.ts';
+
+export { span };
 
 export const FORMATS = ['table', 'wide', 'json', 'yaml', 'name'] as const;
 export type OutputFormat = (typeof FORMATS)[number];
@@ -27,6 +30,8 @@ export interface Resource<T> {
   name(row: T): string;
   /** For programs: names and meanings as in `proto/`. */
   json(row: T): unknown;
+  /** What people are shown below one of them that they asked for by its name; absent or empty: nothing. */
+  more?(row: T, terminal: Terminal): string;
   /** What to say when there are none, and what to do about it. */
   readonly none: string;
 }
@@ -57,7 +62,13 @@ export function printList<T>(terminal: Terminal, resource: Resource<T>, rows: re
 export function printOne<T>(terminal: Terminal, resource: Resource<T>, row: T, format: Format): void {
   const { output } = format;
   if (output === 'json' || output === 'yaml') terminal.out(forProgram(output, resource.json(row)));
-  else terminal.out(`${listText(terminal, resource, [row], format)}\n`);
+  else terminal.out(`${oneText(terminal, resource, row, format)}\n`);
+}
+
+export function oneText<T>(terminal: Terminal, resource: Resource<T>, row: T, format: Format): string {
+  const text = listText(terminal, resource, [row], format);
+  const more = format.output === 'name' ? '' : (resource.more?.(row, terminal) ?? '');
+  return more === '' ? text : `${text}\n\n${more}`;
 }
 
 export function listText<T>(terminal: Terminal, resource: Resource<T>, rows: readonly T[], format: Format): string {
@@ -114,24 +125,6 @@ export function bytes(value: number): string {
   let rest = value;
   for (; rest >= 1024 && unit < units.length - 1; unit++) rest /= 1024;
   return `${unit === 0 ? rest : rest.toFixed(1)} ${units[unit]}`;
-}
-
-/** `90_000` → `1m30s`; at most two units. */
-export function span(durationMs: number): string {
-  const seconds = Math.max(0, Math.floor(durationMs / 1_000));
-  const parts: [number, string][] = [
-    [Math.floor(seconds / 86_400), 'd'],
-    [Math.floor(seconds / 3_600) % 24, 'h'],
-    [Math.floor(seconds / 60) % 60, 'm'],
-    [seconds % 60, 's'],
-  ];
-  const first = parts.findIndex(([amount]) => amount > 0);
-  if (first < 0) return '0s';
-  return parts
-    .slice(first, first + 2)
-    .filter(([amount]) => amount > 0)
-    .map(([amount, unit]) => `${amount}${unit}`)
-    .join('');
 }
 
 /** How long ago, ms since 1970; `–` for never. */

@@ -4,7 +4,10 @@
  */
 import type { EventInfo, PipelineInfo } from '../lib/control/client.ts';
 import type { EntryView, TableView } from '../lib/engine/views.ts';
+import { fieldText } from '../lib/observe/log.ts';
+import type { PipelineCounts } from '../lib/observe/status.ts';
 import type { LetterView, TaskView, WorkerView } from '../lib/service/views.ts';
+import { eventTimeText } from './event-time.ts';
 import { ago, bytes, type Column, count, optional, type Resource, span, time } from './output.ts';
 import type { Paint } from './terminal.ts';
 
@@ -26,29 +29,43 @@ export const pipelines: Resource<PipelineInfo> = {
     { head: 'NAME', cell: pipeline => pipeline.name },
     { head: 'STATE', cell: stateOf, paint: pipeline => paintOf(stateOf(pipeline)) },
     { head: 'REVISION', right: true, cell: pipeline => String(pipeline.revision) },
-    { head: 'IN', right: true, cell: ({ status }) => count(status.counts.in) },
-    { head: 'OUT', right: true, cell: ({ status }) => count(status.counts.out) },
-    { head: 'LATE', right: true, cell: ({ status }) => count(status.counts.late) },
+    { head: 'IN', right: true, cell: ({ status }) => totalOf(status.counts, 'in') },
+    { head: 'OUT', right: true, cell: ({ status }) => totalOf(status.counts, 'out') },
+    { head: 'LATE', right: true, cell: ({ status }) => totalOf(status.counts, 'late') },
     {
       head: 'DEAD',
       right: true,
-      cell: ({ status }) => count(status.counts.dead),
+      cell: ({ status }) => totalOf(status.counts, 'dead'),
       paint: ({ status }) => (status.counts.dead > 0 ? 'warn' : null),
     },
     { head: 'LAG', right: true, cell: pipeline => optional(lagOf(pipeline), count) },
-    { head: 'WATERMARK', cell: pipeline => time(watermarkOf(pipeline)) },
+    { head: 'WATERMARK', cell: ({ status }) => time(status.watermarkMs) },
     { head: 'WORKER', cell: pipeline => pipeline.worker ?? '–' },
     { head: 'AGE', right: true, cell: pipeline => ago(pipeline.deployedAtMs) },
     { head: 'FILE', wide: true, cell: pipeline => pipeline.file },
     { head: 'BUNDLE', wide: true, cell: pipeline => pipeline.bundleHash.slice(0, 12) },
     { head: 'REASON', wide: true, cell: pipeline => pipeline.status.reason?.replaceAll('\n', ' ') ?? '' },
   ],
+  more: (pipeline, terminal) => [...ageLines(pipeline), eventTimeText(pipeline, terminal)].join('\n\n'),
 };
+
+/** What it has done; `–` where that is not known of all its parts. */
+export function totalOf(counts: PipelineCounts, what: 'in' | 'out' | 'late' | 'dead'): string {
+  return counts.partial ? '–' : count(counts[what]);
+}
+
+/** What is shown is older than it looks. */
+export function ageLines({ status }: PipelineInfo): string[] {
+  return status.ageMs === 0
+    ? []
+    : [`as of ${span(status.ageMs)} ago: ${status.reason ?? 'the engine does not answer'}`];
+}
 
 /** Field by field, so that what the client adds is not printed before `proto/` says what it is. */
 function pipelineJson({ status, worker, atMs, ...pipeline }: PipelineInfo): unknown {
-  const { state, reason, sources, tasks, counts } = status;
-  return known({ ...pipeline, status: { state, reason, worker, sources, tasks, counts, atMs } });
+  const { state, reason, sources, tasks, operators, watermarkMs, counts, ageMs } = status;
+  const shown = { state, reason, worker, sources, tasks, counts, atMs, operators, watermarkMs, ageMs };
+  return known({ ...pipeline, status: shown });
 }
 
 export const workers: Resource<WorkerView> = {
@@ -166,7 +183,9 @@ export const events: Resource<EventInfo> = {
       cell: event =>
         [
           event.message.replaceAll('\n', ' '),
-          ...Object.entries(event.fields).map(([key, value]) => `${key}=${plain(value)}`),
+          ...Object.entries(event.fields).map(([key, value]) =>
+            value === null ? '' : fieldText(key, value as string),
+          ),
         ]
           .filter(part => part !== '')
           .join('  '),
@@ -195,39 +214,6 @@ export function lagOf(pipeline: PipelineInfo): number | null {
   return lags.reduce<number>((sum, lag) => sum + (lag ?? 0), 0);
 }
 
-/** The smallest watermark of the sources that have spoken, or that may be about to; null before the first record. */
-export function watermarkOf(pipeline: PipelineInfo): number | null {
-  const { sources, tasks } = pipeline.status;
-  const heard = sources.filter(source => source.watermarkMs !== null || !source.idle);
-  const parts: readonly { readonly watermarkMs: number | null }[] = sources.length === 0 ? tasks : heard;
-  let least: number | null = null;
-  for (const { watermarkMs } of parts) {
-    if (watermarkMs === null) return null;
-    least = least === null ? watermarkMs : Math.min(least, watermarkMs);
-  }
-  return least;
-}
-
-/**
- * What stages wait for, a line each: the sources or stages that are behind others and say nothing. Event time follows the
- * clock there, which in a replay is slow, so whoever looks should know.
- */
-export function waitsOf({ name, status }: PipelineInfo): string[] {
-  const waits = new Set(
-    status.tasks.flatMap(({ stage, waitsFor }) => (waitsFor === null ? [] : [`${stage} ${waitsFor}`])),
-  );
-  return [...waits].map(wait => {
-    const [stage, writer] = wait.split(' ') as [string, string];
-    const source = status.sources.find(one => one.name === writer);
-    if (source === undefined) return `${stage} waits for stage ${writer}`;
-    const { watermarkMs, quietMs } = source;
-    const stands = watermarkMs === null ? 'has said nothing yet' : `stands at ${time(watermarkMs)}`;
-    const quiet = quietMs === null ? '' : ` and has been quiet for ${span(quietMs)}`;
-    const remedy = `millrace advance ${name} ${writer} --to TIME|end`;
-    return `${stage} waits for ${writer}, which ${stands}${quiet} (to go on without: ${remedy})`;
-  });
-}
-
 /** As text where it is text, else in base64. */
 export function textOf(content: Uint8Array): string {
   try {
@@ -235,10 +221,6 @@ export function textOf(content: Uint8Array): string {
   } catch {
     return `base64:${Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString('base64')}`;
   }
-}
-
-function plain(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function cut(text: string, max: number): string {

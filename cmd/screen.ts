@@ -5,8 +5,9 @@
 import type { PipelineInfo } from '../lib/control/client.ts';
 import type { Event, Observer } from '../lib/observe/events.ts';
 import { textLine } from '../lib/observe/log.ts';
+import { heldText, waitsOf } from './event-time.ts';
 import { bytes, count, optional, span, time } from './output.ts';
-import { lagOf, watermarkOf } from './resources.ts';
+import { ageLines, lagOf, totalOf } from './resources.ts';
 import type { OutputRow, TailedLetter } from './tail.ts';
 
 export interface Screen extends Observer {
@@ -38,7 +39,9 @@ class Rates {
     const last = this.#last;
     this.#last = pipeline;
     const seconds = last === null ? 0 : (pipeline.atMs - last.atMs) / 1_000;
-    if (last === null || seconds <= 0) return;
+    // What is not known yet of all has not been done since.
+    const isKnown = last !== null && !last.status.counts.partial && !pipeline.status.counts.partial;
+    if (last === null || seconds <= 0 || !isKnown) return;
     this.in = Math.max(0, (pipeline.status.counts.in - last.status.counts.in) / seconds);
     this.out = Math.max(0, (pipeline.status.counts.out - last.status.counts.out) / seconds);
   }
@@ -47,6 +50,7 @@ class Rates {
 const ROWS_MAX = 10;
 const TROUBLES_MAX = 5;
 const LETTERS_MAX = 3;
+const WAITS_MAX = 4;
 const DRAW_MS = 200;
 
 /** A block that is drawn anew in place. */
@@ -174,19 +178,30 @@ function oneLine(event: Event, nowMs: number): string {
   return textLine(event, nowMs).replaceAll('\n', ' ');
 }
 
+/** What operators hold that waits for event time, and who is waited for: it changes all the time. */
+function waitLines(pipeline: PipelineInfo): string[] {
+  const waiting = pipeline.status.operators.filter(({ nextMs }) => nextMs !== null);
+  return [
+    ...ageLines(pipeline),
+    ...waiting.slice(0, WAITS_MAX).map(operator => `${operator.name}  ${heldText(operator)}`),
+    ...waitsOf(pipeline).slice(0, WAITS_MAX),
+  ].map(line => `  ${line}`);
+}
+
 /** @param nowMs to say how far the watermark is behind it; null: leave that out, it changes all the time. */
 function statusLines(pipeline: PipelineInfo, rates: Rates, nowMs: number | null): string[] {
   const { status } = pipeline;
   const { counts, tasks } = status;
   const dropped = Object.entries(counts.dropped).map(([reason, amount]) => `${count(amount)} ${reason}`);
-  const watermarkMs = watermarkOf(pipeline);
+  const { watermarkMs } = status;
   const behind = watermarkMs === null || nowMs === null ? '' : ` (${span(nowMs - watermarkMs)} ago)`;
   const running = tasks.filter(task => task.state === 'running').length;
   const entries = tasks.reduce((sum, task) => sum + task.stateEntries, 0);
   const size = tasks.reduce((sum, task) => sum + task.stateBytes, 0);
   return [
     `${pipeline.name}  ${status.state}  revision ${pipeline.revision}${status.reason === null ? '' : `  ${status.reason}`}`,
-    `  in ${count(rates.in)}/s (${count(counts.in)})  out ${count(rates.out)}/s (${count(counts.out)})  late ${count(counts.late)}  dead ${count(counts.dead)}${dropped.length === 0 ? '' : `  dropped ${dropped.join(', ')}`}`,
+    `  in ${count(rates.in)}/s (${totalOf(counts, 'in')})  out ${count(rates.out)}/s (${totalOf(counts, 'out')})  late ${totalOf(counts, 'late')}  dead ${totalOf(counts, 'dead')}${dropped.length === 0 ? '' : `  dropped ${dropped.join(', ')}`}`,
     `  lag ${optional(lagOf(pipeline), count)}  watermark ${time(watermarkMs)}${behind}  state ${bytes(size)} in ${count(entries)} entries  tasks ${running}/${tasks.length}`,
+    ...(nowMs === null ? [] : waitLines(pipeline)),
   ];
 }

@@ -5,6 +5,7 @@
  */
 import type { SinkSpec } from '../lib/outlet/sink-spec.ts';
 import type { Log, LogReader, StoredMessage } from '../lib/port/log.ts';
+import { lateText } from '../lib/record/letter.ts';
 import { isInternal, lettersStream } from '../lib/record/names.ts';
 
 const ROW_CHARACTERS_MAX = 400;
@@ -101,11 +102,10 @@ export class Tail {
 function letterOf({ headers }: StoredMessage, text: string): TailedLetter {
   const header = (name: string) => headers?.[name] ?? null;
   const code = header('Millrace-Error');
-  const late = header('Millrace-Late-By');
   return {
     operator: header('Millrace-Operator') ?? '',
     code,
-    message: code === null ? `late by ${late ?? '?'} ms` : (header('Millrace-Message') ?? ''),
+    message: code === null ? lateText(headers ?? {}) : (header('Millrace-Message') ?? ''),
     text: text.slice(0, ROW_CHARACTERS_MAX),
   };
 }

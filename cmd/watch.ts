@@ -6,7 +6,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError, messageOf } from '../lib/base/errors.ts';
 import { endingOf } from './exit.ts';
-import { type Format, listText, type Resource } from './output.ts';
+import { type Format, listText, oneText, type Resource } from './output.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Columns that change all the time and say nothing new. */
@@ -17,6 +17,8 @@ export interface WatchOptions<T> {
   readonly resource: Resource<T>;
   readonly format: Format;
   readonly intervalMs: number;
+  /** It is one thing that was asked for by its name. */
+  readonly one: boolean;
   read(): Promise<readonly T[]>;
 }
 
@@ -39,10 +41,12 @@ export async function watchList<T>(options: WatchOptions<T>): Promise<never> {
 
 type Show<T> = (rows: readonly T[], trouble: string | null) => void;
 
-function redrawer<T>({ terminal, resource, format }: WatchOptions<T>): Show<T> {
+function redrawer<T>({ terminal, resource, format, one }: WatchOptions<T>): Show<T> {
   let drawn = 0;
   return (rows, trouble) => {
-    const text = rows.length === 0 ? resource.none : listText(terminal, resource, rows, format);
+    const shown = () =>
+      one ? oneText(terminal, resource, rows[0]!, format) : listText(terminal, resource, rows, format);
+    const text = rows.length === 0 ? resource.none : shown();
     const lines = [...text.split('\n'), ...(trouble === null ? [] : [terminal.paint('warn', trouble)])];
     // What has left the screen cannot be drawn over.
     const fitting: string[] = [];

@@ -3,9 +3,9 @@
  */
 import type { Command } from 'commander';
 import type { AdminClient, PipelineInfo } from '../../lib/control/client.ts';
-import type { SourceStatus } from '../../lib/observe/status.ts';
 import type { WorkerView } from '../../lib/service/views.ts';
-import { ago, bytes, type Column, count, facts, optional, print, span, table, time } from '../output.ts';
+import { eventTimeText } from '../event-time.ts';
+import { ago, bytes, count, facts, print, span, table, time } from '../output.ts';
 import * as resources from '../resources.ts';
 import type { Terminal } from '../terminal.ts';
 import { type Around, asking, formatOf, makeCommand, needed, type Options, printing, withClient } from './common.ts';
@@ -54,16 +54,6 @@ async function describePipeline(
   print(terminal, output, value, () => `${pipelineText(terminal, pipeline)}\n\n${text}`);
 }
 
-const SOURCES: readonly Column<SourceStatus>[] = [
-  { head: 'SOURCE', cell: source => source.name },
-  { head: 'POSITION', right: true, cell: source => count(source.position) },
-  { head: 'LAG', right: true, cell: source => optional(source.lag, count) },
-  { head: 'BEHIND', right: true, cell: source => optional(source.lagMs, span) },
-  { head: 'RECORDS', right: true, cell: source => count(source.recordsIn) },
-  { head: 'WATERMARK', cell: source => time(source.watermarkMs) },
-  { head: 'QUIET', right: true, cell: source => optional(source.quietMs, span) },
-];
-
 function pipelineText(terminal: Terminal, pipeline: PipelineInfo): string {
   const { status } = pipeline;
   const { counts } = status;
@@ -80,14 +70,15 @@ function pipelineText(terminal: Terminal, pipeline: PipelineInfo): string {
       ['Worker', pipeline.worker ?? '–'],
       [
         'Records',
-        `${count(counts.in)} in, ${count(counts.out)} out, ${count(counts.late)} late, ${count(counts.dead)} dead`,
+        (['in', 'out', 'late', 'dead'] as const).map(what => `${resources.totalOf(counts, what)} ${what}`).join(', '),
       ],
       ['Dropped', dropped.join(', ')],
-      ['Waits', resources.waitsOf(pipeline).join('\n')],
+      ['As of', status.ageMs === 0 ? '' : `${span(status.ageMs)} ago: what runs it does not answer`],
       ['Letters', letters === 0 ? '' : `see them with: millrace letters list ${pipeline.name}`],
     ]),
   ];
-  if (status.sources.length > 0) parts.push(table(SOURCES, status.sources, { terminal }));
+  const eventTime = eventTimeText(pipeline, terminal);
+  if (eventTime !== '') parts.push(eventTime);
   if (status.tasks.length > 0) {
     const tasks = status.tasks.map(task => ({ pipeline: pipeline.name, worker: '', status: task }));
     parts.push(table(resources.taskColumns, tasks, { terminal }));

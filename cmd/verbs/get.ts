@@ -46,7 +46,8 @@ export function getVerb(around: Around): Command {
     'get',
     `List ${Object.keys(KINDS).join(', ')}, or show one of them. Without a kind: pipelines.`,
     ['millrace get', 'all pipelines'],
-    ['millrace get orders -o yaml', 'one pipeline'],
+    ['millrace get orders', 'one pipeline: how far its sources and operators are, and what they wait for'],
+    ['millrace get orders -o yaml'],
     ['millrace get workers -o wide'],
     ['millrace get tasks orders --watch', 'drawn anew every second'],
     ['millrace get tables orders', 'what its operators remember'],
@@ -140,7 +141,7 @@ async function shown<T>(showing: {
     if (resource.kind === 'event') {
       throw new MillraceError('INVALID_ARGUMENT', 'events are not watched but followed: millrace events --follow');
     }
-    return watchList({ terminal, resource, format, read, intervalMs: Number(options.interval) * 1_000 });
+    return watchList({ terminal, resource, format, read, intervalMs: Number(options.interval) * 1_000, one });
   }
   const rows = await read();
   if (one) printOne(terminal, resource, rows[0]!, format);

@@ -55,6 +55,20 @@ export function durationText(ms: number): string {
   return text;
 }
 
+/**
+ * About how long that is, for people: at most two units, from the largest on: `147_015_082` → `'1d16h'`. What is not whole is
+ * cut off.
+ */
+export function spanText(ms: number): string {
+  const rounded = Math.max(0, Math.floor(ms));
+  const at = UNITS_MS.findIndex(([unit, unitMs]) => unit !== 'w' && rounded >= unitMs);
+  if (at < 0) return '0s';
+  const [, leastMs] = UNITS_MS[Math.min(at + 1, UNITS_MS.length - 1)]!;
+  // Nobody wants to know the ms of what took a minute, nor those of what took seconds.
+  const wholeMs = Math.max(leastMs, rounded >= 1_000 ? 1_000 : 1);
+  return durationText(Math.floor(rounded / wholeMs) * wholeMs);
+}
+
 function parse(duration: unknown, what: string): number {
   if (typeof duration !== 'string') throw invalid(duration, what, 'is neither text nor a number');
   let totalMs = 0;

@@ -5,7 +5,7 @@
 
 import type { EntryView } from '../engine/views.ts';
 import type { Event, Field, Level } from '../observe/events.ts';
-import type { PipelineState, PipelineStatus, TaskStatus } from '../observe/status.ts';
+import { type PipelineState, type PipelineStatus, type TaskStatus, UNKNOWN_COUNTS } from '../observe/status.ts';
 import type { DecodedKey, Key } from '../record/key.ts';
 import type { DeployOutcome, PlanAnswer } from '../service/commands.ts';
 import type { PipelineView } from '../service/pipelines.ts';
@@ -126,16 +126,24 @@ export function pipelineToWire(view: PipelineView, options: { tasks: boolean }):
       state: stateToWire(status.state),
       ...(status.reason === null ? {} : { reason: status.reason }),
       worker: view.worker ?? '',
-      sources: status.sources.map(({ lag, lagMs, watermarkMs, quietMs, ...source }) => ({
+      sources: status.sources.map(({ lag, lagMs, watermarkMs, clockMs, quietMs, ...source }) => ({
         ...source,
         ...(lag === null ? {} : { lag }),
         ...(lagMs === null ? {} : { lagMs: Math.round(lagMs) }),
         ...(watermarkMs === null ? {} : { watermarkMs }),
+        ...(clockMs === null ? {} : { clockMs }),
         ...(quietMs === null ? {} : { quietMs }),
       })),
       tasks: options.tasks ? status.tasks.map(taskStatusToWire) : [],
       counts: { ...status.counts, dropped: { ...status.counts.dropped } },
       atMs: view.atMs,
+      operators: status.operators.map(({ watermarkMs, nextMs, ...operator }) => ({
+        ...operator,
+        ...(watermarkMs === null ? {} : { watermarkMs }),
+        ...(nextMs === null ? {} : { nextMs }),
+      })),
+      ...(status.watermarkMs === null ? {} : { watermarkMs: status.watermarkMs }),
+      ageMs: status.ageMs,
     },
   };
 }
@@ -149,10 +157,18 @@ function statusFromWire(status: StatusWire | null): PipelineStatus {
       lag: source.lag ?? null,
       lagMs: source.lagMs ?? null,
       watermarkMs: source.watermarkMs ?? null,
+      clockMs: source.clockMs ?? null,
       quietMs: source.quietMs ?? null,
     })),
     tasks: (status?.tasks ?? []).map(taskStatusFromWire),
-    counts: status?.counts ?? { in: 0, out: 0, late: 0, dead: 0, dropped: {} },
+    operators: (status?.operators ?? []).map(operator => ({
+      ...operator,
+      watermarkMs: operator.watermarkMs ?? null,
+      nextMs: operator.nextMs ?? null,
+    })),
+    watermarkMs: status?.watermarkMs ?? null,
+    counts: status?.counts ?? UNKNOWN_COUNTS,
+    ageMs: status?.ageMs ?? 0,
   };
 }
 

@@ -15,6 +15,26 @@ export interface SourceWire {
   bytesIn: number;
   idle: boolean;
   quietMs?: number;
+  clockMs?: number;
+}
+
+export interface OperatorStatusWire {
+  stage: string;
+  name: string;
+  unit: string;
+  held: number;
+  more: boolean;
+  watermarkMs?: number;
+  nextMs?: number;
+}
+
+export interface CountsWire {
+  in: number;
+  out: number;
+  late: number;
+  dead: number;
+  dropped: Record<string, number>;
+  partial: boolean;
 }
 
 export interface TaskStatusWire {
@@ -40,8 +60,11 @@ export interface StatusWire {
   worker: string;
   sources: SourceWire[];
   tasks: TaskStatusWire[];
-  counts: { in: number; out: number; late: number; dead: number; dropped: Record<string, number> } | null;
+  counts: CountsWire | null;
   atMs: number;
+  operators: OperatorStatusWire[];
+  watermarkMs?: number;
+  ageMs: number;
 }
 
 export interface PipelineWire {

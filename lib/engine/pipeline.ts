@@ -10,12 +10,12 @@
 import { backoffMs } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { type Counts, sumOfCounts } from '../observe/counts.ts';
 import { noMeter } from '../observe/meter.ts';
-import type { PipelineState, PipelineStatus, SourceStatus } from '../observe/status.ts';
+import type { OperatorStatus, PipelineState, PipelineStatus } from '../observe/status.ts';
 import { outletKinds } from '../outlet/kinds.ts';
 import type { Replica } from '../replica/replica.ts';
 import { Turns } from '../replica/turns.ts';
-import type { Source } from '../source/source.ts';
 import { Budget, type Share } from '../task/budget.ts';
 import { Pace } from '../task/pace.ts';
 import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../task/surroundings.ts';
@@ -25,6 +25,7 @@ import type { Plan } from '../topology/plan.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
+import { type Actor, countsOf, leastWatermark, operatorsOf, sourceStatus, taskStatus } from './statuses.ts';
 import { StreamWatch } from './stream-watch.ts';
 import { ensureStreams } from './streams.ts';
 
@@ -32,6 +33,8 @@ import { ensureStreams } from './streams.ts';
 const CHECKPOINTS_AT_ONCE = 2;
 const RESTART_BASE_MS = 250;
 const RESTART_MAX_MS = 10_000;
+/** How often it is looked at what operators hold. */
+const OPERATORS_MS = 1000;
 /** How long a part may take to be handed over to whoever has it next. */
 const RELEASE_MS = 10_000;
 /** The share of the time for a stop that readers may take to have all land that they have read. */
@@ -56,7 +59,6 @@ export interface PipelineOptions {
   readonly takeReplica?: (task: Part) => Replica | null;
 }
 
-type Actor = Reader | Task;
 type Make = (around: Surroundings, onEnded: (error: unknown) => void) => Actor;
 
 /** A part that is ours, whoever plays it at the moment. */
@@ -69,8 +71,8 @@ interface Slot {
   restarts: number;
   cancelRestart: (() => void) | null;
   lastError: string | null;
-  /** Its actor has ended by itself, and what it has counted is kept. */
-  isOver: boolean;
+  /** What its actor, or the one before it, has said last; null: it is not known. */
+  counts: Counts | null;
   /** It has another owner by now. */
   isLeft: boolean;
   /** It is not ours any more, and is being handed over. */
@@ -94,8 +96,7 @@ export class Pipeline {
   #phase: 'starting' | 'running' | 'stopping' | 'stopped' | 'failed' = 'starting';
   #reason: string | null = null;
   #stopped: Promise<void> | null = null;
-  /** Counts of parts that have ended, so that totals only grow. */
-  #past = { in: 0, out: 0, late: 0, dead: 0, dropped: new Map<string, number>() };
+  #operators: { readonly seenMs: number; readonly seen: readonly OperatorStatus[] } | null = null;
 
   constructor(options: PipelineOptions) {
     this.#options = options;
@@ -199,7 +200,7 @@ export class Pipeline {
       restarts: 0,
       cancelRestart: null,
       lastError: null,
-      isOver: false,
+      counts: null,
       isLeft: false,
       isReleased: false,
       share,
@@ -232,7 +233,6 @@ export class Pipeline {
   #fill(slot: Slot): void {
     const { number } = this.#assignment;
     slot.cancelRestart = null;
-    slot.isOver = false;
     slot.isLeft = false;
     slot.number = number;
     slot.actor = slot.make({ assignment: number, ...this.#around }, error => this.#ended(slot, error));
@@ -244,7 +244,7 @@ export class Pipeline {
     slot.cancelRestart?.();
     slot.cancelRestart = null;
     void slot.actor.stop({ deadlineMs: RELEASE_MS }).then(() => {
-      if (!slot.isOver) this.#remember(slot);
+      this.#remember(slot);
       if (this.#phase !== 'running') return;
       slot.share?.leave();
       this.#slots.delete(slot.part);
@@ -287,16 +287,9 @@ export class Pipeline {
   }
 
   #remember(slot: Slot): void {
-    slot.isOver = true;
+    slot.counts = countsOf(slot.actor) ?? slot.counts;
     // What it held is gone with it.
     if (slot.share !== null) slot.share.stateBytes = 0;
-    const past = this.#past;
-    const counts = countsOf(slot.actor);
-    past.in += counts.in;
-    past.out += counts.out;
-    past.late += counts.late;
-    past.dead += counts.dead;
-    addTo(past.dropped, counts.dropped);
   }
 
   get #actors(): Actor[] {
@@ -309,40 +302,29 @@ export class Pipeline {
     const readers = this.#actors.filter(actor => actor instanceof Reader);
     const waiting = slots.find(slot => slot.cancelRestart !== null || slot.isLeft);
     const stalled = this.#phase === 'running' ? this.#stalls.reason : null;
-    const past = this.#past;
-    const counts = { in: past.in, out: past.out, late: past.late, dead: past.dead };
-    const dropped = new Map(past.dropped);
-    for (const { actor, isOver } of slots) {
-      if (isOver) continue;
-      const own = countsOf(actor);
-      counts.in += own.in;
-      counts.out += own.out;
-      counts.late += own.late;
-      counts.dead += own.dead;
-      addTo(dropped, own.dropped);
-    }
+    const counts = slots.map(slot => countsOf(slot.actor) ?? slot.counts);
+    const known = counts.filter(one => one !== null);
     return {
       state: this.#state(tasks, readers, waiting !== undefined || stalled !== null),
       reason: this.#reason ?? waiting?.lastError ?? stalled,
-      sources: [...readers, ...tasks].flatMap(({ source }) => (source === null ? [] : [sourceStatus(source)])),
-      tasks: tasks.map(task => ({
-        stage: task.stage,
-        partition: task.partition,
-        state: task.phase,
-        epoch: task.journal.epoch,
-        commits: task.journal.commit,
-        recordsIn: task.recordsIn,
-        recordsOut: task.relayedRows,
-        watermarkMs: finiteOrNull(task.watermarkMs),
-        stateBytes: task.processor.state.bytes,
-        stateEntries: task.processor.state.entries,
-        journalBytes: task.uncut.bytes,
-        journalCommits: task.uncut.commits,
-        backlogBytes: task.backlogBytes,
-        waitsFor: task.waitsFor?.name ?? null,
-      })),
-      counts: { ...counts, dropped: Object.fromEntries(dropped) },
+      sources: [...readers, ...tasks].flatMap(actor =>
+        actor.source === null ? [] : [sourceStatus(actor, actor.source)],
+      ),
+      tasks: tasks.map(taskStatus),
+      operators: this.#look(tasks),
+      watermarkMs: leastWatermark(tasks),
+      counts: { ...sumOfCounts(known), partial: slots.length === 0 || known.length < slots.length },
+      ageMs: 0,
     };
+  }
+
+  /** What the operators hold is looked at once a second, whoever asks. */
+  #look(tasks: readonly Task[]): readonly OperatorStatus[] {
+    const nowMs = this.#around.clock.monotonic();
+    if (this.#operators === null || nowMs - this.#operators.seenMs >= OPERATORS_MS) {
+      this.#operators = { seenMs: nowMs, seen: operatorsOf(tasks) };
+    }
+    return this.#operators.seen;
   }
 
   #state(tasks: readonly Task[], readers: readonly Reader[], waiting: boolean): PipelineState {
@@ -371,28 +353,6 @@ export class Pipeline {
     for (const { share } of this.#slots.values()) share?.leave();
     this.#phase = 'stopped';
   }
-}
-
-function countsOf(actor: Actor) {
-  if (actor instanceof Reader) {
-    return { in: actor.source.recordsIn, out: 0, late: 0, dead: 0, dropped: actor.dropped };
-  }
-  const { late, dead, dropped } = actor.processor;
-  return { in: actor.source?.recordsIn ?? 0, out: actor.relayedRows, late, dead, dropped };
-}
-
-function sourceStatus(source: Source): SourceStatus {
-  const { spec, position, lag, lagMs, recordsIn, bytesIn, idle, time } = source;
-  const [watermarkMs, quietMs] = [finiteOrNull(time.watermarkMs), finiteOrNull(time.quietMs)];
-  return { name: spec.name, position, lag, lagMs, watermarkMs, recordsIn, bytesIn, idle, quietMs };
-}
-
-function addTo(sums: Map<string, number>, more: ReadonlyMap<string, number>): void {
-  for (const [name, count] of more) sums.set(name, (sums.get(name) ?? 0) + count);
-}
-
-function finiteOrNull(value: number): number | null {
-  return Number.isFinite(value) ? value : null;
 }
 
 /** Starts a plan here. Resolves when its readers and tasks are on their way. */

@@ -18,6 +18,7 @@ import { EndsReporter } from '../observe/meter.ts';
 import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
+import { type Counted, Counting } from '../router/counted.ts';
 import { type Opened, type Route, Router, type Unfinished } from '../router/router.ts';
 import type { SourcePlace } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
@@ -65,6 +66,7 @@ export class Reader {
   /** Polls of which something may wait to be sent, oldest first. */
   #unsent: { readonly position: number; readonly bytesBefore: number }[] = [];
   #sendsLetters: boolean;
+  #counting = new Counting();
   /** A former program at work, while we open. */
   #former: Reader | null = null;
   #failure: { error: unknown } | null = null;
@@ -140,6 +142,11 @@ export class Reader {
     return this.#source;
   }
 
+  /** What it has done since it was first deployed; null: not read back yet. */
+  get counted(): Counted | null {
+    return this.#counting.total(this.#source, this.dropped);
+  }
+
   start(): void {
     this.#open().catch(error => this.#fail(error));
   }
@@ -148,6 +155,7 @@ export class Reader {
     const { plan, around } = this.#options;
     const opened = this.#options.finishes === undefined ? await this.#finished() : await this.#router.open();
     const place = await this.#placeOf(opened);
+    this.#counting.begin(opened.counted);
     if (this.phase !== 'opening') return;
     await this.#source.open(place, () => this.#schedule());
     this.#sample();
@@ -202,8 +210,20 @@ export class Reader {
     this.#former = null;
   }
 
+  /**
+   * What the last frames hold is further than what was counted when it was last told: it is read again, and passed over by
+   * the channels, as long as the stream has it.
+   */
+  async #placeOf(opened: Opened): Promise<SourcePlace> {
+    const place = await this.#placeToRead(opened);
+    const countedTo = opened.counted?.to ?? Number.POSITIVE_INFINITY;
+    if (countedTo >= place.position) return place;
+    const info = await this.#options.around.log.info(this.#source.spec.stream);
+    return info !== null && info.firstSeq <= countedTo + 1 ? { ...place, position: countedTo } : place;
+  }
+
   /** A stage that has had nothing yet gets all from the source's start on; what others have had of it they pass over. */
-  async #placeOf({ place, isBegun }: Opened): Promise<SourcePlace> {
+  async #placeToRead({ place, isBegun }: Opened): Promise<SourcePlace> {
     if (place !== null && isBegun) return place;
     const first = await this.#source.firstPlace();
     // A source that starts at the stream's end must not pass over what the others have not had.
@@ -217,7 +237,7 @@ export class Reader {
   }
 
   #sample(): void {
-    this.#router.sample(this.#state());
+    this.#router.sample(this.#state(), this.counted);
   }
 
   #tick(): void {
@@ -254,14 +274,18 @@ export class Reader {
     try {
       const before = this.#source.bytesIn;
       const { finishes } = this.#options;
+      const { to: countedTo } = this.#counting;
+      const isAgain = this.#source.position < countedTo;
+      const through = Math.min(finishes?.through ?? NO_END, isAgain ? countedTo : NO_END);
       const pushed = this.#router.pushed;
       const messages = this.#source.poll({
         messagesMax: POLL_MESSAGES_MAX,
         bytesMax: POLL_BYTES_MAX,
         // One message may become very many rows.
         full: () => this.#router.pushed - pushed > WAITING_MAX,
-        ...(finishes === undefined ? {} : { through: finishes.through }),
+        through,
       });
+      if (isAgain) this.#counting.noteAgain(this.#source, this.dropped);
       if (finishes !== undefined && this.#source.position >= finishes.through) return this.#endAfter(finishes.through);
       if (messages === 0) return;
       this.#unsent.push({ position: this.#source.position, bytesBefore: before });
@@ -313,7 +337,7 @@ export class Reader {
     await this.#router.landed();
     if (this.#failure !== null) throw this.#failure.error;
     if (this.#router.hasTold(position)) return;
-    this.#router.sample({ ...this.#state(), position });
+    this.#router.sample({ ...this.#state(), position }, this.counted);
     await this.#router.lastBroadcast();
   }
 
@@ -335,6 +359,8 @@ export class Reader {
     await this.#close();
   }
 }
+
+const NO_END = Number.POSITIVE_INFINITY;
 
 const NOWHERE: Receiver = { receive() {} };
 

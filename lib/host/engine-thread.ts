@@ -11,6 +11,7 @@ import { setFlagsFromString } from 'node:v8';
 import { Worker as Thread } from 'node:worker_threads';
 import { backoffMs } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
+import { spanText } from '../base/duration.ts';
 import { isMillraceError, type MillraceError } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import type { Meter } from '../observe/meter.ts';
@@ -212,8 +213,10 @@ class Life {
     this.#turns = turns;
     const named = this.#sites.get(site);
     const suspect = named === undefined ? null : { ...named, origin };
-    const seconds = Math.floor((this.#silent * LOOK_MS) / 1_000);
-    this.end.stall = this.#silent < STALL_LOOKS ? null : `${whatStuck(suspect)} has not returned for ${seconds} s`;
+    const silentMs = this.#silent * LOOK_MS;
+    this.end.silentMs = silentMs;
+    this.end.stall =
+      this.#silent < STALL_LOOKS ? null : `${whatStuck(suspect)} has not returned for ${spanText(silentMs)}`;
     const looks = (named === undefined ? PATIENCE : 1) * Math.ceil(this.#stuckMs / LOOK_MS);
     if (this.#silent < looks) return;
     clearInterval(this.#looks);

@@ -9,7 +9,7 @@
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
-import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
+import { emptyStatus, type PipelineCounts, type PipelineStatus } from '../observe/status.ts';
 import type { Engine, RunningPipeline } from '../seam/engine.ts';
 import { failedPhase, nextStep, type Phase, type Wanted } from './reconcile.ts';
 
@@ -32,6 +32,8 @@ export class Hosted {
   #wanted: Wanted = null;
   #closed = false;
   #deadlineMs: number;
+  /** What it had done when it ran last; null: not known. */
+  #counts: PipelineCounts | null = null;
   #wake: (() => void) | null = null;
   /** Something changed since the loop last looked. */
   #stirred = false;
@@ -76,7 +78,17 @@ export class Hosted {
     return this.#phase.kind === 'idle' ? null : this.#phase.revision;
   }
 
+  /** Where nothing says what it has done, what is known of before it was stopped. */
   status(): PipelineStatus {
+    const status = this.#status();
+    return status.counts.partial && this.#counts !== null ? { ...status, counts: this.#counts } : status;
+  }
+
+  #rememberCounts({ counts }: PipelineStatus): void {
+    if (!counts.partial) this.#counts = counts;
+  }
+
+  #status(): PipelineStatus {
     const phase = this.#phase;
     const { trouble, stall } = this.#options.engine;
     switch (phase.kind) {
@@ -145,6 +157,7 @@ export class Hosted {
     const { revision, pipeline } = this.#phase;
     this.#phase = { kind: 'stopping', revision, pipeline };
     await pipeline.stop({ deadlineMs: this.#deadlineMs });
+    this.#rememberCounts(pipeline.status());
     this.#phase = { kind: 'idle' };
     this.#options.observer.emit({ event: 'pipeline.stopped', level: 'info', pipeline: this.#options.name, revision });
   }
@@ -154,6 +167,7 @@ export class Hosted {
     this.#phase = { kind: 'clearing', revision };
     try {
       await this.#options.clear(revision);
+      this.#counts = null;
       this.#phase = { kind: 'cleared', revision };
     } catch (error) {
       this.#fail(error, { revision, attempt, ranMs: 0 });
@@ -166,6 +180,7 @@ export class Hosted {
   }
 
   #fail(thrown: unknown, from: { revision: number; attempt: number; ranMs: number }): void {
+    if (this.#phase.kind === 'running') this.#rememberCounts(this.#phase.pipeline.status());
     // Nothing of it is here any more, and it is none of its fault.
     if (isMillraceError(thrown, 'ENGINE_LOST')) {
       this.#phase = { kind: 'idle' };

@@ -169,7 +169,9 @@ export class Worker {
     const status = hosted?.status() ?? emptyStatus(this.active ? 'starting' : 'stopped', null);
     const present = hosted?.revision ?? null;
     if (revision === undefined || present === null || present >= revision) return status;
-    if (status.state === 'failed' || status.state === 'stopped') return emptyStatus('starting', null);
+    if (status.state === 'failed' || status.state === 'stopped') {
+      return { ...emptyStatus('starting', null), counts: status.counts };
+    }
     return { ...status, state: 'stopping', reason: `revision ${present} makes room for ${revision}` };
   }
 

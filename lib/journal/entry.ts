@@ -11,11 +11,12 @@
  */
 import { crc32 } from 'node:zlib';
 import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
+import { type Counts, type CountsParts, fromCountsParts, toCountsParts } from '../observe/counts.ts';
 import { pack, unpack } from '../record/rows.ts';
 import { fromParts, type Outbox, toParts } from './outbox.ts';
 import type { Tails } from './tails.ts';
 
-const VERSION = 4;
+const VERSION = 5;
 export const HEAD_BYTES = 30;
 
 /** `claim`: an owner's first word, the bump. `commit`: a batch. `release`: an owner's last word. */
@@ -57,6 +58,8 @@ export interface Commit {
   readonly snapshot: number;
   /** The owner has taken a checkpoint of its state as of this commit: whoever follows takes one, too. */
   readonly isCheckpoint: boolean;
+  /** What the task has done, this commit included, since its journal began. */
+  readonly counts: Counts;
 }
 
 export function encodeCommit(commit: Commit): Uint8Array {
@@ -70,6 +73,7 @@ export function encodeCommit(commit: Commit): Uint8Array {
     commit.snapshot,
     commit.dueMs,
     commit.isCheckpoint,
+    toCountsParts(commit.counts),
   ]);
 }
 
@@ -84,17 +88,19 @@ export function decodeCommit(head: EntryHead, body: Uint8Array): Commit {
 }
 
 function commitOf(head: EntryHead, parts: unknown): Commit {
-  const [positions, watermarkMs, delta, outbox, relayedThrough, tails, snapshot, dueMs, isCheckpoint] = parts as [
-    Record<string, number>,
-    number,
-    Uint8Array | null,
-    unknown,
-    number,
-    Tails,
-    number,
-    number,
-    boolean,
-  ];
+  const [positions, watermarkMs, delta, outbox, relayedThrough, tails, snapshot, dueMs, isCheckpoint, counts] =
+    parts as [
+      Record<string, number>,
+      number,
+      Uint8Array | null,
+      unknown,
+      number,
+      Tails,
+      number,
+      number,
+      boolean,
+      CountsParts,
+    ];
   return {
     epoch: head.epoch,
     commit: head.commit,
@@ -107,6 +113,7 @@ function commitOf(head: EntryHead, parts: unknown): Commit {
     tails,
     snapshot,
     isCheckpoint,
+    counts: fromCountsParts(counts),
   };
 }
 

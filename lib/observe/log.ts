@@ -3,6 +3,7 @@
  * same fields.
  */
 import { pino } from 'pino';
+import { spanText } from '../base/duration.ts';
 import type { Event, Field, Level, Observer } from './events.ts';
 
 export interface LogOptions {
@@ -52,9 +53,15 @@ export function textLine(event: Event, nowMs: number): string {
     const value = event[name];
     if (name === 'event' || name === 'level' || value === undefined || value === null) continue;
     if (name === 'message') message = value;
-    else line += ` ${name}=${textOf(value)}`;
+    else line += ` ${fieldText(name, value)}`;
   }
   return message === null ? line : `${line}: ${textOf(message, true)}`;
+}
+
+/** Durations, which are fields in ms, are told as people read them. */
+export function fieldText(name: string, value: Exclude<Field, null | undefined>): string {
+  if (name.endsWith('Ms') && typeof value === 'number') return `${name.slice(0, -2)}=${spanText(value)}`;
+  return `${name}=${textOf(value)}`;
 }
 
 function textOf(value: Exclude<Field, null | undefined>, bare = false): string {

@@ -1,8 +1,8 @@
 /**
  * What a running pipeline says about itself: one plain snapshot, made by the engine, passed on unchanged by the worker
- * and the API, drawn by the CLI. Counters grow from 0 since the pipeline was started in this process; whoever wants a
- * rate subtracts two snapshots.
+ * and the API, drawn by the CLI. Whoever wants a rate subtracts two snapshots.
  */
+import { type Counts, NO_COUNTS } from './counts.ts';
 
 /** `unknown` and `paused` are never the engine's: nobody could be asked, nothing of it should run. */
 export type PipelineState =
@@ -25,8 +25,10 @@ export interface SourceStatus {
   readonly lag: number | null;
   /** How long ago the next unread message was published, ms; 0: all is read, null: not known. */
   readonly lagMs: number | null;
-  /** Event time, ms since 1970; null before the first record. */
+  /** Event time up to which it is complete, ms since 1970; null before the first record. */
   readonly watermarkMs: number | null;
+  /** The broker's clock up to which all that it has is counted in that, ms since 1970; null: not known. */
+  readonly clockMs: number | null;
   readonly recordsIn: number;
   readonly bytesIn: number;
   /** When the broker was last asked, everything had been read, and nothing had come for the source's `idleAfter`. */
@@ -56,14 +58,24 @@ export interface TaskStatus {
   readonly waitsFor: string | null;
 }
 
-export interface PipelineCounts {
-  readonly in: number;
-  readonly out: number;
-  readonly late: number;
-  /** Records that became dead letters. */
-  readonly dead: number;
-  /** Records that ended without a result, by reason (`duplicate`, `filtered`, …). */
-  readonly dropped: Readonly<Record<string, number>>;
+/** What an operator holds and waits for, over all the tasks of its stage that run. */
+export interface OperatorStatus {
+  readonly stage: string;
+  readonly name: string;
+  /** What it holds: `windows`, `sessions`, `unmatched` … (`HeldUnit`, `operator/operator.ts`). */
+  readonly unit: string;
+  readonly held: number;
+  /** There are more: so many were counted. */
+  readonly more: boolean;
+  /** Event time that the operator is at, ms since 1970: that of the task which is furthest behind; null: none yet. */
+  readonly watermarkMs: number | null;
+  /** The watermark at which the first of what it holds is done, or up to which it waits, ms since 1970; null: none waits. */
+  readonly nextMs: number | null;
+}
+
+export interface PipelineCounts extends Counts {
+  /** It is not known at the moment what some parts have done: there is more. */
+  readonly partial: boolean;
 }
 
 export interface PipelineStatus {
@@ -72,10 +84,18 @@ export interface PipelineStatus {
   readonly reason: string | null;
   readonly sources: readonly SourceStatus[];
   readonly tasks: readonly TaskStatus[];
+  readonly operators: readonly OperatorStatus[];
+  /** Event time up to which its results are complete: that of the task which is furthest behind; null: none yet. */
+  readonly watermarkMs: number | null;
   readonly counts: PipelineCounts;
+  /** How old all this is, where what runs it does not answer, ms; 0: it does. */
+  readonly ageMs: number;
 }
+
+export const UNKNOWN_COUNTS: PipelineCounts = { ...NO_COUNTS, partial: true };
 
 /** The status of a pipeline that has nothing running. */
 export function emptyStatus(state: PipelineState, reason: string | null): PipelineStatus {
-  return { state, reason, sources: [], tasks: [], counts: { in: 0, out: 0, late: 0, dead: 0, dropped: {} } };
+  const nothing = { sources: [], tasks: [], operators: [], watermarkMs: null, ageMs: 0 };
+  return { state, reason, ...nothing, counts: UNKNOWN_COUNTS };
 }

@@ -24,7 +24,7 @@ import { INSERT } from '../change/change.ts';
 import { writeMark } from '../state/entry-key.ts';
 import type { Tables, ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
-import type { Operator, OperatorContext } from './operator.ts';
+import type { Operator, OperatorContext, OperatorLook } from './operator.ts';
 import type { StatefulSpec } from './spec.ts';
 import { refusePromise, shown } from './user-code.ts';
 
@@ -155,6 +155,10 @@ export class Dedupe implements Operator {
   #setWatermark(watermarkMs: number): void {
     this.#watermarkMs = watermarkMs;
     this.#horizonMs = watermarkMs - this.#spec.graceMs;
+  }
+
+  look(): OperatorLook {
+    return { unit: 'ids', held: this.#marks.size, nextMs: null };
   }
 
   want(wants: Wants, _port: number, key: string | null, value: unknown, timeMs: number): void {

@@ -16,6 +16,7 @@
 import type { ListTable, Tables, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import { type Due, DueQueue } from './due.ts';
+import { LOOK_ENTRIES_MAX } from './operator.ts';
 import { firstAfter, firstFrom, TimeIndexes } from './time-index.ts';
 
 /** Time, value, and whether it has matched anything (kept up only where somebody asks). */
@@ -248,6 +249,33 @@ export class JoinSide {
   /** After a restart: buckets are queued again when the watermark next moves. */
   resume(horizonMs: number): void {
     this.#firedBelowMs = this.#settledBelowMs = horizonMs - this.forwardMs;
+  }
+
+  /**
+   * The records that wait: of a side that fires, those that have not matched. In the order of buckets, until so many were
+   * looked at.
+   */
+  look(): { readonly held: number; readonly more: boolean; readonly nextMs: number | null } {
+    let held = 0;
+    let looked = 0;
+    let leastMs = Number.POSITIVE_INFINITY;
+    for (const bucket of this.#items.bucketsBelow(Number.POSITIVE_INFINITY)) {
+      const onDisk = this.#items.isPartial(bucket);
+      for (const [, list] of onDisk ? [] : this.#items.entries(bucket)) {
+        for (const item of list) {
+          if (this.fires && (item.m === 1 || item.t < this.#firedBelowMs)) continue;
+          held++;
+          if (item.t < leastMs) leastMs = item.t;
+        }
+        looked += list.length;
+        if (looked > LOOK_ENTRIES_MAX) break;
+      }
+      if (onDisk || looked > LOOK_ENTRIES_MAX) {
+        const beginMs = Math.max(bucket * this.#widthMs, this.fires ? this.#firedBelowMs : NO_WATERMARK);
+        return { held, more: true, nextMs: Math.min(leastMs, beginMs) + this.forwardMs };
+      }
+    }
+    return { held, more: false, nextMs: held === 0 ? null : leastMs + this.forwardMs };
   }
 
   wantAt(wants: Wants, key: string, timeMs: number): void {

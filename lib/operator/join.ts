@@ -23,7 +23,7 @@ import { NO_WATERMARK } from '../window/watermark.ts';
 import { compareDue, DUE_MAX } from './due.ts';
 import { Found, JoinSide } from './join-side.ts';
 import { frozen } from './kept.ts';
-import type { Operator, OperatorContext } from './operator.ts';
+import type { Operator, OperatorContext, OperatorLook } from './operator.ts';
 import type { StatefulSpec } from './spec.ts';
 import { checkFanOut, refusePromise } from './user-code.ts';
 
@@ -211,6 +211,19 @@ export class Join implements Operator {
   #setWatermark(watermarkMs: number): void {
     this.#watermarkMs = watermarkMs;
     this.#horizonMs = watermarkMs - this.#spec.graceMs;
+  }
+
+  /** Where a side fires, what it waits with is what people wait for; what it only keeps is of no interest then. */
+  look(): OperatorLook {
+    const fires = this.#sides.filter(side => side.fires);
+    const looks = (fires.length > 0 ? fires : this.#sides).map(side => side.look());
+    const nextMs = Math.min(...looks.map(look => look.nextMs ?? Number.POSITIVE_INFINITY)) + this.#spec.graceMs;
+    return {
+      unit: fires.length > 0 ? 'unmatched' : 'records',
+      held: looks.reduce((sum, look) => sum + look.held, 0),
+      ...(looks.some(look => look.more) ? { more: true } : {}),
+      nextMs: Number.isFinite(nextMs) ? nextMs : null,
+    };
   }
 
   want(wants: Wants, port: number, key: string | null, value: unknown, timeMs: number): void {

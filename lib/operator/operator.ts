@@ -42,6 +42,28 @@ export interface OperatorContext {
   readonly full: () => boolean;
 }
 
+/** What an operator holds, and what in event time it waits for: for people who ask why nothing comes out. */
+export interface OperatorLook {
+  readonly unit: HeldUnit;
+  readonly held: number;
+  /** There are more than `held`: so many were counted. */
+  readonly more?: true;
+  /**
+   * By its own watermark, ms: when the first of them closes or fires, or up to when it is open or waits for a partner; where
+   * there are very many a little earlier. Null: none waits.
+   */
+  readonly nextMs: number | null;
+}
+
+/**
+ * `windows`, `panes` (which windows that overlap are made of), `sessions`, `timers`: each of one key. `unmatched`: records
+ * that go out alone if no partner comes. `records`: kept for partners to come. `ids`: of a dedupe. `rows`: of a table.
+ */
+export type HeldUnit = 'windows' | 'panes' | 'sessions' | 'unmatched' | 'records' | 'ids' | 'rows' | 'timers';
+
+/** So many entries are looked at one by one for a look, no more. */
+export const LOOK_ENTRIES_MAX = 256;
+
 export interface Operator {
   /**
    * How far, in ms, the event time of what it emits may trail the watermark it was told: the watermark downstream is
@@ -66,6 +88,8 @@ export interface Operator {
   hold(): void;
   /** After a restart: the watermark that the restored state reflects. Fires nothing. */
   resume(watermarkMs: number): void;
+  /** Between two batches, about once a second: takes no longer the more there is. Changes nothing that anybody sees. */
+  look(): OperatorLook;
   /** Names the entries that `receive` will touch for this record. */
   want(wants: Wants, port: number, key: string | null, value: unknown, timeMs: number): void;
   /** Names the entries that `advance` will touch. Called again until nothing new is wanted (timers, then their keys). */

@@ -23,7 +23,7 @@ import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK, TIME_MAX_MS } from '../window/watermark.ts';
 import { copyValue } from './copy.ts';
 import { checkData } from './kept.ts';
-import type { Operator, OperatorContext } from './operator.ts';
+import type { Operator, OperatorContext, OperatorLook } from './operator.ts';
 import type { ProcessContext, ProcessSpec } from './spec.ts';
 import { Timers } from './timers.ts';
 import { checkFanOut, refusePromise, shown } from './user-code.ts';
@@ -140,6 +140,10 @@ export class Process implements Operator {
 
   resume(watermarkMs: number): void {
     this.#watermarkMs = watermarkMs;
+  }
+
+  look(): OperatorLook {
+    return { unit: 'timers', held: this.#timers.size, nextMs: this.#timers.firstMs() };
   }
 
   want(wants: Wants, _port: number, key: string | null): void {

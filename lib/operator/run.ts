@@ -105,6 +105,7 @@ export class Run {
       const next = toward(node.targets, makers[i]!);
       nodes[i] = isStateful(node.spec)
         ? new Step({
+            name: node.name,
             operator: operatorOf({ ...node, spec: node.spec, next, ports, batch }),
             cursor: ports.cursor,
             batch,

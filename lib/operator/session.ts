@@ -24,7 +24,7 @@ import { INSERT } from '../change/change.ts';
 import type { Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import { Fold, mergesAll, type Row } from './fold.ts';
-import type { Operator, OperatorContext } from './operator.ts';
+import { LOOK_ENTRIES_MAX, type Operator, type OperatorContext, type OperatorLook } from './operator.ts';
 import { type Session, SessionList } from './session-list.ts';
 import { Timers } from './timers.ts';
 import { refusePromise } from './user-code.ts';
@@ -208,6 +208,25 @@ export class SessionAggregate implements Operator {
     this.#horizonMs = watermarkMs - this.#spec.graceMs;
   }
 
+  look(): OperatorLook {
+    const { table } = this.#sessions;
+    const { size } = table;
+    if (size > LOOK_ENTRIES_MAX || table.isPartial(0)) {
+      return { unit: 'sessions', held: size, nextMs: before(this.#timers.firstMs()) };
+    }
+    let held = 0;
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const [, items] of table.entries(0)) {
+      for (const session of items) {
+        // One that has closed is only remembered.
+        if (session === null || typeof session === 'number' || session.a === null) continue;
+        held++;
+        nextMs = Math.min(nextMs, this.#closingTime(session));
+      }
+    }
+    return { unit: 'sessions', held, nextMs: held === 0 ? null : before(nextMs) };
+  }
+
   want(wants: Wants, _port: number, key: string | null): void {
     if (key !== null) wants.key(this.#sessions.table, 0, key);
   }
@@ -215,4 +234,9 @@ export class SessionAggregate implements Operator {
   wantAdvance(wants: Wants, watermarkMs: number): void {
     this.#timers.forEachDue(watermarkMs, key => wants.key(this.#sessions.table, 0, key));
   }
+}
+
+/** A session closes right after the moment up to which it is open, and that is the one to be told. */
+function before(closingMs: number | null): number | null {
+  return closingMs === null ? null : closingMs - 1;
 }

@@ -9,7 +9,7 @@ import { roughBytes } from '../state/size.ts';
 import type { Wants } from '../state/tables.ts';
 import { trailing } from '../window/watermark.ts';
 import type { Cursor } from './cursor.ts';
-import type { Operator } from './operator.ts';
+import type { Operator, OperatorLook } from './operator.ts';
 
 /**
  * Whether the steps of a run hold records back in the batch in hand. Asked once a batch, at its first record or when it is
@@ -51,6 +51,7 @@ const HELD_BYTES = 32;
 
 /** One stateful node: its operator and, in a batch that does not pass, what waits for it. */
 export class Step {
+  readonly name: string;
   readonly operator: Operator;
   /** How far this node's watermark stays behind the stage's. */
   lagMs = 0;
@@ -59,7 +60,8 @@ export class Step {
   #ports: number[] = [];
   #held: Columns = emptyColumns();
 
-  constructor(options: { operator: Operator; cursor: Cursor; batch: Batch }) {
+  constructor(options: { name: string; operator: Operator; cursor: Cursor; batch: Batch }) {
+    this.name = options.name;
     this.operator = options.operator;
     this.#cursor = options.cursor;
     this.#batch = options.batch;
@@ -119,6 +121,11 @@ export class Step {
     }
     this.#ports = [];
     this.#held = emptyColumns();
+  }
+
+  /** Its operator, as of the stage's watermark. */
+  look(watermarkMs: number): OperatorLook & { readonly name: string; readonly watermarkMs: number } {
+    return { name: this.name, watermarkMs: trailing(watermarkMs, this.lagMs), ...this.operator.look() };
   }
 
   resume(watermarkMs: number): void {

@@ -10,7 +10,7 @@
 import { INSERT } from '../change/change.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { frozen } from './kept.ts';
-import type { Operator, OperatorContext } from './operator.ts';
+import type { Operator, OperatorContext, OperatorLook } from './operator.ts';
 import type { StatefulSpec } from './spec.ts';
 import { refusePromise } from './user-code.ts';
 
@@ -69,6 +69,10 @@ export class TableJoin implements Operator {
   hold(): void {}
 
   resume(): void {}
+
+  look(): OperatorLook {
+    return { unit: 'rows', held: this.#rows.size, nextMs: null };
+  }
 
   want(wants: Wants, _port: number, key: string | null): void {
     if (key !== null) wants.key(this.#rows, 0, key);

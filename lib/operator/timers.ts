@@ -10,6 +10,7 @@
  */
 import type { Tables, ValueTable } from '../state/tables.ts';
 import { DUE_MAX, type Due, DueQueue } from './due.ts';
+import { LOOK_ENTRIES_MAX } from './operator.ts';
 
 export class Timers {
   #table: ValueTable<number>;
@@ -66,6 +67,23 @@ export class Timers {
   forEachDue(watermarkMs: number, visit: (id: string) => void): void {
     this.#load(watermarkMs);
     this.#queue.forEachUpTo(watermarkMs, due => visit(due.key));
+  }
+
+  get size(): number {
+    return this.#table.size;
+  }
+
+  /** When the first is due, ms, or a little earlier where very many are near each other; null: none is set. */
+  firstMs(): number | null {
+    const { first } = this.#table;
+    if (first === null) return null;
+    let leastMs = Number.POSITIVE_INFINITY;
+    let looked = 0;
+    for (const [, dueMs] of this.#table.entries(first)) {
+      if (++looked > LOOK_ENTRIES_MAX) return first * this.#slotMs;
+      if (dueMs < leastMs) leastMs = dueMs;
+    }
+    return leastMs;
   }
 
   #load(watermarkMs: number): void {

@@ -37,7 +37,7 @@ import {
 } from '../window/windows.ts';
 import { Fold, mergesAll, type Row } from './fold.ts';
 import { ascending, OpenPanes, type PaneRows, windowsOfChanged } from './key-panes.ts';
-import type { Operator, OperatorContext } from './operator.ts';
+import type { Operator, OperatorContext, OperatorLook } from './operator.ts';
 import type { StatefulSpec, WindowSpec } from './spec.ts';
 import { refusePromise } from './user-code.ts';
 
@@ -368,6 +368,14 @@ export class WindowAggregate implements Operator {
   #setWatermark(watermarkMs: number): void {
     this.#watermarkMs = watermarkMs;
     this.#closedTo = lastEndedBy(this.#windows, watermarkMs - this.#spec.graceMs);
+  }
+
+  look(): OperatorLook {
+    const { size: held, first } = this.#rows;
+    const unit = this.#panes === null ? 'windows' : 'panes';
+    if (first === null) return { unit, held, nextMs: null };
+    const begun = this.#panes === null ? first : firstWindowAt(this.#windows, this.#panes.startOf(first));
+    return { unit, held, nextMs: endOf(this.#windows, Math.max(begun, this.#closedTo + 1)) + this.#spec.graceMs };
   }
 
   want(wants: Wants, _port: number, key: string | null, value: unknown, timeMs: number): void {

@@ -88,7 +88,8 @@ export class Relay {
   #relayedWatermarkMs = Number.NEGATIVE_INFINITY;
   #changedTails = new Map<string, Tail>();
   #backlogBytes = 0;
-  rowsSent = 0;
+  /** Rows for sinks that are not known to be out. Letters are none. */
+  waitingRows = 0;
 
   constructor(options: RelayOptions) {
     this.#options = options;
@@ -138,6 +139,7 @@ export class Relay {
     this.#stages.add(commit, outbox.frames, items);
     for (const rows of outbox.rows) {
       if (rows.lengths.length === 0) continue;
+      if (rows.sink !== LETTERS) this.waitingRows += rows.lengths.length;
       const { outlet, way } = this.#lane(rows);
       items.push([outlet as Outlet<QueuedItem>, itemOf(commit, rows, way)]);
     }
@@ -256,8 +258,10 @@ export class Relay {
       onSent: (item, tail) => {
         const { sink, bytes, lengths } = item.rows;
         const records = lengths.length;
-        this.rowsSent += records;
-        if (sink !== LETTERS) meter.sent(sink, { records, bytes: bytes.length });
+        if (sink !== LETTERS) {
+          this.waitingRows -= records;
+          meter.sent(sink, { records, bytes: bytes.length });
+        }
         this.#trace(item);
         this.#sent(key, item, tail);
       },

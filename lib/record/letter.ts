@@ -7,6 +7,7 @@
  * - `value`    the value as JSON, as it was when it failed: operators had changed it already
  * Headers of the original message travel along as `Millrace-Header-<name>`.
  */
+import { spanText } from '../base/duration.ts';
 import type { Change } from '../change/change.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { partsOfLetter } from './names.ts';
@@ -115,8 +116,11 @@ export function readLetter(message: StoredMessage): ReadLetter | null {
   };
 }
 
-function lateText(headers: Headers): string {
-  return `${headers['Millrace-Late-By'] ?? '?'} ms late; its time is ${headers['Millrace-Time'] ?? 'unknown'}`;
+/** How late a late record was. */
+export function lateText(headers: Headers): string {
+  const lateByMs = Number(headers['Millrace-Late-By'] ?? Number.NaN);
+  const late = Number.isFinite(lateByMs) ? `${spanText(lateByMs)} late` : 'late';
+  return `${late}; its time is ${headers['Millrace-Time'] ?? 'unknown'}`;
 }
 
 /** The headers under which a letter's content is published again, on `subject`: elsewhere it is another message. */

@@ -6,6 +6,7 @@
 import type { Commit } from '../journal/entry.ts';
 import { fromParts, type Outbox, toParts } from '../journal/outbox.ts';
 import type { Tail, Tails } from '../journal/tails.ts';
+import { type Counts, type CountsParts, fromCountsParts, NO_COUNTS, toCountsParts } from '../observe/counts.ts';
 
 /** A commit that is not known to be sent whole. */
 export interface UnsentCommit {
@@ -19,7 +20,7 @@ export interface UnsentCommit {
 /** What a place takes of a commit. */
 type CommitPart = Pick<
   Commit,
-  'commit' | 'outbox' | 'positions' | 'watermarkMs' | 'dueMs' | 'tails' | 'relayedThrough'
+  'commit' | 'outbox' | 'positions' | 'watermarkMs' | 'dueMs' | 'tails' | 'relayedThrough' | 'counts'
 >;
 
 /** A place as it is packed. */
@@ -30,6 +31,7 @@ export type PlaceParts = [
   tails: Tails,
   relayedThrough: number,
   unsent: [commit: number, outbox: unknown, watermarkMs: number][],
+  counts: CountsParts,
 ];
 
 export class Place {
@@ -40,6 +42,8 @@ export class Place {
   dueMs = Number.NEGATIVE_INFINITY;
   /** Every commit up to this one is sent whole. */
   relayedThrough = 0;
+  /** What it has done. */
+  counts: Counts = NO_COUNTS;
   /** What is last at the task's destinations, as far as it is known. */
   readonly #tails = new Map<string, Tail>();
   /** After `relayedThrough`, oldest first, from `#sent` on. */
@@ -59,6 +63,7 @@ export class Place {
     this.positions = next.positions;
     this.watermarkMs = next.watermarkMs;
     this.dueMs = next.dueMs;
+    this.counts = next.counts;
     for (const name in next.tails) this.#tails.set(name, next.tails[name]!);
     const { commit, outbox, watermarkMs } = next;
     this.#unsent.push({ commit, outbox, watermarkMs, timeMs });
@@ -97,15 +102,17 @@ export class Place {
       this.tails,
       this.relayedThrough,
       this.unsent.map(({ commit, outbox, watermarkMs }) => [commit, toParts(outbox), watermarkMs]),
+      toCountsParts(this.counts),
     ];
   }
 
-  static fromParts([positions, watermarkMs, dueMs, tails, relayedThrough, unsent]: PlaceParts): Place {
+  static fromParts([positions, watermarkMs, dueMs, tails, relayedThrough, unsent, counts]: PlaceParts): Place {
     const place = new Place();
     place.positions = positions;
     place.watermarkMs = watermarkMs;
     place.dueMs = dueMs;
     place.relayedThrough = relayedThrough;
+    place.counts = fromCountsParts(counts);
     for (const name in tails) place.#tails.set(name, tails[name]!);
     place.#unsent = unsent.map(([commit, outbox, ms]) => ({
       ...{ commit, outbox: fromParts(outbox), watermarkMs: ms },

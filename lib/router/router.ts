@@ -11,7 +11,16 @@ import { partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../chain/chain.ts';
 import { authorOf, beaten, begun, claim, type ProgramName, takeOver } from '../channel/authorship.ts';
-import { type Author, encodeBroadcast, type FrameHead, isBeyond, type Owner } from '../channel/frame.ts';
+import {
+  type Author,
+  encodeBroadcast,
+  type FrameHead,
+  isBehind,
+  isBeyond,
+  isNews,
+  type Owner,
+  throughOf,
+} from '../channel/frame.ts';
 import { Words } from '../channel/words.ts';
 import { ChannelWriter, type WriterState } from '../channel/writer.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
@@ -21,10 +30,11 @@ import { broadcastSubject, channelSubject, channelsStream, type Deployment } fro
 import { seqOfOrigin } from '../record/origin.ts';
 import { markFrom, markText } from '../source/place.ts';
 import { NO_MARK, type StreamMark } from '../source/poll.ts';
+import { type Counted, countedFrom } from './counted.ts';
+import { Samples } from './samples.ts';
 
 /** Room for the frame's head and the message's headers beside the rows. */
 const HEADROOM_BYTES = 4096;
-const SAMPLES_MAX = 256;
 /**
  * A frame costs the broker, and the task behind it with its commit, about the same whether it has one record or a
  * hundred. So single messages that keep coming are gathered for this long (a batch that comes after a pause is not) …
@@ -39,7 +49,9 @@ const HEADER_PROGRAM = 'Millrace-Program';
 const NOT_CLAIMED = 0;
 /** On claims: what no other claim has. */
 const HEADER_CLAIM = 'Millrace-Claim';
-const KEPT = [HEADER_SOURCE, HEADER_PROGRAM];
+/** On broadcasts: what their writer has done so far, as JSON (`Counted`). */
+const HEADER_COUNTED = 'Millrace-Counted';
+const KEPT = [HEADER_SOURCE, HEADER_PROGRAM, HEADER_COUNTED];
 
 /** One input of one stage, which this writer feeds. */
 export interface Route {
@@ -57,6 +69,7 @@ interface Lane {
   told: FrameHead | null;
   /** The last header of a program that was told; empty: none. */
   toldProgram: string;
+  toldCounted: Counted | null;
   /** As they were opened: the head of the channel that is furthest; null: nothing has begun. */
   furthest: FrameHead | null;
   /** All of them are complete to it. -1: some have not begun. */
@@ -77,6 +90,8 @@ export interface Opened {
   readonly place: (FrameHead & { mark: StreamMark }) | null;
   /** No stage is there that has had nothing yet. */
   readonly isBegun: boolean;
+  /** The most that any stage was told; null: nothing. */
+  readonly counted: Counted | null;
 }
 
 export interface RouterOptions {
@@ -107,8 +122,7 @@ export class Router {
   /** What we run, as broadcasts say it. */
   #program: string;
   #lanes: readonly Lane[];
-  /** Watermarks at past positions, oldest first: a broadcast speaks of a position that has passed. */
-  #samples: WriterState[] = [];
+  #samples = new Samples();
   #telling: Promise<unknown> | null = null;
   #flushedMs = Number.NEGATIVE_INFINITY;
   #cancelFlush: (() => void) | null = null;
@@ -131,7 +145,8 @@ export class Router {
       });
       const subject = broadcastSubject(deployment, { ...route, writer });
       const broadcast = new Words({ log, clock, random, stream, subject });
-      return { route, channels, broadcast, told: null, toldProgram: '', furthest: null, completeTo: -1 };
+      const unopened = { told: null, toldProgram: '', toldCounted: null, furthest: null, completeTo: -1 };
+      return { route, channels, broadcast, ...unopened };
     });
     const router = this;
     this.exits = this.#lanes.map(({ route, channels }) => ({
@@ -172,10 +187,13 @@ export class Router {
     const author = this.#author;
     let behind: FrameHead | null = null;
     let mark = NO_MARK;
+    let counted: Counted | null = null;
     for (const lane of this.#lanes) {
       const { head: told, headers } = await takeOver(lane.broadcast, { author, encode: encodeBroadcast, keeps: KEPT });
       lane.told = told;
       lane.toldProgram = headers?.[HEADER_PROGRAM] ?? '';
+      lane.toldCounted = countedFrom(headers?.[HEADER_COUNTED]);
+      if (lane.toldCounted !== null && lane.toldCounted.to >= (counted?.to ?? 0)) counted = lane.toldCounted;
       const source = headers?.[HEADER_SOURCE];
       if (source !== undefined) mark = markFrom(source);
       const heads = await Promise.all(lane.channels.map(channel => channel.open(author, begun(told))));
@@ -189,7 +207,7 @@ export class Router {
       }
     }
     const isBegun = this.#lanes.every(({ completeTo }) => completeTo >= 0);
-    return { place: behind === null ? null : { ...behind, mark }, isBegun };
+    return { place: behind === null ? null : { ...behind, mark }, isBegun, counted };
   }
 
   /**
@@ -292,13 +310,9 @@ export class Router {
     return new Promise(resolve => this.#landed.push(resolve));
   }
 
-  /** Remembers the watermark of a position, to be told when all before it has landed. */
-  sample(state: WriterState): void {
-    const last = this.#samples.at(-1);
-    if (last !== undefined && last.position === state.position) this.#samples.pop();
-    // When there are too many, every other one goes: what is told becomes coarser, never wrong.
-    else if (this.#samples.length >= SAMPLES_MAX) this.#samples = this.#samples.filter((_, i) => i % 2 === 1);
-    this.#samples.push(state);
+  /** Remembers how far the writer is at a position, to be told when all before it has landed. */
+  sample(state: WriterState, counted: Counted | null = null): void {
+    this.#samples.take({ state, counted });
   }
 
   /** Tells every stage how far this writer is, if that has changed since it was last told; not while that is being done. */
@@ -326,27 +340,33 @@ export class Router {
   }
 
   /** What there is to tell the stage; null: nothing that it has not been told. */
-  #newsFor(lane: Lane): { lane: Lane; head: FrameHead } | null {
+  #newsFor(lane: Lane): News | null {
     const landed = landedTo(lane);
-    const sample = this.#samples.findLast(({ position }) => position <= landed);
+    const sample = this.#samples.at(landed);
     if (sample === undefined) return null;
-    const { completeTo, furthest, told } = lane;
+    const { state, counted } = sample;
+    const { completeTo, furthest, told, toldCounted } = lane;
     // A stage that another one has to catch up with is further than the source is, and what it has is not ours yet.
-    const position = Math.max(sample.position, completeTo);
+    const position = Math.max(state.position, completeTo);
     const isOurs = furthest === null || position > completeTo;
     const by = isOurs ? this.#author : { ...this.#author, program: programOf(lane) };
-    const head = { row: 0, by, ...sample, position };
-    if (told === null || isNews(head, told)) return { lane, head };
-    return lane.toldProgram === this.#program ? null : { lane, head: told };
+    const head = { row: 0, by, ...state, position };
+    if (told === null || isNews(head, told)) return { lane, head, counted };
+    return lane.toldProgram === this.#program ? null : { lane, head: told, counted: toldCounted };
   }
 
-  async #tell({ lane, head }: { lane: Lane; head: FrameHead }): Promise<void> {
+  async #tell({ lane, head, counted }: News): Promise<void> {
     const { broadcast } = lane;
-    const headers = { [HEADER_SOURCE]: markText(this.#options.mark()), [HEADER_PROGRAM]: this.#program };
+    const headers = {
+      [HEADER_SOURCE]: markText(this.#options.mark()),
+      [HEADER_PROGRAM]: this.#program,
+      ...(counted === null ? {} : { [HEADER_COUNTED]: JSON.stringify(counted) }),
+    };
     const outcome = await broadcast.append(encodeBroadcast(head), headers);
     if (outcome.kind === 'moved') throw beaten(outcome.tail, { author: this.#author, chain: broadcast });
     lane.told = head;
     lane.toldProgram = this.#program;
+    lane.toldCounted = counted;
   }
 
   stop(): void {
@@ -358,33 +378,19 @@ export class Router {
   }
 }
 
-function programOf({ furthest }: Lane): number {
-  return authorOf(furthest!).program;
+/** What a stage is to be told. */
+interface News {
+  readonly lane: Lane;
+  readonly head: FrameHead;
+  readonly counted: Counted | null;
 }
 
-/** The last source message that a head has any row of. */
-function throughOf({ position, row }: FrameHead): number {
-  return row === 0 ? position : position + 1;
+function programOf({ furthest }: Lane): number {
+  return authorOf(furthest!).program;
 }
 
 function landedTo(lane: Lane): number {
   let least = Number.POSITIVE_INFINITY;
   for (const channel of lane.channels) least = Math.min(least, channel.landedTo);
   return least;
-}
-
-/** Two at one position are both true, and one may know less of the time. */
-function isBehind(a: FrameHead, b: FrameHead): boolean {
-  return a.position < b.position || (a.position === b.position && a.watermarkMs > b.watermarkMs);
-}
-
-/** Never tell less than was told. */
-function isNews(head: FrameHead, told: FrameHead): boolean {
-  if (head.position < told.position) return false;
-  return (
-    head.position > told.position ||
-    head.watermarkMs > told.watermarkMs ||
-    head.clockMs > told.clockMs ||
-    (head.bootstrapped && !told.bootstrapped)
-  );
 }

@@ -29,6 +29,8 @@ interface Asked {
 export class HostEnd {
   /** Why the engine does not answer at the moment, for a person; null: it does, as far as is known. */
   stall: string | null = null;
+  /** For how long it has not, ms. */
+  silentMs = 0;
   readonly #options: HostEndOptions;
   readonly #runs = new Map<number, Run>();
   readonly #asked = new Map<number, Asked>();
@@ -118,7 +120,7 @@ class Run implements RunningPipeline {
   readonly state: StateReader;
   readonly #number: number;
   readonly #post: (message: ToEngine) => void;
-  readonly #end: { readonly stall: string | null };
+  readonly #end: Pick<HostEnd, 'stall' | 'silentMs'>;
   #status: PipelineStatus = emptyStatus('starting', null);
   #isOver = false;
   #isStopping = false;
@@ -161,9 +163,9 @@ class Run implements RunningPipeline {
   }
 
   status(): PipelineStatus {
-    const { stall } = this.#end;
+    const { stall, silentMs } = this.#end;
     if (stall === null || this.#isOver || !AT_WORK.has(this.#status.state)) return this.#status;
-    return { ...this.#status, state: 'waiting', reason: stall };
+    return { ...this.#status, state: 'waiting', reason: stall, ageMs: silentMs };
   }
 
   assign(assignment: Assignment): void {

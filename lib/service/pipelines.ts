@@ -76,7 +76,7 @@ export class Pipelines {
 function paused(status: PipelineStatus, { name, deployedAtMs }: PipelineSpec): PipelineStatus {
   if (status.state !== 'stopped' && status.state !== 'starting') return status;
   const since = new Date(deployedAtMs).toISOString();
-  return emptyStatus('paused', `since ${since}; to go on: millrace resume ${name}`);
+  return { ...emptyStatus('paused', `since ${since}; to go on: millrace resume ${name}`), counts: status.counts };
 }
 
 const IN_PROGRESS: ReadonlySet<PipelineStatus['state']> = new Set(['starting', 'restoring', 'running', 'waiting']);

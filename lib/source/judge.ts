@@ -2,6 +2,7 @@
  * What a source's spec makes of a decoded record: its value, its event time and its change, or why it has none. Pure, but
  * for the author's functions.
  */
+import { durationText, spanText } from '../base/duration.ts';
 import { MillraceError } from '../base/errors.ts';
 import { type Change, INSERT } from '../change/change.ts';
 import { refusePromise } from '../operator/user-code.ts';
@@ -29,8 +30,8 @@ export function judgedTime({ time, maxFutureMs }: SourceSpec, message: StoredMes
   }
   const wholeMs = Math.floor(timeMs);
   if (wholeMs <= message.timeMs + maxFutureMs) return wholeMs;
-  const aheadMs = Math.round(wholeMs - message.timeMs);
-  const text = `the event time is ${aheadMs} ms ahead of the broker's clock; maxFuture allows ${maxFutureMs}`;
+  const ahead = spanText(wholeMs - message.timeMs);
+  const text = `the event time is ${ahead} ahead of the broker's clock; maxFuture allows ${durationText(maxFutureMs)}`;
   throw new MillraceError('RECORD_TIME', text);
 }
 

@@ -263,7 +263,7 @@ export class Source {
     if (trace !== null) this.#target.traced?.(trace);
     const message = this.#taken(stored);
     if (message === null) return;
-    if (this.#held === null) this.bytesIn += message.data.length;
+    if (this.#held === null && from === 0) this.bytesIn += message.data.length;
     if (this.spec.kind === 'kv') this.#passRow(message, limits);
     else if (message.data.length === 0 && this.#isHeartbeat(message)) return;
     else this.#passValues(message, from, limits);

@@ -91,6 +91,25 @@ export abstract class StateTable<B extends Bucket = Bucket> {
     this.#lowest = Number.POSITIVE_INFINITY;
   }
 
+  get size(): number {
+    return this.entriesHeld + this.onDisk;
+  }
+
+  get first(): number | null {
+    if (this.size === 0) return null;
+    const known = this.buckets.get(this.#lowest);
+    if (known === undefined || known.isEmpty) {
+      let lowest = Number.POSITIVE_INFINITY;
+      for (const bucket of this.buckets.values()) if (!bucket.isEmpty && bucket.id < lowest) lowest = bucket.id;
+      this.#lowest = lowest;
+    }
+    return this.#lowest;
+  }
+
+  isPartial(id: number): boolean {
+    return (this.buckets.get(id)?.onDisk ?? 0) > 0;
+  }
+
   bucketsBelow(limit: number): readonly number[] {
     if (limit <= this.#lowest) return NONE;
     const below: number[] = [];

@@ -10,7 +10,16 @@
  */
 import type { EntryKeyForm } from './entry-key.ts';
 
-export interface ValueTable<V> {
+/** How much is in a table, in memory and on disk: to be shown, at no cost. */
+interface Extent {
+  readonly size: number;
+  /** The lowest bucket that has entries; null: none has. */
+  readonly first: number | null;
+  /** Whether some entries of the bucket are on disk alone, so that it cannot be gone through unwanted. */
+  isPartial(bucket: number): boolean;
+}
+
+export interface ValueTable<V> extends Extent {
   get(bucket: number, key: string): V | undefined;
   /** Also after changing a value in place: marks the entry as changed. */
   set(bucket: number, key: string, value: V): void;
@@ -26,7 +35,7 @@ export interface ValueTable<V> {
 }
 
 /** Like a value table, but an entry is a list that mostly grows: only what was appended is journaled. */
-export interface ListTable<T> {
+export interface ListTable<T> extends Extent {
   get(bucket: number, key: string): readonly T[] | undefined;
   append(bucket: number, key: string, item: T): void;
   /** Replaces one item (say, to flag it). */

@@ -31,6 +31,9 @@ const BORN = '@born';
 const SEEN = '@seen';
 const CLOCK = '@clock';
 const QUIET = '@quiet';
+/** … and what has been read of it, with all former owners. */
+const RECORDS = '@records';
+const BYTES = '@bytes';
 
 export class DirectInput implements TaskInput {
   readonly name: string;
@@ -55,6 +58,8 @@ export class DirectInput implements TaskInput {
   async open({ positions, watermarkMs }: Journaled, onReady: () => void): Promise<void> {
     const { name } = this;
     const position = positions[name];
+    this.#source.recordsIn = positions[name + RECORDS] ?? 0;
+    this.#source.bytesIn = positions[name + BYTES] ?? 0;
     const mark = {
       bornMs: positions[name + BORN] ?? 0,
       seq: positions[name + SEEN] ?? 0,
@@ -69,9 +74,10 @@ export class DirectInput implements TaskInput {
 
   places(): Record<string, number> {
     const { name } = this;
-    const { position, row, mark, time } = this.#source;
+    const { position, row, mark, time, recordsIn, bytesIn } = this.#source;
     const known = { [name + BORN]: mark.bornMs, [name + SEEN]: mark.seq, [name + TIME]: mark.timeMs };
-    const places = { ...known, ...placesOf(name, position, row) };
+    const counted = { [name + RECORDS]: recordsIn, [name + BYTES]: bytesIn };
+    const places = { ...known, ...counted, ...placesOf(name, position, row) };
     // While it has not spoken its clock means nothing to anybody, and would be a commit whenever it looks.
     if (time.watermarkMs === NO_TIME.watermarkMs) return places;
     return { [name + CLOCK]: time.clockMs, [name + QUIET]: time.quietMs, ...places };

@@ -7,7 +7,7 @@ import { MillraceError } from '../base/errors.ts';
 import { type Change, INSERT } from '../change/change.ts';
 import { StageExit } from '../channel/exit.ts';
 import { BatchSize } from '../journal/batch-size.ts';
-import type { Outbox } from '../journal/outbox.ts';
+import { LETTERS, type Outbox } from '../journal/outbox.ts';
 import type { WatchCalls } from '../operator/call-watch.ts';
 import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import { tablesOf } from '../operator/tables.ts';
@@ -64,6 +64,7 @@ export class Processor {
   readonly dropped = new Map<string, number>();
   late = 0;
   dead = 0;
+  /** Letters are none. */
   rowsOut = 0;
   #run: Run;
   #outgoing: Outgoing;
@@ -231,6 +232,11 @@ export class Processor {
     return done;
   }
 
+  /** What the operators hold and wait for, between two batches. */
+  look(watermarkMs: number) {
+    return this.#run.steps.map(step => step.look(watermarkMs));
+  }
+
   get hasPending(): boolean {
     return this.#pending.length > 0;
   }
@@ -283,7 +289,7 @@ export class Processor {
   ): { delta: Uint8Array | null; outbox: Outbox } {
     const outbox = this.#outgoing.take(commit, exit => trailing(watermarkMs, this.exitLagsMs[exit]!), publishedMs);
     for (const rows of outbox.rows) {
-      this.rowsOut += rows.lengths.length;
+      if (rows.sink !== LETTERS) this.rowsOut += rows.lengths.length;
       this.#rowBytes.show(rows.bytes.length / rows.lengths.length);
     }
     this.#owedRows = 0;

@@ -21,6 +21,7 @@ import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Commit } from '../journal/entry.ts';
 import { bytesOf, isEmpty, type Outbox } from '../journal/outbox.ts';
 import { JournalWriter } from '../journal/writer.ts';
+import { addDropped, type Counts, NO_COUNTS } from '../observe/counts.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsReporter } from '../observe/meter.ts';
 import { TraceCollector } from '../observe/tracing.ts';
@@ -112,6 +113,8 @@ export class Task {
   #replica: Replica;
   /** How far the task is, as of the last commit that has landed. */
   #place: Place | null = null;
+  /** What former owners had done. */
+  #before: Counts = NO_COUNTS;
   #relay: Relay | null = null;
   #isRelayOpen = false;
   #store: Store | null = null;
@@ -227,8 +230,22 @@ export class Task {
     return this.#feeding.records;
   }
 
-  get relayedRows(): number {
-    return this.#relay?.rowsSent ?? 0;
+  /** What it has done since its journal began: rows as they go out, the rest as it happens; null: not read back yet. */
+  get counts(): Counts | null {
+    if (this.#relay === null) return null;
+    return { ...this.#counts(), out: this.#place!.counts.out - this.#relay.waitingRows };
+  }
+
+  #counts(): Counts {
+    const before = this.#before;
+    const { late, dead, dropped, rowsOut } = this.processor;
+    return {
+      in: before.in + this.recordsIn,
+      out: before.out + rowsOut,
+      late: before.late + late,
+      dead: before.dead + dead,
+      dropped: addDropped(before.dropped, dropped),
+    };
   }
 
   get backlogBytes(): number {
@@ -276,6 +293,7 @@ export class Task {
     if (restored.held !== null) {
       this.#checkpoints.takeUp(restored.held, { state, store, epoch: this.journal.epoch });
     }
+    this.#before = place.counts;
     this.#watermarkMs = place.watermarkMs;
     this.#hasMoreDue = dueMs > place.watermarkMs;
     this.#feeding.resume(dueMs);
@@ -470,6 +488,7 @@ export class Task {
     if (delta === null && isEmpty(outbox) && !this.#isQuietCommitDue()) return;
     this.#commits = number;
     const positions = this.#feeding.positions();
+    const counts = this.#counts();
     // Taken at this boundary, before the next batch changes anything.
     const { state } = this.processor;
     const commitBytes = (delta?.length ?? 0) + bytesOf(outbox);
@@ -479,7 +498,7 @@ export class Task {
     const traced = this.#traced?.take() ?? null;
     const records = this.recordsIn - this.#recordsCommitted;
     this.#recordsCommitted = this.recordsIn;
-    const content = { positions, watermarkMs, dueMs: this.#feeding.dueMs, delta, outbox };
+    const content = { positions, watermarkMs, dueMs: this.#feeding.dueMs, delta, outbox, counts };
     this.#inFlight = this.#append(number, content, { publishedMs, checkpoint, traced, records }).catch(error =>
       this.#fail(error),
     );
@@ -503,7 +522,7 @@ export class Task {
 
   async #append(
     number: number,
-    content: Pick<Commit, 'positions' | 'watermarkMs' | 'dueMs' | 'delta' | 'outbox'>,
+    content: Pick<Commit, 'positions' | 'watermarkMs' | 'dueMs' | 'delta' | 'outbox' | 'counts'>,
     { publishedMs, records, traced, checkpoint }: AboutCommit,
   ): Promise<void> {
     const { clock, meter } = this.#around;
@@ -594,7 +613,7 @@ export class Task {
     const { delta, outbox } = this.processor.take(this.#commits + 1, this.#watermarkMs);
     this.#commits++;
     const time = { watermarkMs: this.#watermarkMs, dueMs: this.#feeding.dueMs };
-    const content = { positions: this.#feeding.positions(), delta, outbox, ...time };
+    const content = { positions: this.#feeding.positions(), delta, outbox, counts: this.#counts(), ...time };
     await this.#append(this.#commits, content, NOTHING_ABOUT);
     while (relay.relayedThrough < this.#commits) await this.#woken();
     await this.journal.release();

@@ -71,6 +71,7 @@ const commit = fc.tuple(rows, fc.uint8Array({ maxLength: 20 })).map(([values, by
     tails: { s: 9 },
     snapshot: 0,
     isCheckpoint: false,
+    counts: { in: 9, out: 8, late: 7, dead: 6, dropped: { filtered: 5 } },
   };
   return encodeCommit({ ...entry, ...sums, delta: pack(values), outbox });
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { durationMs, durationText, positiveDurationMs } from '../../../lib/base/duration.ts';
+import { durationMs, durationText, positiveDurationMs, spanText } from '../../../lib/base/duration.ts';
 
 describe('durations', () => {
   test('each unit and their sums are read as ms', () => {
@@ -65,5 +65,11 @@ describe('durations', () => {
     assert.equal(durationText(90_000), '1m30s');
     assert.equal(durationText(0), '0s');
     fc.assert(fc.property(fc.nat({ max: 10_000_000_000 }), ms => durationMs(durationText(ms)) === ms));
+  });
+
+  test('a span is told in two units at most, and in no small ones where it is long', () => {
+    const told = [-5, 0, 0.4, 70, 999, 1_500, 59_999, 60_000, 90_061, 3_601_000, 90_061_000, 147_015_082].map(spanText);
+    const expected = ['0s', '0s', '0s', '70ms', '999ms', '1s', '59s', '1m', '1m30s', '1h', '1d1h', '1d16h'];
+    assert.deepEqual(told, expected);
   });
 });

@@ -163,7 +163,7 @@ describe('a channel that is opened', () => {
     const old = world.writer(1);
     await old.open();
     const next = world.writer(2);
-    assert.deepEqual(await next.open(), { place: null, isBegun: false });
+    assert.deepEqual(await next.open(), { place: null, isBegun: false, counted: null });
     await assert.rejects(old.tell(0), is('REVISION_OUTDATED'));
     await old.send(1, 0, 'zombie');
     assert.deepEqual([old.codes, world.rows('left')], [['REVISION_OUTDATED'], []]);

@@ -52,11 +52,21 @@ const source = {
   position: 5,
   lag: null,
   watermarkMs: 60_000,
+  clockMs: 90_000,
   recordsIn: 1,
   bytesIn: 0,
   lagMs: null,
   idle: false,
   quietMs: 0,
+};
+const operator = {
+  stage: 's',
+  name: 'window-1',
+  unit: 'windows',
+  held: 1,
+  more: false,
+  watermarkMs: 60_000,
+  nextMs: 120_000,
 };
 const pipeline = {
   name: 'orders',
@@ -67,7 +77,14 @@ const pipeline = {
   deployedAtMs: 1,
   deleting: false,
   paused: false,
-  status: { ...emptyStatus('running', 'why'), sources: [source], tasks: [status] },
+  status: {
+    ...emptyStatus('running', 'why'),
+    sources: [source],
+    tasks: [status],
+    operators: [operator],
+    watermarkMs: 60_000,
+    counts: { in: 0, out: 0, late: 0, dead: 0, dropped: {}, partial: false },
+  },
   worker: 'a',
   atMs: 9,
 };
@@ -93,6 +110,7 @@ describe('what is printed for programs', () => {
     isOf(printed.status, 'PipelineStatus');
     isOf(printed.status!.sources![0], 'SourceStatus');
     isOf(printed.status!.tasks![0], 'TaskStatus');
+    isOf(printed.status!.operators![0], 'OperatorStatus');
     isOf(printed.status!.counts, 'PipelineCounts');
     const worker = {
       name: 'a',

@@ -5,12 +5,13 @@ import type { PipelineInfo } from '../../../lib/control/client.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
 
 function pipeline(atMs: number, records: number): PipelineInfo {
-  const counts = { in: records, out: records / 10, late: 0, dead: 1, dropped: { duplicate: 2 } };
+  const counts = { in: records, out: records / 10, late: 0, dead: 1, dropped: { duplicate: 2 }, partial: false };
   const source = {
     name: 'r',
     position: 5,
     lag: 7,
     watermarkMs: 60_000,
+    clockMs: 90_000,
     recordsIn: records,
     bytesIn: 0,
     lagMs: null,
@@ -26,7 +27,7 @@ function pipeline(atMs: number, records: number): PipelineInfo {
     deployedAtMs: 0,
     deleting: false,
     paused: false,
-    status: { ...emptyStatus('running', null), sources: [source], counts },
+    status: { ...emptyStatus('running', null), sources: [source], watermarkMs: 60_000, counts },
     worker: 'a',
     atMs,
   };

@@ -40,7 +40,7 @@ async function watched(reads: readonly (readonly Thing[] | Error)[], live: boole
     return next;
   };
   const format = { output, headers: true };
-  await assert.rejects(watchList({ terminal, resource: things, format, intervalMs: 1, read }), /the end/);
+  await assert.rejects(watchList({ terminal, resource: things, format, one: false, intervalMs: 1, read }), /the end/);
   return { out, err };
 }
 

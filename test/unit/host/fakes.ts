@@ -68,6 +68,7 @@ export class FakePipeline implements RunningPipeline {
       position: 7,
       lag: null,
       watermarkMs: 1_000,
+      clockMs: 2_000,
       recordsIn: 7,
       bytesIn: 0,
       lagMs: null,
@@ -94,7 +95,7 @@ export class FakePipeline implements RunningPipeline {
       ...empty,
       sources: [source],
       tasks: [task],
-      counts: { in: this.recordsIn, out: 4, late: 1, dead: 2, dropped: { duplicate: 3 } },
+      counts: { in: this.recordsIn, out: 4, late: 1, dead: 2, dropped: { duplicate: 3 }, partial: false },
     };
   }
 

@@ -40,6 +40,7 @@ const commit: Commit = {
   tails: { sink: 17 },
   snapshot: 0,
   isCheckpoint: true,
+  counts: { in: 5, out: 4, late: 3, dead: 2, dropped: { filtered: 1 } },
 };
 const head = {
   kind: 'commit',
@@ -52,9 +53,9 @@ const head = {
   crcBefore: 0xdeadbeef,
 } as const;
 
-const HEAD_HEX = '04010001000200000003000000040000000541f0000000500000deadbeef';
+const HEAD_HEX = '05010001000200000003000000040000000541f0000000500000deadbeef';
 const BODY_HEX =
-  '0101740000008c09900286701101000c87000080aa6db779428b030102038c038c018c040002058b01098c018c0d8989898c01898c0200008b047b7d5b5d8c020202828c024184ff8b0200038c0289808c0287000080aa6db7794205808c018c02898987000040000000f04190011100870080beaa6db77942835b226f7264657273222c227061796d656e7473222c2273696e6b222c226e617473222c226f776e6564222c226f75742e61222c226b222c226e657874222c22696e222c2273696e6b225d';
+  '01017d0000008c0a900286701101000c87000080aa6db779428b030102038c038c018c040002058b01098c018c0d8989898c01898c0200008b047b7d5b5d8c020202828c024184ff8b0200038c0289808c0287000080aa6db7794205808c018c02898987000040000000f04190011100870080beaa6db77942838c05050403029001015b226f7264657273222c227061796d656e7473222c2273696e6b222c226e617473222c226f776e6564222c226f75742e61222c226b222c226e657874222c22696e222c2273696e6b222c2266696c7465726564225d';
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
@@ -84,7 +85,7 @@ describe('a journal message', () => {
   });
 
   test('that is cut short, of another version or of an unknown kind is refused', () => {
-    for (const text of [HEAD_HEX.slice(2), `01${HEAD_HEX.slice(2)}`, `0403${HEAD_HEX.slice(4)}`, '']) {
+    for (const text of [HEAD_HEX.slice(2), `01${HEAD_HEX.slice(2)}`, `0503${HEAD_HEX.slice(4)}`, '']) {
       assert.throws(() => decodeHead(Buffer.from(text, 'hex')), { code: 'JOURNAL_CORRUPT' });
     }
   });

@@ -9,6 +9,7 @@ import { JournalReader, type StoredCommit } from '../../../lib/journal/reader.ts
 import { JournalWriter } from '../../../lib/journal/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
+import { NO_COUNTS } from '../../../lib/observe/counts.ts';
 import type { Log, StoredMessage } from '../../../lib/port/log.ts';
 import { withCall, withCalls } from '../outlet/rig.ts';
 
@@ -76,6 +77,7 @@ function commitOf(journal: JournalWriter, changes: Partial<Commit> = {}): Commit
     tails: { sink: commit },
     snapshot: 0,
     isCheckpoint: false,
+    counts: NO_COUNTS,
     ...changes,
   };
 }

@@ -25,8 +25,9 @@ describe('logs', () => {
       pipeline: 'p',
       note: 'a "b"',
     } as const;
-    const line = textLine({ ...event, topics: ['x', 'y'], none: undefined }, 43_200_000);
-    assert.equal(line, '12:00:00.000 warn  pipeline.failed pipeline=p note="a \\"b\\"" topics=x,y: no answer');
+    const line = textLine({ ...event, topics: ['x', 'y'], none: undefined, retryMs: 90_000 }, 43_200_000);
+    const fields = 'pipeline=p note="a \\"b\\"" topics=x,y retry=1m30s';
+    assert.equal(line, `12:00:00.000 warn  pipeline.failed ${fields}: no answer`);
   });
 
   test('events below the level are left out, and several observers hear the same', () => {

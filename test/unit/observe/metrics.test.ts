@@ -28,7 +28,7 @@ const source = { name: 'orders', position: 7, lag: 3, lagMs: 2_500, watermarkMs:
 const status: PipelineStatus = {
   ...emptyStatus('running', null),
   tasks: [task],
-  sources: [{ ...source, idle: false, quietMs: 0 }],
+  sources: [{ ...source, idle: false, clockMs: null, quietMs: 0 }],
 };
 
 async function samples(metrics: Metrics): Promise<Map<string, number>> {

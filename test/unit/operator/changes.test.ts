@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { AFTER, BEFORE, type Change, DELETE, INSERT, wordOf } from '../../../lib/change/change.ts';
-import type { Operator } from '../../../lib/operator/operator.ts';
+import type { Operator, OperatorLook } from '../../../lib/operator/operator.ts';
 import { newCursor, type PoisonedRecord, Run } from '../../../lib/operator/run.ts';
 import { CHANGES, type StatelessSpec } from '../../../lib/operator/spec.ts';
 import { Batch, Step } from '../../../lib/operator/step.ts';
@@ -80,6 +80,9 @@ class Taking implements Operator {
 
   hold(): void {}
   resume(): void {}
+  look(): OperatorLook {
+    return { unit: 'rows', held: 0, nextMs: null };
+  }
   want(): void {}
   wantAdvance(): void {}
 }
@@ -88,7 +91,7 @@ describe('a step', () => {
   for (const holds of [false, true]) {
     test(`hands its operator each record with its change, ${holds ? 'held back' : 'as it comes'}`, () => {
       const operator = new Taking();
-      const step = new Step({ operator, cursor: newCursor(), batch: new Batch(() => !holds) });
+      const step = new Step({ name: 'taking', operator, cursor: newCursor(), batch: new Batch(() => !holds) });
       const expected: string[] = [];
       for (const batch of [
         [DELETE, INSERT, INSERT, AFTER, INSERT],

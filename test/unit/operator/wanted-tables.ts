@@ -69,8 +69,10 @@ export class WantedTables implements Tables, Wants {
   #checked<T extends object>(inner: T): T {
     const table: T = new Proxy(inner, {
       get: (target, name) => {
-        const method = Reflect.get(target, name, target) as (...given: unknown[]) => unknown;
-        const isFree = name === 'drop' || name === 'bucketsBelow' || name === 'firstBucket';
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== 'function') return member;
+        const method = member as (...given: unknown[]) => unknown;
+        const isFree = name === 'drop' || name === 'bucketsBelow' || name === 'firstBucket' || name === 'isPartial';
         return (bucket: number, ...rest: unknown[]) => {
           this.calls++;
           if (!isFree) this.#check(table, bucket, name === 'entries' ? null : (rest[0] as string));

@@ -81,11 +81,12 @@ describe('the relay', () => {
     await rest();
     assert.equal(out.relayedThrough, 0);
     assert.ok(out.backlogBytes > 0);
+    assert.equal(out.waitingRows, 2);
     open();
     await rest();
     assert.equal(out.relayedThrough, 3);
     assert.equal(out.backlogBytes, 0);
-    assert.equal(out.rowsSent, 2);
+    assert.equal(out.waitingRows, 0);
     assert.deepEqual(sent(), numbered(1, 2));
   });
 

@@ -7,6 +7,7 @@ import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
+import { NO_COUNTS } from '../../../lib/observe/counts.ts';
 import type { Blobs } from '../../../lib/port/blob.ts';
 import type { Log } from '../../../lib/port/log.ts';
 import type { Stores } from '../../../lib/port/store.ts';
@@ -151,6 +152,7 @@ export class Life {
       tails: { [key]: number },
       snapshot: snapshot?.manifest.commitSeq ?? 0,
       isCheckpoint: taken !== null,
+      counts: NO_COUNTS,
     };
     const { lastSeq, crc } = await journal.append(entry);
     const { store, place } = this.restored;

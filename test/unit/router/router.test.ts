@@ -132,7 +132,7 @@ function letterOf(seq: number): Letter {
 describe('a router', () => {
   test('sends each record to the partition of its key, those without one to the first, on every route that takes it', async () => {
     const rig = new Rig();
-    assert.deepEqual(await rig.open(), { place: null, isBegun: false });
+    assert.deepEqual(await rig.open(), { place: null, isBegun: false, counted: null });
     const keys = Array.from({ length: 40 }, (_, i) => (i % 10 === 7 ? null : `key-${i}`));
     keys.forEach((key, i) => {
       rig.feed(0, key, i, i + 1);
@@ -266,7 +266,7 @@ describe('a router', () => {
 
   test('goes on where the channel is that is furthest behind, once every channel has said something', async () => {
     const rig = new Rig();
-    assert.deepEqual(await rig.open(), { place: null, isBegun: false });
+    assert.deepEqual(await rig.open(), { place: null, isBegun: false, counted: null });
     rig.feed(0, 'k', 'v', 1);
     await rig.flush(at(1));
     assert.equal((await rig.restart()).isBegun, false, 'the other channels have nothing, nor were they told anything');

@@ -10,6 +10,7 @@ import { keyGroupOf, keyGroupsOf, partitionOf } from '../../../lib/base/hash.ts'
 import { INSERT } from '../../../lib/change/change.ts';
 import type { Pipeline } from '../../../lib/index.ts';
 import { EMPTY_OUTBOX, type Outbox } from '../../../lib/journal/outbox.ts';
+import { NO_COUNTS } from '../../../lib/observe/counts.ts';
 import { tablesOf } from '../../../lib/operator/tables.ts';
 import { startsOf } from '../../../lib/outlet/outlet.ts';
 import { encodeKey, type Key } from '../../../lib/record/key.ts';
@@ -76,7 +77,7 @@ class Task {
 /** How far a task is; of what it has sent, all is out. */
 export function placeOf(at: { watermarkMs: number; dueMs: number }, outbox: Outbox = EMPTY_OUTBOX): PlaceParts {
   const place = new Place();
-  place.take({ ...at, commit: 1, outbox, positions: {}, tails: {}, relayedThrough: 0 });
+  place.take({ ...at, commit: 1, outbox, positions: {}, tails: {}, relayedThrough: 0, counts: NO_COUNTS });
   return place.toParts();
 }
 

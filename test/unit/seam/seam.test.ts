@@ -225,8 +225,10 @@ describe('an engine that is gone', () => {
     const running = await host.start(ORDER);
     await until('it runs', () => running.status().state === 'running');
     host.stall = 'a function of once does not return';
+    host.silentMs = 3_000;
     const { state, reason } = running.status();
     assert.deepEqual([state, reason], ['waiting', 'a function of once does not return']);
+    assert.equal(running.status().ageMs, 3_000, 'what is told of it is older than it looks');
     host.stall = null;
     assert.equal(running.status().state, 'running');
   });

@@ -66,7 +66,7 @@ describe('list', () => {
       await put('_mr.p.l.t-join-1-0', `${i}.1`);
     }
     await put('millrace.p.late.join-1', '{}', {
-      'Millrace-Late-By': '70',
+      'Millrace-Late-By': '147015082',
       'Millrace-Time': '2026-01-01T00:00:00.000Z',
     });
     const first = await box.list(meaning(), { ...PAGE, pageSize: 4 });
@@ -83,6 +83,7 @@ describe('list', () => {
         [11, 'late'],
       ],
     );
+    assert.equal(second.items[1]!.message, '1d16h late; its time is 2026-01-01T00:00:00.000Z');
     assert.equal(second.nextPageToken, null);
   });
 

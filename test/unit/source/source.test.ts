@@ -110,9 +110,9 @@ describe('event time', () => {
     const before = rig.source.time.watermarkMs;
     assert.equal(before, nowMs - 6_000);
     const absurd: readonly [text: string, why: RegExp][] = [
-      [at(nowMs + 86_400_000), /86\d{6} ms ahead of the broker's clock; maxFuture allows 3600000/],
       [at(2 ** 63), /9223372036854776000 is neither .*; of ns, for one, give Number\(ns \/ 1_000_000n\)$/],
       ['{"at":1e20}', /within 8640000000000000 of 1970/],
+      [at(nowMs + 86_400_000), /(23h59m|1d) ahead of the broker's clock; maxFuture allows 1h/],
       [at(1e308), /within/],
       [at(-1e308), /within/],
       ['{"at":1e999}', /within/],
