@@ -43,6 +43,8 @@ export interface NodeOptions {
   readonly otlp?: string | null;
   /** TLS and token of its API; absent: neither. */
   readonly access?: Access;
+  /** Folder of the project whose `millrace dev` this is; absent or null: a worker. */
+  readonly project?: string | null;
   /** Shows this node, and is one of its observers already; absent: nobody looks. */
   readonly telemetry?: Telemetry;
 }
@@ -139,6 +141,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         version: VERSION,
         natsUrl: [options.nats.servers].flat().map(withoutLogin).join(','),
         startedAtMs: Date.now(),
+        project: options.project ?? null,
         nats: () => (wiring.link.connected ? { version: wiring.link.serverVersion } : null),
       },
       access: options.access ?? {},

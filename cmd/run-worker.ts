@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly replicas?: number;
   /** TLS and token of its API; absent: neither. */
   readonly access?: Access;
+  /** Folder of the project whose `millrace dev` this is; absent or null: a worker. */
+  readonly project?: string | null;
   readonly stopMs: number;
   /** How long a function of a pipeline may take for one record before it counts as stuck, ms. */
   readonly stuckMs: number;

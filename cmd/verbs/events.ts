@@ -32,7 +32,7 @@ export function eventsVerb(around: Around): Command {
     .option('--follow', 'go on with each event as it happens');
   return asking(printing(command, ['table', 'wide', 'json', 'yaml', 'name'])).action(
     (pipeline: string | undefined, options: Options) =>
-      withClient(options, async client => {
+      withClient(around, options, async client => {
         const { terminal } = around;
         const format = formatOf(options);
         const which = {

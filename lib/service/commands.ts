@@ -10,7 +10,6 @@ import type { Bundle } from '../bundle/bundle.ts';
 import type { Judged } from '../bundle/compile.ts';
 import { bundleBlob } from '../bundle/stored.ts';
 import { type Claim, Owners, refusal } from '../cluster/owners.ts';
-import type { LookAtResults } from '../cluster/results.ts';
 import { isGone, nextLife, nextProgram, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
 import type { StateReader } from '../engine/views.ts';
 import type { Worker } from '../host/worker.ts';
@@ -21,24 +20,16 @@ import type { Registry } from '../port/registry.ts';
 import type { PlanSummary } from '../topology/summary.ts';
 import { advanceSource, type Heartbeat } from './advance.ts';
 import { Overview } from './overview.ts';
-import type { Remembered } from './remembered.ts';
+import {
+  beingDeletedText,
+  type DeployOutcome,
+  isBeingDeleted,
+  type Judge,
+  judgeDeploy,
+  type PlanAnswer,
+  planDeploy,
+} from './plan.ts';
 import type { TaskView, WorkerView } from './views.ts';
-
-export type DeployOutcome = 'created' | 'updated' | 'unchanged' | 'resumed' | 'incompatible';
-
-export interface PlanAnswer {
-  readonly name: string;
-  readonly text: string;
-  readonly summary: unknown;
-  readonly fingerprint: string;
-  /** What a deploy would do. */
-  readonly outcome: DeployOutcome;
-  readonly incompatibilities: readonly string[];
-  /** Whose subjects are in the way of a deploy; empty: nobody's. */
-  readonly refusals: readonly string[];
-  /** What is on the output subjects already. */
-  readonly notices: readonly string[];
-}
 
 export interface DeployAnswer {
   readonly name: string;
@@ -62,30 +53,6 @@ export interface PipelineView {
 export interface DeleteAnswer extends Remains {
   /** False: desired, and done as soon as a worker is active. */
   readonly done: boolean;
-}
-
-/** What judges a bundle. */
-export interface Judge {
-  /** Throws PLAN_INVALID with all mistakes and their places. */
-  plan(bundle: Bundle): Promise<Judged>;
-  /** Why state of `before` cannot be read by `after`, both summaries; empty: it can. */
-  incompatibilities(before: unknown, after: unknown): readonly string[];
-  readonly remembered: Remembered;
-  readonly results: LookAtResults;
-}
-
-/** What a deploy of `planned` over `before` comes to; pure. */
-export function judgeDeploy(
-  before: PipelineSpec | null,
-  next: { bundle: string; summary: unknown },
-  incompatibilities: Judge['incompatibilities'],
-): { outcome: DeployOutcome; reasons: readonly string[] } {
-  if (before === null || (isGone(before) && before.purge)) return { outcome: 'created', reasons: [] };
-  const deleted = before.desired === 'deleted';
-  if (!deleted && before.bundle === next.bundle) return { outcome: 'unchanged', reasons: [] };
-  const reasons = incompatibilities(before.summary, next.summary);
-  if (reasons.length > 0) return { outcome: 'incompatible', reasons };
-  return { outcome: deleted ? 'resumed' : 'updated', reasons: [] };
 }
 
 /** How long a delete waits for the active worker before it says that it is only desired. */
@@ -153,15 +120,8 @@ export class Commands {
   }
 
   async plan(bundle: Bundle): Promise<PlanAnswer> {
-    const planned = await this.#planned(bundle);
-    const { summary, text } = planned;
-    const { pipeline: name, fingerprint } = summary;
-    const held = await this.#specs.get(name);
-    const before = held?.spec ?? null;
-    const { outcome, reasons } = this.#judge(before, bundle, planned);
-    const { life } = await this.#next(before, planned.summary);
-    const { refusals, notices } = await this.#claim(planned.summary, life, { dryRun: true, takeOver: false });
-    return { name, text, summary, fingerprint, outcome, incompatibilities: reasons, refusals, notices };
+    checkHash(bundle);
+    return planDeploy(bundle, this.#judges, { specs: this.#specs, owners: this.#owners });
   }
 
   /**
@@ -169,14 +129,13 @@ export class Commands {
    * mistakes), PLAN_INCOMPATIBLE (the reasons), SUBJECT_OWNED (by whom), CONFLICT (being deleted; lost every race).
    */
   async deploy(bundle: Bundle, options: { dryRun: boolean; takeOver?: boolean }): Promise<DeployAnswer> {
-    const planned = await this.#planned(bundle);
+    checkHash(bundle);
+    const planned = await this.#judges.plan(bundle);
     const name = planned.summary.pipeline;
     for (let tries = 0; tries < CAS_TRIES_MAX; tries++) {
       const held = await this.#specs.get(name);
       const before = held?.spec ?? null;
-      if (before !== null && before.desired === 'deleted' && !isGone(before)) {
-        throw new MillraceError('CONFLICT', `pipeline ${name} is being deleted; try again in a moment`);
-      }
+      if (isBeingDeleted(before)) throw new MillraceError('CONFLICT', beingDeletedText(name));
       const judged = this.#judge(before, bundle, planned);
       if (judged.outcome === 'incompatible') throw incompatible(name, judged.reasons);
       const paused = before?.desired === 'paused';
@@ -330,17 +289,6 @@ export class Commands {
     return this.#owners.claim({ pipeline: plan.pipeline, life, results }, { specs, ...options });
   }
 
-  async #planned(bundle: Bundle): Promise<Judged> {
-    const hash = createHash('sha256').update(bundle.code).digest('hex');
-    if (hash !== bundle.hash) {
-      throw new MillraceError(
-        'INVALID_ARGUMENT',
-        `the bundle does not match its hash; it was damaged on the way, send it again`,
-      );
-    }
-    return this.#judges.plan(bundle);
-  }
-
   #judge(before: PipelineSpec | null, bundle: Bundle, planned: Judged) {
     return judgeDeploy(before, { bundle: bundle.hash, summary: planned.summary }, this.#judges.incompatibilities);
   }
@@ -361,6 +309,14 @@ export class Commands {
     const there = names.length === 0 ? 'nothing is deployed yet' : `there are: ${names.join(', ')}`;
     return new MillraceError('NOT_FOUND', `no pipeline is named ${name}; ${there}`);
   }
+}
+
+function checkHash(bundle: Bundle): void {
+  if (createHash('sha256').update(bundle.code).digest('hex') === bundle.hash) return;
+  throw new MillraceError(
+    'INVALID_ARGUMENT',
+    `the bundle does not match its hash; it was damaged on the way, send it again`,
+  );
 }
 
 /** A paused pipeline's status once it has stopped, or when nobody is there who would have to stop it. */
