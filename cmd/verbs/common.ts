@@ -113,8 +113,9 @@ export async function withClient<T>(
     }
     const folder = sources.server === 'dev' || sources.server === 'default' ? currentFolder() : null;
     if (folder !== null) {
-      const { project } = await client.info();
-      checkMeant({ server, project, here: projectOf(folder) });
+      // Whoever does not answer now does not answer what is asked then, either, and that is told better.
+      const info = await client.info().catch(() => null);
+      checkMeant({ server, project: info?.project ?? null, here: projectOf(folder) });
     }
     return await use(client);
   } finally {

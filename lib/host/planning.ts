@@ -63,7 +63,12 @@ export class Planning {
   async #plan(bundle: Bundle): Promise<Judged> {
     const { launcher, broker, dir, limitMs } = this.#options;
     const workerData: PlanThreadData = { bundle, dir, asks: broker !== null };
-    const thread = new Thread(launcher, { workerData, resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB } });
+    const thread = new Thread(launcher, {
+      workerData,
+      resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB },
+      // What this process loads first may be nowhere to be found from where a command is run.
+      execArgv: [],
+    });
     let isAuthorsTurn = false;
     let looks = 0;
     let cancelLooks = () => {};

@@ -68,9 +68,8 @@ function sourceLines(source: SourceSummary): string[] {
   const { subject, stream, capture } = source;
   const what = source.kind === 'kv' ? 'bucket' : 'subject';
   const made = capture === null ? '' : ' (made)';
-  const rows = [['reads', `${what} ${subject}`, `stream ${stream}${made}`, sourceTraits(source).join(', ')]];
-  if (capture !== null) rows.push(['keeps', captureText(source, capture)]);
-  return columns(rows);
+  const lines = columns([['reads', `${what} ${subject}`, `stream ${stream}${made}`, sourceTraits(source).join(', ')]]);
+  return capture === null ? lines : [...lines, ...columns([['keeps', captureText(source, capture)]])];
 }
 
 /** How it is read, for people. */

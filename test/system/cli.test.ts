@@ -135,7 +135,7 @@ describe('plan', () => {
     assert.equal(code, 0);
     assert.match(out, /pipeline orders/);
     assert.match(out, /shop\.unique/);
-    assert.equal(json(await run('plan', 'orders.ts', '--nats', broker.url, '-o', 'json')).pipeline, 'orders');
+    assert.equal(json(await run('plan', 'orders.ts', '--nats', broker.url, '-o', 'json')).name, 'orders');
     const text = `import { pipeline } from 'millrace';
 export default pipeline('orders', ({ from }) => {
   from<{ a: string }>('not.captured').to('a.b');

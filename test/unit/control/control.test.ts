@@ -55,6 +55,8 @@ describe('the API', () => {
       incompatibilities: [],
       refusals: [],
       notices: [],
+      deployed: '',
+      differences: [],
     });
     assert.equal(serving.cluster.bucket.revision, 0);
   });
@@ -239,6 +241,7 @@ describe('the API', () => {
       startedAtMs: 1_700_000_000_000,
       natsVersion: '2.12.0',
       natsConnected: true,
+      project: null,
     });
   });
 
