@@ -33,6 +33,8 @@ export interface LoopOptions {
   readonly screen: Screen;
   /** Where state cannot be read: begin anew without being asked. */
   readonly reset: boolean;
+  /** When it ends: what breaks from then on is being taken down. */
+  readonly signal: AbortSignal;
 }
 
 /** Throws what an author cannot mend by saving, e.g. NOT_FOUND. */
@@ -45,9 +47,8 @@ export async function attempt(file: string): Promise<Attempt> {
   }
 }
 
-/** Ends only by throwing. */
-export async function loop(options: LoopOptions): Promise<never> {
-  const { client, log, file, screen } = options;
+export async function loop(options: LoopOptions): Promise<void> {
+  const { client, log, file, screen, signal } = options;
   const tail = new Tail(log, { row: row => screen.row(row), letter: letter => screen.letter(letter) });
   const types = typesTeller(file, screen);
   let next: Attempt | null = options.first;
@@ -58,7 +59,7 @@ export async function loop(options: LoopOptions): Promise<never> {
   /** What waits for the author's word, and what no longer listens for it. */
   let offer: { readonly bundle: Bundle; readonly withdraw: () => void } | null = null;
   let anew: Bundle | null = null;
-  while (true) {
+  while (!signal.aborted) {
     try {
       if (next !== null) {
         const made: Attempt = next;
@@ -100,6 +101,7 @@ export async function loop(options: LoopOptions): Promise<never> {
         screen.status(await client.get(name));
       }
     } catch (error) {
+      if (signal.aborted) return;
       screen.say(`error: ${messageOf(error)}${name === null ? '\nsave the file to try again' : ''}`);
     }
     await sleep(systemClock, LOOK_MS);

@@ -105,13 +105,15 @@ export async function devCommand(options: DevOptions): Promise<number> {
     }
     client = new AdminClient({ address });
     const { reset } = options;
-    await Promise.race([stopped, ended, loop({ client, log: new NatsLog(link), first, file, screen, reset })]);
+    const { signal } = over;
+    const log = new NatsLog(link);
+    await Promise.race([stopped, ended, loop({ client, log, first, file, screen, reset, signal })]);
     return 0;
   } finally {
     unpublish();
+    over.abort();
     screen?.stop();
     client?.close();
-    over.abort();
     // Why it could not start has been thrown already.
     await worker?.catch(() => {});
     await link?.close();
@@ -148,7 +150,7 @@ async function startBroker(
   const found = await findServer({
     cacheDir: join(cacheDir, 'nats-server'),
     variable: natsServer ?? undefined,
-    // On the way to the PATH's nothing needs to be told; a download takes a while.
+    // Which one it was is nobody's news; a download takes a while.
     log: line => (line.startsWith('nats-server ') ? undefined : tried(line)),
   });
   return startServer({ dataDir, port, binary: found.binary });

@@ -74,7 +74,7 @@ export function typesText(before: Types | null, now: Types): string | null {
     return before?.kind === 'checked' && before.errors.length > 0 ? 'types are right again' : null;
   const more = errors.length > SHOWN_MAX ? [`  … and ${errors.length - SHOWN_MAX} more`] : [];
   const shown = errors.slice(0, SHOWN_MAX).map(error => `  ${error.replaceAll('\n', '\n  ')}`);
-  return ['wrong types; the pipeline runs all the same:', ...shown, ...more].join('\n');
+  return ['wrong types (which keep nothing from running):', ...shown, ...more].join('\n');
 }
 
 /** The path of the project's `tsc`; null: it has none. */
