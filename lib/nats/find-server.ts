@@ -62,7 +62,7 @@ export async function findServer(options: FindServerOptions): Promise<FoundServe
     try {
       const binary = await take(way, options);
       if (binary === null) {
-        failures.push(`${titles[way]}: there is none`);
+        failures.push(`${titles[way]}: ${way === 'cache' ? `${options.cacheDir} has none` : 'there is none'}`);
         continue;
       }
       const version = await versionOf(binary);

@@ -149,6 +149,37 @@ export default pipeline('orders', ({ from }) => {
     assert.match(wrong.err, /mistaken\.ts:4:\d+/);
     assert.doesNotMatch(wrong.err, /millrace-plan-/);
   });
+
+  test('without a broker takes streams to be there, and says what it did not look at; mistakes are told all the same', async () => {
+    const text = `import { pipeline } from 'millrace';
+export default pipeline('offline', ({ from, table }) => {
+  from<{ a: string }>('not.captured').keyBy('a').join(table('nowhere'), row => row).to('a.{partition}');
+});
+`;
+    writeFileSync(join(rig.folder, 'offline.ts'), text);
+    const right = await run('plan', 'offline.ts', '--offline');
+    assert.equal(right.code, 0, right.err);
+    assert.match(right.out, /pipeline offline[\s\S]*not checked \(--offline\): whether the streams are there/);
+    writeFileSync(join(rig.folder, 'offline.ts'), text.replace("'a.{partition}'", "'a b'"));
+    const wrong = await run('plan', 'offline.ts', '--offline');
+    assert.deepEqual([wrong.code, wrong.out], [4, '']);
+    assert.match(wrong.err, /offline\.ts:3:\d+/);
+    assert.equal((await run('plan', 'offline.ts', '--offline', '--nats', broker.url)).code, 2);
+  });
+
+  test('shows what a file is where no worker answers, and does not end as if it knew more', async () => {
+    const { code, out, err } = await run('plan', 'orders.ts', '--server', '127.0.0.1:1');
+    assert.equal(code, 5);
+    assert.match(out, /pipeline orders[\s\S]*not checked \(no worker answers\)/);
+    assert.match(err, /no worker answers at 127\.0\.0\.1:1; .*millrace plan orders\.ts --nats URL\n$/);
+  });
+
+  test('refuses a file that ends its process, as a deploy does', async () => {
+    writeFileSync(join(rig.folder, 'exits.ts'), `process.exit(0);\n${PIPELINE}`);
+    const { code, err } = await run('plan', 'exits.ts', '--nats', broker.url);
+    assert.equal(code, 4);
+    assert.match(err, /exits\.ts ended its thread while it was loaded/);
+  });
 });
 
 describe('a worker', () => {
@@ -331,6 +362,38 @@ describe('a worker', () => {
     assert.equal(refused.code, 4);
     assert.match(refused.err, /has 2 partitions and would have 4/);
     assert.equal((await run('restart', 'orders')).out, 'pipeline orders runs (revision 4)\n');
+  });
+
+  test('says with its plan what a deploy would say, as its broker alone does', async () => {
+    const owned = PIPELINE.replace("pipeline('orders'", "pipeline('others'").replace(
+      'unique.{id}',
+      'unique.{partition}',
+    );
+    writeFileSync(join(rig.folder, 'others.ts'), owned);
+    writeFileSync(join(rig.folder, 'same.ts'), PIPELINE.replace('a negative amount', 'below zero'));
+    const cases: [string, number, RegExp][] = [
+      ['orders.ts', 0, /this very bundle is deployed already/],
+      [
+        'same.ts',
+        0,
+        /against revision 4 of orders\.ts, of 2\S+Z\n {2}~ code alone.*\n {2}= state goes on: dedupe-shop-order\n/,
+      ],
+      ['changed.ts', 4, /~ stage by-id: 2 tasks → 4 tasks\n\na deploy would be refused:\n {2}- stage by-id has 2/],
+      [
+        'others.ts',
+        4,
+        /a deploy would be refused:\n {2}- sink to-shop-unique-partition writes to .* does pipeline orders/,
+      ],
+    ];
+    for (const [file, code, text] of cases) {
+      const asked = await run('plan', file);
+      assert.equal(asked.code, code, file + asked.out + asked.err);
+      assert.match(asked.out, text);
+      const alone = await run('plan', file, '--nats', broker.url, '-o', 'json');
+      assert.equal(alone.code, code, file);
+      assert.deepEqual(json(alone), json(await run('plan', file, '-o', 'json')), file);
+      assert.equal((await run('deploy', file, '--dry-run')).code, code, file);
+    }
   });
 
   test('leaves a pipeline paused that gets a new revision, and waits only when it should', async () => {
