@@ -17,7 +17,7 @@ function folder(...parts: string[]): string {
   return path;
 }
 
-/** Of a process that has ended. */
+/** The id that a process had which has ended. */
 function goneId(): number {
   return spawnSync(process.execPath, ['--version']).pid;
 }
@@ -61,18 +61,18 @@ describe('whoever answers at the usual address', () => {
     checkMeant({ server: '127.0.0.1:4280', project, here });
 
   test('is meant if it is a worker, or the dev of this project or of one around or below', () => {
-    check(null, '/home/a');
-    check('/home/a', null);
-    check('/home/a', '/home/a');
-    check('/home/a/packages/b', '/home/a');
-    check('/home/a', '/home/a/packages/b');
-    check('/', '/home/a');
+    check(null, '/projects/a');
+    check('/projects/a', null);
+    check('/projects/a', '/projects/a');
+    check('/projects/a/packages/b', '/projects/a');
+    check('/projects/a', '/projects/a/packages/b');
+    check('/', '/projects/a');
   });
 
   test('is not if it is another project’s dev: that is said, and how to mean it', () => {
-    for (const other of ['/home/b', '/home/ab', '/home/a2/a']) {
+    for (const other of ['/projects/b', '/projects/ab', '/projects/a2/a']) {
       assert.throws(
-        () => check(other, '/home/a'),
+        () => check(other, '/projects/a'),
         error =>
           isMillraceError(error, 'INVALID_ARGUMENT') &&
           error.message.includes(other) &&
