@@ -64,7 +64,7 @@ export function makeTree(around: Around): Command {
   for (const command of commandsOf(root)) {
     command
       .exitOverride()
-      .showHelpAfterError('(see --help)')
+      .showHelpAfterError(`(see ${pathOf(command)} --help)`)
       .configureOutput({ writeOut: terminal.out, writeErr: terminal.err });
   }
   return root;
@@ -92,6 +92,11 @@ export async function run(args: readonly string[], options: { terminal: Terminal
   } catch (error) {
     return report(error, { debug, write: terminal.err });
   }
+}
+
+/** As it is typed: `millrace letters list`. */
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
 /** The command and all below it. */

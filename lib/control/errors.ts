@@ -114,7 +114,7 @@ export function fromStatus(
     const what = error.code === status.UNAVAILABLE ? 'no worker answers' : 'the worker did not answer in time';
     return new MillraceError(
       'WORKER_UNAVAILABLE',
-      `${what} at ${address}; start one with: millrace worker, or give another address with --server HOST:PORT${connectionHint(error.details, asked)}`,
+      `${what} at ${address}; start one with: millrace worker, or try a pipeline with: millrace dev FILE; or give another address with --server HOST:PORT${connectionHint(error.details, asked)}`,
       { cause: error },
     );
   }

@@ -38,6 +38,7 @@ before(async () => {
   process.chdir(rig.folder);
   writeFileSync(join(rig.folder, 'package.json'), '{"type":"module"}');
   writeFileSync(join(rig.folder, 'orders.ts'), PIPELINE);
+  writeFileSync(join(rig.folder, 'notes.log'), 'nothing');
 });
 after(async () => {
   process.chdir('/');
@@ -52,9 +53,21 @@ const json = (ended: Pick<Ended, 'out'>) => JSON.parse(ended.out) as Record<stri
 describe('wrong uses', () => {
   const cases: [string, string[], number, RegExp][] = [
     ['nothing at all is answered with help', [], 2, /^Usage: millrace/],
-    ['an unknown command', ['gte'], 2, /^error: unknown command 'gte'\n\(Did you mean get\?\)\n\(see --help\)\n$/],
+    [
+      'an unknown command',
+      ['gte'],
+      2,
+      /^error: unknown command 'gte'\n\(Did you mean get\?\)\n\(see millrace --help\)\n$/,
+    ],
     ['an unknown flag', ['get', '--wdie'], 2, /^error: unknown option '--wdie'/],
-    ['a missing argument', ['pause'], 2, /^error: missing required argument 'name'/],
+    ['a missing argument', ['pause'], 2, /^error: missing required argument 'name'\n\(see millrace pause --help\)\n$/],
+    ['a file that is no code', ['deploy', 'notes.log'], 4, /error: notes\.log is no code .*TypeScript or JavaScript/],
+    [
+      'a time without a unit',
+      ['deploy', 'orders.ts', '--timeout', '5'],
+      2,
+      /--timeout '5' has no unit: write 5s or 5ms/,
+    ],
     ['a missing file', ['deploy'], 2, /^error: which file\? give it, e\.g\. millrace deploy/],
     ['two files', ['deploy', 'a.ts', '-f', 'b.ts'], 2, /^error: there are two files/],
     ['a wrong format', ['get', '-o', 'xml'], 2, /Allowed choices are table, wide, json, yaml, name/],
@@ -243,6 +256,7 @@ describe('a worker', () => {
     assert.deepEqual([nothing.code, nothing.out], [0, '']);
     assert.equal(nothing.err, 'no pipelines; deploy one with: millrace deploy FILE\n');
     assert.equal((await run('get', '-o', 'json')).out, '[]\n');
+    assert.equal((await run('events', 'taks')).code, 3);
     const gone = await run('get', 'taks');
     assert.equal(gone.code, 3);
     assert.match(gone.err, /no pipeline is named taks; .*did you mean: millrace get tasks\?/);
