@@ -93,6 +93,7 @@ test('an order that comes twice counts once', () => {
   const driver = testPipeline(orders);
   const order = { id: 'o1', site: 'berlin', amount: 5, at: '2026-03-01T08:10:00Z' };
   driver.push('shop.order', order);
+  assert.equal(driver.read('analytics.orders.berlin').length, 1, 'a sum is there at once');
   driver.push('shop.order', order);
   driver.push('shop.order', { ...order, id: 'o2', amount: 7, at: '2026-03-01T08:50:00Z' });
   driver.finish();
