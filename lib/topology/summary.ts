@@ -16,8 +16,8 @@ export interface SourceSummary {
   readonly kind: SourceSpec['kind'];
   readonly subject: string;
   readonly stream: string;
-  /** Whether the stream is made if it is missing. */
-  readonly create: boolean;
+  /** What the stream keeps that is made for it; null: one is there. */
+  readonly capture: SourceSpec['capture'];
   readonly start: SourceSpec['start'];
   readonly format: string;
   readonly schema: boolean;
@@ -99,7 +99,7 @@ function sourceSummary(source: SourceSpec): SourceSummary {
     kind,
     subject,
     stream,
-    create: source.capture !== null,
+    capture: source.capture,
     start,
     format: source.decoder.name,
     schema: source.validate !== null,
