@@ -256,13 +256,12 @@ export class Pipeline {
   #ended(slot: Slot, error: unknown): void {
     this.#remember(slot);
     if (this.#phase !== 'running') return;
-    const fate = isMillraceError(error) ? error.fate : 'fatal';
+    // Where a stream takes less than before, no record is at fault: begun again, a part cuts to that, or waits for more.
+    const own = isMillraceError(error) ? error.fate : 'fatal';
+    const fate = isMillraceError(error, 'MESSAGE_TOO_LARGE') ? 'retry' : own;
     // A part that is fenced has another owner; of an outdated revision nothing must run here, its readers least of all.
     const isOutdated = isMillraceError(error, 'REVISION_OUTDATED');
-    // Of a record it would be a letter. A stream's limit has become less than a message of ours: begun again, we cut to what
-    // it takes, and what cannot be cut waits until it takes more.
-    const isNarrowed = isMillraceError(error, 'MESSAGE_TOO_LARGE');
-    if ((fate !== 'retry' && fate !== 'fence' && !isNarrowed) || isOutdated) return this.#fail(error);
+    if ((fate !== 'retry' && fate !== 'fence') || isOutdated) return this.#fail(error);
     if (slot.isReleased) return;
     slot.lastError = messageOf(error);
     if (fate === 'fence' && slot.number >= this.#assignment.number) {

@@ -17,7 +17,7 @@ export interface Expected {
   readonly stream: string;
   /** The last sequence that a fence names; null: there is no fence. */
   readonly fence: number | null;
-  /** Of a batch its id, and how many messages it has. */
+  /** The id of a batch, and how many messages it has; null: it is no batch. */
   readonly batch: { readonly id: string; readonly count: number } | null;
 }
 

@@ -22,7 +22,7 @@ export interface NoAnswer {
   readonly cause: Error;
 }
 
-/** Of each `send` one of the two ends the wait; both are given the `tag` of it. */
+/** One of the two ends the wait for a `send`; both are given the `tag` of it. */
 export interface Waiter {
   /** False: it is not the answer that is awaited, nor can be, and waiting goes on. Must not throw. */
   answer(tag: number, data: Uint8Array): boolean;

@@ -55,7 +55,7 @@ describe('an answer that cannot be the stream’s is none', () => {
 
   test('a sequence that the fence rules out', () => {
     for (const seq of [1, 6, 7]) assert.equal(judge({ stream: 'OUT', seq }, fenced), null, String(seq));
-    // Of a batch the first message comes after the fence, too.
+    // The first message of a batch comes after the fence, too.
     for (const seq of [7, 8, 9]) assert.equal(judge({ stream: 'OUT', seq, batch: 'b1', count: 3 }, batch), null);
   });
 
