@@ -130,7 +130,7 @@ export const TAKEN: readonly StreamSetting[] = [
     ],
   },
   {
-    name: 'allow_atomic off',
+    name: 'allow_atomic: false',
     holds: ({ allowAtomic }, { batches }) => batches && !allowAtomic,
     effects: [
       refused(
