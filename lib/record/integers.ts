@@ -104,6 +104,7 @@ function endOfString(text: string, from: number): number {
   let at = from;
   for (;;) {
     at = text.indexOf('"', at + 1);
+    if (at < 0) return text.length;
     let before = at;
     while (text.charCodeAt(before - 1) === BACKSLASH) before--;
     // An even number of backslashes are so many halves of escapes, and the quote is none.
