@@ -28,26 +28,29 @@ export function mayHoldLongIntegers(data: Uint8Array): boolean {
   const { length } = data;
   for (let at = DIGITS_MIN - 1; at < length; at += DIGITS_MIN) {
     const byte = data[at]!;
-    if (byte <= NINE && byte >= ZERO && isLongInteger(data, at)) return true;
+    if (byte > NINE || byte < ZERO || isShort(data, at)) continue;
+    let from = at;
+    while (from > 0 && isDigit(data[from - 1]!)) from--;
+    while (at + 1 < length && isDigit(data[at + 1]!)) at++;
+    // Behind the digits it goes on, so however many there are, they are looked at once.
+    if (isLongInteger(data, from, at + 1)) return true;
   }
   return false;
 }
 
-/** `at`: one of its digits. */
-function isLongInteger(data: Uint8Array, at: number): boolean {
-  // Sixteen digits have four of each fourth byte. It settles nearly all that are fewer, times among them.
+/** Sixteen digits have four of each fourth byte. It settles nearly all that are fewer, times among them. */
+function isShort(data: Uint8Array, at: number): boolean {
   let fourths = 1;
   for (let i = at - 4; fourths < 4 && i >= 0 && isDigit(data[i]!); i -= 4) fourths++;
   for (let i = at + 4; fourths < 4 && i < data.length && isDigit(data[i]!); i += 4) fourths++;
-  if (fourths < 4) return false;
-  let from = at;
-  while (from > 0 && isDigit(data[from - 1]!)) from--;
-  // Digits behind a point, or of a text that is nothing else.
-  if (from > 0 && (data[from - 1] === POINT || data[from - 1] === QUOTE)) return false;
-  let end = at + 1;
-  while (end < data.length && isDigit(data[end]!)) end++;
+  return fourths < 4;
+}
+
+/** Not behind a point or before one, nor a text that is nothing else. */
+function isLongInteger(data: Uint8Array, from: number, end: number): boolean {
   const count = end - from;
   if (count < DIGITS_MIN || (count === DIGITS_MIN && data[from]! < NINE)) return false;
+  if (from > 0 && (data[from - 1] === POINT || data[from - 1] === QUOTE)) return false;
   return end === data.length || !isOfDouble(data[end]!);
 }
 
@@ -104,6 +107,7 @@ function endOfString(text: string, from: number): number {
   let at = from;
   for (;;) {
     at = text.indexOf('"', at + 1);
+    if (at < 0) return text.length;
     let before = at;
     while (text.charCodeAt(before - 1) === BACKSLASH) before--;
     // An even number of backslashes are so many halves of escapes, and the quote is none.

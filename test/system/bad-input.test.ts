@@ -68,6 +68,8 @@ const SAID: readonly Said[] = [
   both('a time of 1e308', record({ at: 1e308 }), 'RECORD_TIME'),
   both('a time of −1e308', record({ at: -1e308 }), 'RECORD_TIME'),
   both('a time of tomorrow', record({ at: Date.now() + 86_400_000 }), 'RECORD_TIME'),
+  both('a day that there is not', record({ at: '2023-02-31' }), 'RECORD_TIME'),
+  both('a time in ns, an integer beyond 2^53', record({ id: 'ns', at: 1.7e18 }), 'RECORD_TIME'),
   fine('a time before 1970', record({ at: -1 })),
   fine('a time in seconds', record({ at: Math.floor(AT / 1000) })),
   fine('a time as text without a zone', record({ at: new Date(AT).toISOString().slice(0, -1) })),
@@ -77,6 +79,8 @@ const SAID: readonly Said[] = [
   fine('fields that would be prototypes', raw('"__proto__":{"x":1},"constructor":{"prototype":{"y":1}}')),
   fine('a repeated field', raw('"n":1,"n":2')),
   fine('a lone surrogate', raw('"t":"\\ud800"')),
+  fine('an integer beyond 2^53', raw('"n":9007199254740993')),
+  both('an integer of 1,001 digits', raw(`"n":${'9'.repeat(1_001)}`), 'RECORD_UNREADABLE'),
   fine('numbers at the edge', raw('"z":-0,"i":1e400,"t":5e-324')),
   fine('100,000 fields', record(Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`f${i}`, 1])))),
   site('a b'),
@@ -93,6 +97,7 @@ const SAID: readonly Said[] = [
   keyed('no key', `{"at":${AT},"site":"x"}`, 'RECORD_KEY'),
   keyed('a key that is null', record({ id: null }), 'RECORD_KEY'),
   keyed('a key that is an object', record({ id: {} }), 'RECORD_KEY'),
+  keyed('a double as key that may stand for several integers', record({ id: 1e300 }), 'RECORD_KEY'),
   keyed('a huge key', record({ id: 'k'.repeat(5_000) }), 'RECORD_KEY'),
   fine('a key of control characters', record({ id: '\u0000\u0006' })),
   fine('keys named as methods', record({ id: '__proto__' })),
@@ -265,6 +270,7 @@ test('each wrong input is a dead letter with its code, and the rest comes out on
   const special = (part: string) => kept.rows().then(rows => rows.find(row => row.includes(part)));
   assert.match((await special('"constructor"')) ?? '', /"__proto__":\{"x":1\},"constructor":\{"prototype":\{"y":1\}\}/);
   assert.match((await special('"t":5e-324')) ?? '', /"z":0,"i":null/);
+  assert.ok(await special('"n":9007199254740993}'));
   assert.ok(await special('\\ud800'));
   assert.equal((await special('"n":2'))?.includes('"n":1'), false);
   for (const name of ['keyless', 'keyed']) assert.equal((await client.get(name)).status.state, 'running');

@@ -55,6 +55,7 @@ describe('wrong uses', () => {
     ['letters that nobody chose', ['letters', 'discard', 'orders'], 2, /which letters\? give --number/],
     ['all letters, and some', ['letters', 'replay', 'p', '--all', '--code', 'X'], 2, /do not go together/],
     ['a span that is none', ['letters', 'list', 'p', '--since', 'soon'], 2, /--since.*write e\.g\./],
+    ['a day that is none', ['letters', 'list', 'p', '--since', '2023-02-31'], 2, /--since 2023-02-31 is no time; give/],
     ['half a certificate', ['get', '--tls-cert', 'a.pem'], 2, /--tls-cert needs --tls-key with it/],
     ['an unknown context', ['get', '--context', 'prod'], 2, /there is no context prod in .*set-context prod/],
     ['an unknown shell', ['completion', 'tcsh'], 2, /Allowed choices are bash, zsh, fish/],

@@ -110,6 +110,17 @@ describe('integers beyond 2^53', () => {
     assert.deepStrictEqual(parts(lines), [[1, long]]);
   });
 
+  test('are told from texts and fractions of millions of digits in a time that is no hang', () => {
+    const digits = '7'.repeat(8_000_000);
+    for (const text of [`["${digits}",1]`, `[0.${digits},1]`, `["${'\\\\'.repeat(4_000_000)}",9007199254740993]`]) {
+      assert.deepStrictEqual(decode(json(), text).values, [
+        JSON.parse(text, (_, it: unknown) => (it === 9007199254740992 ? 9007199254740993n : it)),
+      ]);
+    }
+    assert.equal(decode(json(), digits).unreadable.length, 1);
+    assert.equal(decode(json(), `-${digits}`).unreadable.length, 1);
+  });
+
   test('read back what was written of them, any value', () => {
     const bigint = fc.bigInt({ min: -(10n ** 40n), max: 10n ** 40n });
     const large = bigint.filter(it => !Number.isSafeInteger(Number(it)));
