@@ -44,12 +44,12 @@ class Model {
 test('any stretch is the panes in it, in order, after any changes and drops', () => {
   const pane = fc.integer({ min: -60, max: 60 });
   const step = fc.oneof(
-    fc.record({ changes: fc.array(pane, { maxLength: 30 }) }),
+    fc.record({ changes: fc.array(pane, { maxLength: 30, size: 'max' }) }),
     fc.record({ from: pane, length: fc.nat(100) }),
     fc.record({ dropBelow: pane }),
   );
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), steps => {
+    fc.property(fc.array(step, { maxLength: 40, size: 'max' }), steps => {
       const model = new Model();
       for (const one of steps) {
         if ('changes' in one) for (const changed of one.changes) model.change(changed);

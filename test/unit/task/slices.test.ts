@@ -49,7 +49,8 @@ test('a batch takes no more records when what they have made is much, though not
       .to('out.{partition}');
   });
   let fed = 0;
-  while (!processor.full()) processor.entries[0]!.receive(encodeKey(`k${fed}`), { id: String(fed++) }, 0, INSERT);
+  while (!processor.full() && fed < 1_000)
+    processor.entries[0]!.receive(encodeKey(`k${fed}`), { id: String(fed++) }, 0, INSERT);
   assert.equal(fed, 100);
   await processor.execute(0, null);
   processor.take(1, 0);
