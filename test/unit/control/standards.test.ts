@@ -102,7 +102,10 @@ describe('reflection', () => {
     const files = fileDescriptors().map(file => descriptor.FileDescriptorProto.decode(file)) as unknown as FileShape[];
     const messages = files.flatMap(file => file.messageType);
     const counts = messages.find(({ name }) => name === 'PipelineCounts')!;
-    assert.equal(counts.field.find(({ name }) => name === 'dropped')!.typeName, '.millrace.admin.v1.PipelineCounts.DroppedEntry');
+    assert.equal(
+      counts.field.find(({ name }) => name === 'dropped')!.typeName,
+      '.millrace.admin.v1.PipelineCounts.DroppedEntry',
+    );
     assert.deepEqual(
       counts.nestedType.map(({ name, options }) => [name, options?.mapEntry]),
       [['DroppedEntry', true]],
