@@ -103,7 +103,7 @@ describe('totals', () => {
     ['of a reader and two stages', forked, { out: 12, dead: 1, dropped: { filtered: 2, duplicate: 2 } }],
     ['of a task that reads by itself', direct, { out: 7, dead: 1, dropped: { filtered: 2 } }],
   ] as const) {
-    for (const seed of [1, 2, 3, 4]) {
+    for (const seed of [1, 2]) {
       test(`${name} are exact after many owners (${seed})`, async () => {
         const { sent, counts, read, bytes, written } = await totals([definition], { seed, owners: 6 });
         const tens = sent / 10;
