@@ -22,6 +22,7 @@ import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../
 import { Task } from '../task/task.ts';
 import { type Assignment, type Part, partsOf, taskOf } from '../topology/parts.ts';
 import type { Plan } from '../topology/plan.ts';
+import { Keepers } from './keepers.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
@@ -33,7 +34,6 @@ const RESTART_BASE_MS = 250;
 const RESTART_MAX_MS = 10_000;
 /** How long a part may take to be handed over to whoever has it next. */
 const RELEASE_MS = 10_000;
-
 /** The share of the time for a stop that readers may take to have all land that they have read. */
 const READERS_SHARE = 0.3;
 
@@ -86,6 +86,7 @@ export class Pipeline {
   #options: PipelineOptions;
   #around: Omit<Surroundings, 'assignment'>;
   #stalls: Stalls;
+  #keepers: Keepers;
   #slots = new Map<Part, Slot>();
   #assignment: Assignment;
   #budget: Budget;
@@ -107,11 +108,8 @@ export class Pipeline {
     const { clock, random, observer, blobs } = options.around;
     this.#stalls = new Stalls({ clock, observer, pipeline: plan.pipeline });
     const log = this.#stalls.log(options.around.log);
-    this.state = new PipelineStateReader({
-      plan,
-      clock,
-      tasks: () => this.tasks,
-    });
+    this.#keepers = new Keepers({ plan, log: options.around.log, clock, observer });
+    this.state = new PipelineStateReader({ plan, clock, tasks: () => this.tasks });
     this.#around = {
       meter: noMeter,
       ...options.around,
@@ -163,6 +161,7 @@ export class Pipeline {
     if (this.#phase !== 'starting') return;
     this.#reason = null;
     this.#phase = 'running';
+    this.#keepers.start();
     this.#reconcile();
   }
 
@@ -357,6 +356,7 @@ export class Pipeline {
 
   async #stopAll({ deadlineMs }: { deadlineMs: number }): Promise<void> {
     this.#phase = 'stopping';
+    this.#keepers.stop();
     for (const slot of this.#slots.values()) slot.cancelRestart?.();
     const actors = this.#actors;
     const { clock } = this.#around;

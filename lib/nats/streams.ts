@@ -8,10 +8,11 @@ export interface WireStreamInfo {
     readonly name: string;
     readonly subjects?: readonly string[];
     readonly allow_atomic?: boolean;
-    readonly mirror?: object;
+    readonly mirror?: WireOrigin;
+    readonly sources?: readonly WireOrigin[] | null;
     readonly sealed?: boolean;
     readonly no_ack?: boolean;
-    readonly subject_transform?: object;
+    readonly subject_transform?: { readonly src?: string; readonly dest?: string };
     readonly retention?: string;
     readonly max_msgs_per_subject?: number;
   };
@@ -24,6 +25,11 @@ export interface WireStreamInfo {
     readonly messages: number;
     readonly bytes: number;
   };
+}
+
+/** A stream that another copies from. */
+interface WireOrigin {
+  readonly name: string;
 }
 
 /** As STREAM.MSG.GET answers; binary parts in base64. */
@@ -45,12 +51,23 @@ export function streamInfoOf({ config, created, state }: WireStreamInfo): Stream
     subjects: config.subjects ?? [],
     atomic: config.allow_atomic === true,
     traits: traitsOf(config),
+    ...transformOf(config),
+    ...copiesOf(config),
     created,
     firstSeq: Math.max(1, state.first_seq),
     lastSeq: state.last_seq,
     messages: state.messages,
     bytes: state.bytes,
   };
+}
+
+function transformOf({ subject_transform: transform }: WireStreamInfo['config']): Pick<StreamInfo, 'transform'> {
+  return transform?.dest ? { transform: { from: transform.src || '>', to: transform.dest } } : {};
+}
+
+function copiesOf({ mirror, sources }: WireStreamInfo['config']): Pick<StreamInfo, 'copies'> {
+  const copies = [...(mirror === undefined ? [] : [mirror]), ...(sources ?? [])].map(({ name }) => name);
+  return copies.length === 0 ? {} : { copies };
 }
 
 function traitsOf(config: WireStreamInfo['config']): StreamTrait[] {

@@ -67,11 +67,21 @@ export interface StreamSettings {
  */
 export type StreamTrait = 'mirror' | 'sealed' | 'unacked' | 'transform' | 'consumed';
 
+/** As the broker writes it: `{{wildcard(1)}}` and the like in `to`. */
+export interface SubjectTransform {
+  readonly from: string;
+  readonly to: string;
+}
+
 export interface StreamInfo {
   readonly name: string;
   readonly subjects: readonly string[];
   readonly atomic: boolean;
   readonly traits: readonly StreamTrait[];
+  /** What is sent to subjects of the one pattern is kept under the other; absent: all is kept as it was sent. */
+  readonly transform?: SubjectTransform;
+  /** Streams that it copies from, as a mirror or beside what it lists; their messages keep the subjects that they had there. */
+  readonly copies?: readonly string[];
   /** ISO time of creation: a stream of the same name but another birth is another stream. */
   readonly created: string;
   /** The oldest message there is; one more than `lastSeq` when there is none. */
@@ -165,8 +175,8 @@ export interface Log {
   remove(options: { stream: string; seq: number }): Promise<boolean>;
   /** How many messages the stream keeps of `subject` (may have wildcards). */
   count(options: { stream: string; subject: string }): Promise<number>;
-  /** Name of the stream that keeps `subject` (may have wildcards), or null. */
-  streamOf(subject: string): Promise<string | null>;
+  /** Names of the streams that list `subject`, or a part of it where it has wildcards, in order. */
+  streamsOf(subject: string): Promise<string[]>;
   info(stream: string): Promise<StreamInfo | null>;
   /** Makes the stream if there is none of that name; an existing one is left as it is. True: it was made. */
   ensureStream(settings: StreamSettings): Promise<boolean>;

@@ -5,7 +5,7 @@
  */
 import { invariant } from '../base/errors.ts';
 import type { Headers, LogReader, ReadOptions, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
-import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
+import { bucketOf, bucketStream, freeStreamName } from '../record/names.ts';
 import { covers, matches, overlaps } from '../record/subject.ts';
 import { type BrokerView, isFilter } from '../topology/broker.ts';
 import type { Graph } from '../topology/graph.ts';
@@ -146,12 +146,11 @@ export function viewFor(graph: Graph): BrokerView {
     }
   }
   for (const subjects of groups) {
-    const [short, long] = streamNamesFor(subjects[0]!).map(name => name.toUpperCase()) as [string, string];
-    const name = infos.has(short) ? long : short;
+    const name = freeStreamName(subjects[0]!, one => infos.has(one.toUpperCase())).toUpperCase();
     infos.set(name, infoOf(name, subjects));
   }
   return {
     info: stream => infos.get(stream) ?? null,
-    streamOf: subject => [...infos.values()].find(({ subjects }) => subjects.some(own => covers(own, subject))) ?? null,
+    streamsOf: subject => [...infos.values()].filter(({ subjects }) => subjects.some(own => covers(own, subject))),
   };
 }

@@ -50,7 +50,8 @@ export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
   // A source or sink whose subject is wrong needs no advice about its stream.
   const right = graph.nodes.filter(node => !wrong.has(node.id));
   const sources = resolveSources(right.filter(isSource), view, mistake);
-  const sinks = resolveSinks(right.filter(isSink), { pipeline: name, view, mistake });
+  const taken = new Set([...sources.values()].filter(({ capture }) => capture !== null).map(({ stream }) => stream));
+  const sinks = resolveSinks(right.filter(isSink), { pipeline: name, view, mistake, taken });
   if (mistakes.length > 0) return { mistakes };
 
   const { readers, stages } = split(placement);

@@ -1,57 +1,180 @@
 /**
- * Which stream each source reads: the one that keeps its subject, or one that is made for it. Pure.
+ * Which stream each source reads: the one that keeps its subject, one that is made for it, or those that its author lists.
+ * Pure.
+ *
+ * A source reads what its streams *hold* under its subject. Without a list that must be all that the broker keeps of the
+ * subject, so what is kept in several streams, or under another subject than it was sent to, is a mistake that says what
+ * to write: half of the records would be missing, and nothing would show it.
  */
-import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
+import type { StreamInfo, SubjectTransform } from '../port/log.ts';
+import { bucketOf, bucketStream, freeStreamName, RESERVED_SUBJECT } from '../record/names.ts';
 import { covers, overlaps } from '../record/subject.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import type { BrokerView } from './broker.ts';
 import type { GraphNode, SourceNode } from './graph.ts';
 
+type Tell = (node: GraphNode, message: string) => void;
+
 /** By the source's node. A source without a stream is reported and left out. */
 export function resolveSources(
   sources: readonly SourceNode[],
   view: BrokerView,
-  mistake: (node: GraphNode, message: string) => void,
+  mistake: Tell,
 ): Map<number, SourceSpec> {
   const resolved = new Map<number, SourceSpec>();
-  const captures = sources.filter(node => node.source.capture !== null && view.streamOf(node.source.subject) === null);
+  const captures = capturesOf(sources, view, mistake);
   for (const node of sources) {
     const { source, name } = node;
+    const { subject } = source;
+    const resolve = (stream: string, capture: SourceSpec['capture'] = null) =>
+      resolved.set(node.id, { ...source, name, stream, capture });
     if (source.kind === 'kv') {
-      const bucket = bucketOf(source.subject);
+      const bucket = bucketOf(subject);
       const stream = bucketStream(bucket);
       if (view.info(stream) === null)
         mistake(node, `there is no KV bucket '${bucket}': make it with nats kv add ${bucket}`);
-      resolved.set(node.id, { ...source, name, stream });
+      resolve(stream);
       continue;
     }
-    const found = view.streamOf(source.subject);
-    if (found !== null) {
-      resolved.set(node.id, { ...source, name, stream: found.name, capture: null });
-    } else if (source.capture === null) {
-      const command = `nats stream add ${streamNamesFor(source.subject)[0]} --subjects='${source.subject}'`;
-      mistake(
-        node,
-        `no stream keeps '${source.subject}': make one (${command}), or say capture: true and one is made for you`,
-      );
-    } else {
-      const stream = captureStream(node, { captures, view, mistake });
-      resolved.set(node.id, { ...source, name, ...stream });
+    const captured = captures.get(node.id);
+    if (captured !== undefined) {
+      resolve(captured.stream, captured.capture);
+      continue;
     }
+    if (source.stream !== null) {
+      const wrong = listedWrong(source.stream, source, view);
+      if (wrong !== null) mistake(node, wrong);
+      resolve(source.stream);
+      continue;
+    }
+    const keepers = keepersOf(subject, view);
+    const wrong = foundWrong(keepers, source, view);
+    if (wrong !== null) mistake(node, wrong);
+    if (keepers.length > 0) resolve(keepers[0]!.name);
   }
   return resolved;
 }
 
-/** Where several captures overlap, the widest makes the stream and the others read it. */
-function captureStream(
-  node: SourceNode,
-  context: {
-    captures: readonly SourceNode[];
-    view: BrokerView;
-    mistake: (node: GraphNode, message: string) => void;
-  },
-): Pick<SourceSpec, 'stream' | 'capture'> {
-  const { captures, view, mistake } = context;
+/**
+ * Whether the stream lists the subject, or a part of it. What Millrace and the broker keep for themselves is nothing that
+ * an author means who begins with a wildcard.
+ */
+export function keeps({ subjects }: Pick<StreamInfo, 'subjects'>, subject: string): boolean {
+  const isMeant = RESERVED_SUBJECT.test(subject) ? () => true : (own: string) => !RESERVED_SUBJECT.test(own);
+  return subjects.some(own => overlaps(own, subject) && isMeant(own));
+}
+
+function keepersOf(subject: string, view: BrokerView): StreamInfo[] {
+  return view.streamsOf(subject).filter(info => keeps(info, subject));
+}
+
+/** What is wrong with reading what was found; null: nothing. */
+function foundWrong(
+  keepers: readonly StreamInfo[],
+  { subject, capture }: Pick<SourceSpec, 'subject' | 'capture'>,
+  view: BrokerView,
+): string | null {
+  const [keeper, ...others] = keepers;
+  if (keeper === undefined) {
+    const name = freeStreamName(subject, one => view.info(one) !== null);
+    return (
+      `no stream keeps '${subject}': make one (nats stream add ${name} --subjects='${subject}'), or say capture: true and ` +
+      "one is made for you; one that holds it and lists other subjects (a mirror, a copy, a transform) is to be named: streams: ['…']"
+    );
+  }
+  if (others.length > 0) {
+    const copying = keepers.find(({ copies }) => copies?.some(copied => keepers.some(({ name }) => name === copied)));
+    return (
+      `${listed(keepers, ' and ')} each keep a part of '${subject}': list those that are to be read, ` +
+      `streams: [${listed(keepers, ', ', '')}]${capture === null ? '' : ', in place of capture'}` +
+      (copying === undefined ? '' : `; '${copying.name}' holds copies of what another has, so that one is enough`)
+    );
+  }
+  const { name, subjects, transform } = keeper;
+  const kept = transform === undefined ? null : keptAs(transform, subject);
+  if (kept !== null && !covers(subject, kept)) {
+    return (
+      `stream '${name}' keeps what is sent to '${transform!.from}' under '${kept}' (a subject transform), where '${subject}' ` +
+      `does not find it: from('${kept}', { streams: ['${name}'] }), or from('${subject}', { streams: ['${name}'] }) for what is left`
+    );
+  }
+  if (capture === null || subjects.some(own => covers(own, subject))) return null;
+  const all = [...subjects.filter(own => !covers(subject, own)), subject].join(',');
+  return (
+    `stream '${name}' keeps a part of '${subject}' only (${subjects.map(own => `'${own}'`).join(', ')}), and no other can be ` +
+    `made for the whole: nats stream edit ${name} --subjects='${all}'; or leave capture out, and that part is read`
+  );
+}
+
+/** What is wrong with reading a stream that the author lists; null: nothing. */
+function listedWrong(
+  stream: string,
+  { subject, streams }: Pick<SourceSpec, 'subject' | 'streams'>,
+  view: BrokerView,
+): string | null {
+  const info = view.info(stream);
+  if (info === null) return `there is no stream '${stream}', which streams names: make it, or leave it out`;
+  const { subjects, transform, copies = [] } = info;
+  const twice = copies.find(copied => streams.includes(copied));
+  if (twice !== undefined) {
+    return `stream '${stream}' copies from '${twice}', so messages of both would come twice: leave one of them out of streams`;
+  }
+  if (copies.length > 0 || keeps(info, subject)) return null;
+  if (transform !== undefined && overlaps(patternOf(transform), subject)) return null;
+  return `stream '${stream}', which streams names, holds nothing of '${subject}': it lists ${subjects.map(own => `'${own}'`).join(', ')}`;
+}
+
+function listed(infos: readonly StreamInfo[], joint: string, word = 'streams '): string {
+  return word + infos.map(({ name }) => `'${name}'`).join(joint);
+}
+
+/** Under which subjects messages are kept that the transform takes of the source's; null: it takes none of them. */
+function keptAs(transform: SubjectTransform, subject: string): string | null {
+  return overlaps(transform.from, subject) ? patternOf(transform) : null;
+}
+
+/** What a transform makes, as a filter. Functions that may make several tokens stand for all that may follow. */
+function patternOf({ to }: SubjectTransform): string {
+  const tokens: string[] = [];
+  for (const token of to.split('.')) {
+    if (/^\{\{\s*(split|slice)/i.test(token)) return [...tokens, '>'].join('.');
+    tokens.push(/^\{\{.*\}\}$|^\$\d+$/.test(token) ? '*' : token);
+  }
+  return tokens.join('.');
+}
+
+/**
+ * The streams to be made, by the nodes that read them. Where several captures overlap, the widest makes the stream and the
+ * others read it. No two get one name, whatever their subjects look like.
+ */
+function capturesOf(
+  sources: readonly SourceNode[],
+  view: BrokerView,
+  mistake: Tell,
+): Map<number, Pick<SourceSpec, 'stream' | 'capture'>> {
+  const captures = sources.filter(
+    ({ source }) => source.capture !== null && source.stream === null && keepersOf(source.subject, view).length === 0,
+  );
+  const names = new Map<number, string>();
+  const isTaken = (name: string) => view.info(name) !== null || [...names.values()].includes(name);
+  const made = new Map<number, Pick<SourceSpec, 'stream' | 'capture'>>();
+  for (const node of captures) {
+    const widest = widestOf(node, captures, mistake);
+    const { subject } = widest.source;
+    if (!names.has(widest.id)) {
+      const stream = freeStreamName(subject, isTaken);
+      if (isTaken(stream)) {
+        const command = `nats stream edit ${stream} --subjects='${subject}'`;
+        mistake(node, `a stream '${stream}' exists, but it does not keep '${subject}': ${command}, or remove it`);
+      }
+      names.set(widest.id, stream);
+    }
+    made.set(node.id, { stream: names.get(widest.id)!, capture: widest === node ? node.source.capture : null });
+  }
+  return made;
+}
+
+function widestOf(node: SourceNode, captures: readonly SourceNode[], mistake: Tell): SourceNode {
   const { subject } = node.source;
   let widest = node;
   for (const other of captures) {
@@ -63,14 +186,5 @@ function captureStream(
       mistake(node, `${both} overlap, so one stream must keep them: make it, or capture a subject that covers both`);
     }
   }
-  const [short, long] = streamNamesFor(widest.source.subject);
-  const taken = captures.some(
-    other =>
-      other.id < widest.id &&
-      streamNamesFor(other.source.subject)[0] === short &&
-      !overlaps(other.source.subject, widest.source.subject),
-  );
-  const stream = taken || view.info(short) !== null ? long : short;
-  if (view.info(stream) !== null) mistake(node, `a stream '${stream}' exists, but it does not keep '${subject}'`);
-  return { stream, capture: widest === node ? node.source.capture : null };
+  return widest;
 }

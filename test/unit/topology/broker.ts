@@ -13,6 +13,8 @@ export interface KnownStream {
   readonly subjects: readonly string[];
   readonly atomic?: boolean;
   readonly traits?: StreamInfo['traits'];
+  readonly transform?: NonNullable<StreamInfo['transform']>;
+  readonly copies?: readonly string[];
 }
 
 /** Streams that keep everything below `in.`, and the bucket `sites`. */
@@ -35,8 +37,9 @@ export function brokerOf(streams: readonly KnownStream[]): Broker {
     }),
   );
   return {
-    // As the real broker: a stream of which some subject overlaps.
-    streamOf: async subject => infos.find(info => info.subjects.some(own => overlaps(own, subject)))?.name ?? null,
+    // As the real broker: the streams of which some subject overlaps.
+    streamsOf: async subject =>
+      infos.filter(info => info.subjects.some(own => overlaps(own, subject))).map(({ name }) => name),
     info: async name => infos.find(info => info.name === name) ?? null,
   };
 }
