@@ -138,6 +138,9 @@ export function viewFor(graph: Graph): BrokerView {
     if (node.kind === 'table') {
       const name = bucketStream(bucketOf(node.source.subject));
       infos.set(name, infoOf(name, [node.source.subject]));
+    } else if (node.kind === 'source' && node.source.stream !== null) {
+      const { subjects = [] } = infos.get(node.source.stream) ?? {};
+      infos.set(node.source.stream, infoOf(node.source.stream, [...subjects, node.source.subject]));
     } else if (node.kind === 'source' && node.source.capture === null && isFilter(node.source.subject)) {
       // Subjects that overlap are kept by one stream: a broker allows no other way.
       const { subject } = node.source;
