@@ -9,7 +9,7 @@ import type { Observer } from '../observe/events.ts';
 import type { Log, StreamInfo } from '../port/log.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import { type Plan, sourcesOf } from '../topology/plan.ts';
-import { keeps } from '../topology/source-streams.ts';
+import { keeps, movedText } from '../topology/source-streams.ts';
 
 const EVERY_MS = 30_000;
 
@@ -70,14 +70,17 @@ export class Keepers {
 }
 
 /** What of the source's subject is kept where it does not read, and what to do; null: nothing. */
-export function unreadText({ subject, stream }: SourceSpec, found: readonly StreamInfo[]): string | null {
+export function unreadText(
+  { subject, stream }: Pick<SourceSpec, 'subject' | 'stream'>,
+  found: readonly StreamInfo[],
+): string | null {
   const keepers = found.filter(info => keeps(info, subject));
   const others = keepers.filter(({ name }) => name !== stream);
   if (others.length > 0) {
-    const names = [stream, ...others.map(({ name }) => name)].map(name => `'${name}'`).join(', ');
     const what = others.map(info => `stream ${info.name} keeps ${info.subjects.join(', ')}`).join(', ');
-    return `${what} by now, so what of ${subject} is kept there is not read: deploy with streams: [${names}], or move it`;
+    return `${what} by now, so what of ${subject} is kept there is not read: let ${stream} keep it all, or list both in streams and begin anew`;
   }
-  if (keepers.length > 0) return null;
+  const [own] = keepers;
+  if (own !== undefined) return movedText(own, subject);
   return `stream ${stream} does not list ${subject} any more, nor does another: what is sent is lost. nats stream edit ${stream}`;
 }

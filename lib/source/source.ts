@@ -106,7 +106,8 @@ export class Source {
     this.#mark = { ...place.mark, bornMs: Date.parse(info.created) };
     // A wildcard costs the server thirty times what it costs us. A stream that has only what we want, as far as it says
     // now, is read whole; whether each message is ours is seen here all the same, for it may be given other subjects.
-    this.#byServer = !hasWildcard(subject) && !info.subjects.every(own => covers(subject, own));
+    const isShared = info.copies !== undefined || !info.subjects.every(own => covers(subject, own));
+    this.#byServer = isShared && !hasWildcard(subject);
     this.#position = place.position;
     this.#row = place.rowsTaken ?? 0;
     this.#time = new SourceTime(this.spec, place);

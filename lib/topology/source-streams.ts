@@ -7,7 +7,7 @@
  * to write: half of the records would be missing, and nothing would show it.
  */
 import type { StreamInfo, SubjectTransform } from '../port/log.ts';
-import { bucketOf, bucketStream, freeStreamName, RESERVED_SUBJECT } from '../record/names.ts';
+import { bucketOf, bucketStream, freeStreamName, isInternal, RESERVED_SUBJECT } from '../record/names.ts';
 import { covers, overlaps } from '../record/subject.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import type { BrokerView } from './broker.ts';
@@ -36,6 +36,7 @@ export function resolveSources(
       resolve(stream);
       continue;
     }
+    if (isInternal(subject)) mistake(node, `'${subject}' is what Millrace keeps for itself, and nobody's records`);
     const captured = captures.get(node.id);
     if (captured !== undefined) {
       resolve(captured.stream, captured.capture);
@@ -90,14 +91,9 @@ function foundWrong(
       (copying === undefined ? '' : `; '${copying.name}' holds copies of what another has, so that one is enough`)
     );
   }
-  const { name, subjects, transform } = keeper;
-  const kept = transform === undefined ? null : keptAs(transform, subject);
-  if (kept !== null && !covers(subject, kept)) {
-    return (
-      `stream '${name}' keeps what is sent to '${transform!.from}' under '${kept}' (a subject transform), where '${subject}' ` +
-      `does not find it: from('${kept}', { streams: ['${name}'] }), or from('${subject}', { streams: ['${name}'] }) for what is left`
-    );
-  }
+  const { name, subjects } = keeper;
+  const moved = movedText(keeper, subject);
+  if (moved !== null) return moved;
   if (capture === null || subjects.some(own => covers(own, subject))) return null;
   const all = [...subjects.filter(own => !covers(subject, own)), subject].join(',');
   return (
@@ -128,9 +124,15 @@ function listed(infos: readonly StreamInfo[], joint: string, word = 'streams '):
   return word + infos.map(({ name }) => `'${name}'`).join(joint);
 }
 
-/** Under which subjects messages are kept that the transform takes of the source's; null: it takes none of them. */
-function keptAs(transform: SubjectTransform, subject: string): string | null {
-  return overlaps(transform.from, subject) ? patternOf(transform) : null;
+/** What a transform of the stream takes from the source, and what to do; null: nothing. */
+export function movedText({ name, transform }: StreamInfo, subject: string): string | null {
+  if (transform === undefined || !overlaps(transform.from, subject)) return null;
+  const kept = patternOf(transform);
+  if (covers(subject, kept)) return null;
+  return (
+    `stream '${name}' keeps what is sent to '${transform.from}' under '${kept}' (a subject transform), where '${subject}' ` +
+    `does not find it: from('${kept}', { streams: ['${name}'] }), or from('${subject}', { streams: ['${name}'] }) for what is left`
+  );
 }
 
 /** What a transform makes, as a filter. Functions that may make several tokens stand for all that may follow. */

@@ -4,7 +4,7 @@
  * and others come and go, and each still finds what is its own.
  *
  *   source, table    its subject or bucket          shop-order
- *   source, listed   its subject and its stream     shop-order-ORDERS_EU
+ *   … of several     its subject and its stream     shop-order-ORDERS_EU
  *   keyBy            its fields, or its sources     by-shop-day, by-key-shop-order
  *   dedupe           its sources                    dedupe-shop-order
  *   join             its right side's sources       join-shop-payment, left-join-shop-payment
@@ -53,8 +53,9 @@ export function titleOf(body: NodeBody, inputs: readonly Making[]): string | nul
   }
 }
 
-function sourceTitle({ subject, stream }: SourceDraft): string {
-  return stream === null ? nameFor(subject) : fittedName(`${nameFor(subject)}-${stream}`);
+/** One stream is not told, so that naming the one that was found makes no other source of it. */
+function sourceTitle({ subject, stream, streams }: SourceDraft): string {
+  return streams.length < 2 ? nameFor(subject) : fittedName(`${nameFor(subject)}-${stream}`);
 }
 
 /** What a node's own records are made of, `name` being its name. */

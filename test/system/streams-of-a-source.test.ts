@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import type { JetStreamManager, StreamConfig } from 'nats';
 import { isMillraceError } from '../../lib/base/errors.ts';
 import type { AdminClient } from '../../lib/control/client.ts';
-import { eventually, running, Scene } from './scene.ts';
+import { eventually, running, Scene, statusOf } from './scene.ts';
 
 let scene: Scene;
 let client: AdminClient;
@@ -158,4 +158,13 @@ test('a source is quiet when nothing of its own comes, whatever else flows in it
   } finally {
     clearInterval(pings);
   }
+});
+
+test('a start that finds the subject in more streams than before says so, and reads no half', async () => {
+  await make({ name: 'ONE', subjects: ['later.1'] });
+  await deploy('later', `from<{ id: string }>('later.*').to('came.{partition}');`);
+  await make({ name: 'TWO', subjects: ['later.2'] });
+  await client.restart('later');
+  const { status } = await statusOf(client, 'later', info => info.status.state === 'failed');
+  assert.match(String(status.reason), /streams 'ONE' and 'TWO' each keep a part of 'later\.\*'/);
 });

@@ -1,7 +1,7 @@
 /** Streams that come to keep a part of a source's subject while it runs are told of, once, and so is one that keeps it no more. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Keepers } from '../../../lib/engine/keepers.ts';
+import { Keepers, unreadText } from '../../../lib/engine/keepers.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import type { Event } from '../../../lib/observe/events.ts';
@@ -35,7 +35,7 @@ test('a stream that takes a part of the subject is told of once, with what to do
   await pass();
   const message =
     'stream US keeps orders.us by now, so what of orders.* is kept there is not read: ' +
-    "deploy with streams: ['EU', 'US'], or move it";
+    'let EU keep it all, or list both in streams and begin anew';
   assert.deepEqual(told(), [{ event: 'source.unread', level: 'warn', pipeline: 'p', source: 'orders', message }]);
   broker.remove('US');
   await pass();
@@ -59,6 +59,27 @@ test('a stream that keeps the subject no more is told of', async () => {
   assert.match(
     String(event?.message),
     /^stream EU does not list orders\.\* any more, nor does another: .*nats stream edit EU$/,
+  );
+});
+
+test('a stream that is told to keep the subject under another is told of', async () => {
+  const source = { subject: 'orders.*', stream: 'EU' };
+  const info = {
+    name: 'EU',
+    subjects: ['orders.*'],
+    atomic: false,
+    traits: [],
+    created: '',
+    firstSeq: 1,
+    lastSeq: 0,
+    messages: 0,
+    bytes: 0,
+  };
+  assert.equal(unreadText(source, [info]), null);
+  const transform = { from: 'orders.*', to: 'kept.$1' };
+  assert.match(
+    String(unreadText(source, [{ ...info, transform }])),
+    /^stream 'EU' keeps what is sent to 'orders\.\*' under 'kept\.\*'/,
   );
 });
 
