@@ -43,11 +43,11 @@ export const STREAM_NAME = /^[A-Za-z0-9_-]{1,128}$/;
 
 /** Nothing but Millrace may publish there. */
 export function isInternal(subject: string): boolean {
-  return subject.startsWith('_mr.');
+  return subject.startsWith('_mr.') || subject.startsWith('_mrb.');
 }
 
 /** How no subject of a sink may begin: like those of Millrace, or of the broker itself. */
-export const RESERVED_SUBJECT = /^(_mr|millrace|\$[^.]*|_INBOX)(\.|$)/;
+export const RESERVED_SUBJECT = /^(_mrb?|millrace|\$[^.]*|_INBOX)(\.|$)/;
 
 /** Who appends to a channel: a reader, or a task of another stage. The two never look alike. */
 export function readerWriter(reader: string): string {
@@ -190,7 +190,7 @@ export function bucketOf(subjects: string): string {
 }
 
 /** What tools know kinds of streams by, so that none is made for a subject which begins so. */
-const RESERVED_STREAM = /^(MR|KV|OBJ)_/;
+const RESERVED_STREAM = /^(MRB?|KV|OBJ)_/;
 const STREAM_LENGTH_MAX = 100;
 const STREAM_DIGEST_LENGTH = 16;
 

@@ -95,10 +95,14 @@ function foundWrong(
   const moved = movedText(keeper, subject);
   if (moved !== null) return moved;
   if (capture === null || subjects.some(own => covers(own, subject))) return null;
-  const all = [...subjects.filter(own => !covers(subject, own)), subject].join(',');
+  const rest = subjects.filter(own => !covers(subject, own));
+  // A stream cannot list two subjects that overlap.
+  const edit = rest.some(own => overlaps(own, subject))
+    ? `let it list what covers both (nats stream edit ${name})`
+    : `nats stream edit ${name} --subjects='${[...rest, subject].join(',')}'`;
   return (
     `stream '${name}' keeps a part of '${subject}' only (${subjects.map(own => `'${own}'`).join(', ')}), and no other can be ` +
-    `made for the whole: nats stream edit ${name} --subjects='${all}'; or leave capture out, and that part is read`
+    `made for the whole: ${edit}; or leave capture out, and that part is read`
   );
 }
 

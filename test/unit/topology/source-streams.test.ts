@@ -66,6 +66,7 @@ describe('a subject of which several streams keep a part', () => {
       { name: 'MR_p_1_journal', subjects: ['_mr.p.j.1.>'] },
       { name: 'MR_p_letters', subjects: ['millrace.p.dead.>', '_mr.p.l.>'] },
       { name: 'KV_sites', subjects: ['$KV.sites.>'] },
+      { name: 'MRB_millrace', subjects: ['_mrb.millrace.>'] },
     ];
     assert.deepEqual(await read('*.*.*.>', {}, [...others, { name: 'IN', subjects: ['in.>'] }]), [
       ['any-any-any-all', 'IN', false],
@@ -162,6 +163,11 @@ describe('a captured subject', () => {
       await said('orders.*', { capture: true }, [EU]),
       "stream 'EU' keeps a part of 'orders.*' only ('orders.eu'), and no other can be made for the whole: " +
         "nats stream edit EU --subjects='orders.*'; or leave capture out, and that part is read",
+    );
+    const crossing = await said('*.eu', { capture: true }, [{ name: 'WIDE', subjects: ['orders.*', 'else'] }]);
+    assert.match(
+      crossing,
+      /for the whole: let it list what covers both \(nats stream edit WIDE\); or leave capture out/,
     );
     assert.deepEqual(await read('orders.*', {}, [EU]), [['orders-any', 'EU', false]]);
     assert.deepEqual(await read('orders.eu', { capture: true }, [EU]), [['orders-eu', 'EU', false]]);
