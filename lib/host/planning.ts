@@ -98,7 +98,7 @@ export class Planning {
 async function answerOf(broker: Broker, question: BrokerQuestion): Promise<ToPlanning> {
   try {
     const value: BrokerAnswer =
-      question.what === 'streamOf' ? await broker.streamOf(question.subject) : await broker.info(question.stream);
+      question.what === 'streamsOf' ? await broker.streamsOf(question.subject) : await broker.info(question.stream);
     return { value };
   } catch (error) {
     return { error: tellError(error) };

@@ -6,7 +6,7 @@
 import { invariant } from '../base/errors.ts';
 import type { Headers, LogReader, ReadOptions, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
 import { PLAIN_CONFIG } from '../port/stream-config.ts';
-import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
+import { bucketOf, bucketStream, freeStreamName } from '../record/names.ts';
 import { covers, matches, overlaps } from '../record/subject.ts';
 import { type BrokerView, isFilter } from '../topology/broker.ts';
 import type { Graph } from '../topology/graph.ts';
@@ -139,6 +139,9 @@ export function viewFor(graph: Graph): BrokerView {
     if (node.kind === 'table') {
       const name = bucketStream(bucketOf(node.source.subject));
       infos.set(name, infoOf(name, [node.source.subject]));
+    } else if (node.kind === 'source' && node.source.stream !== null) {
+      const { subjects = [] } = infos.get(node.source.stream) ?? {};
+      infos.set(node.source.stream, infoOf(node.source.stream, [...subjects, node.source.subject]));
     } else if (node.kind === 'source' && node.source.capture === null && isFilter(node.source.subject)) {
       // Subjects that overlap are kept by one stream: a broker allows no other way.
       const { subject } = node.source;
@@ -147,12 +150,11 @@ export function viewFor(graph: Graph): BrokerView {
     }
   }
   for (const subjects of groups) {
-    const [short, long] = streamNamesFor(subjects[0]!).map(name => name.toUpperCase()) as [string, string];
-    const name = infos.has(short) ? long : short;
+    const name = freeStreamName(subjects[0]!, one => infos.has(one.toUpperCase())).toUpperCase();
     infos.set(name, infoOf(name, subjects));
   }
   return {
     info: stream => infos.get(stream) ?? null,
-    streamOf: subject => [...infos.values()].find(({ subjects }) => subjects.some(own => covers(own, subject))) ?? null,
+    streamsOf: subject => [...infos.values()].filter(({ subjects }) => subjects.some(own => covers(own, subject))),
   };
 }

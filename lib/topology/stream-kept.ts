@@ -26,7 +26,8 @@ const COPY =
   `"subjects":["copy.NAME.>"],"sources":[{"name":"NAME","subject_transforms":[{"src":">","dest":"copy.NAME.>"}]}]}', ` +
   `and from('copy.NAME.SUBJECT'); what others take from NAME before the copy has it is not in it`;
 const UNLIMITED = 'nats stream edit NAME --retention limits';
-const LONGER = 'let it keep more: nats stream edit NAME';
+const LONGER = 'let it keep longer: nats stream edit NAME --max-age 7d';
+const MORE = 'let it keep more: nats stream edit NAME --max-bytes=-1 --max-msgs=-1';
 const ON_DISK = 'make it anew on disk, if that counts';
 const SYNCHRONOUS = 'make it anew without, if that counts';
 const ANY_NUMBER = 'nats stream edit NAME --max-msgs-per-subject=-1';
@@ -66,12 +67,12 @@ export const KEPT: readonly StreamSetting[] = [
       less(
         ['source'],
         'what is older is gone: a pipeline that was away for longer stops, with STREAM_CHANGED, or does not see it',
-        `${LONGER} --max-age 7d`,
+        LONGER,
       ),
       less(
         ['results', 'letters'],
         'after an outage that was longer nobody can tell what was sent, and the pipeline stops, with CHAIN_BROKEN',
-        `${LONGER} --max-age 7d`,
+        LONGER,
       ),
     ],
   },
@@ -90,15 +91,15 @@ export const KEPT: readonly StreamSetting[] = [
       less(
         ['source'],
         'when it is full its oldest is dropped, also what was not read: then the pipeline stops, with STREAM_CHANGED, or does not see it',
-        `${LONGER} --max-bytes, --max-msgs`,
+        MORE,
       ),
       less(['table'], 'when it is full, rows go that nobody has deleted', 'nats stream edit NAME --discard new'),
       less(
         ['results', 'letters'],
         'when it is full its oldest rows are dropped, and with them what says how far results were sent',
-        `${LONGER} --max-bytes, --max-msgs`,
+        MORE,
       ),
-      less(['loose'], 'when it is full its oldest rows are dropped', `${LONGER} --max-bytes, --max-msgs`),
+      less(['loose'], 'when it is full its oldest rows are dropped', MORE),
     ],
   },
   {
@@ -113,7 +114,7 @@ export const KEPT: readonly StreamSetting[] = [
       less(
         [...WRITTEN, 'letters'],
         'when it is full the pipeline waits until there is room',
-        `${LONGER} --max-bytes, --max-msgs; or --discard old`,
+        `${MORE}; or --discard old`,
       ),
     ],
   },

@@ -13,7 +13,7 @@ import { TAKEN } from './stream-taken.ts';
 const HARMLESS = [
   'consumer_limits.max_ack_pending',
   'allow_direct, mirror_direct',
-  'allow_atomic',
+  'allow_atomic: true',
   'allow_batched',
   'compression',
   'placement',

@@ -130,7 +130,7 @@ export const TAKEN: readonly StreamSetting[] = [
     ],
   },
   {
-    name: 'allow_atomic off',
+    name: 'allow_atomic: false',
     holds: ({ allowAtomic }, { batches }) => batches && !allowAtomic,
     effects: [
       refused(
@@ -203,10 +203,15 @@ function isMoved({ subjectTransform }: StreamConfig, { role, subjects }: StreamU
   );
 }
 
-/** The subjects that a mapping makes: `orders.{{wildcard(1)}}` → `orders.*`. */
-function patternOf(dest: string): string {
-  return dest
-    .split('.')
-    .map(token => (/^\$\d+$|\{\{.*\}\}/.test(token) ? '*' : token))
-    .join('.');
+/**
+ * The subjects that a mapping makes, as a filter: `orders.{{wildcard(1)}}` → `orders.*`. A function that may make several
+ * tokens stands for all that may follow.
+ */
+export function patternOf(dest: string): string {
+  const tokens: string[] = [];
+  for (const token of dest.split('.')) {
+    if (/^\{\{\s*(split|slice)/i.test(token)) return [...tokens, '>'].join('.');
+    tokens.push(/^\{\{.*\}\}$|^\$\d+$/.test(token) ? '*' : token);
+  }
+  return tokens.join('.');
 }

@@ -16,6 +16,8 @@ export interface SourceSummary {
   readonly kind: SourceSpec['kind'];
   readonly subject: string;
   readonly stream: string;
+  /** See `SourceSpec`. */
+  readonly streams: readonly string[];
   /** Whether the stream is made if it is missing. */
   readonly create: boolean;
   readonly start: SourceSpec['start'];
@@ -93,12 +95,13 @@ export function summarize(plan: Plan): PlanSummary {
 }
 
 function sourceSummary(source: SourceSpec): SourceSummary {
-  const { name, kind, subject, stream, start, maxOutOfOrderMs, idleAfterMs, idle, maxDelayMs } = source;
+  const { name, kind, subject, stream, streams, start, maxOutOfOrderMs, idleAfterMs, idle, maxDelayMs } = source;
   return {
     name,
     kind,
     subject,
     stream,
+    streams,
     create: source.capture !== null,
     start,
     format: source.decoder.name,

@@ -180,7 +180,7 @@ describe('the table of stream settings, on a real server', () => {
         assert.equal(await log.get({ stream, seq }), null);
       },
     },
-    'allow_atomic off': { config: { allow_atomic: false }, meets: { results: 'refused', letters: 'refused' } },
+    'allow_atomic: false': { config: { allow_atomic: false }, meets: { results: 'refused', letters: 'refused' } },
     allow_msg_ttl: {
       config: { allow_msg_ttl: true },
       shows: async stream => {
@@ -244,7 +244,7 @@ describe('the table of stream settings, on a real server', () => {
     },
     'consumer_limits.max_ack_pending': { config: { consumer_limits: { max_ack_pending: 1 } } },
     'allow_direct, mirror_direct': { config: { allow_direct: true } },
-    allow_atomic: { config: {} },
+    'allow_atomic: true': { config: {} },
     allow_batched: { config: { allow_batched: true } },
     compression: { config: { compression: 's2' } },
     placement: { config: {}, unseen: 'it takes a cluster' },

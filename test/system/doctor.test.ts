@@ -77,9 +77,9 @@ describe('doctor', () => {
       const { of } = await findings('--nats', broker.url, '--server', '127.0.0.1:1');
       const journal = of('stream MR_a_1_journal');
       assert.equal(journal?.verdict, 'bad');
-      assert.match(journal?.text ?? '', /changed by hand: discard old, messages are dropped after 1h/);
-      assert.match(journal?.advice ?? '', /nats stream edit MR_a_1_journal --discard new/);
-      assert.match(of('stream MR_a_letters')?.text ?? '', /atomic batches are off/);
+      assert.match(journal?.text ?? '', /changed by hand: max_age \(what it drops is needed\), discard: old/);
+      assert.match(journal?.advice ?? '', /nats stream edit MR_a_1_journal --max-age 0; nats stream edit MR_a_1_journal --discard new/);
+      assert.match(of('stream MR_a_letters')?.text ?? '', /allow_atomic: false/);
     } finally {
       await client.close();
       await broker.stop();

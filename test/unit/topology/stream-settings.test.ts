@@ -47,6 +47,7 @@ describe('a stream', () => {
     assert.deepEqual(again('in.b.x', 'source'), [], 'what one source has may well be told to another');
     assert.deepEqual(again('out.$1', 'source'), ['republish, onto what the pipeline writes: refused']);
     assert.deepEqual(again('out.x.y', 'source'), []);
+    assert.deepEqual(again('{{split(1,-)}}.x', 'source'), ['republish, onto what the pipeline writes: refused']);
     assert.deepEqual(again('live.>', 'results'), []);
   });
 
