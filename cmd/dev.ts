@@ -8,27 +8,21 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { bareHost, splitAddress } from '../lib/base/address.ts';
-import { sleep, systemClock } from '../lib/base/clock.ts';
-import { isMillraceError, MillraceError, messageOf } from '../lib/base/errors.ts';
-import type { Bundle } from '../lib/bundle/bundle.ts';
-import { bundlePipeline, projectRoot } from '../lib/bundle/bundle.ts';
+import { MillraceError, messageOf } from '../lib/base/errors.ts';
+import { projectRoot } from '../lib/bundle/bundle.ts';
 import { AdminClient } from '../lib/control/client.ts';
 import { lockFolder } from '../lib/level/folder-lock.ts';
 import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connection.ts';
 import { findServer } from '../lib/nats/find-server.ts';
 import { NatsLog } from '../lib/nats/log.ts';
 import { type NatsServer, startServer } from '../lib/nats/server.ts';
-import type { Log } from '../lib/port/log.ts';
-import type { PlanSummary } from '../lib/topology/summary.ts';
-import { inputsOf, nearbyInputs, stampOf } from './inputs.ts';
+import { publishDev } from './dev-file.ts';
+import { attempt, loop } from './dev-loop.ts';
 import { runWorker } from './run-worker.ts';
 import { liveScreen, plainScreen, type Screen } from './screen.ts';
-import { Tail } from './tail.ts';
 import type { MetricsAddress } from './telemetry.ts';
 import { firstSignal } from './worker.ts';
 
-const STATUS_MS = 1_000;
-const LOOK_MS = 250;
 const NATS_PORT = 4222;
 
 export interface DevOptions {
@@ -42,6 +36,10 @@ export interface DevOptions {
   readonly stopMs: number;
   /** See `RunOptions`. */
   readonly stuckMs: number;
+  /** Where state cannot be read by what was saved: begin anew without being asked. */
+  readonly reset: boolean;
+  /** Where commands that are run in the project go instead of here, e.g. `context prod`; null: they come here. */
+  readonly elsewhere: string | null;
   /** Path of a nats-server; null: it is looked for. */
   readonly natsServer: string | null;
   /** Where this user's caches go. */
@@ -52,7 +50,8 @@ export interface DevOptions {
 export async function devCommand(options: DevOptions): Promise<number> {
   const file = resolve(options.file);
   const first = await attempt(file);
-  const dataDir = options.dataDir ?? join(projectRoot(file), '.millrace');
+  const project = await realpath(projectRoot(file));
+  const dataDir = options.dataDir ?? join(project, '.millrace');
   await mkdir(dataDir, { recursive: true });
   // Before the broker is started: two brokers on one folder destroy each other's streams, and nats-server lets them.
   const lock = await lockFolder(await realpath(dataDir));
@@ -60,6 +59,8 @@ export async function devCommand(options: DevOptions): Promise<number> {
   let worker: Promise<number> | null = null;
   let link: NatsLink | null = null;
   let screen: Screen | null = null;
+  let unpublish = () => {};
+  let client: AdminClient | null = null;
   const stopped = firstSignal({ emit: event => screen?.say(`stopping … (${event.signal}; once more to force it)`) });
   const over = new AbortController();
   try {
@@ -78,6 +79,7 @@ export async function devCommand(options: DevOptions): Promise<number> {
       listen: address,
       advertise: null,
       metrics,
+      project,
       stopMs,
       stuckMs,
       observer: {
@@ -95,11 +97,23 @@ export async function devCommand(options: DevOptions): Promise<number> {
     link = await connectNats({ ...nats, name: 'millrace dev' });
     const title = `millrace dev  ${options.file}  broker ${[nats.servers].flat().join(',')}  api ${address}`;
     screen = makeScreen(title);
-    await Promise.race([stopped, ended, follow({ address, log: new NatsLog(link), first, file, screen })]);
+    for (const line of placeLines({ ...options, address, broker })) screen.say(line);
+    try {
+      unpublish = publishDev({ project, api: address, pid: process.pid });
+    } catch (error) {
+      screen.say(`commands will not find this dev by themselves, give --server ${address}: ${messageOf(error)}`);
+    }
+    client = new AdminClient({ address });
+    const { reset } = options;
+    const { signal } = over;
+    const log = new NatsLog(link);
+    await Promise.race([stopped, ended, loop({ client, log, first, file, screen, reset, signal })]);
     return 0;
   } finally {
-    screen?.stop();
+    unpublish();
     over.abort();
+    screen?.stop();
+    client?.close();
     // Why it could not start has been thrown already.
     await worker?.catch(() => {});
     await link?.close();
@@ -108,87 +122,22 @@ export async function devCommand(options: DevOptions): Promise<number> {
   }
 }
 
-/** A bundle, or why there is none. */
-type Attempt = { readonly bundle: Bundle } | { readonly mistake: MillraceError };
-
-/** Throws what an author cannot mend by saving, e.g. NOT_FOUND. */
-async function attempt(file: string): Promise<Attempt> {
-  try {
-    return { bundle: await bundlePipeline(file) };
-  } catch (error) {
-    if (isMillraceError(error, 'PLAN_INVALID')) return { mistake: error };
-    throw error;
+/** What is not where one expects it, and how commands and programs find it. */
+function placeLines(
+  options: Pick<DevOptions, 'listen' | 'elsewhere'> & { readonly address: string; readonly broker: NatsServer | null },
+): string[] {
+  const { listen, elsewhere, address, broker } = options;
+  const lines: string[] = [];
+  if (address !== listen && !listen.endsWith(':0')) {
+    lines.push(`${listen} is taken, so the API is at ${address}; commands that are run in this project find it there`);
   }
-}
-
-/**
- * Deploys, then shows status and results, and deploys again what has changed; ends only by throwing. The author is at
- * work: a mistake is shown, and what was deployed goes on.
- */
-async function follow(options: {
-  address: string;
-  log: Log;
-  first: Attempt;
-  file: string;
-  screen: Screen;
-}): Promise<never> {
-  const { address, log, file, screen } = options;
-  const client = new AdminClient({ address });
-  const tail = new Tail(log, { row: row => screen.row(row), letter: letter => screen.letter(letter) });
-  let next: Attempt | null = options.first;
-  let name: string | null = null;
-  let inputs: readonly string[] = [file];
-  let stamp = '';
-  let statusAtMs = 0;
-  while (true) {
-    try {
-      if (next !== null) {
-        const made: Attempt = next;
-        next = null;
-        // Before it is deployed, so that a save meanwhile is not missed.
-        inputs = 'bundle' in made ? inputsOf(made.bundle, file) : nearbyInputs(file);
-        stamp = stampOf(inputs);
-        if ('mistake' in made) throw made.mistake;
-        name = await deploy(client, { bundle: made.bundle, screen, tail });
-      }
-      await tail.poll();
-      if (name !== null && performance.now() - statusAtMs > STATUS_MS) {
-        statusAtMs = performance.now();
-        screen.status(await client.get(name));
-      }
-    } catch (error) {
-      screen.say(`error: ${messageOf(error)}${name === null ? '\nsave the file to try again' : ''}`);
-    }
-    await sleep(systemClock, LOOK_MS);
-    const now = stampOf(inputs);
-    if (now === stamp) continue;
-    // An editor may write a file in several steps.
-    await sleep(systemClock, LOOK_MS / 2);
-    try {
-      next = await attempt(file);
-    } catch (error) {
-      stamp = stampOf(inputs);
-      screen.say(`error: ${messageOf(error)}`);
-    }
+  if (broker !== null && new URL(broker.url).port !== String(NATS_PORT)) {
+    lines.push(`port ${NATS_PORT} is taken, so the broker is at ${broker.url}; programs that publish must be told`);
   }
-}
-
-async function deploy(client: AdminClient, options: { bundle: Bundle; screen: Screen; tail: Tail }): Promise<string> {
-  const { bundle, screen, tail } = options;
-  const { name, summary } = await client.plan(bundle);
-  await tail.add({ pipeline: name, sinks: (summary as PlanSummary).sinks });
-  try {
-    const { name, revision, outcome } = await client.deploy(bundle);
-    screen.say(
-      outcome === 'unchanged' ? `${name} goes on (revision ${revision})` : `${name} ${outcome} (revision ${revision})`,
-    );
-    return name;
-  } catch (error) {
-    if (!isMillraceError(error, 'PLAN_INCOMPATIBLE')) throw error;
-    throw new MillraceError('PLAN_INCOMPATIBLE', `${error.message}, or delete the folder .millrace to begin anew`, {
-      cause: error,
-    });
+  if (elsewhere !== null) {
+    lines.push(`commands go to ${elsewhere}, and not here; to ask this one give --server ${address}`);
   }
+  return lines;
 }
 
 async function startBroker(
@@ -201,7 +150,7 @@ async function startBroker(
   const found = await findServer({
     cacheDir: join(cacheDir, 'nats-server'),
     variable: natsServer ?? undefined,
-    // On the way to the PATH's nothing needs to be told; a download takes a while.
+    // Which one it was is nobody's news; a download takes a while.
     log: line => (line.startsWith('nats-server ') ? undefined : tried(line)),
   });
   return startServer({ dataDir, port, binary: found.binary });

@@ -12,7 +12,8 @@ export const EXIT_CODES = {
   notFound: { code: 3, means: 'there is no such pipeline, task, letter or file' },
   refused: {
     code: 4,
-    means: 'the pipeline has mistakes, or cannot go on from the state that exists; nothing was changed',
+    means:
+      'the pipeline has mistakes, cannot go on from the state that exists, or would write where others do; nothing was changed',
   },
   unreachable: { code: 5, means: 'no worker or no broker answers, or it is busy changing; the same again may work' },
   denied: { code: 6, means: 'the worker or the broker does not let us in' },

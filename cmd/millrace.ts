@@ -21,6 +21,8 @@ function early(args: readonly string[], flag: string): string | null {
 const args = process.argv.slice(2);
 const color = COLORS.find(one => one === early(args, '--color')) ?? 'auto';
 endQuietlyWithoutReader();
+// What a library should no longer do is for its authors, not for whoever types a command.
+process.noDeprecation = true;
 // What only asks leaves nothing half done: it goes at once and quietly.
 if (!STAYING.includes(args.find(arg => !arg.startsWith('-')) ?? ''))
   process.once('SIGINT', () => process.exit(EXIT_CODES.interrupted.code));

@@ -47,6 +47,8 @@ export interface NodeOptions {
   readonly access?: Access;
   /** What specs are signed and known by; absent or null: every spec is taken. */
   readonly keys?: SpecKeys | null;
+  /** Folder of the project whose `millrace dev` this is; absent or null: a worker. */
+  readonly project?: string | null;
   /** Shows this node, and is one of its observers already; absent: nobody looks. */
   readonly telemetry?: Telemetry;
 }
@@ -153,6 +155,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         version: VERSION,
         natsUrl: [options.nats.servers].flat().map(withoutLogin).join(','),
         startedAtMs: Date.now(),
+        project: options.project ?? null,
         nats: () => (wiring.link.connected ? { version: wiring.link.serverVersion } : null),
       },
       access: options.access ?? {},

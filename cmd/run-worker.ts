@@ -28,6 +28,8 @@ export interface RunOptions {
   readonly access?: Access;
   /** What specs are signed and known by; absent or null: every spec is taken. */
   readonly keys?: SpecKeys | null;
+  /** Folder of the project whose `millrace dev` this is; absent or null: a worker. */
+  readonly project?: string | null;
   readonly stopMs: number;
   /** How long a function of a pipeline may take for one record before it counts as stuck, ms. */
   readonly stuckMs: number;

@@ -10,7 +10,7 @@ import { advanceVerb } from './verbs/advance.ts';
 import { type Around, examples } from './verbs/common.ts';
 import { completeVerb, completionVerb } from './verbs/completion.ts';
 import { configVerb } from './verbs/config.ts';
-import { deployVerb, planVerb } from './verbs/deploy.ts';
+import { deployVerb } from './verbs/deploy.ts';
 import { describeVerb } from './verbs/describe.ts';
 import { doctorVerb } from './verbs/doctor.ts';
 import { eventsVerb } from './verbs/events.ts';
@@ -19,6 +19,7 @@ import { initVerb } from './verbs/init.ts';
 import { keysVerb } from './verbs/keys.ts';
 import { lettersVerb } from './verbs/letters.ts';
 import { deleteVerb, pauseVerb, restartVerb, resumeVerb } from './verbs/lifecycle.ts';
+import { planVerb } from './verbs/plan.ts';
 import { stateVerb } from './verbs/state.ts';
 import { versionVerb } from './verbs/version.ts';
 import { devVerb, workerVerb } from './verbs/worker.ts';
@@ -64,7 +65,7 @@ export function makeTree(around: Around): Command {
   for (const command of commandsOf(root)) {
     command
       .exitOverride()
-      .showHelpAfterError('(see --help)')
+      .showHelpAfterError(`(see ${pathOf(command)} --help)`)
       .configureOutput({ writeOut: terminal.out, writeErr: terminal.err });
   }
   return root;
@@ -92,6 +93,11 @@ export async function run(args: readonly string[], options: { terminal: Terminal
   } catch (error) {
     return report(error, { debug, write: terminal.err });
   }
+}
+
+/** As it is typed: `millrace letters list`. */
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
 /** The command and all below it. */

@@ -23,13 +23,13 @@ import type { Meter } from '../lib/observe/meter.ts';
 import type { Blobs } from '../lib/port/blob.ts';
 import type { Log } from '../lib/port/log.ts';
 import type { Registry } from '../lib/port/registry.ts';
-import type { Judge } from '../lib/service/commands.ts';
+import type { Judge } from '../lib/service/plan.ts';
 import { pipelineFinder } from '../lib/service/remembered.ts';
 import { incompatibilities } from '../lib/topology/summary.ts';
 import type { EngineOptions } from './engine-thread.ts';
 
 /** The KV bucket and the blobs that a cluster's workers share. */
-const BUCKET = 'millrace';
+export const BUCKET = 'millrace';
 
 /** All that a worker is made of but the worker itself. The engine is not open yet. */
 export interface Wiring {
@@ -82,18 +82,7 @@ export async function openWiring(options: {
       meter: options.meter,
     });
     const dir = join(root, 'bundles');
-    const planning = new Planning({
-      launcher: packageFile('cmd/plan-thread.mjs'),
-      broker: log,
-      dir,
-      limitMs: stuckMs,
-    });
-    const judge: Judge = {
-      plan: bundle => planning.plan(bundle),
-      incompatibilities,
-      remembered: pipelineFinder(log),
-      results: resultsFinder(log),
-    };
+    const judge = judgeOver(log, { dir, limitMs: stuckMs });
     // The engine has stores open in that folder, and so its lock; to see what is there needs none.
     const seen = new LevelStores({ root: join(root, 'state') });
     const stores = { list: () => seen.list(), discard: (location: string) => engine.discard(location) };
@@ -117,4 +106,20 @@ export async function openWiring(options: {
     await lock.release();
     throw error;
   }
+}
+
+/** What judges bundles by what is on a broker. @param options.dir folder for loaded bundles. */
+export function judgeOver(log: Log, options: { readonly dir: string; readonly limitMs: number }): Judge {
+  const planning = planningOver(log, options);
+  return {
+    plan: bundle => planning.plan(bundle),
+    incompatibilities,
+    remembered: pipelineFinder(log),
+    results: resultsFinder(log),
+  };
+}
+
+/** @param log null: nobody is asked, and streams are taken to be as pipelines need them. */
+export function planningOver(log: Log | null, options: { readonly dir: string; readonly limitMs: number }): Planning {
+  return new Planning({ launcher: packageFile('cmd/plan-thread.mjs'), broker: log, ...options });
 }

@@ -29,7 +29,8 @@ export type { EntryView, Page, TableView } from './engine/views.ts';
 export type { Level } from './observe/events.ts';
 export type { PipelineCounts, PipelineState, PipelineStatus, SourceStatus, TaskStatus } from './observe/status.ts';
 export type { DecodedKey, Key } from './record/key.ts';
-export type { DeleteAnswer, DeployAnswer, DeployOutcome, PlanAnswer } from './service/commands.ts';
+export type { DeleteAnswer, DeployAnswer } from './service/commands.ts';
+export type { DeployOutcome, PlanAnswer } from './service/plan.ts';
 export type {
   DiscardProgress,
   LetterKind,

@@ -18,7 +18,7 @@ export function advanceVerb(around: Around): Command {
     .argument('<source>', 'its source, as describe lists it')
     .addOption(new Option('--to <time>', 'event time in ISO, UTC if it names no zone; or: end').makeOptionMandatory());
   return asking(printing(command)).action((pipeline: string, source: string, options: Options) =>
-    withClient(options, async client => {
+    withClient(around, options, async client => {
       const to = String(options.to);
       const told = await client.advance(pipeline, { source, to });
       const until = to === 'end' ? 'has come to its end' : `is complete up to ${to}`;

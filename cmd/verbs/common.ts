@@ -3,9 +3,11 @@
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { MillraceError } from '../../lib/base/errors.ts';
+import type { Bundle } from '../../lib/bundle/bundle.ts';
 import type { AdminClient } from '../../lib/control/client.ts';
 import type { Flags } from '../config.ts';
 import { type Target, targetOf } from '../contexts.ts';
+import { checkMeant, currentFolder, projectOf } from '../dev-file.ts';
 import { FORMATS, type Format, type OutputFormat } from '../output.ts';
 import { CLIENT_SETTINGS, SETTINGS, type Setting, type SettingName } from '../settings.ts';
 import type { Terminal } from '../terminal.ts';
@@ -93,14 +95,37 @@ export async function openClient(target: Target, timeoutMs?: number): Promise<Ad
   });
 }
 
-/** Asks the worker that the options name. Throws what the client throws. */
-export async function withClient<T>(options: Options, use: (client: AdminClient) => Promise<T>): Promise<T> {
-  const client = await openClient(targetFor(options));
+/**
+ * Asks the worker that the options name; where they name none, the project's own `dev`, or whoever has the usual address
+ * and is not another project's. Throws INVALID_ARGUMENT: it is; and what the client throws.
+ */
+export async function withClient<T>(
+  around: Around,
+  options: Options,
+  use: (client: AdminClient) => Promise<T>,
+): Promise<T> {
+  const target = targetFor(options);
+  const { server, sources } = target;
+  const client = await openClient(target);
   try {
+    if (sources.server === 'dev' && server !== SETTINGS.server.default) {
+      around.terminal.err(`asking this project's dev at ${server}\n`);
+    }
+    const folder = sources.server === 'dev' || sources.server === 'default' ? currentFolder() : null;
+    if (folder !== null) {
+      // Whoever does not answer now does not answer what is asked then, either, and that is told better.
+      const info = await client.info().catch(() => null);
+      checkMeant({ server, project: info?.project ?? null, here: projectOf(folder) });
+    }
     return await use(client);
   } finally {
     client.close();
   }
+}
+
+export async function bundled(file: string): Promise<Bundle> {
+  const { bundlePipeline } = await import('../../lib/bundle/bundle.ts');
+  return bundlePipeline(file);
 }
 
 /** Examples for the end of a help text; what stands behind each is optional. */

@@ -143,9 +143,13 @@ function effective(name: (typeof CLIENT_SETTINGS)[number], target: ReturnType<ty
   const source = target.sources[name];
   if (value === null || (name === 'tokenFile' && source === 'default')) return [];
   if ((name === 'token' || name === 'tls') && source === 'default') return [];
-  const from = { flag: flag ?? '', variable: variable ?? '', file: `context ${target.context}`, default: 'default' }[
-    source
-  ];
+  const from = {
+    flag: flag ?? '',
+    variable: variable ?? '',
+    file: `context ${target.context}`,
+    dev: "the project's dev",
+    default: 'default',
+  }[source];
   return [{ key, value: secret || name === 'tokenFile' ? '(not shown)' : value, source: from }];
 }
 

@@ -1,107 +1,18 @@
 /**
- * `plan` and `deploy`: what a file would become, and making it so. A deploy waits until the new revision runs, and says on
- * standard error how far it is.
+ * `deploy`: makes a file the newest revision of its pipeline, waits until that runs, and says on standard error how far it is.
  */
-import { rmSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import { sleep, systemClock } from '../../lib/base/clock.ts';
 import { durationMs } from '../../lib/base/duration.ts';
 import { isMillraceError, MillraceError } from '../../lib/base/errors.ts';
-import type { Bundle } from '../../lib/bundle/bundle.ts';
 import type { AdminClient, PipelineInfo } from '../../lib/control/client.ts';
-import { natsOptions, settle } from '../config.ts';
 import { Ended, endingOf } from '../exit.ts';
 import { bytes, print } from '../output.ts';
-import { NATS_SETTINGS } from '../settings.ts';
-import {
-  type Around,
-  asking,
-  flagsOf,
-  formatOf,
-  makeCommand,
-  type Options,
-  printing,
-  settingOption,
-  withClient,
-} from './common.ts';
+import { type Around, asking, bundled, formatOf, makeCommand, type Options, printing, withClient } from './common.ts';
 
 const LOOK_MS = 250;
 /** So long nobody may answer while we wait: a worker that takes over needs some five seconds. */
 const AWAY_MS = 30_000;
-
-async function bundled(file: string): Promise<Bundle> {
-  const { bundlePipeline } = await import('../../lib/bundle/bundle.ts');
-  return bundlePipeline(file);
-}
-
-export function planVerb(around: Around): Command {
-  const command = makeCommand(
-    'plan',
-    'Show what a pipeline would become: stages, partitions, state, streams. Changes nothing.',
-    ['millrace plan src/pipeline.ts', 'also says whether a deploy would be accepted'],
-    ['millrace plan src/pipeline.ts --nats nats://127.0.0.1:4222', 'without any worker'],
-    ['millrace plan src/pipeline.ts -o json'],
-  )
-    .argument('<file>', 'the pipeline, e.g. src/pipeline.ts')
-    .addOption(settingOption('nats', 'ask this broker about streams, without any worker'));
-  return asking(printing(command)).action(async (file: string, options: Options) => {
-    const bundle = await bundled(file);
-    const { output } = formatOf(options);
-    if (options.nats !== undefined) {
-      const planned = await planAlone(bundle, options);
-      const { text, summary, notices } = planned;
-      return print(around.terminal, output, summary, () => [text, ...notices].join('\n\n'));
-    }
-    return withClient(options, async client => {
-      const { summary, ...answer } = await client.plan(bundle);
-      print(around.terminal, output, { ...answer, summary }, () => {
-        const refusals = [...answer.incompatibilities, ...answer.refusals];
-        const refused = `a deploy would be refused:\n${refusals.map(reason => `  - ${reason}`).join('\n')}`;
-        const deploy = {
-          created: 'a deploy would create it',
-          updated: 'a deploy would update the running pipeline, which goes on from its state',
-          unchanged: 'this very bundle is deployed already',
-          resumed: 'a deploy would go on from the state that a deleted pipeline of this name has left',
-          incompatible: refused,
-        }[answer.outcome];
-        return [`${answer.text}\n`, refusals.length > 0 ? refused : deploy, ...answer.notices].join('\n');
-      });
-    });
-  });
-}
-
-async function planAlone(bundle: Bundle, options: Options) {
-  const [{ connectNats }, { NatsLog }, { bundlePlanner, judgedOf }, { resultsFinder }, { noticeText }] =
-    await Promise.all([
-      import('../../lib/nats/connection.ts'),
-      import('../../lib/nats/log.ts'),
-      import('../../lib/bundle/compile.ts'),
-      import('../../lib/cluster/results.ts'),
-      import('../../lib/cluster/owners.ts'),
-    ]);
-  const dir = await mkdtemp(join(tmpdir(), 'millrace-plan-'));
-  const removed = () => rmSync(dir, { recursive: true, force: true });
-  process.once('exit', removed);
-  try {
-    const link = await connectNats(
-      natsOptions(settle(NATS_SETTINGS, { flags: flagsOf(NATS_SETTINGS, options) }), 'millrace plan'),
-    );
-    try {
-      const log = new NatsLog(link);
-      const { text, summary } = judgedOf(await bundlePlanner({ broker: log, dir })(bundle));
-      const found = (await resultsFinder(log)(summary)).filter(({ messages }) => messages > 0);
-      return { text, summary, notices: [...found.map(results => noticeText(results, summary)), ...summary.warnings] };
-    } finally {
-      await link.close();
-    }
-  } finally {
-    process.off('exit', removed);
-    await rm(dir, { recursive: true, force: true });
-  }
-}
 
 export function deployVerb(around: Around): Command {
   const command = makeCommand(
@@ -124,7 +35,7 @@ export function deployVerb(around: Around): Command {
     const timeoutMs = timeoutOf(options);
     terminal.err(`bundling ${file}\n`);
     const bundle = await bundled(file);
-    await withClient(options, async client => {
+    await withClient(around, options, async client => {
       terminal.err(`uploading ${bytes(bundle.code.length)}\n`);
       const answer = await client.deploy(bundle, { dryRun, takeOver });
       for (const notice of answer.notices) terminal.err(`${notice}\n`);

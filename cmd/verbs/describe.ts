@@ -22,7 +22,7 @@ export function describeVerb(around: Around): Command {
     .argument('<kind>', 'pipeline, worker or task; or at once the name of a pipeline')
     .argument('[name]', 'which one; a task as PIPELINE/STAGE/PARTITION');
   return asking(printing(command)).action((word: string, name: string | undefined, options: Options) =>
-    withClient(options, async client => {
+    withClient(around, options, async client => {
       const kind = kindOf(word);
       const { output } = formatOf(options);
       const { terminal } = around;

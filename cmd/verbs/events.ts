@@ -32,7 +32,7 @@ export function eventsVerb(around: Around): Command {
     .option('--follow', 'go on with each event as it happens');
   return asking(printing(command, ['table', 'wide', 'json', 'yaml', 'name'])).action(
     (pipeline: string | undefined, options: Options) =>
-      withClient(options, async client => {
+      withClient(around, options, async client => {
         const { terminal } = around;
         const format = formatOf(options);
         const which = {
@@ -43,6 +43,8 @@ export function eventsVerb(around: Around): Command {
         if (options.follow !== true) {
           const events = [];
           for await (const event of client.events({ ...which, pastOnly: true })) events.push(event);
+          // Nothing may have happened to a pipeline that is there; of one that is not, that would be no answer.
+          if (events.length === 0 && pipeline !== undefined) await client.get(pipeline);
           return printList(terminal, resources.events, events, format);
         }
         for await (const event of client.events(which)) {

@@ -66,9 +66,9 @@ export function getVerb(around: Around): Command {
         const { listContexts } = await import('./config.ts');
         return listContexts(around, formatOf(options), name);
       }
-      if (kind !== null) return withClient(options, client => show({ around, client, kind, name, options }));
+      if (kind !== null) return withClient(around, options, client => show({ around, client, kind, name, options }));
       if (name !== undefined) throw unknownKind(word ?? '');
-      return withClient(options, client =>
+      return withClient(around, options, client =>
         show({ around, client, kind: 'pipelines', name: word, options }).catch((error: unknown) => {
           const near = nearest(word ?? '', Object.values(KINDS).flat());
           if (near === null || !isMillraceError(error, 'NOT_FOUND')) throw error;

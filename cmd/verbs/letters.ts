@@ -98,7 +98,7 @@ function listVerb(around: Around): Command {
     .option('--limit <count>', 'letters at most; 0: all', numberArgument, 100);
   return asking(printing(choosing(command), ['table', 'wide', 'json', 'yaml', 'name'])).action(
     (pipeline: string, options: Options) =>
-      withClient(options, async client => {
+      withClient(around, options, async client => {
         const { terminal } = around;
         const format = formatOf(options);
         const query = queryOf(pipeline, options);
@@ -133,7 +133,7 @@ function oneVerb(around: Around): Command {
     .argument('<pipeline>', 'the pipeline')
     .argument('<number>', 'the number of the letter', numberArgument);
   return asking(printing(command)).action((pipeline: string, number: number, options: Options) =>
-    withClient(options, async client => {
+    withClient(around, options, async client => {
       const letter = await client.letter(pipeline, number);
       print(around.terminal, formatOf(options).output, resources.letters.json(letter), () => letterText(letter));
     }),
@@ -186,7 +186,7 @@ function replayVerb(around: Around): Command {
     const ask = !dryRun && !named && options.yes !== true;
     const what = `replay ${options.all === true ? 'all' : 'these'} letters of pipeline ${pipeline}`;
     if (ask && !terminal.asks) await terminal.confirm(what);
-    await withClient(options, async client => {
+    await withClient(around, options, async client => {
       const replay = (dryRun: boolean) =>
         lastOf(
           terminal,
@@ -226,7 +226,7 @@ function discardVerb(around: Around): Command {
     const ask = !dryRun && !named && options.yes !== true;
     const what = `delete ${options.all === true ? 'all' : 'these'} letters of pipeline ${pipeline} for good`;
     if (ask && !terminal.asks) await terminal.confirm(what);
-    await withClient(options, async client => {
+    await withClient(around, options, async client => {
       const discard = (dryRun: boolean) =>
         lastOf(terminal, client.discardLetters(query, { dryRun }), answer => answer.discarded);
       if (ask) await terminal.confirm(`${what}, ${count((await discard(true)).discarded)} of them`);

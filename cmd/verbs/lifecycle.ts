@@ -13,7 +13,7 @@ export function pauseVerb(around: Around): Command {
     ['millrace pause orders'],
   ).argument('<name>', 'the pipeline');
   return asking(printing(command)).action((name: string, options: Options) =>
-    withClient(options, async client => {
+    withClient(around, options, async client => {
       const revision = await client.pause(name);
       const text = `pipeline ${name} is paused (revision ${revision}); to go on: millrace resume ${name}`;
       print(around.terminal, formatOf(options).output, { name, revision }, () => text);
@@ -38,7 +38,7 @@ export function restartVerb(around: Around): Command {
   return goingOn(around, command, 'restarts', client => client.restart);
 }
 
-type Client = Parameters<Parameters<typeof withClient>[1]>[0];
+type Client = Parameters<Parameters<typeof withClient>[2]>[0];
 
 function goingOn(
   around: Around,
@@ -47,7 +47,7 @@ function goingOn(
   method: (client: Client) => (name: string) => Promise<number>,
 ): Command {
   return asking(printing(waiting(command))).action((name: string, options: Options) =>
-    withClient(options, async client => {
+    withClient(around, options, async client => {
       const timeoutMs = timeoutOf(options);
       const revision = await method(client).call(client, name);
       if (options.wait !== false) await untilRunning({ around, client, name, revision, timeoutMs });
@@ -78,7 +78,7 @@ export function deleteVerb(around: Around): Command {
     const ask = options.yes !== true && options.dryRun !== true;
     // Where nobody can be asked there is no need to look first.
     if (ask && !terminal.asks) await terminal.confirm(what);
-    await withClient(options, async client => {
+    await withClient(around, options, async client => {
       if (options.dryRun === true) {
         const answer = await client.delete(name, { purge, dryRun: true });
         const { kept, deleted } = answer;

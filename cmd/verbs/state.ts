@@ -56,18 +56,18 @@ export function stateVerb(around: Around): Command {
     .option('--limit <count>', 'entries at most; 0: all', numberArgument, 100);
   const { terminal } = around;
   asking(printing(tables, formats)).action((pipeline: string, options: Options) =>
-    withClient(options, async client => {
+    withClient(around, options, async client => {
       printList(terminal, resources.tables, await client.tables(pipeline), formatOf(options));
     }),
   );
   asking(printing(get, formats)).action((pipeline: string, operator: string, key: string, options: Options) =>
-    withClient(options, async client => {
+    withClient(around, options, async client => {
       const entries = await client.entries({ pipeline, operator, key: keyOf(key) });
       printList(terminal, resources.entries, entries, formatOf(options));
     }),
   );
   asking(printing(scan, formats)).action((pipeline: string, operator: string, options: Options) =>
-    withClient(options, async client => {
+    withClient(around, options, async client => {
       const limit = Number(options.limit) === 0 ? Number.POSITIVE_INFINITY : Number(options.limit);
       const entries: EntryView[] = [];
       let pageToken: string | null = null;

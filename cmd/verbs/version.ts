@@ -20,7 +20,7 @@ export function versionVerb(around: Around): Command {
     const client = { version: VERSION, node: process.versions.node };
     const own: [string, string] = ['Client', `${VERSION}, Node ${client.node}`];
     if (options.client === true) return print(terminal, output, { client }, () => facts([own]));
-    return withClient(options, async asked => {
+    return withClient(around, options, async asked => {
       const server = await asked.info();
       print(terminal, output, { client, server: known(server) }, () =>
         facts([

@@ -2,7 +2,7 @@
  * `worker` and `dev`: the commands that run a worker in this process. What they do is in `../worker.ts` and `../dev.ts`.
  */
 import type { Command } from 'commander';
-import { MillraceError } from '../../lib/base/errors.ts';
+import { isMillraceError, MillraceError } from '../../lib/base/errors.ts';
 import type { Access } from '../../lib/control/access.ts';
 import type { Observer } from '../../lib/observe/events.ts';
 import {
@@ -16,8 +16,9 @@ import {
   tokenOf,
 } from '../config.ts';
 import { readWorkerFile } from '../config-file.ts';
+import { targetOf } from '../contexts.ts';
 import { deployKeysOf } from '../deploy-keys.ts';
-import { type SettingName, type Settings, WORKER_SETTINGS } from '../settings.ts';
+import { SETTINGS, type SettingName, type Settings, WORKER_SETTINGS } from '../settings.ts';
 import { type Around, flagsOf, makeCommand, type Options, settingOption } from './common.ts';
 
 const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
@@ -135,9 +136,11 @@ export function devVerb(around: Around): Command {
     'Try a pipeline: a broker of its own, a worker and a screen in one process. Deploys again what is saved, and goes on where it was stopped.',
     ['millrace dev src/pipeline.ts'],
     ['millrace dev src/pipeline.ts --nats nats://127.0.0.1:4222', 'with events that are there already'],
+    ['millrace dev src/pipeline.ts --reset', 'where state cannot be read: begin anew'],
   )
     .argument('<file>', 'the pipeline, e.g. src/pipeline.ts')
     .addOption(settingOption('nats', 'use this broker instead of one of its own'))
+    .option('--reset', 'where state cannot be read by what was saved, delete it and begin anew, without being asked')
     .addOption(settingOption('data', 'where broker and worker keep their data (default: .millrace in the project)'));
   for (const name of DEV_SETTINGS) {
     if (name !== 'natsServer') command.addOption(settingOption(name));
@@ -158,9 +161,24 @@ export function devVerb(around: Around): Command {
         metrics: metricsOf({ flags }),
         stopMs: settings.stopSeconds * 1_000,
         stuckMs: all.stuckSeconds * 1_000,
+        reset: options.reset === true,
+        elsewhere: elsewhere(),
         natsServer: settings.natsServer,
         cacheDir: platform().cacheDir,
       }),
     );
   });
+}
+
+/** Where commands go that are run beside `dev`, and name no worker; null: to it. */
+function elsewhere(): string | null {
+  try {
+    const { context, sources } = targetOf({});
+    if (sources.server === 'file') return `context ${context}`;
+    return sources.server === 'variable' ? `the worker that ${SETTINGS.server.variable} names` : null;
+  } catch (error) {
+    // Commands tell the mistakes of the client's file; `dev` needs none of it.
+    if (isMillraceError(error, 'INVALID_ARGUMENT')) return null;
+    throw error;
+  }
 }

@@ -71,6 +71,12 @@ export function spanText(ms: number): string {
 
 function parse(duration: unknown, what: string): number {
   if (typeof duration !== 'string') throw invalid(duration, what, 'is neither text nor a number');
+  if (/^\d+$/.test(duration)) {
+    throw new MillraceError(
+      'INVALID_ARGUMENT',
+      `${what} '${duration}' has no unit: write ${duration}s or ${duration}ms`,
+    );
+  }
   let totalMs = 0;
   let position = 0;
   let unitBefore = -1;

@@ -147,6 +147,10 @@ function explain(message: Message, names: readonly string[]): string {
   }
   const absent = /^Could not resolve "([^."/][^"]*)"$/.exec(message.text);
   if (absent !== null) return `${place}the package "${absent[1]}" is not installed; run: npm install ${absent[1]}`;
+  const strange = /^No loader is configured for "(.*)" files: (.*)$/.exec(message.text);
+  if (strange !== null) {
+    return `${place}${strange[2]} is no code that can be bundled; give a pipeline in TypeScript or JavaScript, e.g. src/pipeline.ts`;
+  }
   const source = location === null ? '' : `\n    ${location.lineText.trim()}`;
   return `${place}${message.text}${source}`;
 }

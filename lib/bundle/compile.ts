@@ -22,8 +22,11 @@ export interface Judged {
 /** Throws PLAN_INVALID with all mistakes and their places. */
 export type PlanBundle = (bundle: Bundle) => Promise<Plan>;
 
-/** @param options.dir folder for loaded bundles. */
-export function bundlePlanner({ broker, dir }: { readonly broker: Broker; readonly dir: string }): PlanBundle {
+/**
+ * @param options.broker null: nobody is asked, and streams are taken to be as pipelines need them.
+ * @param options.dir folder for loaded bundles.
+ */
+export function bundlePlanner({ broker, dir }: { readonly broker: Broker | null; readonly dir: string }): PlanBundle {
   return async bundle => planOrThrow(await loadBundle(bundle, { dir, isPipeline }), broker);
 }
 

@@ -18,6 +18,8 @@ export interface About {
   readonly natsUrl: string;
   /** Ms since 1970. */
   readonly startedAtMs: number;
+  /** Folder of the project whose `millrace dev` this is; null: a worker. */
+  readonly project: string | null;
   /** The broker that it is connected to; null while it is to none. */
   nats(): { readonly version: string } | null;
 }
@@ -43,6 +45,7 @@ export function aboutHandlers(options: { worker: Serving; about: About; events: 
           startedAtMs: about.startedAtMs,
           natsVersion: nats?.version ?? '',
           natsConnected: nats !== null,
+          project: about.project ?? '',
         };
       },
     },

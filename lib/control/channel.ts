@@ -42,6 +42,7 @@ const TIMEOUT_MS = 60_000;
 
 export class Channel {
   readonly address: string;
+  readonly #tls: boolean;
   readonly #client: Client;
   readonly #timeoutMs: number;
   readonly #metadata = new Metadata();
@@ -53,6 +54,7 @@ export class Channel {
   constructor(options: ClientOptions, headers: Readonly<Record<string, string>> = {}) {
     const { address, tls, token, timeoutMs = TIMEOUT_MS } = options;
     this.address = address;
+    this.#tls = tls !== undefined;
     this.#timeoutMs = timeoutMs;
     if (token !== undefined) this.#metadata.set('authorization', `Bearer ${token}`);
     for (const [name, value] of Object.entries(headers)) this.#metadata.set(name, value);
@@ -77,6 +79,10 @@ export class Channel {
     this.#client.close();
   }
 
+  #failure(error: ServiceError): MillraceError {
+    return fromStatus(error, { address: this.address, tls: this.#tls });
+  }
+
   call<M extends MethodName>(name: M, request: Request<M>, options: CallOptions = {}): Promise<Response<M>> {
     const { path, requestSerialize, responseDeserialize } = methodSchema(name);
     const { signal, deadline = Date.now() + this.#timeoutMs } = options;
@@ -90,7 +96,7 @@ export class Channel {
         { deadline },
         (error: ServiceError | null, response?: Response<M>) => {
           signal?.removeEventListener('abort', cancel);
-          if (error !== null) reject(fromStatus(error, this.address));
+          if (error !== null) reject(this.#failure(error));
           else resolve(response as Response<M>);
         },
       );
@@ -124,7 +130,7 @@ export class Channel {
     try {
       yield* stream as AsyncIterable<Response<M>>;
     } catch (error) {
-      throw fromStatus(error as ServiceError, this.address);
+      throw this.#failure(error as ServiceError);
     } finally {
       signal?.removeEventListener('abort', cancel);
       cancel();

@@ -7,7 +7,8 @@ import type { Bundle } from '../bundle/bundle.ts';
 import type { EntryView, Page, ScanOptions, TableView } from '../engine/views.ts';
 import type { Level } from '../observe/events.ts';
 import type { DecodedKey } from '../record/key.ts';
-import type { DeleteAnswer, DeployAnswer, PlanAnswer } from '../service/commands.ts';
+import type { DeleteAnswer, DeployAnswer } from '../service/commands.ts';
+import type { PlanAnswer } from '../service/plan.ts';
 import type {
   DiscardProgress,
   LetterFilter,

@@ -102,8 +102,12 @@ const CODES: Partial<Record<status, ErrorCode>> = {
   [status.PERMISSION_DENIED]: 'UNAUTHENTICATED',
 };
 
-/** @param address whom was asked, for the message when nobody answered. */
-export function fromStatus(error: ServiceError, address: string): MillraceError {
+/** @param asked who was asked, and how, for the message when nobody answered. */
+export function fromStatus(
+  error: ServiceError,
+  asked: { readonly address: string; readonly tls: boolean },
+): MillraceError {
+  const { address } = asked;
   const told = error.metadata?.get(CODE_TRAILER)[0]?.toString();
   const code = told !== undefined && told in ERRORS ? (told as ErrorCode) : CODES[error.code];
   if (code !== undefined) return new MillraceError(code, error.details, { cause: error });
@@ -111,7 +115,7 @@ export function fromStatus(error: ServiceError, address: string): MillraceError 
     const what = error.code === status.UNAVAILABLE ? 'no worker answers' : 'the worker did not answer in time';
     return new MillraceError(
       'WORKER_UNAVAILABLE',
-      `${what} at ${address}; start one with: millrace worker, or give another address with --server HOST:PORT${tlsHint(error)}`,
+      `${what} at ${address}; start one with: millrace worker, or try a pipeline with: millrace dev FILE; or give another address with --server HOST:PORT${connectionHint(error.details, asked)}`,
       { cause: error },
     );
   }
@@ -125,10 +129,19 @@ export function fromStatus(error: ServiceError, address: string): MillraceError 
   });
 }
 
-/** Why a connection failed is in nothing but the library's text. */
-function tlsHint({ details }: ServiceError): string {
-  const about = /certificate|altnames|SSL|TLS|self.signed|socket hang up|ECONNRESET|Protocol error|DECODER/i.exec(
-    details,
-  );
-  return about === null ? '' : `\nit looks like a matter of TLS: ${details}`;
+/** Why a connection failed is in nothing but the library's text. Pure. */
+export function connectionHint(details: string, { tls }: { readonly tls: boolean }): string {
+  if (/wrong version number/i.test(details)) {
+    return '\nwhat listens there speaks no TLS: leave the TLS settings out, or give another address';
+  }
+  if (/certificate|altnames|self.signed|\bSSL\b/i.test(details))
+    return `\nit looks like a matter of TLS: ${details.trim()}`;
+  if (/Protocol error/i.test(details)) {
+    return "\nwhat listens there speaks something else: a worker's API is at port 4280 unless told otherwise, NATS at 4222";
+  }
+  if (/ECONNRESET|socket hang up|Failed to connect|disconnected before/i.test(details)) {
+    const other = tls ? 'one without TLS (leave the TLS settings out)' : 'one that asks for TLS (--tls)';
+    return `\nsomething listens there and ended the connection: a worker that starts or stops (try again in a moment), or ${other}`;
+  }
+  return '';
 }

@@ -7,8 +7,8 @@ import type { EntryView } from '../engine/views.ts';
 import type { Event, Field, Level } from '../observe/events.ts';
 import { type PipelineState, type PipelineStatus, type TaskStatus, UNKNOWN_COUNTS } from '../observe/status.ts';
 import type { DecodedKey, Key } from '../record/key.ts';
-import type { DeployOutcome, PlanAnswer } from '../service/commands.ts';
 import type { PipelineView } from '../service/pipelines.ts';
+import type { DeployOutcome, PlanAnswer } from '../service/plan.ts';
 import type { LetterFilter, LetterKind, LetterView, SeenEvent, TaskView, WorkerView } from '../service/views.ts';
 import type {
   EntryWire,
@@ -60,6 +60,8 @@ export interface ServerInfo {
   /** Null while it is not connected. */
   readonly natsVersion: string | null;
   readonly natsConnected: boolean;
+  /** Folder of the project whose `millrace dev` it is; null: it is a worker. */
+  readonly project: string | null;
 }
 
 /** Something that happened, as a client sees it. */
@@ -183,6 +185,7 @@ export function infoFromWire(wire: ServerInfoWire): ServerInfo {
     activeWorker: wire.activeWorker || null,
     activeAddress: wire.activeAddress || null,
     natsVersion: wire.natsVersion || null,
+    project: wire.project || null,
   };
 }
 
@@ -196,6 +199,8 @@ export function planToWire(answer: PlanAnswer): PlanWire {
     incompatibilities: [...answer.incompatibilities],
     refusals: [...answer.refusals],
     notices: [...answer.notices],
+    deployed: answer.deployed,
+    differences: [...answer.differences],
   };
 }
 

@@ -88,6 +88,8 @@ export interface PlanWire {
   incompatibilities: string[];
   refusals: string[];
   notices: string[];
+  deployed: string;
+  differences: string[];
 }
 
 export interface DeployWire {
@@ -174,6 +176,7 @@ export interface ServerInfoWire {
   startedAtMs: number;
   natsVersion: string;
   natsConnected: boolean;
+  project: string;
 }
 
 export type HealthWire = 'SERVING' | 'NOT_SERVING' | 'SERVICE_UNKNOWN';

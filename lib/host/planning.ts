@@ -7,7 +7,7 @@
  * which the thread waits for an answer of ours do not count.
  */
 import { Worker as Thread } from 'node:worker_threads';
-import { MillraceError, messageOf } from '../base/errors.ts';
+import { invariant, MillraceError, messageOf } from '../base/errors.ts';
 import type { Bundle } from '../bundle/bundle.ts';
 import type { Judged } from '../bundle/compile.ts';
 import { heardError, tellError } from '../seam/errors.ts';
@@ -24,12 +24,15 @@ const AT_ONCE = 2;
 export interface PlanThreadData {
   readonly bundle: Bundle;
   readonly dir: string;
+  /** Whether it may ask about streams. */
+  readonly asks: boolean;
 }
 
 export interface PlanningOptions {
   /** The program of the thread, a file. */
   readonly launcher: string;
-  readonly broker: Broker;
+  /** Null: nobody is asked, and streams are taken to be as the pipeline needs them. */
+  readonly broker: Broker | null;
   /** Folder for loaded bundles. */
   readonly dir: string;
   /** How long the author's code may run, ms. */
@@ -59,8 +62,13 @@ export class Planning {
 
   async #plan(bundle: Bundle): Promise<Judged> {
     const { launcher, broker, dir, limitMs } = this.#options;
-    const workerData: PlanThreadData = { bundle, dir };
-    const thread = new Thread(launcher, { workerData, resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB } });
+    const workerData: PlanThreadData = { bundle, dir, asks: broker !== null };
+    const thread = new Thread(launcher, {
+      workerData,
+      resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB },
+      // What this process loads first may be nowhere to be found from where a command is run.
+      execArgv: [],
+    });
     let isAuthorsTurn = false;
     let looks = 0;
     let cancelLooks = () => {};
@@ -95,7 +103,8 @@ export class Planning {
   }
 }
 
-async function answerOf(broker: Broker, question: BrokerQuestion): Promise<ToPlanning> {
+async function answerOf(broker: Broker | null, question: BrokerQuestion): Promise<ToPlanning> {
+  invariant(broker !== null, 'a thread that may not ask asks nothing');
   try {
     const value: BrokerAnswer =
       question.what === 'streamsOf' ? await broker.streamsOf(question.subject) : await broker.info(question.stream);

@@ -39,6 +39,8 @@ export interface FoundServer {
   readonly way: ServerWay;
 }
 
+const FETCHED: ReadonlySet<ServerWay> = new Set(['release', 'debian', 'go']);
+
 const titles: Readonly<Record<ServerWay, string>> = {
   variable: 'NATS_SERVER',
   path: 'the PATH',
@@ -56,15 +58,20 @@ export async function findServer(options: FindServerOptions): Promise<FoundServe
   const failures: string[] = [];
   for (const way of SERVER_WAYS) {
     if (!ways.includes(way) || (way === 'variable' && !variable)) continue;
+    if (FETCHED.has(way)) log(`no nats-server is here that can be used; fetching one: ${titles[way]}`);
     try {
       const binary = await take(way, options);
+      if (binary === null) {
+        failures.push(`${titles[way]}: ${way === 'cache' ? `${options.cacheDir} has none` : 'there is none'}`);
+        continue;
+      }
       const version = await versionOf(binary);
       log(`nats-server ${version} from ${titles[way]}: ${binary}`);
       return { binary, version, way };
     } catch (error) {
       const reason = isMillraceError(error) ? error.message : `it failed unexpectedly: ${messageOf(error)}`;
       if (way === 'variable') throw notFound(`NATS_SERVER names ${variable}, but ${reason}`);
-      log(`no nats-server from ${titles[way]}: ${reason}`);
+      log(`${titles[way]} gave no nats-server: ${reason}`);
       failures.push(`${titles[way]}: ${reason}`);
     }
   }
@@ -75,8 +82,8 @@ export async function findServer(options: FindServerOptions): Promise<FoundServe
   );
 }
 
-/** Resolves to a program that looks right; throws why there is none. */
-async function take(way: ServerWay, { cacheDir, variable, releaseUrl }: FindServerOptions): Promise<string> {
+/** Resolves to a program that looks right; null: there is none where one need not be. Throws why it is of no use. */
+async function take(way: ServerWay, { cacheDir, variable, releaseUrl }: FindServerOptions): Promise<string | null> {
   switch (way) {
     case 'variable':
       return variable ?? '';
@@ -93,15 +100,14 @@ async function take(way: ServerWay, { cacheDir, variable, releaseUrl }: FindServ
   }
 }
 
-async function onPath(): Promise<string> {
+async function onPath(): Promise<string | null> {
   // The shell knows its PATH; nobody here reads the environment.
   const found = await run('sh', ['-c', 'command -v nats-server'], { timeoutMs: 5_000 }).catch(() => '');
-  if (found.trim() === '') throw notFound('there is none');
-  return found.trim();
+  return found.trim() === '' ? null : found.trim();
 }
 
 /** The newest that runs. */
-async function inCache(cacheDir: string): Promise<string> {
+async function inCache(cacheDir: string): Promise<string | null> {
   const names = await readdir(cacheDir).catch(() => [] as string[]);
   const found = names
     .filter(name => /^nats-server-\d/.test(name))
@@ -115,7 +121,8 @@ async function inCache(cacheDir: string): Promise<string> {
       failures.push(messageOf(error));
     }
   }
-  throw notFound(failures.length > 0 ? failures.join('; ') : `${cacheDir} has none`);
+  if (failures.length > 0) throw notFound(failures.join('; '));
+  return null;
 }
 
 /** The version that the program reports, e.g. `2.15.2`. Throws when it does not run or is too old. */

@@ -14,12 +14,14 @@ export interface PlanningOptions {
   readonly bundle: Bundle;
   /** Folder for loaded bundles. */
   readonly dir: string;
+  /** False: nobody is asked, and streams are taken to be as the pipeline needs them. */
+  readonly asks: boolean;
   /** Resolves with the next message that comes. */
   next(): Promise<ToPlanning>;
 }
 
 /** Says what came of it; never rejects. */
-export async function planBundle({ port, bundle, dir, next }: PlanningOptions): Promise<void> {
+export async function planBundle({ port, bundle, dir, asks, next }: PlanningOptions): Promise<void> {
   const ask = async (question: BrokerQuestion): Promise<BrokerAnswer> => {
     port.postMessage({ kind: 'ask', question });
     const answer = await next();
@@ -33,7 +35,10 @@ export async function planBundle({ port, bundle, dir, next }: PlanningOptions): 
   await bindLibrary();
   port.postMessage({ kind: 'begun' });
   try {
-    port.postMessage({ kind: 'planned', ...judgedOf(await bundlePlanner({ broker, dir })(bundle)) });
+    port.postMessage({
+      kind: 'planned',
+      ...judgedOf(await bundlePlanner({ broker: asks ? broker : null, dir })(bundle)),
+    });
   } catch (error) {
     port.postMessage({ kind: 'failed', error: tellError(error) });
   }

@@ -10,7 +10,6 @@ import type { Bundle } from '../bundle/bundle.ts';
 import type { Judged } from '../bundle/compile.ts';
 import { bundleBlob } from '../bundle/stored.ts';
 import { type Claim, Owners, refusal } from '../cluster/owners.ts';
-import type { LookAtResults } from '../cluster/results.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
 import { isGone, nextLife, nextProgram, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
 import type { StateReader } from '../engine/views.ts';
@@ -22,24 +21,18 @@ import type { PlanSummary } from '../topology/summary.ts';
 import { advanceSource, type Heartbeat } from './advance.ts';
 import { Overview } from './overview.ts';
 import { Pipelines, type PipelineView } from './pipelines.ts';
-import type { Remembered } from './remembered.ts';
+import {
+  beingDeletedText,
+  type DeployOutcome,
+  isBeingDeleted,
+  type Judge,
+  judgeDeploy,
+  type KnownSpec,
+  type PlanAnswer,
+  planDeploy,
+  replacedBy,
+} from './plan.ts';
 import type { TaskView, WorkerView } from './views.ts';
-
-export type DeployOutcome = 'created' | 'updated' | 'unchanged' | 'resumed' | 'incompatible';
-
-export interface PlanAnswer {
-  readonly name: string;
-  readonly text: string;
-  readonly summary: unknown;
-  readonly fingerprint: string;
-  /** What a deploy would do. */
-  readonly outcome: DeployOutcome;
-  readonly incompatibilities: readonly string[];
-  /** Whose subjects are in the way of a deploy; empty: nobody's. */
-  readonly refusals: readonly string[];
-  /** What is on the output subjects already. */
-  readonly notices: readonly string[];
-}
 
 export interface DeployAnswer {
   readonly name: string;
@@ -54,30 +47,6 @@ export interface DeployAnswer {
 export interface DeleteAnswer extends Remains {
   /** False: desired, and done as soon as a worker is active. */
   readonly done: boolean;
-}
-
-/** What judges a bundle. */
-export interface Judge {
-  /** Throws PLAN_INVALID with all mistakes and their places. */
-  plan(bundle: Bundle): Promise<Judged>;
-  /** Why state of `before` cannot be read by `after`, both summaries; empty: it can. */
-  incompatibilities(before: unknown, after: unknown): readonly string[];
-  readonly remembered: Remembered;
-  readonly results: LookAtResults;
-}
-
-/** What a deploy of `planned` over `before` comes to; pure. */
-export function judgeDeploy(
-  before: PipelineSpec | null,
-  next: { bundle: string; summary: unknown },
-  incompatibilities: Judge['incompatibilities'],
-): { outcome: DeployOutcome; reasons: readonly string[] } {
-  if (before === null || (isGone(before) && before.purge)) return { outcome: 'created', reasons: [] };
-  const deleted = before.desired === 'deleted';
-  if (!deleted && before.bundle === next.bundle) return { outcome: 'unchanged', reasons: [] };
-  const reasons = incompatibilities(before.summary, next.summary);
-  if (reasons.length > 0) return { outcome: 'incompatible', reasons };
-  return { outcome: deleted ? 'resumed' : 'updated', reasons: [] };
 }
 
 /** How long a delete waits for the active worker before it says that it is only desired. */
@@ -95,6 +64,7 @@ export class Commands {
   readonly #connected: () => boolean;
   readonly #pipelines: Pipelines;
   readonly #overview: Overview;
+  readonly #knownSpec: KnownSpec = name => this.#worker.specs.find(spec => spec.name === name) ?? null;
 
   /** @param options.connected false: the broker is away, so what the worker knows must do. */
   constructor(options: {
@@ -149,23 +119,8 @@ export class Commands {
   }
 
   async plan(bundle: Bundle): Promise<PlanAnswer> {
-    const planned = await this.#planned(bundle);
-    const { summary, text } = planned;
-    const { pipeline: name, fingerprint } = summary;
-    const { before } = await this.#replaced(name);
-    const { outcome, reasons } = this.#judge(before, bundle, planned);
-    const { life } = await this.#next(before, planned.summary);
-    const { refusals, notices } = await this.#claim(planned.summary, life, { dryRun: true, takeOver: false });
-    return {
-      name,
-      text,
-      summary,
-      fingerprint,
-      outcome,
-      incompatibilities: reasons,
-      refusals,
-      notices: [...notices, ...summary.warnings],
-    };
+    checkHash(bundle);
+    return planDeploy(bundle, this.#judges, { specs: this.#specs, owners: this.#owners, known: this.#knownSpec });
   }
 
   /**
@@ -173,13 +128,12 @@ export class Commands {
    * mistakes), PLAN_INCOMPATIBLE (the reasons), SUBJECT_OWNED (by whom), CONFLICT (being deleted; lost every race).
    */
   async deploy(bundle: Bundle, options: { dryRun: boolean; takeOver?: boolean }): Promise<DeployAnswer> {
-    const planned = await this.#planned(bundle);
+    checkHash(bundle);
+    const planned = await this.#judges.plan(bundle);
     const name = planned.summary.pipeline;
     for (let tries = 0; tries < CAS_TRIES_MAX; tries++) {
-      const { before, at } = await this.#replaced(name);
-      if (before !== null && before.desired === 'deleted' && !isGone(before)) {
-        throw new MillraceError('CONFLICT', `pipeline ${name} is being deleted; try again in a moment`);
-      }
+      const { before, at } = await replacedBy(name, this.#specs, this.#knownSpec);
+      if (isBeingDeleted(before)) throw new MillraceError('CONFLICT', beingDeletedText(name));
       const judged = this.#judge(before, bundle, planned);
       if (judged.outcome === 'incompatible') throw incompatible(name, judged.reasons);
       const paused = before?.desired === 'paused';
@@ -304,19 +258,6 @@ export class Commands {
     return this.#pipelines.view(spec);
   }
 
-  /**
-   * What a deploy replaces. What cannot be trusted or read is nobody's word: it makes room for what this worker knew before
-   * it, if anything. State that another version has written stays in the way.
-   */
-  async #replaced(name: string): Promise<{ before: PipelineSpec | null; at: number }> {
-    const entry = await this.#specs.entry(name);
-    if (entry === null) return { before: null, at: 0 };
-    const { found, at } = entry;
-    if (!(found instanceof MillraceError)) return { before: found, at };
-    if (found.code === 'PLAN_INCOMPATIBLE') throw found;
-    return { before: this.#worker.specs.find(spec => spec.name === name) ?? null, at };
-  }
-
   async #next(before: PipelineSpec | null, plan: PlanSummary): Promise<ReturnType<typeof nextLife>> {
     return nextLife(before, await this.#judges.remembered(plan));
   }
@@ -324,17 +265,6 @@ export class Commands {
   async #claim(plan: PlanSummary, life: string, options: { dryRun: boolean; takeOver: boolean }): Promise<Claim> {
     const [results, specs] = await Promise.all([this.#judges.results(plan), this.#specs.readable()]);
     return this.#owners.claim({ pipeline: plan.pipeline, life, results }, { specs, ...options });
-  }
-
-  async #planned(bundle: Bundle): Promise<Judged> {
-    const hash = createHash('sha256').update(bundle.code).digest('hex');
-    if (hash !== bundle.hash) {
-      throw new MillraceError(
-        'INVALID_ARGUMENT',
-        `the bundle does not match its hash; it was damaged on the way, send it again`,
-      );
-    }
-    return this.#judges.plan(bundle);
   }
 
   #judge(before: PipelineSpec | null, bundle: Bundle, planned: Judged) {
@@ -357,6 +287,14 @@ export class Commands {
     const there = names.length === 0 ? 'nothing is deployed yet' : `there are: ${names.join(', ')}`;
     return new MillraceError('NOT_FOUND', `no pipeline is named ${name}; ${there}`);
   }
+}
+
+function checkHash(bundle: Bundle): void {
+  if (createHash('sha256').update(bundle.code).digest('hex') === bundle.hash) return;
+  throw new MillraceError(
+    'INVALID_ARGUMENT',
+    `the bundle does not match its hash; it was damaged on the way, send it again`,
+  );
 }
 
 function incompatible(name: string, reasons: readonly string[]): MillraceError {

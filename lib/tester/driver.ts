@@ -19,6 +19,7 @@ import type { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import { withOriginal } from '../task/original.ts';
 import type { Processor } from '../task/processor.ts';
+import { assumedView } from '../topology/assumed.ts';
 import { isPipeline, type Pipeline } from '../topology/builder.ts';
 import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { planWith } from '../topology/planner.ts';
@@ -31,7 +32,7 @@ import { restMs, timersOf } from './rest.ts';
 import { type DeadRow, isLetters, type LateRow, lettersOf, type Row, rowsOf } from './results.ts';
 import { TestStage } from './stage.ts';
 import { type StateEntry, stateOf } from './state.ts';
-import { TestStreams, viewFor } from './streams.ts';
+import { TestStreams } from './streams.ts';
 
 /** As a nats-server has it unless told otherwise. */
 const MESSAGE_BYTES_MAX = 1 << 20;
@@ -78,7 +79,7 @@ export class PipelineDriver {
     if (!isPipeline(pipeline)) {
       throw new MillraceError('INVALID_ARGUMENT', 'testPipeline takes what pipeline(…) returned: import it by default');
     }
-    const planned = planWith(pipeline, viewFor(pipeline.graph));
+    const planned = planWith(pipeline, assumedView(pipeline.graph));
     if ('mistakes' in planned) {
       throw new MillraceError('PLAN_INVALID', mistakesText(pipeline.name, planned.mistakes));
     }

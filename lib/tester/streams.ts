@@ -1,15 +1,10 @@
 /**
- * What services publish, in memory: the streams that the sources of a pipeline read, and what the planner would have
- * heard of them from a broker. Streams are taken to be there: for a subject that is not captured one that keeps it, and
- * the bucket of every table.
+ * What services publish, in memory: the streams that the sources of a pipeline read.
  */
 import { invariant } from '../base/errors.ts';
 import type { Headers, LogReader, ReadOptions, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
-import { PLAIN_CONFIG } from '../port/stream-config.ts';
-import { bucketOf, bucketStream, freeStreamName } from '../record/names.ts';
-import { covers, matches, overlaps } from '../record/subject.ts';
-import { type BrokerView, isFilter } from '../topology/broker.ts';
-import type { Graph } from '../topology/graph.ts';
+import { matches } from '../record/subject.ts';
+import { assumedStream } from '../topology/assumed.ts';
 import type { TestClock } from './clock.ts';
 
 /**
@@ -59,7 +54,7 @@ export class TestStream {
   }
 
   info(): StreamInfo {
-    return infoOf(this.name, [], this.messages.length);
+    return assumedStream(this.name, [], this.messages.length);
   }
 }
 
@@ -124,37 +119,4 @@ export class TestStreams {
       async stop() {},
     };
   }
-}
-
-function infoOf(name: string, subjects: readonly string[], lastSeq = 0): StreamInfo {
-  const created = new Date(0).toISOString();
-  return { name, subjects, config: PLAIN_CONFIG, created, firstSeq: 1, lastSeq, messages: lastSeq, bytes: 0 };
-}
-
-/** What a broker would have said on which the streams of others are there, and nothing of ours is. */
-export function viewFor(graph: Graph): BrokerView {
-  const infos = new Map<string, StreamInfo>();
-  let groups: string[][] = [];
-  for (const node of graph.nodes) {
-    if (node.kind === 'table') {
-      const name = bucketStream(bucketOf(node.source.subject));
-      infos.set(name, infoOf(name, [node.source.subject]));
-    } else if (node.kind === 'source' && node.source.stream !== null) {
-      const { subjects = [] } = infos.get(node.source.stream) ?? {};
-      infos.set(node.source.stream, infoOf(node.source.stream, [...subjects, node.source.subject]));
-    } else if (node.kind === 'source' && node.source.capture === null && isFilter(node.source.subject)) {
-      // Subjects that overlap are kept by one stream: a broker allows no other way.
-      const { subject } = node.source;
-      const joined = groups.filter(group => group.some(other => overlaps(other, subject)));
-      groups = [...groups.filter(group => !joined.includes(group)), [...joined.flat(), subject]];
-    }
-  }
-  for (const subjects of groups) {
-    const name = freeStreamName(subjects[0]!, one => infos.has(one.toUpperCase())).toUpperCase();
-    infos.set(name, infoOf(name, subjects));
-  }
-  return {
-    info: stream => infos.get(stream) ?? null,
-    streamsOf: subject => [...infos.values()].filter(({ subjects }) => subjects.some(own => covers(own, subject))),
-  };
 }

@@ -5,6 +5,7 @@
 import { durationText } from '../base/duration.ts';
 import type { Exit } from '../operator/program.ts';
 import type { SinkMode } from '../outlet/nats/destination.ts';
+import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { OperatorSummary, PlanSummary, SourceSummary, StageSummary } from './summary.ts';
 
 const WAYS: Readonly<Record<SinkMode, string>> = {
@@ -42,12 +43,12 @@ export function describe(plan: PlanSummary): string {
   lines.push('', 'sinks: what comes out');
   lines.push(
     ...columns(
-      plan.sinks.map(({ name, format, target: { template, mode, frame, stream } }) => [
-        name,
-        template,
-        frame === 'none' ? format : `${format} in ${frame} frames`,
-        `stream ${stream.name}${stream.create ? ' (made)' : ''}`,
-        plan.changing.includes(name) ? `${WAYS[mode]}; rows may take back others` : WAYS[mode],
+      plan.sinks.map(sink => [
+        sink.name,
+        sink.target.template,
+        formatText(sink),
+        `stream ${sink.target.stream.name}${sink.target.stream.create ? ' (made)' : ''}`,
+        wayText(sink, plan),
       ]),
       2,
     ),
@@ -55,8 +56,24 @@ export function describe(plan: PlanSummary): string {
   return lines.join('\n');
 }
 
+export function formatText({ format, target: { frame } }: SinkSpec): string {
+  return frame === 'none' ? format : `${format} in ${frame} frames`;
+}
+
+export function wayText({ name, target: { mode } }: SinkSpec, { changing }: Pick<PlanSummary, 'changing'>): string {
+  return changing.includes(name) ? `${WAYS[mode]}; rows may take back others` : WAYS[mode];
+}
+
 function sourceLines(source: SourceSummary): string[] {
-  const { subject, stream, create } = source;
+  const { subject, stream, capture } = source;
+  const what = source.kind === 'kv' ? 'bucket' : 'subject';
+  const made = capture === null ? '' : ' (made)';
+  const lines = columns([['reads', `${what} ${subject}`, `stream ${stream}${made}`, sourceTraits(source).join(', ')]]);
+  return capture === null ? lines : [...lines, ...columns([['keeps', captureText(source, capture)]])];
+}
+
+/** How it is read, for people. */
+export function sourceTraits(source: SourceSummary): string[] {
   const traits = [source.format, source.schema ? 'with a schema' : 'without a schema'];
   if (source.kind === 'stream') {
     traits.push(source.eventTime ? 'event time of its own' : "the broker's time");
@@ -65,8 +82,17 @@ function sourceLines(source: SourceSummary): string[] {
     if (source.maxOutOfOrderMs > 0) traits.push(`up to ${durationText(source.maxOutOfOrderMs)} out of order`);
     if (source.start === 'new') traits.push('from now on');
   }
-  const what = source.kind === 'kv' ? 'bucket' : 'subject';
-  return columns([['reads', `${what} ${subject}`, `stream ${stream}${create ? ' (made)' : ''}`, traits.join(', ')]]);
+  return traits;
+}
+
+/** What is gone from a stream that is made for a source, and when: what comes later than that is not read any more. */
+export function captureText({ stream }: SourceSummary, capture: NonNullable<SourceSummary['capture']>): string {
+  const mib = Math.round(capture.maxBytes / 2 ** 20);
+  const size = mib % 1024 === 0 ? `${mib / 1024} GiB` : `${mib} MiB`;
+  return (
+    `messages for ${durationText(capture.maxAgeMs)}, at most ${size}; otherwise by capture: { maxAge, maxBytes }, ` +
+    `or later by nats stream edit ${stream}`
+  );
 }
 
 /** Event time of a stage with several inputs is that of the one that is furthest behind: what each does when it is quiet. */

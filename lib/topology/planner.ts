@@ -1,13 +1,14 @@
 /**
  * The planner: from a pipeline as its author described it to the plan that everything is built from.
  *
- *   1 askBroker       what is known of streams (the only step that waits)
+ *   1 askBroker       what is known of streams (the only step that waits); assumedView, where nobody can be asked
  *   2 place           which nodes share a stage
  *   3 validate        the whole; what has mistakes is not split
  *   4 resolve         sources and sinks to their streams
  *   5 split           into readers and stages
  */
 import { MillraceError } from '../base/errors.ts';
+import { assumedView } from './assumed.ts';
 import { askBroker, type Broker, type BrokerView } from './broker.ts';
 import type { Pipeline } from './builder.ts';
 import { arriving, changesOf } from './changes.ts';
@@ -23,12 +24,14 @@ import { mistakesText, validateGraph, validatePipeline, validateStages } from '.
 
 export type Planned = { readonly plan: Plan } | { readonly mistakes: readonly Mistake[] };
 
-export async function plan(pipeline: Pipeline, broker: Broker): Promise<Planned> {
-  return planWith(pipeline, await askBroker(broker, pipeline.graph));
+/** @param broker null: nobody is asked, and streams are taken to be as the pipeline needs them. */
+export async function plan(pipeline: Pipeline, broker: Broker | null): Promise<Planned> {
+  const { graph } = pipeline;
+  return planWith(pipeline, broker === null ? assumedView(graph) : await askBroker(broker, graph));
 }
 
 /** As `plan`, for those who cannot go on with mistakes. Throws PLAN_INVALID that lists them all. */
-export async function planOrThrow(pipeline: Pipeline, broker: Broker): Promise<Plan> {
+export async function planOrThrow(pipeline: Pipeline, broker: Broker | null): Promise<Plan> {
   const planned = await plan(pipeline, broker);
   if ('plan' in planned) return planned.plan;
   throw new MillraceError('PLAN_INVALID', mistakesText(pipeline.name, planned.mistakes));

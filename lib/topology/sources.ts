@@ -61,7 +61,10 @@ export interface FromOptions<T> extends Named {
   readonly maxDelay?: Duration;
   /** An event time further ahead of the broker's clock is a dead letter. Default 1h. */
   readonly maxFuture?: Duration;
-  /** Keep the subject in a stream of our making if no stream keeps it yet. */
+  /**
+   * Keep the subject in a stream of our making if no stream keeps it yet: for seven days and at most 1 GiB, unless `maxAge`
+   * and `maxBytes` say otherwise.
+   */
   readonly capture?: true | { readonly maxAge?: Duration; readonly maxBytes?: number };
   /**
    * The streams to be read, where that is not simply the one that lists the subject: several of which each keeps a part, a

@@ -18,8 +18,8 @@ export interface SourceSummary {
   readonly stream: string;
   /** See `SourceSpec`. */
   readonly streams: readonly string[];
-  /** Whether the stream is made if it is missing. */
-  readonly create: boolean;
+  /** What the stream keeps that is made for it; null: one is there. */
+  readonly capture: SourceSpec['capture'];
   readonly start: SourceSpec['start'];
   readonly format: string;
   readonly schema: boolean;
@@ -102,7 +102,7 @@ function sourceSummary(source: SourceSpec): SourceSummary {
     subject,
     stream,
     streams,
-    create: source.capture !== null,
+    capture: source.capture,
     start,
     format: source.decoder.name,
     schema: source.validate !== null,

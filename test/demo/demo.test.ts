@@ -23,7 +23,20 @@ describe('the demo', () => {
     assert.match(out, /flights\.cancelled\.\*: verified (\d+) of \1\n/);
     assert.match(out, /flights\.delays\.\*: verified (\d+) of \1\n/);
     assert.match(out, /dead letters: (\d+) of \1\n/);
-    assert.match(out, /late records: 0 of 0\n/);
+    assert.match(out, /late records: 1 of 1\n/);
+    assert.match(
+      out,
+      /what runs, from test\/demo\/pipeline\.ts:\n {2}const flights = scheduled\n[\s\S]*\.to\('flights\.delays/,
+    );
+    const shown =
+      /one flight, .*\n {2}in {6}planning.*\n( {2}in {6}.*\n)+ {2}out {5}flights\.departures\.\d+ {2}(\{.*\})\n/.exec(
+        out,
+      );
+    assert.equal(typeof JSON.parse(shown?.[2] ?? '').delay, 'number', out);
+    assert.match(
+      out,
+      / {2}in {6}operations\.flight\.departed.*o-late.*\n {2}letter {2}millrace\.flights\.late\.\S+ {2}\d+ hours late/,
+    );
   });
 
   test('ends with every row right though the worker was killed eight times', async () => {

@@ -14,6 +14,7 @@ import { Replay } from './replay.ts';
 import { Screen, type View, whole } from './screen.ts';
 import { disorderOf, type Told, tellFlights } from './services.ts';
 import { setStage } from './stage.ts';
+import { exampleOf, excerpt, lateEvent, tellLate } from './story.ts';
 
 const HELP = `Real flights of January 2001, told by two services that disagree, joined and summed up as they happen,
 and every result checked against a batch answer. Exit code 1 if a single row is wrong.
@@ -49,9 +50,11 @@ async function runDemo(options: Options, closing: Closing): Promise<boolean> {
   const told = tellFlights(await readFlights(options.flights));
   const answer = answerOf(told, airports);
   console.log(story(options, { told, answer }));
+  console.log(`\n${excerpt()}\n`);
+  const example = exampleOf(told);
 
   const { connection, worker, fallen } = await setStage(closing, { airports, keep: options.keep, say: console.log });
-  const outputs = new Outputs(answer);
+  const outputs = new Outputs(answer, example?.flight ?? null);
   closing.add(() => outputs.stop());
   await Promise.race([outputs.listen(connection), fallen]);
 
@@ -61,6 +64,7 @@ async function runDemo(options: Options, closing: Closing): Promise<boolean> {
   const replay = new Replay(connection, { told, eventsPerSecond: options.eventsPerSecond, shareMax });
   const startedMs = performance.now();
   let phase = 'the services publish';
+  let lateText = '';
   const look = (): View => ({
     title: `Millrace demo: ${whole(options.flights)} flights, ${whole(told.length)} events of two services`,
     phase,
@@ -69,7 +73,7 @@ async function runDemo(options: Options, closing: Closing): Promise<boolean> {
     eventsPerSecond: replay.publishedPerSecond,
     outputs: outputs.views(),
     deadLetters: { expected: answer.deadLetters, got: outputs.deadLetters },
-    late: outputs.late,
+    late: { expected: outputs.lateExpected, got: outputs.late },
     p50Ms: outputs.latencies.quantileMs(0.5),
     p99Ms: outputs.latencies.quantileMs(0.99),
     kills: crashes.kills,
@@ -86,11 +90,22 @@ async function runDemo(options: Options, closing: Closing): Promise<boolean> {
     crashes.stop();
     await crashing;
     await awaitEnd(outputs);
+    phase = 'one event more, too late';
+    outputs.lateExpected = 1;
+    lateText = await tellLate(connection, lateEvent(told));
+    await awaitEnd(outputs);
     phase = `done in ${((performance.now() - startedMs) / 1_000).toFixed(1)} s`;
   };
   // Crashes end before the play does, unless the worker cannot be started again.
   await Promise.race([play(), fallen, crashing.then(() => new Promise<never>(() => {}))]);
   screen.close();
+  if (example !== null && outputs.example !== null) {
+    const { subject, row } = outputs.example;
+    console.log(`\none flight, as it was told and as it came out:`);
+    for (const { subject, body } of example.events) console.log(`  in      ${subject}  ${body}`);
+    console.log(`  out     ${subject}  ${row}`);
+  }
+  console.log(`\n${lateText}`);
   console.log(`\n${outputs.report().join('\n')}`);
   if (options.crash) console.log(`the worker was killed ${crashes.kills} times`);
   return outputs.holds;

@@ -34,6 +34,10 @@ export class Outputs {
   readonly latencies = new Latencies();
   deadLetters = 0;
   late = 0;
+  /** Records that must come too late. */
+  lateExpected = 0;
+  /** The row of the flight that is shown as an example; null: it has not come. */
+  example: { readonly subject: string; readonly row: string } | null = null;
   /** When the last row of any kind came, monotonic ms. */
   lastArrivalMs = performance.now();
   /** The newest flight, in words. */
@@ -41,10 +45,13 @@ export class Outputs {
   private readonly outputs: readonly Output[];
   private readonly rates: { count: number; atMs: number; perSecond: number }[];
   private readonly deadLettersExpected: number;
+  private readonly exampleFlight: string | null;
   private readonly subscriptions: Subscription[] = [];
   private stopped = false;
 
-  constructor(answer: Answer) {
+  /** @param flight the one that is shown as an example; null: none. */
+  constructor(answer: Answer, flight: string | null) {
+    this.exampleFlight = flight;
     this.deadLettersExpected = answer.deadLetters;
     this.outputs = [
       {
@@ -72,8 +79,9 @@ export class Outputs {
   /** Subscribes to everything, waiting for streams that the pipeline makes when it starts. */
   async listen(connection: NatsConnection): Promise<void> {
     for (const output of this.outputs)
-      await this.follow(connection, output.subject, ({ row }) => {
+      await this.follow(connection, output.subject, ({ subject, row }) => {
         output.checklist.tick(output.toText(JSON.parse(row)));
+        if (this.example === null && row.includes(`"flight":"${this.exampleFlight}"`)) this.example = { subject, row };
       });
     await this.follow(connection, 'millrace.flights.dead.>', () => this.deadLetters++);
     await this.follow(connection, 'millrace.flights.late.>', () => this.late++);
@@ -86,7 +94,7 @@ export class Outputs {
 
   /** Everything has come, and nothing else. */
   get holds(): boolean {
-    const letters = this.deadLetters === this.deadLettersExpected && this.late === 0;
+    const letters = this.deadLetters === this.deadLettersExpected && this.late === this.lateExpected;
     return letters && this.outputs.every(output => output.checklist.holds);
   }
 
@@ -108,7 +116,7 @@ export class Outputs {
     return [
       ...lines,
       `dead letters: ${this.deadLetters} of ${this.deadLettersExpected}`,
-      `late records: ${this.late} of 0`,
+      `late records: ${this.late} of ${this.lateExpected}`,
     ];
   }
 

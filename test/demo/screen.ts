@@ -23,8 +23,8 @@ export interface View {
   readonly eventsPerSecond: number;
   readonly outputs: readonly OutputView[];
   readonly deadLetters: { readonly expected: number; readonly got: number };
-  /** Records that came too late; there must be none. */
-  readonly late: number;
+  /** Records that came too late. */
+  readonly late: { readonly expected: number; readonly got: number };
   /** From publishing the event that completed a row to the row's arrival; null before the first. */
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
@@ -59,7 +59,7 @@ export function drawTable(view: View): string[] {
       ]),
     ),
     row(['dead letters', whole(view.deadLetters.expected), whole(view.deadLetters.got), '', '']),
-    row(['late records', '0', whole(view.late), '', '']),
+    row(['late records', whole(view.late.expected), whole(view.late.got), '', '']),
     '',
     view.latest,
   ];

@@ -49,93 +49,13 @@ after(async () => {
 const run = (...args: string[]) => rig.ask(...args);
 const json = (ended: Pick<Ended, 'out'>) => JSON.parse(ended.out) as Record<string, unknown>;
 
-describe('wrong uses', () => {
-  const cases: [string, string[], number, RegExp][] = [
-    ['nothing at all is answered with help', [], 2, /^Usage: millrace/],
-    ['an unknown command', ['gte'], 2, /^error: unknown command 'gte'\n\(Did you mean get\?\)\n\(see --help\)\n$/],
-    ['an unknown flag', ['get', '--wdie'], 2, /^error: unknown option '--wdie'/],
-    ['a missing argument', ['pause'], 2, /^error: missing required argument 'name'/],
-    ['a missing file', ['deploy'], 2, /^error: which file\? give it, e\.g\. millrace deploy/],
-    ['two files', ['deploy', 'a.ts', '-f', 'b.ts'], 2, /^error: there are two files/],
-    ['a wrong format', ['get', '-o', 'xml'], 2, /Allowed choices are table, wide, json, yaml, name/],
-    ['a wrong address', ['get', '--server', 'nonsense'], 2, /^error: --server is nonsense; give HOST:PORT/],
-    ['a wrong number', ['worker', '--stop-seconds', 'ten'], 2, /--stop-seconds is ten; give a number of seconds/],
-    ['an unknown kind', ['get', 'wrokers', 'x'], 2, /no kind of thing named wrokers; did you mean workers\?/],
-    ['a task that is none', ['get', 'task', 'a/b'], 2, /a\/b names no task; give PIPELINE\/STAGE\/PARTITION/],
-    ['no pipeline named', ['get', 'letters'], 2, /^error: the name of the pipeline is missing/],
-    ['a key that is none', ['state', 'get', 'p', 'o', '{}'], 2, /\{\} is no key/],
-    ['letters that nobody chose', ['letters', 'discard', 'orders'], 2, /which letters\? give --number/],
-    ['all letters, and some', ['letters', 'replay', 'p', '--all', '--code', 'X'], 2, /do not go together/],
-    ['a span that is none', ['letters', 'list', 'p', '--since', 'soon'], 2, /--since.*write e\.g\./],
-    ['half a certificate', ['get', '--tls-cert', 'a.pem'], 2, /--tls-cert needs --tls-key with it/],
-    ['an unknown context', ['get', '--context', 'prod'], 2, /there is no context prod in .*set-context prod/],
-    ['an unknown shell', ['completion', 'tcsh'], 2, /Allowed choices are bash, zsh, fish/],
-    ['a file that is not there', ['deploy', 'gone.ts'], 3, /error: there is no file gone\.ts; give the path/],
-    ['nobody at the address', ['get', '--server', '127.0.0.1:1'], 5, /^error: no worker answers at 127\.0\.0\.1:1;/],
-    ['a delete that nobody confirmed', ['delete', 'orders'], 2, /would stop pipeline orders.*confirm with --yes\n$/],
-    [
-      'a data folder that cannot be made',
-      [
-        'worker',
-        '--nats',
-        'nats://127.0.0.1:1',
-        '--data',
-        'package.json/x',
-        '--listen',
-        '127.0.0.1:0',
-        '--metrics',
-        'off',
-      ],
-      1,
-      /opening the data folder package\.json\/x failed: /,
-    ],
-  ];
-  for (const [what, args, exitCode, text] of cases) {
-    test(`${what}: exit code ${exitCode}, what to do on standard error, no stack`, async () => {
-      const { code, out, err } = await (args[0] === 'worker' || args[0] === 'gte' ? rig.run(...args) : run(...args));
-      assert.match(err, text);
-      assert.doesNotMatch(err, /^\s+at /m);
-      assert.equal(code, exitCode, err);
-      assert.equal(out, '');
-    });
-  }
-
-  test('a mistake in the pipeline is shown with its place, and --debug adds the stack', async () => {
-    writeFileSync(join(rig.folder, 'broken.ts'), "import { pipeline } from 'millrace';\nexport default pipeline(;\n");
-    const { code, err } = await run('deploy', 'broken.ts', '--debug');
-    assert.equal(code, 4);
-    assert.match(err, /^error: broken\.ts:2:25: /m);
-    assert.match(err, /^\s+at /m);
-  });
-
-  test('variables and files that are wrong are named', async () => {
-    const loud = await rig.begin(['worker'], { env: { MILLRACE_LOG: 'loud' } }).ended;
-    assert.deepEqual([loud.code, loud.out], [2, '']);
-    assert.equal(loud.err, 'error: MILLRACE_LOG is loud; give one of debug, info, warn, error\n');
-    writeFileSync(join(rig.folder, 'worker.yaml'), 'replica: 3\n');
-    const file = await rig.run('worker', '--config', 'worker.yaml');
-    assert.equal(file.code, 2);
-    assert.equal(file.err, 'error: worker.yaml: replica is no setting; did you mean replicas?\n');
-    const odd = await rig.begin(['config', 'get-contexts'], { env: { MILLRACE_SEVRER: 'x' } }).ended;
-    assert.equal(odd.code, 0);
-    assert.match(odd.err, /^warning: the variable MILLRACE_SEVRER means nothing to millrace; did you mean/);
-  });
-
-  test('a reader that has gone ends a command quietly', async () => {
-    const begun = rig.begin(['--help']);
-    begun.child.stdout?.destroy();
-    const { err } = await begun.ended;
-    assert.equal(err, '');
-  });
-});
-
 describe('plan', () => {
   test('against a broker alone shows stages, state and streams; mistakes come all at once with their places', async () => {
     const { code, out } = await run('plan', 'orders.ts', '--nats', broker.url);
     assert.equal(code, 0);
     assert.match(out, /pipeline orders/);
     assert.match(out, /shop\.unique/);
-    assert.equal(json(await run('plan', 'orders.ts', '--nats', broker.url, '-o', 'json')).pipeline, 'orders');
+    assert.equal(json(await run('plan', 'orders.ts', '--nats', broker.url, '-o', 'json')).name, 'orders');
     const text = `import { pipeline } from 'millrace';
 export default pipeline('orders', ({ from }) => {
   from<{ a: string }>('not.captured').to('a.b');
@@ -148,6 +68,37 @@ export default pipeline('orders', ({ from }) => {
     assert.match(wrong.err, /mistaken\.ts:3:\d+/);
     assert.match(wrong.err, /mistaken\.ts:4:\d+/);
     assert.doesNotMatch(wrong.err, /millrace-plan-/);
+  });
+
+  test('without a broker takes streams to be there, and says what it did not look at; mistakes are told all the same', async () => {
+    const text = `import { pipeline } from 'millrace';
+export default pipeline('offline', ({ from, table }) => {
+  from<{ a: string }>('not.captured').keyBy('a').join(table('nowhere'), row => row).to('a.{partition}');
+});
+`;
+    writeFileSync(join(rig.folder, 'offline.ts'), text);
+    const right = await run('plan', 'offline.ts', '--offline');
+    assert.equal(right.code, 0, right.err);
+    assert.match(right.out, /pipeline offline[\s\S]*not checked \(--offline\): whether the streams are there/);
+    writeFileSync(join(rig.folder, 'offline.ts'), text.replace("'a.{partition}'", "'a b'"));
+    const wrong = await run('plan', 'offline.ts', '--offline');
+    assert.deepEqual([wrong.code, wrong.out], [4, '']);
+    assert.match(wrong.err, /offline\.ts:3:\d+/);
+    assert.equal((await run('plan', 'offline.ts', '--offline', '--nats', broker.url)).code, 2);
+  });
+
+  test('shows what a file is where no worker answers, and does not end as if it knew more', async () => {
+    const { code, out, err } = await run('plan', 'orders.ts', '--server', '127.0.0.1:1');
+    assert.equal(code, 5);
+    assert.match(out, /pipeline orders[\s\S]*not checked \(no worker answers\)/);
+    assert.match(err, /no worker answers at 127\.0\.0\.1:1; .*millrace plan orders\.ts --nats URL\n$/);
+  });
+
+  test('refuses a file that ends its process, as a deploy does', async () => {
+    writeFileSync(join(rig.folder, 'exits.ts'), `process.exit(0);\n${PIPELINE}`);
+    const { code, err } = await run('plan', 'exits.ts', '--nats', broker.url);
+    assert.equal(code, 4);
+    assert.match(err, /exits\.ts ended its thread while it was loaded/);
   });
 });
 
@@ -212,6 +163,7 @@ describe('a worker', () => {
     assert.deepEqual([nothing.code, nothing.out], [0, '']);
     assert.equal(nothing.err, 'no pipelines; deploy one with: millrace deploy FILE\n');
     assert.equal((await run('get', '-o', 'json')).out, '[]\n');
+    assert.equal((await run('events', 'taks')).code, 3);
     const gone = await run('get', 'taks');
     assert.equal(gone.code, 3);
     assert.match(gone.err, /no pipeline is named taks; .*did you mean: millrace get tasks\?/);
@@ -331,6 +283,38 @@ describe('a worker', () => {
     assert.equal(refused.code, 4);
     assert.match(refused.err, /has 2 partitions and would have 4/);
     assert.equal((await run('restart', 'orders')).out, 'pipeline orders runs (revision 4)\n');
+  });
+
+  test('says with its plan what a deploy would say, as its broker alone does', async () => {
+    const owned = PIPELINE.replace("pipeline('orders'", "pipeline('others'").replace(
+      'unique.{id}',
+      'unique.{partition}',
+    );
+    writeFileSync(join(rig.folder, 'others.ts'), owned);
+    writeFileSync(join(rig.folder, 'same.ts'), PIPELINE.replace('a negative amount', 'below zero'));
+    const cases: [string, number, RegExp][] = [
+      ['orders.ts', 0, /this very bundle is deployed already/],
+      [
+        'same.ts',
+        0,
+        /against revision 4 of orders\.ts, of 2\S+Z\n {2}~ code alone.*\n {2}= state goes on: dedupe-shop-order\n/,
+      ],
+      ['changed.ts', 4, /~ stage by-id: 2 tasks → 4 tasks\n\na deploy would be refused:\n {2}- stage by-id has 2/],
+      [
+        'others.ts',
+        4,
+        /a deploy would be refused:\n {2}- sink to-shop-unique-partition writes to .* does pipeline orders/,
+      ],
+    ];
+    for (const [file, code, text] of cases) {
+      const asked = await run('plan', file);
+      assert.equal(asked.code, code, file + asked.out + asked.err);
+      assert.match(asked.out, text);
+      const alone = await run('plan', file, '--nats', broker.url, '-o', 'json');
+      assert.equal(alone.code, code, file);
+      assert.deepEqual(json(alone), json(await run('plan', file, '-o', 'json')), file);
+      assert.equal((await run('deploy', file, '--dry-run')).code, code, file);
+    }
   });
 
   test('leaves a pipeline paused that gets a new revision, and waits only when it should', async () => {

@@ -195,14 +195,29 @@ export default pipeline('orders', ({ from }) => {
     writeFileSync(join(rig.folder, 'orders.ts'), PIPELINE);
     await until('the pipeline runs', () => /orders {2}running/.test(dev.said.out));
     assert.match(dev.said.out, /orders created \(revision 1\)/);
+    assert.match(dev.said.out, /stream shop_order is made; it keeps messages for 7d, at most 1 GiB; /);
+    await until('that types are not checked is said', () => /types are not checked: /.test(dev.said.out));
     await publish(brokerOf(dev.said.out), '{"id":"1","amount":5}', 'nonsense');
     await until('the result is shown', () => dev.said.out.includes('shop.unique.1  {"id":"1","amount":5}'));
     await until('the letter is shown', () => /RECORD_UNREADABLE: not JSON[^\n]*\n {4}nonsense/.test(dev.said.out));
 
+    const asked = await rig.run('get');
+    assert.match(asked.err, /^asking this project's dev at 127\.0\.0\.1:\d+\n$/);
+    assert.match(asked.out, /^orders +running /m);
+    writeFileSync(join(rig.folder, 'orders.ts'), PIPELINE.replace("'1h'", "'2h'"));
+    await until('it is refused, and how to begin anew is said', () =>
+      /orders is not updated: [\s\S]* start with: millrace dev FILE --reset\n/.test(dev.said.out),
+    );
+    writeFileSync(join(rig.folder, 'orders.ts'), PIPELINE);
+    await until('what was deployed goes on', () => dev.said.out.includes('orders goes on (revision 1)'));
+
+    mkdirSync(join(rig.folder, 'node_modules'));
+    symlinkSync(join(root, 'node_modules', 'typescript'), join(rig.folder, 'node_modules', 'typescript'));
     const throwing = `export const amountOf = (value: number) => {
   if (value < 0) throw new Error('less than nothing');
   return value * 100;
 };
+export const wrong: string = 1;
 `;
     writeFileSync(join(rig.folder, 'amount.ts'), throwing);
     await until('it is deployed again', () => dev.said.out.includes('orders updated (revision 2)'));
@@ -212,11 +227,13 @@ export default pipeline('orders', ({ from }) => {
     await until("the author's line is shown", () =>
       /USER_CODE: amount\.ts:2:\d+: less than nothing/.test(dev.said.out),
     );
+    await until('the wrong type is shown', () => /wrong types[\s\S]*amount\.ts:5:14: TS2322: /.test(dev.said.out));
     dev.child.kill('SIGINT');
     const first = await dev.ended;
     assert.equal(first.code, 0, first.err);
+    assert.equal(existsSync(join(rig.folder, '.millrace', 'dev.json')), false);
 
-    const again = begin();
+    const again = rig.begin([...flags, '--reset']);
     await until('the pipeline runs again', () => /orders {2}running/.test(again.said.out));
     const third = await rig.run(...flags);
     assert.equal(third.code, 1);
@@ -227,11 +244,17 @@ export default pipeline('orders', ({ from }) => {
     );
     await publish(brokerOf(again.said.out), '{"id":"1","amount":5}', '{"id":"4","amount":1}');
     await until('the result is shown', () => again.said.out.includes('shop.unique.4'));
+    writeFileSync(join(rig.folder, 'orders.ts'), PIPELINE.replace("'1h'", "'2h'"));
+    await until('it begins anew', () =>
+      /orders begins anew: [\s\S]*orders created \(revision 4\)/.test(again.said.out),
+    );
     again.child.kill('SIGINT');
     const second = await again.ended;
     assert.equal(second.code, 0, second.err);
     assert.match(second.out, /orders goes on \(revision 2\)/);
-    assert.doesNotMatch(second.out, /shop\.unique\.1/, 'a duplicate of what was seen before the stop');
+    const [goingOn = ''] = second.out.split('orders begins anew');
+    assert.doesNotMatch(goingOn, /shop\.unique\.1/, 'a duplicate of what was seen before the stop');
+    assert.doesNotMatch(second.out, /Call cancelled/, 'what is taken down is nobody’s error');
     assert.match(readFileSync(join(data, 'worker', 'worker-name'), 'utf8'), /^[\w-]+\n$/);
   });
 

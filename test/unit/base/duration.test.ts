@@ -29,7 +29,6 @@ describe('durations', () => {
     for (const bad of [
       '',
       ' ',
-      '30',
       '30 s',
       's',
       '-5s',
@@ -49,6 +48,7 @@ describe('durations', () => {
         message: /^window size .* write e\.g\. '500ms'/,
       });
     }
+    assert.throws(() => durationMs('30', 'gap'), { message: "gap '30' has no unit: write 30s or 30ms" });
     assert.throws(() => durationMs(null as never), { code: 'INVALID_ARGUMENT', message: /null is neither text nor/ });
     assert.throws(() => durationMs('99999999999999w'), { code: 'INVALID_ARGUMENT' });
   });

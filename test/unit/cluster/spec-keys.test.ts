@@ -33,7 +33,7 @@ async function running(member: Member, revision: number): Promise<void> {
 
 async function told(member: Member, why: RegExp): Promise<void> {
   const { events } = member.observer;
-  const says = () => events.some(event => event.event === 'spec.unreadable' && why.test(String(event['message'])));
+  const says = () => events.some(event => event.event === 'spec.unreadable' && why.test(String(event.message)));
   await until(`it is told: ${why}`, says);
 }
 

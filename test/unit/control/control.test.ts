@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { ERRORS, type ErrorCode, isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
-import { fromStatus, toStatus } from '../../../lib/control/errors.ts';
+import { connectionHint, fromStatus, toStatus } from '../../../lib/control/errors.ts';
 import { AdminServer } from '../../../lib/control/server.ts';
 import { fakeBundle, fakeSummary, until } from '../host/fakes.ts';
 import { likelyFreeAddress, Serving } from './serving.ts';
@@ -55,6 +55,8 @@ describe('the API', () => {
       incompatibilities: [],
       refusals: [],
       notices: [],
+      deployed: '',
+      differences: [],
     });
     assert.equal(serving.cluster.bucket.revision, 0);
   });
@@ -239,6 +241,7 @@ describe('the API', () => {
       startedAtMs: 1_700_000_000_000,
       natsVersion: '2.12.0',
       natsConnected: true,
+      project: null,
     });
   });
 
@@ -254,10 +257,36 @@ describe('the API', () => {
 });
 
 describe('errors across the wire', () => {
+  test('a connection that fails is told with what it may be, and TLS is named where it is TLS', () => {
+    const cases: [string, boolean, RegExp][] = [
+      ['connect ECONNREFUSED 127.0.0.1:1', false, /^$/],
+      ['Waiting for LB pick', true, /^$/],
+      [
+        'Last error: read ECONNRESET',
+        false,
+        /starts or stops \(try again in a moment\), or one that asks for TLS \(--tls\)/,
+      ],
+      ['Last error: Failed to connect (2026-11-29)', false, /starts or stops .* asks for TLS/],
+      ['Client network socket disconnected before secure TLS', true, /starts or stops .* without TLS/],
+      ['Last error: Protocol error', false, /speaks something else/],
+      ['error:0A00010B:SSL routines:ssl3_get_record:wrong version number', true, /speaks no TLS/],
+      ['self-signed certificate in certificate chain', true, /a matter of TLS: self-signed/],
+      ["Hostname/IP does not match certificate's altnames", true, /a matter of TLS: Hostname/],
+      ['SSL alert number 40', true, /a matter of TLS/],
+    ];
+    for (const [details, tls, text] of cases) {
+      assert.match(connectionHint(details, { tls }), text, details);
+      if (!tls) assert.doesNotMatch(connectionHint(details, { tls }), /matter of TLS/, details);
+    }
+  });
+
   test('every code survives the way there and back', () => {
     for (const code of Object.keys(ERRORS) as ErrorCode[]) {
       const { details, metadata, code: status } = toStatus(new MillraceError(code, 'what happened'));
-      const back = fromStatus(Object.assign(new Error(), { code: status, details, metadata }), 'here:1');
+      const back = fromStatus(Object.assign(new Error(), { code: status, details, metadata }), {
+        address: 'here:1',
+        tls: false,
+      });
       assert.equal(back.code, code);
       assert.equal(back.message, 'what happened');
     }

@@ -134,6 +134,7 @@ export class Serving {
         version: '1.2.3',
         natsUrl: 'nats://somewhere:4222',
         startedAtMs: 1_700_000_000_000,
+        project: null,
         nats: () => ({ version: '2.12.0' }),
       },
       healthy: () => true,

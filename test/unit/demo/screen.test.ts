@@ -11,7 +11,7 @@ const view: View = {
   eventsPerSecond: 1_234.4,
   outputs: [{ subject: 'a.*', expected: 2_000, verified: 999, surplus: 1, rowsPerSecond: 12.6 }],
   deadLetters: { expected: 3, got: 2 },
-  late: 0,
+  late: { expected: 1, got: 0 },
   p50Ms: 4.25,
   p99Ms: 1_520,
   kills: 0,

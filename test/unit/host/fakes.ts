@@ -19,7 +19,8 @@ import type { Event, Observer } from '../../../lib/observe/events.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
 import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
 import type { Engine, RunningPipeline } from '../../../lib/seam/engine.ts';
-import { Commands, type Judge } from '../../../lib/service/commands.ts';
+import { Commands } from '../../../lib/service/commands.ts';
+import type { Judge } from '../../../lib/service/plan.ts';
 import type { PlanSummary } from '../../../lib/topology/summary.ts';
 
 export class Recorder implements Observer {

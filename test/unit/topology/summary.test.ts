@@ -308,6 +308,7 @@ readers: read a stream and send each record to the task that has its key
 stages: tasks with state
   raw-direct  1 task, without a key
     reads  subject new.*  stream new (made)  auto, without a schema, the broker's time, up to 30s out of order, from now on
+    keeps  messages for 7d, at most 1 GiB; otherwise by capture: { maxAge, maxBytes }, or later by nats stream edit new
     does   tidy  map
     sends  to sink to-log-partition
     sends  to sink to-copy-site

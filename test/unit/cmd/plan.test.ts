@@ -1,0 +1,106 @@
+/** What `plan` and `dev` say, and with which exit code `plan` ends: decided from answers alone. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { incompatibleText } from '../../../cmd/dev-loop.ts';
+import { type Types, typeErrors, typesText } from '../../../cmd/types.ts';
+import { endingOfPlan, planText } from '../../../cmd/verbs/plan.ts';
+import type { PlanAnswer } from '../../../lib/service/plan.ts';
+
+const CREATED: PlanAnswer = {
+  name: 'orders',
+  text: 'pipeline orders',
+  summary: {},
+  fingerprint: 'f',
+  outcome: 'created',
+  incompatibilities: [],
+  refusals: [],
+  notices: [],
+  deployed: '',
+  differences: [],
+};
+const DEPLOYED = { deployed: 'revision 3 of orders.ts', differences: ['+ sink totals: a.b', '= state goes on: w'] };
+
+describe('plan', () => {
+  const cases: [string, Partial<PlanAnswer>, ReturnType<typeof endingOfPlan>, RegExp][] = [
+    ['a new one', {}, 'done', /^pipeline orders\n\na deploy would create it$/],
+    [
+      'an update',
+      { ...DEPLOYED, outcome: 'updated' },
+      'done',
+      /\n\nagainst revision 3 of orders\.ts\n {2}\+ sink totals: a\.b\n {2}= state goes on: w\n\na deploy would update it/,
+    ],
+    [
+      'the same again',
+      { ...DEPLOYED, outcome: 'unchanged' },
+      'done',
+      /^pipeline orders\n\nthis very bundle is deployed/,
+    ],
+    ['one whose state is left', { ...DEPLOYED, outcome: 'resumed' }, 'done', /go on from the state that a deleted/],
+    [
+      'what is there already',
+      { notices: ['there are 3 messages'] },
+      'done',
+      /\n\nthere are 3 messages\n\na deploy would/,
+    ],
+    [
+      'state that cannot be read',
+      { ...DEPLOYED, outcome: 'incompatible', incompatibilities: ['stage a is gone'] },
+      'refused',
+      /would be refused:\n {2}- stage a is gone\nto begin anew, .*: millrace delete orders --purge, then deploy$/,
+    ],
+    ['subjects of others', { refusals: ['so does b'] }, 'refused', /would be refused:\n {2}- so does b$/],
+    [
+      'a delete under way',
+      { ...DEPLOYED, outcome: 'resumed', refusals: ['being deleted'] },
+      'refused',
+      /- being deleted$/,
+    ],
+  ];
+  for (const [what, changes, ending, text] of cases) {
+    test(`of ${what} says so, and ends as a deploy would: ${ending}`, () => {
+      const answer = { ...CREATED, ...changes };
+      assert.equal(endingOfPlan(answer), ending);
+      assert.match(planText(answer), text);
+      assert.equal(/a deploy would be refused/.test(planText(answer)), ending === 'refused');
+    });
+  }
+});
+
+describe('dev', () => {
+  test('offers to begin anew where state cannot be read, by a key or by a flag', () => {
+    const answer = { name: 'orders', deployed: 'revision 3 of orders.ts', incompatibilities: ['stage a is gone'] };
+    const asked = incompatibleText(answer, { keys: true });
+    assert.match(asked, /^orders is not updated: .*\n {2}- stage a is gone\n.*revision 3 of orders\.ts.*\n.* press n$/);
+    assert.match(incompatibleText(answer, { keys: false }), /start with: millrace dev FILE --reset$/);
+  });
+
+  test('reads the errors of TypeScript, of whatever version, without those of packages', () => {
+    const out = [
+      "src/a.ts(7,28): error TS2551: Property 'amont' does not exist.",
+      '  Did you mean this?',
+      'node_modules/some/index.ts(1,1): error TS1: not ours',
+      '  nor is this',
+      'error TS5112: tsconfig.json is present.',
+      '',
+    ].join('\r\n');
+    assert.deepEqual(typeErrors(out), [
+      "src/a.ts:7:28: TS2551: Property 'amont' does not exist.\n  Did you mean this?",
+      'TS5112: tsconfig.json is present.',
+    ]);
+    assert.deepEqual(typeErrors(''), []);
+  });
+
+  test('says of types what is news', () => {
+    const wrong: Types = { kind: 'checked', errors: ['a.ts:1:2: no\n  why'] };
+    const right: Types = { kind: 'checked', errors: [] };
+    assert.match(typesText(null, wrong) ?? '', /^wrong types.*:\n {2}a\.ts:1:2: no\n {4}why$/);
+    assert.equal(typesText(wrong, right), 'types are right again');
+    assert.equal(typesText(right, right), null);
+    assert.equal(typesText(null, right), null);
+    assert.match(typesText(null, { kind: 'missing' }) ?? '', /not checked: .* npm install --save-dev typescript$/);
+    assert.equal(typesText({ kind: 'missing' }, { kind: 'missing' }), null);
+    assert.equal(typesText(wrong, { kind: 'unchecked' }), null);
+    const many: Types = { kind: 'checked', errors: Array.from({ length: 12 }, (_, n) => `a.ts:${n}:1: no`) };
+    assert.match(typesText(null, many) ?? '', /… and 2 more$/);
+  });
+});
