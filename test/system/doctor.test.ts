@@ -78,7 +78,10 @@ describe('doctor', () => {
       const journal = of('stream MR_a_1_journal');
       assert.equal(journal?.verdict, 'bad');
       assert.match(journal?.text ?? '', /changed by hand: max_age \(what it drops is needed\), discard: old/);
-      assert.match(journal?.advice ?? '', /nats stream edit MR_a_1_journal --max-age 0; nats stream edit MR_a_1_journal --discard new/);
+      assert.match(
+        journal?.advice ?? '',
+        /nats stream edit MR_a_1_journal --max-age 0; nats stream edit MR_a_1_journal --discard new/,
+      );
       assert.match(of('stream MR_a_letters')?.text ?? '', /allow_atomic: false/);
     } finally {
       await client.close();
