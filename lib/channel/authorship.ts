@@ -89,15 +89,17 @@ export async function claim(
   }
 }
 
-/** Opens a chain of heads and makes it the owner's. Throws REVISION_OUTDATED, ASSIGNMENT_OUTDATED and FENCED. */
+/**
+ * Opens a chain of heads and makes it the owner's. What is his already is taken over once more: a leader that was deposed a
+ * moment ago may show an earlier tail, also after a former program of the same owner has written, and only an append tells.
+ * Throws REVISION_OUTDATED, ASSIGNMENT_OUTDATED and FENCED.
+ */
 export async function takeOver(chain: Heads, { author, encode, keeps }: Form & { author: Author }): Promise<TakenOver> {
   for (;;) {
     const tail = await chain.open();
     const last = tail === null ? null : decodeFrameHead(tail.data);
     const by = last === null ? NOBODY : authorOf(last);
-    const order = compare(by, author);
-    if (order > 0) throw outdated(chain, { by, author });
-    if (order === 0) return { head: last, headers: tail?.headers ?? null };
+    if (compare(by, author) > 0) throw outdated(chain, { by, author });
     const head = takenOver(last, author);
     const headers = kept(tail, keeps);
     // Beaten by an earlier owner that goes on: what that has written is to be seen first.

@@ -215,8 +215,8 @@ class WatchedLog implements Log {
     return this.#log.count(options);
   }
 
-  streamOf(subject: string): Promise<string | null> {
-    return this.#log.streamOf(subject);
+  streamsOf(subject: string): Promise<string[]> {
+    return this.#log.streamsOf(subject);
   }
 
   info(stream: string) {

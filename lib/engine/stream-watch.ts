@@ -3,6 +3,7 @@
  * (`topology/stream-settings.ts`). Somebody may edit a stream at any time, and what then is lost, or waits for ever, would
  * not be said by anybody else. What refuses a pipeline in the plan stops it here, before it does harm; what only promises
  * less is told. Our own streams are told of and no more: their chains notice by themselves what is missing.
+ * Whether other streams keep a part of a source's subject is seen by `keepers.ts`, which goes along.
  */
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
@@ -12,13 +13,14 @@ import { channelsStream, type Deployment, journalStream, lettersStream } from '.
 import { inletsOf, type Plan } from '../topology/plan.ts';
 import { judgeStream, verdictText } from '../topology/stream-settings.ts';
 import { ownUse, streamUses, type UsedStream } from '../topology/stream-uses.ts';
+import { Keepers } from './keepers.ts';
 
 const EVERY_MS = 5_000;
 
 export interface StreamWatchOptions {
   readonly plan: Plan;
   readonly deployment: Deployment;
-  readonly log: Pick<Log, 'info'>;
+  readonly log: Pick<Log, 'info' | 'streamsOf'>;
   readonly clock: Clock;
   readonly observer: Observer;
 }
@@ -26,6 +28,7 @@ export interface StreamWatchOptions {
 export class StreamWatch {
   readonly #options: StreamWatchOptions;
   readonly #onRefused: (error: unknown) => void;
+  readonly #keepers: Keepers;
   readonly #used: readonly UsedStream[];
   /** What has been said and still holds; the plan has said what it found. */
   #told: ReadonlySet<string>;
@@ -37,6 +40,7 @@ export class StreamWatch {
     const { plan, deployment } = options;
     this.#options = options;
     this.#onRefused = onRefused;
+    this.#keepers = new Keepers(options);
     this.#told = new Set(plan.warnings);
     const own = [journalStream(deployment), ...inletsOf(plan).map(inlet => channelsStream(deployment, inlet))];
     this.#used = [
@@ -47,10 +51,15 @@ export class StreamWatch {
   }
 
   start(): void {
+    this.#keepers.start();
+    this.#again();
+  }
+
+  #again(): void {
     if (this.#stopped) return;
     this.#cancel = this.#options.clock.after(EVERY_MS, () => {
       this.#look().then(
-        () => this.start(),
+        () => this.#again(),
         error => this.#onRefused(error),
       );
     });
@@ -58,6 +67,7 @@ export class StreamWatch {
 
   stop(): void {
     this.#stopped = true;
+    this.#keepers.stop();
     this.#cancel?.();
   }
 

@@ -15,6 +15,7 @@ import {
   lettersSubjects,
   markerSubjects,
 } from '../record/names.ts';
+import { covers } from '../record/subject.ts';
 import type { Surroundings } from '../task/surroundings.ts';
 import { inletsOf, type Plan, sourcesOf } from '../topology/plan.ts';
 
@@ -76,7 +77,9 @@ type Around = Pick<Surroundings, 'log' | 'blobs' | 'deployment'>;
 export async function ensureStreams(plan: Plan, around: Around): Promise<void> {
   const { log, blobs, deployment } = around;
   const hasBegun = await checkOwn(plan, around);
-  for (const settings of streamsOf(plan, deployment)) await log.ensureStream(settings);
+  for (const settings of streamsOf(plan, deployment)) {
+    if (!(await log.ensureStream(settings))) await checkFound(settings, log);
+  }
   // Those that are not ours to make tell what they take (`messageBytesMaxOf`).
   for (const { target } of plan.sinks) if (!target.stream.create) await log.info(target.stream.name);
   if (!hasBegun) await blobs.put(begunBlob(deployment), new Uint8Array());
@@ -87,6 +90,19 @@ export async function ensureStreams(plan: Plan, around: Around): Promise<void> {
       `source ${source.name} reads stream ${source.stream}, and there is none. Make it, or let Millrace capture the subject (capture: true).`,
     );
   }
+}
+
+/** One that is there under the name of a stream of ours must keep what ours would: it may have been made meanwhile. */
+async function checkFound({ name, subjects }: StreamSettings, log: Around['log']): Promise<void> {
+  const found = await log.info(name);
+  if (found === null) return;
+  const missing = subjects.filter(subject => !found.subjects.some(own => covers(own, subject)));
+  if (missing.length === 0) return;
+  const all = [...found.subjects.filter(own => !missing.some(subject => covers(subject, own))), ...missing].join(',');
+  throw new MillraceError(
+    'BROKER_REFUSED',
+    `stream ${name} is there and does not keep ${missing.join(' and ')}: nats stream edit ${name} --subjects='${all}', or remove it`,
+  );
 }
 
 /**

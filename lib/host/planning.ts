@@ -107,7 +107,7 @@ async function answerOf(broker: Broker | null, question: BrokerQuestion): Promis
   invariant(broker !== null, 'a thread that may not ask asks nothing');
   try {
     const value: BrokerAnswer =
-      question.what === 'streamOf' ? await broker.streamOf(question.subject) : await broker.info(question.stream);
+      question.what === 'streamsOf' ? await broker.streamsOf(question.subject) : await broker.info(question.stream);
     return { value };
   } catch (error) {
     return { error: tellError(error) };

@@ -262,12 +262,12 @@ export class MemoryLog implements Log {
     return this.#ask(() => this.#existing(stream).count(subject));
   }
 
-  streamOf(subject: string): Promise<string | null> {
+  streamsOf(subject: string): Promise<string[]> {
     return this.#ask(() => {
       const found = this.#broker
         .streams()
-        .find(({ settings }) => settings.subjects.some(own => overlaps(own, subject)));
-      return found?.settings.name ?? null;
+        .filter(({ settings }) => settings.subjects.some(own => overlaps(own, subject)));
+      return found.map(({ settings }) => settings.name).sort();
     });
   }
 

@@ -207,9 +207,15 @@ export class NatsLog implements Log {
     return sum;
   }
 
-  async streamOf(subject: string): Promise<string | null> {
-    const answer = await askOrThrow<{ streams: string[] | null }>(this.#link, 'STREAM.NAMES', { subject });
-    return answer.streams?.[0] ?? null;
+  async streamsOf(subject: string): Promise<string[]> {
+    const names: string[] = [];
+    for (;;) {
+      const question = { subject, offset: names.length };
+      const page = await askOrThrow<{ total: number; streams: string[] | null }>(this.#link, 'STREAM.NAMES', question);
+      const { total, streams } = page;
+      names.push(...(streams ?? []));
+      if ((streams ?? []).length === 0 || names.length >= total) return names.sort();
+    }
   }
 
   async info(stream: string): Promise<StreamInfo | null> {
@@ -279,8 +285,8 @@ export class NatsLog implements Log {
   }
 
   async #homeOf(subject: string): Promise<string> {
-    const stream = await this.streamOf(subject);
-    if (stream === null) throw new MillraceError('STREAM_MISSING', `no stream keeps the subject ${subject}`);
+    const [stream] = await this.streamsOf(subject);
+    if (stream === undefined) throw new MillraceError('STREAM_MISSING', `no stream keeps the subject ${subject}`);
     return stream;
   }
 

@@ -34,7 +34,7 @@ export interface WireStreamInfo {
     readonly subject_delete_marker_ttl?: number;
     readonly persist_mode?: string;
     readonly mirror?: { readonly name: string };
-    readonly sources?: readonly { readonly name: string }[];
+    readonly sources?: readonly { readonly name: string }[] | null;
     readonly subject_transform?: Partial<SubjectMapping>;
     readonly republish?: Partial<SubjectMapping>;
   };

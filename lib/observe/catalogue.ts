@@ -127,6 +127,12 @@ export const EVENTS = {
     fields: ['pipeline', 'reader', ...ERROR],
     means: 'it ended; `warn`: it is started again, `error`: the pipeline stops',
   },
+  'source.unread': {
+    levels: ['warn'],
+    fields: ['pipeline', 'source', 'message'],
+    means:
+      'a stream keeps a part of the subject that the source does not read, or none keeps it any more; asked twice a minute, told once',
+  },
   'task.restored': {
     levels: ['info'],
     fields: [...TASK, 'epoch', 'commits', 'commitsReplayed', 'entries', 'from', 'tookMs'],

@@ -176,8 +176,8 @@ export interface Log {
   remove(options: { stream: string; seq: number }): Promise<boolean>;
   /** How many messages the stream keeps of `subject` (may have wildcards). */
   count(options: { stream: string; subject: string }): Promise<number>;
-  /** Name of the stream that keeps `subject` (may have wildcards), or null. */
-  streamOf(subject: string): Promise<string | null>;
+  /** Names of the streams that list `subject`, or a part of it where it has wildcards, in order. */
+  streamsOf(subject: string): Promise<string[]>;
   info(stream: string): Promise<StreamInfo | null>;
   /** Makes the stream if there is none of that name; an existing one is left as it is. True: it was made. */
   ensureStream(settings: StreamSettings): Promise<boolean>;

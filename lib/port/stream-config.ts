@@ -56,6 +56,11 @@ export interface StreamConfig {
   readonly republish: SubjectMapping | null;
 }
 
+/** Streams that it copies from; what comes from there keeps the subjects that it had, if no mapping changes them. */
+export function copiedBy({ mirror, sources }: StreamConfig): readonly string[] {
+  return mirror === null ? sources : [mirror, ...sources];
+}
+
 /** As a stream is that nobody has set anything of. */
 export const PLAIN_CONFIG: StreamConfig = {
   retention: 'limits',

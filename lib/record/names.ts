@@ -19,6 +19,7 @@
  * frozen in the middle of a purge, or of a commit, cannot reach what the pipeline keeps when it is deployed again. The
  * stream of letters outlives all lives, since its subjects are the users' to know: a purge empties it, up to a sequence.
  */
+import { createHash } from 'node:crypto';
 import { hash32 } from '../base/hash.ts';
 
 /** A pipeline in one of its lives. */
@@ -42,11 +43,11 @@ export const STREAM_NAME = /^[A-Za-z0-9_-]{1,128}$/;
 
 /** Nothing but Millrace may publish there. */
 export function isInternal(subject: string): boolean {
-  return subject.startsWith('_mr.');
+  return subject.startsWith('_mr.') || subject.startsWith('_mrb.');
 }
 
 /** How no subject of a sink may begin: like those of Millrace, or of the broker itself. */
-export const RESERVED_SUBJECT = /^(_mr|millrace|\$[^.]*|_INBOX)(\.|$)/;
+export const RESERVED_SUBJECT = /^(_mrb?|millrace|\$[^.]*|_INBOX)(\.|$)/;
 
 /** Who appends to a channel: a reader, or a task of another stage. The two never look alike. */
 export function readerWriter(reader: string): string {
@@ -188,33 +189,69 @@ export function bucketOf(subjects: string): string {
   return subjects.slice('$KV.'.length, -'.>'.length);
 }
 
+/** What tools know kinds of streams by, so that none is made for a subject which begins so. */
+const RESERVED_STREAM = /^(MRB?|KV|OBJ)_/;
+const STREAM_LENGTH_MAX = 100;
+const STREAM_DIGEST_LENGTH = 16;
+
 /**
- * A stream that Millrace makes for a user's subject is called after the subject's literal beginning, `analytics.hires.*`
- * → `analytics_hires`; where that name is taken, after all of it: `analytics_hires_any`.
+ * What a stream that Millrace makes for a user's subject may be called, the first that is free: after the subject's
+ * literal beginning, `analytics.hires.*` → `analytics_hires`; after all of it, `analytics_hires_any`; and after a digest
+ * of it, which is no other subject's. What cannot be read in a name (another script, `/`, very long) has the digest alone.
  */
-export function streamNamesFor(subject: string): readonly [short: string, long: string] {
-  const tokens = tokensOf(subject);
-  const literal = tokens.slice(0, subject.split('.').findIndex(token => token === '*' || token === '>') >>> 0);
-  return [literal.join('_').slice(0, 100) || 'all', tokens.join('_').slice(0, 100)];
+export function streamNamesFor(subject: string): readonly string[] {
+  const tokens = subject.split('.');
+  const literal = tokens.slice(0, tokens.findIndex(isWild) >>> 0);
+  const readable = [literal.join('_') || 'all', tokens.map(plain).join('_')];
+  const fitting = readable.filter(name => OWN_STREAM_NAME.test(name) && !RESERVED_STREAM.test(name));
+  return [...new Set([...fitting, digestName(subject)])];
+}
+
+const OWN_STREAM_NAME = new RegExp(`^[A-Za-z0-9_-]{1,${STREAM_LENGTH_MAX}}$`);
+
+/** The first name of `streamNamesFor` that is not taken; if all are, the last. */
+export function freeStreamName(subject: string, isTaken: (name: string) => boolean): string {
+  const names = streamNamesFor(subject);
+  return names.find(name => !isTaken(name)) ?? names.at(-1)!;
+}
+
+function digestName(subject: string): string {
+  const digest = createHash('sha256').update(subject).digest('hex').slice(0, STREAM_DIGEST_LENGTH);
+  const words = tokensOf(subject)
+    .join('_')
+    .replace(RESERVED_STREAM, '')
+    .replace(/^_+|_+$/g, '');
+  return `${words.slice(0, STREAM_LENGTH_MAX - STREAM_DIGEST_LENGTH - 2) || 'subject'}__${digest}`;
 }
 
 /** A subject as one token: `hr.employee.*` → `hr-employee-any`. */
 export function nameFor(subject: string): string {
-  return fittedName(tokensOf(subject).join('-'));
+  return fittedName(subject.split('.').map(plain).join('-'));
 }
 
 const FITTED_LENGTH_MAX = 60;
 const DIGEST_LENGTH = 8;
+const IN_ASCII = /^[\x20-\x7e]*$/;
 
-/** A text as an `OPERATOR_NAME`; a long one ends in a digest of the whole, so that what begins alike stays apart. */
+/**
+ * A text as an `OPERATOR_NAME`; a long one, or one in another script, ends in a digest of the whole, so that what begins
+ * or looks alike stays apart.
+ */
 export function fittedName(text: string): string {
   const name = text.replace(/[^A-Za-z0-9_-]/g, '_');
-  if (name.length <= FITTED_LENGTH_MAX) return name;
+  if (name.length <= FITTED_LENGTH_MAX && IN_ASCII.test(text)) return name;
   const digest = hash32(text).toString(16).padStart(DIGEST_LENGTH, '0');
   return `${name.slice(0, FITTED_LENGTH_MAX - DIGEST_LENGTH - 1)}-${digest}`;
 }
 
 function tokensOf(subject: string): string[] {
-  const plain = (token: string) => (token === '*' ? 'any' : token === '>' ? 'all' : token);
   return subject.split('.').map(token => plain(token).replace(/[^A-Za-z0-9_-]/g, '_'));
+}
+
+function plain(token: string): string {
+  return token === '*' ? 'any' : token === '>' ? 'all' : token;
+}
+
+function isWild(token: string): boolean {
+  return token === '*' || token === '>';
 }

@@ -73,7 +73,7 @@ export type ToHost =
 
 /** What the planner may ask of the broker; a thread that plans has no connection of its own. */
 export type BrokerQuestion =
-  | { readonly what: 'streamOf'; readonly subject: string }
+  | { readonly what: 'streamsOf'; readonly subject: string }
   | { readonly what: 'info'; readonly stream: string };
 
 /** To the thread that plans a bundle: the answer to the one question that it waits for. */
@@ -87,7 +87,7 @@ export type FromPlanning =
   | { readonly kind: 'failed'; readonly error: ErrorData };
 
 /** What the broker answers. */
-export type BrokerAnswer = string | StreamInfo | null;
+export type BrokerAnswer = readonly string[] | StreamInfo | null;
 
 /** An end of a channel between threads. Messages arrive in the order in which they were posted. */
 export interface Port<Posted> {

@@ -29,7 +29,7 @@ export async function planBundle({ port, bundle, dir, asks, next }: PlanningOpti
     return answer.value as BrokerAnswer;
   };
   const broker = {
-    streamOf: async (subject: string) => (await ask({ what: 'streamOf', subject })) as string | null,
+    streamsOf: async (subject: string) => (await ask({ what: 'streamsOf', subject })) as string[],
     info: async (stream: string) => (await ask({ what: 'info', stream })) as StreamInfo | null,
   };
   await bindLibrary();

@@ -57,7 +57,7 @@ export class Commands {
   readonly #specs: Specs;
   readonly #owners: Owners;
   readonly #blobs: Blobs;
-  readonly #log: Pick<Log, 'append'>;
+  readonly #log: Pick<Log, 'append' | 'info'>;
   readonly #judges: Judge;
   readonly #clock: Clock;
   readonly #worker: Worker;
@@ -70,7 +70,7 @@ export class Commands {
   constructor(options: {
     registry: Registry;
     blobs: Blobs;
-    log: Pick<Log, 'append'>;
+    log: Pick<Log, 'append' | 'info'>;
     judge: Judge;
     clock: Clock;
     worker: Worker;

@@ -15,9 +15,9 @@ export type Remembered = (
 export function pipelineFinder(log: Log): Remembered {
   return async plan => {
     const { pipeline } = plan;
-    const stream = await log.streamOf(journalsOfAllLives(pipeline));
-    const life = stream === null ? null : lifeOfJournal(pipeline, stream);
-    if (life === null) return null;
+    const streams = await log.streamsOf(journalsOfAllLives(pipeline));
+    const life = streams.map(stream => lifeOfJournal(pipeline, stream)).find(found => found !== null);
+    if (life === undefined) return null;
     const deployment = { pipeline, life };
     let revision = 0;
     for (const { name, partitions } of plan.stages) {

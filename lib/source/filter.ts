@@ -1,4 +1,5 @@
 /** Whether a message's subject is its source's: asked of every message, so that nothing hangs on what its stream is given. */
+import { isInternal } from '../record/names.ts';
 import { matches } from '../record/subject.ts';
 
 export class SubjectFilter {
@@ -14,7 +15,8 @@ export class SubjectFilter {
   takes(subject: string): boolean {
     if (subject === this.#subject) return this.#isOurs;
     this.#subject = subject;
-    this.#isOurs = matches(this.#filter, subject);
+    // What Millrace keeps beside the results of others, in the same stream, is nobody's record.
+    this.#isOurs = matches(this.#filter, subject) && !isInternal(subject);
     return this.#isOurs;
   }
 }

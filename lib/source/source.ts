@@ -17,6 +17,7 @@ import { placedMessageOf } from '../base/place.ts';
 import { type Change, INSERT } from '../change/change.ts';
 import type { Meter } from '../observe/meter.ts';
 import type { Log, LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
+import { copiedBy } from '../port/stream-config.ts';
 import { encodeKey } from '../record/key.ts';
 import type { Letter } from '../record/letter.ts';
 import { NO_ORIGIN, originOf } from '../record/origin.ts';
@@ -107,7 +108,8 @@ export class Source {
     this.#mark = { ...place.mark, bornMs: isoTimeMs(info.created) };
     // A wildcard costs the server thirty times what it costs us. A stream that has only what we want, as far as it says
     // now, is read whole; whether each message is ours is seen here all the same, for it may be given other subjects.
-    this.#byServer = !hasWildcard(subject) && !info.subjects.every(own => covers(subject, own));
+    const isShared = copiedBy(info.config).length > 0 || !info.subjects.every(own => covers(subject, own));
+    this.#byServer = isShared && !hasWildcard(subject);
     this.#position = place.position;
     this.#row = place.rowsTaken ?? 0;
     this.#time = new SourceTime(this.spec, place);

@@ -21,6 +21,8 @@ export interface SourceSpec {
   readonly subject: string;
   /** The stream that keeps it, resolved by the planner. */
   readonly stream: string;
+  /** All streams that the author has listed, each of which is read by a source of its own; empty: the planner found it. */
+  readonly streams: readonly string[];
   /** Make the capture stream if no stream keeps the subject. */
   readonly capture: { readonly maxAgeMs: number; readonly maxBytes: number } | null;
   /** Where a pipeline deployed for the first time starts. */

@@ -50,6 +50,8 @@ export interface PushOptions {
   readonly headers?: Headers;
   /** When the broker got it. Default: now, or at its event time if that is later. */
   readonly publishedAt?: Moment;
+  /** Which of the streams has it that a source lists. Default: the first. */
+  readonly stream?: string;
 }
 
 /** A pipeline ready to be told what happens. Throws PLAN_INVALID with all of its mistakes. */
@@ -155,12 +157,16 @@ export class PipelineDriver {
    * subject that no source reads, and what would stop the pipeline.
    */
   push(subject: string, content: unknown, options: PushOptions = {}): void {
-    const streams = this.#specs.filter(spec => spec.kind === 'stream' && matches(spec.subject, subject));
+    const { stream } = options;
+    const streams = this.#specs.filter(spec => {
+      const isThere = spec.streams.length === 0 || spec.stream === (stream ?? spec.streams[0]);
+      return spec.kind === 'stream' && isThere && matches(spec.subject, subject);
+    });
     if (streams.length === 0) {
       const known = this.#specs.filter(({ kind }) => kind === 'stream').map(spec => `'${spec.subject}'`);
       throw new MillraceError(
         'INVALID_ARGUMENT',
-        `no source reads '${subject}'; those of pipeline '${this.#plan.pipeline}' read ${known.join(', ')}`,
+        `no source reads '${subject}'${stream === undefined ? '' : ` of stream ${stream}`}; those of pipeline '${this.#plan.pipeline}' read ${known.join(', ')}`,
       );
     }
     const publishedMs = options.publishedAt === undefined ? null : momentMs(options.publishedAt, 'publishedAt');

@@ -4,7 +4,7 @@
  */
 import type { StreamInfo } from '../port/log.ts';
 import { PLAIN_CONFIG } from '../port/stream-config.ts';
-import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
+import { bucketOf, bucketStream, freeStreamName } from '../record/names.ts';
 import { covers, overlaps } from '../record/subject.ts';
 import { type BrokerView, isFilter } from './broker.ts';
 import type { Graph } from './graph.ts';
@@ -16,6 +16,9 @@ export function assumedView(graph: Graph): BrokerView {
     if (node.kind === 'table') {
       const name = bucketStream(bucketOf(node.source.subject));
       infos.set(name, assumedStream(name, [node.source.subject]));
+    } else if (node.kind === 'source' && node.source.stream !== null) {
+      const { stream, subject } = node.source;
+      infos.set(stream, assumedStream(stream, [...(infos.get(stream)?.subjects ?? []), subject]));
     } else if (node.kind === 'source' && node.source.capture === null && isFilter(node.source.subject)) {
       // Subjects that overlap are kept by one stream: a broker allows no other way.
       const { subject } = node.source;
@@ -24,13 +27,12 @@ export function assumedView(graph: Graph): BrokerView {
     }
   }
   for (const subjects of groups) {
-    const [short, long] = streamNamesFor(subjects[0]!).map(name => name.toUpperCase()) as [string, string];
-    const name = infos.has(short) ? long : short;
+    const name = freeStreamName(subjects[0]!, one => infos.has(one.toUpperCase())).toUpperCase();
     infos.set(name, assumedStream(name, subjects));
   }
   return {
     info: stream => infos.get(stream) ?? null,
-    streamOf: subject => [...infos.values()].find(({ subjects }) => subjects.some(own => covers(own, subject))) ?? null,
+    streamsOf: subject => [...infos.values()].filter(({ subjects }) => subjects.some(own => covers(own, subject))),
   };
 }
 

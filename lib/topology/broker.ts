@@ -9,12 +9,12 @@ import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
 import { parseTemplate, type Template } from '../record/template.ts';
 import type { Graph } from './graph.ts';
 
-export type Broker = Pick<Log, 'streamOf' | 'info'>;
+export type Broker = Pick<Log, 'streamsOf' | 'info'>;
 
 /** The answers. */
 export interface BrokerView {
-  /** The stream that keeps a subject (which may have wildcards), if any. */
-  streamOf(subject: string): StreamInfo | null;
+  /** The streams that list a subject, or a part of it where it has wildcards. */
+  streamsOf(subject: string): readonly StreamInfo[];
   info(stream: string): StreamInfo | null;
 }
 
@@ -22,25 +22,26 @@ export async function askBroker(broker: Broker, graph: Graph): Promise<BrokerVie
   const subjects = new Set<string>();
   const names = new Set<string>();
   for (const node of graph.nodes) {
-    if (node.kind === 'source') subjects.add(node.source.subject);
+    if (node.kind === 'source' && node.source.stream === null) subjects.add(node.source.subject);
+    if (node.kind === 'source') for (const stream of node.source.streams) names.add(stream);
     if (node.kind === 'table') names.add(bucketStream(bucketOf(node.source.subject)));
     if (node.kind !== 'sink') continue;
     if (node.sink.stream !== null) names.add(node.sink.stream);
     const template = templateOf(node.sink.template);
     if (typeof template !== 'string') subjects.add(template.covers);
   }
-  const streams = new Map<string, string>();
+  const streams = new Map<string, readonly string[]>();
   for (const subject of subjects) {
     // What is no subject is a mistake, told by validate.ts, and no question for the broker.
     if (!isFilter(subject)) continue;
-    const stream = await broker.streamOf(subject);
-    if (stream !== null) streams.set(subject, stream);
-    for (const name of stream === null ? streamNamesFor(subject) : [stream]) names.add(name);
+    const found = await broker.streamsOf(subject);
+    streams.set(subject, found);
+    for (const name of found.length === 0 ? streamNamesFor(subject) : found) names.add(name);
   }
   const infos = new Map<string, StreamInfo | null>();
   for (const name of names) infos.set(name, await broker.info(name));
   const info = (stream: string) => infos.get(stream) ?? null;
-  return { info, streamOf: subject => info(streams.get(subject) ?? '') };
+  return { info, streamsOf: subject => (streams.get(subject) ?? []).flatMap(name => info(name) ?? []) };
 }
 
 /** The parsed template, or what is wrong with it. */

@@ -2,9 +2,9 @@
  * The builder: `pipeline(name, build)` runs the author's function once and keeps the graph that it described.
  */
 import { bucketSubjects } from '../record/names.ts';
-import { Graph } from './graph.ts';
+import { Graph, type GraphPlace, grow } from './graph.ts';
 import { type Fit, judged, judgedFunction } from './options.ts';
-import { type FromOptions, streamDraft, type TableOptions, tableDraft } from './sources.ts';
+import { type FromOptions, perStream, streamDraft, type TableOptions, tableDraft } from './sources.ts';
 import { Stream, Table } from './stream.ts';
 
 export const PARTITIONS_DEFAULT = 16;
@@ -79,9 +79,13 @@ export function pipeline(name: string, build: (beginnings: Beginnings) => void, 
     build,
   )({
     from<T>(subject: string, from?: FromOptions<T>) {
-      const source = streamDraft(graph, typeof subject === 'string' ? subject : '', from);
-      const id = graph.add('source', { kind: 'source', source }, { inputs: [], keyed: false, given: from });
-      return new Stream<T>({ graph, id, keyed: false });
+      const draft = streamDraft(graph, typeof subject === 'string' ? subject : '', from);
+      const places = perStream(draft, from).map(({ source, given }): GraphPlace => {
+        const id = graph.add('source', { kind: 'source', source }, { inputs: [], keyed: false, given });
+        return { graph, id, keyed: false };
+      });
+      const [first, ...others] = places as [GraphPlace, ...GraphPlace[]];
+      return new Stream<T>(others.length === 0 ? first : grow(first, 'merge', { kind: 'merge' }, {}, others));
     },
     table<V>(bucket: string, table?: TableOptions<V>) {
       const source = tableDraft(graph, bucketSubjects(typeof bucket === 'string' ? bucket : ''), table);

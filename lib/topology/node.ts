@@ -14,8 +14,8 @@ export interface SinkDraft {
   readonly stream: string | null;
 }
 
-/** A source or table, but for the stream, which only the broker knows. */
-export type SourceDraft = Omit<SourceSpec, 'stream' | 'name'>;
+/** A source or table, but for the stream, which only the broker knows unless the author has named it. */
+export type SourceDraft = Omit<SourceSpec, 'stream' | 'name'> & { readonly stream: string | null };
 
 export type DedupeSpec = Extract<StatefulSpec, { kind: 'dedupe' }>;
 

@@ -56,7 +56,8 @@ export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
   const warnings = new Set<string>();
   const fits = fitsFor(graph, { mistake, warn: text => warnings.add(text) });
   const sources = resolveSources(right.filter(isSource), { view, mistake, fits });
-  const sinks = resolveSinks(right.filter(isSink), { pipeline: name, view, mistake, fits });
+  const taken = new Set([...sources.values()].filter(({ capture }) => capture !== null).map(({ stream }) => stream));
+  const sinks = resolveSinks(right.filter(isSink), { pipeline: name, view, mistake, fits, taken });
   if (mistakes.length > 0) return { mistakes };
 
   const { readers, stages } = split(placement);

@@ -8,12 +8,13 @@
 import type { NatsTarget, SinkMode } from '../outlet/nats/destination.ts';
 import type { NatsSink } from '../outlet/sink-spec.ts';
 import type { StreamInfo } from '../port/log.ts';
-import { markerSubjects, RESERVED_SUBJECT, STREAM_NAME, streamNamesFor } from '../record/names.ts';
+import { freeStreamName, markerSubjects, RESERVED_SUBJECT, STREAM_NAME, streamNamesFor } from '../record/names.ts';
 import { covers, overlaps } from '../record/subject.ts';
 import type { Template } from '../record/template.ts';
 import { type BrokerView, templateOf } from './broker.ts';
 import type { Fits } from './fits.ts';
 import type { GraphNode, SinkNode } from './graph.ts';
+import { keeps } from './source-streams.ts';
 
 type Tell = (node: GraphNode, message: string) => void;
 
@@ -28,9 +29,9 @@ interface Outlet {
 
 export function resolveSinks(
   sinks: readonly SinkNode[],
-  context: { pipeline: string; view: BrokerView; mistake: Tell; fits: Fits },
+  context: { pipeline: string; view: BrokerView; mistake: Tell; fits: Fits; taken: ReadonlySet<string> },
 ): NatsSink[] {
-  const { pipeline, view, mistake, fits } = context;
+  const { pipeline, view, mistake, fits, taken } = context;
   const outlets: Outlet[] = [];
   for (const node of sinks) {
     const template = templateOf(node.sink.template);
@@ -62,7 +63,11 @@ export function resolveSinks(
   }
   for (const { info, outlets: users } of used.values()) checkStream(info, users, { mistake, fits });
   for (const group of groupsOf(homeless)) {
-    const stream = newStream(group, { view, mistake, taken: new Set([...streams.values()].map(({ name }) => name)) });
+    const stream = newStream(group, {
+      view,
+      mistake,
+      taken: new Set([...taken, ...[...streams.values()].map(({ name }) => name)]),
+    });
     for (const outlet of group) streams.set(outlet, stream);
   }
   return outlets.map(outlet => {
@@ -101,7 +106,15 @@ function outletOf(node: SinkNode, context: { template: Template; pipeline: strin
 /** The stream that the author named or that keeps the subjects already; null: none. */
 function existingStream({ node, covers: subject }: Outlet, view: BrokerView, mistake: Tell): StreamInfo | null {
   const { stream } = node.sink;
-  const keeper = view.streamOf(subject);
+  const keepers = view.streamsOf(subject).filter(info => keeps(info, subject));
+  const [keeper = null] = keepers;
+  if (keepers.length > 1) {
+    const names = keepers.map(({ name }) => `'${name}'`).join(' and ');
+    mistake(
+      node,
+      `streams ${names} each keep a part of '${subject}', and one must keep all of it: write to another subject`,
+    );
+  }
   if (stream === null || keeper === null) return stream === null ? keeper : view.info(stream);
   if (keeper.name !== stream) {
     mistake(node, `stream '${keeper.name}' keeps '${subject}' already, so '${stream}' cannot: name that one, or none`);
@@ -164,9 +177,8 @@ function newStream(
     );
   }
   const [named] = names;
-  const [short, long] = streamNamesFor(first.covers);
   const isTaken = (name: string) => taken.has(name) || view.info(name) !== null;
-  const name = named ?? (isTaken(short) ? long : short);
+  const name = named ?? freeStreamName(first.covers, isTaken);
   if (isTaken(name))
     mistake(first.node, `a stream '${name}' exists, but it does not keep '${first.covers}': name another one`);
   const all = [...new Set(group.flatMap(outlet => outlet.subjects))];

@@ -1,61 +1,192 @@
 /**
- * Which stream each source reads: the one that keeps its subject, or one that is made for it; whether its settings
- * allow that is judged by their table (`fits.ts`). Pure.
+ * Which stream each source reads: the one that keeps its subject, one that is made for it, or those that its author lists.
+ * Pure.
+ *
+ * A source reads what its streams *hold* under its subject. Without a list that must be all that the broker keeps of the
+ * subject, so what is kept in several streams, or under another subject than it was sent to, is a mistake that says what
+ * to write: half of the records would be missing, and nothing would show it. Whether
+ * a stream's other settings allow it to be read is judged by their table (`fits.ts`).
  */
-import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
+import type { StreamInfo } from '../port/log.ts';
+import { copiedBy } from '../port/stream-config.ts';
+import { bucketOf, bucketStream, freeStreamName, isInternal, RESERVED_SUBJECT } from '../record/names.ts';
 import { covers, overlaps } from '../record/subject.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import type { BrokerView } from './broker.ts';
 import type { Fits } from './fits.ts';
 import type { GraphNode, SourceNode } from './graph.ts';
+import { patternOf } from './stream-taken.ts';
+
+type Tell = (node: GraphNode, message: string) => void;
 
 /** By the source's node. A source without a stream is reported and left out. */
 export function resolveSources(
   sources: readonly SourceNode[],
-  context: { view: BrokerView; mistake: (node: GraphNode, message: string) => void; fits: Fits },
+  context: { view: BrokerView; mistake: Tell; fits: Fits },
 ): Map<number, SourceSpec> {
   const { view, mistake, fits } = context;
   const resolved = new Map<number, SourceSpec>();
-  const captures = sources.filter(node => node.source.capture !== null && view.streamOf(node.source.subject) === null);
+  const captures = capturesOf(sources, view, mistake);
   for (const node of sources) {
     const { source, name } = node;
+    const { subject } = source;
+    const resolve = (stream: string, capture: SourceSpec['capture'] = null) =>
+      resolved.set(node.id, { ...source, name, stream, capture });
     if (source.kind === 'kv') {
-      const bucket = bucketOf(source.subject);
+      const bucket = bucketOf(subject);
       const stream = bucketStream(bucket);
       const info = view.info(stream);
       if (info === null) mistake(node, `there is no KV bucket '${bucket}': make it with nats kv add ${bucket}`);
-      else fits(node, info, { role: 'table', subjects: [source.subject], batches: false });
-      resolved.set(node.id, { ...source, name, stream });
+      else fits(node, info, { role: 'table', subjects: [subject], batches: false });
+      resolve(stream);
       continue;
     }
-    const found = view.streamOf(source.subject);
-    if (found !== null) {
-      fits(node, found, { role: 'source', subjects: [source.subject], batches: false });
-      resolved.set(node.id, { ...source, name, stream: found.name, capture: null });
-    } else if (source.capture === null) {
-      const command = `nats stream add ${streamNamesFor(source.subject)[0]} --subjects='${source.subject}'`;
-      mistake(
-        node,
-        `no stream keeps '${source.subject}': make one (${command}), or say capture: true and one is made for you`,
-      );
-    } else {
-      const stream = captureStream(node, { captures, view, mistake });
-      resolved.set(node.id, { ...source, name, ...stream });
+    if (isInternal(subject)) mistake(node, `'${subject}' is what Millrace keeps for itself, and nobody's records`);
+    const captured = captures.get(node.id);
+    if (captured !== undefined) {
+      resolve(captured.stream, captured.capture);
+      continue;
     }
+    if (source.stream !== null) {
+      const wrong = listedWrong(source.stream, source, view);
+      const info = view.info(source.stream);
+      if (wrong !== null) mistake(node, wrong);
+      // Its author takes what it holds, under whatever subjects that was sent.
+      else if (info !== null) fits(node, info, { role: 'source', subjects: [], batches: false });
+      resolve(source.stream);
+      continue;
+    }
+    const keepers = keepersOf(subject, view);
+    const wrong = foundWrong(keepers, source, view);
+    const [keeper] = keepers;
+    if (wrong !== null) mistake(node, wrong);
+    else if (keeper !== undefined) fits(node, keeper, { role: 'source', subjects: [subject], batches: false });
+    if (keeper !== undefined) resolve(keeper.name);
   }
   return resolved;
 }
 
-/** Where several captures overlap, the widest makes the stream and the others read it. */
-function captureStream(
-  node: SourceNode,
-  context: {
-    captures: readonly SourceNode[];
-    view: BrokerView;
-    mistake: (node: GraphNode, message: string) => void;
-  },
-): Pick<SourceSpec, 'stream' | 'capture'> {
-  const { captures, view, mistake } = context;
+/**
+ * Whether the stream lists the subject, or a part of it. What Millrace and the broker keep for themselves is nothing that
+ * an author means who begins with a wildcard.
+ */
+export function keeps({ subjects }: Pick<StreamInfo, 'subjects'>, subject: string): boolean {
+  const isMeant = RESERVED_SUBJECT.test(subject) ? () => true : (own: string) => !RESERVED_SUBJECT.test(own);
+  return subjects.some(own => overlaps(own, subject) && isMeant(own));
+}
+
+function keepersOf(subject: string, view: BrokerView): StreamInfo[] {
+  return view.streamsOf(subject).filter(info => keeps(info, subject));
+}
+
+/** What is wrong with reading what was found; null: nothing. */
+function foundWrong(
+  keepers: readonly StreamInfo[],
+  { subject, capture }: Pick<SourceSpec, 'subject' | 'capture'>,
+  view: BrokerView,
+): string | null {
+  const [keeper, ...others] = keepers;
+  if (keeper === undefined) {
+    const name = freeStreamName(subject, one => view.info(one) !== null);
+    return (
+      `no stream keeps '${subject}': make one (nats stream add ${name} --subjects='${subject}'), or say capture: true and ` +
+      "one is made for you; one that holds it and lists other subjects (a mirror, a copy, a transform) is to be named: streams: ['…']"
+    );
+  }
+  if (others.length > 0) {
+    const copying = keepers.find(({ config }) =>
+      copiedBy(config).some(copied => keepers.some(({ name }) => name === copied)),
+    );
+    return (
+      `${listed(keepers, ' and ')} each keep a part of '${subject}': list those that are to be read, ` +
+      `streams: [${listed(keepers, ', ', '')}]${capture === null ? '' : ', in place of capture'}` +
+      (copying === undefined ? '' : `; '${copying.name}' holds copies of what another has, so that one is enough`)
+    );
+  }
+  const { name, subjects } = keeper;
+  const moved = movedText(keeper, subject);
+  if (moved !== null) return moved;
+  if (capture === null || subjects.some(own => covers(own, subject))) return null;
+  const rest = subjects.filter(own => !covers(subject, own));
+  // A stream cannot list two subjects that overlap.
+  const edit = rest.some(own => overlaps(own, subject))
+    ? `let it list what covers both (nats stream edit ${name})`
+    : `nats stream edit ${name} --subjects='${[...rest, subject].join(',')}'`;
+  return (
+    `stream '${name}' keeps a part of '${subject}' only (${subjects.map(own => `'${own}'`).join(', ')}), and no other can be ` +
+    `made for the whole: ${edit}; or leave capture out, and that part is read`
+  );
+}
+
+/** What is wrong with reading a stream that the author lists; null: nothing. */
+function listedWrong(
+  stream: string,
+  { subject, streams }: Pick<SourceSpec, 'subject' | 'streams'>,
+  view: BrokerView,
+): string | null {
+  const info = view.info(stream);
+  if (info === null) return `there is no stream '${stream}', which streams names: make it, or leave it out`;
+  const { subjects, config } = info;
+  const copies = copiedBy(config);
+  const moved = config.subjectTransform;
+  const twice = copies.find(copied => streams.includes(copied));
+  if (twice !== undefined) {
+    return `stream '${stream}' copies from '${twice}', so messages of both would come twice: leave one of them out of streams`;
+  }
+  if (copies.length > 0 || keeps(info, subject)) return null;
+  if (moved !== null && overlaps(patternOf(moved.dest), subject)) return null;
+  return `stream '${stream}', which streams names, holds nothing of '${subject}': it lists ${subjects.map(own => `'${own}'`).join(', ')}`;
+}
+
+function listed(infos: readonly StreamInfo[], joint: string, word = 'streams '): string {
+  return word + infos.map(({ name }) => `'${name}'`).join(joint);
+}
+
+/** What a transform of the stream takes from the source, and what to do; null: nothing. */
+export function movedText({ name, config }: StreamInfo, subject: string): string | null {
+  if (config.subjectTransform === null) return null;
+  const { src, dest } = config.subjectTransform;
+  const from = src || '>';
+  const kept = patternOf(dest);
+  if (!overlaps(from, subject) || covers(subject, kept)) return null;
+  return (
+    `stream '${name}' keeps what is sent to '${from}' under '${kept}' (a subject transform), where '${subject}' ` +
+    `does not find it: from('${kept}', { streams: ['${name}'] }), or from('${subject}', { streams: ['${name}'] }) for what is left`
+  );
+}
+
+/**
+ * The streams to be made, by the nodes that read them. Where several captures overlap, the widest makes the stream and the
+ * others read it. No two get one name, whatever their subjects look like.
+ */
+function capturesOf(
+  sources: readonly SourceNode[],
+  view: BrokerView,
+  mistake: Tell,
+): Map<number, Pick<SourceSpec, 'stream' | 'capture'>> {
+  const captures = sources.filter(
+    ({ source }) => source.capture !== null && source.stream === null && keepersOf(source.subject, view).length === 0,
+  );
+  const names = new Map<number, string>();
+  const isTaken = (name: string) => view.info(name) !== null || [...names.values()].includes(name);
+  const made = new Map<number, Pick<SourceSpec, 'stream' | 'capture'>>();
+  for (const node of captures) {
+    const widest = widestOf(node, captures, mistake);
+    const { subject } = widest.source;
+    if (!names.has(widest.id)) {
+      const stream = freeStreamName(subject, isTaken);
+      if (isTaken(stream)) {
+        const command = `nats stream edit ${stream} --subjects='${subject}'`;
+        mistake(node, `a stream '${stream}' exists, but it does not keep '${subject}': ${command}, or remove it`);
+      }
+      names.set(widest.id, stream);
+    }
+    made.set(node.id, { stream: names.get(widest.id)!, capture: widest === node ? node.source.capture : null });
+  }
+  return made;
+}
+
+function widestOf(node: SourceNode, captures: readonly SourceNode[], mistake: Tell): SourceNode {
   const { subject } = node.source;
   let widest = node;
   for (const other of captures) {
@@ -67,14 +198,5 @@ function captureStream(
       mistake(node, `${both} overlap, so one stream must keep them: make it, or capture a subject that covers both`);
     }
   }
-  const [short, long] = streamNamesFor(widest.source.subject);
-  const taken = captures.some(
-    other =>
-      other.id < widest.id &&
-      streamNamesFor(other.source.subject)[0] === short &&
-      !overlaps(other.source.subject, widest.source.subject),
-  );
-  const stream = taken || view.info(short) !== null ? long : short;
-  if (view.info(stream) !== null) mistake(node, `a stream '${stream}' exists, but it does not keep '${subject}'`);
-  return { stream, capture: widest === node ? node.source.capture : null };
+  return widest;
 }

@@ -8,6 +8,7 @@ import { CHANGE_WORDS, type Change, type ChangeWord, changeOf } from '../change/
 import { refusePromise, shown } from '../operator/user-code.ts';
 import type { Decoder } from '../record/format.ts';
 import { auto } from '../record/formats.ts';
+import { fittedName, STREAM_NAME } from '../record/names.ts';
 import { validator } from '../record/schema.ts';
 import type { MessageMeta, SourceSpec } from '../source/spec.ts';
 import { isoTimeMs } from '../window/iso-time.ts';
@@ -65,6 +66,12 @@ export interface FromOptions<T> extends Named {
    * and `maxBytes` say otherwise.
    */
   readonly capture?: true | { readonly maxAge?: Duration; readonly maxBytes?: number };
+  /**
+   * The streams to be read, where that is not simply the one that lists the subject: several of which each keeps a part, a
+   * mirror, a stream that copies from others or keeps messages under other subjects than they were sent to. Each is a
+   * source, with its own position and event time, and their records are merged; the subject is that by which they are kept.
+   */
+  readonly streams?: readonly string[];
   /** Where a pipeline deployed for the first time begins. Default `first`. */
   readonly start?: 'first' | 'new';
   /** Makes the value from the decoded one and its message (subject, headers), before the schema sees it. */
@@ -95,6 +102,11 @@ const FROM = {
   maxDelay: DURATION,
   maxFuture: DURATION,
   capture: { be: 'true, or an object with maxAge and maxBytes', is: value => value === true || OBJECT.is(value) },
+  streams: {
+    be: `the names of streams, at least one, e.g. ['orders_eu', 'orders_us']`,
+    is: value => Array.isArray(value) && value.length > 0 && value.every(name => TEXT.is(name)),
+    hint: value => (typeof value === 'string' ? `; write streams: ['${value}']` : ''),
+  },
   start: oneOf('first', 'new'),
   with: FUNCTION,
   onPoison: oneOf('deadLetter', 'skip', 'stop'),
@@ -102,10 +114,17 @@ const FROM = {
 
 export function streamDraft<T>(graph: Graph, subject: string, given: FromOptions<T> | undefined): SourceDraft {
   const options = judged(graph, 'from', given, FROM);
-  const { schema, capture, time, change } = options;
+  const { schema, capture, time, change, streams = [] } = options;
+  const unfit = streams.find(name => !STREAM_NAME.test(name));
+  if (unfit !== undefined) graph.note(`'${unfit}' names no stream: take letters, digits, '-' and '_'`);
+  if (streams.length > 0 && capture !== undefined) {
+    graph.note('capture makes the stream, and streams names those that there are: leave one of the two out');
+  }
   return {
     kind: 'stream',
     subject,
+    stream: null,
+    streams: [...new Set(streams)],
     capture: capture === undefined ? null : captureDraft(graph, capture === true ? {} : capture),
     start: options.start ?? 'first',
     decoder: options.format ?? auto(),
@@ -122,6 +141,20 @@ export function streamDraft<T>(graph: Graph, subject: string, given: FromOptions
   };
 }
 
+/** The source, or one for each stream that its author lists, with the options that name it. */
+export function perStream<O extends Named>(
+  draft: SourceDraft,
+  options: O | undefined,
+): { readonly source: SourceDraft; readonly given: Named | undefined }[] {
+  const { streams } = draft;
+  if (streams.length < 2) return [{ source: { ...draft, stream: streams[0] ?? null }, given: options }];
+  const name = options?.name;
+  return streams.map(stream => ({
+    source: { ...draft, stream },
+    given: typeof name === 'string' ? { name: fittedName(`${name}-${stream}`) } : undefined,
+  }));
+}
+
 const TABLE = { ...NAMED, schema: SCHEMA, format: DECODER, onPoison: FROM.onPoison } satisfies Record<string, Fit>;
 
 export function tableDraft<V>(graph: Graph, subject: string, given: TableOptions<V> | undefined): SourceDraft {
@@ -129,6 +162,8 @@ export function tableDraft<V>(graph: Graph, subject: string, given: TableOptions
   return {
     kind: 'kv',
     subject,
+    stream: null,
+    streams: [],
     capture: null,
     start: 'first',
     decoder: options.format ?? auto(),

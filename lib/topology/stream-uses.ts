@@ -4,7 +4,7 @@ import { markerSubjects } from '../record/names.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import type { StreamRole, StreamUse } from './stream-effects.ts';
 
-type Read = Pick<SourceSpec, 'kind' | 'subject' | 'stream'>;
+type Read = Pick<SourceSpec, 'kind' | 'subject' | 'stream' | 'streams'>;
 
 /** A plan, or what is stored of it. */
 interface Using {
@@ -31,8 +31,11 @@ export function streamUses({ pipeline, readers, stages, sinks }: Using): UsedStr
     used.set(key, found);
     return found;
   };
-  for (const { kind, stream, subject } of sources)
-    note(stream, kind === 'kv' ? 'table' : 'source').subjects.add(subject);
+  for (const { kind, stream, streams, subject } of sources) {
+    const { subjects } = note(stream, kind === 'kv' ? 'table' : 'source');
+    // Who lists streams takes what they hold, under whatever subjects that was sent.
+    if (streams.length === 0) subjects.add(subject);
+  }
   for (const { name, target } of sinks) {
     const { mode, stream } = target;
     const found = note(stream.name, mode === 'at-least-once' ? 'loose' : 'results');

@@ -16,6 +16,8 @@ export interface SourceSummary {
   readonly kind: SourceSpec['kind'];
   readonly subject: string;
   readonly stream: string;
+  /** See `SourceSpec`. */
+  readonly streams: readonly string[];
   /** What the stream keeps that is made for it; null: one is there. */
   readonly capture: SourceSpec['capture'];
   readonly start: SourceSpec['start'];
@@ -93,12 +95,13 @@ export function summarize(plan: Plan): PlanSummary {
 }
 
 function sourceSummary(source: SourceSpec): SourceSummary {
-  const { name, kind, subject, stream, start, maxOutOfOrderMs, idleAfterMs, idle, maxDelayMs } = source;
+  const { name, kind, subject, stream, streams, start, maxOutOfOrderMs, idleAfterMs, idle, maxDelayMs } = source;
   return {
     name,
     kind,
     subject,
     stream,
+    streams,
     capture: source.capture,
     start,
     format: source.decoder.name,

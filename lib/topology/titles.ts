@@ -4,6 +4,7 @@
  * and others come and go, and each still finds what is its own.
  *
  *   source, table    its subject or bucket          shop-order
+ *   … of several     its subject and its stream     shop-order-ORDERS_EU
  *   keyBy            its fields, or its sources     by-shop-day, by-key-shop-order
  *   dedupe           its sources                    dedupe-shop-order
  *   join             its right side's sources       join-shop-payment, left-join-shop-payment
@@ -18,7 +19,7 @@
 import { durationText } from '../base/duration.ts';
 import type { StatefulSpec, WindowSpec } from '../operator/spec.ts';
 import { bucketOf, fittedName, nameFor } from '../record/names.ts';
-import type { NodeBody } from './node.ts';
+import type { NodeBody, SourceDraft } from './node.ts';
 
 /** What a node's records are made of, as far as titles tell. */
 export interface Making {
@@ -35,7 +36,7 @@ export function titleOf(body: NodeBody, inputs: readonly Making[]): string | nul
   const [first = NOTHING, second = NOTHING] = inputs;
   switch (body.kind) {
     case 'source':
-      return nameFor(body.source.subject);
+      return sourceTitle(body.source);
     case 'table':
       return nameFor(bucketOf(body.source.subject));
     case 'keyBy':
@@ -50,6 +51,11 @@ export function titleOf(body: NodeBody, inputs: readonly Making[]): string | nul
     case 'merge':
       return null;
   }
+}
+
+/** One stream is not told, so that naming the one that was found makes no other source of it. */
+function sourceTitle({ subject, stream, streams }: SourceDraft): string {
+  return streams.length < 2 ? nameFor(subject) : fittedName(`${nameFor(subject)}-${stream}`);
 }
 
 /** What a node's own records are made of, `name` being its name. */

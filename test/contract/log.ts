@@ -311,10 +311,10 @@ export function logContract(name: string, makeRig: () => Promise<LogRig>): void 
     describe('streams', () => {
       test('are found by a subject that they keep, literal or with wildcards', async () => {
         for (const subject of [`${place.s}.a`, `${place.s}.a.b.c`, `${place.s}.*`, `${place.s}.>`]) {
-          assert.equal(await place.log.streamOf(subject), place.stream);
+          assert.deepEqual(await place.log.streamsOf(subject), [place.stream]);
         }
-        assert.equal(await place.log.streamOf('nowhere.at.all'), null);
-        assert.equal(await place.log.streamOf('nowhere.>'), null);
+        assert.deepEqual(await place.log.streamsOf('nowhere.at.all'), []);
+        assert.deepEqual(await place.log.streamsOf('nowhere.>'), []);
       });
 
       test('tell their settings and extent', async () => {

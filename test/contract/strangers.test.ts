@@ -139,7 +139,7 @@ describe('JetStream, where others answer, too', () => {
     const info = await log.info('OUT');
     assert.deepEqual(info?.subjects, ['out.>']);
     assert.equal(await log.info('NOPE'), null);
-    assert.equal(await log.streamOf('out.a'), 'OUT');
+    assert.deepEqual(await log.streamsOf('out.a'), ['OUT']);
     assert.equal(await log.get({ stream: 'OUT', seq: 1_000_000 }), null);
     assert.ok(answered > 0);
   });

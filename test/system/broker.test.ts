@@ -75,8 +75,8 @@ describe('a stream', () => {
   }
 
   async function rowsOf(name: string): Promise<string[][]> {
-    const stream = await scene.log.streamOf(`${name}.routed.0`);
-    const other = await scene.log.streamOf(`${name}.direct.0`);
+    const stream = await scene.streamOf(`${name}.routed.0`);
+    const other = await scene.streamOf(`${name}.direct.0`);
     return [
       await scene.output(stream ?? '', `${name}.routed.*`).rows(),
       await scene.output(other ?? '', `${name}.direct.*`).rows(),
@@ -129,7 +129,7 @@ describe('a stream', () => {
   test('with results that is deleted under a pipeline stops it', async () => {
     await deployBoth('out');
     for (const kind of ['routed', 'direct']) {
-      const stream = await scene.log.streamOf(`out.${kind}.0`);
+      const stream = await scene.streamOf(`out.${kind}.0`);
       assert.ok(stream !== null);
       await scene.log.deleteStream(stream);
     }

@@ -350,7 +350,7 @@ describe('a worker', () => {
       deleted.out,
       /deleted:\n[\s\S]*stream MR_orders_[0-9a-f]{10}_journal[\s\S]*kept:\n[\s\S]*with results/,
     );
-    assert.equal(await log.streamOf('_mr.orders.j.>'), null);
+    assert.deepEqual(await log.streamsOf('_mr.orders.j.>'), []);
     assert.equal((await run('get', 'orders')).code, 3);
     worker.child.kill('SIGINT');
     assert.equal((await worker.ended).code, 0);

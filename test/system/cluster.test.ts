@@ -69,8 +69,8 @@ test('a cluster whose leaders are killed under load loses nothing and doubles no
     await scene.deploy(client, { text: PIPELINE });
     await running(client, 'trio');
     const manager = await connection.jetstreamManager();
-    const journal = (await log.streamOf('_mr.trio.j.>'))!;
-    const channels = (await log.streamOf('_mr.trio.x.*.by-id.>'))!;
+    const journal = (await log.streamsOf('_mr.trio.j.>'))[0]!;
+    const channels = (await log.streamsOf('_mr.trio.x.*.by-id.>'))[0]!;
     for (const stream of ['KV_millrace', 'MRB_millrace', journal, channels, 'trio_out']) {
       assert.equal((await manager.streams.info(stream)).config.num_replicas, 3, stream);
     }

@@ -67,7 +67,7 @@ export default pipeline('orders', ({ from }) => {
     assert.equal(view!.status.state, 'running');
     assert.match(view!.status.reason!, why);
   }
-  const out = scene.output((await scene.log.streamOf('out.orders'))!, 'out.orders');
+  const out = scene.output((await scene.log.streamsOf('out.orders'))[0]!, 'out.orders');
   await js.publish('in.orders', '{"n":1}');
   await eventually('the row comes', async () => (await out.rows()).length === 1);
   assert.deepEqual(await out.rows(), ['{"n":1,"version":2}']);

@@ -171,7 +171,7 @@ async function isGone(client: AdminClient): Promise<boolean> {
 async function ownStreams(pipeline: string): Promise<string[]> {
   const streams: string[] = [];
   for (const filter of [`_mr.${pipeline}.j.>`, `_mr.${pipeline}.x.>`, `_mr.${pipeline}.l.>`]) {
-    const stream = await scene.log.streamOf(filter);
+    const stream = await scene.streamOf(filter);
     if (stream !== null) streams.push(stream);
   }
   return streams;

@@ -102,7 +102,12 @@ export class Scene {
 
   /** The stream that keeps the journals of a pipeline, or the channels into a stage of it; null: there is none. */
   ownStream(pipeline: string, stage?: string): Promise<string | null> {
-    return this.log.streamOf(stage === undefined ? `_mr.${pipeline}.j.>` : `_mr.${pipeline}.x.*.${stage}.>`);
+    return this.streamOf(stage === undefined ? `_mr.${pipeline}.j.>` : `_mr.${pipeline}.x.*.${stage}.>`);
+  }
+
+  /** The stream that keeps a subject; null: there is none. */
+  async streamOf(subject: string): Promise<string | null> {
+    return (await this.log.streamsOf(subject))[0] ?? null;
   }
 
   /** An output as it grows; `subject` may have wildcards. */

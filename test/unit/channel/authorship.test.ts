@@ -198,12 +198,19 @@ describe('a channel that is opened', () => {
     assert.deepEqual([old.codes, world.rows('left')], [['REVISION_OUTDATED'], []]);
   });
 
-  test('again by its owner is not written to', async () => {
+  test('again by its owner is taken over once more, so an earlier tail that a deposed leader shows is found out', async () => {
     const world = new World();
-    const owner = await world.writer(1).begin(0);
-    const before = world.heads('left').length;
+    const owner = await world.writer(2).begin(0);
+    const former = world.writer(2, { since: 1, for: owner });
+    await former.open();
+    await former.send(1, 0, 'former');
+    world.broker.faults = { staleLast: 0.8 };
     await owner.open();
-    assert.equal(world.heads('left').length, before);
+    world.broker.faults = {};
+    await owner.send(2, 0, 'own');
+    await owner.tell(2);
+    assert.deepEqual(owner.codes, []);
+    assert.deepEqual(world.rows('left'), ['former', 'own']);
   });
 
   test('by two at once that were told the same has one owner in the end, and one beginning (*one reader*)', async () => {

@@ -52,6 +52,23 @@ test('a start that must wait says why at once, and goes on by itself', async () 
   assert.equal(one.status().reason, null);
 });
 
+test('a stream that was made meanwhile under the name of one of ours, for something else, is told of and left as it is', async () => {
+  const clock = new SimClock();
+  const broker = new MemoryBroker({ clock });
+  const log = broker.client('worker');
+  const captured = pipeline('p', ({ from }) => from('a_b', { capture: true }).to('out.{partition}'));
+  const plan = await planOrThrow(captured, log);
+  broker.create({ name: 'a_b', subjects: ['a.b'] });
+  const blobs = new MemoryBlobs({ clock });
+  const stores = new MemoryStores({ clock });
+  const one = new Pipeline({ plan, around: { log, clock, random: new Random(1), observer: silent, stores, blobs } });
+  await assert.rejects(one.start(), {
+    code: 'BROKER_REFUSED',
+    message: "stream a_b is there and does not keep a_b: nats stream edit a_b --subjects='a.b,a_b', or remove it",
+  });
+  assert.deepEqual(broker.stream('a_b')?.settings.subjects, ['a.b']);
+});
+
 test('a start that waits can be stopped', async () => {
   const { one, clock } = await waiting();
   await one.start();

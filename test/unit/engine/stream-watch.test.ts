@@ -30,10 +30,18 @@ describe('the watch over streams', () => {
       ['IN', 'OUT'].map(name => ({ name, subjects: [`${name.toLowerCase()}.>`], config: configs[name]! })),
     );
     const log = {
+      streamsOf: async () => ['IN'],
       info: async (name: string) => {
         if (failure !== null) throw failure;
         const config = configs[name];
-        const rest = { subjects: [], created: '', firstSeq: 1, lastSeq: 0, messages: 0, bytes: 0 };
+        const rest = {
+          subjects: [`${name.toLowerCase()}.>`],
+          created: '',
+          firstSeq: 1,
+          lastSeq: 0,
+          messages: 0,
+          bytes: 0,
+        };
         return config === undefined ? null : { ...rest, name, config: { ...PLAIN_CONFIG, ...config } };
       },
     };

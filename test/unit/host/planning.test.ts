@@ -28,7 +28,7 @@ async function rightBundle(): Promise<Bundle> {
 after(() => rm(dir, { recursive: true, force: true }));
 
 function planning(broker: Partial<Broker> = {}): Planning {
-  const none: Broker = { streamOf: () => Promise.resolve(null), info: () => Promise.resolve(null) };
+  const none: Broker = { streamsOf: () => Promise.resolve([]), info: () => Promise.resolve(null) };
   return new Planning({
     launcher: packageFile('cmd/plan-thread.mjs'),
     broker: { ...none, ...broker },
@@ -48,9 +48,9 @@ const isRefused = (why: RegExp) => (error: unknown) =>
 test('a pipeline is planned in a thread without a connection: what is known of streams is asked of us', async () => {
   const asked: string[] = [];
   const broker = {
-    streamOf: async (subject: string) => {
+    streamsOf: async (subject: string) => {
       asked.push(subject);
-      return null;
+      return [];
     },
   };
   const { summary, text } = await planning(broker).plan(await rightBundle());
@@ -61,7 +61,7 @@ test('a pipeline is planned in a thread without a connection: what is known of s
 });
 
 test('what the broker refuses is told as it is, so that whoever deploys may try again', async () => {
-  const broker = { streamOf: () => Promise.reject(new MillraceError('BROKER_UNAVAILABLE', 'no answer')) };
+  const broker = { streamsOf: () => Promise.reject(new MillraceError('BROKER_UNAVAILABLE', 'no answer')) };
   const plan = planning(broker).plan(await rightBundle());
   await assert.rejects(plan, error => isMillraceError(error, 'BROKER_UNAVAILABLE'));
 });

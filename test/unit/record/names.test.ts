@@ -98,15 +98,53 @@ describe('names', () => {
   });
 
   test("are made of a user's subject: short up to the first wildcard, long with all of it", () => {
-    assert.deepEqual(names.streamNamesFor('a.b.c'), ['a_b_c', 'a_b_c']);
-    assert.deepEqual(names.streamNamesFor('a.*.c'), ['a', 'a_any_c']);
-    assert.deepEqual(names.streamNamesFor('>'), ['all', 'all']);
-    assert.deepEqual(names.streamNamesFor('größe.x/y'), ['gr__e_x_y', 'gr__e_x_y']);
+    const readable = (subject: string) => names.streamNamesFor(subject).slice(0, -1);
+    assert.deepEqual(readable('a.b.c'), ['a_b_c']);
+    assert.deepEqual(readable('a.*.c'), ['a', 'a_any_c']);
+    assert.deepEqual(readable('shop_orders.>'), ['shop_orders', 'shop_orders_all']);
+    assert.deepEqual(readable('>'), ['all']);
     assert.equal(names.nameFor('hr.employee.*'), 'hr-employee-any');
     assert.equal(names.nameFor('a.>'), 'a-all');
-    for (const subject of ['x'.repeat(300), 'ä.ö', '$KV.a.>']) {
+    for (const subject of ['x'.repeat(300), 'ä.ö', '$KV.a.>', '*', '__._', '日本']) {
       assert.match(names.nameFor(subject), names.OPERATOR_NAME);
       for (const name of names.streamNamesFor(subject)) assert.match(name, names.STREAM_NAME);
     }
+  });
+
+  test("of a user's subject end in one that is no other subject's, and none looks like a stream of tools", () => {
+    const long = 'long.'.repeat(40);
+    const alike = [
+      'a.b',
+      'a_b',
+      'a.b.*',
+      'a.b.>',
+      'a_b.*',
+      'a/b',
+      'a b',
+      'события',
+      'продажи',
+      'größe',
+      'grösse',
+      'größe.*',
+    ];
+    const all = [...alike, 'any', '*', 'all', '>', `${long}a`, `${long}b`, 'MR.p.letters', 'KV.sites', 'OBJ_x', 'A.b'];
+    const last = all.map(subject => names.streamNamesFor(subject).at(-1)!);
+    assert.equal(new Set(last).size, all.length);
+    for (const subject of all) {
+      for (const name of names.streamNamesFor(subject)) {
+        assert.match(name, /^[A-Za-z0-9_-]{1,100}$/);
+        assert.doesNotMatch(name, /^(MR|KV|OBJ)_/, subject);
+      }
+    }
+    const taken = new Set<string>();
+    for (const subject of all) taken.add(names.freeStreamName(subject, name => taken.has(name)));
+    assert.equal(taken.size, all.length);
+    for (const subject of ['события', 'a/b', `${long}a`])
+      assert.equal(names.streamNamesFor(subject).length, 1, subject);
+  });
+
+  test('of operators stay apart where only another script tells their subjects apart', () => {
+    const subjects = ['события', 'продажи', 'größe.x', 'grüße.x', `${'ж'.repeat(80)}a`, `${'ж'.repeat(80)}b`];
+    assert.equal(new Set(subjects.map(names.nameFor)).size, subjects.length);
   });
 });

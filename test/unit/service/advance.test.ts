@@ -42,6 +42,27 @@ describe('advancing a source', () => {
     assert.equal((await advanceSource(log, spec, { source: 'weather', to: 'end' })).subject, 'weather');
   });
 
+  test('publishes where the stream of the source listens, or says that nobody can', async () => {
+    const { broker, log } = await world();
+    broker.create({ name: 'EU', subjects: ['orders.eu.>', 'else'] });
+    broker.create({ name: 'US', subjects: ['orders.us.*.new'] });
+    const orders = pipeline('orders', ({ from }) =>
+      from<{ id: string }>('orders.*.*.>', { name: 'orders', streams: ['EU', 'US'] })
+        .keyBy('id')
+        .to('rows.{partition}'),
+    );
+    const spec = { name: 'orders', summary: summarize(await planOrThrow(orders, log)) as unknown };
+    const advance = (source: string) => advanceSource(log, spec, { source, to: 'end' });
+    assert.deepEqual(await advance('orders-EU'), { stream: 'EU', subject: 'orders.eu.complete.complete', seq: 1 });
+    assert.deepEqual(await advance('orders-US'), { stream: 'US', subject: 'orders.us.complete.new', seq: 1 });
+    broker.remove('US');
+    broker.create({ name: 'US', subjects: ['else.where'] });
+    await assert.rejects(advance('orders-US'), {
+      code: 'INVALID_ARGUMENT',
+      message: /stream US lists nothing of orders/,
+    });
+  });
+
   test('knows the sources of a pipeline, and that tables are none', async () => {
     const { log, spec } = await world();
     for (const source of ['signs', 'nobody']) {

@@ -100,6 +100,38 @@ describe('a source that reads through a message', () => {
   });
 });
 
+describe('a source in a stream that others use more', () => {
+  test('is quiet by what is its own, without a look, and passes on nothing else', async () => {
+    const rig = new Rig({ idleAfter: '2s' }, 'in.*.order');
+    const land = (subject: string) => rig.broker.land([{ subject, data: Buffer.from('1') }], false);
+    land('in.eu.order');
+    await rig.say();
+    const before = rig.source.time.watermarkMs;
+    for (let i = 0; i < 300; i++) {
+      for (const subject of ['in.eu.ping', 'in.order']) land(subject);
+      await rig.clock.run(rig.clock.monotonic() + 10);
+      // Nobody ticks: what is known is known from the messages of the others alone.
+      rig.source.poll({ messagesMax: 100, bytesMax: 1 << 26 });
+    }
+    assert.equal(rig.got.length, 1);
+    assert.ok(rig.source.idle);
+    assert.ok(rig.source.time.watermarkMs >= before + 900, `${rig.source.time.watermarkMs - before} ms`);
+  });
+
+  test('passes on nothing that Millrace keeps for itself', async () => {
+    const rig = new Rig({}, '*.>');
+    rig.broker.remove('IN');
+    rig.broker.create({ name: 'IN', subjects: ['>'] });
+    for (const subject of ['_mr.p.m.sink.1.stage.0', 'in.a'])
+      rig.broker.land([{ subject, data: Buffer.from('1') }], false);
+    await rig.say('2');
+    assert.deepEqual(
+      rig.got.map(({ value }) => value),
+      [1, 2],
+    );
+  });
+});
+
 describe('event time', () => {
   const at = (at: unknown) => JSON.stringify({ at });
 

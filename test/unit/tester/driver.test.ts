@@ -126,6 +126,27 @@ describe('a driven pipeline', () => {
     assert.deepEqual(driver.read(), []);
   });
 
+  test('has a message in one of the streams that a source lists, and reads them all', () => {
+    const listed = pipeline('listed', ({ from }) => {
+      from<Order>('orders.*', { name: 'orders', streams: ['EU', 'US'], time: 'at' })
+        .keyBy('id')
+        .to('rows.{partition}');
+    });
+    const driver = testPipeline(listed);
+    driver.push('orders.eu', order('1', '08:00:00'));
+    driver.push('orders.us', order('2', '08:00:00'), { stream: 'US' });
+    assert.deepEqual(
+      driver
+        .read('rows.*')
+        .map(row => (row.value as Order).id)
+        .sort(),
+      ['1', '2'],
+    );
+    assert.equal(driver.watermarkMs, ms('08:00:00'));
+    const asia = () => driver.push('orders.asia', order('3', '08:00:00'), { stream: 'ASIA' });
+    assert.throws(asia, /no source reads 'orders\.asia' of stream ASIA/);
+  });
+
   test('closes windows when the events say so, and not before', () => {
     const driver = testPipeline(orders);
     driver.push('shop.order', order('1', '08:10:00', { amount: 3 }));

@@ -36,8 +36,9 @@ export function brokerOf(streams: readonly KnownStream[]): Broker {
     }),
   );
   return {
-    // As the real broker: a stream of which some subject overlaps.
-    streamOf: async subject => infos.find(info => info.subjects.some(own => overlaps(own, subject)))?.name ?? null,
+    // As the real broker: the streams of which some subject overlaps.
+    streamsOf: async subject =>
+      infos.filter(info => info.subjects.some(own => overlaps(own, subject))).map(({ name }) => name),
     info: async name => infos.find(info => info.name === name) ?? null,
   };
 }
