@@ -258,3 +258,24 @@ export const decodeBroadcast = decodeFrameHead;
 export function isBeyond(a: Progress, b: Progress): boolean {
   return a.position > b.position || (a.position === b.position && a.row > b.row);
 }
+
+/** The last source message that a head has any row of. */
+export function throughOf({ position, row }: FrameHead): number {
+  return row === 0 ? position : position + 1;
+}
+
+/** Two at one position are both true, and one may know less of the time. */
+export function isBehind(a: FrameHead, b: FrameHead): boolean {
+  return a.position < b.position || (a.position === b.position && a.watermarkMs > b.watermarkMs);
+}
+
+/** Whether a writer that has told the one has more to tell: never less. */
+export function isNews(head: FrameHead, told: FrameHead): boolean {
+  if (head.position < told.position) return false;
+  return (
+    head.position > told.position ||
+    head.watermarkMs > told.watermarkMs ||
+    head.clockMs > told.clockMs ||
+    (head.bootstrapped && !told.bootstrapped)
+  );
+}

@@ -18,7 +18,9 @@ import { EndsReporter } from '../observe/meter.ts';
 import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
+import { originOf } from '../record/origin.ts';
 import { type Opened, type Route, Router, type Unfinished } from '../router/router.ts';
+import { BucketCensus } from '../source/bucket-census.ts';
 import type { SourcePlace } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
 import { watchedSource } from '../source/watched.ts';
@@ -60,6 +62,8 @@ export class Reader {
   readonly dropped = new Map<string, number>();
   #options: ReaderOptions;
   #source: Source;
+  /** Null where no table is read, or one for a former program. */
+  #census: BucketCensus | null = null;
   #router: Router;
   #ends: EndsReporter;
   /** Polls of which something may wait to be sent, oldest first. */
@@ -108,15 +112,29 @@ export class Reader {
       drop: (_, reason) => this.#drop(reason),
       ...(watchCalls === undefined ? {} : { watchCalls: node => watchCalls(node, cursor) }),
     });
+    const index = sourcesOf(plan).findIndex(source => source.name === reader.source.name);
+    if (reader.source.kind === 'kv' && finishes === undefined) {
+      this.#census = new BucketCensus({
+        spec: reader.source,
+        log,
+        clock,
+        onListed: (keys, groups) => {
+          if (this.phase !== 'running') return;
+          this.#router.census(keys, { groups, origin: originOf(index, this.#source.position) });
+          this.#router.flush(() => this.#state());
+        },
+        onFailed: error => this.#fail(error),
+      });
+    }
     this.#source = new Source({
       spec:
         watchCalls === undefined ? reader.source : watchedSource(reader.source, watchCalls(reader.source.name, cursor)),
-      index: sourcesOf(plan).findIndex(source => source.name === reader.source.name),
+      index,
       log,
       clock,
       meter,
       target: {
-        entry: run.entries[0]!,
+        entry: this.#census?.seeing(run.entries[0]!) ?? run.entries[0]!,
         cursor,
         letter: letter => this.#letter(letter),
         drop: reason => this.#drop(reason),
@@ -147,7 +165,9 @@ export class Reader {
   async #open(): Promise<void> {
     const { plan, around } = this.#options;
     const opened = this.#options.finishes === undefined ? await this.#finished() : await this.#router.open();
-    const place = await this.#placeOf(opened);
+    const place = { ...(await this.#placeOf(opened)), through: opened.through };
+    // Nobody has seen which rows have vanished since those were sent that others have.
+    if (opened.place !== null) this.#census?.doubt();
     if (this.phase !== 'opening') return;
     await this.#source.open(place, () => this.#schedule());
     this.#sample();
@@ -224,6 +244,7 @@ export class Reader {
     this.#cancelTick = this.#options.around.clock.after(TICK_MS, () => {
       if (this.phase !== 'running') return;
       this.#source.tick();
+      this.#census?.tick();
       this.#sample();
       this.#router.broadcast().catch(error => this.#fail(error));
       this.#pump();
@@ -270,7 +291,7 @@ export class Reader {
       this.#router.flush(() => this.#state());
       this.#schedule();
     } catch (error) {
-      this.#fail(error);
+      this.#fail(this.#source.spec.kind === 'kv' ? lostTable(this.name, error) : error);
     }
   }
 
@@ -294,6 +315,7 @@ export class Reader {
 
   async #close(): Promise<void> {
     this.#cancelTick?.();
+    this.#census?.stop();
     this.#router.stop();
     await this.#source.stop();
   }
@@ -334,6 +356,13 @@ export class Reader {
     }
     await this.#close();
   }
+}
+
+/** What has become of a table's bucket while it was read is no reason to stop: whoever begins anew reads what is there. */
+function lostTable(name: string, cause: unknown): unknown {
+  if (!isMillraceError(cause, 'STREAM_CHANGED') && !isMillraceError(cause, 'STREAM_MISSING')) return cause;
+  const text = `table ${name} is read again, from its beginning if its bucket is another one: ${cause.message}`;
+  return new MillraceError('CONFLICT', text, { cause });
 }
 
 const NOWHERE: Receiver = { receive() {} };

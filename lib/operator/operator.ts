@@ -67,7 +67,7 @@ export interface Operator {
   /** After a restart: the watermark that the restored state reflects. Fires nothing. */
   resume(watermarkMs: number): void;
   /** Names the entries that `receive` will touch for this record. */
-  want(wants: Wants, port: number, key: string | null, value: unknown, timeMs: number): void;
+  want(wants: Wants, port: number, key: string | null, value: unknown, timeMs: number, change: Change): void;
   /** Names the entries that `advance` will touch. Called again until nothing new is wanted (timers, then their keys). */
   wantAdvance(wants: Wants, watermarkMs: number): void;
 }

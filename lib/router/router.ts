@@ -7,13 +7,23 @@
  * same stream, so whoever reads the stream in order has seen them.
  */
 import type { Clock } from '../base/clock.ts';
-import { partitionOf } from '../base/hash.ts';
+import { keyGroupsOf, partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../chain/chain.ts';
 import { authorOf, beaten, begun, claim, type ProgramName, takeOver } from '../channel/authorship.ts';
-import { type Author, encodeBroadcast, type FrameHead, isBeyond, type Owner } from '../channel/frame.ts';
+import {
+  type Author,
+  encodeBroadcast,
+  type FrameHead,
+  isBehind,
+  isBeyond,
+  isNews,
+  type Owner,
+  throughOf,
+} from '../channel/frame.ts';
 import { Words } from '../channel/words.ts';
 import { ChannelWriter, type WriterState } from '../channel/writer.ts';
+import { type KeysByGroup, partsOf } from '../operator/census.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import type { Log } from '../port/log.ts';
 import type { Letter } from '../record/letter.ts';
@@ -21,6 +31,7 @@ import { broadcastSubject, channelSubject, channelsStream, type Deployment } fro
 import { seqOfOrigin } from '../record/origin.ts';
 import { markFrom, markText } from '../source/place.ts';
 import { NO_MARK, type StreamMark } from '../source/poll.ts';
+import type { GroupRange } from '../state/entry-key.ts';
 
 /** Room for the frame's head and the message's headers beside the rows. */
 const HEADROOM_BYTES = 4096;
@@ -75,6 +86,8 @@ export interface Unfinished {
 export interface Opened {
   /** The channel that is furthest behind; null: none has begun. */
   readonly place: (FrameHead & { mark: StreamMark }) | null;
+  /** The last source message of which any channel has had a row. */
+  readonly through: number;
   /** No stage is there that has had nothing yet. */
   readonly isBegun: boolean;
 }
@@ -189,7 +202,8 @@ export class Router {
       }
     }
     const isBegun = this.#lanes.every(({ completeTo }) => completeTo >= 0);
-    return { place: behind === null ? null : { ...behind, mark }, isBegun };
+    const furthest = this.#lanes.map(lane => (lane.furthest === null ? 0 : throughOf(lane.furthest)));
+    return { place: behind === null ? null : { ...behind, mark }, through: Math.max(...furthest), isBegun };
   }
 
   /**
@@ -222,6 +236,20 @@ export class Router {
   letter(letter: Letter): void {
     const lane = this.#lanes[0]!;
     lane.channels[seqOfOrigin(letter.origin) % lane.channels.length]!.pushLetter(letter);
+  }
+
+  /**
+   * Tells each task that keeps rows of the table what the bucket has of some key groups, behind all that was passed on.
+   * `origin`: of the last message that was read.
+   */
+  census(keys: KeysByGroup, { groups, origin }: { groups: GroupRange; origin: number }): void {
+    for (const { route, channels } of this.#lanes) {
+      for (const [partition, channel] of channels.entries()) {
+        const own = keyGroupsOf(partition, route.partitions);
+        const of = { from: Math.max(own.from, groups.from), to: Math.min(own.to, groups.to) };
+        for (const part of partsOf(keys, of)) channel.pushBeside(part, origin);
+      }
+    }
   }
 
   get waiting(): number {
@@ -362,29 +390,8 @@ function programOf({ furthest }: Lane): number {
   return authorOf(furthest!).program;
 }
 
-/** The last source message that a head has any row of. */
-function throughOf({ position, row }: FrameHead): number {
-  return row === 0 ? position : position + 1;
-}
-
 function landedTo(lane: Lane): number {
   let least = Number.POSITIVE_INFINITY;
   for (const channel of lane.channels) least = Math.min(least, channel.landedTo);
   return least;
-}
-
-/** Two at one position are both true, and one may know less of the time. */
-function isBehind(a: FrameHead, b: FrameHead): boolean {
-  return a.position < b.position || (a.position === b.position && a.watermarkMs > b.watermarkMs);
-}
-
-/** Never tell less than was told. */
-function isNews(head: FrameHead, told: FrameHead): boolean {
-  if (head.position < told.position) return false;
-  return (
-    head.position > told.position ||
-    head.watermarkMs > told.watermarkMs ||
-    head.clockMs > told.clockMs ||
-    (head.bootstrapped && !told.bootstrapped)
-  );
 }

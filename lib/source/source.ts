@@ -17,7 +17,6 @@ import { placedMessageOf } from '../base/place.ts';
 import { type Change, INSERT } from '../change/change.ts';
 import type { Meter } from '../observe/meter.ts';
 import type { Log, LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
-import { encodeKey } from '../record/key.ts';
 import type { Letter } from '../record/letter.ts';
 import { NO_ORIGIN, originOf } from '../record/origin.ts';
 import { replayOf } from '../record/replay.ts';
@@ -27,12 +26,13 @@ import { NO_TIME, type SourcePlaceInTime, SourceTime } from '../window/source-ti
 import { SubjectFilter } from './filter.ts';
 import { completeMsOf } from './heartbeat.ts';
 import { InHand, type LetterAbout } from './in-hand.ts';
-import { isTombstone, judgedChange, judgedTime, judgedValue } from './judge.ts';
+import { isTombstone, judgedChange, judgedTime, judgedValue, keyOfRow } from './judge.ts';
 import { Looks } from './looks.ts';
-import { checkPlace, infoOf } from './place.ts';
+import { infoOf } from './place.ts';
 import { NO_MARK, type PollLimits, type SourcePlace, type SourceTarget, type StreamMark } from './poll.ts';
 import { Publications } from './publications.ts';
 import type { SourceSpec } from './spec.ts';
+import { goOn } from './succession.ts';
 
 export interface SourceOptions {
   readonly spec: SourceSpec;
@@ -96,8 +96,9 @@ export class Source {
 
   async open(place: SourcePlace, onReady: () => void): Promise<void> {
     const info = await infoOf(this.spec, this.#log);
-    await checkPlace(this.spec, place, { info, log: this.#log });
-    this.openOn(info, place, onReady);
+    const found = await goOn(this.spec, place, { info, log: this.#log });
+    this.#log = found.log;
+    this.openOn(info, found.place, onReady);
   }
 
   /** As `open`, for who knows the stream. */
@@ -115,7 +116,8 @@ export class Source {
     const subjects = this.#byServer ? { subjects: [subject] } : {};
     // What was published and is gone unread cannot be told to be another's: then we say so and stop, rather than go on
     // with what is left. A look moves our position past what is another's, so this asks only for what came since.
-    this.#reader = this.#log.read({ stream, from: place.position + 1, gaps: 'refuse', ...subjects });
+    const gaps = this.spec.kind === 'kv' ? 'allow' : 'refuse';
+    this.#reader = this.#log.read({ stream, from: place.position + 1, gaps, ...subjects });
     this.#reader.onReady = onReady;
   }
 
@@ -337,7 +339,7 @@ export class Source {
 
   /** A key-value bucket's message: the subject's end is the key. A tombstone is a null: the table's join knows it by that. */
   #passRow(message: StoredMessage, limits: PollLimits): void {
-    const key = encodeKey(message.subject.slice(this.spec.subject.length - 1));
+    const key = keyOfRow(this.spec.subject, message.subject);
     if (isTombstone(message)) {
       this.recordsIn++;
       this.#target.entry.receive(key, null, message.timeMs, INSERT);

@@ -20,7 +20,7 @@ const ROUTES = [
   { stage: 'left', input: 'a', partitions: 3 },
   { stage: 'right', input: 'b', partitions: 2 },
 ];
-const MARK = { bornMs: 1_234, seq: 5, timeMs: 6_789 };
+const MARK = { bornMs: 1_234, seq: 5, timeMs: 6_789, base: 7 };
 
 class Rig {
   readonly clock = new SimClock({ random: new Random(1) });
@@ -108,7 +108,7 @@ class Rig {
     const subject = broadcastSubject(DEPLOYMENT, { ...ROUTES[route]!, writer: 'r-orders' });
     const of = this.#messages(ROUTES[route]!.stage).filter(message => message.subject === subject);
     const news = of.filter(({ data }, i) => !saysTheSame(decodeBroadcast(data), of[i - 1]?.data));
-    assert.ok(news.every(({ headers }) => headers?.['Millrace-Source'] === '1234:5:6789'));
+    assert.ok(news.every(({ headers }) => headers?.['Millrace-Source'] === '1234:5:6789:7'));
     return news.map(({ data }) => decodeBroadcast(data));
   }
 }
@@ -132,7 +132,7 @@ function letterOf(seq: number): Letter {
 describe('a router', () => {
   test('sends each record to the partition of its key, those without one to the first, on every route that takes it', async () => {
     const rig = new Rig();
-    assert.deepEqual(await rig.open(), { place: null, isBegun: false });
+    assert.deepEqual(await rig.open(), { place: null, through: 0, isBegun: false });
     const keys = Array.from({ length: 40 }, (_, i) => (i % 10 === 7 ? null : `key-${i}`));
     keys.forEach((key, i) => {
       rig.feed(0, key, i, i + 1);
