@@ -1,5 +1,5 @@
 /** Streams as JetStream speaks of them, and as we do: settings on the way out, facts on the way in. */
-import type { StoredMessage, StreamInfo, StreamSettings, StreamTrait } from '../port/log.ts';
+import type { CopiedStream, StoredMessage, StreamInfo, StreamSettings, StreamTrait } from '../port/log.ts';
 import { decodeHeaders } from './headers.ts';
 
 /** As STREAM.INFO answers, as far as we look. */
@@ -8,7 +8,8 @@ export interface WireStreamInfo {
     readonly name: string;
     readonly subjects?: readonly string[];
     readonly allow_atomic?: boolean;
-    readonly mirror?: object;
+    readonly mirror?: WireCopied;
+    readonly sources?: readonly WireCopied[];
     readonly sealed?: boolean;
     readonly no_ack?: boolean;
     readonly subject_transform?: object;
@@ -26,6 +27,11 @@ export interface WireStreamInfo {
   };
 }
 
+interface WireCopied {
+  readonly name: string;
+  readonly subject_transforms?: readonly { readonly src?: string; readonly dest?: string }[];
+}
+
 /** As STREAM.MSG.GET answers; binary parts in base64. */
 export interface WireMessage {
   readonly message: {
@@ -40,8 +46,10 @@ export interface WireMessage {
 const NANOS_PER_MS = 1_000_000;
 
 export function streamInfoOf({ config, created, state }: WireStreamInfo): StreamInfo {
+  const copied = copiedOf(config);
   return {
     name: config.name,
+    ...(copied.length === 0 ? {} : { copied }),
     subjects: config.subjects ?? [],
     atomic: config.allow_atomic === true,
     traits: traitsOf(config),
@@ -51,6 +59,14 @@ export function streamInfoOf({ config, created, state }: WireStreamInfo): Stream
     messages: state.messages,
     bytes: state.bytes,
   };
+}
+
+function copiedOf({ mirror, sources = [] }: WireStreamInfo['config']): CopiedStream[] {
+  return [...(mirror === undefined ? [] : [mirror]), ...(sources ?? [])].map(({ name, subject_transforms }) => ({
+    name,
+    isMirror: mirror !== undefined,
+    renamed: (subject_transforms ?? []).map(({ src = '', dest = '' }) => ({ from: src, to: dest })),
+  }));
 }
 
 function traitsOf(config: WireStreamInfo['config']): StreamTrait[] {

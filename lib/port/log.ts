@@ -67,8 +67,18 @@ export interface StreamSettings {
  */
 export type StreamTrait = 'mirror' | 'sealed' | 'unacked' | 'transform' | 'consumed';
 
+/** A stream of which another has copies. */
+export interface CopiedStream {
+  readonly name: string;
+  readonly isMirror: boolean;
+  /** What becomes of their subjects, as the broker writes it; what fits none, or where there is none, keeps its own. */
+  readonly renamed: readonly { readonly from: string; readonly to: string }[];
+}
+
 export interface StreamInfo {
   readonly name: string;
+  /** Absent: it copies from nowhere. */
+  readonly copied?: readonly CopiedStream[];
   readonly subjects: readonly string[];
   readonly atomic: boolean;
   readonly traits: readonly StreamTrait[];

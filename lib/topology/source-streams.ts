@@ -5,6 +5,7 @@ import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
 import { covers, overlaps } from '../record/subject.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import type { BrokerView } from './broker.ts';
+import { rowsOfBucket } from './buckets.ts';
 import type { GraphNode, SourceNode } from './graph.ts';
 
 /** By the source's node. A source without a stream is reported and left out. */
@@ -20,9 +21,11 @@ export function resolveSources(
     if (source.kind === 'kv') {
       const bucket = bucketOf(source.subject);
       const stream = bucketStream(bucket);
-      if (view.info(stream) === null)
-        mistake(node, `there is no KV bucket '${bucket}': make it with nats kv add ${bucket}`);
-      resolved.set(node.id, { ...source, name, stream });
+      const info = view.info(stream);
+      if (info === null) mistake(node, `there is no KV bucket '${bucket}': make it with nats kv add ${bucket}`);
+      const rows = info === null ? source : rowsOfBucket(bucket, info);
+      if ('mistake' in rows) mistake(node, rows.mistake);
+      else resolved.set(node.id, { ...source, name, stream, subject: rows.subject });
       continue;
     }
     const found = view.streamOf(source.subject);
