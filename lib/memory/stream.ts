@@ -168,6 +168,9 @@ export class MemoryStream {
       subjects: this.settings.subjects,
       atomic: this.settings.atomic === true,
       traits: [],
+      ...(this.settings.maxMessagesPerSubject === undefined
+        ? {}
+        : { maxMessagesPerSubject: this.settings.maxMessagesPerSubject }),
       created: this.created,
       firstSeq: this.firstSeq,
       lastSeq: this.lastSeq,

@@ -47,9 +47,11 @@ const NANOS_PER_MS = 1_000_000;
 
 export function streamInfoOf({ config, created, state }: WireStreamInfo): StreamInfo {
   const copied = copiedOf(config);
+  const { max_msgs_per_subject: perSubject = 0 } = config;
   return {
     name: config.name,
     ...(copied.length === 0 ? {} : { copied }),
+    ...(perSubject > 0 ? { maxMessagesPerSubject: perSubject } : {}),
     subjects: config.subjects ?? [],
     atomic: config.allow_atomic === true,
     traits: traitsOf(config),

@@ -82,6 +82,8 @@ export interface StreamInfo {
   readonly subjects: readonly string[];
   readonly atomic: boolean;
   readonly traits: readonly StreamTrait[];
+  /** Absent: it keeps all. */
+  readonly maxMessagesPerSubject?: number;
   /** ISO time of creation: a stream of the same name but another birth is another stream. */
   readonly created: string;
   /** The oldest message there is; one more than `lastSeq` when there is none. */
