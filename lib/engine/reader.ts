@@ -170,6 +170,9 @@ export class Reader {
     if (opened.place !== null) this.#census?.doubt();
     if (this.phase !== 'opening') return;
     await this.#source.open(place, () => this.#schedule());
+    if (this.#source.mark.base !== place.mark.base) {
+      around.observer.emit({ event: 'table.replaced', level: 'warn', pipeline: plan.pipeline, reader: this.name });
+    }
     this.#sample();
     // From here on the place is on record, so that a source that starts at the stream's end does so once.
     await this.#router.broadcast();

@@ -9,7 +9,7 @@ import { headers as newHeaders } from 'nats';
 import { isMillraceError } from '../../lib/base/errors.ts';
 import type { AdminClient } from '../../lib/control/client.ts';
 import type { WorkerProcess } from '../rig/worker-process.ts';
-import { eventually, type Output, running, Scene } from './scene.ts';
+import { eventually, type Output, running, Scene, statusOf } from './scene.ts';
 
 const TABLES = ['expiring', 'aged', 'purged', 'anew', 'copy'] as const;
 type Joined = Record<(typeof TABLES)[number], string | null>;
@@ -136,6 +136,18 @@ test('a bucket that is made anew while it is read is read again', async () => {
   await comesTo('a', { anew: null });
   await put('anew', 'b.c', '4');
   await comesTo('b.c', { anew: '4' });
+});
+
+test('a bucket that is deleted stops the pipeline, which goes on when it is there again', async () => {
+  await api('STREAM.DELETE.KV_anew');
+  const { status } = await statusOf(client, 'losing', info => info.status.state === 'failed');
+  assert.match(status.reason ?? '', /STREAM_MISSING|stream KV_anew is gone/);
+  await bucket('anew');
+  await put('anew', 'a', '5');
+  await client.restart('losing');
+  await running(client, 'losing');
+  await comesTo('a', { anew: '5', expiring: null });
+  await comesTo('b.c', { anew: null });
 });
 
 test('what is lost while no worker runs is gone when one does: rows, their markers, and a whole bucket', async () => {
