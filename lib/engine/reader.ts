@@ -23,6 +23,7 @@ import { type Opened, type Route, Router, type Unfinished } from '../router/rout
 import { BucketCensus } from '../source/bucket-census.ts';
 import type { SourcePlace } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
+import { readAnew } from '../source/succession.ts';
 import { watchedSource } from '../source/watched.ts';
 import type { Programs, Surroundings } from '../task/surroundings.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
@@ -123,7 +124,7 @@ export class Reader {
           this.#router.census(keys, { groups, origin: originOf(index, this.#source.position) });
           this.#router.flush(() => this.#state());
         },
-        onFailed: error => this.#fail(error),
+        onFailed: error => this.#fail(lostTable(this.name, error)),
       });
     }
     this.#source = new Source({
@@ -226,8 +227,9 @@ export class Reader {
   }
 
   /** A stage that has had nothing yet gets all from the source's start on; what others have had of it they pass over. */
-  async #placeOf({ place, isBegun }: Opened): Promise<SourcePlace> {
+  async #placeOf({ place, isBegun, through }: Opened): Promise<SourcePlace> {
     if (place !== null && isBegun) return place;
+    if (place !== null && this.#census !== null) return readAnew(place, through);
     const first = await this.#source.firstPlace();
     // A source that starts at the stream's end must not pass over what the others have not had.
     return place !== null && place.position < first.position ? place : first;

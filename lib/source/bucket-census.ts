@@ -116,7 +116,7 @@ export class BucketCensus {
     this.#do(() => this.#look());
   }
 
-  /** Why the broker does not answer, the source says, which reads the same stream. */
+  /** That the broker does not answer, the source says, which asks it too. */
   #do(work: () => Promise<void>): void {
     this.#isBusy = true;
     work().then(
@@ -125,7 +125,7 @@ export class BucketCensus {
       },
       error => {
         this.#isBusy = false;
-        if (!isMillraceError(error)) this.#onFailed(error);
+        if (!isMillraceError(error) || error.fate !== 'retry') this.#onFailed(error);
       },
     );
   }
@@ -173,7 +173,7 @@ export class BucketCensus {
       while (!this.#isStopped) {
         const messages = reader.take(TAKE);
         for (const message of messages) this.#take(message);
-        if (reader.error !== null) throw reader.error;
+        if (reader.error !== null) return this.#refused(reader.error);
         if (messages.length > 0) continue;
         // What the source has read since that answer has been seen.
         if (reader.caughtUp && (await reader.look()) !== null) return this.#onListed(keys, groups);
@@ -184,6 +184,12 @@ export class BucketCensus {
       this.#reader = null;
       await reader.stop();
     }
+  }
+
+  /** One that may not list says so, if only for a while: what it does not compare it does not know. */
+  #refused(error: Error): void {
+    this.#loss = 'vanished';
+    this.#onFailed(error);
   }
 
   #take({ subject }: StoredMessage): void {

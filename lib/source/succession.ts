@@ -33,9 +33,17 @@ export async function goOn(
     const read = `source ${spec.name} has read stream ${spec.stream} up to ${place.position}`;
     throw new MillraceError('STREAM_CHANGED', `${read}, but ${change}. Restore it as it was, or ${BEGIN_ANEW}`);
   }
-  const position = Math.max(place.position, place.through ?? 0);
-  const next = { ...place, position, rowsTaken: 0, mark: { ...NO_MARK, base: position } };
-  return { place: next, log: shiftedLog(log, position) };
+  const next = readAnew(place, place.through ?? 0);
+  return { place: next, log: shiftedLog(log, next.position) };
+}
+
+/**
+ * Where a table is read from its bucket's beginning, though others have had some of it: a stage that has had nothing gets
+ * all, and the others get it once more. `through`: beyond all that anybody has had.
+ */
+export function readAnew(place: SourcePlace, through: number): SourcePlace {
+  const position = Math.max(place.position, through);
+  return { ...place, position, rowsTaken: 0, mark: { ...NO_MARK, base: position } };
 }
 
 function shiftedInfo(info: StreamInfo, base: number): StreamInfo {
