@@ -33,8 +33,8 @@ const TAKE = { messagesMax: 8_192, bytesMax: 4 << 20 };
 const WAIT_MS = 200;
 /** Listings are so many times their own length apart, and at least so long, by how sure it is that there is need of one. */
 const APART = {
-  vanished: { times: 20, leastMs: 0 },
-  perhaps: { times: 200, leastMs: 60_000 },
+  vanished: { times: 10, leastMs: 0 },
+  perhaps: { times: 100, leastMs: 60_000 },
 } as const;
 
 /** What of a bucket's stream tells whether something has gone from it. */
