@@ -174,7 +174,7 @@ function replayVerb(around: Around): Command {
   )
     .argument('<pipeline>', 'the pipeline')
     .option('--all', 'all letters')
-    .option('--to <subject>', 'publish there instead; needed for letters that the pipeline made itself')
+    .option('--to <subject>', 'publish there instead; needed for rows of buckets and for what the pipeline made itself')
     .option('--keep', 'keep the letters')
     .option('--dry-run', 'say what would be replayed, change nothing')
     .option('-y, --yes', 'do not ask');

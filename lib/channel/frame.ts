@@ -264,7 +264,7 @@ export function isBehind(a: FrameHead, b: FrameHead): boolean {
   return a.position < b.position || (a.position === b.position && a.watermarkMs > b.watermarkMs);
 }
 
-/** Never tell less than was told. */
+/** Whether a writer that has told the one has more to tell: never less. */
 export function isNews(head: FrameHead, told: FrameHead): boolean {
   if (head.position < told.position) return false;
   return (

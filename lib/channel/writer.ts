@@ -13,7 +13,7 @@
  */
 import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../chain/chain.ts';
-import { type Change, INSERT } from '../change/change.ts';
+import { type Change, DELETE, INSERT } from '../change/change.ts';
 import { addRecord, type Columns, changeAt, copyRecord, emptyColumns, sliceColumns } from '../record/columns.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
 import { seqOfOrigin } from '../record/origin.ts';
@@ -132,6 +132,14 @@ export class ChannelWriter {
     this.#plain = false;
   }
 
+  /**
+   * Puts a record behind all that waits, of which no source message gives any: it is lost with its frame, and whoever goes
+   * on does not count it. `origin`: of the last message that was read.
+   */
+  pushBeside(value: unknown, origin: number): void {
+    addRecord(this.#columns, null, value, 0, DELETE, origin, null, null);
+  }
+
   /** Only just after opening: is this row one that the tail says is sent? */
   #isCovered(origin: number): boolean {
     const seq = seqOfOrigin(origin);
@@ -232,7 +240,13 @@ export class ChannelWriter {
     this.#plain = false;
   }
 
+  /** Never less than has landed: what is beside the rows of messages is no progress. */
   #headFor(count: number, writer: WriterState): FrameHead {
+    const head = this.#headOf(count, writer);
+    return isBeyond(this.#progress, head) ? { ...head, ...this.#progress } : head;
+  }
+
+  #headOf(count: number, writer: WriterState): FrameHead {
     const { origins } = this.#columns;
     const by = this.#author;
     if (count === origins.length) return { row: 0, by, ...writer };

@@ -18,10 +18,13 @@ import { EndsReporter } from '../observe/meter.ts';
 import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
+import { originOf } from '../record/origin.ts';
 import { type Counted, Counting } from '../router/counted.ts';
 import { type Opened, type Route, Router, type Unfinished } from '../router/router.ts';
+import { BucketCensus } from '../source/bucket-census.ts';
 import type { SourcePlace } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
+import { readAnew } from '../source/succession.ts';
 import { watchedSource } from '../source/watched.ts';
 import type { Programs, Surroundings } from '../task/surroundings.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
@@ -61,6 +64,8 @@ export class Reader {
   readonly dropped = new Map<string, number>();
   #options: ReaderOptions;
   #source: Source;
+  /** Null where no table is read, or one for a former program. */
+  #census: BucketCensus | null = null;
   #router: Router;
   #ends: EndsReporter;
   /** Polls of which something may wait to be sent, oldest first. */
@@ -110,15 +115,29 @@ export class Reader {
       drop: (_, reason) => this.#drop(reason),
       ...(watchCalls === undefined ? {} : { watchCalls: node => watchCalls(node, cursor) }),
     });
+    const index = sourcesOf(plan).findIndex(source => source.name === reader.source.name);
+    if (reader.source.kind === 'kv' && finishes === undefined) {
+      this.#census = new BucketCensus({
+        spec: reader.source,
+        log,
+        clock,
+        onListed: (keys, groups) => {
+          if (this.phase !== 'running') return;
+          this.#router.census(keys, { groups, origin: originOf(index, this.#source.position) });
+          this.#router.flush(() => this.#state());
+        },
+        onFailed: error => this.#fail(lostTable(this.name, error)),
+      });
+    }
     this.#source = new Source({
       spec:
         watchCalls === undefined ? reader.source : watchedSource(reader.source, watchCalls(reader.source.name, cursor)),
-      index: sourcesOf(plan).findIndex(source => source.name === reader.source.name),
+      index,
       log,
       clock,
       meter,
       target: {
-        entry: run.entries[0]!,
+        entry: this.#census?.seeing(run.entries[0]!) ?? run.entries[0]!,
         cursor,
         letter: letter => this.#letter(letter),
         drop: reason => this.#drop(reason),
@@ -154,10 +173,15 @@ export class Reader {
   async #open(): Promise<void> {
     const { plan, around } = this.#options;
     const opened = this.#options.finishes === undefined ? await this.#finished() : await this.#router.open();
-    const place = await this.#placeOf(opened);
     this.#counting.begin(opened.counted);
+    const place = { ...(await this.#placeOf(opened)), through: opened.through };
+    // Nobody has seen which rows have vanished since those were sent that others have.
+    if (opened.place !== null) this.#census?.doubt();
     if (this.phase !== 'opening') return;
     await this.#source.open(place, () => this.#schedule());
+    if (this.#source.mark.base !== place.mark.base) {
+      around.observer.emit({ event: 'table.replaced', level: 'warn', pipeline: plan.pipeline, reader: this.name });
+    }
     this.#sample();
     // From here on the place is on record, so that a source that starts at the stream's end does so once.
     await this.#router.broadcast();
@@ -218,13 +242,16 @@ export class Reader {
     const place = await this.#placeToRead(opened);
     const countedTo = opened.counted?.to ?? Number.POSITIVE_INFINITY;
     if (countedTo >= place.position) return place;
+    const { base } = place.mark;
+    if (countedTo < base) return place;
     const info = await this.#options.around.log.info(this.#source.spec.stream);
-    return info !== null && info.firstSeq <= countedTo + 1 ? { ...place, position: countedTo } : place;
+    return info !== null && info.firstSeq + base <= countedTo + 1 ? { ...place, position: countedTo } : place;
   }
 
   /** A stage that has had nothing yet gets all from the source's start on; what others have had of it they pass over. */
-  async #placeToRead({ place, isBegun }: Opened): Promise<SourcePlace> {
+  async #placeToRead({ place, isBegun, through }: Opened): Promise<SourcePlace> {
     if (place !== null && isBegun) return place;
+    if (place !== null && this.#census !== null) return readAnew(place, through);
     const first = await this.#source.firstPlace();
     // A source that starts at the stream's end must not pass over what the others have not had.
     return place !== null && place.position < first.position ? place : first;
@@ -244,6 +271,7 @@ export class Reader {
     this.#cancelTick = this.#options.around.clock.after(TICK_MS, () => {
       if (this.phase !== 'running') return;
       this.#source.tick();
+      this.#census?.tick();
       this.#sample();
       this.#router.broadcast().catch(error => this.#fail(error));
       this.#pump();
@@ -294,7 +322,7 @@ export class Reader {
       this.#router.flush(() => this.#state());
       this.#schedule();
     } catch (error) {
-      this.#fail(error);
+      this.#fail(this.#source.spec.kind === 'kv' ? lostTable(this.name, error) : error);
     }
   }
 
@@ -318,6 +346,7 @@ export class Reader {
 
   async #close(): Promise<void> {
     this.#cancelTick?.();
+    this.#census?.stop();
     this.#router.stop();
     await this.#source.stop();
   }
@@ -360,6 +389,12 @@ export class Reader {
   }
 }
 
+/** What has become of a table's bucket while it was read is no reason to stop: whoever begins anew reads what is there. */
+function lostTable(name: string, cause: unknown): unknown {
+  if (!isMillraceError(cause, 'STREAM_CHANGED') && !isMillraceError(cause, 'STREAM_MISSING')) return cause;
+  const text = `table ${name} is read again, from its beginning if its bucket is another one: ${cause.message}`;
+  return new MillraceError('CONFLICT', text, { cause });
+}
 const NO_END = Number.POSITIVE_INFINITY;
 
 const NOWHERE: Receiver = { receive() {} };

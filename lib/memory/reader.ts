@@ -22,6 +22,7 @@ export interface Sight {
 
 /** Allowed for each message beside its data, as the real reader counts. */
 const OVERHEAD_BYTES = 200;
+const NO_CONTENT = new Uint8Array(0);
 
 export class MemoryReader implements LogReader {
   onReady: (() => void) | null = null;
@@ -31,6 +32,7 @@ export class MemoryReader implements LogReader {
   /** Subjects that have come, and whether a filter takes them. */
   readonly #wanted = new Map<string, boolean>();
   readonly #refusesGaps: boolean;
+  readonly #headersOnly: boolean;
   #stream: MemoryStream | null = null;
   #error: Error | null = null;
   #position: number;
@@ -49,10 +51,11 @@ export class MemoryReader implements LogReader {
     if (subject === null || this.#filters === null || this.#wants(subject)) this.#seeSoon();
   };
 
-  constructor(sight: Sight, { stream, subjects, from, gaps }: ReadOptions) {
+  constructor(sight: Sight, { stream, subjects, from, headersOnly, gaps }: ReadOptions) {
     this.#sight = sight;
     this.#name = stream;
     this.#filters = subjects ?? null;
+    this.#headersOnly = headersOnly ?? false;
     this.#refusesGaps = (gaps ?? (subjects === undefined ? 'refuse' : 'allow')) === 'refuse';
     this.#position = Math.max(1, from);
     this.#unlooked = this.#position;
@@ -91,7 +94,7 @@ export class MemoryReader implements LogReader {
       const message = stream.at(this.#position)!;
       this.#position++;
       this.#last = message;
-      taken.push(message);
+      taken.push(this.#headersOnly ? { ...message, data: NO_CONTENT } : message);
       bytes += message.data.length + OVERHEAD_BYTES;
     }
     if (taken.length > 0 && !this.caughtUp && this.#position <= this.#visible) this.#seeSoon();

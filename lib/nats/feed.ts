@@ -35,6 +35,7 @@ export interface FeedOptions {
   readonly stream: string;
   readonly subjects: readonly string[] | null;
   readonly from: number;
+  readonly headersOnly: boolean;
   readonly events: FeedEvents;
 }
 
@@ -56,7 +57,7 @@ export async function openFeed(
   options: FeedOptions,
 ): Promise<{ readonly feed: Feed; readonly pending: number } | { readonly error: ApiFailure }> {
   const consumer = `mr_${nuid.next()}`;
-  const { stream, subjects, from } = options;
+  const { stream, subjects, from, headersOnly } = options;
   const answer = await ask<{ num_pending?: number }>(link, `CONSUMER.CREATE.${stream}.${consumer}`, {
     stream_name: stream,
     action: 'create',
@@ -70,6 +71,7 @@ export async function openFeed(
       num_replicas: 1,
       inactive_threshold: READER_INACTIVE_MS * NANOS_PER_MS,
       ...(subjects === null ? null : { filter_subjects: subjects }),
+      ...(headersOnly ? { headers_only: true } : null),
     },
   });
   if (answer.error !== undefined) return { error: answer.error };

@@ -42,6 +42,7 @@ export class NatsReader implements LogReader, FeedEvents {
   readonly #link: NatsLink;
   readonly #stream: string;
   readonly #subjects: readonly string[] | null;
+  readonly #headersOnly: boolean;
   readonly #bufferBytesMax: number;
   #refusesGaps: boolean;
   #error: Error | null = null;
@@ -77,10 +78,11 @@ export class NatsReader implements LogReader, FeedEvents {
   readonly #timer: NodeJS.Timeout;
   readonly #endStatus: () => void;
 
-  constructor(link: NatsLink, { stream, subjects, from, bufferBytesMax, gaps }: ReadOptions) {
+  constructor(link: NatsLink, { stream, subjects, from, headersOnly, bufferBytesMax, gaps }: ReadOptions) {
     this.#link = link;
     this.#stream = stream;
     this.#subjects = subjects === undefined ? null : subjects;
+    this.#headersOnly = headersOnly ?? false;
     this.#refusesGaps = (gaps ?? (subjects === undefined ? 'refuse' : 'allow')) === 'refuse';
     this.#position = Math.max(1, from);
     this.#unlooked = this.#position;
@@ -286,6 +288,7 @@ export class NatsReader implements LogReader, FeedEvents {
       stream: this.#stream,
       subjects: this.#subjects,
       from: this.#position,
+      headersOnly: this.#headersOnly,
       events: this,
     });
     if ('error' in opened) {

@@ -1,6 +1,6 @@
 /** Streams as JetStream speaks of them, and as we do: settings on the way out, facts on the way in. */
 import type { StoredMessage, StreamInfo, StreamSettings } from '../port/log.ts';
-import type { StreamConfig, SubjectMapping } from '../port/stream-config.ts';
+import type { CopiedStream, StreamConfig, SubjectMapping } from '../port/stream-config.ts';
 import { isoTimeMs } from '../window/iso-time.ts';
 import { decodeHeaders } from './headers.ts';
 
@@ -33,8 +33,8 @@ export interface WireStreamInfo {
     readonly allow_msg_schedules?: boolean;
     readonly subject_delete_marker_ttl?: number;
     readonly persist_mode?: string;
-    readonly mirror?: { readonly name: string };
-    readonly sources?: readonly { readonly name: string }[] | null;
+    readonly mirror?: WireCopied;
+    readonly sources?: readonly WireCopied[] | null;
     readonly subject_transform?: Partial<SubjectMapping>;
     readonly republish?: Partial<SubjectMapping>;
   };
@@ -49,6 +49,11 @@ export interface WireStreamInfo {
   };
   /** `name`: of the cluster, absent for a server that is in none. */
   readonly cluster?: { readonly name?: string; readonly replicas?: readonly { readonly current: boolean }[] };
+}
+
+interface WireCopied {
+  readonly name: string;
+  readonly subject_transforms?: readonly Partial<SubjectMapping>[];
 }
 
 /** As STREAM.MSG.GET answers; binary parts in base64. */
@@ -105,11 +110,15 @@ function configOf(config: WireStreamInfo['config'], isClustered: boolean): Strea
     allowMsgSchedules: config.allow_msg_schedules === true,
     leavesMarkers: limit(config.subject_delete_marker_ttl) !== null,
     persistAsync: config.persist_mode === 'async',
-    mirror: config.mirror?.name ?? null,
-    sources: (config.sources ?? []).map(({ name }) => name),
+    mirror: config.mirror === undefined ? null : copiedOf(config.mirror),
+    sources: (config.sources ?? []).map(copiedOf),
     subjectTransform: mappingOf(config.subject_transform),
     republish: mappingOf(config.republish),
   };
+}
+
+function copiedOf({ name, subject_transforms = [] }: WireCopied): CopiedStream {
+  return { name, renamed: subject_transforms.map(({ src = '', dest = '' }) => ({ src, dest })) };
 }
 
 function mappingOf(mapping: Partial<SubjectMapping> | undefined): SubjectMapping | null {

@@ -116,6 +116,11 @@ export const EVENTS = {
     fields: ['pipeline', 'reader', 'position'],
     means: 'it reads on after `position`',
   },
+  'table.replaced': {
+    levels: ['warn'],
+    fields: ['pipeline', 'reader'],
+    means: 'its bucket is another than it was, made anew or put back to an older copy: all of it is read again',
+  },
   'reader.finishing': {
     levels: ['info'],
     fields: ['pipeline', 'reader', 'program', 'through'],

@@ -91,7 +91,7 @@ export interface Operator {
   /** Between two batches, about once a second: takes no longer the more there is. Changes nothing that anybody sees. */
   look(): OperatorLook;
   /** Names the entries that `receive` will touch for this record. */
-  want(wants: Wants, port: number, key: string | null, value: unknown, timeMs: number): void;
+  want(wants: Wants, port: number, key: string | null, value: unknown, timeMs: number, change: Change): void;
   /** Names the entries that `advance` will touch. Called again until nothing new is wanted (timers, then their keys). */
   wantAdvance(wants: Wants, watermarkMs: number): void;
 }

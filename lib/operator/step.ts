@@ -79,10 +79,10 @@ export class Step {
   }
 
   want(wants: Wants): void {
-    const { keys, values, timesMs, ids } = this.#held;
+    const { keys, values, timesMs, ids, changes } = this.#held;
     for (let i = 0; i < keys.length; i++) {
       this.#cursor.id = ids![i]!;
-      this.operator.want(wants, this.#ports[i]!, keys[i]!, values[i], timesMs[i]!);
+      this.operator.want(wants, this.#ports[i]!, keys[i]!, values[i], timesMs[i]!, changeAt(changes, i));
     }
     this.#cursor.id = null;
   }

@@ -95,6 +95,8 @@ export interface ReadOptions {
    * `from` of 1 or less means the beginning, wherever that is now.
    */
   readonly gaps?: 'refuse' | 'allow';
+  /** Messages come without their content: for who asks what there is. */
+  readonly headersOnly?: boolean;
   /** How much may wait, untaken, in memory. Default 2 MiB. */
   readonly bufferBytesMax?: number;
 }

@@ -11,6 +11,13 @@ export interface SubjectMapping {
   readonly dest: string;
 }
 
+/** A stream of which another has copies. */
+export interface CopiedStream {
+  readonly name: string;
+  /** What becomes of their subjects; what fits none, or where there is none, keeps its own. */
+  readonly renamed: readonly SubjectMapping[];
+}
+
 export interface StreamConfig {
   /** `interest`, `workqueue`: a message goes when it was consumed. */
   readonly retention: 'limits' | 'interest' | 'workqueue';
@@ -47,9 +54,9 @@ export interface StreamConfig {
   /** Messages are acknowledged before they are written. */
   readonly persistAsync: boolean;
   /** The stream that it is a copy of. */
-  readonly mirror: string | null;
+  readonly mirror: CopiedStream | null;
   /** Streams that it takes messages from. */
-  readonly sources: readonly string[];
+  readonly sources: readonly CopiedStream[];
   /** Messages are kept under other subjects than they are sent to. */
   readonly subjectTransform: SubjectMapping | null;
   /** Messages are published once more, under another subject, when they are stored. */
@@ -58,7 +65,7 @@ export interface StreamConfig {
 
 /** Streams that it copies from; what comes from there keeps the subjects that it had, if no mapping changes them. */
 export function copiedBy({ mirror, sources }: StreamConfig): readonly string[] {
-  return mirror === null ? sources : [mirror, ...sources];
+  return [...(mirror === null ? [] : [mirror]), ...sources].map(({ name }) => name);
 }
 
 /** As a stream is that nobody has set anything of. */

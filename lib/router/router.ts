@@ -7,7 +7,7 @@
  * same stream, so whoever reads the stream in order has seen them.
  */
 import type { Clock } from '../base/clock.ts';
-import { partitionOf } from '../base/hash.ts';
+import { keyGroupsOf, partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../chain/chain.ts';
 import { authorOf, beaten, begun, claim, type ProgramName, takeOver } from '../channel/authorship.ts';
@@ -23,6 +23,7 @@ import {
 } from '../channel/frame.ts';
 import { Words } from '../channel/words.ts';
 import { ChannelWriter, type WriterState } from '../channel/writer.ts';
+import { type KeysByGroup, partsOf } from '../operator/census.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { type Log, roomIn } from '../port/log.ts';
 import type { Letter } from '../record/letter.ts';
@@ -30,6 +31,7 @@ import { broadcastSubject, channelSubject, channelsStream, type Deployment } fro
 import { seqOfOrigin } from '../record/origin.ts';
 import { markFrom, markText } from '../source/place.ts';
 import { NO_MARK, type StreamMark } from '../source/poll.ts';
+import type { GroupRange } from '../state/entry-key.ts';
 import { type Counted, countedFrom } from './counted.ts';
 import { Samples } from './samples.ts';
 
@@ -88,6 +90,8 @@ export interface Unfinished {
 export interface Opened {
   /** The channel that is furthest behind; null: none has begun. */
   readonly place: (FrameHead & { mark: StreamMark }) | null;
+  /** The last source message of which any channel has had a row. */
+  readonly through: number;
   /** No stage is there that has had nothing yet. */
   readonly isBegun: boolean;
   /** The most that any stage was told; null: nothing. */
@@ -207,7 +211,9 @@ export class Router {
       }
     }
     const isBegun = this.#lanes.every(({ completeTo }) => completeTo >= 0);
-    return { place: behind === null ? null : { ...behind, mark }, isBegun, counted };
+    const furthest = this.#lanes.map(lane => (lane.furthest === null ? 0 : throughOf(lane.furthest)));
+    const place = behind === null ? null : { ...behind, mark };
+    return { place, through: Math.max(...furthest), isBegun, counted };
   }
 
   /**
@@ -240,6 +246,20 @@ export class Router {
   letter(letter: Letter): void {
     const lane = this.#lanes[0]!;
     lane.channels[seqOfOrigin(letter.origin) % lane.channels.length]!.pushLetter(letter);
+  }
+
+  /**
+   * Tells each task that keeps rows of the table what the bucket has of some key groups, behind all that was passed on.
+   * `origin`: of the last message that was read.
+   */
+  census(keys: KeysByGroup, { groups, origin }: { groups: GroupRange; origin: number }): void {
+    for (const { route, channels } of this.#lanes) {
+      for (const [partition, channel] of channels.entries()) {
+        const own = keyGroupsOf(partition, route.partitions);
+        const of = { from: Math.max(own.from, groups.from), to: Math.min(own.to, groups.to) };
+        for (const part of partsOf(keys, of)) channel.pushBeside(part, origin);
+      }
+    }
   }
 
   get waiting(): number {

@@ -3,7 +3,7 @@
  * by sequence and deletes single messages of it; the markers in the same stream, on which exactly-once rests, are of other
  * subjects and never touched. A letter's own subject has no fence, so nothing depends on what was last on it.
  *
- * A replay publishes a letter's content, waits for the broker's answer, and only then deletes the letter: broken off, it
+ * A replay publishes a letter's content where it may go (`replay-places.ts`), waits for the broker's answer, and only then deletes the letter: broken off, it
  * is asked for again. The message id `millrace-replay-<pipeline>-<number>-<subject>` keeps what was published and not yet deleted
  * from being there twice, as long as the duplicate window of the stream lasts (two minutes unless it was set).
  *
@@ -19,6 +19,8 @@ import type { Registry } from '../port/registry.ts';
 import { type ReadLetter, readLetter, replayHeaders } from '../record/letter.ts';
 import { isInternal, letterSubject, lettersStream } from '../record/names.ts';
 import { matches } from '../record/subject.ts';
+import { streamsOfSummary } from '../topology/summary.ts';
+import { ReplayPlaces } from './replay-places.ts';
 import type { DiscardProgress, LetterFilter, LetterKind, Letters, LetterView, ReplayProgress } from './views.ts';
 
 const PAGE_MAX = 1_000;
@@ -80,8 +82,11 @@ export class LetterBox implements Letters {
   ): AsyncGenerator<ReplayProgress> {
     const { toSubject, dryRun, keep } = options;
     if (toSubject !== null) checkSubject(toSubject);
+    const places = await this.#places(toSubject === null ? filter.pipeline : null);
+    if (toSubject !== null) await places.check(toSubject);
     const progress = { seen: 0, replayed: 0, skipped: 0, total: 0, reasons: [] as string[] };
     const reasons = new Set<string>();
+    let asksForPlace = false;
     const now = () => ({ ...progress, reasons: [...reasons] });
     const extent = await this.#extent(filter.pipeline);
     if (extent !== null) {
@@ -90,7 +95,8 @@ export class LetterBox implements Letters {
       };
       for await (const found of this.#read(filter, { from: 1, through: extent.lastSeq, counted })) {
         progress.seen++;
-        const why = whyNot(found, toSubject);
+        const why = found.letter.truncated ? TRUNCATED : toSubject === null ? await whyNotBack(found, places) : null;
+        asksForPlace ||= why !== null && why !== TRUNCATED;
         if (why === null) {
           if (!dryRun) await this.#publish(filter.pipeline, found, toSubject);
           if (!dryRun && !keep) await this.#remove(filter.pipeline, found);
@@ -104,7 +110,16 @@ export class LetterBox implements Letters {
       }
     }
     progress.total = progress.seen;
+    if (asksForPlace && progress.replayed === 0) {
+      throw new MillraceError('INVALID_ARGUMENT', ['no letter was replayed:', ...reasons].join('\n- '));
+    }
     yield now();
+  }
+
+  /** Null: no letter goes back where it came from. */
+  async #places(pipeline: string | null): Promise<ReplayPlaces> {
+    const held = pipeline === null ? null : await this.#specs.get(pipeline);
+    return new ReplayPlaces({ log: this.#log, sources: streamsOfSummary(held?.spec.summary) });
   }
 
   async *discard(filter: LetterFilter, { dryRun }: { dryRun: boolean }): AsyncGenerator<DiscardProgress> {
@@ -255,17 +270,17 @@ function isMeant({ message, letter }: Numbered, filter: LetterFilter): boolean {
   return subjectsOf(filter).some(subject => matches(subject, message.subject));
 }
 
-/** Why the letter cannot be published again; null: it can. */
-function whyNot({ letter }: Numbered, toSubject: string | null): string | null {
-  if (letter.truncated) return 'its content was cut to what a message holds';
-  if (toSubject !== null) return null;
+const TRUNCATED = 'its content was cut to what a message holds';
+
+/** Why the letter cannot be published again where it came from; null: it can. */
+async function whyNotBack({ letter }: Numbered, places: ReplayPlaces): Promise<string | null> {
   if (letter.kind === 'late') return 'late records are as operators made them: say where to with a subject';
   if (letter.subject === null)
     return 'it was made by the pipeline and came from no subject; name one to send it to (--to, to_subject)';
   if (letter.content === 'value') {
     return 'its message held several records and operators had changed this one: say where to with a subject';
   }
-  return null;
+  return places.whyNot(letter.subject);
 }
 
 function viewOf({ message, letter }: Numbered, shown: { content: boolean; headers: boolean }): LetterView {

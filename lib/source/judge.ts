@@ -8,6 +8,7 @@ import { type Change, INSERT } from '../change/change.ts';
 import { refusePromise } from '../operator/user-code.ts';
 import { headerOf } from '../port/headers.ts';
 import type { StoredMessage } from '../port/log.ts';
+import { encodeKey } from '../record/key.ts';
 import { TIME_MAX_MS } from '../window/watermark.ts';
 import type { SourceSpec } from './spec.ts';
 
@@ -40,11 +41,18 @@ export function judgedChange({ change }: SourceSpec, message: StoredMessage, val
   return change === null ? INSERT : change(value, message);
 }
 
+/** The key of a key-value bucket's row: where its subject goes on behind the bucket's (`$KV.<bucket>.>`). */
+export function keyOfRow(bucketSubjects: string, subject: string): string {
+  return encodeKey(subject.slice(bucketSubjects.length - 1))!;
+}
+
 /**
  * Whether a key-value bucket's message is a delete or purge, or the marker that the broker itself leaves where a row has
- * expired or was removed (ADR-43).
+ * expired or was removed (ADR-43). One without content that rolls its subject up is what is left of a purge by other means.
  */
-export function isTombstone({ headers }: StoredMessage): boolean {
+export function isTombstone({ headers, data }: StoredMessage): boolean {
+  if (headers === null) return false;
   const operation = headerOf(headers, 'kv-operation');
-  return operation === 'DEL' || operation === 'PURGE' || headerOf(headers, 'nats-marker-reason') !== null;
+  if (operation === 'DEL' || operation === 'PURGE' || headerOf(headers, 'nats-marker-reason') !== null) return true;
+  return data.length === 0 && headerOf(headers, 'nats-rollup') !== null;
 }

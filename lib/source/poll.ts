@@ -10,6 +10,8 @@ export interface SourcePlace extends SourcePlaceInTime {
   /** … and so many records of the next, as its format gives them. Absent: none. */
   readonly rowsTaken?: number;
   readonly mark: StreamMark;
+  /** The last message of which anybody has had a row. Absent: that is `position`. */
+  readonly through?: number;
 }
 
 /** By what the stream is known again whose sequences are meant: when it was made, and a message that was read of it. */
@@ -19,9 +21,11 @@ export interface StreamMark {
   /** Sequence of the last message that was passed on, and when it was stored, ms since 1970; 0: none was. */
   readonly seq: number;
   readonly timeMs: number;
+  /** Where a table's bucket was made anew: what is added to its sequences (`succession.ts`). Else 0. */
+  readonly base: number;
 }
 
-export const NO_MARK: StreamMark = { bornMs: 0, seq: 0, timeMs: 0 };
+export const NO_MARK: StreamMark = { bornMs: 0, seq: 0, timeMs: 0, base: 0 };
 
 /** Where a source's records go. `entry` is told each record, with the rest of it in `cursor`. */
 export interface SourceTarget {

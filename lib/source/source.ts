@@ -29,12 +29,13 @@ import { NO_TIME, type SourcePlaceInTime, SourceTime } from '../window/source-ti
 import { SubjectFilter } from './filter.ts';
 import { completeMsOf } from './heartbeat.ts';
 import { InHand, type LetterAbout } from './in-hand.ts';
-import { isTombstone, judgedChange, judgedTime, judgedValue } from './judge.ts';
+import { isTombstone, judgedChange, judgedTime, judgedValue, keyOfRow } from './judge.ts';
 import { Looks } from './looks.ts';
-import { checkPlace, infoOf } from './place.ts';
+import { infoOf } from './place.ts';
 import { NO_MARK, type PollLimits, type SourcePlace, type SourceTarget, type StreamMark } from './poll.ts';
 import { Publications } from './publications.ts';
 import type { SourceSpec } from './spec.ts';
+import { goOn } from './succession.ts';
 
 export interface SourceOptions {
   readonly spec: SourceSpec;
@@ -98,8 +99,9 @@ export class Source {
 
   async open(place: SourcePlace, onReady: () => void): Promise<void> {
     const info = await infoOf(this.spec, this.#log);
-    await checkPlace(this.spec, place, { info, log: this.#log });
-    this.openOn(info, place, onReady);
+    const found = await goOn(this.spec, place, { info, log: this.#log });
+    this.#log = found.log;
+    this.openOn(info, found.place, onReady);
   }
 
   /** As `open`, for who knows the stream. */
@@ -118,7 +120,8 @@ export class Source {
     const subjects = this.#byServer ? { subjects: [subject] } : {};
     // What was published and is gone unread cannot be told to be another's: then we say so and stop, rather than go on
     // with what is left. A look moves our position past what is another's, so this asks only for what came since.
-    this.#reader = this.#log.read({ stream, from: place.position + 1, gaps: 'refuse', ...subjects });
+    const gaps = this.spec.kind === 'kv' ? 'allow' : 'refuse';
+    this.#reader = this.#log.read({ stream, from: place.position + 1, gaps, ...subjects });
     this.#reader.onReady = onReady;
   }
 
@@ -340,7 +343,7 @@ export class Source {
 
   /** A key-value bucket's message: the subject's end is the key. A tombstone is a null: the table's join knows it by that. */
   #passRow(message: StoredMessage, limits: PollLimits): void {
-    const key = encodeKey(message.subject.slice(this.spec.subject.length - 1));
+    const key = keyOfRow(this.spec.subject, message.subject);
     if (isTombstone(message)) {
       this.recordsIn++;
       this.#target.entry.receive(key, null, message.timeMs, INSERT);

@@ -18,6 +18,7 @@ import {
   type TaskInput,
   TIME,
 } from '../operator/feed.ts';
+import { NO_MARK } from '../source/poll.ts';
 import { Source, type SourceOptions } from '../source/source.ts';
 import { sourceVoice, voiceOf } from '../topology/waits.ts';
 import { NO_TIME } from '../window/source-time.ts';
@@ -61,6 +62,7 @@ export class DirectInput implements TaskInput {
     this.#source.recordsIn = positions[name + RECORDS] ?? 0;
     this.#source.bytesIn = positions[name + BYTES] ?? 0;
     const mark = {
+      ...NO_MARK,
       bornMs: positions[name + BORN] ?? 0,
       seq: positions[name + SEEN] ?? 0,
       timeMs: positions[name + TIME] ?? 0,

@@ -13,6 +13,7 @@ import { bucketOf, bucketStream, freeStreamName, isInternal, RESERVED_SUBJECT } 
 import { covers, overlaps } from '../record/subject.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import type { BrokerView } from './broker.ts';
+import { rowsOfBucket } from './buckets.ts';
 import type { Fits } from './fits.ts';
 import type { GraphNode, SourceNode } from './graph.ts';
 import { patternOf } from './stream-taken.ts';
@@ -36,9 +37,13 @@ export function resolveSources(
       const bucket = bucketOf(subject);
       const stream = bucketStream(bucket);
       const info = view.info(stream);
-      if (info === null) mistake(node, `there is no KV bucket '${bucket}': make it with nats kv add ${bucket}`);
-      else fits(node, info, { role: 'table', subjects: [subject], batches: false });
-      resolve(stream);
+      const rows =
+        info === null
+          ? { mistake: `there is no KV bucket '${bucket}': make it with nats kv add ${bucket}` }
+          : rowsOfBucket(bucket, info);
+      if ('mistake' in rows) mistake(node, rows.mistake);
+      else if (info !== null) fits(node, info, { role: 'table', subjects: [rows.subject], batches: false });
+      resolved.set(node.id, { ...source, name, stream, capture: null, ...('mistake' in rows ? {} : rows) });
       continue;
     }
     if (isInternal(subject)) mistake(node, `'${subject}' is what Millrace keeps for itself, and nobody's records`);

@@ -36,6 +36,18 @@ export function readerContract(name: string, makeRig: () => Promise<LogRig>): vo
         assert.equal(text(first), '1');
       });
 
+      test('leaves out the content where that is asked', async () => {
+        for (const data of ['1'.repeat(20_000), '2'.repeat(20_000)]) {
+          await place.log.append({ subject: `${place.s}.a`, data: bytes(data), headers: { one: '1' } });
+        }
+        const messages = await take(place.read({ from: 1, headersOnly: true, bufferBytesMax: 4_000 }), 2);
+        assert.deepEqual(texts(messages), ['', '']);
+        assert.deepEqual(
+          messages.map(({ headers }) => headers?.one),
+          ['1', '1'],
+        );
+      });
+
       test('waits at the end for what is yet to come', async () => {
         const reader = place.read({ from: 1 });
         await ready(reader, () => reader.caughtUp);

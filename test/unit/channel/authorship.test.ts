@@ -86,7 +86,7 @@ class Writer {
       cursor: this.#cursor,
       owner: options.owner,
       program: { since: options.since, bundle: `b${options.since}` },
-      mark: () => ({ bornMs: 1, seq: 1, timeMs: 1 }),
+      mark: () => ({ bornMs: 1, seq: 1, timeMs: 1, base: 0 }),
       publishedMs: () => null,
       onLanded: () => {},
       onFailed: error => void this.failures.push(error),
@@ -163,7 +163,7 @@ describe('a channel that is opened', () => {
     const old = world.writer(1);
     await old.open();
     const next = world.writer(2);
-    assert.deepEqual(await next.open(), { place: null, isBegun: false, counted: null });
+    assert.deepEqual(await next.open(), { place: null, through: 0, isBegun: false, counted: null });
     await assert.rejects(old.tell(0), is('REVISION_OUTDATED'));
     await old.send(1, 0, 'zombie');
     assert.deepEqual([old.codes, world.rows('left')], [['REVISION_OUTDATED'], []]);

@@ -52,7 +52,7 @@ describe('a feed', () => {
       broken: () => events.push('broken'),
     };
     const link = { wire, inbox: { root: '_INBOX' } } as unknown as NatsLink;
-    feed = new Feed(link, 'consumer', { stream: 'S', subjects: null, from: 1, events: told });
+    feed = new Feed(link, 'consumer', { stream: 'S', subjects: null, from: 1, headersOnly: false, events: told });
     feed.pull(1_000);
   });
 

@@ -43,7 +43,7 @@ async function playOnDisk(spec: StatefulSpec, history: History): Promise<unknown
       if (state.resident) break;
       for (const { port, key, id, t, dedupeId } of batch) {
         carried = dedupeId;
-        operator.want(state.wants(), port, key, id, t);
+        operator.want(state.wants(), port, key, id, t, INSERT);
       }
       operator.wantAdvance(state.wants(), nextMs);
       if ((await state.prefetch(store)) === 0) break;

@@ -3,7 +3,7 @@
  * deltas of its state, as a task does from its journal. A `strict` one also holds records back to the end of their
  * batch, asks the operator what it wants first, and lets it touch nothing else.
  */
-import { INSERT } from '../../../lib/change/change.ts';
+import { type Change, INSERT } from '../../../lib/change/change.ts';
 import { buildOperator } from '../../../lib/operator/build.ts';
 import type { DropReason, Operator } from '../../../lib/operator/operator.ts';
 import type { StatefulSpec } from '../../../lib/operator/spec.ts';
@@ -36,7 +36,7 @@ export class Rig {
   #journal: Uint8Array[] = [];
   #strict: boolean;
   #tables!: WantedTables;
-  #batch: (Out & { port: number; carried: string | null })[] = [];
+  #batch: (Out & { port: number; change: Change; carried: string | null })[] = [];
   #taken = 0;
 
   constructor(spec: StatefulSpec, options?: { strict: boolean }) {
@@ -77,9 +77,9 @@ export class Rig {
     return this.#tables.calls;
   }
 
-  receive(key: string | null, value: unknown, timeMs: number, port = 0): void {
-    if (this.#strict) this.#batch.push({ key, value, timeMs, port, carried: this.carried });
-    else this.operator.receive(port, key, value, timeMs, INSERT);
+  receive(key: string | null, value: unknown, timeMs: number, port = 0, change: Change = INSERT): void {
+    if (this.#strict) this.#batch.push({ key, value, timeMs, port, change, carried: this.carried });
+    else this.operator.receive(port, key, value, timeMs, change);
   }
 
   /** The end of a batch. Returns the rows that came since the last one. */
@@ -105,15 +105,15 @@ export class Rig {
   #runBatch(watermarkMs: number): void {
     const batch = this.#batch;
     this.#batch = [];
-    for (const { key, value, timeMs, port, carried } of batch) {
+    for (const { key, value, timeMs, port, change, carried } of batch) {
       this.carried = carried;
-      this.operator.want(this.#tables, port, key, value, timeMs);
+      this.operator.want(this.#tables, port, key, value, timeMs, change);
     }
     this.operator.wantAdvance(this.#tables, watermarkMs);
     this.#tables.begin();
-    for (const { key, value, timeMs, port, carried } of batch) {
+    for (const { key, value, timeMs, port, change, carried } of batch) {
       this.carried = carried;
-      this.operator.receive(port, key, value, timeMs, INSERT);
+      this.operator.receive(port, key, value, timeMs, change);
     }
   }
 

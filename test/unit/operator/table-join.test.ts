@@ -2,6 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { KEY_GROUPS, keyGroupOf } from '../../../lib/base/hash.ts';
+import { DELETE } from '../../../lib/change/change.ts';
+import { type Census, partsOf } from '../../../lib/operator/census.ts';
 import type { StatefulSpec } from '../../../lib/operator/spec.ts';
 import { orderly, play, RUNS } from './histories.ts';
 import { Rig } from './rig.ts';
@@ -101,5 +104,80 @@ describe('stream and table', () => {
       }),
       RUNS,
     );
+  });
+
+  describe('a census', () => {
+    const byGroup = (keys: readonly string[]) => {
+      const found = new Map<number, Set<string>>();
+      for (const key of keys) found.set(keyGroupOf(key), (found.get(keyGroupOf(key)) ?? new Set()).add(key));
+      return found;
+    };
+    const tell = (rig: Rig, census: Census) => rig.receive(null, census, 0, 1, DELETE);
+
+    test('takes away the rows of its key groups that it does not have, and no others', () => {
+      fc.assert(
+        fc.property(
+          fc.uniqueArray(fc.string({ maxLength: 4 }), { maxLength: 40 }),
+          fc.uniqueArray(fc.string({ maxLength: 4 }), { maxLength: 40 }),
+          fc.nat(KEY_GROUPS),
+          fc.nat(KEY_GROUPS),
+          fc.boolean(),
+          (rows, keys, one, other, restarts) => {
+            const of = { from: Math.min(one, other), to: Math.max(one, other) };
+            const rig = new Rig(spec(true), { strict: true });
+            for (const key of rows) rig.receive(key, `row of ${key}`, 1, 1);
+            if (restarts) {
+              rig.advance(1);
+              rig.restart();
+            }
+            for (const part of partsOf(byGroup(keys), of)) tell(rig, part);
+            rig.advance(2);
+            for (const key of rows) rig.receive(key, 'x', 3);
+            rig.advance(3);
+            const stays = (key: string) => {
+              const group = keyGroupOf(key);
+              return group < of.from || group >= of.to || keys.includes(key);
+            };
+            assert.deepEqual(
+              rig.rows.map(({ key }) => key),
+              rows.filter(stays),
+            );
+          },
+        ),
+      );
+    });
+
+    test('does no harm when it comes again, and rows that come behind it stay', () => {
+      const rig = new Rig(spec(true), { strict: true });
+      const none = { from: 0, to: KEY_GROUPS, keys: [] };
+      rig.receive('k', 'row', 1, 1);
+      tell(rig, none);
+      tell(rig, none);
+      rig.receive('k', 'new', 1, 1);
+      rig.advance(1);
+      rig.receive('k', 'x', 2);
+      rig.advance(2);
+      assert.deepEqual(rig.values(), [['x', 'new']]);
+    });
+
+    test('comes in parts that say something of each key group once, and are no larger than a frame takes', () => {
+      const keys = Array.from({ length: 40_000 }, (_, i) => `a key of some length, number ${i}`);
+      const of = { from: 5_000, to: 21_000 };
+      const parts = [...partsOf(byGroup(keys), of)];
+      assert.ok(parts.length > 5);
+      let from = of.from;
+      for (const part of parts) {
+        assert.equal(part.from, from);
+        from = part.to;
+        assert.ok(part.keys.every(key => keyGroupOf(key) >= part.from && keyGroupOf(key) < part.to));
+        assert.ok(part.keys.join('').length < 60_000);
+      }
+      assert.equal(from, of.to);
+      const told = parts.flatMap(part => part.keys).sort();
+      const wanted = keys.filter(key => keyGroupOf(key) >= of.from && keyGroupOf(key) < of.to);
+      assert.deepEqual(told, wanted.sort());
+      assert.deepEqual([...partsOf(new Map(), of)], [{ ...of, keys: [] }]);
+      assert.deepEqual([...partsOf(new Map(), { from: 7, to: 7 })], []);
+    });
   });
 });

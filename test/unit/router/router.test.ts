@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { partitionOf } from '../../../lib/base/hash.ts';
+import { KEY_GROUPS, keyGroupOf, partitionOf } from '../../../lib/base/hash.ts';
 import { Random } from '../../../lib/base/random.ts';
 import { type Change, DELETE, INSERT } from '../../../lib/change/change.ts';
 import { decodeBroadcast, decodeFrame, type Frame, type FrameHead } from '../../../lib/channel/frame.ts';
 import type { WriterState } from '../../../lib/channel/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
+import type { Census } from '../../../lib/operator/census.ts';
 import { newCursor } from '../../../lib/operator/run.ts';
 import type { Letter } from '../../../lib/record/letter.ts';
 import { broadcastSubject, channelSubject, channelsStream, channelsSubjects } from '../../../lib/record/names.ts';
@@ -20,7 +21,7 @@ const ROUTES = [
   { stage: 'left', input: 'a', partitions: 3 },
   { stage: 'right', input: 'b', partitions: 2 },
 ];
-const MARK = { bornMs: 1_234, seq: 5, timeMs: 6_789 };
+const MARK = { bornMs: 1_234, seq: 5, timeMs: 6_789, base: 7 };
 
 class Rig {
   readonly clock = new SimClock({ random: new Random(1) });
@@ -108,7 +109,7 @@ class Rig {
     const subject = broadcastSubject(DEPLOYMENT, { ...ROUTES[route]!, writer: 'r-orders' });
     const of = this.#messages(ROUTES[route]!.stage).filter(message => message.subject === subject);
     const news = of.filter(({ data }, i) => !saysTheSame(decodeBroadcast(data), of[i - 1]?.data));
-    assert.ok(news.every(({ headers }) => headers?.['Millrace-Source'] === '1234:5:6789'));
+    assert.ok(news.every(({ headers }) => headers?.['Millrace-Source'] === '1234:5:6789:7'));
     return news.map(({ data }) => decodeBroadcast(data));
   }
 }
@@ -132,7 +133,7 @@ function letterOf(seq: number): Letter {
 describe('a router', () => {
   test('sends each record to the partition of its key, those without one to the first, on every route that takes it', async () => {
     const rig = new Rig();
-    assert.deepEqual(await rig.open(), { place: null, isBegun: false, counted: null });
+    assert.deepEqual(await rig.open(), { place: null, through: 0, isBegun: false, counted: null });
     const keys = Array.from({ length: 40 }, (_, i) => (i % 10 === 7 ? null : `key-${i}`));
     keys.forEach((key, i) => {
       rig.feed(0, key, i, i + 1);
@@ -266,7 +267,7 @@ describe('a router', () => {
 
   test('goes on where the channel is that is furthest behind, once every channel has said something', async () => {
     const rig = new Rig();
-    assert.deepEqual(await rig.open(), { place: null, isBegun: false, counted: null });
+    assert.deepEqual(await rig.open(), { place: null, through: 0, isBegun: false, counted: null });
     rig.feed(0, 'k', 'v', 1);
     await rig.flush(at(1));
     assert.equal((await rig.restart()).isBegun, false, 'the other channels have nothing, nor were they told anything');
@@ -307,5 +308,59 @@ describe('a router', () => {
       rig.told(0).map(({ position }) => position),
       [2, 8],
     );
+  });
+
+  describe('a census', () => {
+    const ALL = { from: 0, to: KEY_GROUPS };
+    const census = (rig: Rig, seq: number, keys: readonly string[]) => {
+      const byGroup = new Map<number, Set<string>>();
+      for (const key of keys) byGroup.set(keyGroupOf(key), (byGroup.get(keyGroupOf(key)) ?? new Set()).add(key));
+      rig.router.census(byGroup, { groups: ALL, origin: originOf(0, seq) });
+    };
+    const valuesOf = (rig: Rig, route: number, partition: number) =>
+      rig.frames(route, partition).flatMap(({ columns }) => columns.values);
+
+    test('goes to each task that keeps rows, behind all that was passed on, with its own keys alone', async () => {
+      const rig = new Rig();
+      await rig.open();
+      const keys = Array.from({ length: 50 }, (_, i) => `k${i}`);
+      for (const [i, key] of keys.entries()) rig.feed(1, key, 'row', i + 1);
+      census(rig, 50, keys);
+      await rig.flush(at(50));
+      for (const partition of [0, 1]) {
+        const values = valuesOf(rig, 1, partition);
+        const part = values.at(-1) as Census;
+        assert.equal(values.length, part.keys.length + 1);
+        assert.deepEqual([part.from, part.to], [partition * (KEY_GROUPS / 2), (partition + 1) * (KEY_GROUPS / 2)]);
+        assert.deepEqual(new Set(part.keys), new Set(keys.filter(key => partitionOf(key, 2) === partition)));
+      }
+    });
+
+    test('is no progress: whoever goes on neither sends a row again nor leaves one out, wherever a frame ends', async () => {
+      const rig = new Rig();
+      await rig.open();
+      for (let seq = 1; seq <= 3; seq++) rig.feed(1, 'k', `row ${seq}`, seq);
+      await rig.flush(at(3));
+      const before = rig.frames(1, partitionOf('k', 2)).at(-1)!;
+      // So much that it takes several frames, told when another channel may be far behind: nothing was read since.
+      const keys = Array.from(
+        { length: 30_000 },
+        (_, i) => `a key that is long enough to fill a frame soon, number ${i}`,
+      );
+      for (let i = 0; i < 5; i++) census(rig, 2, keys);
+      await rig.flush(at(2));
+      const frames = rig.frames(1, partitionOf('k', 2));
+      assert.ok(frames.length > 2, `${frames.length} frames`);
+      for (const { position, row } of frames.slice(1)) assert.deepEqual([position, row], [before.position, before.row]);
+      const seen = frames.length;
+      await rig.restart();
+      for (let seq = 1; seq <= 5; seq++) rig.feed(1, 'k', `row ${seq}`, seq);
+      await rig.flush(at(5));
+      const news = rig.frames(1, partitionOf('k', 2)).slice(seen);
+      assert.deepEqual(
+        news.flatMap(({ columns }) => columns.values),
+        ['row 4', 'row 5'],
+      );
+    });
   });
 });

@@ -4,11 +4,11 @@ import { beforeEach, describe, test } from 'node:test';
 import { systemClock } from '../../../lib/base/clock.ts';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
-import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import type { StoredMessage } from '../../../lib/port/log.ts';
 import { lettersStream, lettersSubjects } from '../../../lib/record/names.ts';
 import { LetterBox } from '../../../lib/service/letters.ts';
 import type { LetterFilter } from '../../../lib/service/views.ts';
+import { deployed } from './deployed.ts';
 
 const STREAM = lettersStream('p');
 const PAGE = { pageSize: 100, pageToken: null, content: false };
@@ -56,7 +56,12 @@ beforeEach(async () => {
   log = broker.client('worker');
   await log.ensureStream({ name: STREAM, subjects: lettersSubjects('p'), atomic: true });
   await log.ensureStream({ name: 'orders', subjects: ['orders.>'] });
-  box = new LetterBox({ log, clock: systemClock, registry: new MemoryRegistry(new MemoryBucket(systemClock)) });
+  const registry = await deployed([
+    { subject: 'orders.>', stream: 'orders' },
+    { subject: 'states.*', stream: 'states' },
+    { subject: '$KV.shops.>', stream: 'KV_shops', kind: 'kv' },
+  ]);
+  box = new LetterBox({ log, clock: systemClock, registry });
 });
 
 describe('list', () => {
@@ -166,17 +171,65 @@ describe('replay', () => {
     await dead('map-1', 'c', { 'Millrace-Content': 'value' });
     await put('millrace.p.late.join-1', 'd');
     await put('millrace.p.dead.window-1', 'e', { 'Millrace-Error': 'LIMIT_REACHED' });
-    const answer = await last(box.replay(meaning(), REPLAY));
+    await dead('map-1', 'f');
+    const answer = await last(box.replay(meaning(), { ...REPLAY, dryRun: true }));
     assert.deepEqual(
       { ...answer, reasons: answer.reasons.length },
-      { ...{ seen: 5, replayed: 0 }, skipped: 5, total: 5, reasons: 4 },
+      { ...{ seen: 6, replayed: 1 }, skipped: 5, total: 6, reasons: 4 },
     );
+    await last(box.replay(meaning(), REPLAY));
     assert.equal(kept(STREAM).length, 5);
     await log.ensureStream({ name: 'elsewhere', subjects: ['elsewhere'] });
     const elsewhere = await last(box.replay(meaning(), { ...REPLAY, toSubject: 'elsewhere' }));
     assert.deepEqual([elsewhere.replayed, elsewhere.skipped], [4, 1]);
     assert.deepEqual(texts(kept('elsewhere')), ['b', 'c', 'd', 'e']);
     assert.equal(kept('elsewhere')[0]!.headers!['Content-Type'], 'application/json');
+  });
+
+  describe('of what only its last word counts', () => {
+    beforeEach(async () => {
+      await log.ensureStream({ name: 'KV_shops', subjects: ['$KV.shops.>'], maxMessagesPerSubject: 1 });
+      await log.ensureStream({ name: 'states', subjects: ['states.*'], maxMessagesPerSubject: 5 });
+    });
+    const refuses = (text: RegExp) => (error: unknown) =>
+      isMillraceError(error, 'INVALID_ARGUMENT') && text.test(error.message);
+
+    test('goes neither into a bucket nor into a stream that keeps a few messages of a subject: asks for another', async () => {
+      await dead('shops', '{"city":"Ulm"}', { 'Millrace-Subject': '$KV.shops.7' });
+      await dead('states', '{"on":true}', { 'Millrace-Subject': 'states.lamp' });
+      const asked =
+        /no letter was replayed:\n- it is a row of a bucket.*--to.*\n- stream states keeps only the last 5.*--to/;
+      for (const dryRun of [false, true]) {
+        await assert.rejects(last(box.replay(meaning(), { ...REPLAY, dryRun })), refuses(asked));
+      }
+      assert.deepEqual([kept('KV_shops').length, kept('states').length, kept(STREAM).length], [0, 0, 2]);
+      await last(box.replay(meaning(), { ...REPLAY, toSubject: 'orders.mended' }));
+      assert.deepEqual(texts(kept('orders')), ['{"city":"Ulm"}', '{"on":true}']);
+    });
+
+    test('is left alone where others can be replayed', async () => {
+      await dead('shops', 'row', { 'Millrace-Subject': '$KV.shops.7' });
+      await dead('map-1', 'order');
+      const answer = await last(box.replay(meaning(), REPLAY));
+      assert.deepEqual([answer.replayed, answer.skipped, answer.reasons.length], [1, 1, 1]);
+      assert.deepEqual(texts(kept('orders')), ['order']);
+    });
+
+    test('is not sent there by order either', async () => {
+      await dead('map-1', 'order');
+      const replay = box.replay(meaning(), { ...REPLAY, toSubject: 'states.lamp' });
+      await assert.rejects(last(replay), refuses(/stream states keeps only the last 5/));
+      await assert.rejects(last(box.replay(meaning(), { ...REPLAY, toSubject: '$KV.shops.7' })), refuses(/no subject/));
+    });
+  });
+
+  test('obeys no subject that no source of the pipeline reads, whatever a letter says', async () => {
+    await log.ensureStream({ name: 'others', subjects: ['others.>'] });
+    await dead('map-1', 'a', { 'Millrace-Subject': 'others.x' });
+    await assert.rejects(last(box.replay(meaning(), REPLAY)), /has no source now that reads the subject/);
+    assert.deepEqual([kept('others').length, kept(STREAM).length], [0, 1]);
+    await last(box.replay(meaning(), { ...REPLAY, toSubject: 'others.x' }));
+    assert.deepEqual([kept('others').length, kept(STREAM).length], [1, 0]);
   });
 
   test('of letters that are written meanwhile, takes none', async () => {

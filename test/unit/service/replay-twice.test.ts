@@ -3,16 +3,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../../lib/base/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
-import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import { lettersStream, lettersSubjects } from '../../../lib/record/names.ts';
 import { LetterBox } from '../../../lib/service/letters.ts';
+import { deployed } from './deployed.ts';
 
 test('what was replayed to one subject of a stream, and kept, can be replayed to another', async () => {
   const broker = new MemoryBroker({ clock: systemClock });
   const log = broker.client('worker');
   await log.ensureStream({ name: lettersStream('p'), subjects: lettersSubjects('p'), atomic: true });
   await log.ensureStream({ name: 'orders', subjects: ['orders.>'] });
-  const box = new LetterBox({ log, clock: systemClock, registry: new MemoryRegistry(new MemoryBucket(systemClock)) });
+  const box = new LetterBox({
+    log,
+    clock: systemClock,
+    registry: await deployed([{ subject: 'orders.>', stream: 'orders' }]),
+  });
   const headers = { 'Millrace-Error': 'USER_CODE', 'Millrace-Subject': 'orders.new', 'Millrace-Content': 'message' };
   await log.append({ subject: 'millrace.p.dead.map-1', data: Buffer.from('{"n":1}'), headers });
   const all = { pipeline: 'p', kind: null, operator: null, code: null, numbers: [], sinceMs: null };

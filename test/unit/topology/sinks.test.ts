@@ -151,7 +151,12 @@ describe('the stream of a sink', () => {
   });
 
   const told: readonly [name: string, config: Partial<StreamConfig>, exactly: RegExp, atLeastOnce: RegExp][] = [
-    ['mirror', { mirror: 'THEIRS' }, /^stream 'MINE' has mirror: .*What to do: write to another/, /has mirror/],
+    [
+      'mirror',
+      { mirror: { name: 'THEIRS', renamed: [] } },
+      /^stream 'MINE' has mirror: .*What to do: write to another/,
+      /has mirror/,
+    ],
     ['sealed', { sealed: true }, /^stream 'MINE' has sealed: it takes nothing any more/, /has sealed/],
     ['no_ack', { noAck: true }, /has no_ack: it answers nobody.*: nats stream edit MINE --ack; or write/, /no_ack/],
     ['transform', { subjectTransform: { src: '', dest: 'kept.>' } }, /other subjects .*at-least-once'$/, /^$/],

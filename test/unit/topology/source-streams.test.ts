@@ -38,7 +38,7 @@ describe('a subject of which several streams keep a part', () => {
   });
 
   test('says so where one has what another has', async () => {
-    const both = { ...US, config: { sources: ['EU'] } };
+    const both = { ...US, config: { sources: [{ name: 'EU', renamed: [] }] } };
     assert.match(
       await said('orders.*', {}, [EU, both]),
       /; 'US' holds copies of what another has, so that one is enough$/,
@@ -88,9 +88,9 @@ describe('streams that the author lists', () => {
       await said('orders.*', { streams: ['OTHER'] }, [other]),
       /^stream 'OTHER', which streams names, holds nothing of 'orders\.\*': it lists 'other\.>'$/,
     );
-    const mirror: KnownStream = { name: 'COPY', subjects: [], config: { mirror: 'EU' } };
+    const mirror: KnownStream = { name: 'COPY', subjects: [], config: { mirror: { name: 'EU', renamed: [] } } };
     assert.deepEqual(await read('orders.*', { streams: ['COPY'] }, [EU, mirror]), [['orders-any', 'COPY', false]]);
-    const aside = { ...other, config: { sources: ['EU'] } };
+    const aside = { ...other, config: { sources: [{ name: 'EU', renamed: [] }] } };
     assert.deepEqual(await read('orders.*', { streams: ['OTHER'] }, [EU, aside]), [['orders-any', 'OTHER', false]]);
   });
 

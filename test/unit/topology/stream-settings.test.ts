@@ -88,7 +88,10 @@ describe('a plan', () => {
       await mistakes({}, { discardNewPerSubject: true, maxMsgsPerSubject: 1, discard: 'new' }),
       /--no-discard/,
     );
-    assert.equal(await mistakes({ noAck: true, sealed: true, allowMsgCounter: true, mirror: 'THEIRS' }), '');
+    assert.equal(
+      await mistakes({ noAck: true, sealed: true, allowMsgCounter: true, mirror: { name: 'THEIRS', renamed: [] } }),
+      '',
+    );
   });
 
   test('of a table is refused for a bucket that does not keep its rows', async () => {

@@ -1,0 +1,61 @@
+/**
+ * Where a letter's content may be published again. A record is a message among others only where its stream keeps them all:
+ * where a subject has its last message alone, as a row of a bucket has, an old record would take the place of what has come
+ * since, and nothing would say so. And a letter goes back only to what the pipeline itself reads: what its headers say is
+ * not obeyed beyond that. Anything else a person must say.
+ */
+import { MillraceError } from '../base/errors.ts';
+import type { Log } from '../port/log.ts';
+import { matches } from '../record/subject.ts';
+import type { SourceSummary } from '../topology/summary.ts';
+
+const SAY_WHERE = 'say where to with a subject (--to, to_subject)';
+
+export class ReplayPlaces {
+  readonly #log: Pick<Log, 'info' | 'streamsOf'>;
+  readonly #sources: readonly Pick<SourceSummary, 'subject' | 'stream'>[];
+  /** By stream: how many messages of a subject it keeps; null: all. */
+  readonly #kept = new Map<string, number | null>();
+
+  /** @param options.sources those of the pipeline as it was deployed last, without tables */
+  constructor(options: {
+    log: Pick<Log, 'info' | 'streamsOf'>;
+    sources: readonly Pick<SourceSummary, 'subject' | 'stream'>[];
+  }) {
+    this.#log = options.log;
+    this.#sources = options.sources;
+  }
+
+  /** Why what came from the subject does not go back there; null: it does. */
+  async whyNot(subject: string): Promise<string | null> {
+    if (subject.startsWith('$KV.')) {
+      return `it is a row of a bucket, and would be put over the row that is there by now: mend that one, or ${SAY_WHERE}`;
+    }
+    const source = this.#sources.find(({ subject: filter }) => matches(filter, subject));
+    if (source === undefined) return `the pipeline has no source now that reads the subject it came from: ${SAY_WHERE}`;
+    const kept = await this.#keptBy(source.stream);
+    return kept === null ? null : `${compactedText(source.stream, kept)}: ${SAY_WHERE}`;
+  }
+
+  /** Throws INVALID_ARGUMENT for a subject on which nothing may be published again. */
+  async check(subject: string): Promise<void> {
+    for (const stream of await this.#log.streamsOf(subject)) {
+      const kept = await this.#keptBy(stream);
+      if (kept === null) continue;
+      throw new MillraceError('INVALID_ARGUMENT', `"${subject}": ${compactedText(stream, kept)}. Take another subject`);
+    }
+  }
+
+  async #keptBy(stream: string): Promise<number | null> {
+    const known = this.#kept.get(stream);
+    if (known !== undefined) return known;
+    const kept = (await this.#log.info(stream))?.config.maxMsgsPerSubject ?? null;
+    this.#kept.set(stream, kept);
+    return kept;
+  }
+}
+
+function compactedText(stream: string, kept: number): string {
+  const what = kept === 1 ? 'only the last message' : `only the last ${kept} messages`;
+  return `stream ${stream} keeps ${what} of a subject, so an old record would be put over what has come since`;
+}
