@@ -18,7 +18,6 @@ import { type Change, INSERT } from '../change/change.ts';
 import type { Meter } from '../observe/meter.ts';
 import type { Log, LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
 import { copiedBy } from '../port/stream-config.ts';
-import { encodeKey } from '../record/key.ts';
 import type { Letter } from '../record/letter.ts';
 import { NO_ORIGIN, originOf } from '../record/origin.ts';
 import { replayOf } from '../record/replay.ts';
