@@ -255,7 +255,9 @@ export class WindowAggregate implements Operator {
       const key = keys[underWay.next]!;
       if (this.#isOut(window, key)) continue;
       if (this.#context.full()) {
-        for (let sent = first; sent < underWay.next; sent++) this.#closing!.set(MARKS, keys[sent]!, window);
+        for (const sent of keys.slice(first, underWay.next)) {
+          if (!this.#isOut(window, sent)) this.#closing!.set(MARKS, sent, window);
+        }
         this.#underWay = underWay;
         return false;
       }
