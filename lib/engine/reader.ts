@@ -20,14 +20,16 @@ import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
 import { originOf } from '../record/origin.ts';
 import { type Counted, Counting } from '../router/counted.ts';
-import { type Opened, type Route, Router, type Unfinished } from '../router/router.ts';
+import type { Opened, Route, Unfinished } from '../router/lane.ts';
+import { Router } from '../router/router.ts';
 import { BucketCensus } from '../source/bucket-census.ts';
 import type { SourcePlace } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
-import { readAnew } from '../source/succession.ts';
+import { lostTable, readAnew } from '../source/succession.ts';
 import { watchedSource } from '../source/watched.ts';
-import type { Programs, Surroundings } from '../task/surroundings.ts';
+import type { Surroundings } from '../task/surroundings.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
+import { isSame, ONE_PROGRAM, routesOf } from './program.ts';
 
 /** Records and letters that may wait to be sent. */
 const WAITING_MAX = 65_536;
@@ -389,32 +391,6 @@ export class Reader {
   }
 }
 
-/** What has become of a table's bucket while it was read is no reason to stop: whoever begins anew reads what is there. */
-function lostTable(name: string, cause: unknown): unknown {
-  if (!isMillraceError(cause, 'STREAM_CHANGED') && !isMillraceError(cause, 'STREAM_MISSING')) return cause;
-  const text = `table ${name} is read again, from its beginning if its bucket is another one: ${cause.message}`;
-  return new MillraceError('CONFLICT', text, { cause });
-}
 const NO_END = Number.POSITIVE_INFINITY;
 
 const NOWHERE: Receiver = { receive() {} };
-
-const ONE_PROGRAM: Programs = {
-  present: { since: 1, bundle: '' },
-  async planOf({ since }) {
-    throw new MillraceError('PROGRAM_MISSING', `nothing is kept of the code of revision ${since}`);
-  },
-};
-
-function routesOf(plan: Plan, reader: ReaderPlan): Route[] {
-  return reader.program.exits.map(exit => {
-    if (exit.kind === 'sink') throw new MillraceError('INVARIANT', `reader ${reader.name} leads to a sink`);
-    const { partitions, inputs } = plan.stages.find(stage => stage.name === exit.stage)!;
-    const { bootstrap } = inputs.find(({ name }) => name === exit.input)!;
-    return { stage: exit.stage, input: exit.input, bootstrap, partitions };
-  });
-}
-
-function isSame({ stage, input }: Route): (other: Route) => boolean {
-  return other => other.stage === stage && other.input === input;
-}

@@ -22,7 +22,7 @@
 import { MillraceError } from '../base/errors.ts';
 import { keyGroupOf } from '../base/hash.ts';
 import { INSERT } from '../change/change.ts';
-import { ALL_KEYS, type GroupRange, groupsOfTaskEntry } from '../state/entry-key.ts';
+import { ALL_KEYS, groupsOfTaskEntry } from '../state/entry-key.ts';
 import type { ValueTable, Wants } from '../state/tables.ts';
 import { NO_WATERMARK } from '../window/watermark.ts';
 import {
@@ -35,6 +35,7 @@ import {
   startOf,
   type Windows,
 } from '../window/windows.ts';
+import type { Further, UnderWay } from './closing.ts';
 import { Fold, mergesAll, type Row } from './fold.ts';
 import { ascending, OpenPanes, type PaneRows, windowsOfChanged } from './key-panes.ts';
 import type { Operator, OperatorContext, OperatorLook } from './operator.ts';
@@ -54,20 +55,6 @@ const MARKS = 0;
 
 /** Where more windows than this hold a moment, it is remembered from one to the next which keys and panes they have. */
 const HOPS_FEW = 32;
-
-/** Keys whose windows have gone out further than the task's others: all of these key groups. */
-interface Further extends GroupRange {
-  readonly sentTo: number;
-}
-
-/** The window whose keys are going out, over as many batches as it takes: nothing changes between them. */
-interface UnderWay {
-  readonly window: number;
-  readonly keys: readonly string[];
-  /** The first of them that has not gone out. */
-  next: number;
-  readonly rowsOf: (key: string) => Row[];
-}
 
 export class WindowAggregate implements Operator {
   readonly lagMs: number;

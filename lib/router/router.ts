@@ -10,7 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { keyGroupsOf, partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../chain/chain.ts';
-import { authorOf, beaten, begun, claim, type ProgramName, takeOver } from '../channel/authorship.ts';
+import { beaten, begun, claim, type ProgramName, takeOver } from '../channel/authorship.ts';
 import {
   type Author,
   encodeBroadcast,
@@ -33,6 +33,7 @@ import { markFrom, markText } from '../source/place.ts';
 import { NO_MARK, type StreamMark } from '../source/poll.ts';
 import type { GroupRange } from '../state/entry-key.ts';
 import { type Counted, countedFrom } from './counted.ts';
+import { type Lane, landedTo, type News, type Opened, programOf, type Route, type Unfinished } from './lane.ts';
 import { Samples } from './samples.ts';
 
 /** Room for the frame's head and the message's headers beside the rows. */
@@ -54,49 +55,6 @@ const HEADER_CLAIM = 'Millrace-Claim';
 /** On broadcasts: what their writer has done so far, as JSON (`Counted`). */
 const HEADER_COUNTED = 'Millrace-Counted';
 const KEPT = [HEADER_SOURCE, HEADER_PROGRAM, HEADER_COUNTED];
-
-/** One input of one stage, which this writer feeds. */
-export interface Route {
-  readonly stage: string;
-  readonly input: string;
-  /** It is a table of the stage. */
-  readonly bootstrap?: boolean;
-  readonly partitions: number;
-}
-
-interface Lane {
-  readonly route: Route;
-  readonly channels: readonly ChannelWriter[];
-  readonly broadcast: Words;
-  told: FrameHead | null;
-  /** The last header of a program that was told; empty: none. */
-  toldProgram: string;
-  toldCounted: Counted | null;
-  /** As they were opened: the head of the channel that is furthest; null: nothing has begun. */
-  furthest: FrameHead | null;
-  /** All of them are complete to it. -1: some have not begun. */
-  completeTo: number;
-}
-
-/** What a former program has sent to some channels, and not to all. */
-export interface Unfinished {
-  readonly program: ProgramName;
-  /** The last source message of which any channel has had a row of it. */
-  readonly through: number;
-  /** Those that the program had, for certain; it may have had others of ours. */
-  readonly routes: readonly Route[];
-}
-
-export interface Opened {
-  /** The channel that is furthest behind; null: none has begun. */
-  readonly place: (FrameHead & { mark: StreamMark }) | null;
-  /** The last source message of which any channel has had a row. */
-  readonly through: number;
-  /** No stage is there that has had nothing yet. */
-  readonly isBegun: boolean;
-  /** The most that any stage was told; null: nothing. */
-  readonly counted: Counted | null;
-}
 
 export interface RouterOptions {
   readonly deployment: Deployment;
@@ -396,21 +354,4 @@ export class Router {
       for (const channel of lane.channels) channel.stop();
     }
   }
-}
-
-/** What a stage is to be told. */
-interface News {
-  readonly lane: Lane;
-  readonly head: FrameHead;
-  readonly counted: Counted | null;
-}
-
-function programOf({ furthest }: Lane): number {
-  return authorOf(furthest!).program;
-}
-
-function landedTo(lane: Lane): number {
-  let least = Number.POSITIVE_INFINITY;
-  for (const channel of lane.channels) least = Math.min(least, channel.landedTo);
-  return least;
 }

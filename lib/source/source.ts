@@ -379,11 +379,9 @@ export class Source {
     if (onPoison === 'skip') return this.#target.drop('skipped');
     const letter = this.letter({ operator: name, code, message: messageOf(cause), bytes });
     if (onPoison === 'deadLetter') return this.#target.letter(letter);
-    throw new MillraceError(
-      'LIMIT_REACHED',
-      `source ${name} stops at its first bad record, as its onPoison says: message ${this.#inHand.message?.seq} of ${this.spec.stream}: ${letter.message}`,
-      { cause },
-    );
+    const where = `message ${this.#inHand.message?.seq} of ${this.spec.stream}`;
+    const text = `source ${name} stops at its first bad record, as its onPoison says: ${where}: ${letter.message}`;
+    throw new MillraceError('LIMIT_REACHED', text, { cause });
   }
 
   /** A letter about the record in hand. */

@@ -8,7 +8,7 @@
  * Where that was not kept before a crash, the same is found again, and all is read again from a later base: rows come
  * twice, and what a row is told last is the same.
  */
-import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Log, LogReader, StoredMessage, StreamInfo } from '../port/log.ts';
 import { changeSince } from './place.ts';
 import { NO_MARK, type SourcePlace } from './poll.ts';
@@ -44,6 +44,13 @@ export async function goOn(
 export function readAnew(place: SourcePlace, through: number): SourcePlace {
   const position = Math.max(place.position, through);
   return { ...place, position, rowsTaken: 0, mark: { ...NO_MARK, base: position } };
+}
+
+/** What has become of a table's bucket while it was read is no reason to stop: whoever begins anew reads what is there. */
+export function lostTable(name: string, cause: unknown): unknown {
+  if (!isMillraceError(cause, 'STREAM_CHANGED') && !isMillraceError(cause, 'STREAM_MISSING')) return cause;
+  const text = `table ${name} is read again, from its beginning if its bucket is another one: ${cause.message}`;
+  return new MillraceError('CONFLICT', text, { cause });
 }
 
 function shiftedInfo(info: StreamInfo, base: number): StreamInfo {

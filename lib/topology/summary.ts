@@ -9,7 +9,7 @@ import type { SourceSpec } from '../source/spec.ts';
 import { layoutChanges, layoutOf, operatorText, type StateLayout } from './fingerprint.ts';
 import type { InputPlan, Plan } from './plan.ts';
 
-const VERSION = 3;
+export const SUMMARY_VERSION = 3;
 
 export interface SourceSummary {
   readonly name: string;
@@ -56,7 +56,7 @@ export interface StageSummary {
 }
 
 export interface PlanSummary {
-  readonly version: typeof VERSION;
+  readonly version: typeof SUMMARY_VERSION;
   readonly pipeline: string;
   readonly fingerprint: string;
   readonly readers: readonly ReaderSummary[];
@@ -71,7 +71,7 @@ export interface PlanSummary {
 
 export function summarize(plan: Plan): PlanSummary {
   return {
-    version: VERSION,
+    version: SUMMARY_VERSION,
     pipeline: plan.pipeline,
     fingerprint: plan.fingerprint,
     readers: plan.readers.map(({ source, program }) => ({
@@ -148,5 +148,5 @@ export function readSummary(value: unknown): PlanSummary | null {
 }
 
 function isSummary(value: unknown): value is PlanSummary {
-  return typeof value === 'object' && value !== null && (value as Partial<PlanSummary>).version === VERSION;
+  return typeof value === 'object' && value !== null && (value as Partial<PlanSummary>).version === SUMMARY_VERSION;
 }

@@ -16,7 +16,8 @@ import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
 import { newCursor } from '../../../lib/operator/run.ts';
 import { channelsStream, channelsSubjects } from '../../../lib/record/names.ts';
 import { originOf } from '../../../lib/record/origin.ts';
-import { type Route, Router, type RouterOptions } from '../../../lib/router/router.ts';
+import type { Route } from '../../../lib/router/lane.ts';
+import { Router, type RouterOptions } from '../../../lib/router/router.ts';
 
 const DEPLOYMENT = { pipeline: 'p', life: 'l' };
 const LEFT = { stage: 'left', input: 'a', partitions: 3 };

@@ -12,11 +12,11 @@ import { count, pipeline, tumbling } from '../../../lib/index.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
-import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import { silent } from '../../../lib/observe/events.ts';
 import { LetterBox } from '../../../lib/service/letters.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
+import { deployed } from '../service/deployed.ts';
 
 interface Order {
   readonly id: string;
@@ -85,7 +85,11 @@ for (const place of PLACES) {
       assert.equal(running.status().counts.dead, deadCount);
       await running.stop({ deadlineMs: 1_000 });
       running = await start(false);
-      const box = new LetterBox({ log, clock: log.clock, registry: new MemoryRegistry(new MemoryBucket(clock)) });
+      const box = new LetterBox({
+        log,
+        clock: log.clock,
+        registry: await deployed([{ subject: 'orders', stream: 'orders' }]),
+      });
       const meant = { pipeline: 'p', kind: null, operator: null, code: null, numbers: [], sinceMs: null };
       const options = { toSubject: null, dryRun: false, keep: true };
       const replay = async () => {
