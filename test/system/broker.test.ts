@@ -134,7 +134,7 @@ describe('a stream', () => {
       await scene.log.deleteStream(stream);
     }
     await fill('out', 50, 60);
-    await stopped('out', /^STREAM_MISSING: no stream keeps the subject out\./);
+    await stopped('out', /^STREAM_MISSING: stream out_(routed|direct) does not keep the subject out\./);
   });
 
   test('with input that is made anew while no worker runs stops the pipeline, however much is in it', async () => {

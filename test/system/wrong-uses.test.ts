@@ -12,6 +12,8 @@ const rig = new Cli();
 before(() => {
   for (const name of Object.keys(process.env)) if (/^(MILLRACE|NATS)_/.test(name)) delete process.env[name];
   process.env.HOME = rig.folder;
+  // Nobody is there, whatever runs on this machine.
+  process.env.MILLRACE_SERVER = '127.0.0.1:1';
   delete process.env.XDG_CONFIG_HOME;
   process.chdir(rig.folder);
   writeFileSync(join(rig.folder, 'package.json'), '{"type":"module"}');
