@@ -14,7 +14,6 @@
  *   for as any other.
  */
 import type { Clock } from '../base/clock.ts';
-import { MillraceError } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import type { Registry } from '../port/registry.ts';
 import { type Identity, isOurs } from './identity.ts';
@@ -218,14 +217,16 @@ function writeRecord(record: LeaseRecord): Uint8Array {
   return Buffer.from(JSON.stringify(record));
 }
 
-function readRecord(value: Uint8Array): LeaseRecord {
+/** Null: it is nothing that a worker writes, so it is nobody's, and the next claim is written over it (*only a hint*). */
+function readRecord(value: Uint8Array): LeaseRecord | null {
+  let record: unknown;
   try {
-    const record = JSON.parse(Buffer.from(value).toString()) as Partial<LeaseRecord>;
-    const { holder = null, instance = '', address = null, term = 0, beat = 0 } = record;
-    return { holder, instance, address, term, beat };
-  } catch (cause) {
-    throw new MillraceError('JOURNAL_CORRUPT', `registry entry ${KEY} is not JSON; delete it, it is written anew`, {
-      cause,
-    });
+    record = JSON.parse(Buffer.from(value).toString());
+  } catch {
+    return null;
   }
+  if (typeof record !== 'object' || record === null) return null;
+  const { holder = null, instance = '', address = null, term = 0, beat = 0 } = record as Partial<LeaseRecord>;
+  const isText = [holder, instance, address].every(one => one === null || typeof one === 'string');
+  return isText && Number.isFinite(term) && Number.isFinite(beat) ? { holder, instance, address, term, beat } : null;
 }

@@ -60,6 +60,8 @@ export interface SpecEntry {
   readonly name: string;
   readonly at: number;
   readonly found: PipelineSpec | MillraceError;
+  /** What it says though it is not trusted: enough to be careful with what may be there, and for nothing else. */
+  readonly said: PipelineSpec | null;
 }
 
 const PREFIX = 'pipelines.';
@@ -137,9 +139,10 @@ export class Specs {
     const name = entry.key.slice(PREFIX.length);
     const at = entry.revision;
     try {
-      return { name, at, found: decodeSpec(entry, this.#keys) };
+      const spec = decodeSpec(entry, this.#keys);
+      return { name, at, found: spec, said: spec };
     } catch (error) {
-      if (isMillraceError(error)) return { name, at, found: error };
+      if (isMillraceError(error)) return { name, at, found: error, said: saidBy(entry) };
       throw error;
     }
   }
@@ -209,7 +212,7 @@ function decodeSpec({ key, value, revision: at }: RegistryEntry, keys: SpecKeys 
   } catch (cause) {
     throw new MillraceError('JOURNAL_CORRUPT', `the spec of pipeline ${name} is not JSON; deploy it again`, { cause });
   }
-  if (spec.name !== name || !Number.isSafeInteger(spec.revision)) {
+  if (spec === null || spec.name !== name || !Number.isSafeInteger(spec.revision)) {
     throw new MillraceError('JOURNAL_CORRUPT', `the spec of pipeline ${name} is damaged; deploy it again`);
   }
   // What is older names no life, so its streams and blobs have other names, and nothing of it would be found or purged.
@@ -232,10 +235,18 @@ export function unreadableSpec(name: string): PipelineSpec {
   };
 }
 
+function saidBy(entry: RegistryEntry): PipelineSpec | null {
+  try {
+    return decodeSpec(entry, null);
+  } catch {
+    return null;
+  }
+}
+
 function untrusted(key: string, why: string): MillraceError {
   const name = key.slice(PREFIX.length);
   return new MillraceError(
     'SPEC_UNTRUSTED',
-    `the spec of pipeline ${name} ${why}, so it is not loaded: somebody else may write to the registry's bucket; what ran goes on. Deploy the pipeline again, or delete the key ${key} of that bucket`,
+    `the spec of pipeline ${name} ${why}, so it is not loaded: somebody else may write to the registry's bucket. What runs already goes on. Deploy the pipeline again, or delete the key ${key} of that bucket`,
   );
 }

@@ -7,7 +7,6 @@ import { createHash } from 'node:crypto';
 import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import type { Bundle } from '../bundle/bundle.ts';
-import type { Judged } from '../bundle/compile.ts';
 import { bundleBlob } from '../bundle/stored.ts';
 import { type Claim, Owners, refusal } from '../cluster/owners.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
@@ -26,7 +25,7 @@ import {
   type DeployOutcome,
   isBeingDeleted,
   type Judge,
-  judgeDeploy,
+  judgeReplaced,
   type KnownSpec,
   type PlanAnswer,
   planDeploy,
@@ -132,9 +131,11 @@ export class Commands {
     const planned = await this.#judges.plan(bundle);
     const name = planned.summary.pipeline;
     for (let tries = 0; tries < CAS_TRIES_MAX; tries++) {
-      const { before, at } = await replacedBy(name, this.#specs, this.#knownSpec);
+      const replaced = await replacedBy(name, this.#specs, this.#knownSpec);
+      const { before, at } = replaced;
       if (isBeingDeleted(before)) throw new MillraceError('CONFLICT', beingDeletedText(name));
-      const judged = this.#judge(before, bundle, planned);
+      const { summary } = planned;
+      const judged = judgeReplaced(replaced, { bundle: bundle.hash, summary }, this.#judges.incompatibilities);
       if (judged.outcome === 'incompatible') throw incompatible(name, judged.reasons);
       const paused = before?.desired === 'paused';
       // What is lost of the same bundle is put back, and then it is a revision of its own: the one that found a part of
@@ -265,10 +266,6 @@ export class Commands {
   async #claim(plan: PlanSummary, life: string, options: { dryRun: boolean; takeOver: boolean }): Promise<Claim> {
     const [results, specs] = await Promise.all([this.#judges.results(plan), this.#specs.readable()]);
     return this.#owners.claim({ pipeline: plan.pipeline, life, results }, { specs, ...options });
-  }
-
-  #judge(before: PipelineSpec | null, bundle: Bundle, planned: Judged) {
-    return judgeDeploy(before, { bundle: bundle.hash, summary: planned.summary }, this.#judges.incompatibilities);
   }
 
   /** `change` returns null for a pipeline that is not there for it, and the spec itself when nothing is to do. */

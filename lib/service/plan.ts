@@ -64,24 +64,46 @@ export function beingDeletedText(name: string): string {
   return `pipeline ${name} is being deleted; try again in a moment`;
 }
 
+/** What a deploy replaces. */
+export interface Replaced {
+  readonly before: PipelineSpec | null;
+  /** At which revision of the registry. */
+  readonly at: number;
+  /** What an entry says that is not trusted, where nothing is known of what was before it. Null: nothing, or it is known. */
+  readonly said: PipelineSpec | null;
+}
+
 /** What a spec that cannot be read or trusted has replaced, as far as somebody knows it. */
 export type KnownSpec = (name: string) => PipelineSpec | null;
 
 /**
- * What a deploy replaces, and at which revision of the registry. What cannot be trusted or read is nobody's word: it makes
- * room, for what was known before it if anything. Throws PLAN_INCOMPATIBLE: state that another version has written does not.
+ * What cannot be trusted or read is nobody's word: it makes room, for what was known before it if anything. Throws
+ * PLAN_INCOMPATIBLE: state that another version has written does not.
  */
-export async function replacedBy(
-  name: string,
-  specs: Specs,
-  known: KnownSpec,
-): Promise<{ before: PipelineSpec | null; at: number }> {
+export async function replacedBy(name: string, specs: Specs, known: KnownSpec): Promise<Replaced> {
   const entry = await specs.entry(name);
-  if (entry === null) return { before: null, at: 0 };
-  const { found, at } = entry;
-  if (!(found instanceof MillraceError)) return { before: found, at };
+  if (entry === null) return { before: null, at: 0, said: null };
+  const { found, at, said } = entry;
+  if (!(found instanceof MillraceError)) return { before: found, at, said: null };
   if (found.code === 'PLAN_INCOMPATIBLE') throw found;
-  return { before: known(name), at };
+  const before = known(name);
+  return { before, at, said: before === null ? said : null };
+}
+
+/**
+ * As `judgeDeploy`. Where all that there is of what was deployed is not trusted, its state is there all the same: a deploy
+ * that could not read it would leave nobody who can.
+ */
+export function judgeReplaced(
+  { before, said }: Pick<Replaced, 'before' | 'said'>,
+  next: { bundle: string; summary: unknown },
+  incompatibilities: Judge['incompatibilities'],
+): { outcome: DeployOutcome; reasons: readonly string[] } {
+  if (said === null || (isGone(said) && said.purge)) return judgeDeploy(before, next, incompatibilities);
+  const reasons = incompatibilities(said.summary, next.summary);
+  if (reasons.length === 0) return { outcome: 'updated', reasons };
+  const doubt = `that is by a spec which is not trusted: if it is not yours, delete the key pipelines.${said.name} of the registry's bucket, and deploy`;
+  return { outcome: 'incompatible', reasons: [...reasons, doubt] };
 }
 
 /** @param cluster null: nothing has ever been deployed on this broker. Throws PLAN_INVALID. */
@@ -99,12 +121,12 @@ export async function planDeploy(
     judge.remembered(summary),
     judge.results(summary),
   ]);
-  const before = replaced?.before ?? null;
+  const { before = null, said = null } = replaced ?? {};
   const next = { bundle: bundle.hash, summary };
-  const { outcome, reasons } = judgeDeploy(before, next, judge.incompatibilities);
+  const { outcome, reasons } = judgeReplaced({ before, said }, next, judge.incompatibilities);
   const { life } = nextLife(before, remembered);
   const claim = judgeClaim(owned, { pipeline: name, life, results }, { specs, takeOver: false });
-  const known = outcome === 'created' ? null : before;
+  const known = outcome === 'created' ? null : (before ?? said);
   return {
     name,
     text,

@@ -299,7 +299,11 @@ describe('a worker', () => {
         0,
         /against revision 4 of orders\.ts, of 2\S+Z\n {2}~ code alone.*\n {2}= state goes on: dedupe-shop-order\n/,
       ],
-      ['changed.ts', 4, /~ stage by-id: 2 tasks → 4 tasks\n[^]*\na deploy would be refused:\n {2}- stage by-id has 2/],
+      [
+        'changed.ts',
+        4,
+        /~ stage by-id: 2 tasks → 4 tasks\n[\s\S]*\na deploy would be refused:\n {2}- stage by-id has 2/,
+      ],
       [
         'others.ts',
         4,

@@ -141,3 +141,27 @@ describe('Lease', () => {
     await Promise.all(all.map(one => one.lease.stop()));
   });
 });
+
+test('an entry that no worker has written is nobody’s: it is claimed, and ends nobody who sees it', async () => {
+  const registry = new MemoryRegistry(new MemoryBucket(systemClock));
+  const junk = ['null', '{bad', '[]', '"a"', '{"holder":7}', '{"term":"x"}', ''];
+  const lease = new Lease({
+    ...{ registry, clock: systemClock, observer: silent, leaseMs: 60, address: null, changed: () => {} },
+    me: { name: 'a', instance: 'a1', formers: [] },
+  });
+  assert.notEqual(await registry.put('leases.active', Buffer.from(junk[0]!), { expect: 0 }), null);
+  await lease.start();
+  try {
+    for (const value of junk) {
+      await until('it is held', () => lease.holding);
+      const entry = await registry.get('leases.active');
+      await registry.put('leases.active', Buffer.from(value), { expect: entry!.revision });
+      await until('it is ours again', async () => {
+        const { value: now } = (await registry.get('leases.active'))!;
+        return lease.holding && Buffer.from(now).toString().includes('"holder":"a"');
+      });
+    }
+  } finally {
+    await lease.stop();
+  }
+});

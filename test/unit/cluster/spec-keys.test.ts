@@ -152,6 +152,21 @@ describe('a worker with deploy keys', () => {
   });
 });
 
+test('a deploy over what is not trusted is refused where it could not read the state there, and else goes on', async () => {
+  const a = await deployed();
+  await a.worker.stop({ deadlineMs: 500 });
+  const b = cluster.worker('b', { keys: read(OTHER.pem) });
+  const other = fakeBundle('p', { shape: 'other' });
+  assert.equal((await b.commands.plan(other)).outcome, 'incompatible');
+  await assert.rejects(b.commands.deploy(other, { dryRun: false }), {
+    code: 'PLAN_INCOMPATIBLE',
+    message: /shape was[\s\S]*not trusted: if it is not yours, delete the key pipelines\.p/,
+  });
+  const next = fakeBundle('p', { salt: 'next' });
+  assert.equal((await b.commands.plan(next)).outcome, 'updated');
+  assert.equal((await b.commands.deploy(next, { dryRun: false })).outcome, 'updated');
+});
+
 describe('keys', () => {
   test('can be exchanged: the new one signs while the old one is still trusted', async () => {
     await deployed();

@@ -88,6 +88,21 @@ describe('deploy', () => {
     });
   });
 
+  test('is what mends an entry that no worker has written, whatever it is', async () => {
+    const { worker, registry, commands, observer } = cluster.worker('a');
+    await worker.start();
+    for (const junk of ['null', '{bad', '7', '', '{"name":"p"}']) {
+      const at = (await registry.get('pipelines.p'))?.revision ?? 0;
+      await registry.put('pipelines.p', Buffer.from(junk), { expect: at });
+      await until('it is told', () => observer.events.some(({ event }) => event === 'spec.unreadable'));
+      const [view] = await commands.list();
+      assert.match(view!.status.reason!, /the spec of pipeline p is (damaged|not JSON)/);
+      await commands.deploy(fakeBundle('p', { salt: junk }), { dryRun: false });
+      assert.match(String((await commands.get('p')).spec.revision), /^[1-9]/);
+      observer.events.length = 0;
+    }
+  });
+
   test('many at once: each wins in turn, and revisions count them', async () => {
     const { commands } = cluster.worker('a');
     const salts = ['1', '2', '3', '4', '5'];
