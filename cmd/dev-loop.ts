@@ -79,13 +79,14 @@ export async function loop(options: LoopOptions): Promise<void> {
         else if (plan.outcome === 'incompatible') {
           // What was deployed goes on, and is shown.
           name = plan.name;
-          screen.say(incompatibleText(plan, { keys: hasKeys() }));
-          if (hasKeys()) {
-            const withdraw = listenToKeys(key => {
+          const keys = hasKeys();
+          if (keys) {
+            const withdraw = await listenToKeys(key => {
               if (key.toLowerCase() === ANEW_KEY) anew = bundle;
             });
             offer = { bundle, withdraw };
           }
+          screen.say(incompatibleText(plan, { keys }));
         } else name = await deploy(bundle, { client, screen, plan });
       }
       if (anew !== null) {
