@@ -9,7 +9,7 @@ import { MillraceError } from '../lib/base/errors.ts';
 import { didYouMean } from '../lib/base/nearest.ts';
 import { type FileValues, type Flags, NO_FILE, platform, type Source, settle, settleOne, tokenOf } from './config.ts';
 import { readYaml, throwIfAny, valuesOf } from './config-file.ts';
-import { currentFolder, findDev } from './dev-file.ts';
+import { currentFolder, type Dev, findDev } from './dev-file.ts';
 import { CLIENT_SETTINGS, SETTINGS, type Setting, type Settings } from './settings.ts';
 import { yaml } from './yaml.ts';
 
@@ -64,6 +64,8 @@ export interface Target extends Omit<Settings<(typeof CLIENT_SETTINGS)[number]>,
   readonly context: string | null;
   readonly tls: boolean;
   readonly token: string | null;
+  /** This project's own `dev`, asked or not; null: none runs. */
+  readonly dev: Dev | null;
   /** `dev`: of the project's own `dev`, which is asked where nobody was named. */
   readonly sources: Readonly<Record<(typeof CLIENT_SETTINGS)[number], Source | 'dev'>>;
 }
@@ -87,13 +89,14 @@ export function targetOf(flags: Flags): Target {
   const sources: Record<string, Source | 'dev'> = Object.fromEntries(
     CLIENT_SETTINGS.map(name => [name, settleOne(name, from).source]),
   );
-  const folder = sources.server === 'default' ? currentFolder() : null;
+  const folder = currentFolder();
   const dev = folder === null ? null : findDev(folder);
-  if (dev !== null) sources.server = 'dev';
+  if (dev !== null && sources.server === 'default') sources.server = 'dev';
   return {
     ...settings,
-    server: dev?.api ?? settings.server,
+    server: sources.server === 'dev' ? dev!.api : settings.server,
     context,
+    dev,
     tls: tls || [tlsCa, tlsCert, tlsServerName].some(value => value !== null),
     token: tokenOf('client', from),
     sources: sources as Target['sources'],

@@ -1,6 +1,7 @@
 /**
  * How commands find the `dev` of the project that they are run in: a file in its folder, `.millrace/dev.json`, says where
- * the API is while `dev` runs, since another project's may have the usual port. Owns that file, and who counts as whose.
+ * API and broker are while `dev` runs, since another project's may have the usual ports. Owns that file, and who counts as
+ * whose.
  */
 import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve, sep } from 'node:path';
@@ -12,21 +13,23 @@ export interface Dev {
   readonly project: string;
   /** `host:port` of its API. */
   readonly api: string;
+  /** Servers of its broker, separated by commas, without a login. */
+  readonly nats: string;
   readonly pid: number;
 }
 
 const FOLDER = '.millrace';
 const NAME = 'dev.json';
 
-/** Says where the API is. Returns what takes that back, unless another has taken its place. */
-export function publishDev({ project, api, pid }: Dev): () => void {
+/** Says where API and broker are. Returns what takes that back, unless another has taken its place. */
+export function publishDev({ project, ...dev }: Dev): () => void {
   const path = join(project, FOLDER, NAME);
   mkdirSync(dirname(path), { recursive: true });
-  const partial = `${path}.${pid}.partial`;
-  writeFileSync(partial, `${JSON.stringify({ api, pid })}\n`);
+  const partial = `${path}.${dev.pid}.partial`;
+  writeFileSync(partial, `${JSON.stringify(dev)}\n`);
   renameSync(partial, path);
   return () => {
-    if (readDev(project)?.pid === pid) rmSync(path, { force: true });
+    if (readDev(project)?.pid === dev.pid) rmSync(path, { force: true });
   };
 }
 
@@ -75,8 +78,9 @@ function foldersUp(from: string): string[] {
 /** Null: there is no such file, or it is none of ours. */
 function readDev(project: string): Dev | null {
   try {
-    const { api, pid } = JSON.parse(readFileSync(join(project, FOLDER, NAME), 'utf8')) as Partial<Dev>;
-    return typeof api === 'string' && Number.isSafeInteger(pid) ? { project, api, pid: pid! } : null;
+    const { api, nats, pid } = JSON.parse(readFileSync(join(project, FOLDER, NAME), 'utf8')) as Partial<Dev>;
+    const isOurs = typeof api === 'string' && typeof nats === 'string' && Number.isSafeInteger(pid);
+    return isOurs ? { project, api, nats, pid: pid! } : null;
   } catch {
     return null;
   }

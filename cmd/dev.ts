@@ -18,6 +18,7 @@ import { NatsLog } from '../lib/nats/log.ts';
 import { type NatsServer, startServer } from '../lib/nats/server.ts';
 import { publishDev } from './dev-file.ts';
 import { attempt, loop } from './dev-loop.ts';
+import { withoutLogin } from './node.ts';
 import { runWorker } from './run-worker.ts';
 import { liveScreen, plainScreen, type Screen } from './screen.ts';
 import type { MetricsAddress } from './telemetry.ts';
@@ -99,7 +100,12 @@ export async function devCommand(options: DevOptions): Promise<number> {
     screen = makeScreen(title);
     for (const line of placeLines({ ...options, address, broker })) screen.say(line);
     try {
-      unpublish = publishDev({ project, api: address, pid: process.pid });
+      unpublish = publishDev({
+        project,
+        api: address,
+        nats: [nats.servers].flat().map(withoutLogin).join(','),
+        pid: process.pid,
+      });
     } catch (error) {
       screen.say(`commands will not find this dev by themselves, give --server ${address}: ${messageOf(error)}`);
     }

@@ -190,7 +190,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
 }
 
 /** A NATS URL may hold a password. */
-function withoutLogin(url: string): string {
+export function withoutLogin(url: string): string {
   return url.replace(/^([a-z]+:\/\/)?[^@/]*@/i, '$1');
 }
 

@@ -96,6 +96,30 @@ export async function openClient(target: Target, timeoutMs?: number): Promise<Ad
 }
 
 /**
+ * Who is asked, where that may not be whom one thinks of; null: it is, or the command says it. Pure.
+ * @param options.named whether the command names a context.
+ */
+export function whomText(
+  {
+    server,
+    context,
+    sources,
+    dev,
+  }: Pick<Target, 'server' | 'context' | 'dev'> & {
+    readonly sources: { readonly server: Target['sources']['server'] };
+  },
+  { named }: { readonly named: boolean },
+): string | null {
+  if (sources.server === 'dev')
+    return server === SETTINGS.server.default ? null : `asking this project's dev at ${server}`;
+  if (dev === null || dev.api === server || named) return null;
+  const passedOver = `and not this project's dev: to ask that, --server ${dev.api}`;
+  if (sources.server === 'file') return `asking context ${context} at ${server}, ${passedOver}`;
+  if (sources.server === 'variable') return `asking ${server}, which ${SETTINGS.server.variable} names, ${passedOver}`;
+  return null;
+}
+
+/**
  * Asks the worker that the options name; where they name none, the project's own `dev`, or whoever has the usual address
  * and is not another project's. Throws INVALID_ARGUMENT: it is; and what the client throws.
  */
@@ -103,14 +127,14 @@ export async function withClient<T>(
   around: Around,
   options: Options,
   use: (client: AdminClient) => Promise<T>,
+  timeoutMs?: number,
 ): Promise<T> {
   const target = targetFor(options);
   const { server, sources } = target;
-  const client = await openClient(target);
+  const client = await openClient(target, timeoutMs);
   try {
-    if (sources.server === 'dev' && server !== SETTINGS.server.default) {
-      around.terminal.err(`asking this project's dev at ${server}\n`);
-    }
+    const whom = whomText(target, { named: options.context !== undefined });
+    if (whom !== null) around.terminal.err(`${whom}\n`);
     const folder = sources.server === 'dev' || sources.server === 'default' ? currentFolder() : null;
     if (folder !== null) {
       // Whoever does not answer now does not answer what is asked then, either, and that is told better.

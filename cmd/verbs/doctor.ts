@@ -16,10 +16,10 @@ import {
   formatOf,
   makeCommand,
   type Options,
-  openClient,
   printing,
   settingOption,
   targetFor,
+  withClient,
 } from './common.ts';
 
 const MARKS: Readonly<Record<Verdict, readonly [mark: string, paint: Paint]>> = {
@@ -43,7 +43,11 @@ export function doctorVerb(around: Around): Command {
   return asking(printing(command)).action(async (options: Options) => {
     const { terminal } = around;
     const flags = flagsOf([...NATS_SETTINGS, 'data', 'replicas'], options);
+    const { dev, sources } = targetFor(options);
     const settings = settle([...NATS_SETTINGS, 'replicas'], { flags });
+    // The project's own broker need not be at the usual port; another's may be.
+    const isUnnamed = settleOne('nats', { flags }).source === 'default';
+    const nats = isUnnamed && sources.server === 'dev' ? dev!.nats.split(',') : settings.nats;
     const [{ checkBroker }, { checkMachine, checkWorker }] = await Promise.all([
       import('../doctor/broker.ts'),
       import('../doctor/worker.ts'),
@@ -52,10 +56,16 @@ export function doctorVerb(around: Around): Command {
       dataDir: settleOne('data', { flags }).value,
       nodeVersion: process.versions.node,
     });
-    const broker = await checkBroker(natsOptions(settings, 'millrace doctor'), { replicas: settings.replicas });
-    const client = await openClient(targetFor(options), ANSWER_MS);
-    const worker = await checkWorker(client, broker.streams).finally(() => client.close());
-    const findings = [...machine, ...broker.findings, ...worker];
+    const findings = await withClient(
+      around,
+      options,
+      async client => {
+        const login = natsOptions({ ...settings, nats }, 'millrace doctor');
+        const broker = await checkBroker(login, { replicas: settings.replicas });
+        return [...machine, ...broker.findings, ...(await checkWorker(client, broker.streams))];
+      },
+      ANSWER_MS,
+    );
     const ill = findings.some(({ verdict }) => verdict === 'bad');
     print(terminal, formatOf(options).output, known({ ok: !ill, findings }), () => {
       const width = Math.max(...findings.map(({ check }) => check.length));

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { connect } from 'nats';
+import { publishDev } from '../../cmd/dev-file.ts';
 import { connectNats } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import { startServer } from '../../lib/nats/server.ts';
@@ -117,6 +118,22 @@ describe('doctor', () => {
       rig.env = {};
       await broker.stop();
       old.server.close();
+    }
+  });
+});
+
+describe('doctor, in a project whose dev runs', () => {
+  test('looks at its broker and its worker, unless others are named', async () => {
+    const away = 'nats://127.0.0.1:2';
+    const unpublish = publishDev({ project: rig.folder, api: '127.0.0.1:1', nats: away, pid: process.pid });
+    try {
+      const own = await findings();
+      assert.match(own.of('broker')?.text ?? '', /127\.0\.0\.1:2/);
+      assert.match(own.of('worker')?.text ?? '', /127\.0\.0\.1:1/);
+      const named = await findings('--nats', 'nats://127.0.0.1:3');
+      assert.match(named.of('broker')?.text ?? '', /127\.0\.0\.1:3/);
+    } finally {
+      unpublish();
     }
   });
 });

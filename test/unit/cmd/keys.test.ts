@@ -15,16 +15,17 @@ function terminal() {
 test('a key counts when it is pressed after the question, and until the answer is no longer wanted', async () => {
   const { keyboard, modes, press } = terminal();
   const heard: string[] = [];
+  const hear = (key: string) => void heard.push(key);
   press('n');
   press('n\nx');
-  const first = await listenToKeys(key => heard.push(key), keyboard);
+  const first = await listenToKeys(hear, keyboard);
   assert.deepEqual(heard, [], 'pressed when nothing was asked');
   press('yn');
   assert.deepEqual(heard, ['y', 'n']);
   first();
   assert.deepEqual(modes, [true, false]);
   press('n');
-  const second = await listenToKeys(key => heard.push(key), keyboard);
+  const second = await listenToKeys(hear, keyboard);
   assert.deepEqual(heard, ['y', 'n'], 'pressed between two questions');
   second();
 });
