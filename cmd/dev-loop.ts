@@ -11,6 +11,7 @@ import type { Log } from '../lib/port/log.ts';
 import type { PlanAnswer } from '../lib/service/plan.ts';
 import { captureText } from '../lib/topology/describe.ts';
 import type { PlanSummary } from '../lib/topology/summary.ts';
+import { endingOf } from './exit.ts';
 import { inputsOf, nearbyInputs, stampOf } from './inputs.ts';
 import { hasKeys, listenToKeys } from './keys.ts';
 import type { Screen } from './screen.ts';
@@ -53,6 +54,8 @@ export async function loop(options: LoopOptions): Promise<void> {
   const types = typesTeller(file, screen);
   let next: Attempt | null = options.first;
   let name: string | null = null;
+  /** What was shown in this session: who gives a pipeline another name has two. */
+  const names = new Set<string>();
   let inputs: readonly string[] = [file];
   let stamp = '';
   let statusAtMs = 0;
@@ -79,6 +82,7 @@ export async function loop(options: LoopOptions): Promise<void> {
         else if (plan.outcome === 'incompatible') {
           // What was deployed goes on, and is shown.
           name = plan.name;
+          names.add(name);
           const keys = hasKeys();
           if (keys) {
             const withdraw = await listenToKeys(key => {
@@ -87,13 +91,22 @@ export async function loop(options: LoopOptions): Promise<void> {
             offer = { bundle, withdraw };
           }
           screen.say(incompatibleText(plan, { keys }));
-        } else name = await deploy(bundle, { client, screen, plan });
+        } else {
+          const before: string | null = name;
+          name = await deploy(bundle, { client, screen, plan });
+          names.add(name);
+          if (before !== null && before !== name) {
+            const text = othersText(name, { names, running: await client.list() });
+            if (text !== null) screen.say(text);
+          }
+        }
       }
       if (anew !== null) {
         const bundle: Bundle = anew;
         anew = null;
         offer?.withdraw();
         offer = null;
+        name = null;
         name = await beginAnew(bundle, { client, screen });
       }
       await tail.poll();
@@ -103,7 +116,7 @@ export async function loop(options: LoopOptions): Promise<void> {
       }
     } catch (error) {
       if (signal.aborted) return;
-      screen.say(`error: ${messageOf(error)}${name === null ? '\nsave the file to try again' : ''}`);
+      screen.say(mistakeText(error, { name }));
     }
     await sleep(systemClock, LOOK_MS);
     const now = stampOf(inputs);
@@ -158,6 +171,24 @@ export function incompatibleText(
     `what was deployed goes on (${deployed}); undo the change, or begin anew: its state is deleted, results and input stay`,
     keys ? `to begin anew press ${ANEW_KEY}` : 'to begin anew start with: millrace dev FILE --reset',
   ].join('\n');
+}
+
+/** Pure. @param options.name what was deployed before; null: nothing. */
+export function mistakeText(error: unknown, { name }: { readonly name: string | null }): string {
+  const text = `error: ${messageOf(error)}`;
+  if (name === null) return `${text}\nsave the file to try again`;
+  const isRefused = isMillraceError(error) && endingOf(error.code) === 'refused';
+  return isRefused ? `${text}\n${name} goes on as it was deployed` : text;
+}
+
+/** What is still there of this session under another name; null: nothing. Pure. */
+export function othersText(
+  name: string,
+  { names, running }: { readonly names: ReadonlySet<string>; readonly running: readonly { readonly name: string }[] },
+): string | null {
+  const others = running.filter(pipeline => pipeline.name !== name && names.has(pipeline.name));
+  if (others.length === 0) return null;
+  return others.map(other => `pipeline ${other.name} still runs: millrace delete ${other.name}`).join('\n');
 }
 
 /** Checks the types beside everything else, and says what there is to say; the latest save counts. */

@@ -17,7 +17,7 @@ export function filesOf(project: Project): ReadonlyMap<string, string> {
     [`src/pipeline.${language}`, pipeline(language)],
     [`test/pipeline.test.${language}`, testOf(language)],
     ['README.md', readme(project)],
-    ['.gitignore', 'node_modules/\n.millrace/\n'],
+    ['.gitignore', 'node_modules/\n.millrace/\ndeploy-keys.pem\n'],
   ]);
   if (language === 'ts') files.set('tsconfig.json', TSCONFIG);
   return files;
@@ -121,6 +121,7 @@ A pipeline of Millrace, the stream processor for NATS: [src/pipeline.${language}
 and its row is on the screen of \`dev\` at once. \`npx millrace get\`, run in this folder, asks that worker. The stream that
 \`capture: true\` makes keeps orders for 7 days, at most 1 GiB: \`capture: { maxAge: '30d', maxBytes: 10e9 }\` keeps more.
 
-To deploy to a cluster: \`npx millrace config set-context prod --server HOST:4280\`, then \`npm run deploy\`.
+To deploy to a cluster: \`npx millrace config set-context prod --server HOST:4280\`, then \`npm run deploy\`. All commands
+go there from then on, and say so while \`dev\` runs here.
 `;
 }

@@ -248,6 +248,15 @@ export const wrong: string = 1;
       /USER_CODE: amount\.ts:2:\d+: less than nothing/.test(dev.said.out),
     );
     await until('the wrong type is shown', () => /wrong types[\s\S]*amount\.ts:5:14: TS2322: /.test(dev.said.out));
+    writeFileSync(join(rig.folder, 'orders.ts'), PIPELINE.replace('pipeline(', 'pipeline(;'));
+    await until('what goes on is said', () => /orders\.ts:4:\d+: [\s\S]*\norders goes on as it was/.test(dev.said.out));
+    writeFileSync(join(rig.folder, 'orders.ts'), PIPELINE.replace("'orders'", "'sales'").replace('unique', 'sold'));
+    await until('what still runs is said', () =>
+      /sales created \(revision 1\)[\s\S]*pipeline orders still runs: millrace delete orders\n/.test(dev.said.out),
+    );
+    writeFileSync(join(rig.folder, 'orders.ts'), PIPELINE);
+    await until('the former is shown', () => dev.said.out.includes('pipeline sales still runs: millrace delete sales'));
+    assert.equal((await rig.run('delete', 'sales', '--purge', '--yes')).code, 0);
     dev.child.kill('SIGINT');
     const first = await dev.ended;
     assert.equal(first.code, 0, first.err);

@@ -1,9 +1,10 @@
 /** What `plan` and `dev` say, and with which exit code `plan` ends: decided from answers alone. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { incompatibleText } from '../../../cmd/dev-loop.ts';
+import { incompatibleText, mistakeText, othersText } from '../../../cmd/dev-loop.ts';
 import { type Types, typeErrors, typesText } from '../../../cmd/types.ts';
 import { endingOfPlan, planText } from '../../../cmd/verbs/plan.ts';
+import { MillraceError } from '../../../lib/base/errors.ts';
 import type { PlanAnswer } from '../../../lib/service/plan.ts';
 
 const CREATED: PlanAnswer = {
@@ -72,6 +73,21 @@ describe('dev', () => {
     const asked = incompatibleText(answer, { keys: true });
     assert.match(asked, /^orders is not updated: .*\n {2}- stage a is gone\n.*revision 3 of orders\.ts.*\n.* press n$/);
     assert.match(incompatibleText(answer, { keys: false }), /start with: millrace dev FILE --reset$/);
+  });
+
+  test('says what else of this session runs, after a pipeline got another name', () => {
+    const names = new Set(['orders', 'sales', 'gone']);
+    const running = [{ name: 'orders' }, { name: 'sales' }, { name: 'of-others' }];
+    assert.equal(othersText('sales', { names, running }), 'pipeline orders still runs: millrace delete orders');
+    assert.equal(othersText('sales', { names, running: [{ name: 'sales' }] }), null);
+  });
+
+  test('says with a mistake what becomes of what was deployed', () => {
+    const mistake = new MillraceError('PLAN_INVALID', 'no');
+    assert.equal(mistakeText(mistake, { name: null }), 'error: no\nsave the file to try again');
+    assert.equal(mistakeText(mistake, { name: 'orders' }), 'error: no\norders goes on as it was deployed');
+    const away = new MillraceError('WORKER_UNAVAILABLE', 'away');
+    assert.equal(mistakeText(away, { name: 'orders' }), 'error: away', 'who knows');
   });
 
   test('reads the errors of TypeScript, of whatever version, without those of packages', () => {
