@@ -87,6 +87,21 @@ function chosen(pipeline: string, options: Options): { readonly query: LetterQue
   throw new MillraceError('INVALID_ARGUMENT', text);
 }
 
+/** For a person who is asked: how many, whose, and by which conditions. */
+function lettersText(
+  { pipeline, operator, code, kind, sinceMs }: LetterQuery,
+  { amount, all }: { readonly amount: number; readonly all: boolean },
+): string {
+  const conditions = [
+    ...(kind == null ? [] : [`kind ${kind}`]),
+    ...(operator == null ? [] : [`operator ${operator}`]),
+    ...(code == null ? [] : [`code ${code}`]),
+    ...(sinceMs == null ? [] : [`since ${time(sinceMs)}`]),
+  ];
+  const which = conditions.length === 0 ? '' : ` (${conditions.join(', ')})`;
+  return `${all ? 'all ' : ''}${count(amount)} ${amount === 1 ? 'letter' : 'letters'} of pipeline ${pipeline}${which}`;
+}
+
 function listVerb(around: Around): Command {
   const command = makeCommand(
     'list',
@@ -184,8 +199,6 @@ function replayVerb(around: Around): Command {
     const dryRun = options.dryRun === true;
     const to = typeof options.to === 'string' ? { toSubject: options.to } : {};
     const ask = !dryRun && !named && options.yes !== true;
-    const what = `replay ${options.all === true ? 'all' : 'these'} letters of pipeline ${pipeline}`;
-    if (ask && !terminal.asks) await terminal.confirm(what);
     await withClient(around, options, async client => {
       const replay = (dryRun: boolean) =>
         lastOf(
@@ -193,7 +206,10 @@ function replayVerb(around: Around): Command {
           client.replayLetters(query, { ...to, dryRun, keep: options.keep === true }),
           answer => answer.replayed,
         );
-      if (ask) await terminal.confirm(`${what}, ${count((await replay(true)).replayed)} of them`);
+      if (ask) {
+        const { replayed: amount } = await replay(true);
+        await terminal.confirm(`replay ${lettersText(query, { amount, all: options.all === true })}`);
+      }
       const answer: ReplayProgress = await replay(dryRun);
       print(terminal, formatOf(options).output, { pipeline, ...answer }, () => {
         const lines = [
@@ -224,12 +240,13 @@ function discardVerb(around: Around): Command {
     const { query, named } = chosen(pipeline, options);
     const dryRun = options.dryRun === true;
     const ask = !dryRun && !named && options.yes !== true;
-    const what = `delete ${options.all === true ? 'all' : 'these'} letters of pipeline ${pipeline} for good`;
-    if (ask && !terminal.asks) await terminal.confirm(what);
     await withClient(around, options, async client => {
       const discard = (dryRun: boolean) =>
         lastOf(terminal, client.discardLetters(query, { dryRun }), answer => answer.discarded);
-      if (ask) await terminal.confirm(`${what}, ${count((await discard(true)).discarded)} of them`);
+      if (ask) {
+        const { discarded: amount } = await discard(true);
+        await terminal.confirm(`delete ${lettersText(query, { amount, all: options.all === true })} for good`);
+      }
       const answer: DiscardProgress = await discard(dryRun);
       print(
         terminal,

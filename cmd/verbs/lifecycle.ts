@@ -76,8 +76,6 @@ export function deleteVerb(around: Around): Command {
       ? `stop pipeline ${name} and delete its state for good`
       : `stop pipeline ${name}; its state is kept`;
     const ask = options.yes !== true && options.dryRun !== true;
-    // Where nobody can be asked there is no need to look first.
-    if (ask && !terminal.asks) await terminal.confirm(what);
     await withClient(around, options, async client => {
       if (options.dryRun === true) {
         const answer = await client.delete(name, { purge, dryRun: true });

@@ -220,7 +220,14 @@ describe('a worker', () => {
     const number = String(letters[0]!.number);
     assert.match((await run('letters', 'get', 'orders', number)).out, /Operator: +map-1[\s\S]*"amount":-\d/);
     assert.equal((await run('letters', 'get', 'orders', '999999')).code, 3);
-    assert.equal((await run('letters', 'replay', 'orders', '--all')).code, 2, 'nobody can be asked');
+    const unasked = await run('letters', 'replay', 'orders', '--all');
+    assert.equal(unasked.code, 2, 'nobody can be asked');
+    assert.match(unasked.err, /^error: this would replay all 2 letters of pipeline orders; confirm with --yes\n$/);
+    const undone = await run('letters', 'discard', 'orders', '--code', 'USER_CODE', '--kind', 'dead');
+    assert.match(undone.err, /delete 2 letters of pipeline orders \(kind dead, code USER_CODE\) for good; confirm/);
+    const none = await run('delete', 'ordes');
+    assert.equal(none.code, 3, 'what is not there is not asked about');
+    assert.match(none.err, /no pipeline is named ordes; there are: orders/);
     const dry = await run('letters', 'replay', 'orders', '--all', '--dry-run');
     assert.equal(dry.out, 'dry run: would replay 2 of 2 letters\n');
     const replayed = await run('letters', 'replay', 'orders', '-n', number, '--to', 'shop.elsewhere');
