@@ -9,7 +9,7 @@ import { type Bundle, bundlePipeline } from '../lib/bundle/bundle.ts';
 import type { AdminClient } from '../lib/control/client.ts';
 import type { Log } from '../lib/port/log.ts';
 import type { PlanAnswer } from '../lib/service/plan.ts';
-import { captureText } from '../lib/topology/describe.ts';
+import { captureLines } from '../lib/topology/describe.ts';
 import type { PlanSummary } from '../lib/topology/summary.ts';
 import { endingOf } from './exit.ts';
 import { inputsOf, nearbyInputs, stampOf } from './inputs.ts';
@@ -138,17 +138,10 @@ async function deploy(
 ): Promise<string> {
   const { name, revision, outcome } = await client.deploy(bundle);
   const done = outcome === 'unchanged' ? `${name} goes on` : `${name} ${outcome}`;
-  screen.say([`${done} (revision ${revision})`, ...plan.differences, ...captures(plan)].join('\n  '));
-  return name;
-}
-
-/** What is gone after a while from the streams that are made. */
-function captures({ summary }: PlanAnswer): string[] {
-  const { readers, stages } = summary as PlanSummary;
-  const sources = [...readers.map(({ source }) => source), ...stages.flatMap(({ direct }) => direct ?? [])];
-  return sources.flatMap(source =>
-    source.capture === null ? [] : [`stream ${source.stream} is made; it keeps ${captureText(source, source.capture)}`],
+  screen.say(
+    [`${done} (revision ${revision})`, ...plan.differences, ...captureLines(plan.summary as PlanSummary)].join('\n  '),
   );
+  return name;
 }
 
 /** Results and input stay as they are; what is computed from the input is sent again. */

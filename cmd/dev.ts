@@ -69,6 +69,7 @@ export async function devCommand(options: DevOptions): Promise<number> {
     const nats = options.nats ?? { servers: broker!.url };
     const isFixed = !options.listen.endsWith(':0') && (await isFree(options.listen));
     const address = isFixed ? options.listen : await freeAddress();
+    let metricsAt: string | null = null;
     let up: () => void = () => {};
     const listening = new Promise<void>(resolve => {
       up = resolve;
@@ -86,6 +87,7 @@ export async function devCommand(options: DevOptions): Promise<number> {
       observer: {
         emit(event) {
           if (event.event === 'api.listening') up();
+          if (event.event === 'metrics.listening') metricsAt = String(event.address);
           screen?.emit(event);
         },
       },
@@ -98,7 +100,7 @@ export async function devCommand(options: DevOptions): Promise<number> {
     link = await connectNats({ ...nats, name: 'millrace dev' });
     const title = `millrace dev  ${options.file}  broker ${[nats.servers].flat().join(',')}  api ${address}`;
     screen = makeScreen(title);
-    for (const line of placeLines({ ...options, address, broker })) screen.say(line);
+    for (const line of placeLines({ ...options, address, broker, metricsAt })) screen.say(line);
     try {
       unpublish = publishDev({
         project,
@@ -129,16 +131,23 @@ export async function devCommand(options: DevOptions): Promise<number> {
 }
 
 /** What is not where one expects it, and how commands and programs find it. */
-function placeLines(
-  options: Pick<DevOptions, 'listen' | 'elsewhere'> & { readonly address: string; readonly broker: NatsServer | null },
+export function placeLines(
+  options: Pick<DevOptions, 'listen' | 'metrics' | 'elsewhere'> & {
+    readonly address: string;
+    readonly broker: NatsServer | null;
+    readonly metricsAt: string | null;
+  },
 ): string[] {
-  const { listen, elsewhere, address, broker } = options;
+  const { listen, metrics, elsewhere, address, broker, metricsAt } = options;
   const lines: string[] = [];
   if (address !== listen && !listen.endsWith(':0')) {
     lines.push(`${listen} is taken, so the API is at ${address}; commands that are run in this project find it there`);
   }
   if (broker !== null && new URL(broker.url).port !== String(NATS_PORT)) {
     lines.push(`port ${NATS_PORT} is taken, so the broker is at ${broker.url}; programs that publish must be told`);
+  }
+  if (metricsAt !== null && metrics !== 'off' && metrics.address !== metricsAt && !metrics.address.endsWith(':0')) {
+    lines.push(`${metrics.address} is taken, so metrics are at http://${metricsAt}/metrics`);
   }
   if (elsewhere !== null) {
     lines.push(`commands go to ${elsewhere}, and not here; to ask this one give --server ${address}`);

@@ -46,7 +46,10 @@ export const pipelines: Resource<PipelineInfo> = {
     { head: 'BUNDLE', wide: true, cell: pipeline => pipeline.bundleHash.slice(0, 12) },
     { head: 'REASON', wide: true, cell: pipeline => pipeline.status.reason?.replaceAll('\n', ' ') ?? '' },
   ],
-  more: (pipeline, terminal) => [...ageLines(pipeline), eventTimeText(pipeline, terminal)].join('\n\n'),
+  more: (pipeline, terminal) =>
+    [...ageLines(pipeline), ...reasonLines(pipeline), eventTimeText(pipeline, terminal)]
+      .filter(part => part !== '')
+      .join('\n\n'),
 };
 
 /** What it has done; `–` where that is not known of all its parts. */
@@ -59,6 +62,11 @@ export function ageLines({ status }: PipelineInfo): string[] {
   return status.ageMs === 0
     ? []
     : [`as of ${span(status.ageMs)} ago: ${status.reason ?? 'the engine does not answer'}`];
+}
+
+/** Why it is in the state it is in, unless its age is the reason. */
+function reasonLines({ status }: PipelineInfo): string[] {
+  return status.reason === null || status.ageMs !== 0 ? [] : [`${status.state}: ${status.reason}`];
 }
 
 /** Field by field, so that what the client adds is not printed before `proto/` says what it is. */

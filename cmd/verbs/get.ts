@@ -4,7 +4,7 @@
 import type { Command } from 'commander';
 import { isMillraceError, MillraceError } from '../../lib/base/errors.ts';
 import { nearest } from '../../lib/base/nearest.ts';
-import type { AdminClient } from '../../lib/control/client.ts';
+import type { AdminClient, PipelineInfo } from '../../lib/control/client.ts';
 import { type Format, printList, printOne, type Resource } from '../output.ts';
 import * as resources from '../resources.ts';
 import { watchList } from '../watch.ts';
@@ -101,7 +101,7 @@ function show({ around, client, kind, name, options }: Showing): Promise<void> {
     shown({ around, resource, read, one, options });
   switch (kind) {
     case 'pipelines':
-      if (name === undefined) return list(resources.pipelines, () => client.list());
+      if (name === undefined) return pipelines({ around, client, options });
       return list(resources.pipelines, async () => [await client.get(name)], true);
     case 'workers':
       if (name === undefined) return list(resources.workers, () => client.workers());
@@ -125,6 +125,26 @@ function show({ around, client, kind, name, options }: Showing): Promise<void> {
         return events;
       });
   }
+}
+
+async function pipelines({ around, client, options }: Pick<Showing, 'around' | 'client' | 'options'>): Promise<void> {
+  let last: readonly PipelineInfo[] = [];
+  const read = async () => {
+    last = await client.list();
+    return last;
+  };
+  await shown({ around, resource: resources.pipelines, read, one: false, options });
+  // A wide table has the reasons.
+  if (options.watch === true || formatOf(options).output !== 'table') return;
+  for (const line of failedLines(last)) around.terminal.err(`${line}\n`);
+}
+
+/** Where the reasons are, which have no room in a table. Pure. */
+export function failedLines(
+  pipelines: readonly { readonly name: string; readonly status: Pick<PipelineInfo['status'], 'state'> }[],
+): string[] {
+  const failed = pipelines.filter(({ status }) => status.state === 'failed');
+  return failed.map(({ name }) => `${name} has failed; why: millrace get ${name}`);
 }
 
 async function shown<T>(showing: {

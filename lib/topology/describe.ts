@@ -86,12 +86,20 @@ export function sourceTraits(source: SourceSummary): string[] {
 }
 
 /** What is gone from a stream that is made for a source, and when: what comes later than that is not read any more. */
-export function captureText({ stream }: SourceSummary, capture: NonNullable<SourceSummary['capture']>): string {
+function captureText({ stream }: SourceSummary, capture: NonNullable<SourceSummary['capture']>): string {
   const mib = Math.round(capture.maxBytes / 2 ** 20);
   const size = mib % 1024 === 0 ? `${mib / 1024} GiB` : `${mib} MiB`;
   return (
     `messages for ${durationText(capture.maxAgeMs)}, at most ${size}; otherwise by capture: { maxAge, maxBytes }, ` +
     `or later by nats stream edit ${stream}`
+  );
+}
+
+/** Of each stream that is made for a source, what it keeps. */
+export function captureLines({ readers, stages }: PlanSummary): string[] {
+  const sources = [...readers.map(({ source }) => source), ...stages.flatMap(({ direct }) => direct ?? [])];
+  return sources.flatMap(source =>
+    source.capture === null ? [] : [`stream ${source.stream} is made; it keeps ${captureText(source, source.capture)}`],
   );
 }
 

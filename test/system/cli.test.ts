@@ -176,6 +176,7 @@ describe('a worker', () => {
     const created = await run('deploy', '-f', 'orders.ts');
     assert.equal(created.out, 'pipeline orders created (revision 1)\n');
     assert.match(created.err, /^bundling orders\.ts\nuploading \S+ KiB\n[\s\S]*running\n$/);
+    assert.match(created.err, /\nstream shop_order is made; it keeps messages for 7d, at most 1 GiB; /);
     assert.equal((await run('deploy', 'orders.ts')).out, 'pipeline orders unchanged (revision 1)\n');
 
     assert.match((await run('get')).out, /^NAME +STATE .*\norders +running /);

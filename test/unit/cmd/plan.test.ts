@@ -1,6 +1,7 @@
 /** What `plan` and `dev` say, and with which exit code `plan` ends: decided from answers alone. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { placeLines } from '../../../cmd/dev.ts';
 import { incompatibleText, mistakeText, othersText } from '../../../cmd/dev-loop.ts';
 import { type Types, typeErrors, typesText } from '../../../cmd/types.ts';
 import { endingOfPlan, planText } from '../../../cmd/verbs/plan.ts';
@@ -80,6 +81,16 @@ describe('dev', () => {
     const running = [{ name: 'orders' }, { name: 'sales' }, { name: 'of-others' }];
     assert.equal(othersText('sales', { names, running }), 'pipeline orders still runs: millrace delete orders');
     assert.equal(othersText('sales', { names, running: [{ name: 'sales' }] }), null);
+  });
+
+  test('says where metrics are when their port is taken', () => {
+    const quiet = { listen: '127.0.0.1:4280', address: '127.0.0.1:4280', elsewhere: null, broker: null };
+    const metrics = { address: '127.0.0.1:4281', orAnyPort: true };
+    assert.deepEqual(placeLines({ ...quiet, metrics, metricsAt: '127.0.0.1:4281' }), []);
+    assert.deepEqual(placeLines({ ...quiet, metrics: 'off', metricsAt: null }), []);
+    assert.deepEqual(placeLines({ ...quiet, metrics, metricsAt: '127.0.0.1:50123' }), [
+      '127.0.0.1:4281 is taken, so metrics are at http://127.0.0.1:50123/metrics',
+    ]);
   });
 
   test('says with a mistake what becomes of what was deployed', () => {

@@ -3,6 +3,8 @@ import { readdirSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { table } from '../../../cmd/output.ts';
 import * as resources from '../../../cmd/resources.ts';
+import { openTerminal } from '../../../cmd/terminal.ts';
+import { failedLines } from '../../../cmd/verbs/get.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
 import { root, textOf } from '../../tidy/texts.ts';
 
@@ -154,4 +156,14 @@ test('what people see of a pipeline fits on a line, with more of it on request',
   );
   assert.match(short, /^NAME +STATE +REVISION .*\norders +running +3 +0 .* – +1970-01-01T00:01:00Z +a +/);
   assert.match(table(resources.pipelines.columns, [pipeline]), /orders\.ts +abc +why$/);
+});
+
+test('a list says where the reasons of failures are', () => {
+  const one = (name: string, state: 'failed' | 'running') => ({ name, status: { state } });
+  assert.deepEqual(failedLines([one('orders', 'failed'), one('sales', 'running')]), [
+    'orders has failed; why: millrace get orders',
+  ]);
+  const current = { ...pipeline, status: { ...pipeline.status, state: 'failed' as const, ageMs: 0 } };
+  assert.match(resources.pipelines.more?.(current, openTerminal('never')) ?? '', /^failed: why(\n|$)/);
+  assert.deepEqual(failedLines([one('sales', 'running')]), []);
 });
