@@ -95,7 +95,7 @@ function captureText({ stream }: SourceSummary, capture: NonNullable<SourceSumma
   );
 }
 
-/** Of each stream that is made for a source, what it keeps. */
+/** What each stream keeps that is made for a source. */
 export function captureLines({ readers, stages }: PlanSummary): string[] {
   const sources = [...readers.map(({ source }) => source), ...stages.flatMap(({ direct }) => direct ?? [])];
   return sources.flatMap(source =>
