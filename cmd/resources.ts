@@ -46,12 +46,25 @@ export const pipelines: Resource<PipelineInfo> = {
     { head: 'BUNDLE', wide: true, cell: pipeline => pipeline.bundleHash.slice(0, 12) },
     { head: 'REASON', wide: true, cell: pipeline => pipeline.status.reason?.replaceAll('\n', ' ') ?? '' },
   ],
-  more: (pipeline, terminal) => [...ageLines(pipeline), eventTimeText(pipeline, terminal)].join('\n\n'),
+  more: (pipeline, terminal) =>
+    [...ageLines(pipeline), ...droppedLines(pipeline), eventTimeText(pipeline, terminal)].join('\n\n'),
 };
 
 /** What it has done; `–` where that is not known of all its parts. */
 export function totalOf(counts: PipelineCounts, what: 'in' | 'out' | 'late' | 'dead'): string {
   return counts.partial ? '–' : count(counts[what]);
+}
+
+/** What ended without a result, by reason: `2 duplicate, 7 filtered`; nothing: ''. */
+export function droppedText({ dropped }: PipelineCounts): string {
+  return Object.entries(dropped)
+    .map(([reason, amount]) => `${count(amount)} ${reason}`)
+    .join(', ');
+}
+
+function droppedLines({ status: { counts } }: PipelineInfo): string[] {
+  const text = droppedText(counts);
+  return text === '' ? [] : [`dropped: ${text}`];
 }
 
 /** What is shown is older than it looks. */

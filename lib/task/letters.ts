@@ -40,7 +40,7 @@ export interface LetterRow {
 export interface LetterOptions {
   /** What a message may be; longer content is cut, and the letter says so. */
   readonly messageBytesMax: number;
-  /** Of the operator; null: the record never left its source. */
+  /** The operator's; null: the record never left its source. */
   readonly lineage: Lineage | null;
 }
 

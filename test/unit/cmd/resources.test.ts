@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { table } from '../../../cmd/output.ts';
 import * as resources from '../../../cmd/resources.ts';
+import { openTerminal } from '../../../cmd/terminal.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
 import { root, textOf } from '../../tidy/texts.ts';
 
@@ -154,4 +155,9 @@ test('what people see of a pipeline fits on a line, with more of it on request',
   );
   assert.match(short, /^NAME +STATE +REVISION .*\norders +running +3 +0 .* – +1970-01-01T00:01:00Z +a +/);
   assert.match(table(resources.pipelines.columns, [pipeline]), /orders\.ts +abc +why$/);
+  const { status: idle } = pipeline;
+  const dropped = { ...idle, counts: { ...idle.counts, dropped: { duplicate: 2_000, filtered: 7 } } };
+  const more = (one: typeof pipeline) => resources.pipelines.more!(one, openTerminal('never'));
+  assert.match(more({ ...pipeline, status: dropped }), /^dropped: 2,000 duplicate, 7 filtered\n\n/);
+  assert.doesNotMatch(more(pipeline), /dropped/);
 });
