@@ -229,6 +229,36 @@ describe('a driven pipeline', () => {
     assert.deepEqual(driver.dropped, { duplicate: 1 }, 'without its headers it is a copy');
   });
 
+  test('names the field by which a record has no key, where it is one field for all of them', () => {
+    type Row = { k?: string; j?: string };
+    const made = pipeline('keyless', ({ from }) => {
+      const counted = { n: count() };
+      const read = from<Row>('in.rows');
+      const rows = read.keyBy('k');
+      rows.window(tumbling('1m'), { name: 'window' }).aggregate(counted).to('out.a.{partition}');
+      rows
+        .filter(() => true)
+        .window(session('1m'), { name: 'session' })
+        .aggregate(counted)
+        .to('out.b.{partition}');
+      rows.process<null, Row>({ name: 'process', onRecord: () => {} }).to('out.c.{partition}');
+      const others = read.keyBy('j');
+      rows.merge(others).window(tumbling('1m'), { name: 'merged' }).aggregate(counted).to('out.d.{partition}');
+      const coded = read.keyBy(row => row.k ?? null, { name: 'by-code' });
+      coded.window(tumbling('1m'), { name: 'coded' }).aggregate(counted).to('out.e.{partition}');
+    });
+    const driver = testPipeline(made);
+    driver.push('in.rows', { j: '1' });
+    const said = new Map(driver.dead().map(({ operator, message }) => [operator, message]));
+    assert.deepEqual(Object.fromEntries(said), {
+      window: 'a record without a key cannot be put in a window: its field k is missing or null',
+      session: 'a record without a key cannot be put in a session: its field k is missing or null',
+      process: 'a record without a key has no state to be processed with: its field k is missing or null',
+      merged: 'a record without a key cannot be put in a window: keyBy gave null or undefined',
+      coded: 'a record without a key cannot be put in a window: keyBy gave null or undefined',
+    });
+  });
+
   test('shows what operators keep, by operator and key', () => {
     const driver = testPipeline(orders);
     driver.push('shop.order', order('1', '08:10:00'));
