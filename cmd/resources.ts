@@ -47,7 +47,7 @@ export const pipelines: Resource<PipelineInfo> = {
     { head: 'REASON', wide: true, cell: pipeline => pipeline.status.reason?.replaceAll('\n', ' ') ?? '' },
   ],
   more: (pipeline, terminal) =>
-    [...ageLines(pipeline), ...reasonLines(pipeline), eventTimeText(pipeline, terminal)]
+    [...ageLines(pipeline), ...reasonLines(pipeline), ...droppedLines(pipeline), eventTimeText(pipeline, terminal)]
       .filter(part => part !== '')
       .join('\n\n'),
 };
@@ -55,6 +55,18 @@ export const pipelines: Resource<PipelineInfo> = {
 /** What it has done; `–` where that is not known of all its parts. */
 export function totalOf(counts: PipelineCounts, what: 'in' | 'out' | 'late' | 'dead'): string {
   return counts.partial ? '–' : count(counts[what]);
+}
+
+/** What ended without a result, by reason: `2 duplicate, 7 filtered`; nothing: ''. */
+export function droppedText({ dropped }: PipelineCounts): string {
+  return Object.entries(dropped)
+    .map(([reason, amount]) => `${count(amount)} ${reason}`)
+    .join(', ');
+}
+
+function droppedLines({ status: { counts } }: PipelineInfo): string[] {
+  const text = droppedText(counts);
+  return text === '' ? [] : [`dropped: ${text}`];
 }
 
 /** What is shown is older than it looks. */

@@ -118,7 +118,7 @@ function pipelineOf(pipeline: PipelineInfo, summary: unknown, streams: readonly 
     findings.push(
       warn(
         check,
-        `${count(counts.dead)} dead letters since it was started`,
+        `${count(counts.dead)} dead letters since its first deploy`,
         `see them: millrace letters list ${pipeline.name}`,
       ),
     );

@@ -58,7 +58,6 @@ function pipelineText(terminal: Terminal, pipeline: PipelineInfo): string {
   const { status } = pipeline;
   const { counts } = status;
   const state = resources.stateOf(pipeline);
-  const dropped = Object.entries(counts.dropped).map(([reason, amount]) => `${count(amount)} ${reason}`);
   const letters = counts.dead + counts.late;
   const parts = [
     facts([
@@ -72,7 +71,7 @@ function pipelineText(terminal: Terminal, pipeline: PipelineInfo): string {
         'Records',
         (['in', 'out', 'late', 'dead'] as const).map(what => `${resources.totalOf(counts, what)} ${what}`).join(', '),
       ],
-      ['Dropped', dropped.join(', ')],
+      ['Dropped', resources.droppedText(counts)],
       ['As of', status.ageMs === 0 ? '' : `${span(status.ageMs)} ago: what runs it does not answer`],
       ['Letters', letters === 0 ? '' : `see them with: millrace letters list ${pipeline.name}`],
     ]),

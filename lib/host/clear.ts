@@ -15,6 +15,7 @@ import type { Stores } from '../port/store.ts';
 import {
   channelsStream,
   type Deployment,
+  INTERNAL_SUBJECTS,
   journalStream,
   lettersStream,
   lettersSubjects,
@@ -96,12 +97,13 @@ async function clearLetters({ deployment, log, goes, own, confirm }: Clearing): 
   const stream = lettersStream(deployment.pipeline);
   const info = await log.info(stream);
   if (info === null || info.messages === 0) return;
+  const letters = info.messages - (await markersIn(stream, log));
   if (goes) {
     await confirm();
     const before = info.lastSeq + 1;
     for (const subject of lettersSubjects(deployment.pipeline)) await log.trim({ stream, subject, before });
   }
-  own.push(`letters in stream ${stream} (${info.messages} messages)`);
+  own.push(letters === 0 ? `markers in stream ${stream}` : `letters in stream ${stream} (${letters} of them)`);
 }
 
 async function clearSnapshots({ deployment, blobs, stores, goes, own }: Clearing): Promise<void> {
@@ -129,6 +131,11 @@ async function clearMarkers(plan: PlanSummary, { deployment, log, goes, own }: C
   }
 }
 
+/** How many messages of a stream are markers, of whatever pipeline: nobody who counts results or letters means them. */
+function markersIn(stream: string, log: Log): Promise<number> {
+  return log.count({ stream, subject: INTERNAL_SUBJECTS });
+}
+
 async function usersStreams(plan: PlanSummary, log: Log): Promise<string[]> {
   const lines: string[] = [];
   const results = new Set(plan.sinks.map(sink => sink.target.stream.name));
@@ -139,7 +146,8 @@ async function usersStreams(plan: PlanSummary, log: Log): Promise<string[]> {
   for (const stream of new Set([...results, ...inputs])) {
     const info = await log.info(stream);
     if (info === null) continue;
-    lines.push(`stream ${stream} (${info.messages} messages) with ${results.has(stream) ? 'results' : 'input'}`);
+    const messages = info.messages - (await markersIn(stream, log));
+    lines.push(`stream ${stream} (${messages} messages) with ${results.has(stream) ? 'results' : 'input'}`);
   }
   return lines;
 }

@@ -39,6 +39,8 @@ export interface PlanningOptions {
   readonly limitMs: number;
 }
 
+const ENDED = 'ended its thread while it was loaded: process.exit, or an await at its top level that never settles?';
+
 export class Planning {
   readonly #options: PlanningOptions;
   readonly #waiting: (() => void)[] = [];
@@ -86,7 +88,7 @@ export class Planning {
         }
       });
       thread.once('error', error => reject(refused(bundle, reasonOf(error))));
-      thread.once('exit', () => reject(refused(bundle, 'ended its thread while it was loaded')));
+      thread.once('exit', () => reject(refused(bundle, ENDED)));
       const timer = setInterval(() => {
         if (isAuthorsTurn) looks++;
         const text = `did not come to an end while it was loaded, within ${limitMs / 1_000} s: an endless loop?`;

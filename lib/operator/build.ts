@@ -24,6 +24,6 @@ export function buildOperator(spec: StatefulSpec, context: OperatorContext): Ope
     case 'tableJoin':
       return new TableJoin(spec, context);
     case 'process':
-      return new Process(spec.process, context);
+      return new Process(spec, context);
   }
 }

@@ -14,7 +14,7 @@
  * too (so of equal times the later arrival wins); older copies are dropped. Copies never move a mark: what is a copy
  * of what depends on accepted records alone.
  *
- * A replayed dead letter whose record this operator had let pass (`record/replay.ts`) passes again, whatever its id and
+ * A replayed letter whose record this operator had let pass (`record/replay.ts`) passes again, whatever its id and
  * time: no copy of it ever will.
  *
  * `lagMs` is 0: records pass in the order they come, no later in relation to the watermark than they came.

@@ -24,9 +24,9 @@ import { NO_WATERMARK, TIME_MAX_MS } from '../window/watermark.ts';
 import { copyValue } from './copy.ts';
 import { checkData } from './kept.ts';
 import type { Operator, OperatorContext, OperatorLook } from './operator.ts';
-import type { ProcessContext, ProcessSpec } from './spec.ts';
+import type { ProcessContext, ProcessSpec, StatefulSpec } from './spec.ts';
 import { Timers } from './timers.ts';
-import { checkFanOut, refusePromise, shown } from './user-code.ts';
+import { checkFanOut, keyless, refusePromise, shown } from './user-code.ts';
 
 /** Timers that one key may have set at a time. */
 export const TIMERS_MAX = 1_000;
@@ -42,6 +42,7 @@ interface KeyState {
 export class Process implements Operator {
   readonly lagMs = 0;
   #spec: ProcessSpec;
+  #keyField: string | null | undefined;
   #context: OperatorContext;
   #states: ValueTable<KeyState>;
   #timers: Timers;
@@ -51,8 +52,9 @@ export class Process implements Operator {
   /** The watermark has more to fire than one batch took. */
   #isFiring = false;
 
-  constructor(spec: ProcessSpec, context: OperatorContext) {
-    this.#spec = spec;
+  constructor({ process, keyField }: Extract<StatefulSpec, { kind: 'process' }>, context: OperatorContext) {
+    this.#spec = process;
+    this.#keyField = keyField;
     this.#context = context;
     this.#states = context.tables.values<KeyState>('state');
     this.#timers = new Timers({ tables: context.tables, slotMs: SLOT_MS });
@@ -65,8 +67,7 @@ export class Process implements Operator {
       return;
     }
     try {
-      if (key === null)
-        throw new MillraceError('RECORD_KEY', 'a record without a key has no state to be processed with');
+      if (key === null) throw keyless('has no state to be processed with', this.#keyField);
       const call = this.#open(key, timeMs);
       refusePromise(this.#spec.onRecord(value, call, timeMs), 'onRecord');
       this.#carryOut(key, call.close());

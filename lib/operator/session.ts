@@ -27,7 +27,7 @@ import { Fold, mergesAll, type Row } from './fold.ts';
 import { LOOK_ENTRIES_MAX, type Operator, type OperatorContext, type OperatorLook } from './operator.ts';
 import { type Session, SessionList } from './session-list.ts';
 import { Timers } from './timers.ts';
-import { refusePromise } from './user-code.ts';
+import { keyless, refusePromise } from './user-code.ts';
 import type { WindowOperatorSpec } from './window.ts';
 
 /** Slots of the timer table that a gap and grace are cut into: few enough to be cheap, small enough to load at once. */
@@ -79,7 +79,7 @@ export class SessionAggregate implements Operator {
       return;
     }
     try {
-      if (key === null) throw new MillraceError('RECORD_KEY', 'a record without a key cannot be put in a session');
+      if (key === null) throw keyless('cannot be put in a session', this.#spec.keyField);
       this.#fold.extract(value);
       if (to - from === 1) this.#extend(key, from, timeMs);
       else this.#join(key, { from, to }, timeMs);

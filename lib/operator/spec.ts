@@ -81,6 +81,8 @@ export type StatefulSpec =
       readonly kind: 'window';
       readonly window: WindowSpec;
       readonly graceMs: number;
+      /** The field that keys are of, for messages; null or absent: a function makes them, or not all are of one. */
+      readonly keyField?: string | null;
       readonly emit: 'final' | 'updates';
       /** Names of the results, sorted: the order in which accumulators lie in state. */
       readonly results: readonly string[];
@@ -91,7 +93,8 @@ export type StatefulSpec =
     }
   /** Port 0: the stream, which triggers; port 1: the table (null value: tombstone). `inner` drops what has no row. */
   | { readonly kind: 'tableJoin'; readonly inner: boolean; combine(stream: unknown, row: unknown): unknown }
-  | { readonly kind: 'process'; readonly process: ProcessSpec };
+  /** `keyField`: as a window's. */
+  | { readonly kind: 'process'; readonly process: ProcessSpec; readonly keyField?: string | null };
 
 export type OperatorSpec = StatelessSpec | StatefulSpec;
 

@@ -23,6 +23,15 @@ export function synchronous<T>(value: T, where: string): T {
   return value;
 }
 
+/**
+ * What a record without a key is refused with.
+ * @param keyField where keys are of a field; null: a function makes them
+ */
+export function keyless(cannot: string, keyField: string | null = null): MillraceError {
+  const why = keyField === null ? 'keyBy gave null or undefined' : `its field ${keyField} is missing or null`;
+  return new MillraceError('RECORD_KEY', `a record without a key ${cannot}: ${why}`);
+}
+
 /** A value as an error message shows it: short, and never throwing itself. */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? value.slice(0, 40) + '…' : value);

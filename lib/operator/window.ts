@@ -19,7 +19,6 @@
  *
  * `lagMs` is grace: a window that was open at W has W < end + grace, in whole ms end − 1 ≥ W − grace.
  */
-import { MillraceError } from '../base/errors.ts';
 import { keyGroupOf } from '../base/hash.ts';
 import { INSERT } from '../change/change.ts';
 import { ALL_KEYS, groupsOfTaskEntry } from '../state/entry-key.ts';
@@ -40,7 +39,7 @@ import { Fold, mergesAll, type Row } from './fold.ts';
 import { ascending, OpenPanes, type PaneRows, windowsOfChanged } from './key-panes.ts';
 import type { Operator, OperatorContext, OperatorLook } from './operator.ts';
 import type { StatefulSpec, WindowSpec } from './spec.ts';
-import { refusePromise } from './user-code.ts';
+import { keyless, refusePromise } from './user-code.ts';
 
 export type WindowOperatorSpec = Extract<StatefulSpec, { kind: 'window' }>;
 type FixedSpec = Exclude<WindowSpec, { kind: 'session' }>;
@@ -117,7 +116,7 @@ export class WindowAggregate implements Operator {
       return;
     }
     try {
-      if (key === null) throw new MillraceError('RECORD_KEY', 'a record without a key cannot be put in a window');
+      if (key === null) throw keyless('cannot be put in a window', this.#spec.keyField);
       this.#fold.extract(value);
       if (this.#panes !== null) this.#addToSlice(this.#panes.at(timeMs), key, timeMs);
       else if (first === last) this.#addToSlice(last, key, timeMs);

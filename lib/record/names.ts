@@ -41,6 +41,9 @@ export const OPERATOR_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 /** Streams, as the broker takes them and as a folder can be called. */
 export const STREAM_NAME = /^[A-Za-z0-9_-]{1,128}$/;
 
+/** Those that pipelines publish on beside letters and results: in streams with either these are markers. */
+export const INTERNAL_SUBJECTS = '_mr.>';
+
 /** Nothing but Millrace may publish there. */
 export function isInternal(subject: string): boolean {
   return subject.startsWith('_mr.') || subject.startsWith('_mrb.');

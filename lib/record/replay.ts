@@ -1,8 +1,8 @@
 /**
- * Replayed records: a dead letter's content, published again where it came from. What failed *behind* a dedupe has been
- * marked by it, so the record would be taken for a copy of itself and vanish. Therefore a replay names in its header
- * `Millrace-Replay` the letter and the dedupe operators that had let it pass, each with its pipeline: these, and no
- * others, let it pass again. Another pipeline that reads the same subject judges it like any message.
+ * Replayed records: a letter's content, published again. What failed or was late *behind* a dedupe has been marked by it,
+ * so the record would be taken for a copy of itself and vanish. Therefore a replay names in its header `Millrace-Replay`
+ * the letter and the dedupe operators that had let it pass, each with its pipeline: these, and no others, let it pass
+ * again. Another pipeline that reads the same subject judges it like any message.
  *
  *   Millrace-Replay: <pipeline>/<number> <pipeline>/<operator> …
  *

@@ -20,7 +20,7 @@ import { type ReadLetter, readLetter, replayHeaders } from '../record/letter.ts'
 import { isInternal, letterSubject, lettersStream } from '../record/names.ts';
 import { matches } from '../record/subject.ts';
 import { streamsOfSummary } from '../topology/summary.ts';
-import { ReplayPlaces } from './replay-places.ts';
+import { ReplayPlaces, SAY_WHERE } from './replay-places.ts';
 import type { DiscardProgress, LetterFilter, LetterKind, Letters, LetterView, ReplayProgress } from './views.ts';
 
 const PAGE_MAX = 1_000;
@@ -274,11 +274,10 @@ const TRUNCATED = 'its content was cut to what a message holds';
 
 /** Why the letter cannot be published again where it came from; null: it can. */
 async function whyNotBack({ letter }: Numbered, places: ReplayPlaces): Promise<string | null> {
-  if (letter.kind === 'late') return 'late records are as operators made them: say where to with a subject';
-  if (letter.subject === null)
-    return 'it was made by the pipeline and came from no subject; name one to send it to (--to, to_subject)';
+  if (letter.kind === 'late') return `late records are as operators made them: ${SAY_WHERE}`;
+  if (letter.subject === null) return `it was made by the pipeline and came from no subject: ${SAY_WHERE}`;
   if (letter.content === 'value') {
-    return 'its message held several records and operators had changed this one: say where to with a subject';
+    return `its message held several records and operators had changed this one: ${SAY_WHERE}`;
   }
   return places.whyNot(letter.subject);
 }

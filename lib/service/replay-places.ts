@@ -9,7 +9,7 @@ import type { Log } from '../port/log.ts';
 import { matches } from '../record/subject.ts';
 import type { SourceSummary } from '../topology/summary.ts';
 
-const SAY_WHERE = 'say where to with a subject (--to, to_subject)';
+export const SAY_WHERE = 'say where to with a subject (--to, to_subject)';
 
 export class ReplayPlaces {
   readonly #log: Pick<Log, 'info' | 'streamsOf'>;

@@ -37,15 +37,14 @@ export interface LetterRow {
   readonly bytes: Uint8Array;
 }
 
-/**
- * @param options.messageBytesMax what a message may be; longer content is cut, and the letter says so
- * @param options.lineage of the operator; null: the record never left its source
- */
-export function deadLetter(
-  pipeline: string,
-  letter: Letter,
-  options: { messageBytesMax: number; lineage: Lineage | null },
-): LetterRow {
+export interface LetterOptions {
+  /** What a message may be; longer content is cut, and the letter says so. */
+  readonly messageBytesMax: number;
+  /** The operator's; null: the record never left its source. */
+  readonly lineage: Lineage | null;
+}
+
+export function deadLetter(pipeline: string, letter: Letter, options: LetterOptions): LetterRow {
   const { messageBytesMax, lineage } = options;
   const headers: Record<string, string> = {
     'Content-Type': 'application/octet-stream',
@@ -56,7 +55,7 @@ export function deadLetter(
     [HEADER_CONTENT]: contentOf(letter, lineage),
     ...letter.carried,
   };
-  if (lineage !== null && lineage.passed.length > 0) headers[HEADER_PASSED] = lineage.passed.join(' ');
+  sayPassed(headers, lineage);
   if (letter.subject !== '') headers['Millrace-Subject'] = line(letter.subject);
   sayChange(headers, letter.change);
   const subject = letterSubject(pipeline, { kind: 'dead', operator: letter.operator });
@@ -65,8 +64,8 @@ export function deadLetter(
   return { address: addressText(subject, headers), bytes };
 }
 
-/** @param messageBytesMax as for `deadLetter` */
-export function lateLetter(pipeline: string, record: LateRecord, messageBytesMax: number): LetterRow {
+export function lateLetter(pipeline: string, record: LateRecord, options: LetterOptions): LetterRow {
+  const { messageBytesMax, lineage } = options;
   const headers: Record<string, string> = {
     'Content-Type': 'application/json',
     'Millrace-Operator': record.operator,
@@ -74,12 +73,18 @@ export function lateLetter(pipeline: string, record: LateRecord, messageBytesMax
     'Millrace-Watermark': Number.isFinite(record.watermarkMs) ? new Date(record.watermarkMs).toISOString() : 'none',
     'Millrace-Late-By': String(Math.round(record.lateByMs)),
   };
+  sayPassed(headers, lineage);
   if (record.key !== null) headers['Millrace-Key'] = line(keyText(record.key));
   sayChange(headers, record.change);
   const content = readable(record.value);
   const bytes = shortened(content, { total: content.length, messageBytesMax, headers });
   const subject = letterSubject(pipeline, { kind: 'late', operator: record.operator });
   return { address: addressText(subject, headers), bytes };
+}
+
+/** These have the record's id already, so a replay without their names would be a copy to them. */
+function sayPassed(headers: Record<string, string>, lineage: Lineage | null): void {
+  if (lineage !== null && lineage.passed.length > 0) headers[HEADER_PASSED] = lineage.passed.join(' ');
 }
 
 /** A replay does not take it along: the source judges the record anew. */

@@ -24,7 +24,7 @@ import { TaskState } from '../state/state.ts';
 import { type Lineage, lineagesOf } from '../topology/lineage.ts';
 import type { Plan, StagePlan } from '../topology/plan.ts';
 import { trailing } from '../window/watermark.ts';
-import { deadLetter, lateLetter } from './letters.ts';
+import { deadLetter, type LetterOptions, lateLetter } from './letters.ts';
 import { Outgoing, SinkExit } from './outgoing.ts';
 import type { Pace } from './pace.ts';
 
@@ -175,14 +175,16 @@ export class Processor {
 
   letter(letter: Letter): void {
     this.dead++;
-    const lineage = this.#lineages.get(letter.operator) ?? null;
-    const about = { messageBytesMax: this.#letterBytesMax(), lineage };
-    this.#outgoing.addLetter(deadLetter(this.#pipeline, letter, about), letter);
+    this.#outgoing.addLetter(deadLetter(this.#pipeline, letter, this.#aboutLetter(letter.operator)), letter);
   }
 
   #late(record: LateRecord): void {
     this.late++;
-    this.#outgoing.addLetter(lateLetter(this.#pipeline, record, this.#letterBytesMax()), this.cursor);
+    this.#outgoing.addLetter(lateLetter(this.#pipeline, record, this.#aboutLetter(record.operator)), this.cursor);
+  }
+
+  #aboutLetter(operator: string): LetterOptions {
+    return { messageBytesMax: this.#letterBytesMax(), lineage: this.#lineages.get(operator) ?? null };
   }
 
   /** A record ends here without a result. */

@@ -1,7 +1,7 @@
 /**
  * Lineage: what has become of a record by the time it reaches an operator or a sink, as far as the plan can tell. A
- * record that dies there leaves a letter, and whoever publishes that again must know which dedupes have its id already,
- * and whether the value in hand still is the one that was read.
+ * record that dies or is late there leaves a letter, and whoever publishes that again must know which dedupes have its id
+ * already, and whether the value in hand still is the one that was read.
  */
 import type { Program, ProgramNode, Target } from '../operator/program.ts';
 import type { Plan } from './plan.ts';

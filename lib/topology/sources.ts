@@ -11,7 +11,7 @@ import { auto } from '../record/formats.ts';
 import { fittedName, STREAM_NAME } from '../record/names.ts';
 import { validator } from '../record/schema.ts';
 import type { MessageMeta, SourceSpec } from '../source/spec.ts';
-import { isoTimeMs } from '../window/iso-time.ts';
+import { isoTimeMs, whyNoTime } from '../window/iso-time.ts';
 import type { Graph } from './graph.ts';
 import type { SourceDraft } from './node.ts';
 import { DECODER, DURATION, type Fit, FUNCTION, judged, NAMED, OBJECT, oneOf, SCHEMA, TEXT } from './options.ts';
@@ -213,6 +213,8 @@ export function toMs(time: unknown): number {
   if (typeof time === 'string') {
     const ms = isoTimeMs(time);
     if (!Number.isNaN(ms)) return ms;
+    const why = whyNoTime(time);
+    if (why !== null) throw new MillraceError('RECORD_TIME', `the event time ${shown(time)} is none: ${why}`);
   }
   refusePromise(time, 'the time function');
   throw new MillraceError(

@@ -63,6 +63,21 @@ export function keyBody(graph: Graph, given: readonly unknown[]): { body: KeyByB
   return { body: { kind: 'keyBy', fn: keyFunction(fields), fields }, options };
 }
 
+/** The field that the keys of a stream are of; null: a function makes some, or several fields do. */
+function keyFieldOf({ graph, id }: GraphPlace): string | null {
+  const found = new Set<string | null>();
+  const seen = new Set<number>();
+  const look = (at: number): void => {
+    const node = graph.nodes[at];
+    if (node === undefined || seen.has(at)) return;
+    seen.add(at);
+    if (node.kind === 'keyBy') found.add(node.fields?.length === 1 ? node.fields[0]! : null);
+    else for (const input of node.inputs) look(input);
+  };
+  look(id);
+  return found.size === 1 ? [...found][0]! : null;
+}
+
 export function statelessBody(
   graph: Graph,
   kind: 'map' | 'filter' | 'flatMap',
@@ -164,7 +179,7 @@ export function joinSpec(
 const WINDOW = { ...NAMED, grace: DURATION, emit: oneOf('final', 'updates') } satisfies Record<string, Fit>;
 
 export function aggregateSpec(
-  graph: Graph,
+  place: GraphPlace,
   given: {
     shape: WindowShape;
     options: WindowOptions<'final' | 'updates'> | undefined;
@@ -173,6 +188,7 @@ export function aggregateSpec(
   },
 ): StatefulSpec {
   const { shape, fields } = given;
+  const { graph } = place;
   const options = judged(graph, 'window', given.options, WINDOW);
   const emit = options.emit ?? 'final';
   const all = judgedAggregates(graph, given.aggregates);
@@ -201,6 +217,7 @@ export function aggregateSpec(
     kind: 'window',
     window,
     graceMs,
+    keyField: keyFieldOf(place),
     emit,
     results: sorted,
     aggregates,
@@ -226,14 +243,14 @@ function judgedAggregates(graph: Graph, given: unknown): Record<string, Aggregat
 const PROCESS = { ...NAMED, onRecord: needed(FUNCTION), onTimer: FUNCTION } satisfies Record<string, Fit>;
 
 /** The author's own object is called, so that its functions may use what else it has. */
-export function processBody(graph: Graph, options: ProcessOptions<never, never, never, never>): StatefulBody {
-  judged(graph, 'process', options, PROCESS);
+export function processBody(place: GraphPlace, options: ProcessOptions<never, never, never, never>): StatefulBody {
+  judged(place.graph, 'process', options, PROCESS);
   const own = options as unknown as ProcessSpec;
   const process: ProcessSpec = {
     onRecord: (value, context, timeMs) => own.onRecord(value, context, timeMs),
     ...(own?.onTimer === undefined ? {} : { onTimer: (name, context, timeMs) => own.onTimer?.(name, context, timeMs) }),
   };
-  return { kind: 'stateful', spec: { kind: 'process', process } };
+  return { kind: 'stateful', spec: { kind: 'process', process, keyField: keyFieldOf(place) } };
 }
 
 type RowShape = Extract<StatefulSpec, { kind: 'window' }>['shape'];

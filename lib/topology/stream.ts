@@ -349,7 +349,7 @@ export class KeyedStream<K, T, N> extends Flow<T> {
    *   })
    */
   process<S, O>(options: ProcessOptions<K, T, S, O>): KeyedStream<K, O, N> {
-    const body = processBody(this[NODE].graph, options as ProcessOptions<never, never, never, never>);
+    const body = processBody(this[NODE], options as ProcessOptions<never, never, never, never>);
     return this.#at(grow(this[NODE], 'process', body, options));
   }
 }
@@ -393,7 +393,7 @@ export class WindowedStream<K, T, N, E> {
    */
   aggregate<const A extends Aggregates<T>>(aggregates: A): KeyedStream<K, AggregateRow<N, A, E>, N> {
     const { shape, options, fields } = this.#window;
-    const spec = aggregateSpec(this[NODE].graph, { shape, options, fields, aggregates });
+    const spec = aggregateSpec(this[NODE], { shape, options, fields, aggregates });
     const place = grow(this[NODE], 'window', { kind: 'stateful', spec }, options);
     return new KeyedStream(place, fields);
   }

@@ -7,6 +7,8 @@
  * year, years of more than four digits.
  */
 const ISO_TIME = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?$/;
+/** At the end of a text with a time of day. */
+const ZONE = /(?:Z|[+-]\d\d(?::?\d\d)?)$/;
 
 const DAY_MS = 86_400_000;
 const MINUTE_MS = 60_000;
@@ -30,6 +32,14 @@ const SECONDS_LENGTH = 19;
 
 /** Days of a common year before each month. */
 const BEFORE_MONTH = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
+
+/** Why a text that is written as a time is none, for people; null: it is not written so, or is one. */
+export function whyNoTime(text: string): string | null {
+  if (!ISO_TIME.test(text) || !Number.isNaN(isoTimeMs(text))) return null;
+  if (Number.isNaN(isoTimeMs(text.slice(0, DATE_LENGTH)))) return 'there is no such day';
+  const isClocks = !Number.isNaN(isoTimeMs(text.replace(ZONE, '')));
+  return isClocks ? 'there is no such zone' : 'a time of day is from 00:00 to 23:59:59';
+}
 
 /** Ms since 1970; NaN: it is no such text. Without a zone it is UTC: a result must not depend on where a worker stands. */
 export function isoTimeMs(text: string): number {

@@ -13,6 +13,8 @@ const TOLERANCE_MS = 10 * MINUTE_MS;
 
 /** Every record that must come out, once for each time it must, and what must not. */
 export interface Answer {
+  /** Events of each kind, without copies. */
+  readonly events: { readonly plans: number; readonly departures: number; readonly heartbeats: number };
   readonly departures: string[];
   readonly cancelled: string[];
   readonly delays: string[];
@@ -70,10 +72,12 @@ export function answerOf(told: readonly Told[], airports: readonly Airport[]): A
   const plans: Plan[] = [];
   const departures: Departure[] = [];
   let deadLetters = 0;
+  let heartbeats = 0;
   for (const { subject, body } of told) {
-    if (subject.endsWith('.heartbeat')) continue;
-    const fact = factOf(body);
-    if (fact === null) deadLetters++;
+    const isHeartbeat = subject.endsWith('.heartbeat');
+    const fact = isHeartbeat ? null : factOf(body);
+    if (isHeartbeat) heartbeats++;
+    else if (fact === null) deadLetters++;
     else if ('delay' in fact) departures.push(fact);
     else plans.push(fact);
   }
@@ -82,6 +86,7 @@ export function answerOf(told: readonly Told[], airports: readonly Airport[]): A
   const rows = joinRows({ plans: plansOnce, departures: departuresOnce, airports });
   const cancelled = rows.filter(({ row }) => row.delay === null);
   return {
+    events: { plans: plansOnce.length, departures: departuresOnce.length, heartbeats },
     departures: rows.map(({ row }) => departureText(row)),
     cancelled: cancelled.map(({ row }) => departureText(row)),
     delays: delaysOf(rows).map(delayText),

@@ -22,6 +22,15 @@ describe('the demo', () => {
     assert.match(out, /flights\.departures\.\*: verified (\d+) of \1\n/);
     assert.match(out, /flights\.cancelled\.\*: verified (\d+) of \1\n/);
     assert.match(out, /flights\.delays\.\*: verified (\d+) of \1\n/);
+    const [, all, ...kinds] =
+      /as (\S+) events: (\S+) plans, (\S+) departures, (\S+) copies of these, (\S+) unreadable, (\S+) heartbeats;/
+        .exec(out)!
+        .map(text => Number(text.replaceAll(',', '')));
+    assert.equal(
+      kinds.reduce((sum, count) => sum + count, 0),
+      all,
+      out,
+    );
     assert.match(out, /dead letters: (\d+) of \1\n/);
     assert.match(out, /late records: 1 of 1\n/);
     assert.match(

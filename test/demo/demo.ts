@@ -123,11 +123,13 @@ async function awaitEnd(outputs: Outputs): Promise<void> {
 
 function story(options: Options, { told, answer }: { told: readonly Told[]; answer: Answer }): string {
   const { planningMs, operationsMs } = disorderOf(told);
+  const { plans, departures, heartbeats } = answer.events;
   const hours = (ms: number) => (ms / 3_600_000).toFixed(1);
   return [
-    `${whole(options.flights)} flights as ${whole(told.length)} events: ${whole(answer.duplicates)} sent twice,`,
-    `${answer.deadLetters} unreadable, up to ${hours(planningMs)} h (planning) and ${hours(operationsMs)} h`,
-    `(operations) out of order; ${whole(answer.cancelled.length)} flights never leave`,
+    `${whole(options.flights)} flights as ${whole(told.length)} events: ${whole(plans)} plans, ${whole(departures)} departures,`,
+    `${whole(answer.duplicates)} copies of these, ${answer.deadLetters} unreadable, ${whole(heartbeats)} heartbeats;`,
+    `up to ${hours(planningMs)} h (planning) and ${hours(operationsMs)} h (operations) out of order;`,
+    `${whole(answer.cancelled.length)} flights that are planned never leave, ${whole(options.flights - plans)} nobody has planned`,
   ].join(' ');
 }
 

@@ -170,7 +170,7 @@ test('values come out as they went in, or are letters that say why not', async (
   const expected = [
     /^days LIMIT_REACHED .*1\.8e308/,
     /^entries RECORD_TIME .*1772359200000000000 is neither .*Number\(ns \/ 1_000_000n\)/,
-    /^entries RECORD_TIME .*"2023-02-31" is neither/,
+    /^entries RECORD_TIME .*"2023-02-31" is none: there is no such day/,
     /^entries RECORD_UNREADABLE .*data_base64 is not base64/,
     /RECORD_KEY .*1\.5e\+300 may stand for several integers/,
   ];

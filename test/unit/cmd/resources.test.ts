@@ -156,6 +156,11 @@ test('what people see of a pipeline fits on a line, with more of it on request',
   );
   assert.match(short, /^NAME +STATE +REVISION .*\norders +running +3 +0 .* – +1970-01-01T00:01:00Z +a +/);
   assert.match(table(resources.pipelines.columns, [pipeline]), /orders\.ts +abc +why$/);
+  const { status: idle } = pipeline;
+  const dropped = { ...idle, counts: { ...idle.counts, dropped: { duplicate: 2_000, filtered: 7 } } };
+  const more = (one: typeof pipeline) => resources.pipelines.more!(one, openTerminal('never'));
+  assert.match(more({ ...pipeline, status: dropped }), /^dropped: 2,000 duplicate, 7 filtered\n\n/m);
+  assert.doesNotMatch(more(pipeline), /dropped/);
 });
 
 test('a list says where the reasons of failures are', () => {

@@ -43,6 +43,7 @@ describe('the batch answer of the demo', () => {
     ]);
     assert.deepEqual(answer.delays, [`LAS | ${Date.UTC(2001, 0, 1, 10)} | 2 | 11.5 | 30`]);
     assert.deepEqual(answer.cancelled, []);
+    assert.deepEqual(answer.events, { plans: 2, departures: 2, heartbeats: 0 });
   });
 
   test('keeps a plan without a departure as cancelled, and leaves it out of the delays', () => {

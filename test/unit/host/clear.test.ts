@@ -1,4 +1,4 @@
-/** A purge takes what has its life in the name, and nothing of a pipeline of that name in another life. */
+/** A purge takes what has its life in the name, and nothing of a pipeline of that name in another life; what it tells counts no markers. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../../lib/base/clock.ts';
@@ -12,6 +12,9 @@ import {
   channelsSubjects,
   journalStream,
   journalSubjects,
+  letterMarkerSubject,
+  lettersStream,
+  lettersSubjects,
   markerSubject,
   stateLocation,
 } from '../../../lib/record/names.ts';
@@ -58,10 +61,16 @@ test('a purge that goes on late deletes nothing of the life that was deployed si
       (await stores.list()).some(location => location.startsWith(stateLocation(deployment))),
     ];
   };
+  for (const car of ['a', 'b']) await log.append({ subject: `out.${car}`, data: Buffer.from('{}') });
+  broker.create({ name: lettersStream('cars'), subjects: [...lettersSubjects('cars')] });
+  for (const subject of ['millrace.cars.dead.x', letterMarkerSubject(lives[0]!, 't-by-car-0')])
+    await log.append({ subject, data: Buffer.from('{}') });
   const summary: unknown = JSON.parse(JSON.stringify(summarize(plan)));
   const clear = pipelineClearer({ log, blobs, stores });
   const confirm = () => Promise.resolve();
-  await clear(lives[0]!, { summary, purge: true, dryRun: false, confirm });
+  const told = await clear(lives[0]!, { summary, purge: true, dryRun: false, confirm });
+  assert.ok(told.deleted.includes('letters in stream MR_cars_letters (1 of them)'), told.deleted.join('\n'));
+  assert.ok(told.kept.includes('stream out (2 messages) with results'), told.kept.join('\n'));
   assert.deepEqual(await left(lives[0]!), [false, false, false, false, false]);
   assert.deepEqual(await left(lives[1]!), [true, true, true, true, true]);
   // The rest of a purge that another has carried out meanwhile.

@@ -77,7 +77,11 @@ test('code that does not come to an end is refused, whether it runs or waits', a
 });
 
 test('code that ends its thread is refused, and so is what has no pipeline in it', async () => {
-  await assert.rejects(planning().plan(bundleOf('process.exit(0);')), isRefused(/ended its thread/));
+  for (const text of ['process.exit(0);', 'await new Promise(() => {});']) {
+    const why =
+      /ended its thread while it was loaded: process\.exit, or an await at its top level that never settles\?$/;
+    await assert.rejects(planning().plan(bundleOf(text)), isRefused(why), text);
+  }
   const none = planning().plan(bundleOf('export const a = 1;'));
   await assert.rejects(
     none,

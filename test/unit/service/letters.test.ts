@@ -177,6 +177,8 @@ describe('replay', () => {
       { ...answer, reasons: answer.reasons.length },
       { ...{ seen: 6, replayed: 1 }, skipped: 5, total: 6, reasons: 4 },
     );
+    const toNowhere = answer.reasons.filter(reason => reason !== 'its content was cut to what a message holds');
+    assert.ok(toNowhere.every(reason => reason.endsWith(': say where to with a subject (--to, to_subject)')));
     await last(box.replay(meaning(), REPLAY));
     assert.equal(kept(STREAM).length, 5);
     await log.ensureStream({ name: 'elsewhere', subjects: ['elsewhere'] });

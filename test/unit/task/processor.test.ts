@@ -82,7 +82,7 @@ describe('letters', () => {
         { change, bytes: Buffer.from('1'), ...letter },
         { messageBytesMax: 1_000, lineage: null },
       );
-      return [dead, lateLetter('p', { change, ...late }, 1_000)].map(
+      return [dead, lateLetter('p', { change, ...late }, { messageBytesMax: 1_000, lineage: null })].map(
         ({ address }) => addressFrom(address).headers!['Millrace-Change'],
       );
     });
@@ -128,7 +128,7 @@ describe('letters', () => {
       lateByMs: 1,
       change: INSERT,
     };
-    const { bytes, address } = lateLetter('p', record, 10_000);
+    const { bytes, address } = lateLetter('p', record, { messageBytesMax: 10_000, lineage: null });
     const headers = addressFrom(address).headers!;
     assert.equal(headers['Millrace-Truncated'], String(3 * MESSAGE_BYTES_MAX + 2));
     const whole = Object.entries(headers).reduce((sum, [name, value]) => sum + Buffer.byteLength(name + value) + 4, 0);

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { z } from 'zod';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { count, msgpack, ndjson, pipeline, session, sum, tumbling } from '../../../lib/index.ts';
+import { replayHeaders } from '../../../lib/record/letter.ts';
 import { type PipelineDriver, testPipeline } from '../../../lib/testing.ts';
 
 const DAY = '2026-03-01';
@@ -198,6 +199,64 @@ describe('a driven pipeline', () => {
     assert.equal(dead[0]?.value, '{"id":');
     assert.equal(dead[0]?.subject, 'shop.order');
     assert.deepEqual([driver.late(), driver.dead()], [[], []], 'letters are taken when they are read');
+  });
+
+  test('counts a late record once when its letter is published again, past the dedupe that has its id', () => {
+    const made = pipeline('again', ({ from }) => {
+      from<Order>('shop.order', { time: 'at' })
+        .merge(from<Order>('shop.again'))
+        .dedupe({ id: event => event.id, within: '1d', grace: '12h' })
+        .keyBy('shop')
+        .window(tumbling('10m'), { grace: '1m' })
+        .aggregate({ orders: count() })
+        .to('out.{partition}');
+    });
+    const driver = testPipeline(made, { now: at('08:00:00') });
+    driver.push('shop.order', order('1', '09:00:00'));
+    driver.push('shop.again', order('0', '09:00:00'), { publishedAt: at('09:00:00') });
+    driver.push('shop.order', order('2', '08:10:00'));
+    const [letter] = driver.late();
+    assert.equal(letter?.headers['Millrace-Passed'], 'dedupe-shop-again-shop-order');
+    const message = { subject: `millrace.again.late.${letter!.operator}`, seq: 1, timeMs: 0, data: new Uint8Array() };
+    const headers = replayHeaders('again', { ...message, headers: letter!.headers }, 'shop.again');
+    driver.push('shop.again', letter!.value, { publishedAt: at('11:00:00') });
+    driver.push('shop.again', letter!.value, { publishedAt: at('11:00:00'), headers });
+    driver.finish();
+    assert.deepEqual(
+      driver.read<{ orders: number }>().map(row => row.value.orders),
+      [2, 1],
+    );
+    assert.deepEqual(driver.dropped, { duplicate: 1 }, 'without its headers it is a copy');
+  });
+
+  test('names the field by which a record has no key, where it is one field for all of them', () => {
+    type Row = { k?: string; j?: string };
+    const made = pipeline('keyless', ({ from }) => {
+      const counted = { n: count() };
+      const read = from<Row>('in.rows');
+      const rows = read.keyBy('k');
+      rows.window(tumbling('1m'), { name: 'window' }).aggregate(counted).to('out.a.{partition}');
+      rows
+        .filter(() => true)
+        .window(session('1m'), { name: 'session' })
+        .aggregate(counted)
+        .to('out.b.{partition}');
+      rows.process<null, Row>({ name: 'process', onRecord: () => {} }).to('out.c.{partition}');
+      const others = read.keyBy('j');
+      rows.merge(others).window(tumbling('1m'), { name: 'merged' }).aggregate(counted).to('out.d.{partition}');
+      const coded = read.keyBy(row => row.k ?? null, { name: 'by-code' });
+      coded.window(tumbling('1m'), { name: 'coded' }).aggregate(counted).to('out.e.{partition}');
+    });
+    const driver = testPipeline(made);
+    driver.push('in.rows', { j: '1' });
+    const said = new Map(driver.dead().map(({ operator, message }) => [operator, message]));
+    assert.deepEqual(Object.fromEntries(said), {
+      window: 'a record without a key cannot be put in a window: its field k is missing or null',
+      session: 'a record without a key cannot be put in a session: its field k is missing or null',
+      process: 'a record without a key has no state to be processed with: its field k is missing or null',
+      merged: 'a record without a key cannot be put in a window: keyBy gave null or undefined',
+      coded: 'a record without a key cannot be put in a window: keyBy gave null or undefined',
+    });
   });
 
   test('shows what operators keep, by operator and key', () => {

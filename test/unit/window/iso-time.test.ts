@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isoTimeMs } from '../../../lib/window/iso-time.ts';
+import { isoTimeMs, whyNoTime } from '../../../lib/window/iso-time.ts';
 
 test('any time that a clock can show is read, with a zone or without, to the ms', () => {
   const year = fc.oneof(
@@ -74,4 +74,22 @@ test('texts of which the runtime makes some other time, or any at all, are none'
   assert.equal(isoTimeMs('0000-02-29'), Date.UTC(2000, 1, 29) - 5 * 400 * 365.2425 * 86_400_000);
   assert.equal(isoTimeMs('1969-12-31T23:59:59.999Z'), -1);
   assert.equal(isoTimeMs('2024-01-01 00:00:00+00'), 1_704_067_200_000);
+});
+
+test('of what is written as a time and is none, what there is not is said; of anything else nothing', () => {
+  const said: readonly [text: string, why: RegExp | null][] = [
+    ['2023-02-31', /no such day/],
+    ['2023-02-31T99:00:00+99:00', /no such day/],
+    ['2024-01-01T24:00', /00:00 to 23:59:59/],
+    ['2016-12-31T23:59:60-02', /00:00 to 23:59:59/],
+    ['2024-01-01T10:00:00.5+24:00', /no such zone/],
+    ['2024-02-29', null],
+    ['2024-02-29T10:00Z', null],
+    ['noon', null],
+    ['2024-2-31', null],
+  ];
+  for (const [text, why] of said) {
+    if (why === null) assert.equal(whyNoTime(text), null, text);
+    else assert.match(whyNoTime(text) ?? '', why, text);
+  }
 });
