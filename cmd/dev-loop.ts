@@ -8,8 +8,8 @@ import { isMillraceError, MillraceError, messageOf } from '../lib/base/errors.ts
 import { type Bundle, bundlePipeline } from '../lib/bundle/bundle.ts';
 import type { AdminClient } from '../lib/control/client.ts';
 import type { Log } from '../lib/port/log.ts';
+import type { DeployAnswer } from '../lib/service/commands.ts';
 import type { PlanAnswer } from '../lib/service/plan.ts';
-import { captureLines } from '../lib/topology/describe.ts';
 import type { PlanSummary } from '../lib/topology/summary.ts';
 import { endingOf } from './exit.ts';
 import { inputsOf, nearbyInputs, stampOf } from './inputs.ts';
@@ -62,6 +62,8 @@ export async function loop(options: LoopOptions): Promise<void> {
   /** What waits for the author's word, and what no longer listens for it. */
   let offer: { readonly bundle: Bundle; readonly withdraw: () => void } | null = null;
   let anew: Bundle | null = null;
+  /** Notices of deploys. */
+  const told = new Set<string>();
   while (!signal.aborted) {
     try {
       if (next !== null) {
@@ -93,7 +95,7 @@ export async function loop(options: LoopOptions): Promise<void> {
           screen.say(incompatibleText(plan, { keys }));
         } else {
           const before: string | null = name;
-          name = await deploy(bundle, { client, screen, plan });
+          name = await deploy(bundle, { client, screen, plan, told });
           names.add(name);
           if (before !== null && before !== name) {
             const text = othersText(name, { names, running: await client.list() });
@@ -107,7 +109,7 @@ export async function loop(options: LoopOptions): Promise<void> {
         offer?.withdraw();
         offer = null;
         name = null;
-        name = await beginAnew(bundle, { client, screen });
+        name = await beginAnew(bundle, { client, screen, told });
       }
       await tail.poll();
       if (name !== null && performance.now() - statusAtMs > STATUS_MS) {
@@ -134,23 +136,34 @@ export async function loop(options: LoopOptions): Promise<void> {
 
 async function deploy(
   bundle: Bundle,
-  { client, screen, plan }: { client: AdminClient; screen: Screen; plan: PlanAnswer },
+  { client, screen, plan, told }: { client: AdminClient; screen: Screen; plan: PlanAnswer; told: Set<string> },
 ): Promise<string> {
-  const { name, revision, outcome } = await client.deploy(bundle);
+  const answer = await client.deploy(bundle);
+  screen.say(deployedText(answer, { differences: plan.differences, told }));
+  return answer.name;
+}
+
+/** What a deploy came to. @param options.told notices of earlier ones: they are said once, however often the file is saved. */
+export function deployedText(
+  { name, revision, outcome, notices }: Pick<DeployAnswer, 'name' | 'revision' | 'outcome' | 'notices'>,
+  { differences, told }: { readonly differences: readonly string[]; readonly told: Set<string> },
+): string {
   const done = outcome === 'unchanged' ? `${name} goes on` : `${name} ${outcome}`;
-  screen.say(
-    [`${done} (revision ${revision})`, ...plan.differences, ...captureLines(plan.summary as PlanSummary)].join('\n  '),
-  );
-  return name;
+  const news = notices.filter(notice => !told.has(notice));
+  for (const notice of news) told.add(notice);
+  return [`${done} (revision ${revision})`, ...differences, ...news].join('\n  ');
 }
 
 /** Results and input stay as they are; what is computed from the input is sent again. */
-async function beginAnew(bundle: Bundle, { client, screen }: { client: AdminClient; screen: Screen }): Promise<string> {
+async function beginAnew(
+  bundle: Bundle,
+  { client, screen, told }: { client: AdminClient; screen: Screen; told: Set<string> },
+): Promise<string> {
   const { name } = await client.plan(bundle);
   screen.say(`${name} begins anew: its state is deleted, and all input that is there is read again`);
   const { done } = await client.delete(name, { purge: true });
   if (!done) throw new MillraceError('CONFLICT', `pipeline ${name} is still being deleted; save the file once more`);
-  return deploy(bundle, { client, screen, plan: await client.plan(bundle) });
+  return deploy(bundle, { client, screen, plan: await client.plan(bundle), told });
 }
 
 /** Pure. @param options.keys whether there is a person who could press one. */

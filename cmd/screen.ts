@@ -73,9 +73,13 @@ export function liveScreen(options: ScreenOptions): Screen {
     ];
     if (rows.length > 0) lines.push('', 'latest results', ...rows.map(row => `  ${row.subject}  ${row.text}`));
     if (letters.length > 0) lines.push('', 'latest letters', ...letters.flatMap(letterLines));
-    if (troubles.length > 0) lines.push('', 'latest warnings', ...troubles.map(line => `  ${line}`));
-    lines.push('', 'Ctrl-C stops; the same command goes on from here');
     const width = Math.max(20, options.columns() - 1);
+    // What to do about it is said at the end: the latest is shown whole.
+    const latest = wrapped(troubles.at(-1) ?? '', width - 2);
+    if (troubles.length > 0) {
+      lines.push('', 'latest warnings', ...[...troubles.slice(0, -1), ...latest].map(line => `  ${line}`));
+    }
+    lines.push('', 'Ctrl-C stops; the same command goes on from here');
     const fitted = lines.map(line => (line.length > width ? `${line.slice(0, width - 1)}…` : line));
     options.write(`${erase()}${fitted.join('\n')}\n`);
     drawn = fitted.length;
@@ -172,6 +176,19 @@ export function plainScreen(options: ScreenOptions): Screen {
 function letterLines({ operator, code, message, text }: TailedLetter): string[] {
   const what = code === null ? message : `${code}: ${message}`;
   return [`  ${operator}  ${what.replaceAll('\n', ' ')}`, `    ${text.replaceAll('\n', ' ')}`];
+}
+
+/** In lines of at most so many characters, between words where there are any. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let rest = text;
+  while (rest.length > width) {
+    const space = rest.lastIndexOf(' ', width);
+    const end = space > 0 ? space : width;
+    lines.push(rest.slice(0, end));
+    rest = rest.slice(space > 0 ? end + 1 : end);
+  }
+  return [...lines, rest];
 }
 
 function oneLine(event: Event, nowMs: number): string {

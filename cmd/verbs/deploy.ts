@@ -6,7 +6,6 @@ import { sleep, systemClock } from '../../lib/base/clock.ts';
 import { durationMs } from '../../lib/base/duration.ts';
 import { isMillraceError, MillraceError } from '../../lib/base/errors.ts';
 import type { AdminClient, PipelineInfo } from '../../lib/control/client.ts';
-import type { PlanSummary } from '../../lib/topology/summary.ts';
 import { Ended, endingOf } from '../exit.ts';
 import { bytes, print } from '../output.ts';
 import { type Around, asking, bundled, formatOf, makeCommand, type Options, printing, withClient } from './common.ts';
@@ -41,9 +40,6 @@ export function deployVerb(around: Around): Command {
       const answer = await client.deploy(bundle, { dryRun, takeOver });
       for (const notice of answer.notices) terminal.err(`${notice}\n`);
       const { name, revision } = answer;
-      if (answer.outcome === 'created' && !dryRun) {
-        for (const line of await madeFor(client, name)) terminal.err(`${line}\n`);
-      }
       const wait = !dryRun && options.wait !== false;
       const state = wait ? await untilRunning({ around, client, name, revision, timeoutMs }) : null;
       print(terminal, formatOf(options).output, answer, () => {
@@ -53,12 +49,6 @@ export function deployVerb(around: Around): Command {
       });
     });
   });
-}
-
-/** What is made for the sources of a new pipeline keeps less than everything. */
-async function madeFor(client: AdminClient, name: string): Promise<string[]> {
-  const { captureLines } = await import('../../lib/topology/describe.ts');
-  return captureLines((await client.describe(name)).summary as PlanSummary);
 }
 
 function fileOf(argument: string | undefined, flag: unknown): string {

@@ -10,7 +10,7 @@ import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Observer } from '../observe/events.ts';
 import type { Log, StreamInfo } from '../port/log.ts';
 import { channelsStream, type Deployment, journalStream, lettersStream } from '../record/names.ts';
-import { inletsOf, type Plan } from '../topology/plan.ts';
+import { inletsOf, type Plan, sourcesOf } from '../topology/plan.ts';
 import { judgeStream, verdictText } from '../topology/stream-settings.ts';
 import { ownUse, streamUses, type UsedStream } from '../topology/stream-uses.ts';
 import { Keepers } from './keepers.ts';
@@ -32,6 +32,9 @@ export class StreamWatch {
   readonly #used: readonly UsedStream[];
   /** What has been said and still holds; the plan has said what it found. */
   #told: ReadonlySet<string>;
+  /** Streams that the plan could not look at. What makes less of one at the first look is how it was made, and no edit. */
+  readonly #made: ReadonlySet<string>;
+  #isFirst = true;
   #cancel: (() => void) | null = null;
   #stopped = false;
 
@@ -43,11 +46,16 @@ export class StreamWatch {
     this.#keepers = new Keepers(options);
     this.#told = new Set(plan.warnings);
     const own = [journalStream(deployment), ...inletsOf(plan).map(inlet => channelsStream(deployment, inlet))];
-    this.#used = [
-      ...streamUses(plan),
+    const ours = [
       ...own.map(stream => ({ stream, use: ownUse('own', []) })),
       { stream: lettersStream(plan.pipeline), use: ownUse('letters', []) },
     ];
+    this.#used = [...streamUses(plan), ...ours];
+    this.#made = new Set([
+      ...sourcesOf(plan).flatMap(({ stream, capture }) => (capture === null ? [] : stream)),
+      ...plan.sinks.flatMap(({ target: { stream } }) => (stream.create ? stream.name : [])),
+      ...ours.map(({ stream }) => stream),
+    ]);
   }
 
   start(): void {
@@ -99,11 +107,12 @@ export class StreamWatch {
         const message = verdictText(stream, verdict);
         found.add(message);
         if (isRefused && use.role !== 'own' && use.role !== 'letters') against.push(message);
-        if (this.#told.has(message)) continue;
+        if (this.#told.has(message) || (this.#isFirst && !isRefused && this.#made.has(stream))) continue;
         observer.emit({ event: 'stream.edited', level: isRefused ? 'error' : 'warn', pipeline, stream, message });
       }
     }
     this.#told = found;
+    this.#isFirst = false;
     if (against.length === 0) return;
     const text = `${against.join('\n')}\nThen: millrace restart ${pipeline}`;
     this.#onRefused(new MillraceError('BROKER_REFUSED', text));

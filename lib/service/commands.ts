@@ -16,6 +16,7 @@ import type { Worker } from '../host/worker.ts';
 import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Registry } from '../port/registry.ts';
+import { captureNotices } from '../topology/describe.ts';
 import type { PlanSummary } from '../topology/summary.ts';
 import { advanceSource, type Heartbeat } from './advance.ts';
 import { Overview } from './overview.ts';
@@ -150,7 +151,7 @@ export class Commands {
       const { dryRun, takeOver = false } = options;
       const { refusals, notices, since } = await this.#claim(planned.summary, next.life, { dryRun, takeOver });
       if (refusals.length > 0) throw refusal(name, refusals);
-      const told = [...notices, ...planned.summary.warnings];
+      const told = [...notices, ...captureNotices(planned.summary), ...planned.summary.warnings];
       const answer = { name, revision: next.revision, outcome, paused, notices: told };
       if (dryRun) return answer;
       await this.#blobs.put(bundleBlob(bundle.hash), bundle.code);

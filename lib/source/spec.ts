@@ -14,6 +14,12 @@ export interface MessageMeta {
   readonly seq: number;
 }
 
+/** What a stream keeps that is made for a source. */
+export interface CaptureLimits {
+  readonly maxAgeMs: number;
+  readonly maxBytes: number;
+}
+
 export interface SourceSpec {
   readonly name: string;
   readonly kind: 'stream' | 'kv';
@@ -24,7 +30,9 @@ export interface SourceSpec {
   /** All streams that the author has listed, each of which is read by a source of its own; empty: the planner found it. */
   readonly streams: readonly string[];
   /** Make the capture stream if no stream keeps the subject. */
-  readonly capture: { readonly maxAgeMs: number; readonly maxBytes: number } | null;
+  readonly capture: CaptureLimits | null;
+  /** What its author has asked for by `capture`, where the stream keeps at least that; made or found. */
+  readonly keeps: CaptureLimits | null;
   /** Where a pipeline deployed for the first time starts. */
   readonly start: 'first' | 'new';
   readonly decoder: Decoder;

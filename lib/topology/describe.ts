@@ -6,6 +6,7 @@ import { durationText } from '../base/duration.ts';
 import type { Exit } from '../operator/program.ts';
 import type { SinkMode } from '../outlet/nats/destination.ts';
 import type { SinkSpec } from '../outlet/sink-spec.ts';
+import type { CaptureLimits } from '../source/spec.ts';
 import type { OperatorSummary, PlanSummary, SourceSummary, StageSummary } from './summary.ts';
 
 const WAYS: Readonly<Record<SinkMode, string>> = {
@@ -65,11 +66,13 @@ export function wayText({ name, target: { mode } }: SinkSpec, { changing }: Pick
 }
 
 function sourceLines(source: SourceSummary): string[] {
-  const { subject, stream, capture } = source;
+  const { subject, stream, capture, keeps } = source;
   const what = source.kind === 'kv' ? 'bucket' : 'subject';
   const made = capture === null ? '' : ' (made)';
   const lines = columns([['reads', `${what} ${subject}`, `stream ${stream}${made}`, sourceTraits(source).join(', ')]]);
-  return capture === null ? lines : [...lines, ...columns([['keeps', captureText(source, capture)]])];
+  const found = keeps === null ? null : `at least ${keepsText(keeps)}; more by nats stream edit ${stream}`;
+  const kept = capture === null ? found : captureText(source, capture);
+  return kept === null ? lines : [...lines, ...columns([['keeps', kept]])];
 }
 
 /** How it is read, for people. */
@@ -86,17 +89,18 @@ export function sourceTraits(source: SourceSummary): string[] {
 }
 
 /** What is gone from a stream that is made for a source, and when: what comes later than that is not read any more. */
-function captureText({ stream }: SourceSummary, capture: NonNullable<SourceSummary['capture']>): string {
-  const mib = Math.round(capture.maxBytes / 2 ** 20);
-  const size = mib % 1024 === 0 ? `${mib / 1024} GiB` : `${mib} MiB`;
-  return (
-    `messages for ${durationText(capture.maxAgeMs)}, at most ${size}; otherwise by capture: { maxAge, maxBytes }, ` +
-    `or later by nats stream edit ${stream}`
-  );
+function captureText({ stream }: SourceSummary, capture: CaptureLimits): string {
+  return `${keepsText(capture)}; otherwise by capture: { maxAge, maxBytes }, or later by nats stream edit ${stream}`;
 }
 
-/** What each stream keeps that is made for a source. */
-export function captureLines({ readers, stages }: PlanSummary): string[] {
+function keepsText({ maxAgeMs, maxBytes }: CaptureLimits): string {
+  const mib = Math.round(maxBytes / 2 ** 20);
+  const size = mib % 1024 === 0 ? `${mib / 1024} GiB` : `${mib} MiB`;
+  return `messages for ${durationText(maxAgeMs)}, at most ${size}`;
+}
+
+/** What a deploy says of each stream that it makes for a source. */
+export function captureNotices({ readers, stages }: Pick<PlanSummary, 'readers' | 'stages'>): string[] {
   const sources = [...readers.map(({ source }) => source), ...stages.flatMap(({ direct }) => direct ?? [])];
   return sources.flatMap(source =>
     source.capture === null ? [] : [`stream ${source.stream} is made; it keeps ${captureText(source, source.capture)}`],

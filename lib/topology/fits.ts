@@ -12,7 +12,7 @@ import { judgeStream, verdictText } from './stream-settings.ts';
 export type Fits = (
   node: GraphNode,
   stream: StreamInfo,
-  use: Pick<StreamUse, 'role' | 'subjects' | 'batches'>,
+  use: Pick<StreamUse, 'role' | 'subjects' | 'batches' | 'keeps'>,
 ) => boolean;
 
 export function fitsFor(

@@ -16,6 +16,7 @@ import type { BrokerView } from './broker.ts';
 import { rowsOfBucket } from './buckets.ts';
 import type { Fits } from './fits.ts';
 import type { GraphNode, SourceNode } from './graph.ts';
+import { keepsAtLeast } from './stream-kept.ts';
 import { patternOf } from './stream-taken.ts';
 
 type Tell = (node: GraphNode, message: string) => void;
@@ -31,8 +32,8 @@ export function resolveSources(
   for (const node of sources) {
     const { source, name } = node;
     const { subject } = source;
-    const resolve = (stream: string, capture: SourceSpec['capture'] = null) =>
-      resolved.set(node.id, { ...source, name, stream, capture });
+    const resolve = (stream: string, limits: Pick<SourceSpec, 'capture' | 'keeps'>) =>
+      resolved.set(node.id, { ...source, name, stream, ...limits });
     if (source.kind === 'kv') {
       const bucket = bucketOf(subject);
       const stream = bucketStream(bucket);
@@ -49,7 +50,7 @@ export function resolveSources(
     if (isInternal(subject)) mistake(node, `'${subject}' is what Millrace keeps for itself, and nobody's records`);
     const captured = captures.get(node.id);
     if (captured !== undefined) {
-      resolve(captured.stream, captured.capture);
+      resolve(captured.stream, captured);
       continue;
     }
     if (source.stream !== null) {
@@ -58,15 +59,17 @@ export function resolveSources(
       if (wrong !== null) mistake(node, wrong);
       // Its author takes what it holds, under whatever subjects that was sent.
       else if (info !== null) fits(node, info, { role: 'source', subjects: [], batches: false });
-      resolve(source.stream);
+      resolve(source.stream, { capture: null, keeps: null });
       continue;
     }
     const keepers = keepersOf(subject, view);
     const wrong = foundWrong(keepers, source, view);
     const [keeper] = keepers;
     if (wrong !== null) mistake(node, wrong);
-    else if (keeper !== undefined) fits(node, keeper, { role: 'source', subjects: [subject], batches: false });
-    if (keeper !== undefined) resolve(keeper.name);
+    if (keeper === undefined) continue;
+    const keeps = source.capture !== null && keepsAtLeast(keeper.config, source.capture) ? source.capture : null;
+    if (wrong === null) fits(node, keeper, { role: 'source', subjects: [subject], batches: false, keeps });
+    resolve(keeper.name, { capture: null, keeps });
   }
   return resolved;
 }
@@ -168,16 +171,16 @@ function capturesOf(
   sources: readonly SourceNode[],
   view: BrokerView,
   mistake: Tell,
-): Map<number, Pick<SourceSpec, 'stream' | 'capture'>> {
+): Map<number, Pick<SourceSpec, 'stream' | 'capture' | 'keeps'>> {
   const captures = sources.filter(
     ({ source }) => source.capture !== null && source.stream === null && keepersOf(source.subject, view).length === 0,
   );
   const names = new Map<number, string>();
   const isTaken = (name: string) => view.info(name) !== null || [...names.values()].includes(name);
-  const made = new Map<number, Pick<SourceSpec, 'stream' | 'capture'>>();
+  const made = new Map<number, Pick<SourceSpec, 'stream' | 'capture' | 'keeps'>>();
   for (const node of captures) {
     const widest = widestOf(node, captures, mistake);
-    const { subject } = widest.source;
+    const { subject, capture } = widest.source;
     if (!names.has(widest.id)) {
       const stream = freeStreamName(subject, isTaken);
       if (isTaken(stream)) {
@@ -186,7 +189,8 @@ function capturesOf(
       }
       names.set(widest.id, stream);
     }
-    made.set(node.id, { stream: names.get(widest.id)!, capture: widest === node ? node.source.capture : null });
+    const stream = names.get(widest.id)!;
+    made.set(node.id, { stream, capture: widest === node ? capture : null, keeps: capture });
   }
   return made;
 }

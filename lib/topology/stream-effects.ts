@@ -3,6 +3,7 @@
  * do to it there. Pure.
  */
 import type { StreamConfig } from '../port/stream-config.ts';
+import type { CaptureLimits } from '../source/spec.ts';
 
 /** What a stream is to a pipeline. */
 export const STREAM_ROLES = {
@@ -22,6 +23,8 @@ export interface StreamUse {
   readonly subjects: readonly string[];
   /** Whether what is written comes in atomic batches. */
   readonly batches: boolean;
+  /** What a source's author has asked of it by `capture`: a stream that keeps that much is as he wants it. */
+  readonly keeps?: CaptureLimits | null;
   /** All that the pipeline reads, and all that it writes, wherever. */
   readonly reads: readonly string[];
   readonly writes: readonly string[];

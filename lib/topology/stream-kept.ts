@@ -1,6 +1,7 @@
 /** Settings of streams that say what is kept, where, and for how long: one half of `stream-settings.ts`. */
 import { BEGIN_ANEW } from '../base/errors.ts';
 import { READER_INACTIVE_MS, type StreamConfig } from '../port/stream-config.ts';
+import type { CaptureLimits } from '../source/spec.ts';
 import {
   ALL,
   IF_MEANT,
@@ -35,6 +36,19 @@ const LATEST = `nothing, if the latest is all that counts; else ${ANY_NUMBER}`;
 
 const isBounded = ({ maxBytes, maxMsgs }: StreamConfig) => maxBytes !== null || maxMsgs !== null;
 
+/** Whether a stream keeps as long, and as much, as a source's author has asked for. */
+export function keepsAtLeast(config: StreamConfig, asked: CaptureLimits): boolean {
+  return keepsAsLong(config, asked) && keepsAsMuch(config, asked);
+}
+
+function keepsAsLong({ maxAgeMs }: StreamConfig, asked: CaptureLimits): boolean {
+  return !isBelow(maxAgeMs, asked.maxAgeMs);
+}
+
+function keepsAsMuch({ maxBytes, maxMsgs }: StreamConfig, asked: CaptureLimits): boolean {
+  return maxMsgs === null && !isBelow(maxBytes, asked.maxBytes);
+}
+
 export const KEPT: readonly StreamSetting[] = [
   {
     name: 'retention: interest',
@@ -62,7 +76,8 @@ export const KEPT: readonly StreamSetting[] = [
   },
   {
     name: 'max_age below 24h',
-    holds: ({ maxAgeMs }) => isBelow(maxAgeMs, OUTAGE_MS),
+    holds: (config, { keeps = null }) =>
+      isBelow(config.maxAgeMs, OUTAGE_MS) && !(keeps !== null && keepsAsLong(config, keeps)),
     effects: [
       less(
         ['source'],
@@ -86,7 +101,8 @@ export const KEPT: readonly StreamSetting[] = [
   },
   {
     name: 'max_bytes or max_msgs, discard: old',
-    holds: config => isBounded(config) && config.discard === 'old',
+    holds: (config, { keeps = null }) =>
+      isBounded(config) && config.discard === 'old' && !(keeps !== null && keepsAsMuch(config, keeps)),
     effects: [
       less(
         ['source'],

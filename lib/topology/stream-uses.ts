@@ -1,10 +1,10 @@
 /** Which streams of others a plan uses, and for what: what is looked at while it runs, and by `millrace doctor`. Pure. */
 import type { SinkSpec } from '../outlet/sink-spec.ts';
 import { markerSubjects } from '../record/names.ts';
-import type { SourceSpec } from '../source/spec.ts';
+import type { CaptureLimits, SourceSpec } from '../source/spec.ts';
 import type { StreamRole, StreamUse } from './stream-effects.ts';
 
-type Read = Pick<SourceSpec, 'kind' | 'subject' | 'stream' | 'streams'>;
+type Read = Pick<SourceSpec, 'kind' | 'subject' | 'stream' | 'streams' | 'keeps'>;
 
 /** A plan, or what is stored of it. */
 interface Using {
@@ -24,15 +24,20 @@ export function streamUses({ pipeline, readers, stages, sinks }: Using): UsedStr
   const sources = [...readers.map(({ source }) => source), ...stages.flatMap(({ direct }) => direct ?? [])];
   const reads = [...new Set(sources.map(({ subject }) => subject))];
   const writes = new Set<string>();
-  const used = new Map<string, { stream: string; role: StreamRole; subjects: Set<string>; batches: boolean }>();
+  const used = new Map<
+    string,
+    { stream: string; role: StreamRole; subjects: Set<string>; batches: boolean; keeps?: CaptureLimits | null }
+  >();
   const note = (stream: string, role: StreamRole) => {
     const key = `${role} ${stream}`;
     const found = used.get(key) ?? { stream, role, subjects: new Set(), batches: false };
     used.set(key, found);
     return found;
   };
-  for (const { kind, stream, streams, subject } of sources) {
-    const { subjects } = note(stream, kind === 'kv' ? 'table' : 'source');
+  for (const { kind, stream, streams, subject, keeps } of sources) {
+    const found = note(stream, kind === 'kv' ? 'table' : 'source');
+    const { subjects } = found;
+    found.keeps = found.keeps === undefined ? keeps : most(found.keeps, keeps);
     // Who lists streams takes what they hold, under whatever subjects that was sent.
     if (streams.length === 0) subjects.add(subject);
   }
@@ -46,10 +51,16 @@ export function streamUses({ pipeline, readers, stages, sinks }: Using): UsedStr
     }
     if (mode === 'shared') found.batches = true;
   }
-  return [...used.values()].map(({ stream, role, subjects, batches }) => ({
+  return [...used.values()].map(({ stream, role, subjects, batches, keeps = null }) => ({
     stream,
-    use: { role, subjects: [...subjects], batches, reads, writes: [...writes] },
+    use: { role, subjects: [...subjects], batches, keeps, reads, writes: [...writes] },
   }));
+}
+
+/** What is enough for two sources of one stream; null: one of them has asked for nothing that limits it. */
+function most(one: CaptureLimits | null, other: CaptureLimits | null): CaptureLimits | null {
+  if (one === null || other === null) return null;
+  return { maxAgeMs: Math.max(one.maxAgeMs, other.maxAgeMs), maxBytes: Math.max(one.maxBytes, other.maxBytes) };
 }
 
 /** What a stream of Millrace's own is, whatever pipeline's. */

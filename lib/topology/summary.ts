@@ -20,6 +20,8 @@ export interface SourceSummary {
   readonly streams: readonly string[];
   /** What the stream keeps that is made for it; null: one is there. */
   readonly capture: SourceSpec['capture'];
+  /** See `SourceSpec`. */
+  readonly keeps: SourceSpec['keeps'];
   readonly start: SourceSpec['start'];
   readonly format: string;
   readonly schema: boolean;
@@ -103,6 +105,7 @@ function sourceSummary(source: SourceSpec): SourceSummary {
     stream,
     streams,
     capture: source.capture,
+    keeps: source.keeps,
     start,
     format: source.decoder.name,
     schema: source.validate !== null,

@@ -260,6 +260,7 @@ export const wrong: string = 1;
     dev.child.kill('SIGINT');
     const first = await dev.ended;
     assert.equal(first.code, 0, first.err);
+    assert.doesNotMatch(first.out, /stream\.edited|has max_bytes/, 'the stream is as it was made');
     assert.equal(existsSync(join(rig.folder, '.millrace', 'dev.json')), false);
 
     const again = rig.begin([...flags, '--reset']);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { placeLines } from '../../../cmd/dev.ts';
-import { incompatibleText, mistakeText, othersText } from '../../../cmd/dev-loop.ts';
+import { deployedText, incompatibleText, mistakeText, othersText } from '../../../cmd/dev-loop.ts';
 import { type Types, typeErrors, typesText } from '../../../cmd/types.ts';
 import { endingOfPlan, planText } from '../../../cmd/verbs/plan.ts';
 import { MillraceError } from '../../../lib/base/errors.ts';
@@ -130,4 +130,12 @@ describe('dev', () => {
     const many: Types = { kind: 'checked', errors: Array.from({ length: 12 }, (_, n) => `a.ts:${n}:1: no`) };
     assert.match(typesText(null, many) ?? '', /… and 2 more$/);
   });
+});
+
+test('dev says what a deploy has noticed, once however often the file is saved', () => {
+  const told = new Set<string>();
+  const say = (revision: number, ...notices: string[]) =>
+    deployedText({ name: 'orders', revision, outcome: 'updated', notices }, { differences: ['~ code'], told });
+  assert.equal(say(2, 'a is made', 'b keeps 1h'), 'orders updated (revision 2)\n  ~ code\n  a is made\n  b keeps 1h');
+  assert.equal(say(3, 'b keeps 1h', 'c'), 'orders updated (revision 3)\n  ~ code\n  c');
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { liveScreen, plainScreen } from '../../../cmd/screen.ts';
+import { liveScreen, plainScreen, wrapped } from '../../../cmd/screen.ts';
 import type { PipelineInfo } from '../../../lib/control/client.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
 
@@ -107,4 +107,22 @@ describe('the live screen', () => {
     const lines = first.split('\n').length - 1;
     assert.ok(texts.at(-1)!.startsWith(`\x1b[${lines}A\x1b[J`));
   });
+
+  test('shows the latest warning whole, and the ones before in a line each', () => {
+    const { screen, texts } = written(liveScreen);
+    const told = (advice: string) => `stream 'IN' has max_bytes: ${'it drops what is old, '.repeat(6)}${advice}`;
+    for (const message of [told('the first advice'), told('nats stream edit IN --max-bytes=-1')])
+      screen.emit({ event: 'stream.edited', level: 'warn', message });
+    screen.stop();
+    const block = texts.at(-1)!;
+    assert.match(block.replaceAll(/\n */g, ' '), /nats stream edit IN --max-bytes=-1/);
+    assert.doesNotMatch(block, /the first advice/);
+    for (const line of block.split('\n')) assert.ok(line.length < 80, line);
+  });
+});
+
+test('a text is broken between words, and within one that is too long', () => {
+  assert.deepEqual(wrapped('', 5), ['']);
+  assert.deepEqual(wrapped('ab cd efgh', 5), ['ab cd', 'efgh']);
+  assert.deepEqual(wrapped('abcdefgh ij', 5), ['abcde', 'fgh', 'ij']);
 });

@@ -3,17 +3,19 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
 import { Random } from '../../../lib/base/random.ts';
-import { StreamWatch } from '../../../lib/engine/stream-watch.ts';
+import { StreamWatch, type StreamWatchOptions } from '../../../lib/engine/stream-watch.ts';
 import { pipeline } from '../../../lib/index.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { PLAIN_CONFIG, type StreamConfig } from '../../../lib/port/stream-config.ts';
-import { planned } from '../topology/broker.ts';
+import { type KnownStream, planned } from '../topology/broker.ts';
 
 const OWN: Partial<StreamConfig> = { discard: 'new' };
+const DAY_MS = 86_400_000;
 
 describe('the watch over streams', () => {
   let clock: SimClock;
   let watch: StreamWatch;
+  let around: Omit<StreamWatchOptions, 'plan'>;
   let configs: Record<string, Partial<StreamConfig>>;
   let failure: Error | null;
   const told: string[] = [];
@@ -30,7 +32,7 @@ describe('the watch over streams', () => {
       ['IN', 'OUT'].map(name => ({ name, subjects: [`${name.toLowerCase()}.>`], config: configs[name]! })),
     );
     const log = {
-      streamsOf: async () => ['IN'],
+      streamsOf: async () => Object.keys(configs).filter(name => /^in/i.test(name)),
       info: async (name: string) => {
         if (failure !== null) throw failure;
         const config = configs[name];
@@ -49,8 +51,8 @@ describe('the watch over streams', () => {
       emit: (event: { event: string; level: string; stream?: unknown }) =>
         told.push(`${event.event} ${event.level} ${event.stream}`),
     };
-    const deployment = { pipeline: 'p', life: '1' };
-    watch = new StreamWatch({ plan, deployment, log, clock, observer }, error => refused.push(error));
+    around = { deployment: { pipeline: 'p', life: '1' }, log, clock, observer };
+    watch = new StreamWatch({ plan, ...around }, error => refused.push(error));
     watch.start();
   });
 
@@ -99,5 +101,37 @@ describe('the watch over streams', () => {
     watch.stop();
     await pass();
     assert.deepEqual([told, refused], [[], []]);
+  });
+
+  test('finds what was made for the pipeline as it was made, which is no edit; what is edited from then on is', async () => {
+    watch.stop();
+    const made: KnownStream[] = [];
+    const captured = pipeline('p', ({ from }) =>
+      from('in.*', { capture: { maxAge: '1d', maxBytes: 1_000 } }).to('out.{partition}'),
+    );
+    const begin = async () => {
+      const plan = await planned(captured, made);
+      watch.stop();
+      watch = new StreamWatch({ plan, ...around }, error => refused.push(error));
+      watch.start();
+      await pass();
+      return plan;
+    };
+    const [alone, limits] = [{ isClustered: true }, { maxAgeMs: DAY_MS, maxBytes: 1_000 }];
+    configs = { in: { ...alone, ...limits }, out: alone, MR_p_1_journal: { ...alone, ...OWN } };
+    await begin();
+    assert.deepEqual(told, []);
+    configs = { in: limits, out: {}, MR_p_1_journal: OWN };
+    made.push({ name: 'in', subjects: ['in.>'], config: limits }, { name: 'out', subjects: ['out.*'] });
+    assert.deepEqual((await begin()).warnings, []);
+    configs.in = { ...limits, maxBytes: 2_000 };
+    await pass();
+    assert.deepEqual(told, []);
+    configs.in = { ...limits, maxBytes: 500 };
+    await pass();
+    assert.deepEqual(told, ['stream.edited warn in']);
+    configs.MR_p_1_journal = { ...OWN, ...alone };
+    await pass();
+    assert.equal(told[1], 'stream.edited warn MR_p_1_journal');
   });
 });

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
+import { pipeline } from '../../../lib/index.ts';
 import type { Registry } from '../../../lib/port/registry.ts';
 import { Commands } from '../../../lib/service/commands.ts';
+import { summarize } from '../../../lib/topology/summary.ts';
 import { FakeCluster, fakeBundle, fakeSummary, until } from '../host/fakes.ts';
+import { planned } from '../topology/broker.ts';
 
 let cluster: FakeCluster;
 beforeEach(() => {
@@ -24,6 +27,17 @@ describe('deploy', () => {
     assert.deepEqual(await deploy('1'), { name: 'p', revision: 1, outcome: 'unchanged', paused: false, notices: [] });
     assert.equal(cluster.bucket.revision, revision);
     assert.deepEqual(await deploy('2'), { name: 'p', revision: 2, outcome: 'updated', paused: false, notices: [] });
+  });
+
+  test('the first says what the streams keep that are made for sources', async () => {
+    const { commands, judge } = cluster.worker('a');
+    const built = pipeline('p', ({ from }) => from('in.a', { capture: true }).to('out.{partition}'));
+    judge.plan = async () => ({ summary: summarize(await planned(built, [])), text: '' });
+    const { notices } = await commands.deploy(fakeBundle('p'), { dryRun: false });
+    assert.deepEqual(notices, [
+      'stream in_a is made; it keeps messages for 7d, at most 1 GiB; otherwise by capture: { maxAge, maxBytes }, ' +
+        'or later by nats stream edit in_a',
+    ]);
   });
 
   test('is never answered with what the revision before it does: it runs on for a while, or has failed', async () => {

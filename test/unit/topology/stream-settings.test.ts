@@ -1,11 +1,13 @@
 /** Verdicts over streams by their settings, in plans and by themselves. What the settings do is measured in `test/contract`. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { pipeline } from '../../../lib/index.ts';
+import { type Pipeline, pipeline } from '../../../lib/index.ts';
 import { PLAIN_CONFIG, type StreamConfig } from '../../../lib/port/stream-config.ts';
+import { describe as textOf } from '../../../lib/topology/describe.ts';
 import { ALL, type StreamRole } from '../../../lib/topology/stream-effects.ts';
 import { judgeStream, STREAM_SETTINGS } from '../../../lib/topology/stream-settings.ts';
 import { streamUses } from '../../../lib/topology/stream-uses.ts';
+import { summarize } from '../../../lib/topology/summary.ts';
 import { type KnownStream, mistakesOf, planned } from './broker.ts';
 
 const settingsOf = (config: Partial<StreamConfig>, role: StreamRole, subjects: readonly string[] = ['in.a']) =>
@@ -131,5 +133,36 @@ describe('a plan', () => {
         { stream: 'OUT', role: 'results', subjects: ['out.*'], reads: ['in.a'], writes: ['out.*'] },
       ],
     );
+  });
+
+  test('has no word for a stream that keeps what its author has asked for, and says what that is', async () => {
+    const build = (capture: true | { maxAge: '1h'; maxBytes: number }) =>
+      pipeline('p', ({ from }) => from<{ id: string }>('in.a', { capture }).to('out.{partition}'));
+    const small = build({ maxAge: '1h', maxBytes: 2 ** 20 });
+    const kept = { maxAgeMs: 3_600_000, maxBytes: 2 ** 20 };
+    const warned = async (which: Pipeline, config: Partial<StreamConfig>) =>
+      (await planned(which, withStreams(config))).warnings.map(text => /has ([\w ]+)/.exec(text)?.[1]);
+    assert.deepEqual(await warned(small, kept), []);
+    assert.deepEqual(await warned(small, { ...kept, maxBytes: 2 ** 21 }), []);
+    const all = ['max_age below 24h', 'max_bytes or max_msgs'];
+    assert.deepEqual(await warned(small, { ...kept, maxBytes: 2 ** 19 }), all);
+    assert.deepEqual(await warned(small, { ...kept, maxMsgs: 5 }), all);
+    assert.deepEqual(await warned(build(true), kept), all);
+    assert.deepEqual(await warned(PIPELINE, kept), all);
+
+    const plan = await planned(small, withStreams(kept));
+    const [{ use } = assert.fail()] = streamUses(summarize(plan));
+    const [stream] = ['IN'].map(name => ({ name, config: { ...PLAIN_CONFIG, ...kept } }));
+    assert.deepEqual(judgeStream(stream!, use), [], 'nor has who looks by the stored plan');
+    assert.match(
+      textOf(summarize(plan)),
+      /keeps +at least messages for 1h, at most 1 MiB; more by nats stream edit IN/,
+    );
+    const both = pipeline('p', ({ from }) => {
+      from<{ id: string }>('in.a', { capture: { maxAge: '1h', maxBytes: 5 } }).to('out.{partition}');
+      from<{ id: string }>('in.b', { capture: { maxAge: '30m', maxBytes: 9 } }).to('out.b.{partition}');
+    });
+    const [{ use: shared } = assert.fail()] = streamUses(await planned(both, withStreams(kept)));
+    assert.deepEqual(shared.keeps, { maxAgeMs: 3_600_000, maxBytes: 9 });
   });
 });
