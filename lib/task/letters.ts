@@ -9,7 +9,6 @@ import { HEADER_CHANGE } from '../outlet/nats/rows-item.ts';
 import { keyText } from '../record/key.ts';
 import { HEADER_CONTENT, HEADER_PASSED, type Letter, type LetterContent, ORIGINAL_PREFIX } from '../record/letter.ts';
 import { letterSubject } from '../record/names.ts';
-import { readable } from '../record/output.ts';
 import type { Lineage } from '../topology/lineage.ts';
 
 /** Longest text of a header, in UTF-8: all headers of a letter together fit the room that is left beside its content. */
@@ -65,8 +64,16 @@ export function deadLetter(
   return { address: addressText(subject, headers), bytes };
 }
 
-/** @param messageBytesMax as for `deadLetter` */
-export function lateLetter(pipeline: string, record: LateRecord, messageBytesMax: number): LetterRow {
+/**
+ * @param options.content the record's value
+ * @param options.messageBytesMax as for `deadLetter`
+ */
+export function lateLetter(
+  pipeline: string,
+  record: LateRecord,
+  options: { content: Uint8Array; messageBytesMax: number },
+): LetterRow {
+  const { content, messageBytesMax } = options;
   const headers: Record<string, string> = {
     'Content-Type': 'application/json',
     'Millrace-Operator': record.operator,
@@ -76,7 +83,6 @@ export function lateLetter(pipeline: string, record: LateRecord, messageBytesMax
   };
   if (record.key !== null) headers['Millrace-Key'] = line(keyText(record.key));
   sayChange(headers, record.change);
-  const content = readable(record.value);
   const bytes = shortened(content, { total: content.length, messageBytesMax, headers });
   const subject = letterSubject(pipeline, { kind: 'late', operator: record.operator });
   return { address: addressText(subject, headers), bytes };
