@@ -111,7 +111,14 @@ export class Processor {
       if (exit.kind === 'channel') {
         const { partitions } = plan.stages.find(candidate => candidate.name === exit.stage)!;
         const route = { stage: exit.stage, input: exit.input };
-        return new StageExit({ route, partitions, cursor, size });
+        return new StageExit({
+          route,
+          partitions,
+          cursor,
+          size,
+          calls: watchCalls?.(exit.stage, cursor),
+          refuse: poison,
+        });
       }
       const sink = plan.sinks.find(candidate => candidate.name === exit.sink)!;
       const addressing = addressingOf(sink, partition);

@@ -59,9 +59,11 @@ export default pipeline('turning', ({ from }) => {
   const but = (...without: number[]) => Array.from({ length: 200 }, (_, n) => n).filter(n => !without.includes(n));
   assert.deepEqual(numbers(await all.rows()), but(7));
   assert.deepEqual(numbers(await keyed.rows()), but(7, 11));
-  const letters = await scene.output('MR_turning_letters', 'millrace.turning.dead.*').read();
-  const told = letters.map(({ headers }) => `${headers?.['Millrace-Error']}: ${headers?.['Millrace-Message']}`);
+  const dead = scene.output('MR_turning_letters', 'millrace.turning.dead.*');
   // What stands before both branches runs for each of them.
+  await eventually('their letters are there', async () => (await dead.read()).length >= 3);
+  const letters = await dead.read();
+  const told = letters.map(({ headers }) => `${headers?.['Millrace-Error']}: ${headers?.['Millrace-Message']}`);
   assert.equal(letters.length, 3);
   for (const text of told) assert.match(text, /^USER_CODE: .*did not return for this record/);
   assert.equal(worker.pid, pid, 'the process is the same');
@@ -87,6 +89,8 @@ export default pipeline('wording', ({ from }) => {
   const sums = from<{ n: number }>('sums');
   sums.map(({ n }) => new Money(n)).to('worded.json.{partition}');
   const keyed = sums.keyBy(({ n }) => n % 3).dedupe({ id: ({ n }) => String(n), within: '1d' });
+  keyed.map(({ n }) => row(n, 15)).keyBy(({ n }) => n % 2, { name: 'halves' })
+    .dedupe({ id: ({ n }) => String(n), within: '1d', name: 'again' }).to('worded.far.{partition}');
   keyed.map(({ n }) => row(n, 14)).to('worded.rows.{partition}', { format: 'msgpack' });
 }, { partitions: 2 });
 `;
@@ -103,7 +107,7 @@ export default pipeline('wording', ({ from }) => {
   const counted = async () => (await client.get('wording')).status.counts;
   await eventually('all are rows or letters', async () => {
     const { out, dead } = await counted();
-    return out === 2 * 30 - 2 && dead === 2;
+    return out === 3 * 30 - 3 && dead === 3;
   });
   const numbers = (await json.rows()).map(text => (JSON.parse(text) as { n: number }).n).sort((a, b) => a - b);
   assert.deepEqual(
@@ -115,7 +119,7 @@ export default pipeline('wording', ({ from }) => {
   for (const text of told) assert.match(text, /^USER_CODE: .*did not return for this record/);
   assert.deepEqual(
     letters.map(({ data }) => Buffer.from(data).toString()).sort(),
-    [13, 14].map(n => `{"n":${n}}`),
+    [13, 14, 15].map(n => `{"n":${n}}`),
   );
   await running(client, 'beside');
   await publish('beside', [{ n: 2 }]);
