@@ -2,12 +2,13 @@
  * Where records of a batch leave for the tasks of a next stage: they wait here by partition, and at the batch's end become
  * the frames of its commit. Sending those is the relay's.
  */
-import { MillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { partitionOf } from '../base/hash.ts';
 import type { Change } from '../change/change.ts';
 import type { BatchSize } from '../journal/batch-size.ts';
 import type { FrameRoute, OutFrame } from '../journal/outbox.ts';
-import type { Cursor, Receiver } from '../operator/run.ts';
+import type { WatchedCalls } from '../operator/call-watch.ts';
+import type { Cursor, PoisonedRecord, Receiver } from '../operator/run.ts';
 import { addRecord, type Columns, changeAt, emptyColumns, sliceColumns } from '../record/columns.ts';
 import { roughBytes } from '../state/size.ts';
 import { tryEncodeFrame } from './frame.ts';
@@ -22,8 +23,22 @@ export class StageExit implements Receiver {
   #used: number[] = [];
   #cursor: Cursor;
   #size: BatchSize;
+  /** Reads the value, and so runs its getters. */
+  #weigh: (value: unknown) => number = roughBytes;
+  #refuse: ((record: PoisonedRecord) => void) | undefined;
 
-  constructor(options: { route: FrameRoute; partitions: number; cursor: Cursor; size: BatchSize }) {
+  constructor(options: {
+    route: FrameRoute;
+    partitions: number;
+    cursor: Cursor;
+    size: BatchSize;
+    calls?: WatchedCalls | undefined;
+    /** Told of a record that cannot be read, with the next stage's name as its operator; absent: it is thrown. */
+    refuse?: (record: PoisonedRecord) => void;
+  }) {
+    const { calls } = options;
+    if (calls !== undefined) this.#weigh = calls.watched((value: unknown) => roughBytes(value));
+    this.#refuse = options.refuse;
     this.route = options.route;
     this.#size = options.size;
     this.#lanes = Array.from({ length: options.partitions }, emptyColumns);
@@ -32,7 +47,15 @@ export class StageExit implements Receiver {
 
   receive(key: string | null, value: unknown, timeMs: number, change: Change): void {
     if (this.#size.outgrown) return;
-    this.#size.bytes += RECORD_BYTES + (key === null ? 0 : key.length) + roughBytes(value);
+    let bytes: number;
+    try {
+      bytes = this.#weigh(value);
+    } catch (error) {
+      if (this.#refuse === undefined) throw error;
+      const cause = isMillraceError(error) ? error : new MillraceError('USER_CODE', messageOf(error), { cause: error });
+      return this.#refuse({ operator: this.route.stage, cause, value, change });
+    }
+    this.#size.bytes += RECORD_BYTES + (key === null ? 0 : key.length) + bytes;
     const partition = key === null ? 0 : partitionOf(key, this.#lanes.length);
     const lane = this.#lanes[partition]!;
     if (lane.keys.length === 0) this.#used.push(partition);

@@ -128,10 +128,10 @@ export class EngineThread<T> extends EngineLives {
     const { clock, observer, stuckMs } = this.#options;
     if (this.#closed) return this.ended('the worker is stopping');
     if (ending.kind === 'stuck') {
-      const { suspect } = ending;
+      const { suspect, after } = ending;
       if (suspect !== null) this.#suspects.push(suspect);
-      observer.emit({ event: 'engine.stuck', level: 'error', ...fieldsOf(suspect, stuckMs) });
-      this.lost(`the engine is started anew: ${whatStuck(suspect)} did not return`);
+      observer.emit({ event: 'engine.stuck', level: 'error', ...fieldsOf(ending, stuckMs) });
+      this.lost(`the engine is started anew: ${whatStuck(suspect, after)} did not return`);
       return this.#begin();
     }
     const { error } = ending;
@@ -145,7 +145,8 @@ export class EngineThread<T> extends EngineLives {
 }
 
 type Ending =
-  | { readonly kind: 'stuck'; readonly suspect: Suspect | null }
+  /** `after`: whose function ran last before it, where no function is the suspect. */
+  | { readonly kind: 'stuck'; readonly suspect: Suspect | null; readonly after: Site | null }
   | { readonly kind: 'crashed'; readonly error: Error };
 
 /** One life of the thread. */
@@ -162,6 +163,7 @@ class Life {
   readonly #looks: NodeJS.Timeout;
   #error: Error | null = null;
   #suspect: Suspect | null = null;
+  #after: Site | null = null;
   #isStuck = false;
   #turns = -1;
   #silent = 0;
@@ -185,7 +187,7 @@ class Life {
     this.ended = new Promise(resolve => {
       thread.once('exit', code => {
         clearInterval(this.#looks);
-        if (this.#isStuck) resolve({ kind: 'stuck', suspect: this.#suspect });
+        if (this.#isStuck) resolve({ kind: 'stuck', suspect: this.#suspect, after: this.#after });
         else resolve({ kind: 'crashed', error: this.#error ?? new Error(`its thread ended with code ${code}`) });
       });
     });
@@ -208,33 +210,44 @@ class Life {
 
   #look(): void {
     this.busyMs = this.#thread.performance.eventLoopUtilization().active;
-    const { site, origin, turns } = readCallWatch(this.#memory);
+    const { site, lastSite, origin, turns } = readCallWatch(this.#memory);
     this.#silent = turns === this.#turns ? this.#silent + 1 : 0;
     this.#turns = turns;
     const named = this.#sites.get(site);
     const suspect = named === undefined ? null : { ...named, origin };
+    const after = this.#sites.get(lastSite) ?? null;
     const silentMs = this.#silent * LOOK_MS;
     this.end.silentMs = silentMs;
     this.end.stall =
-      this.#silent < STALL_LOOKS ? null : `${whatStuck(suspect)} has not returned for ${spanText(silentMs)}`;
+      this.#silent < STALL_LOOKS ? null : `${whatStuck(suspect, after)} has not returned for ${spanText(silentMs)}`;
     const looks = (named === undefined ? PATIENCE : 1) * Math.ceil(this.#stuckMs / LOOK_MS);
     if (this.#silent < looks) return;
     clearInterval(this.#looks);
     this.#isStuck = true;
     this.#suspect = suspect;
+    this.#after = after;
     void this.#thread.terminate();
   }
 }
 
 /** For a person, in the middle of a sentence. */
-function whatStuck(suspect: Suspect | null): string {
-  if (suspect === null) return 'something in the engine';
+function whatStuck(suspect: Suspect | null, after: Site | null): string {
+  if (suspect === null)
+    return after === null ? 'something in the engine' : `something in the engine, ${behind(after)},`;
   if (suspect.operator === LOADING) return `the bundle ${suspect.pipeline.slice(0, 12)}`;
   return `a function of ${suspect.operator} of pipeline ${suspect.pipeline}`;
 }
 
-function fieldsOf(suspect: Suspect | null, stuckMs: number) {
-  if (suspect === null) return { message: 'the engine did nothing for too long; it is started anew' };
+function behind({ operator, pipeline }: Site): string {
+  return `after a function of ${operator} of pipeline ${pipeline}`;
+}
+
+function fieldsOf({ suspect, after }: { suspect: Suspect | null; after: Site | null }, stuckMs: number) {
+  if (suspect === null) {
+    if (after === null) return { message: 'the engine did nothing for too long; it is started anew' };
+    const { pipeline, operator } = after;
+    return { pipeline, operator, message: `the engine did nothing for too long, ${behind(after)}; it is started anew` };
+  }
   const { pipeline, operator, origin } = suspect;
   const seconds = stuckMs / 1_000;
   if (operator === LOADING) {

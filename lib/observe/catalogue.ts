@@ -35,7 +35,8 @@ export const EVENTS = {
   'engine.stuck': {
     levels: ['error'],
     fields: ['pipeline', 'operator', 'sequence', 'message'],
-    means: 'a function of a pipeline did not return; the engine is started anew and the record becomes a dead letter',
+    means:
+      'a function of a pipeline did not return, or (without `sequence`) something behind it; the engine is started anew and the record becomes a dead letter',
   },
   'engine.crashed': {
     levels: ['error'],

@@ -1,7 +1,8 @@
 /**
  * The watch over calls of user code: which function is running and on which record, in memory that another thread can
  * read. An endless loop in user code stops the thread it runs in, so only a thread beside it can say what it was.
- * Writing is three stores a call.
+ * Writing is three stores a call. What ran last is left there until the event loop turns: what is stuck behind it is not
+ * known, but for whom it was done is.
  *
  * It also has what was learned that way: a call that once did not return is a *suspect*, and the next time such a call is
  * made with a limit of time, by which it ends in an error like any other that user code makes.
@@ -28,7 +29,7 @@ export interface Suspect extends Site {
   readonly origin: number;
 }
 
-/** What a thread beside sees: site (0: none), origin, a number that grows with each call, and one with each beat. */
+/** What a thread beside sees: site (0: none; negative: of the call that has returned last), origin, a number that grows with each call, and one with each beat. */
 export const CALL_WATCH_BYTES = 32;
 const SITE = 0;
 const ORIGIN = 1;
@@ -63,6 +64,7 @@ export class CallWatch {
   /** The event loop has turned. */
   beat(): void {
     this.#view[BEATS] = this.#view[BEATS]! + 1;
+    if (this.#view[SITE]! < 0) this.#view[SITE] = 0;
   }
 
   /**
@@ -164,7 +166,7 @@ export class WatchedCalls {
       try {
         return call(a, b, c);
       } finally {
-        view[SITE] = 0;
+        view[SITE] = -site;
       }
     };
     const suspects = this.#suspectOrigins;
@@ -197,8 +199,14 @@ export class WatchedCalls {
 const LIMITED = Symbol.for('millrace.limited');
 const CALL = new Script("globalThis[Symbol.for('millrace.limited')]()", { filename: 'millrace:limited' });
 
-/** What a thread beside reads. */
-export function readCallWatch(memory: SharedArrayBuffer): { site: number; origin: number; turns: number } {
+/** What a thread beside reads. `site`: of the call that runs; `lastSite`: of the last one in this turn of the event loop. 0: none. */
+export function readCallWatch(memory: SharedArrayBuffer) {
   const view = new Float64Array(memory);
-  return { site: view[SITE]!, origin: view[ORIGIN]!, turns: view[CALLS]! + view[BEATS]! };
+  const site = view[SITE]!;
+  return {
+    site: Math.max(0, site),
+    lastSite: Math.abs(site),
+    origin: view[ORIGIN]!,
+    turns: view[CALLS]! + view[BEATS]!,
+  };
 }

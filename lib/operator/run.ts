@@ -203,10 +203,11 @@ function makersOf(program: Program): (string | null)[] {
 
 /** State is made of data: what user code has made of a record is judged before an operator keeps it. */
 function checked(port: Receiver, maker: string, ports: RunPorts): Receiver {
+  const check = ports.watchCalls?.(maker).watched(checkData) ?? checkData;
   return {
     receive(key, value, timeMs, change) {
       try {
-        checkData(value);
+        check(value);
       } catch (cause) {
         return ports.poison({ operator: maker, cause: blame(cause), value, change });
       }

@@ -52,6 +52,8 @@ const FALSE = Buffer.from('false,');
 export class JsonLines {
   #bytes: Buffer = NOTHING;
   #at = 0;
+  /** Where the last whole row ends. What is behind it is of a row that was cut off, by whatever. */
+  #end = 0;
   #lengths: number[] = [];
   readonly #labels = new Map<string, Label>();
   /** By place: of the last row that had a field there. */
@@ -67,7 +69,8 @@ export class JsonLines {
    * Throws as `jsonOutput`, and has written nothing then.
    */
   add(row: unknown, bytesMax: number): number {
-    const from = this.#at;
+    const from = this.#end;
+    this.#at = from;
     let length: number;
     if (this.#tryFlat(row)) {
       length = this.#at - from;
@@ -78,24 +81,23 @@ export class JsonLines {
       length = text.length * 3 > bytesMax ? Buffer.byteLength(text) : 0;
       if (length <= bytesMax) length = this.#text(text);
     }
-    if (length > bytesMax) {
-      this.#at = from;
-      return length;
-    }
+    if (length > bytesMax) return length;
     this.#reserve(1);
     this.#bytes[this.#at++] = NEWLINE;
+    this.#end = this.#at;
     this.#lengths.push(length);
     return length;
   }
 
   /** All rows, each with a newline behind it, and their lengths without. Begins anew. */
   take(): { bytes: Uint8Array; lengths: number[] } {
-    const bytes = Buffer.allocUnsafe(this.#at);
-    this.#bytes.copy(bytes, 0, 0, this.#at);
+    const bytes = Buffer.allocUnsafe(this.#end);
+    this.#bytes.copy(bytes, 0, 0, this.#end);
     const lengths = this.#lengths;
     if (this.#bytes.length <= SCRATCH_KEPT_BYTES) idle = this.#bytes;
     this.#bytes = NOTHING;
     this.#at = 0;
+    this.#end = 0;
     this.#lengths = [];
     return { bytes, lengths };
   }

@@ -9,7 +9,6 @@ import { HEADER_CHANGE } from '../outlet/nats/rows-item.ts';
 import { keyText } from '../record/key.ts';
 import { HEADER_CONTENT, HEADER_PASSED, type Letter, type LetterContent, ORIGINAL_PREFIX } from '../record/letter.ts';
 import { letterSubject } from '../record/names.ts';
-import { readable } from '../record/output.ts';
 import type { Lineage } from '../topology/lineage.ts';
 
 /** Longest text of a header, in UTF-8: all headers of a letter together fit the room that is left beside its content. */
@@ -64,8 +63,13 @@ export function deadLetter(pipeline: string, letter: Letter, options: LetterOpti
   return { address: addressText(subject, headers), bytes };
 }
 
-export function lateLetter(pipeline: string, record: LateRecord, options: LetterOptions): LetterRow {
-  const { messageBytesMax, lineage } = options;
+/** @param options.content the record's value */
+export function lateLetter(
+  pipeline: string,
+  record: LateRecord,
+  options: LetterOptions & { readonly content: Uint8Array },
+): LetterRow {
+  const { content, messageBytesMax, lineage } = options;
   const headers: Record<string, string> = {
     'Content-Type': 'application/json',
     'Millrace-Operator': record.operator,
@@ -76,7 +80,6 @@ export function lateLetter(pipeline: string, record: LateRecord, options: Letter
   sayPassed(headers, lineage);
   if (record.key !== null) headers['Millrace-Key'] = line(keyText(record.key));
   sayChange(headers, record.change);
-  const content = readable(record.value);
   const bytes = shortened(content, { total: content.length, messageBytesMax, headers });
   const subject = letterSubject(pipeline, { kind: 'late', operator: record.operator });
   return { address: addressText(subject, headers), bytes };

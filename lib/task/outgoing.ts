@@ -7,6 +7,7 @@ import { type Change, INSERT } from '../change/change.ts';
 import type { RefusedRow, StageExit } from '../channel/exit.ts';
 import type { BatchSize } from '../journal/batch-size.ts';
 import { LETTERS, type Outbox, type OutFrame, type OutRows } from '../journal/outbox.ts';
+import type { WatchCalls } from '../operator/call-watch.ts';
 import type { Cursor, PoisonedRecord, Receiver } from '../operator/run.ts';
 import type { Addressing } from '../outlet/addressing.ts';
 import type { SinkSpec } from '../outlet/sink-spec.ts';
@@ -139,7 +140,7 @@ function tooLarge(bytes: number): MillraceError {
   );
 }
 
-/** Rows for a sink, each encoded once, here. */
+/** Rows for a sink, each encoded once, here. They may say themselves how (`toJSON`, getters), so it is a watched call. */
 export class SinkExit implements Receiver {
   readonly block: RowBlock;
   #name: string;
@@ -151,6 +152,7 @@ export class SinkExit implements Receiver {
   #limit: () => number;
   #rowBytesMax: number;
   #size: BatchSize;
+  #write: (key: string | null, value: unknown) => void;
 
   constructor(options: {
     sink: Pick<SinkSpec, 'name' | 'format'> & { readonly kind: string };
@@ -159,8 +161,9 @@ export class SinkExit implements Receiver {
     size: BatchSize;
     rowBytesMax(): number;
     refuse: Refuse;
+    watchCalls?: WatchCalls | undefined;
   }) {
-    const { sink, addressing, cursor, size } = options;
+    const { sink, addressing, cursor, size, watchCalls } = options;
     this.#name = sink.name;
     this.#format = sink.format;
     this.#addressing = addressing;
@@ -171,6 +174,8 @@ export class SinkExit implements Receiver {
     this.#refuse = options.refuse;
     this.#limit = options.rowBytesMax;
     this.#rowBytesMax = options.rowBytesMax();
+    const write = (key: string | null, value: unknown) => this.#encode(key, value);
+    this.#write = watchCalls === undefined ? write : watchCalls(sink.name, cursor).watched(write);
   }
 
   take(): OutRows {
@@ -181,19 +186,23 @@ export class SinkExit implements Receiver {
   receive(key: string | null, value: unknown, timeMs: number, change: Change): void {
     if (this.#size.outgrown) return;
     try {
-      const address = this.#addressing.addressOf(key, value);
-      if (this.#format === 'json') {
-        this.block.addLine(value, this.#rowBytesMax, address, this.#cursor);
-      } else {
-        const bytes = packOutput(value);
-        if (bytes.length > this.#rowBytesMax) throw tooLarge(bytes.length);
-        this.block.addBytes(bytes, address, this.#cursor);
-      }
+      this.#write(key, value);
       this.block.note(key, timeMs, change);
     } catch (cause) {
       const error =
         cause instanceof MillraceError ? cause : new MillraceError('RECORD_UNWRITABLE', messageOf(cause), { cause });
       this.#refuse({ operator: this.#name, cause: error, value, change });
+    }
+  }
+
+  #encode(key: string | null, value: unknown): void {
+    const address = this.#addressing.addressOf(key, value);
+    if (this.#format === 'json') {
+      this.block.addLine(value, this.#rowBytesMax, address, this.#cursor);
+    } else {
+      const bytes = packOutput(value);
+      if (bytes.length > this.#rowBytesMax) throw tooLarge(bytes.length);
+      this.block.addBytes(bytes, address, this.#cursor);
     }
   }
 }

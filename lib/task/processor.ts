@@ -9,6 +9,7 @@ import { StageExit } from '../channel/exit.ts';
 import { BatchSize } from '../journal/batch-size.ts';
 import { LETTERS, type Outbox } from '../journal/outbox.ts';
 import type { WatchCalls } from '../operator/call-watch.ts';
+import { LetterContents } from '../operator/letter-contents.ts';
 import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import { tablesOf } from '../operator/tables.ts';
 import { addressingOf } from '../outlet/addressing.ts';
@@ -18,7 +19,6 @@ import { roomIn } from '../port/log.ts';
 import type { Store } from '../port/store.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
 import { lettersStream } from '../record/names.ts';
-import { readable } from '../record/output.ts';
 import { RunningMean } from '../state/size.ts';
 import { TaskState } from '../state/state.ts';
 import { type Lineage, lineagesOf } from '../topology/lineage.ts';
@@ -69,6 +69,7 @@ export class Processor {
   #run: Run;
   #outgoing: Outgoing;
   #poison: (record: PoisonedRecord) => void;
+  #contents: LetterContents;
   #pipeline: string;
   #letterBytesMax: () => number;
   #lineages: ReadonlyMap<string, Lineage>;
@@ -88,6 +89,8 @@ export class Processor {
       stream === null ? messageBytesMax : (options.messageBytesMaxOf?.(stream) ?? messageBytesMax);
     this.state = options.state ?? new TaskState(tablesOf(stage.program));
     const { cursor } = this;
+    const contents = new LetterContents(watchCalls);
+    this.#contents = contents;
     this.#pace = pace ?? null;
     const size = new BatchSize(pace?.outgrownBytes ?? Number.POSITIVE_INFINITY);
     this.#size = size;
@@ -98,19 +101,29 @@ export class Processor {
     const poison = ({ operator, cause, value, change }: PoisonedRecord) => {
       const about = aboutLetter(operator, cause, change);
       if (original !== undefined) this.letter(original(about));
-      else this.#await({ bytes: readable(value), origin: cursor.origin, index: 0, subject: '', ...about });
+      else {
+        const { origin } = cursor;
+        this.#await({ bytes: contents.of(value, { operator, origin }), origin, index: 0, subject: '', ...about });
+      }
     };
     this.#poison = poison;
     const exits = stage.program.exits.map(exit => {
       if (exit.kind === 'channel') {
         const { partitions } = plan.stages.find(candidate => candidate.name === exit.stage)!;
         const route = { stage: exit.stage, input: exit.input };
-        return new StageExit({ route, partitions, cursor, size });
+        return new StageExit({
+          route,
+          partitions,
+          cursor,
+          size,
+          calls: watchCalls?.(exit.stage, cursor),
+          refuse: poison,
+        });
       }
       const sink = plan.sinks.find(candidate => candidate.name === exit.sink)!;
       const addressing = addressingOf(sink, partition);
       const rowBytesMax = () => roomIn(bytesMaxOf(addressing.stream), HEADROOM_BYTES);
-      return new SinkExit({ sink, addressing, cursor, size, rowBytesMax, refuse: poison });
+      return new SinkExit({ sink, addressing, cursor, size, rowBytesMax, refuse: poison, watchCalls });
     });
     this.#outgoing = new Outgoing({
       exits,
@@ -120,7 +133,8 @@ export class Processor {
       refuseRecord: (exit, cause, { value, origin, change }) => {
         // The commit is being made: there is no more time to fetch the original.
         const about = aboutLetter(exit.route.stage, cause, change);
-        this.letter({ bytes: readable(value), origin, index: 0, subject: '', ...about });
+        const bytes = contents.of(value, { operator: about.operator, origin });
+        this.letter({ bytes, origin, index: 0, subject: '', ...about });
       },
     });
     this.#run = new Run(stage.program, {
@@ -180,7 +194,9 @@ export class Processor {
 
   #late(record: LateRecord): void {
     this.late++;
-    this.#outgoing.addLetter(lateLetter(this.#pipeline, record, this.#aboutLetter(record.operator)), this.cursor);
+    const content = this.#contents.of(record.value, { operator: record.operator, origin: this.cursor.origin });
+    const options = { content, ...this.#aboutLetter(record.operator) };
+    this.#outgoing.addLetter(lateLetter(this.#pipeline, record, options), this.cursor);
   }
 
   #aboutLetter(operator: string): LetterOptions {

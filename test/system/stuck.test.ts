@@ -59,12 +59,74 @@ export default pipeline('turning', ({ from }) => {
   const but = (...without: number[]) => Array.from({ length: 200 }, (_, n) => n).filter(n => !without.includes(n));
   assert.deepEqual(numbers(await all.rows()), but(7));
   assert.deepEqual(numbers(await keyed.rows()), but(7, 11));
-  const letters = await scene.output('MR_turning_letters', 'millrace.turning.dead.*').read();
-  const told = letters.map(({ headers }) => `${headers?.['Millrace-Error']}: ${headers?.['Millrace-Message']}`);
+  const dead = scene.output('MR_turning_letters', 'millrace.turning.dead.*');
   // What stands before both branches runs for each of them.
+  await eventually('their letters are there', async () => (await dead.read()).length >= 3);
+  const letters = await dead.read();
+  const told = letters.map(({ headers }) => `${headers?.['Millrace-Error']}: ${headers?.['Millrace-Message']}`);
   assert.equal(letters.length, 3);
   for (const text of told) assert.match(text, /^USER_CODE: .*did not return for this record/);
   assert.equal(worker.pid, pid, 'the process is the same');
+});
+
+test('a row that never says how it is written becomes a dead letter, and pipelines beside it go on', async () => {
+  const { pid } = worker;
+  for (const name of ['sums', 'beside']) await scene.log.ensureStream({ name, subjects: [name] });
+  const beside = `import { pipeline } from 'millrace';
+export default pipeline('beside', ({ from }) => { from('beside').to('besides.{partition}'); });
+`;
+  const text = `import { pipeline } from 'millrace';
+class Money {
+  constructor(readonly n: number) {}
+  toJSON() {
+    while (this.n === 13);
+    return { n: this.n };
+  }
+}
+/** Loops where it is read, as a field of a row. */
+const row = (n: number, at: number) => ({ n, get x() { while (n === at); return 1; } });
+export default pipeline('wording', ({ from }) => {
+  const sums = from<{ n: number }>('sums');
+  sums.map(({ n }) => new Money(n)).to('worded.json.{partition}');
+  const keyed = sums.keyBy(({ n }) => n % 3).dedupe({ id: ({ n }) => String(n), within: '1d' });
+  keyed.map(({ n }) => row(n, 15)).keyBy(({ n }) => n % 2, { name: 'halves' })
+    .dedupe({ id: ({ n }) => String(n), within: '1d', name: 'again' }).to('worded.far.{partition}');
+  keyed.map(({ n }) => row(n, 14)).to('worded.rows.{partition}', { format: 'msgpack' });
+}, { partitions: 2 });
+`;
+  await scene.deploy(client, { text: beside });
+  await scene.deploy(client, { text });
+  await running(client, 'wording');
+  await running(client, 'beside');
+  await publish(
+    'sums',
+    Array.from({ length: 30 }, (_, n) => ({ n })),
+  );
+  await publish('beside', [{ n: 1 }]);
+  const json = scene.output('worded_json', 'worded.json.*');
+  const counted = async () => (await client.get('wording')).status.counts;
+  await eventually('all are rows or letters', async () => {
+    const { out, dead } = await counted();
+    return out === 3 * 30 - 3 && dead === 3;
+  });
+  const numbers = (await json.rows()).map(text => (JSON.parse(text) as { n: number }).n).sort((a, b) => a - b);
+  assert.deepEqual(
+    numbers,
+    Array.from({ length: 30 }, (_, n) => n).filter(n => n !== 13),
+  );
+  const letters = await scene.output('MR_wording_letters', 'millrace.wording.dead.*').read();
+  const told = letters.map(({ headers }) => `${headers?.['Millrace-Error']}: ${headers?.['Millrace-Message']}`);
+  for (const text of told) assert.match(text, /^USER_CODE: .*did not return for this record/);
+  assert.deepEqual(
+    letters.map(({ data }) => Buffer.from(data).toString()).sort(),
+    [13, 14, 15].map(n => `{"n":${n}}`),
+  );
+  await running(client, 'beside');
+  await publish('beside', [{ n: 2 }]);
+  const others = scene.output('besides', 'besides.*');
+  await eventually('the one beside it goes on', async () => (await others.rows()).length === 2);
+  assert.equal(worker.pid, pid, 'the process is the same');
+  for (const name of ['wording', 'beside']) await client.delete(name, { purge: true });
 });
 
 test('a promise that a function leaves behind may fail: it is told, and ends nothing', async () => {

@@ -6,6 +6,7 @@ import { collect, count, countDistinct, pipeline, tumbling } from '../../../lib/
 import { addressFrom } from '../../../lib/outlet/nats/destination.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';
+import { readable } from '../../../lib/record/output.ts';
 import { deadLetter, lateLetter } from '../../../lib/task/letters.ts';
 import { codes, judged, MESSAGE_BYTES_MAX, Rig } from './processor-rig.ts';
 
@@ -82,9 +83,10 @@ describe('letters', () => {
         { change, bytes: Buffer.from('1'), ...letter },
         { messageBytesMax: 1_000, lineage: null },
       );
-      return [dead, lateLetter('p', { change, ...late }, { messageBytesMax: 1_000, lineage: null })].map(
-        ({ address }) => addressFrom(address).headers!['Millrace-Change'],
-      );
+      return [
+        dead,
+        lateLetter('p', { change, ...late }, { content: readable(late.value), messageBytesMax: 1_000, lineage: null }),
+      ].map(({ address }) => addressFrom(address).headers!['Millrace-Change']);
     });
     assert.deepEqual(said, [
       [undefined, undefined],
@@ -128,7 +130,11 @@ describe('letters', () => {
       lateByMs: 1,
       change: INSERT,
     };
-    const { bytes, address } = lateLetter('p', record, { messageBytesMax: 10_000, lineage: null });
+    const { bytes, address } = lateLetter('p', record, {
+      content: readable(record.value),
+      messageBytesMax: 10_000,
+      lineage: null,
+    });
     const headers = addressFrom(address).headers!;
     assert.equal(headers['Millrace-Truncated'], String(3 * MESSAGE_BYTES_MAX + 2));
     const whole = Object.entries(headers).reduce((sum, [name, value]) => sum + Buffer.byteLength(name + value) + 4, 0);
