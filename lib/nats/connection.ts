@@ -86,6 +86,8 @@ export class NatsLink {
   readonly inbox: Inbox;
   /** What streams take in one message, headers included, as they have last said. */
   readonly streamBytesMax = new Map<string, number>();
+  /** The JetStream domain that streams are in, as they have last said; null: in none. */
+  readonly streamDomain = new Map<string, string | null>();
   #connected = true;
   /** Why the login was refused last, since the connection was lost. */
   #refusal: string | null = null;
