@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { connect, type NatsConnection } from 'nats';
+import { connect, headers, type NatsConnection } from 'nats';
 import { sleep, systemClock } from '../../lib/base/clock.ts';
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { Chain } from '../../lib/chain/chain.ts';
@@ -147,6 +147,21 @@ describe('JetStream, where others answer, too', () => {
     assert.deepEqual(await log.streamsOf('out.a'), ['OUT']);
     assert.equal(await log.get({ stream: 'OUT', seq: 1_000_000 }), null);
     assert.ok(answered > 0);
+  });
+
+  test('a stranger that says there is nobody is named as one that may', async () => {
+    answers = [];
+    const none = { headers: headers(503, 'No Responders') };
+    const liar = stranger.subscribe('out.liar', { callback: (_, message) => void message.respond(undefined, none) });
+    await stranger.flush();
+    for (;;) {
+      const outcome = await log.append({ stream: 'OUT', subject: 'out.liar', data: bytes('x') });
+      if (outcome.kind !== 'unsure') continue; // the stream was faster
+      assert.match(String(outcome.cause), /no responders for out\.liar: .*a subscriber says so in its place/);
+      break;
+    }
+    liar.unsubscribe();
+    await stranger.flush();
   });
 
   test('nobody but the stream is waited for, and one that has given the subject away is named', async () => {
