@@ -7,7 +7,7 @@ import { systemClock } from '../base/clock.ts';
 import type { NatsLink } from './connection.ts';
 import { infoOf, isUnread, LOOK_PATIENCE_MS } from './questions.ts';
 
-/** Of the heartbeats that say there is nothing to deliver, one in so long is doubted. */
+/** How long heartbeats that say there is nothing to deliver are believed. */
 const DOUBT_MS = 4_000;
 
 interface DoubtOptions {
