@@ -75,7 +75,8 @@ async function open(): Promise<void> {
   const tracing = otlp === null ? undefined : await openTracing(otlp);
   const link = await connected();
   link.onStatus(status => {
-    if (status.kind === 'refused' || status.kind === 'misanswered') emit(linkEvent(status));
+    const { kind } = status;
+    if (kind === 'refused' || kind === 'misanswered' || kind === 'starved') emit(linkEvent(status));
     // That it is away the host says of its own connection.
     if (status.kind !== 'closed' || isClosing) return;
     const text = 'the connection to NATS is closed for good; see the server for why';

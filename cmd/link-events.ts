@@ -14,6 +14,8 @@ export function linkEvent(status: LinkStatus): Event {
       const { subject, count, isNews, message } = status;
       return { event: 'nats.misanswered', level: isNews ? 'warn' : 'debug', subject, count, message };
     }
+    case 'starved':
+      return { event: 'nats.starved', level: 'warn', stream: status.stream, message: status.message };
     case 'closed':
       return { event: 'nats.closed', level: 'error', message: status.cause ? String(status.cause) : null };
   }

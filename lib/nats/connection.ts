@@ -42,12 +42,14 @@ export interface NatsOptions {
 /**
  * - `refused`      the server denied a permission; the message names the subject
  * - `misanswered`  somebody answers in the broker's place
+ * - `starved`      a consumer of ours delivers nothing of what its stream has; another takes its place
  */
 export type LinkStatus =
   | { readonly kind: 'connected'; readonly server: string }
   | { readonly kind: 'disconnected' }
   | { readonly kind: 'refused'; readonly message: string }
   | ({ readonly kind: 'misanswered' } & Strange)
+  | { readonly kind: 'starved'; readonly stream: string; readonly message: string }
   | { readonly kind: 'closed'; readonly cause: unknown };
 
 const RECONNECT_WAIT_MS = 250;
@@ -86,6 +88,8 @@ export class NatsLink {
   readonly inbox: Inbox;
   /** What streams take in one message, headers included, as they have last said. */
   readonly streamBytesMax = new Map<string, number>();
+  /** The JetStream domain that streams are in, as they have last said; null: in none. */
+  readonly streamDomain = new Map<string, string | null>();
   #connected = true;
   /** Why the login was refused last, since the connection was lost. */
   #refusal: string | null = null;
@@ -122,6 +126,12 @@ export class NatsLink {
   onStatus(listener: (status: LinkStatus) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** A reader has found what its consumer does not deliver. */
+  starved(stream: string, seq: number): void {
+    const message = `a consumer of ours delivers nothing of stream ${stream} from sequence ${seq} on: it was paused or edited; another takes its place`;
+    this.#tell({ kind: 'starved', stream, message });
   }
 
   async close(): Promise<void> {

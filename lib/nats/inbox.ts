@@ -196,7 +196,9 @@ export class Inbox implements InboundReceiver {
     const { data } = frame;
     if (frame.hasHead && data.length === 0 && statusOf(frame.head).code === NO_RESPONDERS) {
       this.#waiting.take(token);
-      const cause = new Error(`no responders for ${waiting.subject}`);
+      const cause = new Error(
+        `no responders for ${waiting.subject}: its stream has no leader at the moment, or a subscriber says so in its place (nats account report connections --subject ${waiting.subject})`,
+      );
       waiting.waiter.noAnswer(waiting.tag, { kind: 'no-responders', cause });
     } else if (waiting.waiter.answer(waiting.tag, data)) {
       this.#waiting.take(token);

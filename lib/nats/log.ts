@@ -3,6 +3,8 @@
  * and `refusal.ts`, reading `reader.ts`, the pipelined appends' window `append-all.ts`.
  */
 import { nuid } from 'nats';
+import { backoffMs } from '../base/backoff.ts';
+import { sleep, systemClock } from '../base/clock.ts';
 import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import { EXPECT_HEADER } from '../port/headers.ts';
 import type {
@@ -28,6 +30,8 @@ import { countsOf } from './subject-map.ts';
 import { type OutboundMessage, sizeOf } from './wire-writer.ts';
 
 const BATCH_MESSAGES_MAX = 1_000;
+const RETRY_BASE_MS = 50;
+const RETRY_MAX_MS = 1_000;
 const NO_LINES = { lines: '', commonLines: '' };
 /** More than headers have beside their lines. */
 const HEAD_BYTES = 64;
@@ -57,7 +61,9 @@ export class NatsLog implements Log {
     const { stream, subject, expect = null } = message;
     if (stream === undefined)
       return this.#orUnsure(this.#homeOf(subject).then(home => this.append({ ...message, stream: home })));
-    const expected: Expected = { stream, fence: expect, batch: null };
+    const domain = this.#link.streamDomain.get(stream);
+    if (domain === undefined) return this.#onceHeard({ subject, stream }, () => this.append(message));
+    const expected: Expected = { stream, domain, fence: expect, batch: null };
     // What is thrown in here rejects. An answer is judged where it arrives: an append that lands is one promise.
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
@@ -90,9 +96,12 @@ export class NatsLog implements Log {
         this.#homeOf(subject).then(stream => this.appendBatch(messages.map(one => ({ ...one, stream })))),
       );
     }
+    const domain = this.#link.streamDomain.get(named);
+    if (domain === undefined) return this.#onceHeard({ subject, stream: named }, () => this.appendBatch(messages));
     const id = nuid.next();
     const last = messages.length - 1;
-    const expected: Expected = { stream: named, fence: fenceOf(messages), batch: { id, count: messages.length } };
+    const batch = { id, count: messages.length };
+    const expected: Expected = { stream: named, domain, fence: fenceOf(messages), batch };
     const commonLines = `Nats-Batch-Id: ${id}\r\n`;
     const outgoing = (i: number): OutboundMessage => {
       const lines = `Nats-Batch-Sequence: ${i + 1}\r\n${i === last ? 'Nats-Batch-Commit: 1\r\n' : ''}`;
@@ -147,7 +156,16 @@ export class NatsLog implements Log {
   async appendAll(messages: readonly NewMessage[], options: { inDoubt?(cause: unknown): void } = {}): Promise<void> {
     if (messages.length === 0) return;
     const stream = messages[0]!.stream ?? (await this.#homeOf(messages[0]!.subject));
-    const expected: Expected = { stream, fence: null, batch: null };
+    const hearing = { subject: messages[0]!.subject, stream };
+    let domain = this.#link.streamDomain.get(stream);
+    for (let attempt = 0; domain === undefined; attempt++) {
+      const heard = await this.#onceHeard(hearing, async () => null);
+      domain = this.#link.streamDomain.get(stream);
+      if (heard === null) continue;
+      options.inDoubt?.(heard.kind === 'unsure' ? heard.cause : heard);
+      await sleep(systemClock, backoffMs(attempt, { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS }));
+    }
+    let expected: Expected = { stream, domain, fence: null, batch: null };
     await appendAll({
       messages,
       send: (index, waiter) => {
@@ -166,7 +184,10 @@ export class NatsLog implements Log {
         }
       },
       inDoubt: options.inDoubt,
-      checkStream: subject => this.#checkStream({ subject, stream }),
+      checkStream: async subject => {
+        await this.#checkStream({ subject, stream });
+        expected = { ...expected, domain: this.#link.streamDomain.get(stream) ?? null };
+      },
     });
   }
 
@@ -218,10 +239,15 @@ export class NatsLog implements Log {
     }
   }
 
-  async info(stream: string): Promise<StreamInfo | null> {
+  info(stream: string): Promise<StreamInfo | null> {
+    return this.#hear(stream, {});
+  }
+
+  async #hear(stream: string, patience: { patienceMs?: number }): Promise<StreamInfo | null> {
     const topic = `STREAM.INFO.${stream}`;
-    const answer = await ask<WireStreamInfo>(this.#link, topic);
+    const answer = await ask<WireStreamInfo>(this.#link, topic, undefined, patience);
     if (answer.error === undefined) {
+      this.#link.streamDomain.set(stream, answer.domain ?? null);
       const info = streamInfoOf(answer);
       this.#link.streamBytesMax.set(stream, info.config.maxMsgBytes ?? Number.POSITIVE_INFINITY);
       return info;
@@ -290,7 +316,21 @@ export class NatsLog implements Log {
     return stream;
   }
 
-  async #orUnsure(appending: Promise<Append>): Promise<Append> {
+  /**
+   * Appends to a stream that has not said yet which domain it is in. Before that nobody can tell its answers from those of
+   * a stream of the same name in another one.
+   */
+  #onceHeard<T>(place: { subject: string; stream: string }, append: () => Promise<T>): Promise<T | Append> {
+    const { stream } = place;
+    const heard = this.#hear(stream, { patienceMs: 0 }).then(async info => {
+      if (info !== null) return append();
+      await this.#checkStream(place);
+      return { kind: 'unsure', cause: new Error(`stream ${stream} is not there`) } as const;
+    });
+    return this.#orUnsure(heard);
+  }
+
+  async #orUnsure<T>(appending: Promise<T>): Promise<T | Append> {
     try {
       return await appending;
     } catch (cause) {
@@ -302,11 +342,12 @@ export class NatsLog implements Log {
   /**
    * Nobody, or nobody who counts, received a publish: the stream keeps the subject no more, or its leader is being
    * elected. The list of streams tells which; when it does not answer either, the broker is in trouble and the subject may
-   * well have its stream.
+   * well have its stream. It is heard anew, too: a broker may have come back with another domain.
    */
   async #checkStream({ subject, stream }: { subject: string; stream: string }): Promise<void> {
     let streams: readonly string[];
     try {
+      await this.#hear(stream, { patienceMs: 0 });
       const answer = await ask<{ streams: string[] | null }>(
         this.#link,
         'STREAM.NAMES',

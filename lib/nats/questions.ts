@@ -1,13 +1,21 @@
-/** What a reader asks about single messages of its stream, beside the feed that brings them. */
+/** What a reader asks about its stream and single messages of it, beside the feed that brings them. */
 
 import { isoTimeMs } from '../window/iso-time.ts';
 import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { errorOf, isMissing, NO_MESSAGE } from './refusal.ts';
-import type { WireMessage } from './streams.ts';
+import type { WireMessage, WireStreamInfo } from './streams.ts';
 
 /** Nobody waits for a look: when it fails, the next one will do. */
 export const LOOK_PATIENCE_MS = 2_000;
+
+export async function infoOf(link: NatsLink, stream: string, patienceMs?: number): Promise<WireStreamInfo> {
+  const topic = `STREAM.INFO.${stream}`;
+  const options = patienceMs === undefined ? {} : { patienceMs };
+  const answer = await ask<WireStreamInfo>(link, topic, undefined, options);
+  if (answer.error !== undefined) throw errorOf(answer.error, topic);
+  return answer;
+}
 
 /** Whether something that matches lies between the two sequences, both included. */
 export async function isUnread(

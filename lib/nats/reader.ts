@@ -15,11 +15,11 @@ import { sleep, systemClock } from '../base/clock.ts';
 import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { LogReader, ReadOptions, StoredMessage, StreamLook } from '../port/log.ts';
 import { isoTimeMs } from '../window/iso-time.ts';
-import { ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { type Feed, type FeedEvents, openFeed } from './feed.ts';
 import type { NatsMessage } from './message.ts';
-import { isAnother, isUnread, LOOK_PATIENCE_MS } from './questions.ts';
+import { infoOf, isAnother, isUnread, LOOK_PATIENCE_MS } from './questions.ts';
+import { QuietDoubt } from './quiet-doubt.ts';
 import { errorOf, STREAM_NOT_FOUND } from './refusal.ts';
 import type { WireStreamInfo } from './streams.ts';
 
@@ -67,6 +67,7 @@ export class NatsReader implements LogReader, FeedEvents {
   /** Matching messages that had not arrived when the broker last said; null: it has said nothing yet. */
   #leftBeyond: number | null = null;
   #wakePending = false;
+  readonly #doubt: QuietDoubt;
   /** Grows when a message does not fit. */
   #pullBytesMin = PULL_BYTES_MIN;
   /** Nothing from this sequence on may be taken: it is not known whether something before it is missing. */
@@ -91,6 +92,7 @@ export class NatsReader implements LogReader, FeedEvents {
     this.#endStatus = link.onStatus(status => {
       if (status.kind === 'disconnected') this.#reopen();
     });
+    this.#doubt = new QuietDoubt(link, { stream, subjects: this.#subjects, starved: at => this.#starved(at) });
     void this.#open();
   }
 
@@ -155,7 +157,7 @@ export class NatsReader implements LogReader, FeedEvents {
 
   async #tryLook(): Promise<StreamLook | null> {
     const before = this.#position;
-    const info = await this.#info(LOOK_PATIENCE_MS);
+    const info = await infoOf(this.#link, this.#stream, LOOK_PATIENCE_MS);
     const { state, ts, created } = info;
     this.#created ??= created;
     if (created !== this.#created) throw this.#changed(`was made anew at ${created}`);
@@ -185,7 +187,7 @@ export class NatsReader implements LogReader, FeedEvents {
   }
 
   message(message: NatsMessage, pending: number): void {
-    if (message.seq > this.#position && this.#refusesGaps && this.#subjects === null) this.#doubt(message.seq);
+    if (message.seq > this.#position && this.#refusesGaps && this.#subjects === null) this.#doubtSkip(message.seq);
     this.#position = message.seq + 1;
     this.#lastSeq = message.seq;
     this.#lastTimeMs = message.timeMs;
@@ -202,10 +204,17 @@ export class NatsReader implements LogReader, FeedEvents {
   }
 
   quiet(): void {
+    void this.#doubt.look(this.#position);
     if (this.#drained) return;
     this.#leftBeyond = 0;
     this.#drained = true;
     this.#wake();
+  }
+
+  #starved(at: number): void {
+    if (this.#ended || this.#position !== at) return;
+    this.#link.starved(this.#stream, at);
+    this.#reopen();
   }
 
   broken(_reason: string, refusal: MillraceError | null): void {
@@ -308,7 +317,7 @@ export class NatsReader implements LogReader, FeedEvents {
 
   /** Throws STREAM_MISSING, STREAM_CHANGED, BROKER_UNAVAILABLE. `wanted`: the first sequence not yet seen. */
   async #checkStream(wanted: number): Promise<void> {
-    const { created, config, state } = await this.#info();
+    const { created, config, state } = await infoOf(this.#link, this.#stream);
     this.#created ??= created;
     if (created !== this.#created) throw this.#changed(`was made anew at ${created}`);
     if (state.last_seq < wanted - 1) {
@@ -317,14 +326,6 @@ export class NatsReader implements LogReader, FeedEvents {
     // A stream that keeps a few messages a subject forgets old ones all the time: that is what it is for.
     if ((config.max_msgs_per_subject ?? -1) > 0) this.#refusesGaps = false;
     if (this.#refusesGaps && wanted > 1 && state.first_seq > wanted) throw this.#gone(state.first_seq, wanted);
-  }
-
-  async #info(patienceMs?: number): Promise<WireStreamInfo> {
-    const topic = `STREAM.INFO.${this.#stream}`;
-    const options = patienceMs === undefined ? {} : { patienceMs };
-    const answer = await ask<WireStreamInfo>(this.#link, topic, undefined, options);
-    if (answer.error !== undefined) throw errorOf(answer.error, topic);
-    return answer;
   }
 
   #gone(firstSeq: number, wanted: number): MillraceError {
@@ -340,7 +341,7 @@ export class NatsReader implements LogReader, FeedEvents {
   }
 
   /** Sequences were skipped before `seq`: holds everything from there back until it is known why. */
-  #doubt(seq: number): void {
+  #doubtSkip(seq: number): void {
     if (this.#position === 1) return; // reading from the beginning, wherever that is
     if (this.#heldFrom !== Number.POSITIVE_INFINITY) return;
     this.#heldFrom = seq;

@@ -41,6 +41,8 @@ export interface WireStreamInfo {
   readonly created: string;
   /** The answering server's clock, which is the one that it stamps messages with. */
   readonly ts?: string;
+  /** The JetStream domain; absent: none. */
+  readonly domain?: string;
   readonly state: {
     readonly first_seq: number;
     readonly last_seq: number;

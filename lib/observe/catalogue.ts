@@ -81,6 +81,11 @@ export const EVENTS = {
     fields: ['subject', 'count', 'message'],
     means: "somebody answers in JetStream's place, and is not believed; `debug`: again on that subject",
   },
+  'nats.starved': {
+    levels: ['warn'],
+    fields: ['stream', 'message'],
+    means: 'a consumer was paused or edited and delivers nothing; another takes its place',
+  },
   'nats.closed': { levels: ['error'], fields: ['message'], means: 'the connection is closed for good' },
   'broker.stalled': {
     levels: ['warn'],

@@ -14,7 +14,7 @@ import { connectNats, type LinkStatus, type NatsLink } from '../../lib/nats/conn
 import { NatsLog } from '../../lib/nats/log.ts';
 import { type NatsServer, startServer } from '../../lib/nats/server.ts';
 import type { LogReader, StoredMessage } from '../../lib/port/log.ts';
-import { bytes, endOf, ready, take, text } from './log-rig.ts';
+import { bytes, endOf, lookOf, ready, take, text } from './log-rig.ts';
 
 describe('JetStream, when it goes wrong', () => {
   let server: NatsServer;
@@ -262,6 +262,40 @@ describe('JetStream, when it goes wrong', () => {
         .sort((a, b) => a - b),
       upTo(count),
     );
+  });
+
+  test('consumers that were paused, or given other subjects, are left for others, and it is told', async () => {
+    await log.ensureStream({ name: 'STARVED', subjects: ['STARVED.>'] });
+    const [stream, subjects] = ['STARVED', ['STARVED.a']];
+    const append = (name: string, data: string) =>
+      log.append({ stream, subject: `STARVED.${name}`, data: bytes(data), expect: 0 });
+    const consumers = async () =>
+      (await link.client.request(`$JS.API.CONSUMER.NAMES.${stream}`)).json<{ consumers: string[] }>().consumers;
+    const paused = read({ stream, from: 1, gaps: 'allow' });
+    await append('first', '1');
+    await take(paused, 1);
+    const [name] = await consumers();
+    const until = new Date(Date.now() + 3_600_000).toISOString();
+    await link.client.request(`$JS.API.CONSUMER.PAUSE.${stream}.${name}`, JSON.stringify({ pause_until: until }));
+    const edited = read({ stream, subjects, from: 1 });
+    await lookOf(edited);
+    await ready(edited, () => edited.caughtUp);
+    const other = (await consumers()).find(one => one !== name)!;
+    const topic = `$JS.API.CONSUMER.CREATE.${stream}.${other}`;
+    const { config } = (await link.client.request(`$JS.API.CONSUMER.INFO.${stream}.${other}`)).json<{
+      config: object;
+    }>();
+    const change = { ...config, filter_subject: undefined, filter_subjects: ['STARVED.none'] };
+    const update = { stream_name: stream, action: 'update', config: change };
+    const updated = (await link.client.request(topic, JSON.stringify(update))).json<{ error?: object }>();
+    assert.equal(updated.error, undefined);
+    const told: LinkStatus[] = [];
+    const end = link.onStatus(status => told.push(status));
+    await append('a', '2');
+    const [got, same] = await Promise.all([take(paused, 1), take(edited, 1)]);
+    end();
+    assert.deepEqual([...got, ...same].map(text), ['2', '2']);
+    assert.equal(told.filter(({ kind }) => kind === 'starved').length, 2);
   });
 
   test('what is asked once the connection is closed ends at once', async () => {

@@ -3,15 +3,20 @@
  * answer goes to, and is faster than the stream.
  */
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { connect, type NatsConnection } from 'nats';
-import { systemClock } from '../../lib/base/clock.ts';
+import { connect, headers, type NatsConnection } from 'nats';
+import { sleep, systemClock } from '../../lib/base/clock.ts';
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { Chain } from '../../lib/chain/chain.ts';
 import { askOrThrow } from '../../lib/nats/api.ts';
 import { connectNats, type LinkStatus, type NatsLink } from '../../lib/nats/connection.ts';
 import { NatsLog } from '../../lib/nats/log.ts';
 import { type NatsServer, startServer } from '../../lib/nats/server.ts';
+import { NOTHING } from '../../lib/nats/wire-writer.ts';
+import { freePort } from '../rig/worker-process.ts';
 import { bytes, take, text } from './log-rig.ts';
 
 const refusal = (code: number, errCode: number) =>
@@ -144,6 +149,21 @@ describe('JetStream, where others answer, too', () => {
     assert.ok(answered > 0);
   });
 
+  test('a stranger that says there is nobody is named as one that may', async () => {
+    answers = [];
+    const none = { headers: headers(503, 'No Responders') };
+    const liar = stranger.subscribe('out.liar', { callback: (_, message) => void message.respond(undefined, none) });
+    await stranger.flush();
+    for (;;) {
+      const outcome = await log.append({ stream: 'OUT', subject: 'out.liar', data: bytes('x') });
+      if (outcome.kind !== 'unsure') continue; // the stream was faster
+      assert.match(String(outcome.cause), /no responders for out\.liar: .*a subscriber says so in its place/);
+      break;
+    }
+    liar.unsubscribe();
+    await stranger.flush();
+  });
+
   test('nobody but the stream is waited for, and one that has given the subject away is named', async () => {
     answers = [];
     await log.ensureStream({ name: 'ELSEWHERE', subjects: ['elsewhere.>'], storage: 'memory' });
@@ -184,5 +204,80 @@ describe('JetStream, where others answer, too', () => {
     await landing;
     assert.ok(waits >= 2);
     assert.equal(await log.count({ stream: 'SMALL', subject: 'small.*' }), 2);
+  });
+});
+
+describe('JetStream, where a leaf node of another domain keeps streams of the same name', () => {
+  let hub: NatsServer;
+  let leaf: NatsServer;
+  let link: NatsLink;
+  let leafLink: NatsLink;
+  let log: NatsLog;
+  let folder: string;
+  /** On the same subjects in both; each publish is answered by both. */
+  const settings = { name: 'BOTH', subjects: ['both.>'], atomic: true, discard: 'new' } as const;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'millrace-leaf-'));
+    const port = await freePort();
+    // Synced, the hub is the slower of the two.
+    hub = await startServer({ config: { syncAlways: true, blocks: [`leafnodes { listen: "127.0.0.1:${port}" }`] } });
+    leaf = await startServer({
+      config: {
+        blocks: [
+          'server_name: leaf',
+          `jetstream { store_dir: ${JSON.stringify(folder)}, domain: leaf }`,
+          `leafnodes { remotes: [{ url: "nats-leaf://127.0.0.1:${port}" }] }`,
+        ],
+      },
+    });
+    link = await connectNats({ servers: hub.url, answerMs: 1_000 });
+    leafLink = await connectNats({ servers: leaf.url });
+    log = new NatsLog(link);
+    await log.ensureStream(settings);
+    await new NatsLog(leafLink).ensureStream(settings);
+    const deadlineMs = performance.now() + 20_000;
+    for (let i = 0; (await leafLast()) === 0; i++) {
+      assert.ok(performance.now() < deadlineMs, 'the leaf hears what is published at the hub');
+      link.wire.publish({ subject: 'both.first', data: bytes(`${i}`), lines: '', commonLines: NOTHING }, '');
+      await sleep(systemClock, 20);
+    }
+  });
+
+  after(async () => {
+    await leafLink.close();
+    await link.close();
+    await leaf.stop();
+    await hub.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const leafLast = async () => (await new NatsLog(leafLink).info('BOTH'))!.lastSeq;
+
+  test('its answers count for nothing: what the hub does not take has not landed', async () => {
+    const [stream, subject] = ['BOTH', 'both.a'];
+    await log.appendAll([{ stream, subject, data: bytes('1') }]);
+    const first = await log.last({ stream, subject });
+    assert.equal(text(first), '1');
+    const fenced = await log.append({ stream, subject, data: bytes('2'), expect: first!.seq });
+    assert.ok(fenced.kind === 'landed');
+    const { config } = await askOrThrow<{ config: object }>(link, 'STREAM.INFO.BOTH');
+    const { messages } = (await log.info('BOTH'))!;
+    await askOrThrow(link, 'STREAM.UPDATE.BOTH', { ...config, max_msgs: messages });
+    const before = await leafLast();
+    const loose = (data: string) => ({ stream, subject: 'both.b', data: bytes(data) });
+    assert.equal((await log.append(loose('x'))).kind, 'unsure');
+    assert.equal((await log.appendBatch([loose('y'), loose('z')])).kind, 'unsure');
+    assert.ok((await leafLast()) > before, 'the leaf took them');
+    let told = 0;
+    const waiting = log.appendAll([loose('w')], {
+      inDoubt: () => {
+        if (++told === 2) void askOrThrow(link, 'STREAM.UPDATE.BOTH', { ...config, max_msgs: -1 });
+      },
+    });
+    await waiting;
+    assert.ok(told >= 2);
+    assert.equal(text(await log.last({ stream, subject: 'both.b' })), 'w');
+    assert.equal(await log.count({ stream, subject: 'both.b' }), 1);
   });
 });

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { type Expected, judgeAck } from '../../../lib/nats/acks.ts';
 
-const loose: Expected = { stream: 'OUT', fence: null, batch: null };
+const loose: Expected = { stream: 'OUT', domain: null, fence: null, batch: null };
 const fenced: Expected = { ...loose, fence: 7 };
 const batch: Expected = { ...fenced, batch: { id: 'b1', count: 3 } };
 
@@ -67,6 +67,18 @@ describe('an answer that cannot be the stream’s is none', () => {
     assert.equal(judge({ stream: 'OUT', seq: 10 }, batch), null);
   });
 
+  test('of a stream of the same name in another domain', () => {
+    const leaf = { stream: 'OUT', domain: 'leaf', seq: 10 };
+    const domains: readonly (string | null)[] = [null, 'hub'];
+    for (const domain of domains) {
+      assert.equal(judge(leaf, { ...loose, domain }), null);
+      assert.equal(judge(leaf, { ...fenced, domain }), null);
+      assert.equal(judge({ ...leaf, batch: 'b1', count: 3 }, { ...batch, domain }), null);
+    }
+    assert.equal(judge({ stream: 'OUT', seq: 10 }, { ...loose, domain: 'leaf' }), null);
+    assert.deepEqual(judge(leaf, { ...loose, domain: 'leaf' }), { kind: 'landed', seq: 10 });
+  });
+
   test('that something else is last, where nothing was said of what is', () => {
     assert.equal(judge({ error: error(400, 10071), stream: 'OUT', seq: 0 }, loose), null);
   });
@@ -76,7 +88,10 @@ describe('the stream’s own answer', () => {
   test('tells where the message is, whatever else it says', () => {
     assert.deepEqual(judge({ stream: 'OUT', seq: 1 }, loose), { kind: 'landed', seq: 1 });
     assert.deepEqual(judge('{"stream":"OUT","seq":2,"duplicate": true}', loose), { kind: 'landed', seq: 2 });
-    assert.deepEqual(judge({ stream: 'OUT', domain: 'hub', seq: 8 }, fenced), { kind: 'landed', seq: 8 });
+    assert.deepEqual(judge({ stream: 'OUT', domain: 'hub', seq: 8 }, { ...fenced, domain: 'hub' }), {
+      kind: 'landed',
+      seq: 8,
+    });
   });
 
   test('tells that it is refused, for now or for good', () => {
