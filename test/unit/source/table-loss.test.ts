@@ -184,16 +184,6 @@ describe('rows that vanish without a message are joined no more', () => {
     }
   });
 
-  test('a row of a bucket that is written to all the time', async () => {
-    const scene = await filled();
-    for (let i = 0; i < 2_000; i++) {
-      scene.put(`busy-${i % 100}`);
-      await scene.pass(3);
-      if (i === 500) scene.vanish('k3');
-    }
-    assert.deepEqual(await scene.joined(), scene.has());
-  });
-
   test('rows of a bucket with more and longer keys than a frame holds, and no letter comes of it', async () => {
     const scene = await filled();
     for (let i = 0; i < 1_000; i++) scene.put(`ключ-с-длинным-именем-для-проверки-${i}`);
