@@ -103,6 +103,11 @@ export class ChannelWriter {
     return this.#columns.keys.length;
   }
 
+  /** What a record beside the rows may take. */
+  get besideBytesMax(): number {
+    return this.#frameBytesMax >> 1;
+  }
+
   get sending(): boolean {
     return this.#sending;
   }

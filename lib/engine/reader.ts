@@ -18,7 +18,7 @@ import { EndsReporter } from '../observe/meter.ts';
 import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
-import { originOf } from '../record/origin.ts';
+import { originOf, seqOfOrigin } from '../record/origin.ts';
 import { type Counted, Counting } from '../router/counted.ts';
 import type { Opened, Route, Unfinished } from '../router/lane.ts';
 import { Router } from '../router/router.ts';
@@ -123,6 +123,10 @@ export class Reader {
         spec: reader.source,
         log,
         clock,
+        source: {
+          position: () => this.#source.position - this.#source.mark.base,
+          inHand: () => seqOfOrigin(cursor.origin) - this.#source.mark.base,
+        },
         onListed: (keys, groups) => {
           if (this.phase !== 'running') return;
           this.#router.census(keys, { groups, origin: originOf(index, this.#source.position) });
@@ -179,6 +183,7 @@ export class Reader {
     const place = { ...(await this.#placeOf(opened)), through: opened.through };
     // Nobody has seen which rows have vanished since those were sent that others have.
     if (opened.place !== null) this.#census?.doubt();
+    await this.#census?.look();
     if (this.phase !== 'opening') return;
     await this.#source.open(place, () => this.#schedule());
     if (this.#source.mark.base !== place.mark.base) {
@@ -189,13 +194,12 @@ export class Reader {
     await this.#router.broadcast();
     if (this.phase !== 'opening') return;
     this.phase = 'running';
-    const { position } = place;
     around.observer.emit({
       event: 'reader.opened',
       level: 'info',
       pipeline: plan.pipeline,
       reader: this.name,
-      position,
+      position: place.position,
     });
     this.#tick();
     this.#schedule();

@@ -42,24 +42,34 @@ export function isGone(key: string, { from, to }: GroupRange, present: ReadonlyS
   return group >= from && group < to;
 }
 
-/** How many characters of keys a part has about: a fraction of what a frame holds, and more than most buckets need. */
-const PART_CHARS = 48 << 10;
+/** What the keys of a part may take: less than most brokers' frames hold, and more than most buckets need. */
+const PART_BYTES_MAX = 64 << 10;
+/** What a key takes beside its text. */
+const KEY_BYTES = 5;
 
-/** Parts for a task that has the groups `of`. */
-export function* partsOf(keysByGroup: KeysByGroup, of: GroupRange): Generator<Census> {
+/**
+ * Parts for a task that has the groups `of`. A group of which the keys alone are more than `bytesMax` is left out: its rows
+ * stay as they are.
+ */
+export function* partsOf(keysByGroup: KeysByGroup, of: GroupRange, bytesMax = PART_BYTES_MAX): Generator<Census> {
+  const partBytesMax = Math.min(bytesMax, PART_BYTES_MAX);
   let from = of.from;
   let keys: string[] = [];
-  let chars = 0;
+  let bytes = 0;
   for (let group = of.from; group < of.to; group++) {
-    for (const key of keysByGroup.get(group) ?? []) {
-      keys.push(key);
-      chars += key.length;
+    const own = keysByGroup.get(group);
+    if (own === undefined) continue;
+    let ownBytes = 0;
+    for (const key of own) ownBytes += Buffer.byteLength(key) + KEY_BYTES;
+    if (bytes + ownBytes > partBytesMax) {
+      if (from < group) yield { from, to: group, keys };
+      from = ownBytes > bytesMax ? group + 1 : group;
+      keys = [];
+      bytes = 0;
+      if (from > group) continue;
     }
-    if (chars < PART_CHARS) continue;
-    yield { from, to: group + 1, keys };
-    from = group + 1;
-    keys = [];
-    chars = 0;
+    for (const key of own) keys.push(key);
+    bytes += ownBytes;
   }
   if (from < of.to) yield { from, to: of.to, keys };
 }

@@ -215,7 +215,7 @@ export class Router {
       for (const [partition, channel] of channels.entries()) {
         const own = keyGroupsOf(partition, route.partitions);
         const of = { from: Math.max(own.from, groups.from), to: Math.min(own.to, groups.to) };
-        for (const part of partsOf(keys, of)) channel.pushBeside(part, origin);
+        for (const part of partsOf(keys, of, channel.besideBytesMax)) channel.pushBeside(part, origin);
       }
     }
   }

@@ -17,7 +17,7 @@ import type { Page } from '../engine/views.ts';
 import type { Log, StoredMessage } from '../port/log.ts';
 import type { Registry } from '../port/registry.ts';
 import { type ReadLetter, readLetter, replayHeaders } from '../record/letter.ts';
-import { isInternal, letterSubject, lettersStream } from '../record/names.ts';
+import { letterSubject, lettersStream, RESERVED_SUBJECT } from '../record/names.ts';
 import { matches } from '../record/subject.ts';
 import { streamsOfSummary } from '../topology/summary.ts';
 import { ReplayPlaces, SAY_WHERE } from './replay-places.ts';
@@ -301,11 +301,10 @@ function viewOf({ message, letter }: Numbered, shown: { content: boolean; header
 }
 
 function checkSubject(subject: string): void {
-  if (/^[^\s.*>]+(\.[^\s.*>]+)*$/.test(subject) && !isInternal(subject) && !subject.startsWith('$')) return;
-  throw new MillraceError(
-    'INVALID_ARGUMENT',
-    `"${subject}" is no subject to publish on: tokens joined by dots, no wildcards`,
-  );
+  if (/^[^\s.*>]+(\.[^\s.*>]+)*$/.test(subject) && !RESERVED_SUBJECT.test(subject)) return;
+  const isReserved = RESERVED_SUBJECT.test(subject);
+  const why = isReserved ? "it is Millrace's own, or the broker's" : 'tokens joined by dots, no wildcards';
+  throw new MillraceError('INVALID_ARGUMENT', `"${subject}" is no subject to publish on: ${why}`);
 }
 
 function readToken(token: string): number {

@@ -16,6 +16,8 @@ export class ReplayPlaces {
   readonly #sources: readonly Pick<SourceSummary, 'subject' | 'stream'>[];
   /** By stream: how many messages of a subject it keeps; null: all. */
   readonly #kept = new Map<string, number | null>();
+  /** The streams of the subject that was asked for last: letters of one often come one after another. */
+  #last: { readonly subject: string; readonly streams: readonly string[] } | null = null;
 
   /** @param options.sources those of the pipeline as it was deployed last, without tables */
   constructor(options: {
@@ -33,17 +35,32 @@ export class ReplayPlaces {
     }
     const source = this.#sources.find(({ subject: filter }) => matches(filter, subject));
     if (source === undefined) return `the pipeline has no source now that reads the subject it came from: ${SAY_WHERE}`;
-    const kept = await this.#keptBy(source.stream);
-    return kept === null ? null : `${compactedText(source.stream, kept)}: ${SAY_WHERE}`;
+    const streams = await this.#streamsOf(subject);
+    if (streams.length === 0) return `no stream keeps "${subject}" now: ${SAY_WHERE}`;
+    // What is read may be a mirror of what is published on, and either of them the one that keeps few.
+    for (const stream of new Set([source.stream, ...streams])) {
+      const kept = await this.#keptBy(stream);
+      if (kept !== null) return `${compactedText(stream, kept)}: ${SAY_WHERE}`;
+    }
+    return null;
   }
 
   /** Throws INVALID_ARGUMENT for a subject on which nothing may be published again. */
   async check(subject: string): Promise<void> {
-    for (const stream of await this.#log.streamsOf(subject)) {
+    const streams = await this.#streamsOf(subject);
+    if (streams.length === 0) {
+      throw new MillraceError('INVALID_ARGUMENT', `no stream keeps "${subject}": make one, or take another subject`);
+    }
+    for (const stream of streams) {
       const kept = await this.#keptBy(stream);
       if (kept === null) continue;
       throw new MillraceError('INVALID_ARGUMENT', `"${subject}": ${compactedText(stream, kept)}. Take another subject`);
     }
+  }
+
+  async #streamsOf(subject: string): Promise<readonly string[]> {
+    if (this.#last?.subject !== subject) this.#last = { subject, streams: await this.#log.streamsOf(subject) };
+    return this.#last.streams;
   }
 
   async #keptBy(stream: string): Promise<number | null> {

@@ -10,12 +10,15 @@
  * The bucket's numbers are asked for once a second. A listing is not begun again before many times as long as the one before
  * it took, so that a large bucket, or one that loses rows all the time, costs its broker a small part of its time.
  *
- * A key that is not listed was gone at some moment of the listing, and nothing of it came behind that, up to the end that
- * the stream's leader has told; what the source itself reads meanwhile counts as listed. The listing goes through the key
- * groups in as many passes as keep memory bounded, whatever is in the bucket.
+ * A listing ends where the bucket ended, by its leader's word, while it was read: a bucket that is written to all the time has
+ * no other end. It is told when the source is there too, behind all that the source had in hand before. What the source
+ * passes on of messages that came while it was read counts as listed, and of older ones the listing alone knows whether
+ * they are still there. So a key that is not listed was gone at some moment, and a row that is newer comes behind.
+ *
+ * The listing goes through the key groups in as many passes as keep memory bounded, whatever is in the bucket.
  */
-import type { Clock } from '../base/clock.ts';
-import { isMillraceError } from '../base/errors.ts';
+import { type Clock, sleep } from '../base/clock.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { KEY_GROUPS, keyGroupOf } from '../base/hash.ts';
 import type { KeysByGroup } from '../operator/census.ts';
 import type { Receiver } from '../operator/run.ts';
@@ -29,7 +32,7 @@ const LOOK_MS = 1_000;
 /** A listing in which more keys are to be expected goes through the bucket in several passes. */
 const PASS_KEYS_MAX = 1 << 18;
 const TAKE = { messagesMax: 8_192, bytesMax: 4 << 20 };
-/** How long a listing waits for more, where nothing says that there is any. */
+/** How long a listing waits for more, or for the source, where nothing says that there is any. */
 const WAIT_MS = 200;
 /** Listings are so many times their own length apart, and at least so long, by how sure it is that there is need of one. */
 const APART = {
@@ -39,6 +42,14 @@ const APART = {
 
 /** What of a bucket's stream tells whether something has gone from it. */
 export type BucketNumbers = Pick<StreamInfo, 'firstSeq' | 'lastSeq' | 'messages'>;
+
+/** How far the table's source is, in sequences of the bucket that is there now. */
+export interface TablePlace {
+  /** All up to this one has been passed on. */
+  position(): number;
+  /** The message that is being passed on. */
+  inHand(): number;
+}
 
 /**
  * What may have become of rows between two looks at their bucket: nothing has gone; what has gone may have been replaced
@@ -55,6 +66,7 @@ export class BucketCensus {
   #spec: Pick<SourceSpec, 'stream' | 'subject'>;
   #log: Pick<Log, 'info' | 'read'>;
   #clock: Clock;
+  #source: TablePlace;
   #onListed: (keys: KeysByGroup, groups: GroupRange) => void;
   #onFailed: (error: unknown) => void;
   #filter: SubjectFilter;
@@ -68,6 +80,8 @@ export class BucketCensus {
   /** What is being listed; null: nothing. */
   #keys: Map<number, Set<string>> | null = null;
   #groups: GroupRange = { from: 0, to: 0 };
+  /** Where the bucket ended when that began. */
+  #begunAt = 0;
   #reader: LogReader | null = null;
   #isStopped = false;
 
@@ -75,6 +89,7 @@ export class BucketCensus {
     spec: Pick<SourceSpec, 'stream' | 'subject'>;
     log: Pick<Log, 'info' | 'read'>;
     clock: Clock;
+    source: TablePlace;
     /** Told of all keys of these groups that the bucket has, at one moment. */
     onListed(keys: KeysByGroup, groups: GroupRange): void;
     onFailed(error: unknown): void;
@@ -82,6 +97,7 @@ export class BucketCensus {
     this.#spec = options.spec;
     this.#log = options.log;
     this.#clock = options.clock;
+    this.#source = options.source;
     this.#onListed = options.onListed;
     this.#onFailed = options.onFailed;
     this.#listedMs = options.clock.monotonic();
@@ -97,7 +113,7 @@ export class BucketCensus {
   seeing(entry: Receiver): Receiver {
     return {
       receive: (key, value, timeMs, change) => {
-        if (this.#keys !== null) this.#note(key!);
+        if (this.#keys !== null && this.#source.inHand() > this.#begunAt) this.#note(key!);
         entry.receive(key, value, timeMs, change);
       },
     };
@@ -113,7 +129,7 @@ export class BucketCensus {
     }
     if (nowMs - this.#askedMs < LOOK_MS) return;
     this.#askedMs = nowMs;
-    this.#do(() => this.#look());
+    this.#do(() => this.look());
   }
 
   /** That the broker does not answer, the source says, which asks it too. */
@@ -130,7 +146,8 @@ export class BucketCensus {
     );
   }
 
-  async #look(): Promise<void> {
+  /** Done before anything is read, so that whatever goes from then on is missed. */
+  async look(): Promise<void> {
     const numbers = await this.#log.info(this.#spec.stream);
     if (numbers === null) return;
     const loss = this.#numbers === null ? 'none' : lossOf(this.#numbers, numbers);
@@ -140,8 +157,8 @@ export class BucketCensus {
 
   /** What cannot be listed stays in doubt. */
   async #list(): Promise<void> {
-    const beganMs = this.#clock.monotonic();
     const loss = this.#loss;
+    this.#tookMs = 0;
     try {
       const numbers = await this.#log.info(this.#spec.stream);
       if (numbers === null) return;
@@ -158,32 +175,57 @@ export class BucketCensus {
       throw error;
     } finally {
       this.#listedMs = this.#clock.monotonic();
-      this.#tookMs = this.#listedMs - beganMs;
     }
   }
 
   async #pass(groups: GroupRange): Promise<void> {
+    const beganMs = this.#clock.monotonic();
     const keys = new Map<number, Set<string>>();
+    this.#begunAt = await this.#end();
     this.#groups = groups;
     this.#keys = keys;
-    const { stream } = this.#spec;
-    const reader = this.#log.read({ stream, from: 1, gaps: 'allow', headersOnly: true });
+    const reader = this.#log.read({ stream: this.#spec.stream, from: 1, gaps: 'allow', headersOnly: true });
     this.#reader = reader;
     try {
-      while (!this.#isStopped) {
-        const messages = reader.take(TAKE);
-        for (const message of messages) this.#take(message);
-        if (reader.error !== null) return this.#refused(reader.error);
-        if (messages.length > 0) continue;
-        // What the source has read since that answer has been seen.
-        if (reader.caughtUp && (await reader.look()) !== null) return this.#onListed(keys, groups);
-        await this.#ready(reader);
-      }
+      const readTo = await this.#read(reader, { after: 0, through: this.#begunAt });
+      // What has been replaced meanwhile is there once more, further back.
+      const end = await this.#read(reader, { after: readTo, through: await this.#end() });
+      this.#tookMs += this.#clock.monotonic() - beganMs;
+      while (!this.#isStopped && this.#source.position() < end) await sleep(this.#clock, WAIT_MS);
+      if (!this.#isStopped) this.#onListed(keys, groups);
+    } catch (error) {
+      if (reader.error === null) throw error;
+      this.#refused(reader.error);
     } finally {
       this.#keys = null;
       this.#reader = null;
       await reader.stop();
     }
+  }
+
+  /** Where the bucket ends, as its leader says. */
+  async #end(): Promise<number> {
+    const { stream } = this.#spec;
+    const info = await this.#log.info(stream);
+    if (info === null) throw new MillraceError('STREAM_MISSING', `stream ${stream} is gone`);
+    return info.lastSeq;
+  }
+
+  /** Takes all through a sequence that was told, and says where that ended. Throws what ended the reader. */
+  async #read(reader: LogReader, { after, through }: { after: number; through: number }): Promise<number> {
+    let end = after;
+    while (!this.#isStopped && end < through) {
+      const messages = reader.take(TAKE);
+      for (const message of messages) this.#take(message);
+      if (reader.error !== null) throw reader.error;
+      end = messages.at(-1)?.seq ?? end;
+      if (messages.length > 0) continue;
+      // The last ones that were told may be gone: then only the leader knows that no more is to come.
+      const look = reader.caughtUp ? await reader.look() : null;
+      if (look === null) await this.#ready(reader);
+      else end = Math.max(end, look.lastSeq);
+    }
+    return end;
   }
 
   /** One that may not list says so, if only for a while: what it does not compare it does not know. */

@@ -209,6 +209,24 @@ describe('replay', () => {
       assert.deepEqual(texts(kept('orders')), ['{"city":"Ulm"}', '{"on":true}']);
     });
 
+    test('is judged by the streams that keep the subject now: what is read may be a mirror, or another one have taken over', async () => {
+      const registry = await deployed([
+        { subject: 'states.*', stream: 'copy' },
+        { subject: 'orders.>', stream: 'former' },
+        { subject: 'gone.x', stream: 'former' },
+      ]);
+      box = new LetterBox({ log, clock: systemClock, registry });
+      await log.ensureStream({ name: 'copy', subjects: ['unrelated'] });
+      await dead('copy', 'old', { 'Millrace-Subject': 'states.lamp' });
+      await dead('former', 'old', { 'Millrace-Subject': 'gone.x' });
+      const asked =
+        /no letter was replayed:\n- stream states keeps only the last 5.*--to.*\n- no stream keeps "gone.x" now.*--to/;
+      await assert.rejects(last(box.replay(meaning(), REPLAY)), refuses(asked));
+      await dead('former', 'order', { 'Millrace-Subject': 'orders.eu' });
+      assert.equal((await last(box.replay(meaning(), REPLAY))).replayed, 1);
+      assert.deepEqual([kept('states').length, kept(STREAM).length], [0, 2]);
+    });
+
     test('is left alone where others can be replayed', async () => {
       await dead('shops', 'row', { 'Millrace-Subject': '$KV.shops.7' });
       await dead('map-1', 'order');
@@ -251,7 +269,15 @@ describe('replay', () => {
     await dead('map-1', 'a');
     assert.equal((await last(box.replay(meaning(), { ...REPLAY, dryRun: true }))).replayed, 1);
     assert.deepEqual([kept('orders').length, kept(STREAM).length], [0, 1]);
-    for (const toSubject of ['a.*', '', 'a b', '_mr.p.l.x']) {
+    for (const toSubject of [
+      'a.*',
+      '',
+      'a b',
+      '_mr.p.l.x',
+      'millrace.p.dead.map-1',
+      'millrace.q.late.x',
+      'nowhere.x',
+    ]) {
       await assert.rejects(last(box.replay(meaning(), { ...REPLAY, toSubject })), (error: unknown) =>
         isMillraceError(error, 'INVALID_ARGUMENT'),
       );

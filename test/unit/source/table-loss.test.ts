@@ -173,6 +173,27 @@ describe('rows that vanish without a message are joined no more', () => {
     });
   }
 
+  test('all rows at any moment around the first start', async () => {
+    for (let ms = 0; ms < 400; ms += 20) {
+      const scene = await Scene.open();
+      for (const key of KEYS) scene.put(key);
+      await scene.pass(ms);
+      scene.purge();
+      await scene.pass(10_000);
+      assert.deepEqual(await scene.joined(), scene.has(), `${ms} ms after the start`);
+    }
+  });
+
+  test('rows of a bucket with more and longer keys than a frame holds, and no letter comes of it', async () => {
+    const scene = await filled();
+    for (let i = 0; i < 1_000; i++) scene.put(`ключ-с-длинным-именем-для-проверки-${i}`);
+    await scene.pass(5_000);
+    for (const key of KEYS.slice(3)) scene.vanish(key);
+    await scene.pass(10_000);
+    assert.deepEqual(await scene.joined(), scene.has());
+    assert.equal(scene.cluster.rows('MR_p_letters').length, 0, 'no letter');
+  });
+
   test('a row and its deletion, which a bucket that keeps markers for a while has forgotten when somebody reads again', async () => {
     const scene = await filled(3);
     scene.crash();
