@@ -48,6 +48,8 @@ import { refusePromise, shown } from './user-code.ts';
 export const COLLECT_MAX = 1_000;
 /** Different values that an exact `countDistinct` keeps for one key and window when told no other limit. */
 export const DISTINCT_MAX = 10_000;
+/** So many different values are put into a list one by one. */
+const MERGE_FEW = 32;
 
 /** A merging aggregate: for every window shape. */
 export type MergingAggregate<V, X, A, R> = AggregateSpec<V, X, A, R> & { merge(left: A, right: A): A };
@@ -259,6 +261,8 @@ export function countDistinct<V>(
     init: () => [],
     add: (texts, text) => insertText(texts, text, limit),
     merge(left, right) {
+      // Each one that is put into a long list moves what is behind it.
+      if (right.length > MERGE_FEW) return mergeTexts(left, right, limit);
       for (const text of right) insertText(left, text, limit);
       return left;
     },
@@ -349,6 +353,19 @@ function insertText(texts: string[], text: string, limit: number): string[] {
   }
   if (texts[low] !== text && texts.length <= limit) texts.splice(low, 0, text);
   return texts;
+}
+
+/** What `insertText` gives of all that is right, in one pass; of more than the limit, one more than that. */
+function mergeTexts(left: readonly string[], right: readonly string[], limit: number): string[] {
+  const merged: string[] = [];
+  let l = 0;
+  let r = 0;
+  while (merged.length <= limit && (l < left.length || r < right.length)) {
+    const isLeft = r === right.length || (l < left.length && left[l]! <= right[r]!);
+    if (isLeft && left[l] === right[r]) r++;
+    merged.push(isLeft ? left[l++]! : right[r++]!);
+  }
+  return merged;
 }
 
 function tooMany(kind: string, limit: number, remedy = ''): MillraceError {

@@ -120,6 +120,33 @@ export class Fold {
     }
   }
 
+  /**
+   * A row of its own with what a fresh one and several others hold. A large one takes in the small ones rather than the other
+   * way round, or a session that grows from its left would be copied at every step. The user's own accumulators are merged
+   * first, where one that throws leaves all as they were; the others cannot fail.
+   */
+  joined(fresh: Row, rows: readonly Row[]): Row {
+    const row = [...fresh];
+    for (const i of this.#risky) row[i] = this.#joinedRisky(i, fresh, rows);
+    for (const i of this.#safe) {
+      const { merge } = this.#aggregates[i]!;
+      let largest = fresh;
+      for (const one of rows) if (extent(one[i]) > extent(largest[i])) largest = one;
+      let merged = largest[i];
+      if (largest !== fresh) merged = merge!(merged, fresh[i]);
+      for (const one of rows) if (one !== largest) merged = merge!(merged, one[i]);
+      row[i] = merged;
+    }
+    return row;
+  }
+
+  #joinedRisky(i: number, fresh: Row, rows: readonly Row[]): unknown {
+    const { merge } = this.#aggregates[i]!;
+    let merged = fresh[i];
+    for (const one of rows) merged = merge!(merged, copyValue(one[i]));
+    return merged;
+  }
+
   /** A row's results. Throws what user code throws, and LIMIT_REACHED. */
   results(row: Row): unknown[] {
     // What the user gets back may be the accumulator itself, and the next record may change that in place.
@@ -127,4 +154,9 @@ export class Fold {
       this.#risky.length === 0 ? row : row.map((one, i) => (this.#risky.includes(i) ? copyValue(one) : one));
     return this.#aggregates.map((aggregate, i) => aggregate.result(given[i]));
   }
+}
+
+/** How much an accumulator holds, as far as that is known at once: lists grow with their records, most others do not. */
+function extent(accumulator: unknown): number {
+  return Array.isArray(accumulator) ? accumulator.length : 1;
 }

@@ -114,10 +114,10 @@ export class SessionAggregate implements Operator {
     const sessions = this.#sessions;
     const joined: Session[] = [];
     for (let i = joins.from; i < joins.to; i++) joined.push(sessions.at(i));
-    const row = this.#fold.start();
-    this.#fold.add(row, timeMs);
-    this.#fold.mergeInto(
-      row,
+    const fresh = this.#fold.start();
+    this.#fold.add(fresh, timeMs);
+    const row = this.#fold.joined(
+      fresh,
       joined.map(session => session.a!),
     );
     const session: Session = {

@@ -11,15 +11,44 @@ import type { SourceSpec } from '../source/spec.ts';
 /** Formats that read a record's value as JSON, under the content type that a letter gives it. */
 const READS_JSON: ReadonlySet<string> = new Set(['auto', 'json', 'ndjson']);
 
-/** The letter with the bytes of the source message, if that is still there and held this record alone. */
-export async function fetchOriginal(letter: Letter, source: SourceSpec | null, log: Log): Promise<Letter> {
-  if (source === null || letter.origin < 0) return letter;
-  const message = await log.get({ stream: source.stream, seq: seqOfOrigin(letter.origin) });
-  return message === null ? letter : withOriginal(letter, source, message);
+/** What a letter gets from its message: its bytes only where that held this record alone. */
+type Original = Pick<Letter, 'subject'> & Partial<Pick<Letter, 'bytes' | 'content' | 'carried'>>;
+
+/** The originals of a task's letters. Records of one message fail one after the other: it is read once for all of them. */
+export class Originals {
+  #stream = '';
+  #origin = -1;
+  #last: Original | null = null;
+
+  /** The letter with the bytes of the source message, if that is still there and held this record alone. */
+  async fetch(letter: Letter, source: SourceSpec | null, log: Log): Promise<Letter> {
+    if (source === null || letter.origin < 0) return letter;
+    if (this.#isLast(letter, source)) return { ...letter, ...this.#last };
+    const message = await log.get({ stream: source.stream, seq: seqOfOrigin(letter.origin) });
+    return message === null ? letter : this.add(letter, source, message);
+  }
+
+  /** The letter with the message's bytes, if that held this record alone. */
+  add(letter: Letter, source: SourceSpec, message: StoredMessage): Letter {
+    if (!this.#isLast(letter, source)) {
+      this.#last = originalOf(source, message);
+      this.#stream = source.stream;
+      this.#origin = letter.origin;
+    }
+    return { ...letter, ...this.#last };
+  }
+
+  /** The batch has ended: a message's bytes are not kept longer, and what was made of many values has none. */
+  forget(): void {
+    if (this.#last?.bytes !== undefined) this.#last = null;
+  }
+
+  #isLast(letter: Letter, source: SourceSpec): boolean {
+    return this.#last !== null && this.#origin === letter.origin && this.#stream === source.stream;
+  }
 }
 
-/** The letter with the message's bytes, if that held this record alone. */
-export function withOriginal(letter: Letter, source: SourceSpec, message: StoredMessage): Letter {
+function originalOf(source: SourceSpec, message: StoredMessage): Original {
   const data = decompressed(message);
   const { headers, subject } = message;
   const decoded = { data, headers, subject };
@@ -31,9 +60,9 @@ export function withOriginal(letter: Letter, source: SourceSpec, message: Stored
   if (values.length === 1) {
     const part = unreadable === 0 ? undefined : source.decoder.parts?.(decoded)?.[0];
     const carried = carriedHeaders(headers, data !== message.data);
-    return { ...letter, bytes: part ?? data, subject, content: part === undefined ? 'message' : 'part', carried };
+    return { bytes: part ?? data, subject, content: part === undefined ? 'message' : 'part', carried };
   }
   // Which of them it was is not known, but its value is at hand.
   const isJson = READS_JSON.has(source.decoder.name) && source.attach === null && source.validate === null;
-  return isJson ? { ...letter, subject, content: 'decoded', carried: CARRIED_JSON } : { ...letter, subject };
+  return isJson ? { subject, content: 'decoded', carried: CARRIED_JSON } : { subject };
 }

@@ -46,7 +46,7 @@ import { DirectInput } from './direct-input.ts';
 import { Feeding } from './feeding.ts';
 import { inputsOf } from './inputs.ts';
 import { Looks } from './looks.ts';
-import { fetchOriginal } from './original.ts';
+import { Originals } from './original.ts';
 import type { Pace } from './pace.ts';
 import { Processor } from './processor.ts';
 import { Rhythm } from './rhythm.ts';
@@ -126,6 +126,7 @@ export class Task {
   /** Commits handed to the journal; the last may be in flight. */
   #commits = 0;
   #rhythm = new Rhythm();
+  readonly #originals = new Originals();
   /** The last commit that sends anything. */
   #lastSending = 0;
   #ends: EndsReporter;
@@ -463,8 +464,9 @@ export class Task {
   async #settleLetters(): Promise<void> {
     for (const pending of this.processor.takePending()) {
       const source = this.#sources[sourceOfOrigin(pending.origin)];
-      this.processor.letter(await fetchOriginal(pending, source ?? null, this.#around.log));
+      this.processor.letter(await this.#originals.fetch(pending, source ?? null, this.#around.log));
     }
+    this.#originals.forget();
   }
 
   #isQuietCommitDue(): boolean {

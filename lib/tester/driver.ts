@@ -17,7 +17,7 @@ import { seqOfOrigin, sourceOfOrigin } from '../record/origin.ts';
 import { matches } from '../record/subject.ts';
 import type { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
-import { withOriginal } from '../task/original.ts';
+import { Originals } from '../task/original.ts';
 import type { Processor } from '../task/processor.ts';
 import { assumedView } from '../topology/assumed.ts';
 import { isPipeline, type Pipeline } from '../topology/builder.ts';
@@ -62,6 +62,7 @@ export function testPipeline(pipeline: Pipeline, options: TestOptions = {}): Pip
 export class PipelineDriver {
   #plan: Plan;
   #specs: readonly SourceSpec[];
+  readonly #originals = new Originals();
   #clock: TestClock;
   #streams: TestStreams;
   #readers: readonly TestReader[];
@@ -365,7 +366,7 @@ export class PipelineDriver {
     for (const pending of processor.takePending()) {
       const source = pending.origin < 0 ? undefined : this.#specs[sourceOfOrigin(pending.origin)];
       const message = source && this.#streams.stream(source.stream).at(seqOfOrigin(pending.origin));
-      processor.letter(source && message ? withOriginal(pending, source, message) : pending);
+      processor.letter(source && message ? this.#originals.add(pending, source, message) : pending);
     }
   };
 

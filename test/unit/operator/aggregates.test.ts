@@ -323,6 +323,18 @@ describe('limits', () => {
     assert.equal(over(collect(value), many.slice(1)).length, COLLECT_MAX);
   });
 
+  test('an exact countDistinct puts long lists together as it does short ones', () => {
+    const spec = (max: number) => countDistinct((v: number) => v, { max }) as AggregateSpec<number, string, string[]>;
+    const texts = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => `n${from + i}`).sort();
+    const [left, right] = [texts(0, 300), texts(200, 500)];
+    const before = [...right];
+    assert.deepEqual(spec(1000).merge!([...left], right), texts(0, 500));
+    assert.deepEqual(right, before);
+    assert.deepEqual(spec(1000).merge!([], right), right);
+    assert.deepEqual(spec(500).merge!([...left], right).length, 500);
+    assert.equal(spec(499).merge!([...left], right).length, 500);
+  });
+
   test('an exact countDistinct gives the count or an error with the name of its limit', () => {
     const spec = countDistinct(value, { max: 3 });
     assert.equal(over(spec, events(1, 2, 3, 3, 2, 1)), 3);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { collect, count } from '../../../lib/operator/aggregates.ts';
+import { collect, count, countDistinct } from '../../../lib/operator/aggregates.ts';
 import { aggregate, reduce } from '../../../lib/operator/own-aggregates.ts';
 import type { AggregateSpec, StatefulSpec } from '../../../lib/operator/spec.ts';
 import { sessionBatch } from './batch.ts';
@@ -60,6 +60,48 @@ describe('merging', () => {
     assert.deepEqual(brief(rig.advance(111)), ['100–100: 100']);
     assert.deepEqual(brief(rig.advance(161)), ['150–150: 150']);
     assert.deepEqual(brief(rig.advance(211)), ['200–200: 200']);
+  });
+});
+
+describe('merging what has grown', () => {
+  /** Counts what goes through `merge`, item by item. */
+  function counted(inner: AggregateSpec): { aggregate: AggregateSpec; items: () => number } {
+    let items = 0;
+    const merge = (left: unknown, right: unknown) => {
+      items += (right as unknown[]).length;
+      return inner.merge!(left, right);
+    };
+    return { aggregate: { ...inner, merge }, items: () => items };
+  }
+
+  test('the large session takes in the small ones, from whichever side they come', () => {
+    const n = 300;
+    for (const step of [1, -1]) {
+      const listed = counted(collect((v: number) => v, { max: 10 * n }) as AggregateSpec);
+      const different = counted(countDistinct((v: number) => v, { max: 10 * n }) as AggregateSpec);
+      const rig = new Rig(spec({ gap: 10, aggregates: [listed.aggregate, different.aggregate] }));
+      const order = Array.from({ length: n }, (_, i) => (step === 1 ? i : n - 1 - i));
+      feed(rig, ...order.map(i => i * 15), ...order.slice(0, -1).map(i => i * 15 + step * 7));
+      const [row, ...rest] = rig.advance(1e6).map(({ value }) => value as Result);
+      assert.deepEqual(rest, []);
+      assert.equal((row!.results[0] as unknown[]).length, 2 * n - 1);
+      assert.equal(row!.results[1], 2 * n - 1);
+      for (const { items } of [listed, different]) assert.ok(items() <= 3 * n, `${items()} items were merged`);
+    }
+  });
+
+  test('a merge of the author that throws leaves both sessions as they were', () => {
+    const fails = aggregate({
+      init: () => 0,
+      add: (sum: number, v: number) => sum + v,
+      merge: () => {
+        throw new Error('no');
+      },
+      result: sum => sum,
+    }) as AggregateSpec;
+    const rig = new Rig(spec({ gap: 10, aggregates: [ids(), fails] }));
+    feed(rig, 100, 115, 107);
+    assert.deepEqual(brief(rig.advance(1000)), ['100–100: 100 100', '115–115: 115 115']);
   });
 });
 
