@@ -196,7 +196,7 @@ export class Inbox implements InboundReceiver {
     const { data } = frame;
     if (frame.hasHead && data.length === 0 && statusOf(frame.head).code === NO_RESPONDERS) {
       this.#waiting.take(token);
-      const cause = new Error(`no responders for ${waiting.subject}`);
+      const cause = new Error(`nobody takes what is sent to ${waiting.subject}, or a stranger says so (status 503)`);
       waiting.waiter.noAnswer(waiting.tag, { kind: 'no-responders', cause });
     } else if (waiting.waiter.answer(waiting.tag, data)) {
       this.#waiting.take(token);
