@@ -136,7 +136,7 @@ function listedWrong(
   const info = view.info(stream);
   if (info === null) return `there is no stream '${stream}', which streams names: make it, or leave it out`;
   const held = heldOf(subject, stream, view.info);
-  // Of two that hold the same the later one says so.
+  // The later one of two that hold the same says so.
   for (const other of streams.slice(0, streams.indexOf(stream))) {
     const origin = sharedOrigin(held, heldOf(subject, other, view.info));
     if (origin === null) continue;

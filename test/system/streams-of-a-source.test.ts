@@ -136,7 +136,7 @@ test('what streams hold is known through all their copies: twice, never, or agai
   await copying('ONLY_B', { sources: [{ name: 'MIRRORED', subject_transforms }] });
   await say('first.a', 'first.b');
   const pipe = (...streams: string[]) =>
-    `from<{ id: string }>('first.*', { streams: ${JSON.stringify(streams)} }).to('copies.{partition}');`;
+    `from<{ id: string }>('first.*', { streams: ${JSON.stringify(streams)} }).keyBy('id').to('copies.{partition}');`;
   assert.match(
     await refused('twice', pipe('FIRST', 'AGAIN')),
     /stream 'AGAIN' copies from 'FIRST', so messages of both/,
