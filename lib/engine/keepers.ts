@@ -1,15 +1,17 @@
 /**
  * Keepers: whether the streams that keep a source's subject still are what the plan has found, asked now and then while the
  * pipeline runs. A stream that is made later may take a part of the subject, and one may be told to keep it no more; what is
- * sent there is not read, and nothing else would say so. Nothing is changed: whoever deploys decides what is read.
+ * sent there is not read, and nothing else would say so. One that a source lists may come to take nothing of it. Nothing is changed: whoever deploys decides what is read.
  */
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError } from '../base/errors.ts';
 import type { Observer } from '../observe/events.ts';
 import type { Log, StreamInfo } from '../port/log.ts';
 import type { SourceSpec } from '../source/spec.ts';
+import { askCopied } from '../topology/broker.ts';
+import type { InfoOf } from '../topology/copies.ts';
 import { type Plan, sourcesOf } from '../topology/plan.ts';
-import { keeps, movedText } from '../topology/source-streams.ts';
+import { holds, keeps, movedText, takesText } from '../topology/source-streams.ts';
 
 const EVERY_MS = 30_000;
 
@@ -30,8 +32,8 @@ export class Keepers {
 
   constructor(options: KeepersOptions) {
     this.#options = options;
-    // Who lists streams has decided, and a table has a stream of its own.
-    this.#sources = sourcesOf(options.plan).filter(({ kind, streams }) => kind === 'stream' && streams.length === 0);
+    // A table has a stream of its own.
+    this.#sources = sourcesOf(options.plan).filter(({ kind }) => kind === 'stream');
   }
 
   start(): void {
@@ -47,16 +49,10 @@ export class Keepers {
   }
 
   async #look(): Promise<void> {
-    const { log, observer, plan } = this.#options;
+    const { observer, plan } = this.#options;
     for (const source of this.#sources) {
       try {
-        const names = await log.streamsOf(source.subject);
-        const found: StreamInfo[] = [];
-        for (const name of names) {
-          const info = await log.info(name);
-          if (info !== null) found.push(info);
-        }
-        const message = unreadText(source, found);
+        const message = source.streams.length > 0 ? await this.#listed(source) : await this.#found(source);
         if (this.#stopped || message === (this.#told.get(source.name) ?? null)) continue;
         this.#told.set(source.name, message ?? '');
         if (message === null) continue;
@@ -67,6 +63,33 @@ export class Keepers {
       }
     }
   }
+
+  async #found(source: SourceSpec): Promise<string | null> {
+    const { log } = this.#options;
+    const found: StreamInfo[] = [];
+    for (const name of await log.streamsOf(source.subject)) {
+      const info = await log.info(name);
+      if (info !== null) found.push(info);
+    }
+    return unreadText(source, found);
+  }
+
+  /** Its author has decided which streams are read; what others keep is none of his. */
+  async #listed(source: SourceSpec): Promise<string | null> {
+    const info = await this.#options.log.info(source.stream);
+    // Who reads it notices that it is gone.
+    if (info === null) return null;
+    const infos = new Map<string, StreamInfo | null>([[source.stream, info]]);
+    await askCopied(this.#options.log, infos);
+    return emptyText(source, info, name => infos.get(name) ?? null);
+  }
+}
+
+/** Whether a stream that is listed takes nothing of the subject any more, and what to do; null: it does. */
+export function emptyText({ subject }: Pick<SourceSpec, 'subject'>, info: StreamInfo, infoOf: InfoOf): string | null {
+  if (holds(info, subject, infoOf)) return null;
+  const { name } = info;
+  return `stream ${name} takes nothing of ${subject} any more: ${takesText(info)}. nats stream edit ${name}, or leave it out of streams`;
 }
 
 /** What of the source's subject is kept where it does not read, and what to do; null: nothing. */

@@ -9,7 +9,15 @@ import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Observer } from '../observe/events.ts';
 import type { Log, StreamInfo } from '../port/log.ts';
-import { channelsStream, type Deployment, journalStream, lettersStream } from '../record/names.ts';
+import {
+  channelsStream,
+  channelsSubjects,
+  type Deployment,
+  journalStream,
+  journalSubjects,
+  lettersStream,
+  lettersSubjects,
+} from '../record/names.ts';
 import { inletsOf, type Plan, sourcesOf } from '../topology/plan.ts';
 import { judgeStream, verdictText } from '../topology/stream-settings.ts';
 import { ownUse, streamUses, type UsedStream } from '../topology/stream-uses.ts';
@@ -45,10 +53,13 @@ export class StreamWatch {
     this.#onRefused = onRefused;
     this.#keepers = new Keepers(options);
     this.#told = new Set(plan.warnings);
-    const own = [journalStream(deployment), ...inletsOf(plan).map(inlet => channelsStream(deployment, inlet))];
     const ours = [
-      ...own.map(stream => ({ stream, use: ownUse('own', []) })),
-      { stream: lettersStream(plan.pipeline), use: ownUse('letters', []) },
+      { stream: journalStream(deployment), use: ownUse('own', [journalSubjects(deployment)]) },
+      ...inletsOf(plan).map(inlet => ({
+        stream: channelsStream(deployment, inlet),
+        use: ownUse('own', channelsSubjects(deployment, inlet)),
+      })),
+      { stream: lettersStream(plan.pipeline), use: ownUse('letters', lettersSubjects(plan.pipeline)) },
     ];
     this.#used = [...streamUses(plan), ...ours];
     this.#made = new Set([

@@ -48,7 +48,8 @@ const REMEDIES: Readonly<Record<number, string>> = {
   10110: 'deny_purge of a stream cannot be taken back: see deploy/STREAMS.md',
   10113: 'the account wants every stream to have a limit: unset its max_bytes_required, or make the stream yourself',
   10122: "the account's limits do not allow a stream so large: raise them, or make room",
-  10174: 'atomic batches are off: nats stream edit STREAM --allow-batch, or deploy the sink with mode: at-least-once',
+  10174:
+    'its stream takes no atomic batches: let it (nats stream edit, with --allow-batch), or deploy the sink with mode: at-least-once',
 };
 
 /**

@@ -55,6 +55,8 @@ export interface WireStreamInfo {
 
 interface WireCopied {
   readonly name: string;
+  readonly filter_subject?: string;
+  readonly external?: { readonly api?: string } | null;
   readonly subject_transforms?: readonly Partial<SubjectMapping>[];
 }
 
@@ -119,8 +121,13 @@ function configOf(config: WireStreamInfo['config'], isClustered: boolean): Strea
   };
 }
 
-function copiedOf({ name, subject_transforms = [] }: WireCopied): CopiedStream {
-  return { name, renamed: subject_transforms.map(({ src = '', dest = '' }) => ({ src, dest })) };
+function copiedOf({ name, filter_subject: filter, external, subject_transforms = [] }: WireCopied): CopiedStream {
+  return {
+    name,
+    ...(external?.api === undefined ? {} : { external: external.api }),
+    ...(filter === undefined || filter === '' ? {} : { filter }),
+    renamed: subject_transforms.map(({ src = '', dest = '' }) => ({ src, dest })),
+  };
 }
 
 function mappingOf(mapping: Partial<SubjectMapping> | undefined): SubjectMapping | null {

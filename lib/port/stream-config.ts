@@ -14,7 +14,11 @@ export interface SubjectMapping {
 /** A stream of which another has copies. */
 export interface CopiedStream {
   readonly name: string;
-  /** What becomes of their subjects; what fits none, or where there is none, keeps its own. */
+  /** Where it is not of this account: how the JetStream that has it is asked, `$JS.<domain>.API`. */
+  readonly external?: string;
+  /** Subjects that are copied; absent: all. */
+  readonly filter?: string;
+  /** What becomes of their subjects, and then only these are copied; empty: they keep their own. */
   readonly renamed: readonly SubjectMapping[];
 }
 

@@ -5,8 +5,9 @@
 import { messageOf } from '../base/errors.ts';
 import { shown } from '../operator/user-code.ts';
 import type { Log, StreamInfo } from '../port/log.ts';
-import { bucketOf, bucketStream, streamNamesFor } from '../record/names.ts';
+import { bucketOf, bucketStream, lettersStream, streamNamesFor } from '../record/names.ts';
 import { parseTemplate, type Template } from '../record/template.ts';
+import { copiedStreams } from './copies.ts';
 import type { Graph } from './graph.ts';
 
 export type Broker = Pick<Log, 'streamsOf' | 'info'>;
@@ -18,9 +19,14 @@ export interface BrokerView {
   info(stream: string): StreamInfo | null;
 }
 
-export async function askBroker(broker: Broker, graph: Graph): Promise<BrokerView> {
+interface Asking {
+  readonly name: string;
+  readonly graph: Graph;
+}
+
+export async function askBroker(broker: Broker, { graph, name: pipeline }: Asking): Promise<BrokerView> {
   const subjects = new Set<string>();
-  const names = new Set<string>();
+  const names = new Set<string>([lettersStream(pipeline)]);
   for (const node of graph.nodes) {
     if (node.kind === 'source' && node.source.stream === null) subjects.add(node.source.subject);
     if (node.kind === 'source') for (const stream of node.source.streams) names.add(stream);
@@ -40,8 +46,19 @@ export async function askBroker(broker: Broker, graph: Graph): Promise<BrokerVie
   }
   const infos = new Map<string, StreamInfo | null>();
   for (const name of names) infos.set(name, await broker.info(name));
+  await askCopied(broker, infos);
   const info = (stream: string) => infos.get(stream) ?? null;
   return { info, streamsOf: subject => (streams.get(subject) ?? []).flatMap(name => info(name) ?? []) };
+}
+
+/** Adds the streams that those copy from, and these again, as far as they are of this account. */
+export async function askCopied(broker: Pick<Broker, 'info'>, infos: Map<string, StreamInfo | null>): Promise<void> {
+  // What is added on the way is visited too.
+  for (const info of infos.values()) {
+    for (const { name, external } of info === null ? [] : copiedStreams(info)) {
+      if (external === undefined && !infos.has(name)) infos.set(name, await broker.info(name));
+    }
+  }
 }
 
 /** The parsed template, or what is wrong with it. */

@@ -3,10 +3,12 @@
  * source or sink, what promises less is a warning of the plan. Pure.
  */
 import type { StreamInfo } from '../port/log.ts';
+import { lettersSubjects } from '../record/names.ts';
 import { templateOf } from './broker.ts';
 import type { Graph, GraphNode } from './graph.ts';
 import type { StreamUse } from './stream-effects.ts';
 import { judgeStream, verdictText } from './stream-settings.ts';
+import { ownUse } from './stream-uses.ts';
 
 /** False: it does not, and that has been told. */
 export type Fits = (
@@ -34,4 +36,15 @@ export function fitsFor(
     if (against.length === 0) for (const verdict of verdicts) tell.warn(verdictText(stream.name, verdict));
     return against.length === 0;
   };
+}
+
+/**
+ * What refuses the stream of the pipeline's letters, where there is one. It is made by the pipeline, but outlives it, and
+ * somebody else may have made it; what promises less there is told while the pipeline runs.
+ */
+export function lettersAgainst(pipeline: string, stream: StreamInfo | null): string[] {
+  if (stream === null) return [];
+  return judgeStream(stream, ownUse('letters', lettersSubjects(pipeline)))
+    .filter(({ verdict }) => verdict === 'refused')
+    .map(verdict => verdictText(stream.name, verdict));
 }

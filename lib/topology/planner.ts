@@ -8,12 +8,14 @@
  *   5 split           into readers and stages
  */
 import { MillraceError } from '../base/errors.ts';
+import { lettersStream } from '../record/names.ts';
 import { assumedView } from './assumed.ts';
 import { askBroker, type Broker, type BrokerView } from './broker.ts';
 import type { Pipeline } from './builder.ts';
 import { arriving, changesOf } from './changes.ts';
+import { loopsOf, loopText } from './copies.ts';
 import { fingerprintOf } from './fingerprint.ts';
-import { fitsFor } from './fits.ts';
+import { fitsFor, lettersAgainst } from './fits.ts';
 import { type Graph, type GraphNode, isSink, isSource, type Mistake } from './graph.ts';
 import { place } from './placement.ts';
 import type { Plan } from './plan.ts';
@@ -27,7 +29,7 @@ export type Planned = { readonly plan: Plan } | { readonly mistakes: readonly Mi
 /** @param broker null: nobody is asked, and streams are taken to be as the pipeline needs them. */
 export async function plan(pipeline: Pipeline, broker: Broker | null): Promise<Planned> {
   const { graph } = pipeline;
-  return planWith(pipeline, broker === null ? assumedView(graph) : await askBroker(broker, graph));
+  return planWith(pipeline, broker === null ? assumedView(graph) : await askBroker(broker, pipeline));
 }
 
 /** As `plan`, for those who cannot go on with mistakes. Throws PLAN_INVALID that lists them all. */
@@ -58,6 +60,11 @@ export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
   const sources = resolveSources(right.filter(isSource), { view, mistake, fits });
   const taken = new Set([...sources.values()].filter(({ capture }) => capture !== null).map(({ stream }) => stream));
   const sinks = resolveSinks(right.filter(isSink), { pipeline: name, view, mistake, fits, taken });
+  for (const { sink, source } of loopsOf(sinks, { sources: [...sources.values()], infoOf: view.info })) {
+    const node = right.find(({ name: own }) => own === sink.name);
+    if (node !== undefined) mistake(node, loopText(sink, source));
+  }
+  for (const text of lettersAgainst(name, view.info(lettersStream(name)))) overall(text);
   if (mistakes.length > 0) return { mistakes };
 
   const { readers, stages } = split(placement);

@@ -14,6 +14,7 @@ import { covers, overlaps } from '../record/subject.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import type { BrokerView } from './broker.ts';
 import { rowsOfBucket } from './buckets.ts';
+import { heldOf, type InfoOf, sharedOrigin } from './copies.ts';
 import type { Fits } from './fits.ts';
 import type { GraphNode, SourceNode } from './graph.ts';
 import { keepsAtLeast } from './stream-kept.ts';
@@ -41,7 +42,7 @@ export function resolveSources(
       const rows =
         info === null
           ? { mistake: `there is no KV bucket '${bucket}': make it with nats kv add ${bucket}` }
-          : rowsOfBucket(bucket, info);
+          : rowsOfBucket(bucket, info, view.info);
       if ('mistake' in rows) mistake(node, rows.mistake);
       else if (info !== null) fits(node, info, { role: 'table', subjects: [rows.subject], batches: false });
       resolved.set(node.id, { ...source, name, stream, capture: null, ...('mistake' in rows ? {} : rows) });
@@ -134,16 +135,38 @@ function listedWrong(
 ): string | null {
   const info = view.info(stream);
   if (info === null) return `there is no stream '${stream}', which streams names: make it, or leave it out`;
-  const { subjects, config } = info;
-  const copies = copiedBy(config);
-  const moved = config.subjectTransform;
-  const twice = copies.find(copied => streams.includes(copied));
-  if (twice !== undefined) {
-    return `stream '${stream}' copies from '${twice}', so messages of both would come twice: leave one of them out of streams`;
+  const held = heldOf(subject, stream, view.info);
+  // The later one of two that hold the same says so.
+  for (const other of streams.slice(0, streams.indexOf(stream))) {
+    const origin = sharedOrigin(held, heldOf(subject, other, view.info));
+    if (origin === null) continue;
+    const [copy, copied] = origin === stream ? [other, stream] : [stream, other];
+    const how =
+      origin === copied
+        ? `stream '${copy}' copies from '${copied}', so messages of both`
+        : `streams '${other}' and '${stream}' both copy from '${origin}', so messages of it`;
+    return `${how} would come twice: leave one of them out of streams`;
   }
-  if (copies.length > 0 || keeps(info, subject)) return null;
-  if (moved !== null && overlaps(patternOf(moved.dest), subject)) return null;
-  return `stream '${stream}', which streams names, holds nothing of '${subject}': it lists ${subjects.map(own => `'${own}'`).join(', ')}`;
+  return holds(info, subject, view.info)
+    ? null
+    : `stream '${stream}', which streams names, holds nothing of '${subject}': ${takesText(info)}`;
+}
+
+/** Whether what is sent to the stream, or what it copies, has the subject there. */
+export function holds(info: StreamInfo, subject: string, infoOf: InfoOf): boolean {
+  const { name, config } = info;
+  const moved = config.subjectTransform;
+  if (keeps(info, subject) || (moved !== null && overlaps(patternOf(moved.dest), subject))) return true;
+  return heldOf(subject, name, infoOf).some(({ origin }) => origin !== name);
+}
+
+/** What a stream takes, and where from. */
+export function takesText({ subjects, config }: StreamInfo): string {
+  const copied = copiedBy(config).map(name => `'${name}'`);
+  return [
+    `it lists ${subjects.length === 0 ? 'nothing' : subjects.map(own => `'${own}'`).join(', ')}`,
+    ...(copied.length === 0 ? [] : [`copies from ${copied.join(', ')} under other subjects, or others than these`]),
+  ].join(', and ');
 }
 
 function listed(infos: readonly StreamInfo[], joint: string, word = 'streams '): string {

@@ -43,7 +43,7 @@ export interface StreamSetting {
   /** As `nats stream info -j` has it. */
   readonly name: string;
   /** Null: it changes nothing for anybody. */
-  readonly holds: ((config: StreamConfig, use: StreamUse) => boolean) | null;
+  readonly holds: ((config: StreamConfig, use: StreamUse, lastSeq: number) => boolean) | null;
   readonly effects: readonly StreamEffect[];
 }
 

@@ -26,6 +26,9 @@ const COPY =
   `read a second stream that copies it: nats req '$JS.API.STREAM.CREATE.NAME_copy' '{"name":"NAME_copy",` +
   `"subjects":["copy.NAME.>"],"sources":[{"name":"NAME","subject_transforms":[{"src":">","dest":"copy.NAME.>"}]}]}', ` +
   `and from('copy.NAME.SUBJECT'); what others take from NAME before the copy has it is not in it`;
+const GONE_WHEN_READ =
+  'it drops a message as soon as all who are known to it have had it, and at once where nobody is: what comes while no worker reads is lost';
+const FOR_ONE = 'each message of it is for one reader, who takes it away; Millrace reads and leaves';
 const UNLIMITED = 'nats stream edit NAME --retention limits';
 const LONGER = 'let it keep longer: nats stream edit NAME --max-age 7d';
 const MORE = 'let it keep more: nats stream edit NAME --max-bytes=-1 --max-msgs=-1';
@@ -54,11 +57,8 @@ export const KEPT: readonly StreamSetting[] = [
     name: 'retention: interest',
     holds: ({ retention }) => retention === 'interest',
     effects: [
-      refused(
-        READ,
-        'it drops a message as soon as all who are known to it have had it, and at once where nobody is: what comes while no worker reads is lost',
-        `${UNLIMITED}; or ${COPY}`,
-      ),
+      refused(['source'], GONE_WHEN_READ, `${UNLIMITED}; or ${COPY}`),
+      refused(['table'], GONE_WHEN_READ, UNLIMITED),
       refused(['results'], 'it drops rows that were read, and with them what says how far results were sent', LOOSELY),
       less(['loose'], 'a row that nobody listens for is gone at once', UNLIMITED),
       refused(OURS, 'it drops what was read', UNLIMITED),
@@ -68,7 +68,8 @@ export const KEPT: readonly StreamSetting[] = [
     name: 'retention: workqueue',
     holds: ({ retention }) => retention === 'workqueue',
     effects: [
-      refused(READ, 'each message of it is for one reader, who takes it away; Millrace reads and leaves', COPY),
+      refused(['source'], FOR_ONE, COPY),
+      refused(['table'], FOR_ONE, 'it cannot be taken back: put the rows into a bucket that nats kv add makes'),
       refused(['results'], 'it drops rows that were read, and with them what says how far results were sent', LOOSELY),
       less(['loose'], 'each row goes to one reader', IF_MEANT),
       refused(OURS, 'it drops what was read', BEGIN_ANEW),

@@ -17,7 +17,7 @@ const HARMLESS = [
   'allow_batched',
   'compression',
   'placement',
-  'first_seq',
+  'first_seq, lower',
   'description, metadata',
 ];
 
@@ -32,11 +32,14 @@ export interface StreamVerdict extends Pick<StreamEffect, 'verdict' | 'means' | 
 }
 
 /** What of a stream's settings is in the way of its use, or makes less of it, in the order of the table. */
-export function judgeStream({ name, config }: Pick<StreamInfo, 'name' | 'config'>, use: StreamUse): StreamVerdict[] {
+export function judgeStream(
+  { name, config, lastSeq = 0 }: Pick<StreamInfo, 'name' | 'config'> & Partial<Pick<StreamInfo, 'lastSeq'>>,
+  use: StreamUse,
+): StreamVerdict[] {
   const verdicts: StreamVerdict[] = [];
   for (const { name: setting, holds, effects } of STREAM_SETTINGS) {
     const effect = effects.find(({ on }) => on.includes(use.role));
-    if (effect === undefined || holds === null || !holds(config, use)) continue;
+    if (effect === undefined || holds === null || !holds(config, use, lastSeq)) continue;
     const { verdict, means, todo } = effect;
     verdicts.push({ setting, verdict, means, todo: todo.replaceAll('NAME', name) });
   }

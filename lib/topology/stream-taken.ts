@@ -16,6 +16,8 @@ import {
   WRITTEN,
 } from './stream-effects.ts';
 
+/** Far from 2^53, where numbers have gaps, and never reached by counting. */
+const SEQ_MAX = 2 ** 52;
 const ANEW = 'it cannot be taken back: nats stream rm NAME, and restart the pipeline, which makes it anew';
 const UNMOVED = 'nats stream edit NAME --no-transform';
 const UNTOLD = 'nats stream edit NAME --no-republish';
@@ -94,6 +96,18 @@ export const TAKEN: readonly StreamSetting[] = [
     holds: ({ republish }, { writes }) =>
       republish !== null && writes.some(one => overlaps(one, patternOf(republish.dest))),
     effects: [refused(ALL, 'what is not of the pipeline gets among its results', UNTOLD)],
+  },
+  {
+    name: 'first_seq beyond 2^52',
+    holds: (_config, _use, lastSeq) => lastSeq > SEQ_MAX,
+    effects: [
+      refused(
+        [...READ, ...WRITTEN, 'letters'],
+        'its sequences are near to 2^53, from where on two of them cannot be told apart',
+        'make it anew, with a lower first_seq',
+      ),
+      refused(['own'], 'its sequences are near to 2^53, from where on two of them cannot be told apart', BEGIN_ANEW),
+    ],
   },
   { name: 'republish, elsewhere', holds: null, effects: [] },
   {

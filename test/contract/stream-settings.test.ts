@@ -248,7 +248,19 @@ describe('the table of stream settings, on a real server', () => {
     allow_batched: { config: { allow_batched: true } },
     compression: { config: { compression: 's2' } },
     placement: { config: {}, unseen: 'it takes a cluster' },
-    first_seq: { config: { first_seq: 1_000 } },
+    'first_seq, lower': { config: { first_seq: 1_000 } },
+    'first_seq beyond 2^52': {
+      config: { first_seq: 2 ** 52 + 2 },
+      shows: async stream => {
+        const end = `${stream}_end`;
+        await make(end, { first_seq: 2 ** 53 });
+        for (const data of ['1', '2']) client.publish(`${end}.source`, data);
+        await client.flush();
+        await until(async () => (await log.info(end))!.messages === 2);
+        const { firstSeq, lastSeq } = (await log.info(end))!;
+        assert.equal(lastSeq, firstSeq, 'two messages under one number');
+      },
+    },
     'description, metadata': { config: { description: 'theirs', metadata: { owner: 'them' } } },
   };
 

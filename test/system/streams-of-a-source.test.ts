@@ -29,7 +29,7 @@ async function deploy(name: string, body: string): Promise<void> {
   const text = `import * as m from 'millrace';
 // The broker sets the whole of it aside, and this test makes many.
 const small = { maxBytes: 2 ** 22 };
-export default m.pipeline('${name}', ({ from }) => {
+export default m.pipeline('${name}', ({ from, table }) => {
 ${body}
 }, { partitions: 1 });
 `;
@@ -123,6 +123,47 @@ test('what a stream holds under subjects that it does not list is judged by its 
   assert.deepEqual(await came('held.copied.*', 4), ['origin.x', 'origin.y', 'origin.y', 'origin.z']);
   assert.deepEqual(await came('held.mirrored.*', 2), ['origin.y', 'origin.y']);
   assert.deepEqual(await came('held.literal.*', 1), ['mixed.a']);
+});
+
+test('what streams hold is known through all their copies: twice, never, or again and again', async () => {
+  const copying = (name: string, how: object) => make({ name, ...how } as never);
+  await make({ name: 'FIRST', subjects: ['first.*'] });
+  await copying('MIRRORED', { mirror: { name: 'FIRST' } });
+  await copying('AGAIN', { sources: [{ name: 'MIRRORED' }] });
+  await copying('ONLY_A', { sources: [{ name: 'FIRST', filter_subject: 'first.a' }] });
+  // What a mapping does not name is not copied, so these two share nothing.
+  const subject_transforms = [{ src: 'first.b', dest: 'first.b' }];
+  await copying('ONLY_B', { sources: [{ name: 'MIRRORED', subject_transforms }] });
+  await say('first.a', 'first.b');
+  const pipe = (...streams: string[]) =>
+    `from<{ id: string }>('first.*', { streams: ${JSON.stringify(streams)} }).keyBy('id').to('copies.{partition}');`;
+  assert.match(
+    await refused('twice', pipe('FIRST', 'AGAIN')),
+    /stream 'AGAIN' copies from 'FIRST', so messages of both/,
+  );
+  assert.match(await refused('twice', pipe('ONLY_A', 'MIRRORED')), /'ONLY_A' and 'MIRRORED' both copy from 'FIRST'/);
+  await deploy('parts', pipe('ONLY_A', 'ONLY_B'));
+  await say('first.b', 'first.a');
+  assert.deepEqual(await came('copies.*', 4), ['first.a', 'first.a', 'first.b', 'first.b']);
+
+  await make({ name: 'KV_first', subjects: ['$KV.first.>'], max_msgs_per_subject: 1 } as never);
+  await copying('KV_second', { mirror: { name: 'KV_first' }, max_msgs_per_subject: 1 });
+  await copying('KV_third', { mirror: { name: 'KV_second' }, max_msgs_per_subject: 1 });
+  await say('$KV.first.first.a');
+  await deploy(
+    'third',
+    `from<{ id: string }>('first.*').keyBy('id').join(table<{ id: string }>('third'), (_, row) => row).to('third.{partition}');`,
+  );
+  await say('first.a');
+  assert.equal((await came('third.*', 1))[0], '$KV.first.first.a');
+
+  await make({ name: 'ROUND_OUT', subjects: ['round.out.>'] });
+  const back = { name: 'ROUND_OUT', subject_transforms: [{ src: 'round.out.>', dest: 'round.in.>' }] };
+  await copying('ROUND_IN', { subjects: ['round.in.>'], sources: [back] });
+  assert.match(
+    await refused('round', `from<{ id: string }>('round.in.>').to('round.out.{partition}');`),
+    /is read again by .*its stream 'ROUND_IN' copies from 'ROUND_OUT'/,
+  );
 });
 
 test('messages that are kept under another subject than they were sent to are read where they are kept', async () => {

@@ -1,11 +1,11 @@
 /** Streams that come to keep a part of a source's subject while it runs are told of, once, and so is one that keeps it no more. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Keepers, unreadText } from '../../../lib/engine/keepers.ts';
+import { emptyText, Keepers, unreadText } from '../../../lib/engine/keepers.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import type { Event } from '../../../lib/observe/events.ts';
-import { PLAIN_CONFIG } from '../../../lib/port/stream-config.ts';
+import { type CopiedStream, PLAIN_CONFIG } from '../../../lib/port/stream-config.ts';
 import { pipeline } from '../../../lib/topology/builder.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
 
@@ -88,4 +88,32 @@ test('who lists streams has said what is read', async () => {
   broker.create({ name: 'US', subjects: ['orders.us'] });
   await pass();
   assert.deepEqual(told(), []);
+});
+
+test('a stream that is listed and comes to take nothing of the subject is told of', async () => {
+  const { broker, pass, told } = await watching(['EU']);
+  broker.remove('EU');
+  broker.create({ name: 'EU', subjects: ['else'] });
+  await pass();
+  await pass();
+  const [event, ...more] = told();
+  assert.match(
+    String(event?.message),
+    /^stream EU takes nothing of orders\.\* any more: it lists 'else'\. nats stream edit EU, or leave it out of streams$/,
+  );
+  assert.deepEqual([event?.event, more], ['source.unread', []]);
+});
+
+test('a stream that copies takes what its sources have, under the subjects that these get', () => {
+  const copying = (sources: readonly CopiedStream[]) => {
+    const rest = { created: '', firstSeq: 1, lastSeq: 0, messages: 0, bytes: 0 };
+    return { name: 'COPY', subjects: ['else'], config: { ...PLAIN_CONFIG, sources }, ...rest };
+  };
+  const text = (...sources: CopiedStream[]) =>
+    String(emptyText({ subject: 'orders.*' }, copying(sources), name => (name === 'COPY' ? copying(sources) : null)));
+  assert.equal(text({ name: 'EU', renamed: [] }), 'null');
+  assert.match(text(), /^stream COPY takes nothing of orders\.\* any more: it lists 'else'\./);
+  assert.match(text({ name: 'EU', filter: 'other', renamed: [] }), /and copies from 'EU' under other subjects/);
+  const renamed = [{ src: 'orders.*', dest: 'away.$1' }];
+  assert.match(text({ name: 'EU', renamed }), /and copies from 'EU' under other subjects/);
 });

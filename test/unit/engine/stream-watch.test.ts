@@ -85,7 +85,12 @@ describe('the watch over streams', () => {
     configs.MR_p_1_journal = { ...OWN, denyPurge: true };
     configs.MR_p_letters = { allowAtomic: false };
     await pass();
-    assert.deepEqual(told, ['stream.edited error MR_p_1_journal', 'stream.edited error MR_p_letters']);
+    const both = ['stream.edited error MR_p_1_journal', 'stream.edited error MR_p_letters'];
+    assert.deepEqual(told.splice(0), both);
+    configs.MR_p_1_journal = { ...OWN, subjectTransform: { src: '_mr.p.j.>', dest: 'moved.>' } };
+    configs.MR_p_letters = { allowAtomic: true, subjectTransform: { src: 'millrace.*.dead.>', dest: 'dead.>' } };
+    await pass();
+    assert.deepEqual(told, both);
     assert.deepEqual(refused, []);
   });
 

@@ -20,6 +20,15 @@ const sources = (...all: [name: string, ...renamed: [string, string][]][]): Copi
   sources: all.map(([name, ...renamed]) => copied(name, renamed)),
 });
 const OWN = ['$KV.copy.>'];
+/** Buckets that are mirrors themselves; of `KV_ring` each is said to be the other's. */
+const KNOWN: Readonly<Record<string, StreamInfo>> = {
+  KV_near: { ...info([], mirror('KV_far')), name: 'KV_near' },
+  KV_far: { ...info([], mirror('KV_shops')), name: 'KV_far' },
+  KV_shops: { ...info(['$KV.shops.>']), name: 'KV_shops' },
+  KV_plain: { ...info([], mirror('SHOPS')), name: 'KV_plain' },
+  KV_ring: { ...info([], mirror('KV_gnir')), name: 'KV_ring' },
+  KV_gnir: { ...info([], mirror('KV_ring')), name: 'KV_gnir' },
+};
 
 describe('rows of a bucket', () => {
   const cases: readonly [string, StreamInfo, string | RegExp][] = [
@@ -39,6 +48,24 @@ describe('rows of a bucket', () => {
     ],
     ['of a mirror that renames them to anything', info([], mirror('KV_shops', ['>', 'shops.>'])), /cannot be told/],
     ['of a mirror of what is no bucket', info([], mirror('SHOPS')), /cannot be told/],
+    ['of a mirror of mirrors lie under those of the first', info([], mirror('KV_near')), '$KV.shops.>'],
+    [
+      'of a mirror of a mirror that renames what is not there',
+      info([], mirror('KV_near', ['$KV.near.>', '$KV.copy.>'])),
+      /one subject transform, from '\$KV\.shops\.>' to '\$KV\.copy\.>'/,
+    ],
+    ['of a mirror of a mirror of what is no bucket', info([], mirror('KV_plain')), /cannot be told/],
+    ['of mirrors in a ring are somewhere', info([], mirror('KV_ring')), '$KV.ring.>'],
+    [
+      'of a mirror of what another domain has lie where they lie there',
+      info([], { mirror: { ...copied('KV_near', []), external: '$JS.hub.API' } }),
+      '$KV.near.>',
+    ],
+    [
+      'that are copied from a mirror, under the beginning that they have not',
+      info(OWN, sources(['KV_near', ['$KV.near.>', '$KV.copy.>']])),
+      /transform, from '\$KV\.shops\.>' to '\$KV\.copy\.>'/,
+    ],
     [
       'that are copied from another bucket as they are',
       info(OWN, sources(['KV_shops'])),
@@ -55,7 +82,7 @@ describe('rows of a bucket', () => {
   ];
   for (const [what, stream, wanted] of cases) {
     test(what, () => {
-      const found = rowsOfBucket('copy', stream);
+      const found = rowsOfBucket('copy', stream, name => KNOWN[name] ?? null);
       if (typeof wanted === 'string') assert.deepEqual(found, { subject: wanted });
       else assert.match('mistake' in found ? found.mistake : '', wanted);
     });

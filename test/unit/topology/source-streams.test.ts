@@ -1,10 +1,15 @@
 /** Which streams a source reads, and what is said where that is not plain: decisions of the planner, case by case. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { CopiedStream, StreamConfig } from '../../../lib/port/stream-config.ts';
 import { pipeline } from '../../../lib/topology/builder.ts';
 import { keeps } from '../../../lib/topology/source-streams.ts';
 import type { FromOptions } from '../../../lib/topology/sources.ts';
 import { type KnownStream, mistakesOf, planned } from './broker.ts';
+
+const NOTHING_OF_AWAY =
+  "stream 'AWAY', which streams names, holds nothing of 'orders.us': it lists nothing, and copies from 'ORIGIN' " +
+  'under other subjects, or others than these';
 
 interface Event {
   readonly id: string;
@@ -64,7 +69,7 @@ describe('a subject of which several streams keep a part', () => {
   test('is none because of what Millrace or the broker keeps beside it', async () => {
     const others = [
       { name: 'MR_p_1_journal', subjects: ['_mr.p.j.1.>'] },
-      { name: 'MR_p_letters', subjects: ['millrace.p.dead.>', '_mr.p.l.>'] },
+      { name: 'MR_p_letters', subjects: ['millrace.p.dead.>', '_mr.p.l.>'], atomic: true },
       { name: 'KV_sites', subjects: ['$KV.sites.>'] },
       { name: 'MRB_millrace', subjects: ['_mrb.millrace.>'] },
     ];
@@ -92,6 +97,70 @@ describe('streams that the author lists', () => {
     assert.deepEqual(await read('orders.*', { streams: ['COPY'] }, [EU, mirror]), [['orders-any', 'COPY', false]]);
     const aside = { ...other, config: { sources: [{ name: 'EU', renamed: [] }] } };
     assert.deepEqual(await read('orders.*', { streams: ['OTHER'] }, [EU, aside]), [['orders-any', 'OTHER', false]]);
+  });
+
+  test('hold nothing twice, by whatever ways it was copied', async () => {
+    const copy = (name: string, of: string, how: Partial<CopiedStream> = {}): KnownStream => ({
+      ...{ name, subjects: [], config: { sources: [{ name: of, renamed: [], ...how }] } },
+    });
+    const origin = { name: 'ORIGIN', subjects: ['orders.>'] };
+    const renamed = (src: string, dest: string) => ({ renamed: [{ src, dest }] });
+    const known: KnownStream[] = [
+      origin,
+      { name: 'M1', subjects: [], config: { mirror: { name: 'ORIGIN', renamed: [] } } },
+      { name: 'C', subjects: [], config: { mirror: { name: 'M1', renamed: [] } } },
+      copy('EU', 'ORIGIN', { filter: 'orders.eu' }),
+      copy('US', 'M1', { filter: 'orders.us' }),
+      copy('WEST', 'US', { filter: 'orders.*' }),
+      copy('AWAY', 'ORIGIN', renamed('orders.eu', 'away.eu')),
+      copy('HERE', 'AWAY', renamed('>', 'orders.{{wildcard(1)}}')),
+      copy('THERE', 'ORIGIN', { external: '$JS.hub.API' }),
+      copy('LOST', 'GONE'),
+      { name: 'MORE', subjects: ['more.>'], config: { sources: [{ name: 'LOST', renamed: [] }] } },
+      {
+        ...copy('MOVED', 'EU'),
+        config: { ...copy('MOVED', 'EU').config, subjectTransform: { src: '>', dest: 'moved.>' } },
+      },
+    ];
+    const cases: readonly (readonly [streams: readonly string[], twice: string | null, subject?: string])[] = [
+      [['ORIGIN', 'C'], "stream 'C' copies from 'ORIGIN', so messages of both"],
+      [['C', 'ORIGIN'], "stream 'C' copies from 'ORIGIN', so messages of both"],
+      [['M1', 'EU'], "streams 'M1' and 'EU' both copy from 'ORIGIN', so messages of it"],
+      [['EU', 'US'], null],
+      [['EU', 'WEST'], null],
+      [['US', 'WEST'], "streams 'US' and 'WEST' both copy from 'ORIGIN', so messages of it", 'orders.us'],
+      [['EU', 'HERE'], "streams 'EU' and 'HERE' both copy from 'ORIGIN', so messages of it"],
+      [['US', 'HERE'], null],
+      [['ORIGIN', 'THERE'], null],
+      [['THERE', 'M1'], null],
+      [['LOST', 'MORE'], "streams 'LOST' and 'MORE' both copy from 'GONE', so messages of it"],
+      [['EU', 'MOVED'], "streams 'EU' and 'MOVED' both copy from 'ORIGIN', so messages of it"],
+      [['ORIGIN', 'EU'], "stream 'EU' copies from 'ORIGIN', so messages of both"],
+    ];
+    for (const [streams, twice, subject = 'orders.*'] of cases) {
+      const text = await said(subject, { streams }, known);
+      assert.equal(
+        text,
+        twice === null ? '' : `${twice} would come twice: leave one of them out of streams`,
+        `${streams}`,
+      );
+    }
+    assert.equal(await said('orders.us', { streams: ['ORIGIN', 'AWAY'] }, known), NOTHING_OF_AWAY);
+  });
+
+  test('may copy, as long as that has the subject here', async () => {
+    const copying = (how: Partial<CopiedStream>) => [
+      EU,
+      { name: 'COPY', subjects: [], config: { sources: [{ name: 'EU', renamed: [], ...how }] } },
+    ];
+    const wrong = (how: Partial<CopiedStream>) => said('orders.*', { streams: ['COPY'] }, copying(how));
+    assert.equal(await wrong({}), '');
+    assert.equal(await wrong({ filter: 'orders.eu' }), '');
+    assert.match(
+      await wrong({ filter: 'other' }),
+      /^stream 'COPY', which streams names, holds nothing of 'orders\.\*'/,
+    );
+    assert.match(await wrong({ renamed: [{ src: '>', dest: 'away.>' }] }), /copies from 'EU' under other subjects/);
   });
 
   test('are named as the option says', async () => {
@@ -194,5 +263,35 @@ describe('a captured subject', () => {
       await said('a_b', { capture: true }, squatting),
       /exists, but it does not keep 'a_b': nats stream edit a_b__/,
     );
+  });
+});
+
+describe('what a pipeline writes', () => {
+  const looping = (config: Partial<StreamConfig>, write = 'out.{id}') =>
+    mistakesOf(
+      pipeline('p', ({ from }) => from<Event>('in.*').to(write, { mode: 'at-least-once' })),
+      [
+        { name: 'IN', subjects: ['in.>'], config },
+        { name: 'OUT', subjects: ['out.>'] },
+        { name: 'BETWEEN', subjects: [], config: { mirror: { name: 'OUT', renamed: [] } } },
+      ],
+    );
+  const from = (name: string, how: Partial<CopiedStream>) => ({ sources: [{ name, renamed: [], ...how }] });
+
+  test('does not come back to it in copies', async () => {
+    const back = { renamed: [{ src: 'out.>', dest: 'in.>' }] };
+    for (const config of [from('OUT', back), from('BETWEEN', back)]) {
+      const [mistake] = await looping(config);
+      assert.equal(
+        mistake?.message,
+        "'out.{id}' is read again by in-any: its stream 'IN' copies from 'OUT', so records would go round for ever. " +
+          'Write to another stream, or copy less of that one',
+      );
+    }
+    // What is copied is read by nobody, or written by others.
+    assert.deepEqual(await looping(from('OUT', {})), []);
+    assert.deepEqual(await looping(from('OUT', { renamed: [{ src: 'out.>', dest: 'else.>' }] })), []);
+    assert.deepEqual(await looping(from('OUT', { renamed: [{ src: 'out.b.>', dest: 'in.>' }] }), 'out.a.{id}'), []);
+    assert.deepEqual(await looping(from('OUT', { ...back, external: '$JS.hub.API' })), []);
   });
 });

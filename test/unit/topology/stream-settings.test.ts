@@ -57,6 +57,10 @@ describe('a stream', () => {
     for (const { effects } of STREAM_SETTINGS) {
       for (const { todo } of effects) assert.doesNotMatch(todo, /STREAM\b(?!\.CREATE)/);
     }
+    for (const { name, effects } of STREAM_SETTINGS) {
+      const table = effects.find(({ on }) => on.includes('table'));
+      assert.doesNotMatch(table?.todo ?? '', /from\(/, `${name}: a table is none`);
+    }
     const [verdict] = judgeStream(
       { name: 'ORDERS', config: { ...PLAIN_CONFIG, retention: 'workqueue' } },
       { role: 'source', subjects: ['in.a'], batches: false, reads: ['in.a'], writes: [] },
@@ -72,6 +76,30 @@ describe('a stream', () => {
 });
 
 describe('a plan', () => {
+  test('is refused for a stream of its letters that takes none, or none that are found again', async () => {
+    const letters = (config: Partial<StreamConfig>) =>
+      mistakesOf(PIPELINE, [
+        ...withStreams({}),
+        { name: 'MR_p_letters', subjects: ['millrace.p.dead.>', 'millrace.p.late.>', '_mr.p.l.>'], config },
+      ]);
+    const cases: readonly [Partial<StreamConfig>, RegExp][] = [
+      [{ allowAtomic: true, noAck: true }, /has no_ack: .*nats stream edit MR_p_letters --ack$/],
+      [{ allowAtomic: true, retention: 'workqueue' }, /has retention: workqueue: /],
+      [{}, /has allow_atomic: false: .*nats stream edit MR_p_letters --allow-batch$/],
+      [
+        { allowAtomic: true, subjectTransform: { src: 'millrace.p.late.>', dest: 'late.>' } },
+        /has subject_transform: /,
+      ],
+    ];
+    for (const [config, wanted] of cases) {
+      const [mistake, ...more] = await letters(config);
+      assert.match(mistake?.message ?? '', /^stream 'MR_p_letters' /);
+      assert.match(mistake?.message ?? '', wanted);
+      assert.deepEqual(more, []);
+    }
+    assert.deepEqual(await letters({ allowAtomic: true, maxMsgs: 1 }), []);
+  });
+
   test('is refused for what loses rows or waits for ever, with the command that mends it', async () => {
     assert.match(
       await mistakes({ retention: 'interest' }),
