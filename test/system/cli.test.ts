@@ -351,6 +351,9 @@ describe('a worker', () => {
     assert.ok(events.indexOf('worker.stopping') < events.lastIndexOf('pipeline.stopped'), events.join());
     worker = rig.begin(flags);
     await until('it runs once more', running);
+    const unasked = await run('delete', 'orders');
+    assert.equal(unasked.code, 2);
+    assert.match(unasked.err, /kept will be:[\s\S]*error: this would stop pipeline orders.*confirm with --yes\n$/);
     const dry = await run('delete', 'orders', '--purge', '--dry-run');
     assert.match(
       dry.out,

@@ -63,7 +63,12 @@ describe('wrong uses', () => {
     ['an unknown shell', ['completion', 'tcsh'], 2, /Allowed choices are bash, zsh, fish/],
     ['a file that is not there', ['deploy', 'gone.ts'], 3, /error: there is no file gone\.ts; give the path/],
     ['nobody at the address', ['get', '--server', '127.0.0.1:1'], 5, /^error: no worker answers at 127\.0\.0\.1:1;/],
-    ['a delete that nobody confirmed', ['delete', 'orders'], 2, /would stop pipeline orders.*confirm with --yes\n$/],
+    [
+      'a delete that nobody answers asks nothing',
+      ['delete', 'orders'],
+      5,
+      /^error: no worker answers at 127\.0\.0\.1:1;/,
+    ],
     [
       'a data folder that cannot be made',
       [
