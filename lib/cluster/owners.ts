@@ -137,7 +137,7 @@ function strangerText({ sink, template, stream, covers }: Results, { pipeline, l
 }
 
 /** What whoever deploys should know of messages that are there already. */
-export function noticeText(
+function noticeText(
   { stream, covers, messages, writer }: Results,
   { pipeline }: { readonly pipeline: string },
 ): string {

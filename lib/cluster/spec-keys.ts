@@ -64,12 +64,6 @@ export class SpecKeys {
     throw new MillraceError('INVALID_ARGUMENT', 'the file of deploy keys holds no key; make one with: millrace keys');
   }
 
-  /** The keys' names, the one that signs first. */
-  get ids(): readonly string[] {
-    const others = [...this.#trusted.keys()].filter(id => id !== this.#signing?.id);
-    return this.#signing === null ? others : [this.#signing.id, ...others];
-  }
-
   /** Throws SPEC_UNTRUSTED: there is no private key here. */
   sign(place: string, text: string): string {
     if (this.#signing === null) {

@@ -5,14 +5,6 @@
 import { Packr } from 'msgpackr';
 import { MillraceError, messageOf } from '../base/errors.ts';
 
-export const CONTENT_TYPES = {
-  json: 'application/json',
-  ndjson: 'application/x-ndjson',
-  msgpack: 'application/msgpack',
-  /** MessagePack values one after the other. */
-  msgpackStream: 'application/x-msgpack-stream',
-} as const;
-
 /** What a value is that has no form, and where: its text instead, or it throws. */
 type Unfit = (what: string, name: string) => string;
 

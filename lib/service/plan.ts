@@ -42,7 +42,7 @@ export interface Judge {
 }
 
 /** What a deploy of `planned` over `before` comes to; pure. */
-export function judgeDeploy(
+function judgeDeploy(
   before: PipelineSpec | null,
   next: { bundle: string; summary: unknown },
   incompatibilities: Judge['incompatibilities'],

@@ -16,11 +16,7 @@ export interface Windows {
 /** More windows than this over one moment nobody means: each record would be in as many results. */
 export const HOPS_MAX = 100_000;
 
-/** The first and the last window that hold the moment. `first > last`: it falls in a gap between windows. */
-export function windowsAt(windows: Windows, timeMs: number): { first: number; last: number } {
-  return { first: firstWindowAt(windows, timeMs), last: lastWindowAt(windows, timeMs) };
-}
-
+/** The first window that holds the moment. Behind the last one: it falls in a gap between windows. */
 export function firstWindowAt(windows: Windows, timeMs: number): number {
   return Math.floor((timeMs - windows.offsetMs - windows.sizeMs) / windows.advanceMs) + 1;
 }
