@@ -20,9 +20,8 @@ import { seqOfOrigin } from '../record/origin.ts';
 import { readable } from '../record/output.ts';
 import { encodeRows } from '../record/rows.ts';
 import { beaten, begun, takeOver } from './authorship.ts';
+import { FrameCut } from './cut.ts';
 import { type Author, encodeFrame, type FrameHead, isBeyond, type Progress, tryEncodeFrame } from './frame.ts';
-
-const FRAME_ROWS_MAX = 16_384;
 
 /** The writer's state at the moment a frame is cut. */
 export type WriterState = Omit<FrameHead, 'row' | 'by'>;
@@ -36,6 +35,7 @@ class LetterRow {
 }
 
 export class ChannelWriter {
+  #cut = new FrameCut();
   #chain: Chain;
   #frameBytesMax: number;
   #writer: string;
@@ -57,8 +57,6 @@ export class ChannelWriter {
   /** First source sequence of the frame that is on its way. */
   #inFlightFrom = Number.POSITIVE_INFINITY;
   #publishedMs: (seq: number) => number | null;
-  /** Rows that the next frame tries to take: as many as have fitted, and some more. Else a backlog of large ones is encoded whole for each frame. */
-  #frameRowsMax = FRAME_ROWS_MAX;
   framesSent = 0;
 
   /**
@@ -163,7 +161,7 @@ export class ChannelWriter {
     if (this.#sending || this.waiting === 0) return false;
     this.#sending = true;
     try {
-      const cut = this.#cut(writer);
+      const cut = this.#next(writer);
       this.#inFlightFrom = cut.fromSeq;
       const outcome = await this.#chain.append(cut.bytes);
       this.#inFlightFrom = Number.POSITIVE_INFINITY;
@@ -181,26 +179,33 @@ export class ChannelWriter {
     this.#chain.stop();
   }
 
-  /** Takes off the front what makes one frame: less and less, until it can be written and sent. */
-  #cut(writer: WriterState) {
-    let count = Math.min(this.#columns.keys.length, this.#frameRowsMax);
+  /** Takes off the front what makes one frame. What no frame can carry gives way where it stands. */
+  #next(writer: WriterState) {
+    const bytesMax = this.#frameBytesMax;
+    const encode = (rows: number) => {
+      const found = this.#encode(rows, writer);
+      return !(found instanceof Uint8Array) && this.#refuseUnwritable(rows) ? this.#encode(rows, writer) : found;
+    };
     for (;;) {
-      const head = this.#headFor(count, writer);
-      const rows = sliceColumns(this.#columns, 0, count);
-      const publishedMs = this.#publishedMs(seqOfOrigin(rows.origins[0]!)) ?? undefined;
-      const { columns, letters } = this.#plain ? { columns: rows, letters: [] } : parted(rows);
-      const bytes = tryEncodeFrame({ columns, letters, publishedMs, ...head });
-      if (bytes instanceof Uint8Array && bytes.length <= this.#frameBytesMax) {
-        if (count >= this.#frameRowsMax) this.#frameRowsMax = Math.min(FRAME_ROWS_MAX, count + (count >> 2) + 1);
-        this.#columns = sliceColumns(this.#columns, count, this.#columns.keys.length);
-        this.#plain ||= this.#columns.keys.length === 0;
-        this.#rowsOfFront = head.row;
-        return { head, bytes, fromSeq: seqOfOrigin(rows.origins[0]!) };
+      const cut = this.#cut.longest(this.waiting, { bytesMax, encode });
+      if (!cut.fits) {
+        this.#shrinkFront(cut.found);
+        continue;
       }
-      if (!(bytes instanceof Uint8Array) && this.#refuseUnwritable(count)) continue;
-      if (count > 1) this.#frameRowsMax = count = count >> 1;
-      else this.#shrinkFront(bytes);
+      const head = this.#headFor(cut.rows, writer);
+      const fromSeq = seqOfOrigin(this.#columns.origins[0]!);
+      this.#columns = sliceColumns(this.#columns, cut.rows, this.waiting);
+      this.#plain ||= this.waiting === 0;
+      this.#rowsOfFront = head.row;
+      return { head, bytes: cut.bytes, fromSeq };
     }
+  }
+
+  #encode(count: number, writer: WriterState): Uint8Array | MillraceError {
+    const rows = sliceColumns(this.#columns, 0, count);
+    const publishedMs = this.#publishedMs(seqOfOrigin(rows.origins[0]!)) ?? undefined;
+    const { columns, letters } = this.#plain ? { columns: rows, letters: [] } : parted(rows);
+    return tryEncodeFrame({ columns, letters, publishedMs, ...this.#headFor(count, writer) });
   }
 
   /** Puts letters in the places of the first `count` records that cannot be packed. False: there is none. */
