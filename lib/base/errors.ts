@@ -82,6 +82,10 @@ export type ErrorCode = keyof typeof ERRORS;
 export const BEGIN_ANEW =
   'delete the pipeline with --purge and deploy it again: it begins anew then, and sends its results again';
 
+/** Where what is sent to a subject is not found there, as far as its sender can see. */
+export const PERHAPS_MAPPED =
+  "a mapping of the account may take what is sent there as sent to another subject (mappings in the server's settings): take it out";
+
 /** Every error that Millrace raises on purpose. Its `message` says what happened and what to do next. */
 export class MillraceError extends Error {
   /** What went wrong; does not change between versions. */
