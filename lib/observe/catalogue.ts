@@ -142,7 +142,7 @@ export const EVENTS = {
     levels: ['warn'],
     fields: ['pipeline', 'source', 'message'],
     means:
-      'a stream keeps a part of the subject that the source does not read, or none keeps it any more, or one that it lists takes nothing of it; asked twice a minute, told once',
+      'a stream keeps a part of the subject that the source does not read, or one that it reads takes less of it, or nothing; told once',
   },
   'task.restored': {
     levels: ['info'],
