@@ -4,11 +4,12 @@
  * deployed again when its file, or one that it imports, is saved. The same command goes on where it was stopped.
  */
 import { once } from 'node:events';
-import { mkdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { bareHost, splitAddress } from '../lib/base/address.ts';
 import { MillraceError, messageOf } from '../lib/base/errors.ts';
+import { makeFolder } from '../lib/base/folder.ts';
 import { projectRoot } from '../lib/bundle/bundle.ts';
 import { AdminClient } from '../lib/control/client.ts';
 import { lockFolder } from '../lib/level/folder-lock.ts';
@@ -53,7 +54,7 @@ export async function devCommand(options: DevOptions): Promise<number> {
   const first = await attempt(file);
   const project = await realpath(projectRoot(file));
   const dataDir = options.dataDir ?? join(project, '.millrace');
-  await mkdir(dataDir, { recursive: true });
+  makeFolder(dataDir);
   // Before the broker is started: two brokers on one folder destroy each other's streams, and nats-server lets them.
   const lock = await lockFolder(await realpath(dataDir));
   let broker: NatsServer | null = null;
