@@ -124,3 +124,12 @@ export function messageOf(error: unknown): string {
     return 'what was thrown has no text that can be read';
   }
 }
+
+/**
+ * What becomes of a task or a reader that has ended with this. Where a stream takes less than before, no record is at fault:
+ * begun again, a part cuts to that, or waits for more.
+ */
+export function fateOfPart(error: unknown): Fate {
+  if (isMillraceError(error, 'MESSAGE_TOO_LARGE')) return 'retry';
+  return isMillraceError(error) ? error.fate : 'fatal';
+}

@@ -1,9 +1,11 @@
 /**
  * The cut of a frame: how many of the rows that wait make the next one. It is tried with as many as have fitted lately and
  * some more, and with half of them until it can be written and sent; else a backlog of large rows would be encoded whole for
- * each frame.
+ * each frame. A frame that is written already is cut again where less is taken by now than when it was journaled.
  */
 import type { MillraceError } from '../base/errors.ts';
+import { sliceColumns } from '../record/columns.ts';
+import { decodeFrame, encodeFrame } from './frame.ts';
 
 const ROWS_MAX = 16_384;
 
@@ -30,4 +32,24 @@ export class FrameCut {
       rows >>= 1;
     }
   }
+}
+
+/**
+ * What fits of a task's frame, without its first `skip` rows; or the next row alone, though it is too large.
+ * @returns the part, and the row of the commit that it goes to
+ */
+export function partOfFrame(frame: Uint8Array, { skip, bytesMax }: { skip: number; bytesMax: number }) {
+  const { columns, row, watermarkMs, ...head } = decodeFrame(frame);
+  const { length } = columns.keys;
+  const first = row - length + skip;
+  const encode = (rows: number) =>
+    encodeFrame({
+      ...head,
+      columns: sliceColumns(columns, skip, skip + rows),
+      row: first + rows,
+      // Only with its last row is that true.
+      watermarkMs: skip + rows === length ? watermarkMs : Number.NEGATIVE_INFINITY,
+    });
+  const cut = new FrameCut().longest(length - skip, { bytesMax, encode });
+  return cut.fits ? { bytes: cut.bytes, row: first + cut.rows } : { bytes: encode(1), row: first + 1 };
 }
