@@ -43,7 +43,7 @@ export class NatsLog implements Log {
   readonly #link: NatsLink;
   readonly #replicas: number;
   readonly #commonLines = new CommonLines();
-  readonly #mappings = new Mappings(at => this.get(at));
+  readonly #mappings = new Mappings(this);
 
   /** @param options.replicas of streams that are made here and do not say how many; default 1. */
   constructor(link: NatsLink, { replicas = 1 }: { readonly replicas?: number } = {}) {

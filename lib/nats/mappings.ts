@@ -5,7 +5,7 @@
  * messages without a fence one of each of the first subjects, and then one every few seconds.
  */
 import { MillraceError } from '../base/errors.ts';
-import type { StoredMessage } from '../port/log.ts';
+import type { Log } from '../port/log.ts';
 
 /** Subjects without a fence of which one message each is read back, of a connection. */
 const SUBJECTS_MAX = 64;
@@ -19,12 +19,12 @@ export interface Landed {
 }
 
 export class Mappings {
-  readonly #get: (at: { stream: string; seq: number }) => Promise<StoredMessage | null>;
+  readonly #log: Pick<Log, 'get' | 'info'>;
   readonly #seen = new Set<string>();
   #lookedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(get: (at: { stream: string; seq: number }) => Promise<StoredMessage | null>) {
-    this.#get = get;
+  constructor(log: Pick<Log, 'get' | 'info'>) {
+    this.#log = log;
   }
 
   /** Whether it is time to read back a message to this subject that has no fence. */
@@ -36,13 +36,15 @@ export class Mappings {
   /** Throws BROKER_REFUSED if what has landed was renamed on the way. */
   async check({ stream, subject, seq }: Landed): Promise<void> {
     this.#lookedMs = performance.now();
-    const stored = await this.#get({ stream, seq });
+    const stored = await this.#log.get({ stream, seq });
     // What is gone already tells nothing.
     if (stored === null) return;
     if (stored.subject === subject) {
       if (this.#seen.size < SUBJECTS_MAX) this.#seen.add(subject);
       return;
     }
+    // Or the stream itself renames it, which its settings say (`topology/stream-taken.ts`).
+    if ((await this.#log.info(stream))?.config.subjectTransform != null) return;
     throw new MillraceError(
       'BROKER_REFUSED',
       `what is sent to ${subject} is kept as ${stored.subject} (stream ${stream}, sequence ${seq}): ${MAPPED}`,
