@@ -15,10 +15,7 @@ let worker: WorkerProcess;
 let client: AdminClient;
 before(async () => {
   // Synced, streams are slower than whoever only answers.
-  scene = await Scene.open({ syncAlways: true });
-  worker = scene.worker();
-  await worker.start();
-  client = scene.client(worker);
+  ({ scene, worker, client } = await Scene.withWorker({ syncAlways: true }));
 });
 after(() => scene.close());
 

@@ -27,10 +27,7 @@ let scene: Scene;
 let worker: WorkerProcess;
 let client: AdminClient;
 before(async () => {
-  scene = await Scene.open({ blocks: [MAPPED] });
-  worker = scene.worker();
-  await worker.start();
-  client = scene.client(worker);
+  ({ scene, worker, client } = await Scene.withWorker({ blocks: [MAPPED] }));
 });
 after(() => scene.close());
 

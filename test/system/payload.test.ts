@@ -9,10 +9,7 @@ let scene: Scene;
 let worker: WorkerProcess;
 let client: AdminClient;
 before(async () => {
-  scene = await Scene.open({ maxPayloadBytes: 1 << 20 });
-  worker = scene.worker();
-  await worker.start();
-  client = scene.client(worker);
+  ({ scene, worker, client } = await Scene.withWorker({ maxPayloadBytes: 1 << 20 }));
 });
 after(() => scene.close());
 

@@ -146,6 +146,29 @@ export default pipeline('careless', ({ from }) => {
   await client.delete('careless', { purge: true });
 });
 
+test('a function that would end the process makes a dead letter of its record, and ends nothing', async () => {
+  const text = `import { pipeline } from 'millrace';
+export default pipeline('leaving', ({ from }) => {
+  from<{ n: number }>('turns').map(turn => {
+    if (turn.n === 3) process.exit(3);
+    if (turn.n === 4) process.kill(process.pid, 'SIGKILL');
+    return turn;
+  }).to('leaving.{partition}');
+});
+`;
+  const { pid } = worker;
+  await scene.deploy(client, { text });
+  const out = scene.output('leaving', 'leaving.*');
+  const isWhole = async () =>
+    (await client.get('leaving')).status.counts.dead === 2 && (await out.rows()).length === 198;
+  await eventually('all are rows or letters', isWhole);
+  const { items } = await client.letters({ pipeline: 'leaving' });
+  for (const { code, message } of items)
+    assert.match(`${code} ${message}`, /^USER_CODE .*process\.(exit|kill) would end/);
+  assert.equal(worker.pid, pid, 'the process is the same');
+  await client.delete('leaving', { purge: true });
+});
+
 test('a function that never returns while a bundle is loaded is a mistake of that bundle, and what runs goes on', async () => {
   const text = `import { pipeline } from 'millrace';
 for (;;);
