@@ -6,7 +6,15 @@
  * could become one good value. (Lines made up to deceive that count could still be read as other records than line by
  * line; their author might as well have written those records.)
  */
-import { type Decoder, jsonOf, RECORDS_PER_MESSAGE_MAX, textOf, unreadable, unreadableCause } from './format.ts';
+import {
+  type Decoder,
+  jsonOf,
+  RECORDS_PER_MESSAGE_MAX,
+  refuseManyValues,
+  textOf,
+  unreadable,
+  unreadableCause,
+} from './format.ts';
 import { mayHoldLongIntegers, withExactIntegers } from './integers.ts';
 
 const NEWLINE = 10;
@@ -34,9 +42,13 @@ export function ndjson(): Decoder {
     name: 'ndjson',
     decode({ data }, out, report) {
       const { list, lines } = asList(data);
-      if (lines > RECORDS_PER_MESSAGE_MAX) {
-        const cause = unreadable(`${lines} lines are more than RECORDS_PER_MESSAGE_MAX (${RECORDS_PER_MESSAGE_MAX})`);
-        report({ index: 0, bytes: data, cause });
+      try {
+        if (lines > RECORDS_PER_MESSAGE_MAX) {
+          throw unreadable(`${lines} lines are more than RECORDS_PER_MESSAGE_MAX (${RECORDS_PER_MESSAGE_MAX})`);
+        }
+        refuseManyValues(data);
+      } catch (error) {
+        report({ index: 0, bytes: data, cause: unreadableCause('not JSON', error) });
         return;
       }
       const values = parseAsList(list, lines);

@@ -89,7 +89,7 @@ export class Router {
   #flushedMs = Number.NEGATIVE_INFINITY;
   #cancelFlush: (() => void) | null = null;
   #landed: (() => void)[] = [];
-  /** Records that were passed on to any channel. */
+  /** Rows, records and letters, that were passed on to any channel. */
   pushed = 0;
 
   constructor(options: RouterOptions) {
@@ -203,6 +203,7 @@ export class Router {
   /** A letter goes the way of its message's records, to a task that commits it. */
   letter(letter: Letter): void {
     const lane = this.#lanes[0]!;
+    this.pushed++;
     lane.channels[seqOfOrigin(letter.origin) % lane.channels.length]!.pushLetter(letter);
   }
 
