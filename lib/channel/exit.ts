@@ -11,7 +11,7 @@ import type { WatchedCalls } from '../operator/call-watch.ts';
 import type { Cursor, PoisonedRecord, Receiver } from '../operator/run.ts';
 import { addRecord, type Columns, changeAt, emptyColumns, sliceColumns } from '../record/columns.ts';
 import { roughBytes } from '../state/size.ts';
-import { tryEncodeFrame } from './frame.ts';
+import type { FrameEncoding } from './encoding.ts';
 
 /** What a record takes in a frame beside key and value. */
 const RECORD_BYTES = 24;
@@ -26,12 +26,14 @@ export class StageExit implements Receiver {
   /** Reads the value, and so runs its getters. */
   #weigh: (value: unknown) => number = roughBytes;
   #refuse: ((record: PoisonedRecord) => void) | undefined;
+  #encoding: FrameEncoding;
 
   constructor(options: {
     route: FrameRoute;
     partitions: number;
     cursor: Cursor;
     size: BatchSize;
+    encoding: FrameEncoding;
     calls?: WatchedCalls | undefined;
     /** Told of a record that cannot be read, with the next stage's name as its operator; absent: it is thrown. */
     refuse?: (record: PoisonedRecord) => void;
@@ -41,6 +43,7 @@ export class StageExit implements Receiver {
     this.#refuse = options.refuse;
     this.route = options.route;
     this.#size = options.size;
+    this.#encoding = options.encoding;
     this.#lanes = Array.from({ length: options.partitions }, emptyColumns);
     this.#cursor = options.cursor;
   }
@@ -70,7 +73,7 @@ export class StageExit implements Receiver {
       this.#lanes[partition] = emptyColumns();
       let row = 0;
       for (let from = 0; from < columns.keys.length; ) {
-        const { bytes, to } = cutFrame(columns, { from, row, ...options });
+        const { bytes, to } = cutFrame(columns, { from, row, encoding: this.#encoding, ...options });
         if (bytes !== null) {
           row += to - from;
           frames.push({ route: this.route, partition, row, bytes });
@@ -101,13 +104,13 @@ interface FrameOptions {
 /** The longest frame from row `from` on that can be written, halving until it can; null: the one row is refused. */
 function cutFrame(
   columns: Columns,
-  options: FrameOptions & { from: number; row: number },
+  options: FrameOptions & { from: number; row: number; encoding: FrameEncoding },
 ): { bytes: Uint8Array | null; to: number } {
-  const { from, row, bytesMax, publishedMs } = options;
+  const { from, row, bytesMax, publishedMs, encoding } = options;
   for (let to = columns.keys.length; ; to = from + ((to - from) >> 1)) {
     // Only the commit's last frame on a channel may say how far event time is.
     const isLast = to === columns.keys.length;
-    const bytes = tryEncodeFrame({
+    const bytes = encoding.try({
       position: options.commit,
       row: row + to - from,
       watermarkMs: isLast ? options.watermarkMs : Number.NEGATIVE_INFINITY,

@@ -102,12 +102,19 @@ export function refuseManyValues(data: Uint8Array): void {
   let values = 1;
   for (let at = 0; at < length; at++) {
     const byte = data[at]!;
-    if (byte === COMMA || byte === LIST || byte === OBJECT) values++;
+    // A value is the first of what is around it, or stands behind a comma.
+    if (byte === COMMA) values++;
+    else if (byte === LIST || byte === OBJECT) values += isClosing(data[at + 1]) ? 0 : 1;
     else if (byte === QUOTE) for (at++; at < length && data[at] !== QUOTE; at++) if (data[at] === BACKSLASH) at++;
   }
   if (values > VALUES_PER_MESSAGE_MAX) {
     throw unreadable(`${values} values are more than VALUES_PER_MESSAGE_MAX (${VALUES_PER_MESSAGE_MAX})`);
   }
+}
+
+/** 0x5d and 0x7d. */
+function isClosing(byte: number | undefined): boolean {
+  return byte === LIST + 2 || byte === OBJECT + 2;
 }
 
 /** The content type without its parameters, in lower case; `''` where none is given. */
