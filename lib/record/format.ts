@@ -133,6 +133,17 @@ export function unreadableCause(what: string, thrown: unknown): MillraceError {
   return thrown instanceof MillraceError ? thrown : unreadable(`${what}: ${messageOf(thrown)}`, thrown);
 }
 
+/** Runs what may fail for each of very many parts: an error's stack, of which nobody would know more, costs several times the error. */
+export function withoutStacks(work: () => void): void {
+  const before = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    work();
+  } finally {
+    Error.stackTraceLimit = before;
+  }
+}
+
 /** The message's UTF-8 text (without a byte order mark). */
 export function text(): Decoder {
   return {

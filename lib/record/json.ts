@@ -14,6 +14,7 @@ import {
   textOf,
   unreadable,
   unreadableCause,
+  withoutStacks,
 } from './format.ts';
 import { mayHoldLongIntegers, withExactIntegers } from './integers.ts';
 
@@ -56,27 +57,31 @@ export function ndjson(): Decoder {
         for (let i = 0; i < values.length; i++) out.push(values[i]);
         return;
       }
-      let index = 0;
-      for (const bytes of linesOf(data)) {
-        try {
-          out.push(jsonOf(bytes));
-        } catch (error) {
-          report({ index, bytes, cause: unreadableCause('not JSON', error) });
+      withoutStacks(() => {
+        let index = 0;
+        for (const bytes of linesOf(data)) {
+          try {
+            out.push(jsonOf(bytes));
+          } catch (error) {
+            report({ index, bytes, cause: unreadableCause('not JSON', error) });
+          }
+          index++;
         }
-        index++;
-      }
+      });
     },
     parts({ data }) {
       const readable: Uint8Array[] = [];
-      for (const bytes of linesOf(data)) {
-        try {
-          jsonOf(bytes);
-        } catch {
-          // Reported when the message was decoded; here it only does not count.
-          continue;
+      withoutStacks(() => {
+        for (const bytes of linesOf(data)) {
+          try {
+            jsonOf(bytes);
+          } catch {
+            // Reported when the message was decoded; here it only does not count.
+            continue;
+          }
+          readable.push(bytes);
         }
-        readable.push(bytes);
-      }
+      });
       return readable;
     },
   };
