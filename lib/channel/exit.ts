@@ -12,7 +12,8 @@ import type { Cursor, PoisonedRecord, Receiver } from '../operator/run.ts';
 import { addRecord, type Columns, changeAt, emptyColumns, sliceColumns } from '../record/columns.ts';
 import { roughBytes } from '../state/size.ts';
 import { FrameCut } from './cut.ts';
-import { tryEncodeFrame } from './frame.ts';
+import type { FrameEncoding } from './encoding.ts';
+import type { Frame } from './frame.ts';
 
 /** What a record takes in a frame beside key and value. */
 const RECORD_BYTES = 24;
@@ -28,12 +29,14 @@ export class StageExit implements Receiver {
   /** Reads the value, and so runs its getters. */
   #weigh: (value: unknown) => number = roughBytes;
   #refuse: ((record: PoisonedRecord) => void) | undefined;
+  #encoding: FrameEncoding;
 
   constructor(options: {
     route: FrameRoute;
     partitions: number;
     cursor: Cursor;
     size: BatchSize;
+    encoding: FrameEncoding;
     calls?: WatchedCalls | undefined;
     /** Told of a record that cannot be read, with the next stage's name as its operator; absent: it is thrown. */
     refuse?: (record: PoisonedRecord) => void;
@@ -43,6 +46,7 @@ export class StageExit implements Receiver {
     this.#refuse = options.refuse;
     this.route = options.route;
     this.#size = options.size;
+    this.#encoding = options.encoding;
     this.#lanes = Array.from({ length: options.partitions }, emptyColumns);
     this.#cursor = options.cursor;
   }
@@ -80,7 +84,8 @@ export class StageExit implements Receiver {
     const { bytesMax } = options;
     let row = 0;
     for (let from = 0; from < length; ) {
-      const encode = (rows: number) => encodeSlice(columns, { from, to: from + rows, row: row + rows, ...options });
+      const encode = (rows: number) =>
+        this.#encoding.try(frameOf(columns, { from, to: from + rows, row: row + rows, ...options }));
       const cut = this.#cut.longest(length - from, { bytesMax, encode });
       if (cut.fits) {
         row += cut.rows;
@@ -110,11 +115,11 @@ interface FrameOptions {
   refuse(cause: MillraceError, record: RefusedRow): void;
 }
 
-function encodeSlice(
+function frameOf(
   columns: Columns,
   { from, to, row, commit, publishedMs, ...options }: FrameOptions & { from: number; to: number; row: number },
-): Uint8Array | MillraceError {
-  return tryEncodeFrame({
+): Frame {
+  return {
     position: commit,
     row,
     // Only the commit's last frame on a channel may say how far event time is.
@@ -126,7 +131,7 @@ function encodeSlice(
     columns: sliceColumns(columns, from, to),
     letters: [],
     publishedMs: publishedMs === Number.POSITIVE_INFINITY ? undefined : publishedMs,
-  });
+  };
 }
 
 function refuse(columns: Columns, row: number, found: Uint8Array | MillraceError, options: FrameOptions): void {

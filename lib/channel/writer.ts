@@ -11,17 +11,16 @@
  * message, and whoever reads that message again counts the same rows. A record that no frame can carry becomes a letter
  * where it stands: the count stays.
  */
-import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
+import { invariant, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../chain/chain.ts';
 import { type Change, DELETE, INSERT } from '../change/change.ts';
 import { addRecord, type Columns, changeAt, copyRecord, emptyColumns, sliceColumns } from '../record/columns.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
 import { seqOfOrigin } from '../record/origin.ts';
-import { readable } from '../record/output.ts';
-import { encodeRows } from '../record/rows.ts';
 import { beaten, begun, takeOver } from './authorship.ts';
 import { FrameCut } from './cut.ts';
-import { type Author, encodeFrame, type FrameHead, isBeyond, type Progress, tryEncodeFrame } from './frame.ts';
+import type { FrameEncoding } from './encoding.ts';
+import { type Author, encodeFrame, type FrameHead, isBeyond, type Progress } from './frame.ts';
 
 /** The writer's state at the moment a frame is cut. */
 export type WriterState = Omit<FrameHead, 'row' | 'by'>;
@@ -39,6 +38,7 @@ export class ChannelWriter {
   #chain: Chain;
   #frameBytesMax: number;
   #writer: string;
+  #encoding: FrameEncoding;
   /** Whose the channel is and what makes its rows, once it is open. */
   #author!: Author;
   /** All that has landed. */
@@ -61,16 +61,19 @@ export class ChannelWriter {
 
   /**
    * @param options.writer the reader's name, which letters about its records carry
+   * @param options.encoding may be that of other channels of the reader, too
    * @param options.publishedMs when the source message at a sequence was published, ms since 1970; null: unknown
    */
   constructor(options: {
     chain: Chain;
     frameBytesMax: number;
     writer: string;
+    encoding: FrameEncoding;
     publishedMs?: (seq: number) => number | null;
   }) {
     this.#publishedMs = options.publishedMs ?? (() => null);
     this.#writer = options.writer;
+    this.#encoding = options.encoding;
     this.#chain = options.chain;
     this.#frameBytesMax = options.frameBytesMax;
   }
@@ -205,22 +208,19 @@ export class ChannelWriter {
     const rows = sliceColumns(this.#columns, 0, count);
     const publishedMs = this.#publishedMs(seqOfOrigin(rows.origins[0]!)) ?? undefined;
     const { columns, letters } = this.#plain ? { columns: rows, letters: [] } : parted(rows);
-    return tryEncodeFrame({ columns, letters, publishedMs, ...this.#headFor(count, writer) });
+    return this.#encoding.try({ columns, letters, publishedMs, ...this.#headFor(count, writer) });
   }
 
   /** Puts letters in the places of the first `count` records that cannot be packed. False: there is none. */
   #refuseUnwritable(count: number): boolean {
+    const { values, origins } = this.#columns;
     let refused = false;
     for (let i = 0; i < count; i++) {
-      const value = this.#columns.values[i];
-      if (value instanceof LetterRow) continue;
-      try {
-        encodeRows([value]);
-      } catch (error) {
-        if (!isMillraceError(error, 'RECORD_UNWRITABLE')) throw error;
-        this.#refuse(i, error);
-        refused = true;
-      }
+      if (values[i] instanceof LetterRow) continue;
+      const refusal = this.#encoding.refusal(values[i], origins[i]!);
+      if (refusal === null) continue;
+      this.#refuse(i, refusal);
+      refused = true;
     }
     return refused;
   }
@@ -242,7 +242,7 @@ export class ChannelWriter {
   /** The task that gets the letter looks for the original message: a letter without a subject has not got it. */
   #refuse(row: number, { code, message }: MillraceError): void {
     const { values, origins, changes } = this.#columns;
-    const bytes = readable(values[row]);
+    const bytes = this.#encoding.content(values[row], origins[row]!);
     const text = message.slice(0, REASON_LENGTH_MAX);
     const about = { operator: this.#writer, code, message: text, bytes, index: 0, subject: '' };
     const change = changeAt(changes, row);

@@ -5,6 +5,7 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import { type Change, INSERT } from '../change/change.ts';
+import { FrameEncoding } from '../channel/encoding.ts';
 import { StageExit } from '../channel/exit.ts';
 import { BatchSize } from '../journal/batch-size.ts';
 import { LETTERS, type Outbox } from '../journal/outbox.ts';
@@ -120,6 +121,7 @@ export class Processor {
           partitions,
           cursor,
           size,
+          encoding: new FrameEncoding(exit.stage, watchCalls),
           calls: watchCalls?.(exit.stage, cursor),
           refuse: poison,
         });
