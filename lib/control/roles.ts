@@ -36,7 +36,7 @@ const ALL = '*';
 /** Reads `ROLE` or `ROLE:PATTERN`; null: it is neither. */
 export function parseGrant(text: string): Grant | null {
   const [, role = '', pipelines = ALL] = GRANT.exec(text) ?? [];
-  if (!(role in ROLES)) return null;
+  if (!Object.hasOwn(ROLES, role)) return null;
   // Calls are passed on whole.
   return role === 'peer' && pipelines !== ALL ? null : { role: role as Role, pipelines };
 }
