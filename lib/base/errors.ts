@@ -66,7 +66,8 @@ export const ERRORS = {
     means: 'the thread that ran the pipeline has ended; it is started again in the next one',
   },
   WORKER_UNAVAILABLE: { fate: 'retry', means: 'no worker answers at the address given' },
-  UNAUTHENTICATED: { fate: 'reject', means: 'the API asks for a token, and this is not it' },
+  UNAUTHENTICATED: { fate: 'reject', means: 'the API asks who calls, and does not know this token or certificate' },
+  PERMISSION_DENIED: { fate: 'reject', means: 'the caller has no role that allows this' },
   SERVER_NOT_FOUND: { fate: 'reject', means: 'no nats-server could be found or fetched' },
   // ourselves
   INVARIANT: { fate: 'fatal', means: 'something that cannot be has happened' },
