@@ -7,7 +7,7 @@ import { dirname, resolve } from 'node:path';
 import type { Document } from 'yaml';
 import { MillraceError, messageOf } from '../lib/base/errors.ts';
 import { didYouMean } from '../lib/base/nearest.ts';
-import { checked, type FileValues } from './config.ts';
+import { checked, type FileValues, shownValue } from './config.ts';
 import { SETTINGS, type Setting, type SettingName, type SettingValue } from './settings.ts';
 import { yaml } from './yaml.ts';
 
@@ -61,7 +61,7 @@ export function valuesOf(mapping: unknown, place: Place): FileValues {
     if (name !== undefined) {
       const setting: Setting = SETTINGS[name];
       try {
-        const good = checked(value, setting.kind, where);
+        const good = checked(value, setting.kind, where, shownValue(value, setting));
         values.set(name, setting.kind === 'path' ? resolve(dirname(path), String(good)) : good);
       } catch (error) {
         mistakes.push(messageOf(error));

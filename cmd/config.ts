@@ -5,6 +5,7 @@
  */
 import { MillraceError } from '../lib/base/errors.ts';
 import { didYouMean } from '../lib/base/nearest.ts';
+import { type Login, shownUrl, splitLogin } from '../lib/base/url.ts';
 import { readToken } from '../lib/control/files.ts';
 import type { NatsOptions } from '../lib/nats/connection.ts';
 import {
@@ -49,9 +50,9 @@ export function settleOne<N extends SettingName>(
   const setting: Setting = SETTINGS[name];
   const found = (value: unknown, source: Source) => ({ value: value as Settings<N>[N], source });
   const flag = from.flags?.[name];
-  if (flag !== undefined) return found(parse(flag, setting.kind, setting.flag?.split(' ')[0] ?? name), 'flag');
+  if (flag !== undefined) return found(parse(flag, setting, setting.flag?.split(' ')[0] ?? name), 'flag');
   const variable = from.environment === 'ignored' || setting.variable === null ? null : variableOf(setting.variable);
-  if (variable !== null) return found(parse(variable, setting.kind, setting.variable ?? name), 'variable');
+  if (variable !== null) return found(parse(variable, setting, setting.variable ?? name), 'variable');
   const filed = from.file?.get(name);
   return filed === undefined ? found(setting.default, 'default') : found(filed, 'file');
 }
@@ -62,7 +63,8 @@ function variableOf(name: string): string | null {
   return value === undefined || value === '' ? null : value;
 }
 
-function parse(text: string | boolean, kind: Kind, where: string): unknown {
+function parse(text: string | boolean, setting: Setting, where: string): unknown {
+  const { kind } = setting;
   if (kind === 'switch') {
     if (text === true || text === 'true' || text === '1') return true;
     if (text === false || text === 'false' || text === '0') return false;
@@ -73,17 +75,15 @@ function parse(text: string | boolean, kind: Kind, where: string): unknown {
     const number = value.trim() === '' ? Number.NaN : Number(value);
     return checked(number, kind, where, value);
   }
-  if (kind === 'list')
-    return checked(
-      value
-        .split(',')
-        .map(part => part.trim())
-        .filter(part => part !== ''),
-      kind,
-      where,
-      value,
-    );
-  return checked(value, kind, where, value);
+  const parts = () => value.split(',').flatMap(part => part.trim() || []);
+  return checked(kind === 'list' ? parts() : value, kind, where, shownValue(value, setting));
+}
+
+/** A value as messages may have it: no secret, and of a URL no login. */
+export function shownValue(value: unknown, { secret }: Setting): unknown {
+  if (secret === true) return '(not shown)';
+  if (secret === undefined) return value;
+  return typeof value === 'string' ? value.split(',').map(shownUrl).join(',') : '(not shown)';
 }
 
 /** A value as a file or a parsed text has it. Throws INVALID_ARGUMENT that begins with `where`. */
@@ -133,12 +133,21 @@ export function addressOf(text: unknown, where: string, or = ''): string {
   return `${match[1] === undefined || match[1] === '' ? '127.0.0.1' : match[1]}:${match[2]}`;
 }
 
-/** How to log in to NATS. @param name is shown by the server's monitoring. */
+/**
+ * How to log in to NATS. A login in the servers' URLs is taken out of them, so nobody who names a server shows it; one that
+ * is set by itself wins. Throws INVALID_ARGUMENT: they have different ones. @param name is shown by the server's monitoring.
+ */
 export function natsOptions(settings: Settings<(typeof NATS_SETTINGS)[number]>, name: string): NatsOptions {
   const { natsUser, natsPassword, natsToken, natsNkey, natsCreds, natsCa, natsCert, natsKey } = settings;
+  const { natsInboxPrefix } = settings;
+  const servers = settings.nats.map(splitLogin);
+  const isSet = [natsUser, natsToken, natsNkey, natsCreds].some(value => value !== null);
+  const login = isSet ? {} : loginOf(servers.map(server => server.login));
   return {
-    servers: settings.nats,
+    servers: servers.map(({ url }) => url),
     name,
+    ...login,
+    ...(natsInboxPrefix === SETTINGS.natsInboxPrefix.default ? {} : { inboxPrefix: natsInboxPrefix }),
     ...(natsUser === null ? {} : { user: natsUser }),
     ...(natsPassword === null ? {} : { password: natsPassword }),
     ...(natsToken === null ? {} : { token: natsToken }),
@@ -154,6 +163,19 @@ export function natsOptions(settings: Settings<(typeof NATS_SETTINGS)[number]>, 
           },
         }),
   };
+}
+
+/** One login is for all servers. Throws INVALID_ARGUMENT. */
+function loginOf(logins: readonly (Login | null)[]): Pick<NatsOptions, 'user' | 'password' | 'token'> {
+  const given = logins.filter(login => login !== null);
+  const [first] = given;
+  if (first === undefined) return {};
+  if (given.some(({ user, password }) => user !== first.user || password !== first.password)) {
+    const text =
+      'the NATS servers have different logins in their URLs; one is used for all: set NATS_USER and NATS_PASSWORD';
+    throw new MillraceError('INVALID_ARGUMENT', text);
+  }
+  return first.password === null ? { token: first.user } : { user: first.user, password: first.password };
 }
 
 /** Where the token is: given as such, or in a file, whichever has the stronger source; null: nowhere. */
@@ -174,6 +196,57 @@ export function tokenOf(names: 'client' | 'worker', from: From): string | null {
   const place = tokenPlace(names, from);
   if (place === null) return null;
   return 'token' in place ? place.token : readToken(place.tokenFile);
+}
+
+/** What pipelines' code sees of the environment: plain data, for the threads that it runs in. */
+export interface Environment {
+  readonly variables: Readonly<Record<string, string>>;
+  /** Names that pipelines may ask for. */
+  readonly given: readonly string[];
+}
+
+/** What any program may know of where it runs. */
+const HARMLESS = ['HOME', 'LANG', 'LC_ALL', 'NODE_ENV', 'PATH', 'TMPDIR', 'TZ'];
+/** Logins of workers, of their commands, and of where their spans go. */
+const OUR_OWN = /^(NATS|MILLRACE|OTEL)_/;
+
+/**
+ * What the threads are given that run pipelines' code: what is harmless, and what `names` says. Throws INVALID_ARGUMENT:
+ * one of them is not set, or is not for pipelines.
+ */
+export function environmentFor(names: readonly string[]): Environment {
+  for (const name of names) {
+    const why = OUR_OWN.test(name) ? 'is of the worker itself' : variableOf(name) === null ? 'is not set' : null;
+    if (why === null) continue;
+    throw new MillraceError(
+      'INVALID_ARGUMENT',
+      `--env names ${name}, which ${why}; name what pipelines need, and set it`,
+    );
+  }
+  const set = [...HARMLESS, ...names].flatMap(name => {
+    const value = variableOf(name);
+    return value === null ? [] : [[name, value] as const];
+  });
+  return { variables: Object.fromEntries(set), given: names };
+}
+
+/** What the SDK of OpenTelemetry reads for itself. */
+export function telemetryEnvironment(): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(process.env).flatMap(([name, value]) =>
+      name.startsWith('OTEL_') && value !== undefined ? [[name, value]] : [],
+    ),
+  );
+}
+
+/** Does the work with variables set that are not there before and after. */
+export async function withVariables<T>(env: Readonly<Record<string, string>>, work: () => Promise<T>): Promise<T> {
+  Object.assign(process.env, env);
+  try {
+    return await work();
+  } finally {
+    for (const name of Object.keys(env)) delete process.env[name];
+  }
 }
 
 /** What the platform says: folders by the XDG rules, and whether colours are wanted. */

@@ -25,9 +25,9 @@ const NAME = 'dev.json';
 /** Says where API and broker are. Returns what takes that back, unless another has taken its place. */
 export function publishDev({ project, ...dev }: Dev): () => void {
   const path = join(project, FOLDER, NAME);
-  makeFolder(dirname(path));
+  makeFolder(dirname(path), 0o700);
   const partial = `${path}.${dev.pid}.partial`;
-  writeFileSync(partial, `${JSON.stringify(dev)}\n`);
+  writeFileSync(partial, `${JSON.stringify(dev)}\n`, { mode: 0o600 });
   renameSync(partial, path);
   return () => {
     if (readDev(project)?.pid === dev.pid) rmSync(path, { force: true });

@@ -9,17 +9,17 @@ import { type AddressInfo, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { bareHost, splitAddress } from '../lib/base/address.ts';
 import { MillraceError, messageOf } from '../lib/base/errors.ts';
-import { makeFolder } from '../lib/base/folder.ts';
 import { projectRoot } from '../lib/bundle/bundle.ts';
 import { AdminClient } from '../lib/control/client.ts';
 import { lockFolder } from '../lib/level/folder-lock.ts';
+import { closeToOthers, privateFolder } from '../lib/level/private.ts';
 import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connection.ts';
 import { findServer } from '../lib/nats/find-server.ts';
 import { NatsLog } from '../lib/nats/log.ts';
 import { type NatsServer, startServer } from '../lib/nats/server.ts';
+import type { Environment } from './config.ts';
 import { publishDev } from './dev-file.ts';
 import { attempt, loop } from './dev-loop.ts';
-import { withoutLogin } from './node.ts';
 import { runWorker } from './run-worker.ts';
 import { liveScreen, plainScreen, type Screen } from './screen.ts';
 import type { MetricsAddress } from './telemetry.ts';
@@ -40,6 +40,10 @@ export interface DevOptions {
   readonly stopMs: number;
   /** See `RunOptions`. */
   readonly stuckMs: number;
+  /** See `RunOptions`. */
+  readonly bucket: string;
+  /** See `RunOptions`. */
+  readonly env: Environment;
   /** Where state cannot be read by what was saved: begin anew without being asked. */
   readonly reset: boolean;
   /** Where commands that are run in the project go instead of here, e.g. `context prod`; null: they come here. */
@@ -56,7 +60,8 @@ export async function devCommand(options: DevOptions): Promise<number> {
   const first = await attempt(file);
   const project = await realpath(projectRoot(file));
   const dataDir = options.dataDir ?? join(project, '.millrace');
-  makeFolder(dataDir);
+  closeToOthers();
+  const opened = await privateFolder(dataDir);
   // Before the broker is started: two brokers on one folder destroy each other's streams, and nats-server lets them.
   const lock = await lockFolder(await realpath(dataDir));
   let broker: NatsServer | null = null;
@@ -77,7 +82,7 @@ export async function devCommand(options: DevOptions): Promise<number> {
     const listening = new Promise<void>(resolve => {
       up = resolve;
     });
-    const { metrics, insecure, stopMs, stuckMs } = options;
+    const { metrics, insecure, stopMs, stuckMs, bucket, env } = options;
     worker = runWorker({
       nats,
       dataDir: join(dataDir, 'worker'),
@@ -86,6 +91,8 @@ export async function devCommand(options: DevOptions): Promise<number> {
       access: { insecure },
       metrics,
       project,
+      bucket,
+      env,
       stopMs,
       stuckMs,
       observer: {
@@ -104,12 +111,13 @@ export async function devCommand(options: DevOptions): Promise<number> {
     link = await connectNats({ ...nats, name: 'millrace dev' });
     const title = `millrace dev  ${options.file}  broker ${[nats.servers].flat().join(',')}  api ${address}`;
     screen = makeScreen(title);
+    if (opened !== null) screen.say(opened);
     for (const line of placeLines({ ...options, address, broker, metricsAt })) screen.say(line);
     try {
       unpublish = publishDev({
         project,
         api: address,
-        nats: [nats.servers].flat().map(withoutLogin).join(','),
+        nats: [nats.servers].flat().join(','),
         pid: process.pid,
       });
     } catch (error) {

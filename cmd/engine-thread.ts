@@ -36,6 +36,10 @@ export interface EngineOptions {
   readonly replicas: number;
   /** Address of a collector that spans are sent to; null: nobody traces. */
   readonly otlp: string | null;
+  /** How else they are sent, as variables of its SDK; they may hold keys. */
+  readonly otlpEnv: Readonly<Record<string, string>>;
+  /** Variables that pipelines' code is given. */
+  readonly given: readonly string[];
 }
 
 invariant(parentPort !== null, 'engine-thread runs in a thread of its own');
@@ -63,6 +67,8 @@ process.on('uncaughtException', error => {
 });
 
 const { options, memory, suspects } = workerData as EngineThreadData<EngineOptions>;
+// Code of pipelines' authors can ask for it, too, and there is the login in it.
+delete workerData.options;
 const callWatch = new CallWatch({ memory, suspects, named: (number, site) => say({ kind: 'site', number, site }) });
 setInterval(() => callWatch.beat(), BEAT_MS);
 let isClosing = false;
@@ -79,8 +85,8 @@ try {
 }
 
 async function open(): Promise<void> {
-  const { root, bucket, replicas, otlp } = options;
-  const tracing = otlp === null ? undefined : await openTracing(otlp);
+  const { root, bucket, replicas, otlp, otlpEnv, given } = options;
+  const tracing = otlp === null ? undefined : await openTracing(otlp, otlpEnv);
   const link = await connected();
   link.onStatus(status => {
     const { kind } = status;
@@ -101,7 +107,7 @@ async function open(): Promise<void> {
       random: new Random(randomBytes(4).readUInt32LE()),
       tracing,
     },
-    plan: bundlePlanner({ broker: log, dir: join(root, 'bundles') }),
+    plan: bundlePlanner({ broker: log, dir: join(root, 'bundles'), given }),
     callWatch,
   });
   close = async () => {

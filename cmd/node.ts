@@ -25,6 +25,7 @@ import { emptyStatus } from '../lib/observe/status.ts';
 import { Audit } from '../lib/service/audit.ts';
 import { Commands } from '../lib/service/commands.ts';
 import { LetterBox } from '../lib/service/letters.ts';
+import type { Environment } from './config.ts';
 import { identify, workerName } from './identity.ts';
 import { linkEvent } from './link-events.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -33,6 +34,10 @@ import { openWiring, type Wiring } from './wiring.ts';
 export interface NodeOptions {
   readonly nats: Omit<NatsOptions, 'name'>;
   readonly dataDir: string;
+  /** The bucket of the cluster. */
+  readonly bucket: string;
+  /** What pipelines' code may read of the environment. */
+  readonly env: Environment;
   /** `host:port`; port 0 takes a free one, which other workers are then not told. */
   readonly listen: string;
   /** `host:port` that other workers reach it at; null: `listen`. */
@@ -68,14 +73,14 @@ export interface Node {
 
 /** Throws STORE_IN_USE, STORE_UNAVAILABLE, BROKER_UNAVAILABLE, BROKER_REFUSED, INVALID_ARGUMENT (cannot listen there). */
 export async function startNode(options: NodeOptions): Promise<Node> {
-  const { dataDir, telemetry } = options;
+  const { dataDir, bucket, env, telemetry } = options;
   const events = new EventMemory(systemClock);
   const observer = observers(options.observer, events);
   const name = await workerName(dataDir);
   const { replicas = 1, stuckMs, otlp = null, keys = null } = options;
   const nats = { ...options.nats, name: `millrace ${name}` };
   const meter = (pipeline: string) => telemetry?.meter(pipeline) ?? noMeter;
-  const wiring = await openWiring({ nats, dataDir, replicas, stuckMs, otlp, observer, meter });
+  const wiring = await openWiring({ nats, dataDir, bucket, env, replicas, stuckMs, otlp, observer, meter });
   let stopping = false;
   let server: AdminServer | null = null;
   const audit = new Audit({ log: wiring.log, clock: systemClock, observer, worker: name });
@@ -157,7 +162,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       observer,
       about: {
         version: VERSION,
-        natsUrl: [options.nats.servers].flat().map(withoutLogin).join(','),
+        natsUrl: [options.nats.servers].flat().join(','),
         startedAtMs: Date.now(),
         project: options.project ?? null,
         nats: () => (wiring.link.connected ? { version: wiring.link.serverVersion } : null),
@@ -194,11 +199,6 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     await wiring.close();
     throw error;
   }
-}
-
-/** A NATS URL may hold a password. */
-export function withoutLogin(url: string): string {
-  return url.replace(/^([a-z]+:\/\/)?[^@/]*@/i, '$1');
 }
 
 function isWildcard(host: string): boolean {

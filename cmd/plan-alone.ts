@@ -10,27 +10,41 @@ import type { Bundle } from '../lib/bundle/bundle.ts';
 import type { Judged } from '../lib/bundle/compile.ts';
 import { Owners } from '../lib/cluster/owners.ts';
 import { Specs } from '../lib/cluster/specs.ts';
+import { NatsBlobs } from '../lib/nats/blobs.ts';
 import { connectNats, type NatsOptions } from '../lib/nats/connection.ts';
 import { NatsLog } from '../lib/nats/log.ts';
 import { NatsRegistry } from '../lib/nats/registry.ts';
-import { bucketStream } from '../lib/record/names.ts';
+import { blobsStream, bucketStream } from '../lib/record/names.ts';
 import { type PlanAnswer, planDeploy } from '../lib/service/plan.ts';
-import { BUCKET, judgeOver, planningOver } from './wiring.ts';
+import type { Environment } from './config.ts';
+import { judgeOver, planningOver } from './wiring.ts';
+
+interface Limits {
+  readonly limitMs: number;
+  /** What the author's code sees of the environment here; what workers pass is theirs to say. */
+  readonly env: Environment;
+}
+
+function aroundOf(dir: string, { limitMs, env }: Limits) {
+  return { dir, limitMs, env: { ...env, given: null } };
+}
 
 /** @param options.limitMs how long the author's code may run. Throws PLAN_INVALID, BROKER_UNAVAILABLE, BROKER_REFUSED. */
 export function planAtBroker(
   bundle: Bundle,
-  options: { readonly nats: NatsOptions; readonly limitMs: number },
+  options: Limits & { readonly nats: NatsOptions; readonly bucket: string },
 ): Promise<PlanAnswer> {
-  const { nats, limitMs } = options;
+  const { nats, bucket } = options;
   return inFolder(async dir => {
     const link = await connectNats(nats);
     try {
       const log = new NatsLog(link);
-      const isThere = (await log.info(bucketStream(BUCKET))) !== null;
-      const registry = new NatsRegistry(link, BUCKET);
+      const isThere = (await log.info(bucketStream(bucket))) !== null;
+      const registry = new NatsRegistry(link, bucket);
       const cluster = isThere ? { specs: new Specs(registry), owners: new Owners(registry), known: () => null } : null;
-      return await planDeploy(bundle, judgeOver(log, { dir, limitMs }), cluster);
+      const hasBlobs = (await log.info(blobsStream(bucket))) !== null;
+      const blobs = hasBlobs ? new NatsBlobs(link, { bucket }) : null;
+      return await planDeploy(bundle, judgeOver({ log, blobs }, aroundOf(dir, options)), cluster);
     } finally {
       await link.close();
     }
@@ -38,8 +52,8 @@ export function planAtBroker(
 }
 
 /** Streams are taken to be as the pipeline needs them. Throws PLAN_INVALID. */
-export function planOffline(bundle: Bundle, options: { readonly limitMs: number }): Promise<Judged> {
-  return inFolder(dir => planningOver(null, { dir, ...options }).plan(bundle));
+export function planOffline(bundle: Bundle, options: Limits): Promise<Judged> {
+  return inFolder(dir => planningOver(null, aroundOf(dir, options)).plan(bundle));
 }
 
 /** Gives the work a folder for as long as it takes, also where Ctrl-C ends it. */

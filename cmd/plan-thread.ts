@@ -15,5 +15,12 @@ invariant(port !== null, 'plan-thread runs in a thread of its own');
 process.on('uncaughtException', error => {
   if (!isAuthors(error)) throw error;
 });
-const { bundle, dir, asks } = workerData as PlanThreadData;
-await planBundle({ port, bundle, dir, asks, next: async () => (await once(port, 'message'))[0] as ToPlanning });
+const { bundle, dir, asks, given } = workerData as PlanThreadData;
+await planBundle({
+  port,
+  bundle,
+  dir,
+  asks,
+  given,
+  next: async () => (await once(port, 'message'))[0] as ToPlanning,
+});

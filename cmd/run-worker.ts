@@ -6,8 +6,10 @@ import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError } from '../lib/base/errors.ts';
 import type { SpecKeys } from '../lib/cluster/spec-keys.ts';
 import type { Access } from '../lib/control/access.ts';
+import { closeToOthers, privateFolder } from '../lib/level/private.ts';
 import type { NatsOptions } from '../lib/nats/connection.ts';
 import { errorFields, type Observer, observers } from '../lib/observe/events.ts';
+import type { Environment } from './config.ts';
 import { type Node, startNode } from './node.ts';
 import { type MetricsAddress, Telemetry } from './telemetry.ts';
 import { checkCollector } from './tracing.ts';
@@ -17,6 +19,10 @@ const RETRY_MS = 2_000;
 export interface RunOptions {
   readonly nats: Omit<NatsOptions, 'name'>;
   readonly dataDir: string;
+  /** The bucket of the cluster. */
+  readonly bucket: string;
+  /** What pipelines' code may read of the environment. */
+  readonly env: Environment;
   readonly listen: string;
   readonly advertise: string | null;
   readonly metrics: MetricsAddress;
@@ -41,6 +47,7 @@ export interface RunOptions {
 /** Resolves with the exit code. Throws why it could not start, for a reason that a person must mend. */
 export async function runWorker(options: RunOptions): Promise<number> {
   if (options.otlp) checkCollector(options.otlp);
+  closeToOthers();
   // Up before the broker is reached, so that a probe does not end a worker that waits for it.
   const telemetry = await Telemetry.start(options.metrics);
   const observer = observers(options.observer, telemetry);
@@ -52,6 +59,8 @@ export async function runWorker(options: RunOptions): Promise<number> {
   if (telemetry.address !== null) {
     observer.emit({ event: 'metrics.listening', level: 'info', address: telemetry.address });
   }
+  const opened = await privateFolder(options.dataDir);
+  if (opened !== null) observer.emit({ event: 'data.open', level: 'warn', message: opened });
   const node = await startWhenReachable({ ...options, observer, telemetry });
   if (node === null) {
     await telemetry.stop();

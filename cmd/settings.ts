@@ -4,40 +4,9 @@
  * it. How a setting gets its value is in `config.ts`.
  */
 
-/**
- * - `list`     texts, in flags and variables separated by commas
- * - `address`  `HOST:PORT`; a port alone means this machine
- * - `path`     of a file or folder; in a file relative to that file
- * - `seconds`  a number, 0 or more
- * - `count`    a whole number, 1 or more
- * - `switch`   true or false; as a flag without a value
- * - `off-address`  an address, or `off`
- * - a list of words: one of them
- */
-export type Kind =
-  | 'text'
-  | 'list'
-  | 'address'
-  | 'off-address'
-  | 'path'
-  | 'seconds'
-  | 'count'
-  | 'switch'
-  | readonly string[];
+import type { Kind, Setting } from './setting.ts';
 
-export interface Setting {
-  /** Which file it may stand in: a worker's, or a context of a client's; null: in none. */
-  readonly file: 'worker' | 'context' | null;
-  /** Its place there, and its name in the README. */
-  readonly key: string;
-  readonly flag: string | null;
-  readonly variable: string | null;
-  readonly kind: Kind;
-  readonly default: string | number | boolean | readonly string[] | null;
-  readonly means: string;
-  /** Never shown. Has no flag, for flags are seen by all who may list processes. */
-  readonly secret?: true;
-}
+export type { Kind, Setting } from './setting.ts';
 
 const nats = { file: 'worker', flag: null, kind: 'text', default: null } as const;
 const secret = { ...nats, secret: true } as const;
@@ -61,6 +30,7 @@ export const SETTINGS = {
     kind: 'list',
     default: ['nats://127.0.0.1:4222'],
     means: 'NATS servers, separated by commas',
+    secret: 'login',
   },
   natsUser: { ...nats, key: 'nats.user', variable: 'NATS_USER', means: 'user name for NATS' },
   natsPassword: { ...secret, key: 'nats.password', variable: 'NATS_PASSWORD', means: 'password for NATS' },
@@ -97,6 +67,24 @@ export const SETTINGS = {
     variable: 'NATS_KEY',
     kind: 'path',
     means: "that certificate's key, PEM",
+  },
+  natsInboxPrefix: {
+    ...nats,
+    key: 'nats.inboxPrefix',
+    flag: '--nats-inbox-prefix <prefix>',
+    variable: 'NATS_INBOX_PREFIX',
+    kind: 'text',
+    default: '_INBOX',
+    means: 'what subjects for answers begin with, for a user who may not hear those of others',
+  },
+  bucket: {
+    ...nats,
+    key: 'nats.bucket',
+    flag: '--bucket <name>',
+    variable: 'MILLRACE_BUCKET',
+    kind: 'text',
+    default: 'millrace',
+    means: 'the bucket of this cluster of workers; another in the same account takes another',
   },
   data: {
     file: 'worker',
@@ -198,6 +186,7 @@ export const SETTINGS = {
     key: 'otlp',
     flag: '--otlp <url>',
     variable: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    secret: 'login',
     means: 'collector that spans of traced records are sent to, by OTLP over HTTP',
   },
   replicas: {
@@ -226,6 +215,15 @@ export const SETTINGS = {
     kind: ['auto', 'json', 'text'],
     default: 'auto',
     means: 'how it is logged; auto: text at a terminal, else json',
+  },
+  env: {
+    file: 'worker',
+    key: 'env',
+    flag: '--env <names>',
+    variable: 'MILLRACE_ENV',
+    kind: 'list',
+    default: null,
+    means: "variables that pipelines' code may read, separated by commas",
   },
   stopSeconds: {
     file: 'worker',
@@ -369,13 +367,13 @@ export type Settings<N extends SettingName> = {
 /** What it takes to reach NATS. */
 export const NATS_SETTINGS = [
   ...(['nats', 'natsUser', 'natsPassword', 'natsToken', 'natsNkey'] as const),
-  ...(['natsCreds', 'natsCa', 'natsCert', 'natsKey'] as const),
+  ...(['natsCreds', 'natsCa', 'natsCert', 'natsKey', 'natsInboxPrefix'] as const),
 ] as const;
 
 /** What a worker is run with. */
 export const WORKER_SETTINGS = [
   ...NATS_SETTINGS,
-  ...(['data', 'listen', 'advertise', 'metrics', 'otlp', 'replicas'] as const),
+  ...(['data', 'bucket', 'env', 'listen', 'advertise', 'metrics', 'otlp', 'replicas'] as const),
   ...(['logLevel', 'logFormat', 'stopSeconds', 'stuckSeconds'] as const),
   ...(['serverCert', 'serverKey', 'serverClientCa', 'serverCa', 'serverToken', 'serverTokenFile'] as const),
   ...(['access', 'insecure', 'deployKeys'] as const),

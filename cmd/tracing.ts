@@ -4,16 +4,19 @@
  */
 import { MillraceError } from '../lib/base/errors.ts';
 import { VERSION } from '../lib/base/package.ts';
+import { shownUrl } from '../lib/base/url.ts';
 import type { OtlpTracing } from '../lib/observe/otlp.ts';
+import { withVariables } from './config.ts';
 
 /** Throws INVALID_ARGUMENT: it is no URL. */
 export function checkCollector(endpoint: string): void {
   if (/^https?:\/\/./.test(endpoint) && URL.canParse(endpoint)) return;
-  const text = `--otlp is ${endpoint}; give the URL of a collector, e.g. http://127.0.0.1:4318`;
+  const text = `--otlp is ${shownUrl(endpoint)}; give the URL of a collector, e.g. http://127.0.0.1:4318`;
   throw new MillraceError('INVALID_ARGUMENT', text);
 }
 
-export async function openTracing(endpoint: string): Promise<OtlpTracing> {
+/** @param env what the SDK reads when it is made, and then nobody else any more. */
+export async function openTracing(endpoint: string, env: Readonly<Record<string, string>>): Promise<OtlpTracing> {
   const { openOtlp } = await import('../lib/observe/otlp.ts');
-  return openOtlp({ endpoint, version: VERSION });
+  return withVariables(env, () => openOtlp({ endpoint, version: VERSION }));
 }

@@ -20,6 +20,7 @@ import { initVerb } from './verbs/init.ts';
 import { keysVerb } from './verbs/keys.ts';
 import { lettersVerb } from './verbs/letters.ts';
 import { deleteVerb, pauseVerb, restartVerb, resumeVerb } from './verbs/lifecycle.ts';
+import { permissionsVerb } from './verbs/permissions.ts';
 import { planVerb } from './verbs/plan.ts';
 import { stateVerb } from './verbs/state.ts';
 import { versionVerb } from './verbs/version.ts';
@@ -29,7 +30,7 @@ const GROUPS = {
   'Write a pipeline:': [initVerb, devVerb, planVerb],
   'Run it:': [workerVerb, deployVerb, pauseVerb, resumeVerb, restartVerb, advanceVerb, deleteVerb],
   'See what it does:': [getVerb, describeVerb, doctorVerb, eventsVerb, auditVerb, stateVerb, lettersVerb],
-  'This command:': [configVerb, keysVerb, completionVerb, versionVerb],
+  'This command:': [configVerb, keysVerb, permissionsVerb, completionVerb, versionVerb],
 } as const;
 
 export function makeTree(around: Around): Command {

@@ -27,10 +27,8 @@ import type { Registry } from '../lib/port/registry.ts';
 import type { Judge } from '../lib/service/plan.ts';
 import { pipelineFinder } from '../lib/service/remembered.ts';
 import { incompatibilities } from '../lib/topology/summary.ts';
+import { type Environment, telemetryEnvironment } from './config.ts';
 import type { EngineOptions } from './engine-thread.ts';
-
-/** The KV bucket and the blobs that a cluster's workers share. */
-export const BUCKET = 'millrace';
 
 /** All that a worker is made of but the worker itself. The engine is not open yet. */
 export interface Wiring {
@@ -45,12 +43,16 @@ export interface Wiring {
 }
 
 /**
- * @param options.dataDir made if missing, and locked: it belongs to one process. Throws STORE_IN_USE.
+ * @param options.dataDir is locked: it belongs to one process. Throws STORE_IN_USE.
  * @param options.replicas of every stream that is made; default 1. Throws BROKER_REFUSED without a cluster.
  */
 export async function openWiring(options: {
   nats: NatsOptions;
   dataDir: string;
+  /** The KV bucket and the blobs that the cluster's workers share. */
+  bucket: string;
+  /** What pipelines' code may read of the environment. */
+  env: Environment;
   replicas?: number;
   observer: Observer;
   /** How long a function of a pipeline may take for one record, or a bundle to be loaded, ms. */
@@ -60,30 +62,30 @@ export async function openWiring(options: {
   /** Address of a collector that spans are sent to; null: nobody traces. */
   otlp: string | null;
 }): Promise<Wiring> {
-  const { observer, stuckMs, otlp, replicas = 1 } = options;
-  makeFolder(options.dataDir);
+  const { observer, stuckMs, otlp, bucket, env, replicas = 1 } = options;
   const root = await realpath(options.dataDir);
   const lock = await lockFolder(root);
   let link: NatsLink | null = null;
   try {
     link = await connectNats(options.nats);
     await checkJetStream(link);
-    const registry = await openRegistry(link, { bucket: BUCKET, replicas });
+    const registry = await openRegistry(link, { bucket, replicas });
     registry.onTrouble = error => observer.emit({ event: 'registry.troubled', level: 'warn', ...errorFields(error) });
-    const blobs = await openBlobs(link, { bucket: BUCKET, replicas });
+    const blobs = await openBlobs(link, { bucket, replicas });
     const log = new NatsLog(link, { replicas });
     makeFolder(join(root, 'state'));
     const nats = { ...options.nats, name: `${options.nats.name} engine` };
     const engine = new EngineThread<EngineOptions>({
       launcher: packageFile('cmd/engine-thread.mjs'),
-      options: { nats, root, bucket: BUCKET, replicas, otlp },
+      options: { nats, root, bucket, replicas, otlp, otlpEnv: telemetryEnvironment(), given: env.given },
+      env: env.variables,
       stuckMs,
       clock: systemClock,
       observer,
       meter: options.meter,
     });
     const dir = join(root, 'bundles');
-    const judge = judgeOver(log, { dir, limitMs: stuckMs });
+    const judge = judgeOver({ log, blobs }, { dir, env, limitMs: stuckMs });
     // The engine has stores open in that folder, and so its lock; to see what is there needs none.
     const seen = new LevelStores({ root: join(root, 'state') });
     const stores = { list: () => seen.list(), discard: (location: string) => engine.discard(location) };
@@ -109,18 +111,30 @@ export async function openWiring(options: {
   }
 }
 
-/** What judges bundles by what is on a broker. @param options.dir folder for loaded bundles. */
-export function judgeOver(log: Log, options: { readonly dir: string; readonly limitMs: number }): Judge {
+interface PlanningAround {
+  readonly dir: string;
+  /** With `given` null: the pipeline runs elsewhere, and may need any. */
+  readonly env: Pick<Environment, 'variables'> & { readonly given: readonly string[] | null };
+  readonly limitMs: number;
+}
+
+/** What judges bundles by what is on a broker. `blobs`: null, the cluster has none yet. @param options.dir folder for loaded bundles. */
+export function judgeOver(
+  { log, blobs }: { readonly log: Log; readonly blobs: Pick<Blobs, 'get'> | null },
+  options: PlanningAround,
+): Judge {
   const planning = planningOver(log, options);
   return {
     plan: bundle => planning.plan(bundle),
     incompatibilities,
-    remembered: pipelineFinder(log),
+    remembered: pipelineFinder(log, blobs),
     results: resultsFinder(log),
   };
 }
 
 /** @param log null: nobody is asked, and streams are taken to be as pipelines need them. */
-export function planningOver(log: Log | null, options: { readonly dir: string; readonly limitMs: number }): Planning {
-  return new Planning({ launcher: packageFile('cmd/plan-thread.mjs'), broker: log, ...options });
+export function planningOver(log: Log | null, { dir, env, limitMs }: PlanningAround): Planning {
+  const { variables, given } = env;
+  const launcher = packageFile('cmd/plan-thread.mjs');
+  return new Planning({ launcher, broker: log, dir, env: variables, given, limitMs });
 }

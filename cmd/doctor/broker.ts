@@ -12,6 +12,7 @@ import {
   serverFacts,
   streamFacts,
 } from '../../lib/nats/survey.ts';
+import { bucketStream, isOwnStream } from '../../lib/record/names.ts';
 import { judgeStream } from '../../lib/topology/stream-settings.ts';
 import { ownUse } from '../../lib/topology/stream-uses.ts';
 import { bytes, count, span } from '../output.ts';
@@ -21,8 +22,6 @@ const PAYLOAD_BYTES_MIN = 1024 * 1024;
 /** From here on a limit is said to be near. */
 const NEAR = 0.8;
 const CLOCK_MS_MAX = 2_000;
-const REGISTRY = 'KV_millrace';
-const OWN = /^(MR_|MRB_millrace$|KV_millrace$)/;
 
 export interface BrokerReport {
   readonly findings: readonly Finding[];
@@ -30,8 +29,15 @@ export interface BrokerReport {
   readonly streams: readonly StreamFacts[];
 }
 
-/** @param options.replicas that streams made by Millrace should have. */
-export async function checkBroker(nats: NatsOptions, options: { replicas: number }): Promise<BrokerReport> {
+/**
+ * @param options.replicas that streams made by Millrace should have
+ * @param options.bucket the cluster's
+ */
+export async function checkBroker(
+  nats: NatsOptions,
+  options: { readonly replicas: number; readonly bucket: string },
+): Promise<BrokerReport> {
+  const { bucket, replicas } = options;
   const findings: Finding[] = [];
   let link: NatsLink;
   try {
@@ -53,20 +59,21 @@ export async function checkBroker(nats: NatsOptions, options: { replicas: number
       const why = server.jetstream ? failed('jetstream', error, advice) : bad('jetstream', 'JetStream is off', advice);
       return { findings: [...findings, why], streams: [] };
     }
-    const missing = await missingPermissions(link);
+    const missing = await missingPermissions(link, bucket);
     findings.push(
       missing.length === 0
         ? good('permissions', 'all requests that a worker sends are permitted')
         : bad(
             'permissions',
             `not permitted: publish to ${missing.join(', ')}`,
-            'let the user publish to $JS.API.>, and subscribe to _INBOX.>',
+            'let the user do what millrace permissions prints',
           ),
     );
     if (missing.includes('$JS.API.STREAM.LIST')) return { findings, streams: [] };
     const streams = await streamFacts(link);
-    findings.push(replicasOf(streams, { cluster: server.cluster, wanted: options.replicas }));
-    findings.push(...streams.filter(({ name }) => OWN.test(name)).flatMap(ownStreamOf));
+    const own = streams.filter(({ name }) => isOwnStream(name, bucket));
+    findings.push(replicasOf(own, { cluster: server.cluster, wanted: replicas }));
+    findings.push(...own.flatMap(stream => ownStreamOf(stream, bucket)));
     const clock = streams[0] === undefined ? null : await clockDifferenceMs(link, streams[0].name);
     if (clock !== null) findings.push(clockOf('broker', clock));
     return { findings, streams };
@@ -106,8 +113,7 @@ function accountOf(account: Awaited<ReturnType<typeof accountFacts>>): Finding[]
   ];
 }
 
-function replicasOf(streams: readonly StreamFacts[], so: { cluster: string | null; wanted: number }): Finding {
-  const own = streams.filter(({ name }) => OWN.test(name));
+function replicasOf(own: readonly StreamFacts[], so: { cluster: string | null; wanted: number }): Finding {
   const few = own.filter(({ config }) => config.replicas < so.wanted);
   const behind = own.filter(({ config, replicasCurrent }) => replicasCurrent < config.replicas);
   if (so.wanted > 1 && so.cluster === null) {
@@ -144,10 +150,11 @@ function replicasOf(streams: readonly StreamFacts[], so: { cluster: string | nul
 const REGISTRY_OWN: readonly string[] = ['max_msgs_per_subject', 'allow_msg_ttl', 'subject_delete_marker_ttl'];
 
 /** Somebody has changed what we made: each of these loses or refuses something sooner or later. */
-function ownStreamOf(stream: StreamFacts): Finding[] {
+function ownStreamOf(stream: StreamFacts, bucket: string): Finding[] {
   const { name, subjects } = stream;
   const verdicts = judgeStream(stream, ownUse(name.endsWith('_letters') ? 'letters' : 'own', subjects)).filter(
-    ({ setting, verdict }) => verdict === 'refused' && !(name === REGISTRY && REGISTRY_OWN.includes(setting)),
+    ({ setting, verdict }) =>
+      verdict === 'refused' && !(name === bucketStream(bucket) && REGISTRY_OWN.includes(setting)),
   );
   const check = `stream ${name}`;
   if (verdicts.length > 0) {

@@ -28,7 +28,10 @@ const MARKS: Readonly<Record<Verdict, readonly [mark: string, paint: Paint]>> = 
   bad: ['✗', 'bad'],
 };
 
-const SHOWN: readonly SettingName[] = ['nats', 'natsCreds', 'natsCa', 'natsCert', 'natsKey', 'data', 'replicas'];
+const SHOWN: readonly SettingName[] = [
+  ...(['nats', 'natsCreds', 'natsCa', 'natsCert', 'natsKey', 'natsInboxPrefix'] as const),
+  ...(['bucket', 'data', 'replicas'] as const),
+];
 const ANSWER_MS = 5_000;
 
 export function doctorVerb(around: Around): Command {
@@ -42,9 +45,9 @@ export function doctorVerb(around: Around): Command {
   for (const name of SHOWN) command.addOption(settingOption(name).helpGroup('What to look at:'));
   return asking(printing(command)).action(async (options: Options) => {
     const { terminal } = around;
-    const flags = flagsOf([...NATS_SETTINGS, 'data', 'replicas'], options);
+    const flags = flagsOf([...NATS_SETTINGS, 'bucket', 'data', 'replicas'], options);
     const { dev, sources } = targetFor(options);
-    const settings = settle([...NATS_SETTINGS, 'replicas'], { flags });
+    const settings = settle([...NATS_SETTINGS, 'bucket', 'replicas'], { flags });
     // The project's own broker need not be at the usual port; another's may be.
     const isUnnamed = settleOne('nats', { flags }).source === 'default';
     const nats = isUnnamed && sources.server === 'dev' ? dev!.nats.split(',') : settings.nats;
@@ -61,7 +64,7 @@ export function doctorVerb(around: Around): Command {
       options,
       async client => {
         const login = natsOptions({ ...settings, nats }, 'millrace doctor');
-        const broker = await checkBroker(login, { replicas: settings.replicas });
+        const broker = await checkBroker(login, { replicas: settings.replicas, bucket: settings.bucket });
         return [...machine, ...broker.findings, ...(await checkWorker(client, broker.streams))];
       },
       ANSWER_MS,

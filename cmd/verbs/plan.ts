@@ -7,7 +7,7 @@ import { isMillraceError, MillraceError } from '../../lib/base/errors.ts';
 import type { Bundle } from '../../lib/bundle/bundle.ts';
 import type { Judged } from '../../lib/bundle/compile.ts';
 import type { PlanAnswer } from '../../lib/service/plan.ts';
-import { natsOptions, settle } from '../config.ts';
+import { type Environment, environmentFor, natsOptions, settle } from '../config.ts';
 import { Ended, type Ending, EXIT_CODES } from '../exit.ts';
 import { print } from '../output.ts';
 import { NATS_SETTINGS } from '../settings.ts';
@@ -106,15 +106,16 @@ function offlineText(why: string): string {
 
 async function planAtBroker(bundle: Bundle, options: Options): Promise<PlanAnswer> {
   const { planAtBroker } = await import('../plan-alone.ts');
-  const nats = natsOptions(settle(NATS_SETTINGS, { flags: flagsOf(NATS_SETTINGS, options) }), 'millrace plan');
-  return planAtBroker(bundle, { nats, limitMs: limitMs() });
+  const settings = settle([...NATS_SETTINGS, 'bucket'], { flags: flagsOf(NATS_SETTINGS, options) });
+  return planAtBroker(bundle, { nats: natsOptions(settings, 'millrace plan'), bucket: settings.bucket, ...limits() });
 }
 
 async function planOffline(bundle: Bundle): Promise<Judged> {
   const { planOffline } = await import('../plan-alone.ts');
-  return planOffline(bundle, { limitMs: limitMs() });
+  return planOffline(bundle, limits());
 }
 
-function limitMs(): number {
-  return settle(['stuckSeconds']).stuckSeconds * 1_000;
+export function limits(): { readonly limitMs: number; readonly env: Environment } {
+  const { stuckSeconds, env } = settle(['stuckSeconds', 'env']);
+  return { limitMs: stuckSeconds * 1_000, env: environmentFor(env ?? []) };
 }

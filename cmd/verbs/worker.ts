@@ -7,6 +7,7 @@ import type { Access } from '../../lib/control/access.ts';
 import type { Observer } from '../../lib/observe/events.ts';
 import { accessFile } from '../access-file.ts';
 import {
+  environmentFor,
   type FileValues,
   NO_FILE,
   natsOptions,
@@ -23,7 +24,7 @@ import { SETTINGS, type SettingName, type Settings, WORKER_SETTINGS } from '../s
 import { type Around, flagsOf, makeCommand, type Options, settingOption } from './common.ts';
 
 const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
-  'NATS:': ['nats', 'natsCreds', 'natsCa', 'natsCert', 'natsKey'],
+  'NATS:': ['nats', 'natsCreds', 'natsCa', 'natsCert', 'natsKey', 'natsInboxPrefix', 'bucket'],
   'API:': [
     'listen',
     'advertise',
@@ -39,6 +40,7 @@ const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
   'Worker:': [
     'workerConfig',
     'data',
+    'env',
     'replicas',
     'stopSeconds',
     'stuckSeconds',
@@ -79,6 +81,8 @@ export function workerVerb(around: Around): Command {
       await workerCommand({
         nats: { ...login, servers },
         dataDir: settings.data,
+        bucket: settings.bucket,
+        env: environmentFor(settings.env ?? []),
         listen: settings.listen,
         advertise: settings.advertise,
         metrics: metricsOf({ flags, file }),
@@ -148,12 +152,13 @@ export function devVerb(around: Around): Command {
     .argument('<file>', 'the pipeline, e.g. src/pipeline.ts')
     .addOption(settingOption('nats', 'use this broker instead of one of its own'))
     .option('--reset', 'where state cannot be read by what was saved, delete it and begin anew, without being asked')
+    .addOption(settingOption('env'))
     .addOption(settingOption('data', 'where broker and worker keep their data (default: .millrace in the project)'));
   for (const name of DEV_SETTINGS) {
     if (name !== 'natsServer') command.addOption(settingOption(name));
   }
   return command.action(async (file: string, options: Options) => {
-    const flags = flagsOf(['nats', 'data', ...DEV_SETTINGS], options);
+    const flags = flagsOf(['nats', 'data', 'env', ...DEV_SETTINGS], options);
     const settings = settle(DEV_SETTINGS, { flags });
     const { nats, data } = flags;
     const all = settle(WORKER_SETTINGS, { flags });
@@ -169,6 +174,8 @@ export function devVerb(around: Around): Command {
         metrics: metricsOf({ flags }),
         stopMs: settings.stopSeconds * 1_000,
         stuckMs: all.stuckSeconds * 1_000,
+        bucket: all.bucket,
+        env: environmentFor(all.env ?? []),
         reset: options.reset === true,
         elsewhere: elsewhere(),
         natsServer: settings.natsServer,

@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Registry, RegistryEntry } from '../port/registry.ts';
+import { journalStream } from '../record/names.ts';
 import { type SpecKeys, seal, unseal } from './spec-keys.ts';
 
 /** What deleting a pipeline left behind, or with a purge took away; each a line for a person. */
@@ -150,18 +151,33 @@ export class Specs {
   }
 }
 
+function elsewhere(pipeline: string, life: string): MillraceError {
+  const text = `pipeline ${pipeline} is there in this account, and not of the cluster of this bucket: take another name; or, if its own bucket is lost, delete the stream ${journalStream({ pipeline, life })} and what it knows`;
+  return new MillraceError('SUBJECT_OWNED', text);
+}
+
 const PURGED_MAX = 16;
+
+/** What the journals say of a pipeline. */
+export interface RememberedLife {
+  readonly life: string;
+  readonly revision: number;
+  /** False: it is of a cluster with another bucket. */
+  readonly isOurs: boolean;
+}
 
 /**
  * The life and revision of what is deployed over `before`, and which lives are over. `remembered`: what the journals know of
  * the pipeline, where the registry does not, or was put back to an older copy: revisions go on from the latest that is known
- * to either, since no older one takes over a journal.
+ * to either, since no older one takes over a journal. Throws SUBJECT_OWNED: another cluster of the account runs it.
  */
 export function nextLife(
+  name: string,
   before: PipelineSpec | null,
-  remembered: { readonly life: string; readonly revision: number } | null,
+  remembered: RememberedLife | null,
 ): Pick<PipelineSpec, 'life' | 'purged' | 'revision'> {
   if (before === null) {
+    if (remembered?.isOurs === false) throw elsewhere(name, remembered.life);
     return { life: remembered?.life ?? newLife(), purged: [], revision: (remembered?.revision ?? 0) + 1 };
   }
   const { life, purged } = before;

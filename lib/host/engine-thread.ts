@@ -63,6 +63,8 @@ export interface EngineThreadOptions<T> {
   readonly launcher: string;
   /** For the thread, as structured clones. */
   readonly options: T;
+  /** All that it is given of the environment: it runs the code of pipelines' authors. */
+  readonly env: Readonly<Record<string, string>>;
   /** How long a user function may take, ms. */
   readonly stuckMs: number;
   readonly clock: Clock;
@@ -171,11 +173,11 @@ class Life {
   constructor(
     options: EngineThreadOptions<unknown> & { readonly suspects: readonly Suspect[]; readonly ready: () => void },
   ) {
-    const { launcher, observer, stuckMs, suspects } = options;
+    const { launcher, env, observer, stuckMs, suspects } = options;
     this.#stuckMs = stuckMs;
     this.#ready = options.ready;
     const workerData: EngineThreadData<unknown> = { options: options.options, memory: this.#memory, suspects };
-    const thread = new Thread(launcher, { workerData, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } });
+    const thread = new Thread(launcher, { workerData, env, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } });
     this.#thread = thread;
     const port = { postMessage: (message: ToEngine) => thread.postMessage(message) };
     this.end = new HostEnd({ port, observer, meter: pipeline => options.meter(pipeline) });

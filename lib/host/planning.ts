@@ -26,6 +26,8 @@ export interface PlanThreadData {
   readonly dir: string;
   /** Whether it may ask about streams. */
   readonly asks: boolean;
+  /** See `PlanningOptions`. */
+  readonly given: readonly string[] | null;
 }
 
 export interface PlanningOptions {
@@ -35,6 +37,10 @@ export interface PlanningOptions {
   readonly broker: Broker | null;
   /** Folder for loaded bundles. */
   readonly dir: string;
+  /** All that its threads are given of the environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** What pipelines may ask to be there of it; null: anything, for they run elsewhere. */
+  readonly given: readonly string[] | null;
   /** How long the author's code may run, ms. */
   readonly limitMs: number;
 }
@@ -63,10 +69,11 @@ export class Planning {
   }
 
   async #plan(bundle: Bundle): Promise<Judged> {
-    const { launcher, broker, dir, limitMs } = this.#options;
-    const workerData: PlanThreadData = { bundle, dir, asks: broker !== null };
+    const { launcher, broker, dir, env, given, limitMs } = this.#options;
+    const workerData: PlanThreadData = { bundle, dir, asks: broker !== null, given };
     const thread = new Thread(launcher, {
       workerData,
+      env,
       resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB },
       // What this process loads first may be nowhere to be found from where a command is run.
       execArgv: [],

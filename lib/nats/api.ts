@@ -12,6 +12,7 @@ import type { NoAnswer, Waiter } from './inbox.ts';
 import { type ApiFailure, errorOf, failureOf, isMomentary } from './refusal.ts';
 import { NOTHING } from './wire-writer.ts';
 
+export const API = '$JS.API.';
 const PATIENCE_MS = 20_000;
 const RETRY_BASE_MS = 50;
 const RETRY_MAX_MS = 1000;
@@ -80,7 +81,7 @@ function askOnce<T>(link: NatsLink, topic: string, data: Uint8Array): Promise<Ou
       },
       noAnswer: (_, silence) => resolve({ answer: null, silence }),
     };
-    link.inbox.send({ subject: `$JS.API.${topic}`, data, lines: '', commonLines: NOTHING }, waiter, 0);
+    link.inbox.send({ subject: API + topic, data, lines: '', commonLines: NOTHING }, waiter, 0);
   });
 }
 
@@ -107,6 +108,9 @@ const FORMS: Readonly<Record<string, Form>> = {
   'CONSUMER.DELETE.': { type: 'consumer_delete', members: { success: 'boolean' } },
   INFO: { type: 'account_info', members: { limits: 'object' } },
 };
+
+/** How all topics begin that are asked: a dot at the end stands before what they are about. */
+export const TOPICS: readonly string[] = Object.keys(FORMS);
 
 function formOf(topic: string): Form {
   for (const [begin, form] of Object.entries(FORMS)) if (topic.startsWith(begin)) return form;

@@ -19,6 +19,7 @@ import { nuid } from 'nats';
 import { invariant, MillraceError } from '../base/errors.ts';
 import type { Blobs } from '../port/blob.ts';
 import { roomIn, type StoredMessage } from '../port/log.ts';
+import { blobsStream, blobsSubjects } from '../record/names.ts';
 import { isoTimeMs } from '../window/iso-time.ts';
 import { askOrThrow } from './api.ts';
 import type { NatsLink } from './connection.ts';
@@ -60,8 +61,8 @@ export async function openBlobs(link: NatsLink, options: NatsBlobsOptions): Prom
     throw new MillraceError('INVALID_ARGUMENT', `"${bucket}" is no bucket name: [a-zA-Z0-9_-] only`);
   }
   await new NatsLog(link).ensureStream({
-    name: `MRB_${bucket}`,
-    subjects: [`_mrb.${bucket}.>`],
+    name: blobsStream(bucket),
+    subjects: [blobsSubjects(bucket)],
     description: 'snapshots and pipeline bundles',
     discard: 'new',
     replicas,
@@ -82,8 +83,8 @@ export class NatsBlobs implements Blobs {
     invariant(chunkBytesMax > 0, 'chunkBytesMax is positive');
     this.#link = link;
     this.#log = new NatsLog(link);
-    this.#stream = `MRB_${bucket}`;
-    this.#prefix = `_mrb.${bucket}.`;
+    this.#stream = blobsStream(bucket);
+    this.#prefix = blobsSubjects(bucket).slice(0, -1);
     this.#chunkBytesMax = chunkBytesMax;
   }
 

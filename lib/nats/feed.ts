@@ -10,7 +10,7 @@
 import { createInbox, nuid } from 'nats';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { READER_INACTIVE_MS } from '../port/stream-config.ts';
-import { ask } from './api.ts';
+import { API, ask } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { decodeHeaders, statusOf, textOf } from './headers.ts';
 import { permissionText } from './inbox.ts';
@@ -50,6 +50,11 @@ const HEARTBEAT = 100;
 const NO_MESSAGES = 404;
 const EXPIRED = 408;
 const CONFLICT = 409;
+
+/** On which a consumer is asked for messages. */
+export function pullTopic(stream: string, consumer: string): string {
+  return `CONSUMER.MSG.NEXT.${stream}.${consumer}`;
+}
 
 /** Makes the consumer. Resolves to the broker's refusal, if that it is; throws BROKER_UNAVAILABLE. */
 export async function openFeed(
@@ -111,7 +116,7 @@ export class Feed implements InboundReceiver {
   }
 
   get #pullSubject(): string {
-    return `$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${this.#consumer}`;
+    return API + pullTopic(this.#stream, this.#consumer);
   }
 
   get pulling(): boolean {
@@ -152,7 +157,7 @@ export class Feed implements InboundReceiver {
     this.#ended = true;
     this.#ear.stop();
     // Not waited for: an abandoned consumer goes by itself after a while.
-    const subject = `$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#consumer}`;
+    const subject = `${API}CONSUMER.DELETE.${this.#stream}.${this.#consumer}`;
     this.#link.wire.publish({ subject, data: NOTHING, lines: '', commonLines: NOTHING }, '');
   }
 

@@ -258,5 +258,5 @@ function strangeText(subject: string, text: string): string {
 export function permissionText(operation: string, subject: string): string {
   const what = operation === 'publish' ? 'publish' : 'subscribe';
   const whole = /^(\$JS\.API|\$KV\.[^.]+|_mrb?|millrace|_INBOX)\./.exec(subject);
-  return `the server does not permit us to ${what} to ${subject}; grant this user: ${what} to ${whole === null ? subject : `${whole[1]}.>`}`;
+  return `the server does not permit us to ${what} to ${subject}; grant this user: ${what} to ${whole === null ? subject : `${whole[1]}.>`} (all that is needed: millrace permissions)`;
 }

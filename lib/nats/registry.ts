@@ -12,6 +12,7 @@ import { sleep, systemClock } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { checkRegistryKey, type Registry, type RegistryEntry, ttlSeconds } from '../port/registry.ts';
+import { bucketStream, bucketSubjects } from '../record/names.ts';
 import { ask, askOrThrow } from './api.ts';
 import type { NatsLink } from './connection.ts';
 import { NatsLog } from './log.ts';
@@ -39,7 +40,7 @@ export async function openRegistry(link: NatsLink, options: NatsRegistryOptions)
   if (!/^[\w-]+$/.test(bucket)) {
     throw new MillraceError('INVALID_ARGUMENT', `"${bucket}" is no bucket name: [a-zA-Z0-9_-] only`);
   }
-  const stream = `KV_${bucket}`;
+  const stream = bucketStream(bucket);
   const needed = {
     allow_direct: false,
     allow_msg_ttl: true,
@@ -47,7 +48,7 @@ export async function openRegistry(link: NatsLink, options: NatsRegistryOptions)
   };
   const created = await ask<object>(link, `STREAM.CREATE.${stream}`, {
     name: stream,
-    subjects: [`$KV.${bucket}.>`],
+    subjects: [bucketSubjects(bucket)],
     storage: 'file',
     num_replicas: replicas,
     discard: 'new',
@@ -78,7 +79,7 @@ export class NatsRegistry implements Registry {
   constructor(link: NatsLink, bucket: string) {
     this.#link = link;
     this.#log = new NatsLog(link);
-    this.#stream = `KV_${bucket}`;
+    this.#stream = bucketStream(bucket);
     this.#prefix = `$KV.${bucket}.`;
   }
 

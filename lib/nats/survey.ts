@@ -7,9 +7,11 @@ import { randomBytes } from 'node:crypto';
 import { isMillraceError, messageOf } from '../base/errors.ts';
 import type { StreamInfo } from '../port/log.ts';
 import { isoTimeMs } from '../window/iso-time.ts';
-import { type Answer, ask, askOrThrow } from './api.ts';
+import { type Answer, API, ask, askOrThrow } from './api.ts';
 import type { NatsLink } from './connection.ts';
+import { pullTopic } from './feed.ts';
 import { type ApiFailure, errorOf } from './refusal.ts';
+import { requestSubjects } from './rights.ts';
 import { streamInfoOf, type WireStreamInfo } from './streams.ts';
 
 /** How long a request that should be answered at once may stay unanswered. */
@@ -92,33 +94,19 @@ export async function streamFacts(link: NatsLink): Promise<StreamFacts[]> {
   return found.sort((left, right) => (left.name < right.name ? -1 : 1));
 }
 
-/** Requests that a worker sends, each to a stream that is not there. */
-const REQUESTS = [
-  'INFO',
-  'STREAM.LIST',
-  'STREAM.NAMES',
-  'STREAM.CREATE.#',
-  'STREAM.UPDATE.#',
-  'STREAM.INFO.#',
-  'STREAM.DELETE.#',
-  'STREAM.PURGE.#',
-  'STREAM.MSG.GET.#',
-  'STREAM.MSG.DELETE.#',
-  'CONSUMER.CREATE.#',
-  'CONSUMER.DELETE.#.#',
-] as const;
-
-/** What is not permitted, as subjects; empty: all that a worker needs is. */
-export async function missingPermissions(link: NatsLink): Promise<string[]> {
-  // No stream has this name, and a request without a body that makes sense makes none.
+/** What is not permitted, as subjects; empty: all that a worker asks for is. */
+export async function missingPermissions(link: NatsLink, bucket: string): Promise<string[]> {
+  // No stream has this name, and no request is about what its body says, so none does anything.
   const absent = `MR_doctor_${randomBytes(6).toString('hex')}`;
   const missing: string[] = [];
-  for (const request of REQUESTS) {
+  for (const subject of requestSubjects({ bucket, stream: absent })) {
+    const topic = subject.slice(API.length).replace('*', absent);
+    if (topic === pullTopic(absent, absent)) continue; // has no answer, and is asked of consumers
     try {
-      await ask<object>(link, request.replaceAll('#', absent), { name: `${absent}_not` }, { patienceMs: PATIENCE_MS });
+      await ask<object>(link, topic, { name: `${absent}_not` }, { patienceMs: PATIENCE_MS });
     } catch (error) {
       if (!isMillraceError(error, 'BROKER_REFUSED')) continue;
-      missing.push(`$JS.API.${request.replaceAll('#', '*')}`);
+      missing.push(subject.replaceAll(absent, '*'));
     }
   }
   return missing;

@@ -45,6 +45,11 @@ export const EVENTS = {
     means: 'something unexpected in the thread that runs pipelines, or no memory was left; it is started anew',
   },
   'config.ignored': { levels: ['warn'], fields: ['message'], means: 'a variable is set that means nothing' },
+  'data.open': {
+    levels: ['warn'],
+    fields: ['message'],
+    means: 'others could look into the data folder; it is closed to them where that can be changed',
+  },
   'api.listening': {
     levels: ['info'],
     fields: ['address', 'worker'],

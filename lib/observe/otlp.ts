@@ -6,10 +6,11 @@
  * context of the record, not of these spans: what is sent must be the same however often it is tried.
  */
 import type { Attributes, SpanContext, SpanKind, Tracer } from '@opentelemetry/api';
+import { splitLogin } from '../base/url.ts';
 import type { TracedBatch, TracedResults, Tracing } from './tracing.ts';
 
 export interface OtlpOptions {
-  /** The collector's address, without `/v1/traces`, e.g. `http://127.0.0.1:4318`. */
+  /** The collector's address, without `/v1/traces`, e.g. `http://127.0.0.1:4318`; a login in it is sent. */
   readonly endpoint: string;
   readonly version: string;
 }
@@ -26,7 +27,12 @@ export async function openOtlp({ endpoint, version }: OtlpOptions): Promise<Otlp
     import('@opentelemetry/exporter-trace-otlp-http'),
     import('@opentelemetry/resources'),
   ]);
-  const exporter = new OTLPTraceExporter({ url: `${endpoint.replace(/\/+$/, '')}/v1/traces` });
+  const { url, login } = splitLogin(endpoint);
+  const basic = login === null ? null : Buffer.from(`${login.user}:${login.password ?? ''}`).toString('base64');
+  const exporter = new OTLPTraceExporter({
+    url: `${url.replace(/\/+$/, '')}/v1/traces`,
+    ...(basic === null ? {} : { headers: { Authorization: `Basic ${basic}` } }),
+  });
   const provider = new sdk.BasicTracerProvider({
     resource: resourceFromAttributes({ 'service.name': 'millrace', 'service.version': version }),
     spanProcessors: [new sdk.BatchSpanProcessor(exporter)],

@@ -202,6 +202,25 @@ export function bucketOf(subjects: string): string {
   return subjects.slice('$KV.'.length, -'.>'.length);
 }
 
+/** The stream that keeps the blobs of a cluster, and its subjects. */
+export function blobsStream(bucket: string): string {
+  return `MRB_${bucket}`;
+}
+
+export function blobsSubjects(bucket: string): string {
+  return `_mrb.${bucket}.>`;
+}
+
+/** All subjects that a pipeline keeps its own on, letters apart. */
+export function internalSubjects(pipeline: string): string {
+  return `_mr.${pipeline}.>`;
+}
+
+/** Whether a stream is Millrace's own: of any pipeline, or of the cluster with that bucket. */
+export function isOwnStream(name: string, bucket: string): boolean {
+  return name.startsWith('MR_') || name === bucketStream(bucket) || name === blobsStream(bucket);
+}
+
 /** What tools know kinds of streams by, so that none is made for a subject which begins so. */
 const RESERVED_STREAM = /^(MRB?|KV|OBJ)_/;
 const STREAM_LENGTH_MAX = 100;

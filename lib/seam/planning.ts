@@ -16,12 +16,14 @@ export interface PlanningOptions {
   readonly dir: string;
   /** False: nobody is asked, and streams are taken to be as the pipeline needs them. */
   readonly asks: boolean;
+  /** Variables that the code is given; null: nobody knows, and it may need any. */
+  readonly given: readonly string[] | null;
   /** Resolves with the next message that comes. */
   next(): Promise<ToPlanning>;
 }
 
 /** Says what came of it; never rejects. */
-export async function planBundle({ port, bundle, dir, asks, next }: PlanningOptions): Promise<void> {
+export async function planBundle({ port, bundle, dir, asks, given, next }: PlanningOptions): Promise<void> {
   const ask = async (question: BrokerQuestion): Promise<BrokerAnswer> => {
     port.postMessage({ kind: 'ask', question });
     const answer = await next();
@@ -37,7 +39,7 @@ export async function planBundle({ port, bundle, dir, asks, next }: PlanningOpti
   try {
     port.postMessage({
       kind: 'planned',
-      ...judgedOf(await bundlePlanner({ broker: asks ? broker : null, dir })(bundle)),
+      ...judgedOf(await bundlePlanner({ broker: asks ? broker : null, dir, given })(bundle)),
     });
   } catch (error) {
     port.postMessage({ kind: 'failed', error: tellError(error) });

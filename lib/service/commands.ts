@@ -284,7 +284,7 @@ export class Commands {
   }
 
   async #next(before: PipelineSpec | null, plan: PlanSummary): Promise<ReturnType<typeof nextLife>> {
-    return nextLife(before, await this.#judges.remembered(plan));
+    return nextLife(plan.pipeline, before, await this.#judges.remembered(plan));
   }
 
   async #claim(plan: PlanSummary, life: string, options: { dryRun: boolean; takeOver: boolean }): Promise<Claim> {

@@ -2,17 +2,19 @@
  * What the broker remembers of a pipeline that the registry does not know: its life and its latest revision, from its
  * journals. So a registry that was lost takes nothing with it: deployed again, a pipeline goes on from its state.
  */
+
+import type { RememberedLife } from '../cluster/specs.ts';
 import { decodeHead } from '../journal/entry.ts';
+import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
-import { journalStream, journalSubject, journalsOfAllLives, lifeOfJournal } from '../record/names.ts';
+import { begunBlob, journalStream, journalSubject, journalsOfAllLives, lifeOfJournal } from '../record/names.ts';
 import type { PlanSummary } from '../topology/summary.ts';
 
 /** What the broker remembers of a pipeline that the registry does not know; null: nothing. */
-export type Remembered = (
-  plan: Pick<PlanSummary, 'pipeline' | 'stages'>,
-) => Promise<{ readonly life: string; readonly revision: number } | null>;
+export type Remembered = (plan: Pick<PlanSummary, 'pipeline' | 'stages'>) => Promise<RememberedLife | null>;
 
-export function pipelineFinder(log: Log): Remembered {
+/** @param blobs of the cluster; null: it has none yet. */
+export function pipelineFinder(log: Log, blobs: Pick<Blobs, 'get'> | null): Remembered {
   return async plan => {
     const { pipeline } = plan;
     const streams = await log.streamsOf(journalsOfAllLives(pipeline));
@@ -27,6 +29,8 @@ export function pipelineFinder(log: Log): Remembered {
         if (tail !== null) revision = Math.max(revision, decodeHead(tail.data).revision);
       }
     }
-    return { life, revision };
+    // Which life has begun stands in the blobs of its own cluster.
+    const isOurs = blobs !== null && (await blobs.get(begunBlob(deployment))) !== null;
+    return isOurs || revision > 0 ? { life, revision, isOurs } : null;
   };
 }

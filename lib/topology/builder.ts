@@ -16,6 +16,11 @@ export interface PipelineOptions {
    * deploy; 1 to 1024. Default 16.
    */
   readonly partitions?: number;
+  /**
+   * Names of variables that its code reads from its process's environment. Workers pass those that they were told to
+   * (`millrace worker --env STRIPE_URL`) and nothing else; where one of these is missing, it is not deployed.
+   */
+  readonly env?: readonly string[];
 }
 
 /** What a pipeline begins with. */
@@ -37,11 +42,15 @@ export interface Beginnings {
   table<V = unknown>(bucket: string, options?: TableOptions<V>): Table<string, V>;
 }
 
-const PIPELINE = { partitions: { be: 'a number', is: value => typeof value === 'number' } } satisfies Record<
-  string,
-  Fit
->;
+const PIPELINE = {
+  partitions: { be: 'a number', is: value => typeof value === 'number' },
+  env: {
+    be: `a list of names of variables, e.g. ['STRIPE_URL']`,
+    is: value => Array.isArray(value) && value.every(name => typeof name === 'string' && VARIABLE.test(name)),
+  },
+} satisfies Record<string, Fit>;
 
+const VARIABLE = /^[A-Za-z_]\w*$/;
 const BRAND = Symbol.for('millrace.pipeline');
 
 /** A pipeline as its author described it: what a pipeline file exports by default. */
@@ -53,10 +62,13 @@ export class Pipeline {
   readonly partitions: number;
   /** What `build` has described. */
   readonly graph: Graph;
+  /** Variables that its code reads. */
+  readonly env: readonly string[];
 
-  constructor(name: string, options: { partitions: number; graph: Graph }) {
+  constructor(name: string, options: { partitions: number; env: readonly string[]; graph: Graph }) {
     this.name = name;
     this.partitions = options.partitions;
+    this.env = options.env;
     this.graph = options.graph;
   }
 }
@@ -71,7 +83,7 @@ export class Pipeline {
  */
 export function pipeline(name: string, build: (beginnings: Beginnings) => void, options?: PipelineOptions): Pipeline {
   const graph = new Graph();
-  const { partitions = PARTITIONS_DEFAULT } = judged(graph, 'pipeline', options, PIPELINE);
+  const { partitions = PARTITIONS_DEFAULT, env = [] } = judged(graph, 'pipeline', options, PIPELINE);
   graph.noteOverall();
   const built: unknown = judgedFunction(
     graph,
@@ -101,7 +113,7 @@ export function pipeline(name: string, build: (beginnings: Beginnings) => void, 
     );
   }
   graph.noteOverall();
-  return new Pipeline(name, { partitions, graph });
+  return new Pipeline(name, { partitions, env, graph });
 }
 
 /** Whether it is what `pipeline` gives, of whichever copy of the library. */

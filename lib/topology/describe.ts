@@ -54,6 +54,8 @@ export function describe(plan: PlanSummary): string {
       2,
     ),
   );
+  if (plan.env !== undefined)
+    lines.push('', 'variables: what its code reads of the environment', `  ${plan.env.join(', ')}`);
   return lines.join('\n');
 }
 

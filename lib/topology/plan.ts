@@ -42,6 +42,8 @@ export interface Plan {
   readonly readers: readonly ReaderPlan[];
   readonly stages: readonly StagePlan[];
   readonly sinks: readonly SinkSpec[];
+  /** Variables of the environment that its code reads. */
+  readonly env: readonly string[];
   /** Names of the sinks that get changes (`change/change.ts`) and not inserts alone. */
   readonly changing: readonly string[];
   /** What its streams promise less than others would: a line each, for people. */

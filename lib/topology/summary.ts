@@ -64,6 +64,8 @@ export interface PlanSummary {
   readonly readers: readonly ReaderSummary[];
   readonly stages: readonly StageSummary[];
   readonly sinks: readonly SinkSpec[];
+  /** See `Plan`; absent: none, or it was stored by an earlier version. */
+  readonly env?: readonly string[];
   /** Names of the sinks that get them. */
   readonly changing: readonly string[];
   /** See `Plan`; as it was when this was planned. */
@@ -90,6 +92,7 @@ export function summarize(plan: Plan): PlanSummary {
       exits: program.exits,
     })),
     sinks: plan.sinks,
+    ...(plan.env.length === 0 ? {} : { env: plan.env }),
     changing: plan.changing,
     warnings: plan.warnings,
     layout: layoutOf(plan),

@@ -31,7 +31,7 @@ export class WorkerProcess {
 
   /**
    * @param options.flags more of the command's; the last of a name counts
-   * @param options.env added to the environment of this process
+   * @param options.env added to the environment of this process; with MILLRACE_NATS in the place of `natsUrl`
    * @param options.heard given all that it writes
    * @param options.launcher another one than `launcher.ts` says
    * @param options.client how its API is asked whether it answers
@@ -69,7 +69,8 @@ export class WorkerProcess {
     if (this.address === '') this.address = `127.0.0.1:${await freePort()}`;
     // Nobody would end the one before.
     if (this.runs) throw new Error('the worker runs already');
-    const flags = ['worker', '--nats', this.natsUrl, '--data', this.dataDir, '--listen', this.address, ...this.flags];
+    const broker = this.env.MILLRACE_NATS === undefined ? ['--nats', this.natsUrl] : [];
+    const flags = ['worker', ...broker, '--data', this.dataDir, '--listen', this.address, ...this.flags];
     const child = spawn(process.execPath, [this.launcher, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,

@@ -201,7 +201,7 @@ export class Process {
         return judgedOf(cluster.planOf(bundle));
       },
       incompatibilities,
-      remembered: pipelineFinder(log),
+      remembered: pipelineFinder(log, blobs),
       results: resultsFinder(log),
     };
     const connected = () => !machine.isCutOff;

@@ -114,7 +114,7 @@ describe('streams of others', () => {
     await send('uncut');
     await judge('uncut');
 
-    const report = await checkBroker({ servers: scene.server.url }, { replicas: 1 });
+    const report = await checkBroker({ servers: scene.server.url }, { replicas: 1, bucket: 'millrace' });
     const findings = [...report.findings, ...(await checkWorker(client, report.streams))];
     const found = (check: string) =>
       findings.filter(one => one.check === check).map(({ verdict, text }) => `${verdict}: ${text}`);

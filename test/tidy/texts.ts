@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Folders of the project; what else lies in the tree is somebody's own. */
-const FOLDERS = ['.ci', 'cmd', 'lib', 'proto', 'test'];
+const FOLDERS = ['.ci', 'cmd', 'deploy', 'lib', 'proto', 'test'];
 const ROOT_FILES = /^[A-Za-z]\S*\.(md|json|ts)$|^LICENSE$|^\.gitignore$/;
 
 /** The section of the front page whose commands are a file of tests of their own: they take as long as all others. */

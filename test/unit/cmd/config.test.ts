@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
-import { settle, strangeVariables, tokenOf } from '../../../cmd/config.ts';
+import { environmentFor, natsOptions, settle, strangeVariables, tokenOf } from '../../../cmd/config.ts';
 import { readWorkerFile } from '../../../cmd/config-file.ts';
 import {
   deleteContext,
@@ -13,7 +13,7 @@ import {
   targetOf,
   useContext,
 } from '../../../cmd/contexts.ts';
-import { SETTINGS, type Setting, WORKER_SETTINGS } from '../../../cmd/settings.ts';
+import { NATS_SETTINGS, SETTINGS, type Setting, WORKER_SETTINGS } from '../../../cmd/settings.ts';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { didYouMean } from '../../../lib/base/nearest.ts';
 import { tableRows, textOf } from '../../tidy/texts.ts';
@@ -59,7 +59,7 @@ describe('the table of settings', () => {
     const all = Object.values<Setting>(SETTINGS);
     const places = all.filter(({ file }) => file !== null).map(({ file, key }) => `${file} ${key}`);
     assert.equal(new Set(places).size, places.length);
-    for (const { secret, flag } of all) if (secret) assert.equal(flag, null, 'secrets have no flags');
+    for (const { secret, flag } of all) if (secret === true) assert.equal(flag, null, 'secrets have no flags');
   });
 });
 
@@ -93,6 +93,52 @@ describe('a setting', () => {
     assert.match(
       wrong(() => settle(['logLevel'])),
       /^MILLRACE_LOG is wran; give one of debug, .*; did you mean warn\?$/,
+    );
+  });
+
+  test('that is a URL is used with its login, and shown without', () => {
+    const nats = (servers: string) => natsOptions(settle(NATS_SETTINGS, { flags: { nats: servers } }), 'test');
+    assert.deepEqual(nats('nats://me:p%40ss@a:4222,b:4222'), {
+      servers: ['nats://a:4222', 'b:4222'],
+      name: 'test',
+      user: 'me',
+      password: 'p@ss',
+    });
+    const digits = nats('me:123/@x@a:4222');
+    assert.deepEqual([digits.servers, digits.user, digits.password], [['a:4222'], 'me', '123/@x']);
+    assert.equal(nats('tls://t0ken@a').token, 't0ken');
+    process.env.NATS_USER = 'other';
+    assert.deepEqual([nats('nats://me:pass@a').user, nats('nats://me:pass@a').password], ['other', undefined]);
+    delete process.env.NATS_USER;
+    assert.match(
+      wrong(() => nats('nats://me:pass@a,nats://you:pass@b')),
+      /^the NATS servers have different logins in their URLs/,
+    );
+    const path = write('worker.yaml', 'nats: { servers: [5, "nats://me:pass@a"], password: 12345 }\notlp: 7\n');
+    assert.doesNotMatch(
+      wrong(() => readWorkerFile(path)),
+      /pass@|12345/,
+    );
+  });
+
+  test('that names variables for pipelines names none of the worker, and none that is missing', () => {
+    process.env.STRIPE_URL = 'https://stripe';
+    const { variables, given } = environmentFor(['STRIPE_URL']);
+    assert.equal(variables.STRIPE_URL, 'https://stripe');
+    assert.deepEqual(given, ['STRIPE_URL']);
+    assert.ok(Object.keys(variables).every(name => !/^(NATS|MILLRACE|OTEL|TEST)_/.test(name)));
+    for (const name of ['NATS_PASSWORD', 'MILLRACE_TOKEN', 'OTEL_EXPORTER_OTLP_HEADERS']) {
+      process.env[name] = 'x';
+      assert.match(
+        wrong(() => environmentFor([name])),
+        /which is of the worker itself/,
+      );
+      delete process.env[name];
+    }
+    delete process.env.STRIPE_URL;
+    assert.match(
+      wrong(() => environmentFor(['STRIPE_URL'])),
+      /^--env names STRIPE_URL, which is not set/,
     );
   });
 

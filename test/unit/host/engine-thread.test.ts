@@ -41,7 +41,15 @@ async function engineOf(text: string, options: { stuckMs?: number } = {}) {
   };
   const status = { state: 'running' };
   const { stuckMs = 60_000 } = options;
-  const engine = new EngineThread({ launcher, options: status, stuckMs, clock, observer, meter: () => noMeter });
+  const engine = new EngineThread({
+    launcher,
+    options: status,
+    env: {},
+    stuckMs,
+    clock,
+    observer,
+    meter: () => noMeter,
+  });
   const troubles: (string | null)[] = [];
   engine.onTrouble(() => troubles.push(engine.trouble));
   engine.open();

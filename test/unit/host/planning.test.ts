@@ -33,6 +33,8 @@ function planning(broker: Partial<Broker> = {}): Planning {
     launcher: packageFile('cmd/plan-thread.mjs'),
     broker: { ...none, ...broker },
     dir,
+    env: { GIVEN: 'yes' },
+    given: ['GIVEN'],
     limitMs: 1_000,
   });
 }
@@ -74,6 +76,30 @@ test('code that does not come to an end is refused, whether it runs or waits', a
       assert.rejects(one.plan(bundleOf(text)), refused),
     ),
   );
+});
+
+test('code sees what its thread is given of the environment and nothing else, and may ask for that alone', async () => {
+  process.env.NATS_PASSWORD = 'secret';
+  const seen = bundleOf(`throw new Error(JSON.stringify(process.env));`);
+  const isSeen = (error: unknown) => error instanceof Error && error.message.includes('{"GIVEN":"yes"}');
+  await assert.rejects(planning().plan(seen), isSeen);
+  const asking = async (name: string) => {
+    const file = join(dir, 'asking.ts');
+    const text = `from('in', { capture: true }).to('out.{partition}')`;
+    await writeFile(
+      file,
+      `import { pipeline } from 'millrace';
+      export default pipeline('asking', ({ from }) => { ${text}; }, { env: ['${name}'] });`,
+    );
+    return planning().plan(await bundlePipeline(file));
+  };
+  const { summary, text } = await asking('GIVEN');
+  assert.deepEqual(summary.env, ['GIVEN']);
+  assert.match(text, /variables: .*\n {2}GIVEN$/);
+  const isMissing = (error: unknown) =>
+    isMillraceError(error, 'PLAN_INVALID') &&
+    /needs the variable NATS_PASSWORD, .*--env NATS_PASSWORD$/.test(error.message);
+  await assert.rejects(asking('NATS_PASSWORD'), isMissing);
 });
 
 test('code that ends its thread is refused, and so is what has no pipeline in it', async () => {

@@ -10,8 +10,8 @@ test('a deploy goes on from the latest revision that is known, of the same life 
   const { commands, judge } = cluster.worker('a');
   await commands.deploy(fakeBundle('p', { salt: '1' }), { dryRun: false });
   const { life } = (await commands.get('p')).spec;
-  Object.assign(judge, { remembered: () => Promise.resolve({ life, revision: 7 }) });
+  Object.assign(judge, { remembered: () => Promise.resolve({ life, revision: 7, isOurs: true }) });
   assert.equal((await commands.deploy(fakeBundle('p', { salt: '2' }), { dryRun: false })).revision, 8);
-  Object.assign(judge, { remembered: () => Promise.resolve({ life: 'another', revision: 20 }) });
+  Object.assign(judge, { remembered: () => Promise.resolve({ life: 'another', revision: 20, isOurs: true }) });
   assert.equal((await commands.deploy(fakeBundle('p', { salt: '3' }), { dryRun: false })).revision, 9);
 });
