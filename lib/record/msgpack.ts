@@ -43,17 +43,15 @@ function many(unpackr: Unpackr): Decoder {
     /** What follows a value that cannot be read has no beginning any more: it is one unreadable part. */
     decode({ data }, out, report) {
       const before = out.length;
-      const scan = new MsgpackScan(data);
       let end = 0;
       try {
-        while (!scan.isDone) {
+        eachOf(unpackr, data, (value, bytes) => {
           if (out.length - before === RECORDS_PER_MESSAGE_MAX) {
             throw unreadable(`there are more values than RECORDS_PER_MESSAGE_MAX (${RECORDS_PER_MESSAGE_MAX})`);
           }
-          const next = scan.next();
-          out.push(unpackr.unpack(data.subarray(end, next)));
-          end = next;
-        }
+          out.push(value);
+          end += bytes.length;
+        });
       } catch (error) {
         if (out.length - before === RECORDS_PER_MESSAGE_MAX) {
           out.length = before;
@@ -65,18 +63,23 @@ function many(unpackr: Unpackr): Decoder {
     },
     parts({ data }) {
       const found: Uint8Array[] = [];
-      const scan = new MsgpackScan(data);
-      let end = 0;
       try {
-        while (!scan.isDone) {
-          const next = scan.next();
-          found.push(data.subarray(end, next));
-          end = next;
-        }
+        eachOf(unpackr, data, (_value, bytes) => found.push(bytes));
       } catch {
         // The unreadable end was reported when the message was decoded; what came before it has been seen.
       }
       return found;
     },
   };
+}
+
+/** Reads values that follow one another, each with its bytes. Throws at the first that cannot be read. */
+function eachOf(unpackr: Unpackr, data: Uint8Array, tell: (value: unknown, bytes: Uint8Array) => void): void {
+  const scan = new MsgpackScan(data);
+  for (let start = 0; !scan.isDone; ) {
+    const end = scan.next();
+    const bytes = data.subarray(start, end);
+    tell(unpackr.unpack(bytes), bytes);
+    start = end;
+  }
 }

@@ -19,7 +19,7 @@ let scene: Scene;
 let worker: WorkerProcess;
 let client: AdminClient;
 before(async () => {
-  scene = await Scene.open();
+  scene = await Scene.open({ maxPayloadBytes: 1 << 20 });
   // However slow the machine is: only what never returns is stuck.
   worker = scene.worker('worker', [], {
     NODE_OPTIONS: `--max-old-space-size=${HEAP_MB}`,
