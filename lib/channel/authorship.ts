@@ -26,6 +26,7 @@
  */
 import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../chain/chain.ts';
+import type { AttemptsAt } from '../journal/attempts.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { NO_TIME } from '../window/source-time.ts';
 import { type Author, decodeFrameHead, type FrameHead, type Owner } from './frame.ts';
@@ -68,14 +69,15 @@ interface Form {
 }
 
 /**
- * Claims a reader, on the first of its chains. Returns the epoch of the claim, once it has landed. Throws REVISION_OUTDATED
+ * Claims a reader, on the first of its chains. Returns the epoch of the claim and what was tried, once it has landed. Throws REVISION_OUTDATED
  * and ASSIGNMENT_OUTDATED.
  * @param options.mark headers that no other claim has: two of one number would else take one for the claim of both
  */
 export async function claim(
   chain: Heads,
-  { owner, program, mark, encode, keeps }: Form & { owner: Omit<Owner, 'epoch'>; program: number; mark: Headers },
-): Promise<number> {
+  options: Form & { owner: Omit<Owner, 'epoch'>; program: number; mark: Headers },
+): Promise<{ readonly epoch: number; readonly attempts: AttemptsAt }> {
+  const { owner, program, mark, encode, keeps } = options;
   for (;;) {
     const tail = await chain.open();
     const last = tail === null ? null : decodeFrameHead(tail.data);
@@ -84,8 +86,12 @@ export async function claim(
     const epoch = isSame ? before.epoch + 1 : 1;
     const author = { ...owner, epoch, program };
     if (compare(before, author) > 0) throw outdated(chain, { by: before, author });
-    const headers = { ...mark, ...kept(tail, keeps) };
-    if ((await chain.append(encode(takenOver(last, author)), headers)).kind === 'landed') return epoch;
+    const at = last?.position ?? NOT_BEGUN;
+    const told = attemptsOf(tail);
+    const isAgain = before.revision === owner.revision && told.at === at;
+    const attempts = isAgain ? { ...told, starts: told.starts + 1 } : { starts: 1, at, hand: null };
+    const headers = { ...mark, ...kept(tail, keeps), ...attemptsHeader(attempts) };
+    if ((await chain.append(encode(takenOver(last, author)), headers)).kind === 'landed') return { epoch, attempts };
   }
 }
 
@@ -107,6 +113,19 @@ export async function takeOver(chain: Heads, { author, encode, keeps }: Form & {
   }
 }
 
+/** What a reader has tried (*in hand*, `journal/attempts.ts`), on the chain that it claims: it comes with each message until it is settled. */
+const HEADER_ATTEMPTS = 'Millrace-Attempts';
+const NO_ATTEMPTS_AT: AttemptsAt = { starts: 0, at: NOT_BEGUN, hand: null };
+
+function attemptsOf(tail: StoredMessage | null): AttemptsAt {
+  const text = tail?.headers?.[HEADER_ATTEMPTS];
+  return text === undefined ? NO_ATTEMPTS_AT : JSON.parse(text);
+}
+
+export function attemptsHeader(attempts: AttemptsAt | null): Headers {
+  return attempts === null ? {} : { [HEADER_ATTEMPTS]: JSON.stringify(attempts) };
+}
+
 /** What the last message says, in the name of a new owner: what made the rows is what it was. */
 function takenOver(last: FrameHead | null, { program, ...owner }: Author): FrameHead {
   if (last === null) return { by: { program, ...owner }, ...NOTHING_YET };
@@ -120,7 +139,7 @@ function unsigned({ by: _, ...head }: FrameHead): Omit<FrameHead, 'by'> {
 }
 
 function kept(tail: StoredMessage | null, names: readonly string[]): Headers | null {
-  const found = names.filter(name => tail?.headers?.[name] !== undefined);
+  const found = [HEADER_ATTEMPTS, ...names].filter(name => tail?.headers?.[name] !== undefined);
   return found.length === 0 ? null : Object.fromEntries(found.map(name => [name, tail!.headers![name]!]));
 }
 

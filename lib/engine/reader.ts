@@ -10,11 +10,13 @@
  * is furthest behind through the last message of which any has had a row.
  */
 import { sleep } from '../base/clock.ts';
-import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, invariant, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Owner } from '../channel/frame.ts';
 import type { WriterState } from '../channel/writer.ts';
+import { NO_ATTEMPTS } from '../journal/attempts.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsReporter } from '../observe/meter.ts';
+import { WHOLE } from '../operator/feed.ts';
 import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
@@ -23,10 +25,13 @@ import { type Counted, Counting } from '../router/counted.ts';
 import type { Opened, Route, Unfinished } from '../router/lane.ts';
 import { Router } from '../router/router.ts';
 import { BucketCensus } from '../source/bucket-census.ts';
-import type { SourcePlace } from '../source/poll.ts';
+import type { PollLimits, SourcePlace } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
 import { lostTable, readAnew } from '../source/succession.ts';
 import { watchedSource } from '../source/watched.ts';
+import { Breaker } from '../task/breaker.ts';
+import { Caution } from '../task/caution.ts';
+import { Slice } from '../task/slice.ts';
 import type { Surroundings } from '../task/surroundings.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
 import { isSame, ONE_PROGRAM, routesOf } from './program.ts';
@@ -44,6 +49,8 @@ export interface ReaderOptions {
   readonly plan: Plan;
   readonly reader: ReaderPlan;
   readonly around: Surroundings;
+  /** Outlives the reader. */
+  readonly breaker: Breaker;
   /** What this reader does for a former program, and then it is done; absent: it reads for ever. */
   readonly finishes?: Finishing;
   onEnded(error: unknown): void;
@@ -77,7 +84,14 @@ export class Reader {
   /** A former program at work, while we open. */
   #former: Reader | null = null;
   #failure: { error: unknown } | null = null;
+  #slice: Slice;
+  #caution: Caution;
   #scheduled = false;
+  /** A message is in hand. */
+  #isHolding = false;
+  #hasRead = false;
+  /** What was read up to there has landed, so somebody has lived through it, though it be read again. */
+  #lived = 0;
   #cancelTick: (() => void) | null = null;
 
   constructor(options: ReaderOptions) {
@@ -85,6 +99,13 @@ export class Reader {
     const { deployment, log, clock, random, meter, watchCalls } = around;
     this.#ends = new EndsReporter(meter);
     this.name = reader.name;
+    this.#slice = new Slice(clock);
+    this.#caution = new Caution({
+      breaker: options.breaker,
+      about: { pipeline: plan.pipeline, part: reader.name },
+      around,
+      say: hand => this.#router.tellAttempts(hand === null ? null : { starts: options.breaker.starts, hand }),
+    });
     this.#options = options;
     const cursor = newCursor();
     const routes = routesOf(plan, reader);
@@ -185,6 +206,10 @@ export class Reader {
     if (opened.place !== null) this.#census?.doubt();
     await this.#census?.look();
     if (this.phase !== 'opening') return;
+    // What earlier starts have come to (*in hand*, `journal/attempts.ts`).
+    await this.#caution.begin(this.#router.attempts ?? NO_ATTEMPTS);
+    this.#lived = opened.place?.position ?? 0;
+    if (this.phase !== 'opening') return;
     await this.#source.open(place, () => this.#schedule());
     if (this.#source.mark.base !== place.mark.base) {
       around.observer.emit({ event: 'table.replaced', level: 'warn', pipeline: plan.pipeline, reader: this.name });
@@ -234,7 +259,8 @@ export class Reader {
     around.observer.emit({ event: 'reader.finishing', level: 'info', ...about });
     await new Promise<void>((resolve, reject) => {
       const finishes = { program, through, routes, owner: this.#router.owner };
-      this.#former = new Reader({ plan, reader, around, finishes, onEnded: reject, onDone: resolve });
+      const breaker = new Breaker();
+      this.#former = new Reader({ plan, reader, around, breaker, finishes, onEnded: reject, onDone: resolve });
       this.#former.start();
     });
     this.#former = null;
@@ -279,7 +305,9 @@ export class Reader {
       this.#source.tick();
       this.#census?.tick();
       this.#sample();
-      this.#router.broadcast().catch(error => this.#fail(error));
+      (this.#caution.isWell({ hasRead: this.#hasRead }) ? this.#caution.sayWell() : this.#router.broadcast()).catch(
+        error => this.#fail(error),
+      );
       this.#pump();
       this.#tick();
     });
@@ -305,31 +333,79 @@ export class Reader {
 
   #pump(): void {
     if (this.phase !== 'running' || this.#router.waiting > WAITING_MAX || this.#isFull()) return;
+    const { isCareful } = this.#caution;
+    if (isCareful && this.#source.position >= this.#lived) return this.#pumpCarefully();
     try {
-      const before = this.#source.bytesIn;
-      const { finishes } = this.#options;
-      const { to: countedTo } = this.#counting;
-      const isAgain = this.#source.position < countedTo;
-      const through = Math.min(finishes?.through ?? NO_END, isAgain ? countedTo : NO_END);
       const pushed = this.#router.pushed;
-      const messages = this.#source.poll({
-        messagesMax: POLL_MESSAGES_MAX,
-        bytesMax: POLL_BYTES_MAX,
-        // One message may become very many rows.
-        full: () => this.#router.pushed - pushed > WAITING_MAX,
-        through,
-      });
-      if (isAgain) this.#counting.noteAgain(this.#source, this.dropped);
-      if (finishes !== undefined && this.#source.position >= finishes.through) return this.#endAfter(finishes.through);
-      if (messages === 0) return;
-      this.#unsent.push({ position: this.#source.position, bytesBefore: before });
-      this.#ends.report({ late: 0, dead: 0, dropped: this.dropped });
-      this.#sample();
-      this.#router.flush(() => this.#state());
-      this.#schedule();
+      // One message may become very many rows.
+      const full = () => this.#router.pushed - pushed > WAITING_MAX || this.#slice.isOver();
+      this.#slice.begin();
+      this.#poll({ messagesMax: POLL_MESSAGES_MAX, full, through: isCareful ? this.#lived : NO_END });
+      this.#slice.end();
     } catch (error) {
-      this.#fail(this.#source.spec.kind === 'kv' ? lostTable(this.name, error) : error);
+      this.#failReading(error);
     }
+  }
+
+  #failReading(error: unknown): void {
+    this.#fail(this.#source.spec.kind === 'kv' ? lostTable(this.name, error) : error);
+  }
+
+  #poll(limits: Pick<PollLimits, 'messagesMax' | 'full' | 'refuses'> & { readonly through: number }): void {
+    const before = this.#source.bytesIn;
+    const { finishes } = this.#options;
+    const { to: countedTo } = this.#counting;
+    const isAgain = this.#source.position < countedTo;
+    const through = Math.min(finishes?.through ?? NO_END, isAgain ? countedTo : NO_END, limits.through);
+    const messages = this.#source.poll({ bytesMax: POLL_BYTES_MAX, ...limits, through });
+    if (isAgain) this.#counting.noteAgain(this.#source, this.dropped);
+    if (finishes !== undefined && this.#source.position >= finishes.through) return this.#endAfter(finishes.through);
+    if (messages === 0) return;
+    this.#hasRead = true;
+    this.#unsent.push({ position: this.#source.position, bytesBefore: before });
+    this.#ends.report({ late: 0, dead: 0, dropped: this.dropped });
+    this.#sample();
+    this.#router.flush(() => this.#state());
+    this.#schedule();
+  }
+
+  #pumpCarefully(): void {
+    if (this.#isHolding) return;
+    this.#isHolding = true;
+    this.#takeInHand().then(
+      hasRead => {
+        this.#isHolding = false;
+        if (hasRead) this.#schedule();
+      },
+      error => this.#failReading(error),
+    );
+  }
+
+  /** Reads one message or a few and has all of it land, having said so before (*in hand*). False: there is none. */
+  async #takeInHand(): Promise<boolean> {
+    const next = this.#source.next();
+    // Says what ended the source, if something has.
+    if (next === null) return this.#source.poll({ messagesMax: 1, bytesMax: 1 }) > 0;
+    await this.#caution.hold(`${next.seq}`, {
+      records: true,
+      work: async isDeadly => {
+        if (this.phase !== 'running') return;
+        let left = this.#caution.breaker.rows;
+        const refuses = isDeadly ? this.#refusalOf(next.seq) : null;
+        this.#poll({ messagesMax: left, full: () => --left <= 0, refuses, through: NO_END });
+        await this.#land(this.#source.position);
+      },
+    });
+    return true;
+  }
+
+  /** The message becomes a letter before it is looked at. */
+  #refusalOf(sequence: number): NonNullable<PollLimits['refuses']> {
+    const why = this.#caution.deadly('this message', { input: this.#source.spec.name, sequence });
+    return {
+      refused: ({ seq, row }) => (seq === sequence && row === WHOLE ? why : null),
+      refuse: () => invariant(false, 'a message is refused as a whole'),
+    };
   }
 
   #fail(error: unknown): void {
@@ -376,6 +452,12 @@ export class Reader {
     await this.#router.lastBroadcast();
   }
 
+  /** What was tried is of no interest any more either. */
+  async #landLast(): Promise<void> {
+    await this.#land(this.#source.position);
+    if (this.#router.attempts !== null) await this.#router.tellAttempts(null);
+  }
+
   /**
    * Ends at one position on all channels, if all that was read lands in time; what has not is read again by whoever goes
    * on, and the program that made it is needed then.
@@ -386,7 +468,7 @@ export class Reader {
     this.phase = 'stopped';
     await this.#former?.stop({ deadlineMs });
     if (wasRunning) {
-      const landing = this.#land(this.#source.position).catch(error => {
+      const landing = this.#landLast().catch(error => {
         if (!isMillraceError(error)) throw error;
       });
       await Promise.race([landing, sleep(this.#options.around.clock, deadlineMs)]);

@@ -10,7 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { keyGroupsOf, partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../chain/chain.ts';
-import { beaten, begun, claim, type ProgramName, takeOver } from '../channel/authorship.ts';
+import { attemptsHeader, beaten, begun, claim, type ProgramName, takeOver } from '../channel/authorship.ts';
 import {
   type Author,
   encodeBroadcast,
@@ -23,6 +23,7 @@ import {
 } from '../channel/frame.ts';
 import { Words } from '../channel/words.ts';
 import { ChannelWriter, type WriterState } from '../channel/writer.ts';
+import type { Attempts, AttemptsAt } from '../journal/attempts.ts';
 import { type KeysByGroup, partsOf } from '../operator/census.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { type Log, roomIn } from '../port/log.ts';
@@ -91,6 +92,8 @@ export class Router {
   #landed: (() => void)[] = [];
   /** Records that were passed on to any channel. */
   pushed = 0;
+  /** What was tried, as of our claim or what we have told since; null: all is well. */
+  attempts: AttemptsAt | null = null;
 
   constructor(options: RouterOptions) {
     this.#options = options;
@@ -130,7 +133,7 @@ export class Router {
     const { owner, random } = this.#options;
     const { program } = this.#author;
     const mark = { [HEADER_CLAIM]: `${random.next()} ${random.next()}` };
-    const epoch = await claim(this.#lanes[0]!.broadcast, {
+    const { epoch, attempts } = await claim(this.#lanes[0]!.broadcast, {
       owner,
       program,
       mark,
@@ -138,6 +141,15 @@ export class Router {
       keeps: KEPT,
     });
     this.#author = { ...owner, epoch, program };
+    this.attempts = attempts;
+  }
+
+  /** Says durably what was tried; null: all is well (*in hand*, `journal/attempts.ts`). */
+  async tellAttempts(attempts: Attempts | null): Promise<void> {
+    while (this.#telling !== null) await this.#telling;
+    const lane = this.#lanes[0]!;
+    this.attempts = attempts === null ? null : { ...attempts, at: lane.told!.position };
+    await this.#tellAll([{ lane, head: lane.told!, counted: lane.toldCounted }]);
   }
 
   /**
@@ -298,6 +310,10 @@ export class Router {
     if (this.#telling !== null) return;
     const news = this.#lanes.flatMap(lane => this.#newsFor(lane) ?? []);
     if (news.length === 0) return;
+    await this.#tellAll(news);
+  }
+
+  async #tellAll(news: readonly News[]): Promise<void> {
     this.#telling = Promise.all(news.map(tell => this.#tell(tell)));
     try {
       await this.#telling;
@@ -335,10 +351,13 @@ export class Router {
 
   async #tell({ lane, head, counted }: News): Promise<void> {
     const { broadcast } = lane;
+    // It has read on: what was tried is done.
+    if (lane === this.#lanes[0] && head.position > (this.attempts?.at ?? 0)) this.attempts = null;
     const headers = {
       [HEADER_SOURCE]: markText(this.#options.mark()),
       [HEADER_PROGRAM]: this.#program,
       ...(counted === null ? {} : { [HEADER_COUNTED]: JSON.stringify(counted) }),
+      ...(lane === this.#lanes[0] ? attemptsHeader(this.attempts) : {}),
     };
     const outcome = await broadcast.append(encodeBroadcast(head), headers);
     if (outcome.kind === 'moved') throw beaten(outcome.tail, { author: this.#author, chain: broadcast });

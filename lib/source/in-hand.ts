@@ -24,12 +24,18 @@ export class InHand {
     this.#decoder = decoder;
   }
 
-  /** Without its content encoding. Throws RECORD_UNREADABLE; then it is in hand as it came. */
-  take(stored: StoredMessage): StoredMessage {
+  /** As it came. */
+  hold(stored: StoredMessage): void {
     this.message = stored;
     this.part = 0;
-    this.#parts = undefined;
+    this.#parts = null;
     this.#unpacked = false;
+  }
+
+  /** Without its content encoding. Throws RECORD_UNREADABLE; then it is in hand as it came. */
+  take(stored: StoredMessage): StoredMessage {
+    this.hold(stored);
+    this.#parts = undefined;
     const data = decompressed(stored);
     if (data === stored.data) return stored;
     const { subject, seq, timeMs, headers } = stored;

@@ -1,5 +1,5 @@
 /** What a source is given: where to go on, where its records go, and how many of them at a time. */
-import type { Change } from '../change/change.ts';
+import type { Refusals, Refused } from '../operator/feed.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
 import type { SourcePlaceInTime } from '../window/source-time.ts';
@@ -47,8 +47,5 @@ export interface PollLimits {
   /** The last message to be passed on, which `position` comes to also where there is none of that number; absent: none is. */
   readonly through?: number;
   /** Records that are refused by where they stand, before anybody has them. Null or absent: none. */
-  readonly refuses?: {
-    refused(place: { seq: number; row: number }): boolean;
-    refuse(value: unknown, change: Change): void;
-  } | null;
+  readonly refuses?: ({ readonly refused: Refused } & Pick<Refusals, 'refuse'>) | null;
 }

@@ -16,6 +16,7 @@ import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
 import { type Change, INSERT } from '../change/change.ts';
 import type { Meter } from '../observe/meter.ts';
+import { type RecordPlace, WHOLE } from '../operator/feed.ts';
 import type { Log, LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
 import { copiedBy } from '../port/stream-config.ts';
 import type { Letter } from '../record/letter.ts';
@@ -205,6 +206,13 @@ export class Source {
     return this.#bootstrapped;
   }
 
+  /** Where the next record stands; null: none has arrived. */
+  next(): RecordPlace | null {
+    if (this.#rest.length === 0) this.#rest = this.#reader?.take({ messagesMax: 1, bytesMax: 1 }) ?? [];
+    const message = this.#rest[0];
+    return message === undefined ? null : { seq: message.seq, row: this.#row === 0 ? WHOLE : this.#row };
+  }
+
   /**
    * Passes on what has arrived, until it is more than `bytesMax` as the records have it. Returns the number of messages,
    * one that is passed on in part among them; 0: nothing was there. Throws what ended the reader.
@@ -265,6 +273,8 @@ export class Source {
     const trace = traceOf(stored.headers);
     this.#target.cursor.trace = trace;
     if (trace !== null) this.#target.traced?.(trace);
+    const refused = from > 0 ? null : limits.refuses?.refused({ seq: stored.seq, row: WHOLE });
+    if (refused) return this.#refuseWhole(stored, refused);
     const message = this.#taken(stored);
     if (message === null) return;
     if (this.#held === null && from === 0) this.bytesIn += message.data.length;
@@ -276,6 +286,14 @@ export class Source {
     this.#latestMs = Number.NEGATIVE_INFINITY;
     // The records have been there first, so that it is their time that says when they were published.
     this.#time.published(message.timeMs);
+  }
+
+  /** What is in it is not looked at. */
+  #refuseWhole(stored: StoredMessage, why: MillraceError): void {
+    this.bytesIn += stored.data.length;
+    this.#inHand.hold(stored);
+    this.#reject(why.code, why, stored.data);
+    this.#time.published(stored.timeMs);
   }
 
   #passValues(message: StoredMessage, from: number, limits: PollLimits): void {
@@ -370,7 +388,8 @@ export class Source {
     this.recordsIn++;
     this.#last.seq = message.seq;
     this.#last.row = this.#inHand.part;
-    if (refuses?.refused(this.#last)) refuses.refuse(value, change);
+    const why = refuses?.refused(this.#last);
+    if (why) refuses!.refuse(why, value, change);
     else this.#target.entry.receive(key, value, timeMs, change);
   }
 

@@ -13,11 +13,11 @@ import {
   placesOf,
   type RecordPlace,
   type Refusals,
-  ROWS,
   TAKE_BYTES_MAX,
   type TaskInput,
   TIME,
 } from '../operator/feed.ts';
+import { ROWS } from '../record/names.ts';
 import { NO_MARK } from '../source/poll.ts';
 import { Source, type SourceOptions } from '../source/source.ts';
 import { sourceVoice, voiceOf } from '../topology/waits.ts';
@@ -105,7 +105,7 @@ export class DirectInput implements TaskInput {
       bytesMax: Math.min(limits.bytesMax, TAKE_BYTES_MAX),
       full: limits.full,
       withinMessages: true,
-      refuses: refused === null ? null : { refused, refuse: (value, change) => this.#refusals.refuse(value, change) },
+      refuses: refused === null ? null : { refused, refuse: this.#refusals.refuse },
     });
     if (messages === 0) return NOTHING;
     return {
@@ -113,6 +113,10 @@ export class DirectInput implements TaskInput {
       bytes: this.#source.bytesIn - before.bytes,
       publishedMs: this.#source.publications.latestMs ?? Number.POSITIVE_INFINITY,
     };
+  }
+
+  next(): RecordPlace | null {
+    return this.#source.next();
   }
 
   committed(): void {}
