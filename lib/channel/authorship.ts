@@ -72,10 +72,11 @@ interface Form {
  * Claims a reader, on the first of its chains. Returns the epoch of the claim and what was tried, once it has landed. Throws REVISION_OUTDATED
  * and ASSIGNMENT_OUTDATED.
  * @param options.mark headers that no other claim has: two of one number would else take one for the claim of both
+ * @param options.attempts the header that says what was tried (*in hand*, `journal/attempts.ts`), until it is settled
  */
 export async function claim(
   chain: Heads,
-  options: Form & { owner: Omit<Owner, 'epoch'>; program: number; mark: Headers },
+  options: Form & { owner: Omit<Owner, 'epoch'>; program: number; mark: Headers; attempts: string },
 ): Promise<{ readonly epoch: number; readonly attempts: AttemptsAt }> {
   const { owner, program, mark, encode, keeps } = options;
   for (;;) {
@@ -87,10 +88,11 @@ export async function claim(
     const author = { ...owner, epoch, program };
     if (compare(before, author) > 0) throw outdated(chain, { by: before, author });
     const at = last?.position ?? NOT_BEGUN;
-    const told = attemptsOf(tail);
-    const isAgain = before.revision === owner.revision && told.at === at;
-    const attempts = isAgain ? { ...told, starts: told.starts + 1 } : { starts: 1, at, hand: null };
-    const headers = { ...mark, ...kept(tail, keeps), ...attemptsHeader(attempts) };
+    const told = tail?.headers?.[options.attempts];
+    const tried = told === undefined ? null : (JSON.parse(told) as AttemptsAt);
+    const isAgain = tried !== null && before.revision === owner.revision && tried.at === at;
+    const attempts = isAgain ? { ...tried, starts: tried.starts + 1 } : { starts: 1, at, hand: null };
+    const headers = { ...mark, ...kept(tail, keeps), [options.attempts]: JSON.stringify(attempts) };
     if ((await chain.append(encode(takenOver(last, author)), headers)).kind === 'landed') return { epoch, attempts };
   }
 }
@@ -113,19 +115,6 @@ export async function takeOver(chain: Heads, { author, encode, keeps }: Form & {
   }
 }
 
-/** What a reader has tried (*in hand*, `journal/attempts.ts`), on the chain that it claims: it comes with each message until it is settled. */
-const HEADER_ATTEMPTS = 'Millrace-Attempts';
-const NO_ATTEMPTS_AT: AttemptsAt = { starts: 0, at: NOT_BEGUN, hand: null };
-
-function attemptsOf(tail: StoredMessage | null): AttemptsAt {
-  const text = tail?.headers?.[HEADER_ATTEMPTS];
-  return text === undefined ? NO_ATTEMPTS_AT : JSON.parse(text);
-}
-
-export function attemptsHeader(attempts: AttemptsAt | null): Headers {
-  return attempts === null ? {} : { [HEADER_ATTEMPTS]: JSON.stringify(attempts) };
-}
-
 /** What the last message says, in the name of a new owner: what made the rows is what it was. */
 function takenOver(last: FrameHead | null, { program, ...owner }: Author): FrameHead {
   if (last === null) return { by: { program, ...owner }, ...NOTHING_YET };
@@ -139,7 +128,7 @@ function unsigned({ by: _, ...head }: FrameHead): Omit<FrameHead, 'by'> {
 }
 
 function kept(tail: StoredMessage | null, names: readonly string[]): Headers | null {
-  const found = [HEADER_ATTEMPTS, ...names].filter(name => tail?.headers?.[name] !== undefined);
+  const found = names.filter(name => tail?.headers?.[name] !== undefined);
   return found.length === 0 ? null : Object.fromEntries(found.map(name => [name, tail!.headers![name]!]));
 }
 

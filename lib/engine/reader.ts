@@ -10,13 +10,12 @@
  * is furthest behind through the last message of which any has had a row.
  */
 import { sleep } from '../base/clock.ts';
-import { BEGIN_ANEW, invariant, isMillraceError, MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Owner } from '../channel/frame.ts';
 import type { WriterState } from '../channel/writer.ts';
 import { NO_ATTEMPTS } from '../journal/attempts.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsReporter } from '../observe/meter.ts';
-import { WHOLE } from '../operator/feed.ts';
 import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
 import type { Letter } from '../record/letter.ts';
 import { readerWriter } from '../record/names.ts';
@@ -25,24 +24,17 @@ import { type Counted, Counting } from '../router/counted.ts';
 import type { Opened, Route, Unfinished } from '../router/lane.ts';
 import { Router } from '../router/router.ts';
 import { BucketCensus } from '../source/bucket-census.ts';
-import type { PollLimits, SourcePlace } from '../source/poll.ts';
+import type { SourcePlace } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
 import { lostTable, readAnew } from '../source/succession.ts';
 import { watchedSource } from '../source/watched.ts';
 import { Breaker } from '../task/breaker.ts';
 import { Caution } from '../task/caution.ts';
-import { Slice } from '../task/slice.ts';
 import type { Surroundings } from '../task/surroundings.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
 import { isSame, ONE_PROGRAM, routesOf } from './program.ts';
+import { Reading } from './reading.ts';
 
-/** Records and letters that may wait to be sent. */
-const WAITING_MAX = 65_536;
-/** Bytes of messages of which something may wait to be sent. */
-const WAITING_BYTES_MAX = 64 << 20;
-/** What is read before the event loop has its turn. */
-const POLL_BYTES_MAX = 1 << 20;
-const POLL_MESSAGES_MAX = 8192;
 const TICK_MS = 100;
 
 export interface ReaderOptions {
@@ -77,21 +69,13 @@ export class Reader {
   #census: BucketCensus | null = null;
   #router: Router;
   #ends: EndsReporter;
-  /** Polls of which something may wait to be sent, oldest first. */
-  #unsent: { readonly position: number; readonly bytesBefore: number }[] = [];
   #sendsLetters: boolean;
   #counting = new Counting();
   /** A former program at work, while we open. */
   #former: Reader | null = null;
   #failure: { error: unknown } | null = null;
-  #slice: Slice;
+  #reading: Reading;
   #caution: Caution;
-  #scheduled = false;
-  /** A message is in hand. */
-  #isHolding = false;
-  #hasRead = false;
-  /** What was read up to there has landed, so somebody has lived through it, though it be read again. */
-  #lived = 0;
   #cancelTick: (() => void) | null = null;
 
   constructor(options: ReaderOptions) {
@@ -99,7 +83,6 @@ export class Reader {
     const { deployment, log, clock, random, meter, watchCalls } = around;
     this.#ends = new EndsReporter(meter);
     this.name = reader.name;
-    this.#slice = new Slice(clock);
     this.#caution = new Caution({
       breaker: options.breaker,
       about: { pipeline: plan.pipeline, part: reader.name },
@@ -126,7 +109,7 @@ export class Reader {
       program: finishes?.program ?? programs.present,
       mark: () => this.#source.mark,
       publishedMs: seq => this.#source.publications.at(seq),
-      onLanded: () => this.#schedule(),
+      onLanded: () => this.#reading.schedule(),
       onFailed: error => this.#fail(error),
     });
     const run = new Run(reader.program, {
@@ -170,6 +153,20 @@ export class Reader {
         drop: reason => this.#drop(reason),
       },
     });
+    this.#reading = new Reading({
+      source: this.#source,
+      router: this.#router,
+      counting: this.#counting,
+      caution: this.#caution,
+      dropped: this.dropped,
+      clock,
+      through: finishes?.through,
+      isRunning: () => this.phase === 'running',
+      onRead: () => this.#report(),
+      onDone: through => this.#endAfter(through),
+      onFailed: error => this.#fail(reader.source.kind === 'kv' ? lostTable(this.name, error) : error),
+      land: position => this.#land(position),
+    });
   }
 
   #poison({ operator, cause, change }: PoisonedRecord): void {
@@ -208,9 +205,9 @@ export class Reader {
     if (this.phase !== 'opening') return;
     // What earlier starts have come to (*in hand*, `journal/attempts.ts`).
     await this.#caution.begin(this.#router.attempts ?? NO_ATTEMPTS);
-    this.#lived = opened.place?.position ?? 0;
+    this.#reading.begin(opened.place?.position ?? 0);
     if (this.phase !== 'opening') return;
-    await this.#source.open(place, () => this.#schedule());
+    await this.#source.open(place, () => this.#reading.schedule());
     if (this.#source.mark.base !== place.mark.base) {
       around.observer.emit({ event: 'table.replaced', level: 'warn', pipeline: plan.pipeline, reader: this.name });
     }
@@ -227,7 +224,7 @@ export class Reader {
       position: place.position,
     });
     this.#tick();
-    this.#schedule();
+    this.#reading.schedule();
   }
 
   /** Claims the reader, and opens its channels when nothing of a former program is left to be done. Throws why it cannot be. */
@@ -305,107 +302,18 @@ export class Reader {
       this.#source.tick();
       this.#census?.tick();
       this.#sample();
-      (this.#caution.isWell({ hasRead: this.#hasRead }) ? this.#caution.sayWell() : this.#router.broadcast()).catch(
-        error => this.#fail(error),
+      (this.#caution.isWell(this.#reading) ? this.#caution.sayWell() : this.#router.broadcast()).catch(error =>
+        this.#fail(error),
       );
-      this.#pump();
+      this.#reading.pump();
       this.#tick();
     });
   }
 
-  #schedule(): void {
-    if (this.#scheduled || this.phase !== 'running') return;
-    this.#scheduled = true;
-    this.#options.around.clock.soon(() => {
-      this.#scheduled = false;
-      this.#pump();
-    });
-  }
-
-  /** Polls that have landed are forgotten first. */
-  #isFull(): boolean {
-    const { landedTo } = this.#router;
-    const landed = this.#unsent.findIndex(({ position }) => position > landedTo);
-    this.#unsent.splice(0, landed < 0 ? this.#unsent.length : landed);
-    const first = this.#unsent[0];
-    return first !== undefined && this.#source.bytesIn - first.bytesBefore > WAITING_BYTES_MAX;
-  }
-
-  #pump(): void {
-    if (this.phase !== 'running' || this.#router.waiting > WAITING_MAX || this.#isFull()) return;
-    const { isCareful } = this.#caution;
-    if (isCareful && this.#source.position >= this.#lived) return this.#pumpCarefully();
-    try {
-      const pushed = this.#router.pushed;
-      // One message may become very many rows.
-      const full = () => this.#router.pushed - pushed > WAITING_MAX || this.#slice.isOver();
-      this.#slice.begin();
-      this.#poll({ messagesMax: POLL_MESSAGES_MAX, full, through: isCareful ? this.#lived : NO_END });
-      this.#slice.end();
-    } catch (error) {
-      this.#failReading(error);
-    }
-  }
-
-  #failReading(error: unknown): void {
-    this.#fail(this.#source.spec.kind === 'kv' ? lostTable(this.name, error) : error);
-  }
-
-  #poll(limits: Pick<PollLimits, 'messagesMax' | 'full' | 'refuses'> & { readonly through: number }): void {
-    const before = this.#source.bytesIn;
-    const { finishes } = this.#options;
-    const { to: countedTo } = this.#counting;
-    const isAgain = this.#source.position < countedTo;
-    const through = Math.min(finishes?.through ?? NO_END, isAgain ? countedTo : NO_END, limits.through);
-    const messages = this.#source.poll({ bytesMax: POLL_BYTES_MAX, ...limits, through });
-    if (isAgain) this.#counting.noteAgain(this.#source, this.dropped);
-    if (finishes !== undefined && this.#source.position >= finishes.through) return this.#endAfter(finishes.through);
-    if (messages === 0) return;
-    this.#hasRead = true;
-    this.#unsent.push({ position: this.#source.position, bytesBefore: before });
+  #report(): void {
     this.#ends.report({ late: 0, dead: 0, dropped: this.dropped });
     this.#sample();
     this.#router.flush(() => this.#state());
-    this.#schedule();
-  }
-
-  #pumpCarefully(): void {
-    if (this.#isHolding) return;
-    this.#isHolding = true;
-    this.#takeInHand().then(
-      hasRead => {
-        this.#isHolding = false;
-        if (hasRead) this.#schedule();
-      },
-      error => this.#failReading(error),
-    );
-  }
-
-  /** Reads one message or a few and has all of it land, having said so before (*in hand*). False: there is none. */
-  async #takeInHand(): Promise<boolean> {
-    const next = this.#source.next();
-    // Says what ended the source, if something has.
-    if (next === null) return this.#source.poll({ messagesMax: 1, bytesMax: 1 }) > 0;
-    await this.#caution.hold(`${next.seq}`, {
-      records: true,
-      work: async isDeadly => {
-        if (this.phase !== 'running') return;
-        let left = this.#caution.breaker.rows;
-        const refuses = isDeadly ? this.#refusalOf(next.seq) : null;
-        this.#poll({ messagesMax: left, full: () => --left <= 0, refuses, through: NO_END });
-        await this.#land(this.#source.position);
-      },
-    });
-    return true;
-  }
-
-  /** The message becomes a letter before it is looked at. */
-  #refusalOf(sequence: number): NonNullable<PollLimits['refuses']> {
-    const why = this.#caution.deadly('this message', { input: this.#source.spec.name, sequence });
-    return {
-      refused: ({ seq, row }) => (seq === sequence && row === WHOLE ? why : null),
-      refuse: () => invariant(false, 'a message is refused as a whole'),
-    };
   }
 
   #fail(error: unknown): void {
@@ -476,7 +384,5 @@ export class Reader {
     await this.#close();
   }
 }
-
-const NO_END = Number.POSITIVE_INFINITY;
 
 const NOWHERE: Receiver = { receive() {} };

@@ -80,9 +80,12 @@ export class JournaledAttempts implements Attempts {
   }
 }
 
-/** An input is further: by its messages, or by the rows of its next one. What inputs say of time beside that is no progress. */
+/** An input is further than it was: by its messages, or by the rows of its next one. What it says of time is no progress. */
 function hasReadOn(before: Readonly<Record<string, number>>, after: Readonly<Record<string, number>>): boolean {
-  for (const name in after)
-    if ((!name.includes('@') || name.endsWith(ROWS)) && after[name] !== before[name]) return true;
+  for (const name in after) {
+    if (name.endsWith(ROWS) && after[name] !== before[name]) return true;
+    // Where it begins is what the first commit says.
+    if (!name.includes('@') && before[name] !== undefined && after[name] !== before[name]) return true;
+  }
   return false;
 }

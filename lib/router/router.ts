@@ -10,7 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { keyGroupsOf, partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../chain/chain.ts';
-import { attemptsHeader, beaten, begun, claim, type ProgramName, takeOver } from '../channel/authorship.ts';
+import { beaten, begun, claim, type ProgramName, takeOver } from '../channel/authorship.ts';
 import {
   type Author,
   encodeBroadcast,
@@ -55,7 +55,9 @@ const NOT_CLAIMED = 0;
 const HEADER_CLAIM = 'Millrace-Claim';
 /** On broadcasts: what their writer has done so far, as JSON (`Counted`). */
 const HEADER_COUNTED = 'Millrace-Counted';
-const KEPT = [HEADER_SOURCE, HEADER_PROGRAM, HEADER_COUNTED];
+/** On what a reader claims first: what it has tried (`AttemptsAt`). */
+const HEADER_ATTEMPTS = 'Millrace-Attempts';
+const KEPT = [HEADER_SOURCE, HEADER_PROGRAM, HEADER_COUNTED, HEADER_ATTEMPTS];
 
 export interface RouterOptions {
   readonly deployment: Deployment;
@@ -137,6 +139,7 @@ export class Router {
       owner,
       program,
       mark,
+      attempts: HEADER_ATTEMPTS,
       encode: encodeBroadcast,
       keeps: KEPT,
     });
@@ -357,7 +360,9 @@ export class Router {
       [HEADER_SOURCE]: markText(this.#options.mark()),
       [HEADER_PROGRAM]: this.#program,
       ...(counted === null ? {} : { [HEADER_COUNTED]: JSON.stringify(counted) }),
-      ...(lane === this.#lanes[0] ? attemptsHeader(this.attempts) : {}),
+      ...(lane !== this.#lanes[0] || this.attempts === null
+        ? {}
+        : { [HEADER_ATTEMPTS]: JSON.stringify(this.attempts) }),
     };
     const outcome = await broadcast.append(encodeBroadcast(head), headers);
     if (outcome.kind === 'moved') throw beaten(outcome.tail, { author: this.#author, chain: broadcast });

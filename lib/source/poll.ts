@@ -1,8 +1,12 @@
 /** What a source is given: where to go on, where its records go, and how many of them at a time. */
+import type { Clock } from '../base/clock.ts';
+import type { Meter } from '../observe/meter.ts';
 import type { Refusals, Refused } from '../operator/feed.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
+import type { Log } from '../port/log.ts';
 import type { Letter } from '../record/letter.ts';
 import type { SourcePlaceInTime } from '../window/source-time.ts';
+import type { SourceSpec } from './spec.ts';
 
 export interface SourcePlace extends SourcePlaceInTime {
   /** All messages up to this sequence have been passed on. */
@@ -26,6 +30,16 @@ export interface StreamMark {
 }
 
 export const NO_MARK: StreamMark = { bornMs: 0, seq: 0, timeMs: 0, base: 0 };
+
+export interface SourceOptions {
+  readonly spec: SourceSpec;
+  /** This source's place in its pipeline's plan, for origins. */
+  readonly index: number;
+  readonly log: Pick<Log, 'info' | 'get' | 'read'>;
+  readonly clock: Clock;
+  readonly target: SourceTarget;
+  readonly meter: Meter;
+}
 
 /** Where a source's records go. `entry` is told each record, with the rest of it in `cursor`. */
 export interface SourceTarget {

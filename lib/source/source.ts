@@ -11,11 +11,9 @@
  *
  * A record that cannot be read, is invalid, or has no usable time becomes a letter; the rest of its message goes on.
  */
-import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
 import { type Change, INSERT } from '../change/change.ts';
-import type { Meter } from '../observe/meter.ts';
 import { type RecordPlace, WHOLE } from '../operator/feed.ts';
 import type { Log, LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
 import { copiedBy } from '../port/stream-config.ts';
@@ -29,29 +27,25 @@ import { NO_TIME, type SourcePlaceInTime, SourceTime } from '../window/source-ti
 import { SubjectFilter } from './filter.ts';
 import { completeMsOf } from './heartbeat.ts';
 import { InHand, type LetterAbout } from './in-hand.ts';
-import { isTombstone, judgedChange, judgedTime, judgedValue, keyOfRow } from './judge.ts';
+import { isTombstone, judgedChange, judgedTime, judgedValue, keyOfRow, timeAgain } from './judge.ts';
 import { Looks } from './looks.ts';
 import { infoOf } from './place.ts';
-import { NO_MARK, type PollLimits, type SourcePlace, type SourceTarget, type StreamMark } from './poll.ts';
+import {
+  NO_MARK,
+  type PollLimits,
+  type SourceOptions,
+  type SourcePlace,
+  type SourceTarget,
+  type StreamMark,
+} from './poll.ts';
 import { Publications } from './publications.ts';
 import type { SourceSpec } from './spec.ts';
 import { goOn } from './succession.ts';
 
-export interface SourceOptions {
-  readonly spec: SourceSpec;
-  /** This source's place in its pipeline's plan, for origins. */
-  readonly index: number;
-  readonly log: Pick<Log, 'info' | 'get' | 'read'>;
-  readonly clock: Clock;
-  readonly target: SourceTarget;
-  readonly meter: Meter;
-}
-
 export class Source {
   readonly spec: SourceSpec;
-  #index: number;
+  #options: SourceOptions;
   #log: Pick<Log, 'info' | 'get' | 'read'>;
-  #clock: Clock;
   #target: SourceTarget;
   #reader: LogReader | null = null;
   /** The server delivers what matches, and nothing else. */
@@ -73,18 +67,15 @@ export class Source {
   /** Taken and not passed on yet: what they hold, decompressed, was more than one poll should bring. */
   #rest: readonly StoredMessage[] = [];
   #inHand: InHand;
-  #meter: Meter;
   readonly publications = new Publications();
   recordsIn = 0;
   bytesIn = 0;
 
   constructor(options: SourceOptions) {
     this.spec = options.spec;
-    this.#index = options.index;
+    this.#options = options;
     this.#log = options.log;
-    this.#clock = options.clock;
     this.#target = options.target;
-    this.#meter = options.meter;
     this.#inHand = new InHand(options.spec.decoder);
     this.#filter = new SubjectFilter(options.spec.subject);
     this.#time = new SourceTime(options.spec, NO_TIME);
@@ -189,7 +180,7 @@ export class Source {
     if (this.#caughtUp) return 0;
     // Where none has arrived yet, the one before it is the nearest that is known.
     const timeMs = this.#rest[0]?.timeMs ?? this.#reader.nextTimeMs ?? this.#mark.timeMs;
-    return timeMs === 0 ? null : Math.max(0, this.#clock.now() - timeMs);
+    return timeMs === 0 ? null : Math.max(0, this.#options.clock.now() - timeMs);
   }
 
   get #caughtUp(): boolean {
@@ -250,7 +241,7 @@ export class Source {
     this.#target.cursor.id = null;
     this.#target.cursor.trace = null;
     this.#inHand.message = null;
-    this.#meter.read(this.spec.name, {
+    this.#options.meter.read(this.spec.name, {
       records: this.recordsIn - before.records,
       bytes: this.bytesIn - before.bytes,
     });
@@ -268,7 +259,7 @@ export class Source {
   #pass(stored: StoredMessage, limits: PollLimits): void {
     const from = this.#row;
     this.#row = 0;
-    this.#target.cursor.origin = originOf(this.#index, stored.seq);
+    this.#target.cursor.origin = originOf(this.#options.index, stored.seq);
     this.#target.cursor.id = replayOf(stored.headers);
     const trace = traceOf(stored.headers);
     this.#target.cursor.trace = trace;
@@ -312,7 +303,7 @@ export class Source {
       this.#inHand.part = i;
       // After a restart, what was passed on before it has a say in the watermark, and in nothing else.
       if (i < from) {
-        this.#readAgain(message, values[i]);
+        this.#latestMs = Math.max(this.#latestMs, timeAgain(this.spec, message, values[i]));
         continue;
       }
       this.#accept(message, null, values[i], limits);
@@ -322,16 +313,6 @@ export class Source {
       return;
     }
     this.#held = null;
-  }
-
-  #readAgain(message: StoredMessage, value: unknown): void {
-    try {
-      const judged = judgedValue(this.spec, message, value);
-      judgedChange(this.spec, message, judged);
-      this.#latestMs = Math.max(this.#latestMs, judgedTime(this.spec, message, judged));
-    } catch {
-      // It was refused for this when it was read first.
-    }
   }
 
   #isHeartbeat(message: StoredMessage): boolean {

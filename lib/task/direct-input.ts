@@ -18,8 +18,8 @@ import {
   TIME,
 } from '../operator/feed.ts';
 import { ROWS } from '../record/names.ts';
-import { NO_MARK } from '../source/poll.ts';
-import { Source, type SourceOptions } from '../source/source.ts';
+import { NO_MARK, type SourceOptions } from '../source/poll.ts';
+import { Source } from '../source/source.ts';
 import { sourceVoice, voiceOf } from '../topology/waits.ts';
 import { NO_TIME } from '../window/source-time.ts';
 import type { Voice } from '../window/watermark.ts';

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { AdminClient } from '../../lib/control/client.ts';
 import type { WorkerProcess } from '../rig/worker-process.ts';
-import { eventually, running, Scene, statusOf } from './scene.ts';
+import { eventually, pause, running, Scene, statusOf } from './scene.ts';
 
 let scene: Scene;
 /** One worker runs all that is deployed, so each test has a cluster of its own. */
@@ -57,10 +57,23 @@ async function begin(client: AdminClient, name: string, text: string): Promise<v
   await publish(name, NUMBERS);
 }
 
+/** Each of the starts that it takes may be a matter of many seconds, with the pauses before them. */
+async function sometime(holds: () => Promise<boolean>): Promise<void> {
+  for (let waits = 1_000; waits > 0 && !(await holds()); waits--) await pause(100);
+  await eventually('it has died often enough', holds);
+}
+
+async function isCareful(client: AdminClient, name: string): Promise<void> {
+  await sometime(async () => {
+    const info = await client.get(name).catch(() => null);
+    return /a few records are taken at a time/.test(info?.status.reason ?? '');
+  });
+}
+
 async function isOneLetter(name: string): Promise<void> {
   const rows = scene.output(`${name}_out`, `${name}.out.*`);
   const dead = scene.output(`MR_${name}_letters`, `millrace.${name}.dead.*`);
-  await eventually('it goes on', async () => (await dead.read()).length > 0);
+  await sometime(async () => (await dead.read()).length > 0);
   await eventually('the rest is there', async () => (await rows.rows()).length >= NUMBERS.length - 1);
   const [letter, ...more] = await dead.read();
   assert.deepEqual(more, []);
@@ -77,7 +90,7 @@ async function isOneLetter(name: string): Promise<void> {
 test('a record that ends the process each time becomes one letter, and the rest is right', async () => {
   const { client, seen } = await started();
   await begin(client, 'ended', program('ended', { way: OF_PROCESS }));
-  await statusOf(client, 'ended', ({ status }) => /a few records are taken at a time/.test(status.reason ?? ''));
+  await isCareful(client, 'ended');
   await isOneLetter('ended');
   assert.ok(seen.deaths >= 6 && seen.deaths <= 8, `it died ${seen.deaths} times`);
 });
@@ -86,7 +99,7 @@ test('a record that takes all memory each time becomes one letter, and the proce
   const { client, worker, seen } = await started({ NODE_OPTIONS: '--max-old-space-size=128' });
   const { pid } = worker;
   await begin(client, 'eaten', program('eaten', { way: OF_MEMORY }));
-  await statusOf(client, 'eaten', ({ status }) => /a few records are taken at a time/.test(status.reason ?? ''));
+  await isCareful(client, 'eaten');
   await isOneLetter('eaten');
   assert.deepEqual([worker.pid, seen.deaths], [pid, 0]);
 });
@@ -95,7 +108,7 @@ test('where its source says so, the pipeline stops at such a record, with the re
   const { client } = await started();
   await begin(client, 'stopped', program('stopped', { way: OF_PROCESS, onPoison: 'stop' }));
   const stopped = ({ status }: { status: { state: string } }) => status.state === 'failed';
-  await statusOf(client, 'stopped', ({ status }) => /a few records are taken at a time/.test(status.reason ?? ''));
+  await isCareful(client, 'stopped');
   const { status } = await statusOf(client, 'stopped', stopped);
   assert.match(status.reason ?? '', /source stopped stops at a bad record, as its onPoison says: 3 times/);
   assert.deepEqual(await scene.output('MR_stopped_letters', 'millrace.stopped.dead.*').read(), []);

@@ -83,7 +83,7 @@ describe('a breaker', () => {
   });
 });
 
-test('of all that a process runs one part at a time has a record in hand', async () => {
+test('one part of all that a process runs has a record in hand at a time', async () => {
   const inHand = new OneInHand();
   const order: string[] = [];
   const part = async (name: string) => {
