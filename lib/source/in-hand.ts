@@ -82,7 +82,7 @@ export class InHand {
       this.#readNone('RECORD_UNREADABLE', messageOf(cause));
     }
     this.#stored = stored;
-    return this.message;
+    return this.#unpackedMessage!;
   }
 
   /** Reads the message: `values` and `unread` are its. True: they were before. A format may be the author's own, and throw. */
