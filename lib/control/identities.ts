@@ -64,7 +64,9 @@ export function parseIdentities(document: unknown, file: string): readonly Known
       const grant = parseGrant(text);
       if (grant !== null) return [grant];
       const [role = ''] = text.split(':');
-      const more = Object.hasOwn(ROLES, role) ? '; a pattern has small letters, digits, - and *, and peer has none' : '';
+      const more = Object.hasOwn(ROLES, role)
+        ? '; a pattern has small letters, digits, - and *, and peer has none'
+        : '';
       wrong(`.roles has ${text}; give ROLE or ROLE:PATTERN, of ${Object.keys(ROLES).join(', ')}${more}`);
       return [];
     });
