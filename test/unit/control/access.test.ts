@@ -192,6 +192,25 @@ describe('the token', () => {
     for (const listen of ['127.0.0.1:0', 'localhost:0', '[::1]:0']) assert.doesNotThrow(attempt(listen, {}));
   });
 
+  test('is not the only way to be asked: without any, others cannot reach the API unless somebody says so', () => {
+    const attempt = (listen: string, access: object) => () => new AdminServer({ ...serving.options(), listen, access });
+    const identities = { file: '/none', read: () => [] };
+    for (const listen of ['0.0.0.0:0', '[::]:0', 'millrace.example:4280']) {
+      const open = /run code for everybody who reaches .*--insecure/;
+      assert.throws(attempt(listen, {}), refused('INVALID_ARGUMENT', open));
+      assert.throws(attempt(listen, { tls: cert }), refused('INVALID_ARGUMENT', open));
+      assert.throws(attempt(listen, { identities }), refused('INVALID_ARGUMENT', /without TLS/));
+      for (const access of [
+        { insecure: true },
+        { tls: { ...cert, clientCaFile: ca.certFile } },
+        { tls: cert, identities },
+      ]) {
+        assert.doesNotThrow(attempt(listen, access));
+      }
+    }
+    assert.doesNotThrow(attempt('127.0.0.1:0', {}));
+  });
+
   test('must be one that a header can carry and nobody guesses', () => {
     for (const token of ['short', 'with a space in it', 'ünicode-token', '']) {
       const attempt = () => new AdminServer({ ...serving.options(), access: { token } });

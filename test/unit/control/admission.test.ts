@@ -174,7 +174,10 @@ describe('a token', () => {
     const before = serving.client(address, { token: token('old') });
     const watch = before.events();
     const next = watch.next();
-    next.catch(() => {});
+    let isOver = false;
+    next.catch(() => {
+      isOver = true;
+    });
     assert.deepEqual(await before.list(), []);
     writeFileSync(tokenFile, 'short');
     await until('it is told', () => observer.names().includes('api.access-unusable'));
@@ -183,6 +186,7 @@ describe('a token', () => {
     await until('it is told', () => observer.names().includes('api.access-renewed'));
     assert.deepEqual(await serving.client(address, { token: token('another') }).list(), []);
     await assert.rejects(before.list(), refused('UNAUTHENTICATED', /not the token/));
+    await until('the stream ends', () => isOver);
     await assert.rejects(next, refused('PERMISSION_DENIED', /has changed while this was open/));
   });
 });
@@ -205,10 +209,12 @@ describe('an access file that changes', () => {
     assert.deepEqual([await a.list(), ended], [[], 0]);
     write(entry('a', '[operate]'), entry('b', '[read]'));
     await until('it is told', () => observer.names().includes('api.access-renewed'));
+    await until('the stream ends', () => ended === 1);
     await assert.rejects(next[0]!, refused('PERMISSION_DENIED', /has changed/));
     await assert.rejects(a.list(), refused('PERMISSION_DENIED', /needs the role read, and a has operate/));
     assert.deepEqual(await b.list(), []);
     write(entry('a', '[operate]'));
+    await until('that one ends, too', () => ended === 2);
     await assert.rejects(next[1]!, refused('PERMISSION_DENIED', /has changed/));
     await assert.rejects(b.list(), refused('UNAUTHENTICATED', /token/));
   });
