@@ -6,7 +6,7 @@
  * long as state was kept, what that state can be read by.
  */
 import { randomBytes } from 'node:crypto';
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { MillraceError } from '../base/errors.ts';
 import type { Registry, RegistryEntry } from '../port/registry.ts';
 import { journalStream } from '../record/names.ts';
 import { type SpecKeys, seal, unseal } from './spec-keys.ts';
@@ -141,13 +141,11 @@ export class Specs {
   #entryOf(entry: RegistryEntry): SpecEntry {
     const name = entry.key.slice(PREFIX.length);
     const at = entry.revision;
-    try {
-      const spec = decodeSpec(entry, this.#keys);
-      return { name, at, found: spec, said: spec };
-    } catch (error) {
-      if (isMillraceError(error)) return { name, at, found: error, said: saidBy(entry) };
-      throw error;
-    }
+    const { line, text } = unseal(entry.value);
+    const spec = specIn(text, entry.key);
+    const why = this.#keys === null ? null : mistrusted(this.#keys, { entry, line, text, spec });
+    const said = spec instanceof MillraceError ? null : spec;
+    return { name, at, found: why === null ? spec : untrusted(entry.key, why), said };
   }
 }
 
@@ -219,30 +217,37 @@ export function isPipelineName(name: string): boolean {
   return /^[a-z0-9-]{1,40}$/.test(name);
 }
 
-function decodeSpec({ key, value, revision: at }: RegistryEntry, keys: SpecKeys | null): PipelineSpec {
+/** The spec that an entry says, whoever has written it; or why it cannot be read. */
+function specIn(text: string, key: string): PipelineSpec | MillraceError {
   const name = key.slice(PREFIX.length);
-  const { line, text } = unseal(value);
-  const mistrust = keys?.mistrust(key, line, text) ?? null;
-  if (mistrust !== null) throw untrusted(key, mistrust);
   let spec: PipelineSpec;
   try {
     spec = JSON.parse(text) as PipelineSpec;
   } catch (cause) {
-    throw new MillraceError('JOURNAL_CORRUPT', `the spec of pipeline ${name} is not JSON; deploy it again`, { cause });
+    return new MillraceError('JOURNAL_CORRUPT', `the spec of pipeline ${name} is not JSON; deploy it again`, { cause });
   }
   if (spec === null || spec.name !== name || !Number.isSafeInteger(spec.revision)) {
-    throw new MillraceError('JOURNAL_CORRUPT', `the spec of pipeline ${name} is damaged; deploy it again`);
+    return new MillraceError('JOURNAL_CORRUPT', `the spec of pipeline ${name} is damaged; deploy it again`);
   }
   // What is older names no life, so its streams and blobs have other names, and nothing of it would be found or purged.
   if (typeof spec.life !== 'string' || !Number.isSafeInteger(spec.program) || !Array.isArray(spec.former)) {
-    throw new MillraceError(
+    return new MillraceError(
       'PLAN_INCOMPATIBLE',
       `the spec of pipeline ${name} was written by another version of Millrace, whose state this one does not read: purge the pipeline with that version, or delete the key ${key} of the registry's bucket; then deploy it again, or under another name`,
     );
   }
-  const mistrustAge = keys?.mistrustAge(key, { revision: spec.revision, at }) ?? null;
-  if (mistrustAge !== null) throw untrusted(key, mistrustAge);
   return { ...spec, deployedBy: typeof spec.deployedBy === 'string' ? spec.deployedBy : null };
+}
+
+/** Why an entry may not be loaded; null: it may, if it can be read. */
+function mistrusted(
+  keys: SpecKeys,
+  about: { entry: RegistryEntry; line: string | null; text: string; spec: PipelineSpec | MillraceError },
+): string | null {
+  const { entry, line, text, spec } = about;
+  const why = keys.mistrust(entry.key, line, text);
+  if (why !== null || spec instanceof MillraceError) return why;
+  return keys.mistrustAge(entry.key, { revision: spec.revision, at: entry.revision });
 }
 
 /** What is shown of one. */
@@ -252,14 +257,6 @@ export function unreadableSpec(name: string): PipelineSpec {
     ...{ desired: 'running', purge: false, remains: null, fingerprint: '', summary: null, text: '' },
     ...{ deployedAtMs: 0, deployedBy: null },
   };
-}
-
-function saidBy(entry: RegistryEntry): PipelineSpec | null {
-  try {
-    return decodeSpec(entry, null);
-  } catch {
-    return null;
-  }
 }
 
 function untrusted(key: string, why: string): MillraceError {

@@ -17,6 +17,7 @@ import type {
   StreamInfo,
   StreamSettings,
 } from '../port/log.ts';
+import { covers } from '../record/subject.ts';
 import { type Expected, judgeAck } from './acks.ts';
 import { ask, askOrThrow } from './api.ts';
 import { appendAll } from './append-all.ts';
@@ -176,9 +177,12 @@ export class NatsLog implements Log {
       if (refusal !== null) throw refusal;
     }
     if (!(cause instanceof BatchIncomplete)) return;
-    await this.info(stream);
+    const info = await this.info(stream);
     const bytesMax = this.messageBytesMaxOf(stream);
     for (const message of messages) {
+      if (info !== null && !info.subjects.some(own => covers(own, message.subject))) {
+        throw unkept({ stream, subject: message.subject }, `it lists ${info.subjects.join(', ')}`);
+      }
       const bytes = sizeOf(this.#outgoing(message, NO_LINES)) + BATCH_LINES_BYTES;
       if (bytes > bytesMax) throw tooLarge({ subject: message.subject, bytes, bytesMax, stream });
     }
@@ -399,9 +403,13 @@ export class NatsLog implements Log {
     }
     if (streams.includes(stream)) return;
     const others = streams.length === 0 ? 'no stream keeps it' : `${streams.join(', ')} keeps it`;
-    const text = `stream ${stream} does not keep the subject ${subject} (${others}): give it back its subject, or deploy a pipeline that writes elsewhere`;
-    throw new MillraceError('STREAM_MISSING', text);
+    throw unkept({ stream, subject }, others);
   }
+}
+
+function unkept({ stream, subject }: { stream: string; subject: string }, why: string): MillraceError {
+  const text = `stream ${stream} does not keep the subject ${subject} (${why}): give it back its subject, or deploy a pipeline that writes elsewhere`;
+  return new MillraceError('STREAM_MISSING', text);
 }
 
 /** @param about.stream whose limit it is; null: the server's. */

@@ -2,7 +2,7 @@
  * What the broker's error codes mean to us, and what to do about them: a pure table. Codes are those of nats-server's `errors.json`; they are
  * judged by number, never by text.
  */
-import { MillraceError } from '../base/errors.ts';
+import { MillraceError, PERHAPS_MAPPED } from '../base/errors.ts';
 import type { Append } from '../port/log.ts';
 
 /** As JetStream answers: `code` like HTTP's, `err_code` the exact one. */
@@ -48,6 +48,7 @@ const REMEDIES: Readonly<Record<number, string>> = {
   10110: 'deny_purge of a stream cannot be taken back: see deploy/STREAMS.md',
   10113: 'the account wants every stream to have a limit: unset its max_bytes_required, or make the stream yourself',
   10122: "the account's limits do not allow a stream so large: raise them, or make room",
+  [BATCH_INCOMPLETE]: `one of its messages was not taken; if that stays so, ${PERHAPS_MAPPED}`,
   10174:
     'its stream takes no atomic batches: let it (nats stream edit, with --allow-batch), or deploy the sink with mode: at-least-once',
 };

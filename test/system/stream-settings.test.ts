@@ -73,15 +73,16 @@ describe('streams of others', () => {
   });
 
   test('that are edited under pipelines stop those that must not go on, and are told to the others', async () => {
-    const names = ['drops', 'hushed', 'sealed', 'full', 'uncut', 'round'];
+    const names = ['drops', 'hushed', 'sealed', 'full', 'uncut', 'round', 'parted'];
     for (const name of names) {
       await make(name, { subjects: [`${name}.in`] });
       await make(`${name}_OUT`, {
-        subjects: [`${name}.out.>`],
+        subjects: name === 'parted' ? ['parted.out.>', '_mr.parted.m.>'] : [`${name}.out.>`],
+        allow_atomic: true,
         ...(name === 'full' ? { max_msgs: 1, discard: 'new' } : {}),
       });
       await send(name);
-      await scene.deploy(client, { text: textOf(name) });
+      await scene.deploy(client, { text: textOf(name, { partition: name !== 'parted' }) });
     }
     for (const name of names) await running(client, name);
     for (const name of names) await judge(name);
@@ -100,6 +101,9 @@ describe('streams of others', () => {
     await edit('round', {
       sources: [{ name: 'round_OUT', subject_transforms: [{ src: 'round.out.*', dest: 'round.in' }] }],
     });
+    // Of what is sent to it in one batch a part has no place there any more.
+    await edit('parted_OUT', { subjects: ['parted.out.0', '_mr.parted.m.>'] });
+    await send('parted');
     await send('full');
     await stopped(
       'drops',
@@ -108,6 +112,7 @@ describe('streams of others', () => {
     await stopped('hushed', /'hushed_OUT' has no_ack: .*--ack[\s\S]*millrace restart hushed/);
     await stopped('sealed', /'sealed_OUT' has sealed: it takes nothing any more/);
     await stopped('round', /its stream 'round' copies from 'round_OUT', so records would go round for ever/);
+    await stopped('parted', /'?parted_OUT'? does not keep the subject parted\.out\.1 \(it lists parted\.out\.0/);
     await waiting('full', /maximum messages exceeded/);
     await eventually('what promises less is told', () => log.includes("uncut_OUT' has max_age below 24h"));
     await eventually('what endangers a journal is told', () => log.includes(`${journal}' has deny_purge`));
