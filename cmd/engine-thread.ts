@@ -17,6 +17,7 @@ import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connec
 import { NatsLog } from '../lib/nats/log.ts';
 import { type Event, errorFields } from '../lib/observe/events.ts';
 import { CallWatch } from '../lib/operator/call-watch.ts';
+import { Seal } from '../lib/record/seal.ts';
 import { EngineEnd } from '../lib/seam/engine-end.ts';
 import { tellError } from '../lib/seam/errors.ts';
 import type { ToEngine, ToHost } from '../lib/seam/messages.ts';
@@ -36,6 +37,8 @@ export interface EngineOptions {
   readonly replicas: number;
   /** Address of a collector that spans are sent to; null: nobody traces. */
   readonly otlp: string | null;
+  /** See `clusterSecret`. */
+  readonly secret: Uint8Array;
 }
 
 invariant(parentPort !== null, 'engine-thread runs in a thread of its own');
@@ -71,7 +74,7 @@ try {
 }
 
 async function open(): Promise<void> {
-  const { root, bucket, replicas, otlp } = options;
+  const { root, bucket, replicas, otlp, secret } = options;
   const tracing = otlp === null ? undefined : await openTracing(otlp);
   const link = await connected();
   link.onStatus(status => {
@@ -92,6 +95,7 @@ async function open(): Promise<void> {
       clock: systemClock,
       random: new Random(randomBytes(4).readUInt32LE()),
       tracing,
+      seal: new Seal(secret),
     },
     plan: bundlePlanner({ broker: log, dir: join(root, 'bundles') }),
     callWatch,

@@ -27,7 +27,7 @@ import type { SourcePlace } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
 import { lostTable, readAnew } from '../source/succession.ts';
 import { watchedSource } from '../source/watched.ts';
-import type { Surroundings } from '../task/surroundings.ts';
+import { replaysIn, type Surroundings } from '../task/surroundings.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
 import { isSame, ONE_PROGRAM, routesOf } from './program.ts';
 
@@ -142,6 +142,7 @@ export class Reader {
       log,
       clock,
       meter,
+      ...replaysIn(around, reader.source),
       target: {
         entry: this.#census?.seeing(run.entries[0]!) ?? run.entries[0]!,
         cursor,

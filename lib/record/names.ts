@@ -11,6 +11,7 @@
  *   MR_<pipeline>_letters            millrace.<pipeline>.dead.<operator>             dead letters
  *                                    millrace.<pipeline>.late.<operator>             late records
  *                                    l.<life>.<writer>                               the markers of both
+ *                                    l.gone.<sequence>                               which letters of a message are gone
  *
  * Streams of one account may not overlap in their subjects, hence a sink's markers carry the sink's name and letters
  * have a letter of their own. Names are unique within their kind, so every subject has one meaning.
@@ -166,6 +167,20 @@ export function partsOfLetter(subject: string): { readonly kind: 'dead' | 'late'
 /** `writer` is `readerWriter` or `taskWriter`. */
 export function letterMarkerSubject({ pipeline, life }: Deployment, writer: string): string {
   return `_mr.${pipeline}.l.${life}.${writer}`;
+}
+
+/** Where it is said which letters of a message of many are gone. No life is called so. */
+export function goneSubject(pipeline: string, seq: number): string {
+  return `_mr.${pipeline}.l.gone.${seq}`;
+}
+
+export function goneSubjects(pipeline: string): string {
+  return `_mr.${pipeline}.l.gone.*`;
+}
+
+/** The sequence of a `goneSubject`. */
+export function seqOfGone(subject: string): number {
+  return Number(subject.slice(subject.lastIndexOf('.') + 1));
 }
 
 /** The blob that says that the life has begun: all streams of it had been made. No stage's state lies there. */

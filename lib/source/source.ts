@@ -20,7 +20,6 @@ import type { Log, LogReader, StoredMessage, StreamInfo, StreamLook } from '../p
 import { copiedBy } from '../port/stream-config.ts';
 import type { Letter } from '../record/letter.ts';
 import { NO_ORIGIN, originOf } from '../record/origin.ts';
-import { replayOf } from '../record/replay.ts';
 import { covers, hasWildcard } from '../record/subject.ts';
 import { traceOf } from '../record/trace.ts';
 import { isoTimeMs } from '../window/iso-time.ts';
@@ -33,10 +32,11 @@ import { Looks } from './looks.ts';
 import { infoOf } from './place.ts';
 import { NO_MARK, type PollLimits, type SourcePlace, type SourceTarget, type StreamMark } from './poll.ts';
 import { Publications } from './publications.ts';
+import { type ReplayJudge, Replays } from './replays.ts';
 import type { SourceSpec } from './spec.ts';
 import { goOn } from './succession.ts';
 
-export interface SourceOptions {
+export interface SourceOptions extends ReplayJudge {
   readonly spec: SourceSpec;
   /** This source's place in its pipeline's plan, for origins. */
   readonly index: number;
@@ -72,6 +72,7 @@ export class Source {
   /** Taken and not passed on yet: what they hold, decompressed, was more than one poll should bring. */
   #rest: readonly StoredMessage[] = [];
   #inHand: InHand;
+  #replays: Replays;
   #meter: Meter;
   readonly publications = new Publications();
   recordsIn = 0;
@@ -85,6 +86,7 @@ export class Source {
     this.#target = options.target;
     this.#meter = options.meter;
     this.#inHand = new InHand(options.spec.decoder);
+    this.#replays = new Replays(options);
     this.#filter = new SubjectFilter(options.spec.subject);
     this.#time = new SourceTime(options.spec, NO_TIME);
     this.#looks = new Looks({ clock: options.clock, idleAfterMs: options.spec.idleAfterMs });
@@ -261,7 +263,7 @@ export class Source {
     const from = this.#row;
     this.#row = 0;
     this.#target.cursor.origin = originOf(this.#index, stored.seq);
-    this.#target.cursor.id = replayOf(stored.headers);
+    this.#target.cursor.id = this.#replays.of(stored);
     const trace = traceOf(stored.headers);
     this.#target.cursor.trace = trace;
     if (trace !== null) this.#target.traced?.(trace);

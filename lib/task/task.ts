@@ -190,6 +190,7 @@ export class Task {
       watchCalls: around.watchCalls,
       pace: options.pace,
       state: this.#replica.state,
+      ...(around.seal === undefined ? {} : { seal: around.seal }),
       ...(stage.direct === null ? {} : { original: about => this.source!.letter({ bytes: null, ...about }) }),
     });
     const traced = this.#traced;

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BEFORE, DELETE, INSERT } from '../../../lib/change/change.ts';
 import { collect, count, countDistinct, pipeline, tumbling } from '../../../lib/index.ts';
-import { addressFrom } from '../../../lib/outlet/nats/destination.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';
 import { readable } from '../../../lib/record/output.ts';
@@ -81,12 +80,16 @@ describe('letters', () => {
       const dead = deadLetter(
         'p',
         { change, bytes: Buffer.from('1'), ...letter },
-        { messageBytesMax: 1_000, lineage: null },
+        { messageBytesMax: 1_000, lineage: null, origin: null },
       );
       return [
         dead,
-        lateLetter('p', { change, ...late }, { content: readable(late.value), messageBytesMax: 1_000, lineage: null }),
-      ].map(({ address }) => addressFrom(address).headers!['Millrace-Change']);
+        lateLetter(
+          'p',
+          { change, ...late },
+          { content: readable(late.value), messageBytesMax: 1_000, lineage: null, origin: null },
+        ),
+      ].map(({ headers }) => headers['Millrace-Change']);
     });
     assert.deepEqual(said, [
       [undefined, undefined],
@@ -130,12 +133,12 @@ describe('letters', () => {
       lateByMs: 1,
       change: INSERT,
     };
-    const { bytes, address } = lateLetter('p', record, {
+    const { bytes, headers } = lateLetter('p', record, {
       content: readable(record.value),
       messageBytesMax: 10_000,
       lineage: null,
+      origin: null,
     });
-    const headers = addressFrom(address).headers!;
     assert.equal(headers['Millrace-Truncated'], String(3 * MESSAGE_BYTES_MAX + 2));
     const whole = Object.entries(headers).reduce((sum, [name, value]) => sum + Buffer.byteLength(name + value) + 4, 0);
     assert.ok(whole < 3_000, `${whole} bytes`);
@@ -147,9 +150,9 @@ describe('letters', () => {
     const carried = { 'Millrace-Header-Content-Type': 'application/json', 'Millrace-Header-X': 'x'.repeat(900) };
     const reason = 'because of '.repeat(90);
     for (const messageBytesMax of [700, 1_000, 1_500, 2_000, 3_000, 16_000]) {
-      const about = { messageBytesMax, lineage: null };
+      const about = { messageBytesMax, lineage: null, origin: null };
       const dead = deadLetter('p', { ...letter, message: reason, carried, bytes: Buffer.alloc(5_000, 'x') }, about);
-      const headers = addressFrom(dead.address).headers!;
+      const { headers } = dead;
       const bytes = Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
       const room = messageBytesMax - Math.min(1_536, messageBytesMax >> 2);
       assert.ok(bytes + dead.bytes.length <= room + 30, `${messageBytesMax}: ${bytes} and ${dead.bytes.length} bytes`);
