@@ -10,18 +10,22 @@ import { join, resolve } from 'node:path';
 import { bareHost, splitAddress } from '../lib/base/address.ts';
 import { MillraceError, messageOf } from '../lib/base/errors.ts';
 import { projectRoot } from '../lib/bundle/bundle.ts';
+import { clusterSecret } from '../lib/cluster/secret.ts';
 import { AdminClient } from '../lib/control/client.ts';
 import { lockFolder } from '../lib/level/folder-lock.ts';
 import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connection.ts';
 import { findServer } from '../lib/nats/find-server.ts';
 import { NatsLog } from '../lib/nats/log.ts';
+import { openRegistry } from '../lib/nats/registry.ts';
 import { type NatsServer, startServer } from '../lib/nats/server.ts';
+import { Seal } from '../lib/record/seal.ts';
 import { publishDev } from './dev-file.ts';
 import { attempt, loop } from './dev-loop.ts';
 import { withoutLogin } from './node.ts';
 import { runWorker } from './run-worker.ts';
 import { liveScreen, plainScreen, type Screen } from './screen.ts';
 import type { MetricsAddress } from './telemetry.ts';
+import { BUCKET } from './wiring.ts';
 import { firstSignal } from './worker.ts';
 
 const NATS_PORT = 4222;
@@ -115,7 +119,8 @@ export async function devCommand(options: DevOptions): Promise<number> {
     const { reset } = options;
     const { signal } = over;
     const log = new NatsLog(link);
-    await Promise.race([stopped, ended, loop({ client, log, first, file, screen, reset, signal })]);
+    const seal = new Seal(await clusterSecret(await openRegistry(link, { bucket: BUCKET, replicas: 1 })));
+    await Promise.race([stopped, ended, loop({ client, log, seal, first, file, screen, reset, signal })]);
     return 0;
   } finally {
     unpublish();

@@ -1,9 +1,12 @@
 /**
  * The builder: `pipeline(name, build)` runs the author's function once and keeps the graph that it described.
  */
+import type { Duration } from '../base/duration.ts';
 import { bucketSubjects } from '../record/names.ts';
 import { Graph, type GraphPlace, grow } from './graph.ts';
-import { type Fit, judged, judgedFunction } from './options.ts';
+import { lettersDraft } from './letter-limits.ts';
+import { type Fit, judged, judgedFunction, OBJECT } from './options.ts';
+import type { LetterLimits } from './plan.ts';
 import { type FromOptions, perStream, streamDraft, type TableOptions, tableDraft } from './sources.ts';
 import { Stream, Table } from './stream.ts';
 
@@ -16,6 +19,11 @@ export interface PipelineOptions {
    * deploy; 1 to 1024. Default 16.
    */
   readonly partitions?: number;
+  /**
+   * How many dead letters and late records are kept: so many bytes, for so long; the oldest go, and that is told
+   * (`letters.dropped`). Any deploy may change it. Default: 1 GiB, 30 days.
+   */
+  readonly letters?: { readonly maxBytes?: number; readonly maxAge?: Duration };
 }
 
 /** What a pipeline begins with. */
@@ -37,10 +45,10 @@ export interface Beginnings {
   table<V = unknown>(bucket: string, options?: TableOptions<V>): Table<string, V>;
 }
 
-const PIPELINE = { partitions: { be: 'a number', is: value => typeof value === 'number' } } satisfies Record<
-  string,
-  Fit
->;
+const PIPELINE = {
+  partitions: { be: 'a number', is: value => typeof value === 'number' },
+  letters: OBJECT,
+} satisfies Record<string, Fit>;
 
 const BRAND = Symbol.for('millrace.pipeline');
 
@@ -51,12 +59,15 @@ export class Pipeline {
   readonly name: string;
   /** Slots of each stage's keys. */
   readonly partitions: number;
+  /** How many letters are kept. */
+  readonly letters: LetterLimits;
   /** What `build` has described. */
   readonly graph: Graph;
 
-  constructor(name: string, options: { partitions: number; graph: Graph }) {
+  constructor(name: string, options: { partitions: number; letters: LetterLimits; graph: Graph }) {
     this.name = name;
     this.partitions = options.partitions;
+    this.letters = options.letters;
     this.graph = options.graph;
   }
 }
@@ -71,7 +82,8 @@ export class Pipeline {
  */
 export function pipeline(name: string, build: (beginnings: Beginnings) => void, options?: PipelineOptions): Pipeline {
   const graph = new Graph();
-  const { partitions = PARTITIONS_DEFAULT } = judged(graph, 'pipeline', options, PIPELINE);
+  const { partitions = PARTITIONS_DEFAULT, letters = {} } = judged(graph, 'pipeline', options, PIPELINE);
+  const kept = lettersDraft(graph, letters);
   graph.noteOverall();
   const built: unknown = judgedFunction(
     graph,
@@ -101,7 +113,7 @@ export function pipeline(name: string, build: (beginnings: Beginnings) => void, 
     );
   }
   graph.noteOverall();
-  return new Pipeline(name, { partitions, graph });
+  return new Pipeline(name, { partitions, letters: kept, graph });
 }
 
 /** Whether it is what `pipeline` gives, of whichever copy of the library. */

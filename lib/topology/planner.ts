@@ -86,6 +86,7 @@ export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
       direct: source === null ? null : specOf(source),
     })),
     sinks,
+    letters: pipeline.letters,
     changing: changingOf(graph),
     warnings: [...warnings],
   };

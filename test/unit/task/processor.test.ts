@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BEFORE, DELETE, INSERT } from '../../../lib/change/change.ts';
 import { collect, count, countDistinct, pipeline, tumbling } from '../../../lib/index.ts';
+import type { Outbox } from '../../../lib/journal/outbox.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';
 import { readable } from '../../../lib/record/output.ts';
@@ -120,6 +121,42 @@ describe('letters', () => {
       [String(2 * MESSAGE_BYTES_MAX), '77', undefined],
     );
     assert.ok(letters[0]!.text.length < MESSAGE_BYTES_MAX);
+  });
+
+  test('a few come alone; many share messages, none too large, and each is as it would be alone', async () => {
+    const rig = await Rig.of(judged(value => value));
+    const few = Array.from({ length: 8 }, (_, i) => ({ ...letter, bytes: Buffer.from(`few ${i}`) }));
+    for (const one of few) rig.processor.letter(one);
+    rig.processor.letter({ ...letter, operator: 'other', bytes: Buffer.from('other') });
+    await rig.processor.execute(1_000, null);
+    const messagesOf = (outbox: Outbox) => outbox.rows.flatMap(({ lengths }) => lengths);
+    assert.equal(messagesOf(rig.processor.take(1, 1_000).outbox).length, 9);
+    const many = Array.from({ length: 300 }, (_, i) => ({
+      ...letter,
+      index: i,
+      message: i % 3 === 0 ? 'why' : `why ${i}`,
+      bytes: Buffer.alloc(i % 7 === 0 ? 0 : 200, 'x'),
+      ...(i % 5 === 0 ? { carried: { 'Millrace-Header-tenant': `t${i}` } } : {}),
+    }));
+    for (const one of many) rig.processor.letter(one);
+    const { letters } = await rig.run();
+    assert.deepEqual(
+      letters.map(({ text, headers }) => [headers['Millrace-Index'], headers['Millrace-Message'], text.length]),
+      many.map(({ index, message, bytes }) => [String(index), message, bytes.length]),
+    );
+    assert.deepEqual(
+      letters.map(({ headers }) => headers['Millrace-Header-tenant']),
+      many.map(({ carried }) => carried?.['Millrace-Header-tenant']),
+    );
+    assert.equal(letters[7]!.headers['Millrace-Origin'], 'IN:3');
+    for (const one of many) rig.processor.letter(one);
+    await rig.processor.execute(1_000, null);
+    const lengths = messagesOf(rig.processor.take(9, 1_000).outbox);
+    assert.ok(lengths.length > 3 && lengths.length < 20, `${lengths.length} messages`);
+    assert.ok(
+      lengths.every(length => length <= MESSAGE_BYTES_MAX / 2),
+      lengths.join(),
+    );
   });
 
   test('have headers of one line each that fit beside the content, whatever key, subject and reason are', () => {
