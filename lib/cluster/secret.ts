@@ -1,5 +1,5 @@
 /**
- * The secret that a cluster's letters and replays are sealed with (`record/seal.ts`). The first worker makes it, and it stays
+ * Makes, or reads, the secret by which letters and replays are sealed (`record/seal.ts`). The first worker makes it, and it stays
  * in the registry: whoever may read the bucket can seal, and he could read every spec there, too; who merely publishes and
  * subscribes cannot. Where the bucket is made anew there is another, and what was sealed before counts for nothing.
  */

@@ -138,10 +138,7 @@ export class Reader {
     this.#source = new Source({
       spec:
         watchCalls === undefined ? reader.source : watchedSource(reader.source, watchCalls(reader.source.name, cursor)),
-      index,
-      log,
-      clock,
-      meter,
+      ...{ index, log, clock, meter },
       ...replaysIn(around, reader.source),
       target: {
         entry: this.#census?.seeing(run.entries[0]!) ?? run.entries[0]!,

@@ -252,8 +252,7 @@ export class Source {
   }
 
   #passed({ seq, timeMs }: StoredMessage): void {
-    this.#mark.seq = seq;
-    this.#mark.timeMs = timeMs;
+    Object.assign(this.#mark, { seq, timeMs });
     // Those of others say, too, that until then there was no more of ours.
     this.#time.looked(timeMs);
   }
@@ -264,8 +263,7 @@ export class Source {
     this.#row = 0;
     this.#target.cursor.origin = originOf(this.#index, stored.seq);
     this.#target.cursor.id = this.#replays.of(stored);
-    const trace = traceOf(stored.headers);
-    this.#target.cursor.trace = trace;
+    const trace = (this.#target.cursor.trace = traceOf(stored.headers));
     if (trace !== null) this.#target.traced?.(trace);
     const message = this.#taken(stored);
     if (message === null) return;

@@ -76,15 +76,14 @@ test('a flood of bad records shares messages, each letter is there once across a
   const [first, second, third] = page.items;
   assert.deepEqual([second!.number, third!.number], [first!.number + 1, first!.number + 2]);
   await last(client.discardLetters({ pipeline: 'flood', numbers: [second!.number] }));
-  await last(
-    client.replayLetters({ pipeline: 'flood', numbers: [third!.number] }, { toSubject: 'flood.in', keep: true }),
-  );
   const rest = await client.letters({ pipeline: 'flood' }, { pageSize: 3 });
   assert.deepEqual(
     rest.items.map(({ number }) => number),
     [first!.number, third!.number, third!.number + 1],
   );
   assert.equal(rest.total, messages * lines - 1);
+  const numbers = [third!.number];
+  await last(client.replayLetters({ pipeline: 'flood', numbers }, { toSubject: 'flood.in', keep: true }));
   await eventually('what was replayed is a letter again', async () => {
     return lettersOf(await letters.read()).length === messages * lines + 1;
   });
