@@ -8,6 +8,7 @@ import { isMillraceError, MillraceError, messageOf } from '../lib/base/errors.ts
 import { type Bundle, bundlePipeline } from '../lib/bundle/bundle.ts';
 import type { AdminClient } from '../lib/control/client.ts';
 import type { Log } from '../lib/port/log.ts';
+import type { Seal } from '../lib/record/seal.ts';
 import type { DeployAnswer } from '../lib/service/commands.ts';
 import type { PlanAnswer } from '../lib/service/plan.ts';
 import type { PlanSummary } from '../lib/topology/summary.ts';
@@ -29,6 +30,7 @@ export type Attempt = { readonly bundle: Bundle } | { readonly mistake: Millrace
 export interface LoopOptions {
   readonly client: AdminClient;
   readonly log: Log;
+  readonly seal: Seal;
   readonly file: string;
   readonly first: Attempt;
   readonly screen: Screen;
@@ -49,8 +51,8 @@ export async function attempt(file: string): Promise<Attempt> {
 }
 
 export async function loop(options: LoopOptions): Promise<void> {
-  const { client, log, file, screen, signal } = options;
-  const tail = new Tail(log, { row: row => screen.row(row), letter: letter => screen.letter(letter) });
+  const { client, log, seal, file, screen, signal } = options;
+  const tail = new Tail(log, { seal, row: row => screen.row(row), letter: letter => screen.letter(letter) });
   const types = typesTeller(file, screen);
   let next: Attempt | null = options.first;
   let name: string | null = null;

@@ -10,13 +10,16 @@ import { join, resolve } from 'node:path';
 import { bareHost, splitAddress } from '../lib/base/address.ts';
 import { MillraceError, messageOf } from '../lib/base/errors.ts';
 import { projectRoot } from '../lib/bundle/bundle.ts';
+import { clusterSecret } from '../lib/cluster/secret.ts';
 import { AdminClient } from '../lib/control/client.ts';
 import { lockFolder } from '../lib/level/folder-lock.ts';
 import { closeToOthers, privateFolder } from '../lib/level/private.ts';
 import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connection.ts';
 import { findServer } from '../lib/nats/find-server.ts';
 import { NatsLog } from '../lib/nats/log.ts';
+import { openRegistry } from '../lib/nats/registry.ts';
 import { type NatsServer, startServer } from '../lib/nats/server.ts';
+import { Seal } from '../lib/record/seal.ts';
 import type { Environment } from './config.ts';
 import { publishDev } from './dev-file.ts';
 import { attempt, loop } from './dev-loop.ts';
@@ -127,7 +130,8 @@ export async function devCommand(options: DevOptions): Promise<number> {
     const { reset } = options;
     const { signal } = over;
     const log = new NatsLog(link);
-    await Promise.race([stopped, ended, loop({ client, log, first, file, screen, reset, signal })]);
+    const seal = new Seal(await clusterSecret(await openRegistry(link, { bucket: options.bucket, replicas: 1 })));
+    await Promise.race([stopped, ended, loop({ client, log, seal, first, file, screen, reset, signal })]);
     return 0;
   } finally {
     unpublish();

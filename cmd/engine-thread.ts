@@ -17,6 +17,7 @@ import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connec
 import { NatsLog } from '../lib/nats/log.ts';
 import { type Event, errorFields } from '../lib/observe/events.ts';
 import { CallWatch } from '../lib/operator/call-watch.ts';
+import { Seal } from '../lib/record/seal.ts';
 import { EngineEnd } from '../lib/seam/engine-end.ts';
 import { tellError } from '../lib/seam/errors.ts';
 import type { ToEngine, ToHost } from '../lib/seam/messages.ts';
@@ -40,6 +41,8 @@ export interface EngineOptions {
   readonly otlpEnv: Readonly<Record<string, string>>;
   /** Variables that pipelines' code is given. */
   readonly given: readonly string[];
+  /** See `clusterSecret`. */
+  readonly secret: Uint8Array;
 }
 
 invariant(parentPort !== null, 'engine-thread runs in a thread of its own');
@@ -85,7 +88,7 @@ try {
 }
 
 async function open(): Promise<void> {
-  const { root, bucket, replicas, otlp, otlpEnv, given } = options;
+  const { root, bucket, replicas, otlp, otlpEnv, given, secret } = options;
   const tracing = otlp === null ? undefined : await openTracing(otlp, otlpEnv);
   const link = await connected();
   link.onStatus(status => {
@@ -106,6 +109,7 @@ async function open(): Promise<void> {
       clock: systemClock,
       random: new Random(randomBytes(4).readUInt32LE()),
       tracing,
+      seal: new Seal(secret),
     },
     plan: bundlePlanner({ broker: log, dir: join(root, 'bundles'), given }),
     callWatch,

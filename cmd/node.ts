@@ -168,7 +168,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         nats: () => (wiring.link.connected ? { version: wiring.link.serverVersion } : null),
       },
       access: options.access ?? {},
-      letters: new LetterBox({ log: wiring.log, registry, clock: systemClock, keys }),
+      letters: new LetterBox({ log: wiring.log, registry, clock: systemClock, keys, seal: wiring.seal, observer }),
       events,
       audit,
       healthy: () => readiness().ok,

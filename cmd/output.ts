@@ -3,6 +3,7 @@
  * read them. What there is to show of each kind of thing is in `resources.ts`.
  */
 import { spanText as span } from '../lib/base/duration.ts';
+import { printableLine } from '../lib/base/printable.ts';
 import { END_MS, TIME_MAX_MS } from '../lib/window/watermark.ts';
 import type { Paint, Terminal } from './terminal.ts';
 import { yaml } from './yaml.ts';
@@ -86,7 +87,7 @@ export function table<T>(
   rows: readonly T[],
   options: { headers?: boolean; terminal?: Terminal } = {},
 ): string {
-  const cells = rows.map(row => columns.map(column => column.cell(row)));
+  const cells = rows.map(row => columns.map(column => printableLine(column.cell(row))));
   const heads = columns.map(column => column.head);
   const lines = options.headers === false ? cells : [heads, ...cells];
   const widths = columns.map((_, at) => Math.max(0, ...lines.map(line => line[at]!.length)));

@@ -2,6 +2,7 @@
  * What `dev` shows: at a terminal a block that is drawn anew in place, elsewhere plain lines. Both are made from the same
  * two kinds of news, status snapshots and result rows.
  */
+import { printable, printableLine } from '../lib/base/printable.ts';
 import type { PipelineInfo } from '../lib/control/client.ts';
 import type { Event, Observer } from '../lib/observe/events.ts';
 import { textLine } from '../lib/observe/log.ts';
@@ -80,7 +81,7 @@ export function liveScreen(options: ScreenOptions): Screen {
       lines.push('', 'latest warnings', ...[...troubles.slice(0, -1), ...latest].map(line => `  ${line}`));
     }
     lines.push('', 'Ctrl-C stops; the same command goes on from here');
-    const fitted = lines.map(line => (line.length > width ? `${line.slice(0, width - 1)}…` : line));
+    const fitted = lines.map(printableLine).map(line => (line.length > width ? `${line.slice(0, width - 1)}…` : line));
     options.write(`${erase()}${fitted.join('\n')}\n`);
     drawn = fitted.length;
   };
@@ -110,7 +111,7 @@ export function liveScreen(options: ScreenOptions): Screen {
       drawSoon();
     },
     say(text) {
-      options.write(`${erase()}${text}\n`);
+      options.write(`${erase()}${printable(text)}\n`);
       drawn = 0;
       drawSoon();
     },
@@ -124,15 +125,16 @@ export function liveScreen(options: ScreenOptions): Screen {
 
 /** Lines that stay: for pipes, logs and dumb terminals. */
 export function plainScreen(options: ScreenOptions): Screen {
+  const write = (text: string) => options.write(printable(text));
   const rates = new Rates();
   let last = '';
   let second = 0;
   let shown = 0;
   let hidden = 0;
   let lettersShown = 0;
-  options.write(`${options.title}\n`);
+  write(`${options.title}\n`);
   const unhide = () => {
-    if (hidden > 0) options.write(`  … and ${count(hidden)} more results\n`);
+    if (hidden > 0) write(`  … and ${count(hidden)} more results\n`);
     hidden = 0;
     shown = 0;
     lettersShown = 0;
@@ -145,28 +147,28 @@ export function plainScreen(options: ScreenOptions): Screen {
         .join('   ');
       if (line === last) return;
       last = line;
-      options.write(`${line}\n`);
+      write(`${line}\n`);
     },
     row(row) {
       const now = Math.floor(options.now() / 1_000);
       if (now !== second) unhide();
       second = now;
-      if (shown++ < ROWS_MAX) options.write(`  ${row.subject}  ${row.text}\n`);
+      if (shown++ < ROWS_MAX) write(`  ${row.subject}  ${row.text}\n`);
       else hidden++;
     },
     letter(letter) {
       const now = Math.floor(options.now() / 1_000);
       if (now !== second) unhide();
       second = now;
-      if (lettersShown++ < LETTERS_MAX) options.write(`${letterLines(letter).join('\n')}\n`);
+      if (lettersShown++ < LETTERS_MAX) write(`${letterLines(letter).join('\n')}\n`);
     },
     emit(event) {
       // There are as many tasks as partitions: what each of them does is news only when something is wrong.
       if (event.level === 'debug' || (event.level === 'info' && event.partition !== undefined)) return;
-      options.write(`${oneLine(event, options.now())}\n`);
+      write(`${oneLine(event, options.now())}\n`);
     },
     say(text) {
-      options.write(`${text}\n`);
+      write(`${text}\n`);
     },
     stop: unhide,
   };

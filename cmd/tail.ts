@@ -4,9 +4,11 @@
  * result is seen; a stream may come later.
  */
 import type { SinkSpec } from '../lib/outlet/sink-spec.ts';
-import type { Log, LogReader, StoredMessage } from '../lib/port/log.ts';
+import type { Headers, Log, LogReader, StoredMessage } from '../lib/port/log.ts';
 import { lateText } from '../lib/record/letter.ts';
+import { unpackLetters } from '../lib/record/letter-group.ts';
 import { isInternal, lettersStream } from '../lib/record/names.ts';
+import type { Seal } from '../lib/record/seal.ts';
 
 const ROW_CHARACTERS_MAX = 400;
 const TAKE = { messagesMax: 1_000, bytesMax: 1 << 20 };
@@ -25,6 +27,8 @@ export interface TailedLetter {
 }
 
 export interface TailOptions {
+  /** By it letters are known as such; others are not shown. */
+  readonly seal: Seal;
   row(row: OutputRow): void;
   letter(letter: TailedLetter): void;
 }
@@ -83,12 +87,14 @@ export class Tail {
 
   #show(message: StoredMessage, holds: Tailed['holds']): void {
     const { subject, data } = message;
-    if (isInternal(subject) || data.length === 0) return;
-    const text = () => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString();
+    if (isInternal(subject)) return;
     if (holds === 'letters') {
-      this.#options.letter(letterOf(message, text()));
+      if (!this.#options.seal.isLetter(message)) return;
+      for (const { headers, bytes } of unpackLetters(message)) this.#options.letter(letterOf(headers, textOf(bytes)));
       return;
     }
+    if (data.length === 0) return;
+    const text = () => textOf(data);
     if (holds === 'msgpack') {
       this.#options.row({ subject, text: `(${data.length} bytes of msgpack)` });
       return;
@@ -99,13 +105,17 @@ export class Tail {
   }
 }
 
-function letterOf({ headers }: StoredMessage, text: string): TailedLetter {
-  const header = (name: string) => headers?.[name] ?? null;
+function textOf(data: Uint8Array): string {
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString();
+}
+
+function letterOf(headers: Headers, text: string): TailedLetter {
+  const header = (name: string) => headers[name] ?? null;
   const code = header('Millrace-Error');
   return {
     operator: header('Millrace-Operator') ?? '',
     code,
-    message: code === null ? lateText(headers ?? {}) : (header('Millrace-Message') ?? ''),
+    message: code === null ? lateText(headers) : (header('Millrace-Message') ?? ''),
     text: text.slice(0, ROW_CHARACTERS_MAX),
   };
 }

@@ -1,15 +1,26 @@
 /**
  * Where commands write to and ask: standard output and error, with colours where a person sees them, and quiet when
- * whoever reads has gone (`| head`).
+ * whoever reads has gone (`| head`). What a record holds is shown and never obeyed: all goes through `shownText`, which lets no
+ * command to a terminal through but ours.
  */
+import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { MillraceError } from '../lib/base/errors.ts';
+import { printable } from '../lib/base/printable.ts';
 import { platform } from './config.ts';
 import { Ended } from './exit.ts';
 
 export type Paint = 'good' | 'warn' | 'bad' | 'faint' | 'bold';
 
 const CODES: Readonly<Record<Paint, number>> = { good: 32, warn: 33, bad: 31, faint: 90, bold: 1 };
+
+/** Begins a command to the terminal in what is written there. Nobody outside this process can say it. */
+export const COMMAND = `\x1b${randomBytes(8).toString('hex')}[`;
+
+/** What a terminal gets of a text: our commands as such, those of others by their numbers. */
+export function shownText(text: string): string {
+  return text.includes(COMMAND) ? text.split(COMMAND).map(printable).join('\x1b[') : printable(text);
+}
 
 export interface Terminal {
   out(text: string): void;
@@ -35,8 +46,8 @@ export function openTerminal(color: (typeof COLORS)[number]): Terminal {
   const { stdin, stdout, stderr } = process;
   const painted = color === 'always' || (color === 'auto' && stdout.isTTY && !platform().noColor);
   return {
-    out: text => void stdout.write(text),
-    err: text => void stderr.write(text),
+    out: text => void stdout.write(shownText(text)),
+    err: text => void stderr.write(shownText(text)),
     live: stdout.isTTY === true,
     liveErr: stderr.isTTY === true,
     asks: stdin.isTTY === true && stderr.isTTY === true,
@@ -46,7 +57,7 @@ export function openTerminal(color: (typeof COLORS)[number]): Terminal {
     get rows() {
       return stdout.rows ?? 40;
     },
-    paint: (paint, text) => (painted && paint !== null ? `\x1b[${CODES[paint]}m${text}\x1b[0m` : text),
+    paint: (paint, text) => (painted && paint !== null ? `${COMMAND}${CODES[paint]}m${text}${COMMAND}0m` : text),
     async confirm(what) {
       if (!stdin.isTTY || !stderr.isTTY) {
         throw new MillraceError('INVALID_ARGUMENT', `this would ${what}; confirm with --yes`);
@@ -56,7 +67,10 @@ export function openTerminal(color: (typeof COLORS)[number]): Terminal {
         const interrupted = new Promise<never>((_, reject) =>
           asking.once('SIGINT', () => reject(new Ended('interrupted', 'nothing was changed'))),
         );
-        const answer = await Promise.race([asking.question(`This will ${what}. Go on? [y/N] `), interrupted]);
+        const answer = await Promise.race([
+          asking.question(`This will ${shownText(what)}. Go on? [y/N] `),
+          interrupted,
+        ]);
         if (!/^y(es)?$/i.test(answer.trim())) throw new Ended('failed', 'not confirmed; nothing was changed');
       } finally {
         asking.close();

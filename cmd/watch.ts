@@ -7,7 +7,7 @@ import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError, messageOf } from '../lib/base/errors.ts';
 import { endingOf } from './exit.ts';
 import { type Format, listText, oneText, type Resource } from './output.ts';
-import type { Terminal } from './terminal.ts';
+import { COMMAND, shownText, type Terminal } from './terminal.ts';
 
 /** Columns that change all the time and say nothing new. */
 const RESTLESS = ['AGE', 'SEEN'];
@@ -52,12 +52,12 @@ function redrawer<T>({ terminal, resource, format, one }: WatchOptions<T>): Show
     const fitting: string[] = [];
     let rowsTaken = 0;
     for (const line of lines) {
-      const taken = Math.max(1, Math.ceil(stripVTControlCharacters(line).length / terminal.columns));
+      const taken = Math.max(1, Math.ceil(stripVTControlCharacters(shownText(line)).length / terminal.columns));
       if (rowsTaken + taken > Math.max(1, terminal.rows - 1)) break;
       rowsTaken += taken;
       fitting.push(line);
     }
-    terminal.out(`${drawn === 0 ? '' : `\x1b[${drawn}A\x1b[J`}${fitting.join('\n')}\n`);
+    terminal.out(`${drawn === 0 ? '' : `${COMMAND}${drawn}A${COMMAND}J`}${fitting.join('\n')}\n`);
     drawn = Math.max(1, rowsTaken);
   };
 }

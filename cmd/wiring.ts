@@ -8,6 +8,7 @@ import { systemClock } from '../lib/base/clock.ts';
 import { makeFolder } from '../lib/base/folder.ts';
 import { packageFile } from '../lib/base/package.ts';
 import { resultsFinder } from '../lib/cluster/results.ts';
+import { clusterSecret } from '../lib/cluster/secret.ts';
 import { type ClearPipeline, pipelineClearer } from '../lib/host/clear.ts';
 import { EngineThread } from '../lib/host/engine-thread.ts';
 import { Planning } from '../lib/host/planning.ts';
@@ -24,6 +25,7 @@ import type { Meter } from '../lib/observe/meter.ts';
 import type { Blobs } from '../lib/port/blob.ts';
 import type { Log } from '../lib/port/log.ts';
 import type { Registry } from '../lib/port/registry.ts';
+import { Seal } from '../lib/record/seal.ts';
 import type { Judge } from '../lib/service/plan.ts';
 import { pipelineFinder } from '../lib/service/remembered.ts';
 import { incompatibilities } from '../lib/topology/summary.ts';
@@ -35,6 +37,8 @@ export interface Wiring {
   readonly link: NatsLink;
   readonly log: Log;
   readonly registry: Registry;
+  /** What letters and replays are known by. */
+  readonly seal: Seal;
   readonly blobs: Blobs & Sweepable;
   readonly engine: EngineThread<EngineOptions>;
   readonly judge: Judge;
@@ -71,13 +75,14 @@ export async function openWiring(options: {
     await checkJetStream(link);
     const registry = await openRegistry(link, { bucket, replicas });
     registry.onTrouble = error => observer.emit({ event: 'registry.troubled', level: 'warn', ...errorFields(error) });
+    const secret = await clusterSecret(registry);
     const blobs = await openBlobs(link, { bucket, replicas });
     const log = new NatsLog(link, { replicas });
     makeFolder(join(root, 'state'));
     const nats = { ...options.nats, name: `${options.nats.name} engine` };
     const engine = new EngineThread<EngineOptions>({
       launcher: packageFile('cmd/engine-thread.mjs'),
-      options: { nats, root, bucket, replicas, otlp, otlpEnv: telemetryEnvironment(), given: env.given },
+      options: { nats, root, bucket, replicas, otlp, otlpEnv: telemetryEnvironment(), given: env.given, secret },
       env: env.variables,
       stuckMs,
       clock: systemClock,
@@ -95,6 +100,7 @@ export async function openWiring(options: {
       link,
       log,
       registry,
+      seal: new Seal(secret),
       blobs,
       engine,
       judge,

@@ -35,6 +35,7 @@ export type { DeployOutcome, PlanAnswer } from './service/plan.ts';
 export type {
   DiscardProgress,
   LetterKind,
+  LetterPage,
   LetterView,
   ReplayProgress,
   TaskView,

@@ -8,7 +8,7 @@ import type { DiscardProgress, LetterView, ReplayProgress } from '../../lib/serv
 import { Ended } from '../exit.ts';
 import { bytes, count, facts, print, printList, time } from '../output.ts';
 import * as resources from '../resources.ts';
-import type { Terminal } from '../terminal.ts';
+import { COMMAND, type Terminal } from '../terminal.ts';
 import {
   type Around,
   asking,
@@ -112,6 +112,7 @@ function listVerb(around: Around): Command {
         const letters: LetterView[] = [];
         let pageToken: string | null = null;
         let total = 0;
+        let forged = 0;
         do {
           const page: Awaited<ReturnType<typeof client.letters>> = await client.letters(query, {
             pageSize: Math.min(PAGE_MAX, limit - letters.length),
@@ -121,10 +122,15 @@ function listVerb(around: Around): Command {
           letters.push(...page.items);
           pageToken = page.nextPageToken;
           total = page.total;
+          forged += page.forged;
         } while (pageToken !== null && letters.length < limit);
         printList(terminal, resources.letters, letters, format);
         if (pageToken !== null)
           terminal.err(`there are more, ${count(total)} in all; see them with a greater --limit\n`);
+        if (forged > 0)
+          terminal.err(
+            `${count(forged)} ${forged === 1 ? 'message is' : 'messages are'} passed over: no task has written ${forged === 1 ? 'it' : 'them'}; see millrace events\n`,
+          );
       }),
   );
 }
@@ -258,10 +264,11 @@ async function lastOf<T extends { readonly total: number }>(
 ): Promise<T> {
   let last: T | null = null;
   for await (const answer of progress) {
-    if (terminal.liveErr && last !== null) terminal.err(`\r${count(done(answer))} of about ${count(answer.total)} `);
+    if (terminal.liveErr && last !== null)
+      terminal.err(`${COMMAND}G${count(done(answer))} of about ${count(answer.total)} `);
     last = answer;
   }
-  if (terminal.liveErr) terminal.err('\r\x1b[K');
+  if (terminal.liveErr) terminal.err(`${COMMAND}G${COMMAND}K`);
   if (last === null) throw new Ended('failed', 'the worker broke off before it had begun; ask again');
   return last;
 }

@@ -14,6 +14,7 @@ import type { PlanAnswer } from '../service/plan.ts';
 import type {
   DiscardProgress,
   LetterFilter,
+  LetterPage,
   LetterView,
   ReplayProgress,
   TaskView,
@@ -208,16 +209,16 @@ export class AdminClient {
   async letters(
     query: LetterQuery,
     page: { pageSize?: number; pageToken?: string | null; content?: boolean } = {},
-  ): Promise<Page<LetterView> & { readonly total: number }> {
+  ): Promise<LetterPage> {
     const { content = false } = page;
-    const { letters, nextPageToken, total } = await this.#channel.call('ListLetters', {
+    const { letters, nextPageToken, total, forged } = await this.#channel.call('ListLetters', {
       filter: filterToWire(filterOf(query)),
       pageSize: page.pageSize ?? 0,
       pageToken: page.pageToken ?? '',
       content,
     });
     const items = letters.map(letter => letterFromWire(letter, { content, headers: false }));
-    return { items, nextPageToken: nextPageToken || null, total };
+    return { items, nextPageToken: nextPageToken || null, total, forged };
   }
 
   /** A letter with its content and headers. Throws NOT_FOUND. */

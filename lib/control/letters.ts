@@ -19,8 +19,8 @@ export function letterHandlers(letters: Letters): Handlers<Methods> {
       check: (checks, request) => void checks.filter(request.filter).page(request),
       async answer({ filter, pageSize, pageToken, content }) {
         const page = { pageSize: pageSize || PAGE_SIZE, pageToken: pageToken || null, content };
-        const { items, nextPageToken, total } = await letters.list(filterOf(filter), page);
-        return { letters: items.map(letterToWire), nextPageToken: nextPageToken ?? '', total };
+        const { items, nextPageToken, total, forged } = await letters.list(filterOf(filter), page);
+        return { letters: items.map(letterToWire), nextPageToken: nextPageToken ?? '', total, forged };
       },
     },
     GetLetter: {

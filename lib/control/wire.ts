@@ -241,7 +241,7 @@ export interface Methods {
   // LetterService
   ListLetters: [
     { filter: FilterWire | null; pageSize: number; pageToken: string; content: boolean },
-    { letters: LetterWire[]; nextPageToken: string; total: number },
+    { letters: LetterWire[]; nextPageToken: string; total: number; forged: number },
   ];
   GetLetter: [{ pipeline: string; number: number }, { letter: LetterWire | null }];
   ReplayLetters: [

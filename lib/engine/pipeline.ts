@@ -23,6 +23,7 @@ import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../
 import { Task } from '../task/task.ts';
 import { type Assignment, type Part, partsOf, taskOf } from '../topology/parts.ts';
 import type { Plan } from '../topology/plan.ts';
+import { LetterKeeper } from './letter-keeper.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
@@ -93,6 +94,7 @@ export class Pipeline {
   #around: Omit<Surroundings, 'assignment'>;
   #stalls: Stalls;
   #watch: StreamWatch;
+  #letters: LetterKeeper;
   #slots = new Map<Part, Slot>();
   #assignment: Assignment;
   #budget: Budget;
@@ -115,6 +117,8 @@ export class Pipeline {
     const log = this.#stalls.log(options.around.log);
     const deployment = { pipeline: plan.pipeline, life };
     this.#watch = new StreamWatch({ plan, deployment, ...options.around }, error => this.#fail(error));
+    const { pipeline, letters: limits } = plan;
+    this.#letters = new LetterKeeper({ pipeline, limits, ...options.around }, error => this.#fail(error));
     this.state = new PipelineStateReader({ plan, clock, tasks: () => this.tasks });
     this.#around = {
       meter: noMeter,
@@ -169,6 +173,7 @@ export class Pipeline {
     this.#reason = null;
     this.#phase = 'running';
     this.#watch.start();
+    this.#letters.start();
     this.#reconcile();
   }
 
@@ -356,6 +361,7 @@ export class Pipeline {
   async #stopAll({ deadlineMs }: { deadlineMs: number }): Promise<void> {
     this.#phase = 'stopping';
     this.#watch.stop();
+    this.#letters.stop();
     for (const slot of this.#slots.values()) slot.cancelRestart?.();
     const { clock } = this.#around;
     const sinceMs = clock.monotonic();

@@ -30,7 +30,7 @@ import { lostTable, readAnew } from '../source/succession.ts';
 import { watchedSource } from '../source/watched.ts';
 import { Breaker } from '../task/breaker.ts';
 import { Caution } from '../task/caution.ts';
-import type { Surroundings } from '../task/surroundings.ts';
+import { replaysIn, type Surroundings } from '../task/surroundings.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
 import { isSame, ONE_PROGRAM, routesOf } from './program.ts';
 import { Reading } from './reading.ts';
@@ -139,10 +139,8 @@ export class Reader {
     this.#source = new Source({
       spec:
         watchCalls === undefined ? reader.source : watchedSource(reader.source, watchCalls(reader.source.name, cursor)),
-      index,
-      log,
-      clock,
-      meter,
+      ...{ index, log, clock, meter },
+      ...replaysIn(around, reader.source),
       target: {
         entry: this.#census?.seeing(run.entries[0]!) ?? run.entries[0]!,
         cursor,

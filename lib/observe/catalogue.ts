@@ -136,6 +136,22 @@ export const EVENTS = {
     means:
       'a stream is not kept as it was; `warn`: it promises less, `error`: the pipeline stops, or is in danger if the stream is its own',
   },
+  'replay.forged': {
+    levels: ['warn'],
+    fields: ['pipeline', 'stream', 'sequence', 'message'],
+    means:
+      'a message says that it is a replay, and no worker has published it: it is judged like any other; the first of a source',
+  },
+  'letters.forged': {
+    levels: ['warn'],
+    fields: ['pipeline', 'stream', 'sequence', 'message'],
+    means: 'a message under the subjects of letters was not written by a task: it is neither shown nor replayed',
+  },
+  'letters.dropped': {
+    levels: ['warn'],
+    fields: ['pipeline', 'stream', 'letters', 'message'],
+    means: "the oldest letters are gone, as the pipeline's `letters` option says",
+  },
   'blobs.swept': { levels: ['info'], fields: ['removed', 'first'], means: 'blobs that nothing names are gone' },
   'blobs.unswept': { levels: ['warn'], fields: [...ERROR], means: 'looking for such blobs failed; it is tried again' },
   'pipeline.started': {

@@ -4,6 +4,7 @@
  */
 import { pino } from 'pino';
 import { spanText } from '../base/duration.ts';
+import { printable } from '../base/printable.ts';
 import type { Event, Field, Level, Observer } from './events.ts';
 
 export interface LogOptions {
@@ -26,7 +27,7 @@ export function jsonLog(options: LogOptions): Observer {
       // The text of an error is a field of its event; nothing is logged but events.
       messageKey: 'text',
     },
-    { write: line => options.write(line) },
+    { write: line => options.write(printable(line)) },
   );
   return {
     emit({ level, ...fields }) {
@@ -40,7 +41,7 @@ export function textLog(options: LogOptions & { now(): number }): Observer {
   const least = RANKS[options.level];
   return {
     emit(event) {
-      if (RANKS[event.level] >= least) options.write(`${textLine(event, options.now())}\n`);
+      if (RANKS[event.level] >= least) options.write(`${printable(textLine(event, options.now()))}\n`);
     },
   };
 }

@@ -9,9 +9,10 @@
  */
 import { spanText } from '../base/duration.ts';
 import type { Change } from '../change/change.ts';
-import type { Headers, StoredMessage } from '../port/log.ts';
+import type { Headers } from '../port/log.ts';
 import { partsOfLetter } from './names.ts';
 import { HEADER_REPLAY, replayText } from './replay.ts';
+import { HEADER_SEAL, type Seal } from './seal.ts';
 
 export const HEADER_CONTENT = 'Millrace-Content';
 /** The dedupe operators that had let the record pass, as `dedupe-orders again`. */
@@ -54,8 +55,17 @@ export interface Letter {
   readonly change?: Change;
 }
 
-/** Not worth carrying along: the broker's and our own. */
+/** Never carried along, nor published again: what the broker or Millrace itself would obey, and the length of another content. */
 const LEFT_OUT = /^(nats-|millrace-|kv-operation$|content-length$)/i;
+/** What a header may be called (RFC 9110, token). What a client has let through beside it stays where it is. */
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** Nothing in a value ends its line, or is a command to a terminal. */
+const CONTROLS = /\p{Cc}+/gu;
+
+/** Whether a header of a record's message is one that others may be sent. */
+function mayBeSent(name: string): boolean {
+  return HEADER_NAME.test(name) && !LEFT_OUT.test(name);
+}
 
 /**
  * The headers of an original message as a letter carries them.
@@ -65,8 +75,8 @@ export function carriedHeaders(headers: Headers | null, unpacked: boolean): Reco
   const carried: Record<string, string> = {};
   let bytes = 0;
   for (const name in headers) {
-    if (LEFT_OUT.test(name) || (unpacked && name.toLowerCase() === 'content-encoding')) continue;
-    const value = headers[name]!;
+    if (!mayBeSent(name) || (unpacked && name.toLowerCase() === 'content-encoding')) continue;
+    const value = headers[name]!.replace(CONTROLS, ' ');
     const size = ORIGINAL_PREFIX.length + Buffer.byteLength(name) + Buffer.byteLength(value) + ': \r\n'.length;
     const isType = name.toLowerCase() === 'content-type';
     if (!isType && bytes + size > ORIGINAL_BYTES_MAX) continue;
@@ -82,7 +92,7 @@ export const CARRIED_JSON: Readonly<Record<string, string>> = {
   [`${ORIGINAL_PREFIX}Content-Type`]: 'application/json',
 };
 
-/** A letter as it lies in its stream. */
+/** A letter as its headers say. */
 export interface ReadLetter {
   readonly kind: 'dead' | 'late';
   readonly operator: string;
@@ -96,13 +106,11 @@ export interface ReadLetter {
   readonly content: LetterContent;
 }
 
-/** Null: the message is no letter (a marker). */
-export function readLetter(message: StoredMessage): ReadLetter | null {
-  const parts = partsOfLetter(message.subject);
+/** Null: what has that subject is no letter (a marker). */
+export function readLetter(letterSubject: string, headers: Headers): ReadLetter | null {
+  const parts = partsOfLetter(letterSubject);
   if (parts === null) return null;
   const { kind, operator } = parts;
-  const headers = message.headers ?? {};
-  const content = headers[HEADER_CONTENT] as LetterContent | undefined;
   return {
     kind,
     operator,
@@ -111,8 +119,7 @@ export function readLetter(message: StoredMessage): ReadLetter | null {
     subject: headers['Millrace-Subject'] ?? null,
     index: Number(headers['Millrace-Index'] ?? 0),
     truncated: headers['Millrace-Truncated'] !== undefined,
-    // Before letters said so, only a message that held one record was kept as it came.
-    content: content ?? (kind === 'dead' && headers['Millrace-Subject'] !== undefined ? 'message' : 'value'),
+    content: (headers[HEADER_CONTENT] as LetterContent | undefined) ?? 'value',
   };
 }
 
@@ -123,16 +130,31 @@ export function lateText(headers: Headers): string {
   return `${late}; its time is ${headers['Millrace-Time'] ?? 'unknown'}`;
 }
 
+/** A letter to be published again. */
+export interface Replayed {
+  readonly number: number;
+  readonly headers: Headers;
+  readonly data: Uint8Array;
+  readonly content: LetterContent;
+}
+
 /** The headers under which a letter's content is published again, on `subject`: elsewhere it is another message. */
-export function replayHeaders(pipeline: string, message: StoredMessage, subject: string): Record<string, string> {
-  const letter = message.headers ?? {};
+export function replayHeaders(
+  letter: Replayed,
+  to: { readonly pipeline: string; readonly subject: string; readonly seal: Seal },
+): Record<string, string> {
+  const { pipeline, subject, seal } = to;
   const headers: Record<string, string> = {};
-  for (const name in letter) {
-    if (name.startsWith(ORIGINAL_PREFIX)) headers[name.slice(ORIGINAL_PREFIX.length)] = letter[name]!;
+  for (const name in letter.headers) {
+    if (!name.startsWith(ORIGINAL_PREFIX)) continue;
+    const original = name.slice(ORIGINAL_PREFIX.length);
+    if (mayBeSent(original)) headers[original] = letter.headers[name]!.replace(CONTROLS, ' ');
   }
-  if (readLetter(message)?.content === 'value') headers['Content-Type'] = 'application/json';
-  const passed = (letter[HEADER_PASSED] ?? '').split(' ').filter(operator => operator !== '');
-  headers[HEADER_REPLAY] = replayText(pipeline, { number: message.seq, passed });
-  headers['Nats-Msg-Id'] = `millrace-replay-${pipeline}-${message.seq}-${subject}`;
+  if (letter.content === 'value') headers['Content-Type'] = 'application/json';
+  const passed = (letter.headers[HEADER_PASSED] ?? '').split(' ').filter(operator => operator !== '');
+  const text = replayText(pipeline, { number: letter.number, passed });
+  headers[HEADER_REPLAY] = text;
+  headers[HEADER_SEAL] = seal.ofReplay(text, letter.data);
+  headers['Nats-Msg-Id'] = `millrace-replay-${pipeline}-${letter.number}-${subject}`;
   return headers;
 }

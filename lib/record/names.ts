@@ -11,6 +11,7 @@
  *   MR_<pipeline>_letters            millrace.<pipeline>.dead.<operator>             dead letters
  *                                    millrace.<pipeline>.late.<operator>             late records
  *                                    l.<life>.<writer>                               the markers of both
+ *                                    l.gone.<sequence>                               which letters of a message are gone
  *   MR_AUDIT                         _mr.AUDIT.<pipeline>, or _mr.AUDIT._            any worker: who has changed what
  *
  * Streams of one account may not overlap in their subjects, hence a sink's markers carry the sink's name and letters
@@ -176,6 +177,20 @@ export const AUDIT_SUBJECTS = '_mr.AUDIT.>';
 /** Null: about no pipeline. What is no name of a pipeline, and was asked for all the same, is not either. */
 export function auditSubject(pipeline: string | null): string {
   return `_mr.AUDIT.${pipeline !== null && PIPELINE_NAME.test(pipeline) ? pipeline : '_'}`;
+}
+
+/** Where it is said which letters of a message of many are gone. No life is called so. */
+export function goneSubject(pipeline: string, seq: number): string {
+  return `_mr.${pipeline}.l.gone.${seq}`;
+}
+
+export function goneSubjects(pipeline: string): string {
+  return `_mr.${pipeline}.l.gone.*`;
+}
+
+/** The sequence of a `goneSubject`. */
+export function seqOfGone(subject: string): number {
+  return Number(subject.slice(subject.lastIndexOf('.') + 1));
 }
 
 /** The blob that says that the life has begun: all streams of it had been made. No stage's state lies there. */

@@ -6,12 +6,16 @@
  *
  *   Millrace-Replay: <pipeline>/<number> <pipeline>/<operator> …
  *
+ * It counts only with a seal (`seal.ts`) over it and the content: otherwise who may publish to a source could have any record
+ * pass its dedupes. Without one the record is judged like any other.
+ *
  * Within the pipeline this text travels where a record's dedupe id does (`Cursor.id`), before the id if there is one, so
  * that no record that is not replayed pays for it. Every record of the message carries it, so what is longer than
  * `REPLAY_LENGTH_MAX` is no replay.
  */
 import { headerOf } from '../port/headers.ts';
-import type { Headers } from '../port/log.ts';
+import type { StoredMessage } from '../port/log.ts';
+import type { Seal } from './seal.ts';
 
 export const HEADER_REPLAY = 'Millrace-Replay';
 
@@ -25,10 +29,11 @@ export function replayText(pipeline: string, letter: { number: number; passed: r
   return [letter.number, ...letter.passed].map(name => `${pipeline}/${name}`).join(' ');
 }
 
-/** What travels with the records of a message; null: it is no replay. */
-export function replayOf(headers: Headers | null): string | null {
-  const text = headerOf(headers, 'millrace-replay');
-  return text === null || text.length > REPLAY_LENGTH_MAX ? null : START + text + END;
+/** What travels with the records of a message, as it lies in its stream; null: it is no replay, or a forged one. */
+export function replayOf(message: Pick<StoredMessage, 'headers' | 'data'>, seal: Seal): string | null {
+  const text = headerOf(message.headers, 'millrace-replay');
+  if (text === null || text.length > REPLAY_LENGTH_MAX || !seal.isReplay(text, message)) return null;
+  return START + text + END;
 }
 
 /** The record's dedupe id is now `id`; `before` is what travelled with it. */

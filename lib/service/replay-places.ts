@@ -6,10 +6,14 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import type { Log } from '../port/log.ts';
+import { RESERVED_SUBJECT } from '../record/names.ts';
 import { matches } from '../record/subject.ts';
 import type { SourceSummary } from '../topology/summary.ts';
 
 export const SAY_WHERE = 'say where to with a subject (--to, to_subject)';
+
+/** What can be published on: tokens joined by dots, no wildcards. */
+export const SUBJECT = /^[^\s.*>]+(\.[^\s.*>]+)*$/;
 
 export class ReplayPlaces {
   readonly #log: Pick<Log, 'info' | 'streamsOf'>;
@@ -30,6 +34,9 @@ export class ReplayPlaces {
 
   /** Why what came from the subject does not go back there; null: it does. */
   async whyNot(subject: string): Promise<string | null> {
+    if (!SUBJECT.test(subject) || (RESERVED_SUBJECT.test(subject) && !subject.startsWith('$KV.'))) {
+      return `what it says of the subject it came from is none that a record comes from: ${SAY_WHERE}`;
+    }
     if (subject.startsWith('$KV.')) {
       return `it is a row of a bucket, and would be put over the row that is there by now: mend that one, or ${SAY_WHERE}`;
     }

@@ -28,7 +28,7 @@ export interface TaskView {
 export type LetterKind = 'dead' | 'late';
 
 export interface LetterView {
-  /** Its sequence in the stream of letters. */
+  /** By it a letter is asked for: grows in the order in which letters are written. */
   readonly number: number;
   readonly kind: LetterKind;
   readonly operator: string;
@@ -72,12 +72,19 @@ export interface DiscardProgress {
   readonly total: number;
 }
 
+export interface LetterPage extends Page<LetterView> {
+  /** All letters that are kept, whatever the filter; where there are very many, about. */
+  readonly total: number;
+  /** Messages under the subjects of letters that were met and passed over: no task has written them. */
+  readonly forged: number;
+}
+
 /** The letters of pipelines. Methods throw NOT_FOUND when there is no such pipeline or letter. */
 export interface Letters {
   list(
     filter: LetterFilter,
     page: { pageSize: number; pageToken: string | null; content: boolean },
-  ): Promise<Page<LetterView> & { readonly total: number }>;
+  ): Promise<LetterPage>;
   get(pipeline: string, number: number): Promise<LetterView>;
   /** Publishes contents again where they came from, or at `toSubject`; yields now and then, and at the end. */
   replay(

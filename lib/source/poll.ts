@@ -7,6 +7,7 @@ import type { Cursor, Receiver } from '../operator/run.ts';
 import type { Log } from '../port/log.ts';
 import type { Letter } from '../record/letter.ts';
 import type { SourcePlaceInTime } from '../window/source-time.ts';
+import type { ReplayJudge } from './replays.ts';
 import type { SourceSpec } from './spec.ts';
 
 export interface SourcePlace extends SourcePlaceInTime {
@@ -46,7 +47,7 @@ export interface SourceTarget {
   drop(reason: 'skipped' | 'heartbeat'): void;
 }
 
-export interface SourceOptions {
+export interface SourceOptions extends ReplayJudge {
   readonly spec: SourceSpec;
   /** This source's place in its pipeline's plan, for origins. */
   readonly index: number;

@@ -19,7 +19,6 @@ import type { LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/l
 import { copiedBy } from '../port/stream-config.ts';
 import type { Letter } from '../record/letter.ts';
 import { NO_ORIGIN, originOf } from '../record/origin.ts';
-import { replayOf } from '../record/replay.ts';
 import { covers, hasWildcard } from '../record/subject.ts';
 import { traceOf } from '../record/trace.ts';
 import { isoTimeMs } from '../window/iso-time.ts';
@@ -40,6 +39,7 @@ import {
   type StreamMark,
 } from './poll.ts';
 import { Publications } from './publications.ts';
+import { type ReplayJudge, Replays } from './replays.ts';
 import type { SourceSpec } from './spec.ts';
 import { goOn } from './succession.ts';
 
@@ -69,6 +69,7 @@ export class Source {
   /** Taken and not passed on yet: what they hold, decompressed, was more than one poll should bring. */
   #rest: readonly StoredMessage[] = [];
   #inHand: InHand;
+  #replays: Replays;
   readonly publications = new Publications();
   recordsIn = 0;
   /** Letters, of messages that could not be read and of records that were refused here. */
@@ -81,6 +82,7 @@ export class Source {
     this.#log = options.log;
     this.#target = options.target;
     this.#inHand = new InHand(options.spec.decoder, options.log.messageBytesMax);
+    this.#replays = new Replays(options);
     this.#filter = new SubjectFilter(options.spec.subject);
     this.#time = new SourceTime(options.spec, NO_TIME);
     this.#looks = new Looks({ clock: options.clock, idleAfterMs: options.spec.idleAfterMs });
@@ -251,8 +253,7 @@ export class Source {
   }
 
   #passed({ seq, timeMs }: StoredMessage): void {
-    this.#mark.seq = seq;
-    this.#mark.timeMs = timeMs;
+    Object.assign(this.#mark, { seq, timeMs });
     // Those of others say, too, that until then there was no more of ours.
     this.#time.looked(timeMs);
   }
@@ -262,7 +263,7 @@ export class Source {
     const from = this.#row;
     this.#row = 0;
     this.#target.cursor.origin = originOf(this.#options.index, stored.seq);
-    this.#target.cursor.id = replayOf(stored.headers);
+    this.#target.cursor.id = this.#replays.of(stored);
     const trace = traceOf(stored.headers);
     this.#target.cursor.trace = trace;
     if (trace !== null) this.#target.traced?.(trace);

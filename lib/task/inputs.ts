@@ -13,7 +13,7 @@ import { sourceVoice, stageVoice } from '../topology/waits.ts';
 import { DirectInput } from './direct-input.ts';
 import type { Pace } from './pace.ts';
 import type { Processor } from './processor.ts';
-import type { Surroundings } from './surroundings.ts';
+import { replaysIn, type Surroundings } from './surroundings.ts';
 
 export function inputsOf(
   place: { plan: Plan; stage: StagePlan; partition: number; around: Surroundings },
@@ -39,7 +39,8 @@ export function inputsOf(
     const drop = processor.drop.bind(processor);
     const target = { entry: entries[0]!, cursor, letter, drop, traced: on.traced };
     const spec = watchCalls === undefined ? direct : watchedSource(direct, watchCalls(direct.name, cursor));
-    return [new DirectInput({ spec, index, log, clock, target, meter, refusals: refusalsOn(direct.name) })];
+    const refusals = refusalsOn(direct.name);
+    return [new DirectInput({ spec, index, log, clock, target, meter, refusals, ...replaysIn(around, direct) })];
   }
   const letter = processor.passLetter.bind(processor);
   return stage.inputs.map((input, i) => {

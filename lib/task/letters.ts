@@ -1,11 +1,10 @@
 /**
  * Dead letters and late records as messages: what their bytes and headers say. They are rows of the commit like any
- * result, so each is sent exactly once.
+ * result, so each is sent exactly once. Many share messages: `letter-pile.ts`.
  */
 import { type Change, INSERT, wordOf } from '../change/change.ts';
 import type { LateRecord } from '../operator/run.ts';
-import { addressText } from '../outlet/nats/destination.ts';
-import { HEADER_CHANGE } from '../outlet/nats/rows-item.ts';
+import { HEADER_CHANGE, HEADER_ORIGIN } from '../outlet/nats/rows-item.ts';
 import { keyText } from '../record/key.ts';
 import { HEADER_CONTENT, HEADER_PASSED, type Letter, type LetterContent, ORIGINAL_PREFIX } from '../record/letter.ts';
 import { letterSubject } from '../record/names.ts';
@@ -27,12 +26,12 @@ function cut(text: string, bytesMax: number): string {
     .replace(/\ufffd+$/, '');
 }
 
-/** What comes to the headers of a letter on its way: who sends it, its origin, a batch's, a trace. A quarter is enough of a small message. */
+/** What comes to the headers of a letter on its way: who sends it, its seal, a batch's, a trace. A quarter is enough of a small message. */
 const SENT_WITH_BYTES = 1536;
 
 export interface LetterRow {
-  /** Its subject and headers. */
-  readonly address: string;
+  readonly subject: string;
+  readonly headers: Record<string, string>;
   readonly bytes: Uint8Array;
 }
 
@@ -41,6 +40,8 @@ export interface LetterOptions {
   readonly messageBytesMax: number;
   /** The operator's; null: the record never left its source. */
   readonly lineage: Lineage | null;
+  /** The source message, as `<stream>:<sequence>`; null: it is not known. */
+  readonly origin: string | null;
 }
 
 export function deadLetter(pipeline: string, letter: Letter, options: LetterOptions): LetterRow {
@@ -54,13 +55,14 @@ export function deadLetter(pipeline: string, letter: Letter, options: LetterOpti
     [HEADER_CONTENT]: contentOf(letter, lineage),
     ...letter.carried,
   };
+  sayOrigin(headers, options.origin);
   sayPassed(headers, lineage);
   if (letter.subject !== '') headers['Millrace-Subject'] = line(letter.subject);
   sayChange(headers, letter.change);
   const subject = letterSubject(pipeline, { kind: 'dead', operator: letter.operator });
   const total = letter.bytesTotal ?? letter.bytes.length;
   const bytes = shortened(letter.bytes, { total, messageBytesMax, headers });
-  return { address: addressText(subject, headers), bytes };
+  return { subject, headers, bytes };
 }
 
 /** @param options.content the record's value */
@@ -77,12 +79,17 @@ export function lateLetter(
     'Millrace-Watermark': Number.isFinite(record.watermarkMs) ? new Date(record.watermarkMs).toISOString() : 'none',
     'Millrace-Late-By': String(Math.round(record.lateByMs)),
   };
+  sayOrigin(headers, options.origin);
   sayPassed(headers, lineage);
   if (record.key !== null) headers['Millrace-Key'] = line(keyText(record.key));
   sayChange(headers, record.change);
   const bytes = shortened(content, { total: content.length, messageBytesMax, headers });
   const subject = letterSubject(pipeline, { kind: 'late', operator: record.operator });
-  return { address: addressText(subject, headers), bytes };
+  return { subject, headers, bytes };
+}
+
+function sayOrigin(headers: Record<string, string>, origin: string | null): void {
+  if (origin !== null) headers[HEADER_ORIGIN] = origin;
 }
 
 /** These have the record's id already, so a replay without their names would be a copy to them. */

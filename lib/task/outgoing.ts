@@ -13,8 +13,8 @@ import type { Addressing } from '../outlet/addressing.ts';
 import type { SinkSpec } from '../outlet/sink-spec.ts';
 import { addChange, denseChanges } from '../record/columns.ts';
 import { JsonLines } from '../record/json-lines.ts';
-import type { Letter } from '../record/letter.ts';
 import { packOutput } from '../record/output.ts';
+import type { LetterPile } from './letter-pile.ts';
 import type { LetterRow } from './letters.ts';
 
 /** Told of a row that is poisoned on its way out, with the sink's name as its operator. */
@@ -211,6 +211,7 @@ export class SinkExit implements Receiver {
 export class Outgoing {
   readonly exits: readonly (SinkExit | StageExit)[];
   readonly letters: RowBlock;
+  #pile: LetterPile;
   #size: BatchSize;
   /** The commit is being made, and what it may hold is judged: a letter takes the place of a record that was counted. */
   #taking = false;
@@ -220,6 +221,7 @@ export class Outgoing {
   constructor(options: {
     exits: readonly (SinkExit | StageExit)[];
     letters: Pick<BlockOptions, 'kind' | 'target'>;
+    pile: LetterPile;
     size: BatchSize;
     frameBytesMax: number;
     refuseRecord(exit: StageExit, cause: MillraceError, record: RefusedRow): void;
@@ -227,6 +229,7 @@ export class Outgoing {
     const { letters, size } = options;
     this.exits = options.exits;
     this.#size = size;
+    this.#pile = options.pile;
     this.letters = new RowBlock({ sink: LETTERS, keeps: { keys: false, times: false }, size, ...letters });
     this.#frameBytesMax = options.frameBytesMax;
     this.#refuseRecord = options.refuseRecord;
@@ -237,12 +240,9 @@ export class Outgoing {
     return [...this.exits.flatMap(exit => (exit instanceof SinkExit ? [exit.block] : [])), this.letters];
   }
 
-  addLetter(
-    { address, bytes }: LetterRow,
-    { origin, trace = null }: Pick<Letter, 'origin'> & Partial<Pick<Cursor, 'trace'>>,
-  ): void {
+  addLetter(letter: LetterRow, trace: string | null = null): void {
     if (this.#size.outgrown && !this.#taking) return;
-    this.letters.addBytes(bytes, address, { origin, trace });
+    this.#pile.add(letter, trace);
   }
 
   /** The outbox of commit number `commit`; `watermarkMs` by exit, `publishedMs` of its oldest source message. */
@@ -259,6 +259,7 @@ export class Outgoing {
       const bytesMax = this.#frameBytesMax;
       exit.take({ commit, watermarkMs: watermarkMs(index), publishedMs, bytesMax, refuse }, frames);
     });
+    this.#pile.take(this.letters);
     if (this.letters.rows > 0) rows.push(this.letters.take());
     this.#taking = false;
     this.#size.bytes = 0;

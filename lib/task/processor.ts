@@ -15,16 +15,19 @@ import { type Cursor, type LateRecord, newCursor, type PoisonedRecord, type Rece
 import { tablesOf } from '../operator/tables.ts';
 import { addressingOf } from '../outlet/addressing.ts';
 import { lettersDestination, targetText } from '../outlet/nats/destination.ts';
+import { originText } from '../outlet/nats/rows-item.ts';
 import type { SinkTarget } from '../outlet/relay.ts';
 import { roomIn } from '../port/log.ts';
 import type { Store } from '../port/store.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
 import { lettersStream } from '../record/names.ts';
+import { OPEN_SEAL, type Seal } from '../record/seal.ts';
 import { RunningMean } from '../state/size.ts';
 import { TaskState } from '../state/state.ts';
 import { type Lineage, lineagesOf } from '../topology/lineage.ts';
-import type { Plan, StagePlan } from '../topology/plan.ts';
+import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { trailing } from '../window/watermark.ts';
+import { LetterPile } from './letter-pile.ts';
 import { deadLetter, type LetterOptions, lateLetter } from './letters.ts';
 import { Outgoing, SinkExit } from './outgoing.ts';
 import type { Pace } from './pace.ts';
@@ -54,6 +57,8 @@ export interface ProcessorOptions {
   original?(about: Pick<Letter, 'operator' | 'code' | 'message' | 'change'>): Letter;
   /** See `Surroundings`. */
   readonly watchCalls?: WatchCalls | undefined;
+  /** What its letters are known by; absent: `OPEN_SEAL`. */
+  readonly seal?: Seal;
   /** With the tables of the stage's program (`tablesOf`); absent: empty. */
   readonly state?: TaskState;
   /** How much a batch may make; absent: anything. */
@@ -79,6 +84,8 @@ export class Processor {
   #pipeline: string;
   #letterBytesMax: () => number;
   #lineages: ReadonlyMap<string, Lineage>;
+  /** For origins. */
+  #sourceStreams: readonly string[];
   #pending: Letter[] = [];
   #size: BatchSize;
   #pace: Pace | null;
@@ -108,6 +115,7 @@ export class Processor {
     const letters = lettersStream(plan.pipeline);
     this.#letterBytesMax = () => bytesMaxOf(letters);
     this.#lineages = lineagesOf(plan);
+    this.#sourceStreams = sourcesOf(plan).map(source => source.stream);
     const poison = ({ operator, cause, value, change }: PoisonedRecord) => {
       const about = aboutLetter(operator, cause, change);
       if (original !== undefined) this.letter(original(about));
@@ -139,6 +147,7 @@ export class Processor {
     this.#outgoing = new Outgoing({
       exits,
       letters: { kind: 'nats', target: targetText(lettersDestination(plan.pipeline)) },
+      pile: new LetterPile({ seal: options.seal ?? OPEN_SEAL, size, messageBytesMax: this.#letterBytesMax }),
       size,
       frameBytesMax: roomIn(messageBytesMax, HEADROOM_BYTES),
       refuseRecord: (exit, cause, { value, origin, change }) => {
@@ -202,18 +211,23 @@ export class Processor {
 
   letter(letter: Letter): void {
     this.dead++;
-    this.#outgoing.addLetter(deadLetter(this.#pipeline, letter, this.#aboutLetter(letter.operator)), letter);
+    this.#outgoing.addLetter(deadLetter(this.#pipeline, letter, this.#aboutLetter(letter)));
   }
 
   #late(record: LateRecord): void {
     this.late++;
     const content = this.#contents.of(record.value, { operator: record.operator, origin: this.cursor.origin });
-    const options = { content, ...this.#aboutLetter(record.operator) };
-    this.#outgoing.addLetter(lateLetter(this.#pipeline, record, options), this.cursor);
+    const { origin, trace } = this.cursor;
+    const options = { content, ...this.#aboutLetter({ operator: record.operator, origin }) };
+    this.#outgoing.addLetter(lateLetter(this.#pipeline, record, options), trace);
   }
 
-  #aboutLetter(operator: string): LetterOptions {
-    return { messageBytesMax: this.#letterBytesMax(), lineage: this.#lineages.get(operator) ?? null };
+  #aboutLetter({ operator, origin }: Pick<Letter, 'operator' | 'origin'>): LetterOptions {
+    return {
+      messageBytesMax: this.#letterBytesMax(),
+      lineage: this.#lineages.get(operator) ?? null,
+      origin: originText(this.#sourceStreams, origin),
+    };
   }
 
   /** A record ends here without a result. */

@@ -13,8 +13,11 @@ import type { Blobs } from '../port/blob.ts';
 import type { Log } from '../port/log.ts';
 import type { Stores } from '../port/store.ts';
 import type { Deployment } from '../record/names.ts';
+import type { Seal } from '../record/seal.ts';
 import type { CheckpointLimits } from '../replica/checkpoint.ts';
 import type { Turns } from '../replica/turns.ts';
+import type { ReplayJudge } from '../source/replays.ts';
+import type { SourceSpec } from '../source/spec.ts';
 import type { Plan } from '../topology/plan.ts';
 import type { OneInHand } from './breaker.ts';
 import type { Share } from './budget.ts';
@@ -84,6 +87,18 @@ export interface Surroundings {
   readonly standsAlone?: boolean;
   /** The ways out for rows. */
   readonly outlets: OutletKinds;
+  /** What letters and replays are known by. Absent: `OPEN_SEAL`. */
+  readonly seal?: Seal;
+}
+
+/** What a source is told of replays, and whom it tells of forged ones. */
+export function replaysIn({ seal, observer, deployment }: Surroundings, source: SourceSpec): ReplayJudge {
+  const { pipeline } = deployment;
+  const onForgedReplay = (sequence: number) => {
+    const message = `source ${source.name} has a message that says it is a replay and was not published by millrace letters replay: it is judged like any other (the first is told)`;
+    observer.emit({ event: 'replay.forged', level: 'warn', pipeline, stream: source.stream, sequence, message });
+  };
+  return { seal, onForgedReplay };
 }
 
 /** What a pipeline runs, and has run. */

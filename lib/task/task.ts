@@ -214,6 +214,7 @@ export class Task {
       pace: options.pace,
       slice: this.#slice,
       state: this.#replica.state,
+      ...(around.seal === undefined ? {} : { seal: around.seal }),
       ...(stage.direct === null ? {} : { original: about => this.source!.letter({ bytes: null, ...about }) }),
     });
     const traced = this.#traced;

@@ -347,7 +347,7 @@ export class PipelineDriver {
         const sender = { task, life: 'test', sourceStreams: this.#specs.map(spec => spec.stream) };
         for (const rows of outbox.rows) {
           if (isLetters(rows)) {
-            const { late, dead } = lettersOf(rows, sender);
+            const { late, dead } = lettersOf(rows);
             this.#late.push(...late);
             this.#dead.push(...dead);
           } else {

@@ -18,7 +18,9 @@ import type { SinkSpec } from '../outlet/sink-spec.ts';
 import type { Headers } from '../port/log.ts';
 import { jsonOf } from '../record/format.ts';
 import { decodeKey } from '../record/key.ts';
+import { unpackLetters } from '../record/letter-group.ts';
 import { msgpack } from '../record/msgpack.ts';
+import { HEADER_SEAL } from '../record/seal.ts';
 import { ownSubject } from '../record/template.ts';
 import { isoTimeMs } from '../window/iso-time.ts';
 
@@ -95,7 +97,7 @@ export function rowsOf(
 ): Row[] {
   const { sink, partition, sender, notes } = options;
   return rowBytes(rows).map((bytes, i) => {
-    const origin = originText(sender, rows.origins[i]!);
+    const origin = originText(sender.sourceStreams, rows.origins[i]!);
     const { mode, template } = sink.target;
     const address = rows.addresses[rows.addressOf[i]!];
     const { key, timeMs } = notes[i]!;
@@ -123,13 +125,14 @@ export function isLetters(rows: OutRows): boolean {
 }
 
 /** Letters of one task: late records and dead letters, in the order they were written. */
-export function lettersOf(rows: OutRows, sender: Sender): { late: LateRow[]; dead: DeadRow[] } {
+export function lettersOf(rows: OutRows): { late: LateRow[]; dead: DeadRow[] } {
   const late: LateRow[] = [];
   const dead: DeadRow[] = [];
-  rowBytes(rows).forEach((bytes, i) => {
-    const origin = originText(sender, rows.origins[i]!);
-    const own = addressFrom(rows.addresses[rows.addressOf[i]!]!).headers;
-    const headers: Headers = { ...own, ...(origin === null ? {} : { [HEADER_ORIGIN]: origin }) };
+  const letters = rowBytes(rows).flatMap((data, i) => {
+    const { [HEADER_SEAL]: _, ...headers } = addressFrom(rows.addresses[rows.addressOf[i]!]!).headers!;
+    return unpackLetters({ headers, data });
+  });
+  for (const { headers, bytes } of letters) {
     const operator = headers['Millrace-Operator'] ?? '';
     const code = headers['Millrace-Error'];
     if (code === undefined) {
@@ -148,7 +151,7 @@ export function lettersOf(rows: OutRows, sender: Sender): { late: LateRow[]; dea
       const subject = headers['Millrace-Subject'] ?? null;
       dead.push({ operator, code, message, value: readJson(bytes), bytes: Uint8Array.from(bytes), subject, headers });
     }
-  });
+  }
   return { late, dead };
 }
 

@@ -1,9 +1,12 @@
 /**
  * The builder: `pipeline(name, build)` runs the author's function once and keeps the graph that it described.
  */
+import type { Duration } from '../base/duration.ts';
 import { bucketSubjects } from '../record/names.ts';
 import { Graph, type GraphPlace, grow } from './graph.ts';
-import { type Fit, judged, judgedFunction } from './options.ts';
+import { lettersDraft } from './letter-limits.ts';
+import { type Fit, judged, judgedFunction, OBJECT } from './options.ts';
+import type { LetterLimits } from './plan.ts';
 import { type FromOptions, perStream, streamDraft, type TableOptions, tableDraft } from './sources.ts';
 import { Stream, Table } from './stream.ts';
 
@@ -21,6 +24,11 @@ export interface PipelineOptions {
    * (`millrace worker --env STRIPE_URL`) and nothing else; where one of these is missing, it is not deployed.
    */
   readonly env?: readonly string[];
+  /**
+   * How many dead letters and late records are kept: so many bytes, for so long; the oldest go, and that is told
+   * (`letters.dropped`). Any deploy may change it. Default: 1 GiB, 30 days.
+   */
+  readonly letters?: { readonly maxBytes?: number; readonly maxAge?: Duration };
 }
 
 /** What a pipeline begins with. */
@@ -48,6 +56,7 @@ const PIPELINE = {
     be: `a list of names of variables, e.g. ['STRIPE_URL']`,
     is: value => Array.isArray(value) && value.every(name => typeof name === 'string' && VARIABLE.test(name)),
   },
+  letters: OBJECT,
 } satisfies Record<string, Fit>;
 
 const VARIABLE = /^[A-Za-z_]\w*$/;
@@ -60,15 +69,21 @@ export class Pipeline {
   readonly name: string;
   /** Slots of each stage's keys. */
   readonly partitions: number;
+  /** How many letters are kept. */
+  readonly letters: LetterLimits;
   /** What `build` has described. */
   readonly graph: Graph;
   /** Variables that its code reads. */
   readonly env: readonly string[];
 
-  constructor(name: string, options: { partitions: number; env: readonly string[]; graph: Graph }) {
+  constructor(
+    name: string,
+    options: { partitions: number; env: readonly string[]; letters: LetterLimits; graph: Graph },
+  ) {
     this.name = name;
     this.partitions = options.partitions;
     this.env = options.env;
+    this.letters = options.letters;
     this.graph = options.graph;
   }
 }
@@ -83,7 +98,8 @@ export class Pipeline {
  */
 export function pipeline(name: string, build: (beginnings: Beginnings) => void, options?: PipelineOptions): Pipeline {
   const graph = new Graph();
-  const { partitions = PARTITIONS_DEFAULT, env = [] } = judged(graph, 'pipeline', options, PIPELINE);
+  const { partitions = PARTITIONS_DEFAULT, env = [], letters = {} } = judged(graph, 'pipeline', options, PIPELINE);
+  const kept = lettersDraft(graph, letters);
   graph.noteOverall();
   const built: unknown = judgedFunction(
     graph,
@@ -113,7 +129,7 @@ export function pipeline(name: string, build: (beginnings: Beginnings) => void, 
     );
   }
   graph.noteOverall();
-  return new Pipeline(name, { partitions, env, graph });
+  return new Pipeline(name, { partitions, env, letters: kept, graph });
 }
 
 /** Whether it is what `pipeline` gives, of whichever copy of the library. */

@@ -37,6 +37,12 @@ export interface StagePlan {
   readonly program: Program;
 }
 
+/** How many letters are kept; beyond it the oldest go. */
+export interface LetterLimits {
+  readonly maxBytes: number;
+  readonly maxAgeMs: number;
+}
+
 export interface Plan {
   readonly pipeline: string;
   readonly readers: readonly ReaderPlan[];
@@ -44,6 +50,7 @@ export interface Plan {
   readonly sinks: readonly SinkSpec[];
   /** Variables of the environment that its code reads. */
   readonly env: readonly string[];
+  readonly letters: LetterLimits;
   /** Names of the sinks that get changes (`change/change.ts`) and not inserts alone. */
   readonly changing: readonly string[];
   /** What its streams promise less than others would: a line each, for people. */

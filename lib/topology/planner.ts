@@ -87,6 +87,7 @@ export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
     })),
     sinks,
     env: pipeline.env,
+    letters: pipeline.letters,
     changing: changingOf(graph),
     warnings: [...warnings],
   };

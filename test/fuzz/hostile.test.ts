@@ -19,6 +19,7 @@ import { msgpack } from '../../lib/record/msgpack.ts';
 import { jsonOutput } from '../../lib/record/output.ts';
 import { protobuf } from '../../lib/record/protobuf.ts';
 import { REPLAY_LENGTH_MAX, replayOf } from '../../lib/record/replay.ts';
+import { OPEN_SEAL } from '../../lib/record/seal.ts';
 import { TRACEPARENT_MAX, TRACESTATE_MAX, traceOf } from '../../lib/record/trace.ts';
 import { InHand } from '../../lib/source/in-hand.ts';
 import { hostileText } from './arbitraries.ts';
@@ -179,7 +180,7 @@ function holds(
     assert.ok(Buffer.byteLength(JSON.stringify(letter.carried)) <= 3_000);
   }
   assert.ok((traceOf(message.headers)?.length ?? 0) <= TRACEPARENT_MAX + 1 + TRACESTATE_MAX);
-  assert.ok((replayOf(message.headers)?.length ?? 0) <= REPLAY_LENGTH_MAX + 16);
+  assert.ok((replayOf(message, OPEN_SEAL)?.length ?? 0) <= REPLAY_LENGTH_MAX + 16);
 }
 
 test('whatever is sent is records that are trees, and no more than came, or parts for letters', () => {

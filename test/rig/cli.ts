@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openTerminal, type Terminal } from '../../cmd/terminal.ts';
+import { openTerminal, shownText, type Terminal } from '../../cmd/terminal.ts';
 import { run } from '../../cmd/tree.ts';
 import { LAUNCHER } from './launcher.ts';
 
@@ -56,8 +56,8 @@ export class Cli {
     const color = args.includes('always') ? 'always' : 'never';
     const terminal: Terminal = {
       ...openTerminal(color),
-      out: text => void (said.out += text),
-      err: text => void (said.err += text),
+      out: text => void (said.out += shownText(text)),
+      err: text => void (said.err += shownText(text)),
     };
     const code = await run(args, { terminal, debug: args.includes('--debug') });
     return { code, ...said };

@@ -4,6 +4,8 @@
  */
 import { AckPolicy, DeliverPolicy, type JsMsg, type NatsConnection } from 'nats';
 
+import { unpackLetters } from '../../lib/record/letter-group.ts';
+
 export interface Arrival {
   readonly subject: string;
   /** One record, as JSON text. */
@@ -93,9 +95,16 @@ export async function readAll(
   return readTo;
 }
 
-/** A message is one record, or a frame of records a line each. */
+/** A message is one record, a frame of records a line each, or some letters, each a row. */
 function takeApart(message: JsMsg, arrived: (arrival: Arrival) => void): void {
   const storedMs = message.info.timestampNanos / 1e6;
   const { subject } = message;
+  if (message.headers?.has('Millrace-Letters')) {
+    const headers = Object.fromEntries(message.headers.keys().map(name => [name, message.headers!.get(name)]));
+    for (const { bytes } of unpackLetters({ headers, data: message.data })) {
+      arrived({ subject, row: Buffer.from(bytes).toString(), storedMs });
+    }
+    return;
+  }
   for (const row of message.string().split('\n')) if (row !== '') arrived({ subject, row, storedMs });
 }

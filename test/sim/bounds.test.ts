@@ -164,7 +164,7 @@ async function play(seed: number, seen: { outgrown: number; cuts: number }): Pro
   }
   cluster.assign();
   const wanted = answer(lines);
-  const letters = () => cluster.rows('MR_bounds_letters').length;
+  const letters = () => cluster.lettersIn('MR_bounds_letters');
   const isDone = () =>
     texts(cluster, 'direct').length >= wanted.direct.length &&
     texts(cluster, 'rows').length >= wanted.rows.length &&

@@ -7,6 +7,7 @@ import { Random } from '../../lib/base/random.ts';
 import { ndjson, pipeline } from '../../lib/index.ts';
 import type { StoredMessage } from '../../lib/port/log.ts';
 import { testApart } from '../rig/apart.ts';
+import { lettersOf } from '../rig/letters.ts';
 import { Cluster } from './cluster.ts';
 import { planOn } from './world.ts';
 
@@ -66,7 +67,7 @@ function messagesOf(cluster: Cluster, stream: string): StoredMessage[] {
 }
 
 const codesOf = (cluster: Cluster) =>
-  messagesOf(cluster, 'MR_refused_letters').flatMap(({ headers }) => headers?.['Millrace-Error'] ?? []);
+  lettersOf(messagesOf(cluster, 'MR_refused_letters')).flatMap(({ headers }) => headers['Millrace-Error'] ?? []);
 
 async function play(seed: number): Promise<void> {
   const random = new Random(seed);

@@ -13,6 +13,7 @@ import type { Blobs } from '../../lib/port/blob.ts';
 import type { StreamSettings } from '../../lib/port/log.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
 import { planOrThrow } from '../../lib/topology/planner.ts';
+import { lettersOf } from '../rig/letters.ts';
 import type { Sent } from './story.ts';
 
 export type Author = Parameters<typeof planOrThrow>[0];
@@ -110,5 +111,13 @@ export class World {
       lines.forEach((line, i) => void rows.push(changes ? line + (letters[i] ?? 'i') : line));
     }
     return rows;
+  }
+
+  /** How many letters a stream has. */
+  lettersIn(stream: string): number {
+    const kept = this.broker.stream(stream);
+    if (kept === null) return 0;
+    const messages = Array.from({ length: kept.lastSeq }, (_, i) => kept.at(i + 1)).filter(one => one !== null);
+    return lettersOf(messages).length;
   }
 }

@@ -9,6 +9,7 @@ import { deflateSync, gzipSync } from 'node:zlib';
 import { pack } from 'msgpackr';
 import { headers } from 'nats';
 import type { AdminClient } from '../../lib/control/client.ts';
+import { lettersOf as unpacked } from '../rig/letters.ts';
 import type { WorkerProcess } from '../rig/worker-process.ts';
 import { eventually, running, Scene } from './scene.ts';
 
@@ -165,7 +166,7 @@ async function lettersOf(
   pipeline: string,
 ): Promise<Map<number, { code: string; message: string; bytes: Uint8Array }[]>> {
   const found = new Map<number, { code: string; message: string; bytes: Uint8Array }[]>();
-  for (const letter of await scene.output(`MR_${pipeline}_letters`, `millrace.${pipeline}.dead.>`).read()) {
+  for (const letter of unpacked(await scene.output(`MR_${pipeline}_letters`, `millrace.${pipeline}.dead.>`).read())) {
     const head = letter.headers ?? {};
     const seq = Number(/:(\d+)$/.exec(head['Millrace-Origin'] ?? '')?.[1]);
     const { 'Millrace-Error': code = '', 'Millrace-Message': message = '' } = head;
@@ -298,14 +299,17 @@ export default m.pipeline('large', ({ from }) => {
     const kept = large.output('large_kept', 'large.kept.*');
     const letters = large.output('MR_large_letters', 'millrace.large.dead.>');
     await eventually('all have come out', async () => {
-      const rows = [(await plain.rows()).length, (await kept.rows()).length, (await letters.read()).length];
+      const rows = [(await plain.rows()).length, (await kept.rows()).length, unpacked(await letters.read()).length];
       return rows[0]! >= 2 && rows[1]! >= 2 && rows[2]! >= 2;
     });
     // Not compared as a whole: a difference of 10 MB makes no good message.
     const lengths = (rows: readonly string[]) => rows.map(row => `${row.slice(0, 20)} ${row.length}`).sort();
     assert.deepEqual(lengths(await plain.rows()), lengths(bodies));
     assert.deepEqual(lengths(await kept.rows()), lengths(bodies));
-    const told = (await letters.read()).map(({ headers: head, data }) => [head?.['Millrace-Error'], data.length]);
+    const told = unpacked(await letters.read()).map(({ headers: head, data }) => [
+      head?.['Millrace-Error'],
+      data.length,
+    ]);
     assert.deepEqual(told, [
       ['RECORD_UNWRITABLE', deep.length],
       ['RECORD_UNWRITABLE', deep.length],

@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import type { AdminClient } from '../../lib/control/client.ts';
 import type { StoredMessage } from '../../lib/port/log.ts';
 import { msgpack } from '../../lib/record/msgpack.ts';
+import { lettersOf } from '../rig/letters.ts';
 import type { WorkerProcess } from '../rig/worker-process.ts';
 import { eventually, running, Scene, textOf } from './scene.ts';
 
@@ -115,8 +116,11 @@ test('what is no change is a dead letter, and what dies on its way says what it 
   scene.connection.publish('crm.row', JSON.stringify({ code: 'd', ...bad }));
   await scene.connection.flush();
   const letters = scene.output('MR_changes_letters', 'millrace.changes.dead.*');
-  await eventually('the letters are there', async () => (await letters.read()).length >= 5);
-  const said = (await letters.read()).map(({ headers }) => [headers?.['Millrace-Error'], headers?.['Millrace-Change']]);
+  await eventually('the letters are there', async () => lettersOf(await letters.read()).length >= 5);
+  const said = lettersOf(await letters.read()).map(({ headers }) => [
+    headers?.['Millrace-Error'],
+    headers?.['Millrace-Change'],
+  ]);
   assert.deepEqual(said.sort(), [
     ['RECORD_INVALID', undefined],
     ['RECORD_INVALID', undefined],

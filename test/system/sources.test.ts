@@ -9,6 +9,7 @@ import { pack } from 'msgpackr';
 import { headers, type MsgHdrs } from 'nats';
 import protobufjs from 'protobufjs';
 import type { AdminClient } from '../../lib/control/client.ts';
+import { lettersOf } from '../rig/letters.ts';
 import type { WorkerProcess } from '../rig/worker-process.ts';
 import { eventually, running, Scene, textOf } from './scene.ts';
 
@@ -145,12 +146,12 @@ test('a record that cannot be used is one dead letter with its bytes, origin and
   await worker.start();
   const letters = scene.output('MR_letters_letters', 'millrace.letters.dead.>');
   await eventually('rows and letters are there', async () => {
-    return (await out.rows()).length >= 320 && (await letters.read()).length >= 80;
+    return (await out.rows()).length >= 320 && lettersOf(await letters.read()).length >= 80;
   });
   await running(client, 'letters');
   assert.equal((await out.rows()).length, 320);
   const bad = bodies.flatMap((body, i) => (i % 10 === 3 || i % 10 === 7 ? [{ body, seq: i + 1 }] : []));
-  const found = [...(await letters.read())].map(letter => ({
+  const found = lettersOf(await letters.read()).map(letter => ({
     letter,
     seq: Number(/:(\d+)$/.exec(letter.headers?.['Millrace-Origin'] ?? '')?.[1]),
   }));
@@ -197,10 +198,10 @@ test('a late record is told on the late subject with its times and key, once', a
     ]),
   );
   const letters = scene.output('MR_lateness_letters', 'millrace.lateness.late.seconds');
-  await eventually('it is told', async () => (await letters.read()).length >= 1);
+  await eventually('it is told', async () => lettersOf(await letters.read()).length >= 1);
   assert.deepEqual(await out.rows(), json([{ site: 'x', start: 1_000, end: 2_000, n: 1 }]));
-  assert.equal((await letters.read()).length, 1);
-  const [letter] = await letters.read();
+  assert.equal(lettersOf(await letters.read()).length, 1);
+  const [letter] = lettersOf(await letters.read());
   assert.deepEqual(JSON.parse(textOf(letter!)), { site: 'x', at: 1_200 });
   const head = letter!.headers ?? {};
   assert.equal(head['Content-Type'], 'application/json');

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { AdminClient } from '../../lib/control/client.ts';
 import { Cli } from '../rig/cli.ts';
+import { lettersOf } from '../rig/letters.ts';
 import { eventually, Scene } from './scene.ts';
 
 let scene: Scene;
@@ -57,7 +58,7 @@ export default pipeline('held', ({ from }) => {
   const out = scene.output('held_out', 'held.out.*');
   await eventually('the others are out', async () => (await out.rows()).length === 2);
   assert.deepEqual(await out.rows(), ['{"n":1}', '{"n":3}']);
-  const letters = await scene.output('MR_held_letters', 'millrace.held.dead.*').read();
+  const letters = lettersOf(await scene.output('MR_held_letters', 'millrace.held.dead.*').read());
   assert.deepEqual(
     letters.map(({ headers }) => headers?.['Millrace-Error']),
     ['USER_CODE'],

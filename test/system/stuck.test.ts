@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { AdminClient } from '../../lib/control/client.ts';
+import { lettersOf } from '../rig/letters.ts';
 import type { WorkerProcess } from '../rig/worker-process.ts';
 import { eventually, running, Scene } from './scene.ts';
 
@@ -116,7 +117,7 @@ export default pipeline('wording', ({ from }) => {
     numbers,
     Array.from({ length: 30 }, (_, n) => n).filter(n => n !== 13),
   );
-  const letters = await scene.output('MR_wording_letters', 'millrace.wording.dead.*').read();
+  const letters = lettersOf(await scene.output('MR_wording_letters', 'millrace.wording.dead.*').read());
   const told = letters.map(({ headers }) => `${headers?.['Millrace-Error']}: ${headers?.['Millrace-Message']}`);
   for (const text of told) assert.match(text, /^USER_CODE: .*did not return for this record/);
   assert.deepEqual(

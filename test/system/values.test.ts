@@ -10,6 +10,7 @@ import { pack } from 'msgpackr';
 import { headers } from 'nats';
 import protobufjs from 'protobufjs';
 import type { AdminClient } from '../../lib/control/client.ts';
+import { lettersOf } from '../rig/letters.ts';
 import type { WorkerProcess } from '../rig/worker-process.ts';
 import { eventually, running, Scene, textOf } from './scene.ts';
 
@@ -108,7 +109,7 @@ test('values come out as they went in, or are letters that say why not', async (
   const orders = scene.output('values_orders', 'values.orders.*');
   const letters = scene.output('MR_values_letters', 'millrace.values.dead.>');
   const told = async () =>
-    (await letters.read()).map(({ headers: head, data }) => {
+    lettersOf(await letters.read()).map(({ headers: head, data }) => {
       const { 'Millrace-Operator': operator, 'Millrace-Error': code, 'Millrace-Message': why } = head ?? {};
       return { operator, code, why: why ?? '', text: textOf({ data }) };
     });

@@ -9,6 +9,7 @@ import {
   broadcastSubject,
   channelSubject,
   channelsStream,
+  goneSubject,
   journalStream,
   journalSubject,
   letterMarkerSubject,
@@ -117,6 +118,7 @@ describe('what a README says in a table', () => {
       letterSubject(pipeline, { kind: 'dead', operator }),
       letterSubject(pipeline, { kind: 'late', operator }),
       letterMarkerSubject(deployment, writer),
+      goneSubject(pipeline, 8).replace('8', '<sequence>'),
     ].map(subject => subject.replace('7', '<partition>'));
     const told = rows.map(([, subjects]) => plain(subjects)).filter(subjects => subjects.includes('<'));
     assert.deepEqual(told.sort(), made.sort());

@@ -62,7 +62,7 @@ export class LooseOutlet implements Outlet<NatsItem> {
     const checksum = crc32(rows.bytes, rows.changes === null ? 0 : crc32(rows.changes));
     const id = `${sender.task}/${sender.life}/${rows.sink}/${commit}-${checksum.toString(16)}`;
     for (let row = 0; row < rowTo; row++) {
-      const origin = originText(sender, rows.origins[row]!);
+      const origin = originText(sender.sourceStreams, rows.origins[row]!);
       const blocks = [{ item, from: row, to: row + 1 }];
       const change = changeText(blocks);
       messages.push({

@@ -65,14 +65,15 @@ export function writerOf(message: StoredMessage, { life, task }: Sender): Writer
   return message.headers?.[HEADER_TASK] === task ? 'us' : 'sibling';
 }
 
-export function originText(sender: Sender, origin: number): string | null {
+/** @param sourceStreams names of streams by source index */
+export function originText(sourceStreams: readonly string[], origin: number): string | null {
   if (origin === NO_ORIGIN) return null;
-  return `${sender.sourceStreams[sourceOfOrigin(origin)] ?? '?'}:${seqOfOrigin(origin)}`;
+  return `${sourceStreams[sourceOfOrigin(origin)] ?? '?'}:${seqOfOrigin(origin)}`;
 }
 
 function originHeader(sender: Sender, first: number, last: number): string | null {
-  const from = originText(sender, first);
-  const to = originText(sender, last);
+  const from = originText(sender.sourceStreams, first);
+  const to = originText(sender.sourceStreams, last);
   if (from === null || to === null || from === to) return from ?? to;
   return `${from} ${to}`;
 }

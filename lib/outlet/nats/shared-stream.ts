@@ -213,7 +213,7 @@ function takeFrom(
       const blocks: [Block] = [{ item, from, to }];
       const data = joinRows(blocks);
       const { subject, headers: own } = addressFrom(rows.addresses[rows.addressOf[from]!]!);
-      const origin = originText(sender, rows.origins[from]!);
+      const origin = originText(sender.sourceStreams, rows.origins[from]!);
       const change = changeText(blocks);
       const trace = firstTrace(rows.traces, from, to);
       let headers: Headers = origin === null ? NONE : { [HEADER_ORIGIN]: origin };

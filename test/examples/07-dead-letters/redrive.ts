@@ -1,6 +1,7 @@
 /**
  * Publishes dead letters again where they came from, with the plain `nats` client: their content is what the service had
- * sent, and a header says on which subject. Each is deleted when it is out, so a second run repeats nothing.
+ * sent, and a header says on which subject. Each is deleted when it is out, so a second run repeats nothing. Messages that
+ * many letters share are left to `millrace letters replay`.
  *
  *   npx tsx test/examples/07-dead-letters/redrive.ts payments
  */
@@ -16,7 +17,7 @@ const { num_pending } = await consumer.info();
 let redriven = 0;
 for await (const letter of num_pending > 0 ? await consumer.consume() : []) {
   const subject = letter.headers?.get('Millrace-Subject') ?? '';
-  if (subject !== '') {
+  if (subject !== '' && !letter.headers?.has('Millrace-Letters')) {
     await jetstream.publish(subject, letter.data);
     await manager.streams.deleteMessage(stream, letter.seq);
     redriven++;

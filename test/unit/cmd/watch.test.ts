@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { OutputFormat, Resource } from '../../../cmd/output.ts';
-import { openTerminal, type Terminal } from '../../../cmd/terminal.ts';
+import { openTerminal, shownText, type Terminal } from '../../../cmd/terminal.ts';
 import { watchList } from '../../../cmd/watch.ts';
 import { MillraceError } from '../../../lib/base/errors.ts';
 
@@ -27,8 +27,8 @@ async function watched(reads: readonly (readonly Thing[] | Error)[], live: boole
   const [out, err]: [string[], string[]] = [[], []];
   const terminal: Terminal = {
     ...openTerminal('never'),
-    out: text => void out.push(text),
-    err: text => void err.push(text),
+    out: text => void out.push(shownText(text)),
+    err: text => void err.push(shownText(text)),
     live,
     columns: 40,
     rows: 5,

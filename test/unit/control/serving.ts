@@ -65,7 +65,7 @@ export class FakeLetters implements Letters {
   async list(filter: LetterFilter, options: { pageSize: number; pageToken: string | null; content: boolean }) {
     this.asked.push({ filter, options });
     const letter = { ...this.letter, content: options.content ? this.letter.content : null, headers: null };
-    return { items: [letter], nextPageToken: options.pageToken === null ? 'more' : null, total: 12 };
+    return { items: [letter], nextPageToken: options.pageToken === null ? 'more' : null, total: 12, forged: 2 };
   }
 
   async get(pipeline: string, number: number): Promise<LetterView> {

@@ -14,6 +14,8 @@ import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import { silent } from '../../../lib/observe/events.ts';
+import { numberOf } from '../../../lib/record/letter-group.ts';
+import { OPEN_SEAL } from '../../../lib/record/seal.ts';
 import { LetterBox } from '../../../lib/service/letters.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
 import { deployed } from '../service/deployed.ts';
@@ -89,6 +91,8 @@ for (const place of PLACES) {
         log,
         clock: log.clock,
         registry: await deployed([{ subject: 'orders', stream: 'orders' }]),
+        seal: OPEN_SEAL,
+        observer: { emit() {} },
       });
       const meant = { pipeline: 'p', kind: null, operator: null, code: null, numbers: [], sinceMs: null };
       const options = { toSubject: null, dryRun: false, keep: true };
@@ -118,7 +122,7 @@ for (const place of PLACES) {
       const kept = broker.stream('MR_p_letters')!;
       let number = kept.firstSeq;
       while (!kept.at(number)?.subject.startsWith('millrace.')) number++;
-      const { headers } = await box.get('p', number);
+      const { headers } = await box.get('p', numberOf(number, 0));
       assert.match(headers!['Millrace-Origin']!, /^orders:\d+$/);
       await all(bad, good);
       await clock.run(clock.monotonic() + 5_000);

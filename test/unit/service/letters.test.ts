@@ -4,26 +4,34 @@ import { beforeEach, describe, test } from 'node:test';
 import { systemClock } from '../../../lib/base/clock.ts';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
+import type { Event } from '../../../lib/observe/events.ts';
 import type { StoredMessage } from '../../../lib/port/log.ts';
+import type { Registry } from '../../../lib/port/registry.ts';
+import { packLetters } from '../../../lib/record/letter-group.ts';
 import { lettersStream, lettersSubjects } from '../../../lib/record/names.ts';
+import { HEADER_SEAL, Seal } from '../../../lib/record/seal.ts';
 import { LetterBox } from '../../../lib/service/letters.ts';
 import type { LetterFilter } from '../../../lib/service/views.ts';
 import { deployed } from './deployed.ts';
 
 const STREAM = lettersStream('p');
 const PAGE = { pageSize: 100, pageToken: null, content: false };
+const SEAL = new Seal(Buffer.alloc(32, 7));
 const REPLAY = { toSubject: null, dryRun: false, keep: false };
 
 let broker: MemoryBroker;
 let log: MemoryLog;
 let box: LetterBox;
+let events: Event[];
 
 function meaning(filter: Partial<LetterFilter> = {}): LetterFilter {
   return { pipeline: 'p', kind: null, operator: null, code: null, numbers: [], sinceMs: null, ...filter };
 }
 
-async function put(subject: string, text: string, headers: Record<string, string> = {}): Promise<number> {
-  const outcome = await log.append({ subject, data: Buffer.from(text), headers });
+async function put(subject: string, text: string | Uint8Array, own: Record<string, string> = {}): Promise<number> {
+  const data = Buffer.from(text);
+  const headers = { ...own, [HEADER_SEAL]: SEAL.ofLetter(subject, own, data) };
+  const outcome = await log.append({ subject, data, headers });
   assert.ok(outcome.kind === 'landed');
   return outcome.seq;
 }
@@ -31,6 +39,11 @@ async function put(subject: string, text: string, headers: Record<string, string
 function dead(operator: string, text: string, headers: Record<string, string> = {}): Promise<number> {
   const own = { 'Millrace-Error': 'USER_CODE', 'Millrace-Message': 'no price', 'Millrace-Subject': 'orders.eu' };
   return put(`millrace.p.dead.${operator}`, text, { ...own, 'Millrace-Content': 'message', ...headers });
+}
+
+function boxOver(registry: Registry): LetterBox {
+  const observer = { emit: (event: Event) => void events.push(event) };
+  return new LetterBox({ log, clock: systemClock, registry, seal: SEAL, observer });
 }
 
 async function last<T>(all: AsyncIterable<T>): Promise<T> {
@@ -61,7 +74,8 @@ beforeEach(async () => {
     { subject: 'states.*', stream: 'states' },
     { subject: '$KV.shops.>', stream: 'KV_shops', kind: 'kv' },
   ]);
-  box = new LetterBox({ log, clock: systemClock, registry });
+  events = [];
+  box = boxOver(registry);
 });
 
 describe('list', () => {
@@ -77,15 +91,15 @@ describe('list', () => {
     const first = await box.list(meaning(), { ...PAGE, pageSize: 4 });
     assert.deepEqual(
       first.items.map(({ number, kind }) => [number, kind]),
-      [1, 3, 5, 7].map(number => [number, 'dead']),
+      [1000, 3000, 5000, 7000].map(number => [number, 'dead']),
     );
     assert.equal(first.total, 6);
     const second = await box.list(meaning(), { ...PAGE, pageSize: 4, pageToken: first.nextPageToken });
     assert.deepEqual(
       second.items.map(({ number, kind }) => [number, kind]),
       [
-        [9, 'dead'],
-        [11, 'late'],
+        [9000, 'dead'],
+        [11_000, 'late'],
       ],
     );
     assert.equal(second.items[1]!.message, '1d16h late; its time is 2026-01-01T00:00:00.000Z');
@@ -99,11 +113,11 @@ describe('list', () => {
     await put('millrace.p.late.map-1', 'd');
     const numbers = async (filter: Partial<LetterFilter>) =>
       (await box.list(meaning(filter), PAGE)).items.map(({ number }) => number);
-    assert.deepEqual(await numbers({ operator: 'map-1' }), [1, 3, 4]);
-    assert.deepEqual(await numbers({ operator: 'map-1', kind: 'dead' }), [1, 3]);
-    assert.deepEqual(await numbers({ code: 'RECORD_KEY' }), [3]);
-    assert.deepEqual(await numbers({ numbers: [4, 2, 99] }), [2, 4]);
-    assert.deepEqual(await numbers({ numbers: [4, 2], kind: 'late' }), [4]);
+    assert.deepEqual(await numbers({ operator: 'map-1' }), [1000, 3000, 4000]);
+    assert.deepEqual(await numbers({ operator: 'map-1', kind: 'dead' }), [1000, 3000]);
+    assert.deepEqual(await numbers({ code: 'RECORD_KEY' }), [3000]);
+    assert.deepEqual(await numbers({ numbers: [4000, 2000, 99_000, 2001, 2] }), [2000, 4000]);
+    assert.deepEqual(await numbers({ numbers: [4000, 2000], kind: 'late' }), [4000]);
     assert.deepEqual(await numbers({ sinceMs: Date.now() + 60_000 }), []);
   });
 
@@ -117,16 +131,16 @@ describe('list', () => {
   test('one letter comes with content and headers; a marker is no letter', async () => {
     await dead('map-1', 'a');
     await put('_mr.p.l.t-join-1-0', '1.1');
-    const letter = await box.get('p', 1);
+    const letter = await box.get('p', 1000);
     assert.deepEqual(
       { ...letter, atMs: 0, headers: null, content: Buffer.from(letter.content!).toString() },
       {
-        ...{ number: 1, kind: 'dead', operator: 'map-1', code: 'USER_CODE', message: 'no price', atMs: 0 },
+        ...{ number: 1000, kind: 'dead', operator: 'map-1', code: 'USER_CODE', message: 'no price', atMs: 0 },
         ...{ subject: 'orders.eu', index: 0, sizeBytes: 1, truncated: false, content: 'a', headers: null },
       },
     );
     assert.equal(letter.headers!['Millrace-Error'], 'USER_CODE');
-    await assert.rejects(box.get('p', 2), (error: unknown) => isMillraceError(error, 'NOT_FOUND'));
+    await assert.rejects(box.get('p', 2000), (error: unknown) => isMillraceError(error, 'NOT_FOUND'));
   });
 });
 
@@ -143,21 +157,20 @@ describe('replay', () => {
     const [published] = kept('orders');
     assert.equal(published!.subject, 'orders.eu');
     assert.deepEqual(texts([published!]), ['{"a":1}']);
-    assert.deepEqual(
-      { ...published!.headers },
-      {
-        'Content-Type': 'application/json',
-        tenant: 'eu',
-        'Millrace-Replay': 'p/1 p/dedupe-1 p/dedupe-2',
-        'Nats-Msg-Id': 'millrace-replay-p-1-orders.eu',
-      },
-    );
+    const { 'Millrace-Seal': seal, ...headers } = published!.headers!;
+    assert.equal(seal, SEAL.ofReplay('p/1000 p/dedupe-1 p/dedupe-2', Buffer.from('{"a":1}')));
+    assert.deepEqual(headers, {
+      'Content-Type': 'application/json',
+      tenant: 'eu',
+      'Millrace-Replay': 'p/1000 p/dedupe-1 p/dedupe-2',
+      'Nats-Msg-Id': 'millrace-replay-p-1000-orders.eu',
+    });
     assert.deepEqual(texts(kept(STREAM)), ['1.1']);
   });
 
   test('asked for again while the letters are still there, publishes none a second time', async () => {
     for (const text of ['a', 'b', 'c']) await dead('map-1', text);
-    await last(box.replay(meaning({ numbers: [1, 2] }), { ...REPLAY, keep: true }));
+    await last(box.replay(meaning({ numbers: [1000, 2000] }), { ...REPLAY, keep: true }));
     assert.deepEqual(texts(kept('orders')), ['a', 'b']);
     const answer = await last(box.replay(meaning(), REPLAY));
     assert.equal(answer.replayed, 3);
@@ -215,7 +228,7 @@ describe('replay', () => {
         { subject: 'orders.>', stream: 'former' },
         { subject: 'gone.x', stream: 'former' },
       ]);
-      box = new LetterBox({ log, clock: systemClock, registry });
+      box = boxOver(registry);
       await log.ensureStream({ name: 'copy', subjects: ['unrelated'] });
       await dead('copy', 'old', { 'Millrace-Subject': 'states.lamp' });
       await dead('former', 'old', { 'Millrace-Subject': 'gone.x' });
@@ -301,5 +314,163 @@ describe('discard', () => {
       { subject: '_mr.p.l.t-join-1-0', data: Buffer.from('2.1'), expect: marker },
     ];
     assert.equal((await log.appendBatch(batch)).kind, 'landed');
+  });
+});
+
+/** A message of many letters, as a task sends them. */
+function many(count: number, operator = 'map-1'): Promise<number> {
+  const common = { 'Millrace-Error': 'USER_CODE', 'Millrace-Subject': 'orders.eu', 'Millrace-Content': 'message' };
+  const letters = Array.from({ length: count }, (_, i) => ({
+    headers: { ...common, 'Millrace-Message': `no price ${i}`, ...(i === 1 ? { 'Millrace-Passed': 'dedupe-1' } : {}) },
+    bytes: Buffer.from(`${i}`),
+  }));
+  const { headers, bytes } = packLetters(letters);
+  return put(`millrace.p.dead.${operator}`, bytes, { ...headers });
+}
+
+const listed = async (page = PAGE) => (await box.list(meaning(), page)).items.map(({ number }) => number);
+const letterMessages = () => kept(STREAM).filter(({ subject }) => subject.startsWith('millrace.'));
+
+describe('letters that share a message', () => {
+  test('are listed, paged and read each by its number', async () => {
+    await many(3);
+    await dead('map-1', 'alone');
+    await many(2);
+    assert.deepEqual(await listed(), [1000, 1001, 1002, 2000, 3000, 3001]);
+    const first = await box.list(meaning(), { ...PAGE, pageSize: 2 });
+    assert.deepEqual([first.total, first.nextPageToken], [6, '1002']);
+    assert.deepEqual(
+      await listed({ ...PAGE, pageToken: first.nextPageToken as unknown as null }),
+      [1002, 2000, 3000, 3001],
+    );
+    const letter = await box.get('p', 1001);
+    assert.deepEqual(
+      [letter.message, letter.code, Buffer.from(letter.content!).toString(), letter.headers!['Millrace-Passed']],
+      ['no price 1', 'USER_CODE', '1', 'dedupe-1'],
+    );
+    for (const number of [1003, 2001, 3002]) {
+      await assert.rejects(box.get('p', number), (error: unknown) => isMillraceError(error, 'NOT_FOUND'));
+    }
+  });
+
+  test('are discarded one by one, and with the last goes the message and what said so', async () => {
+    await many(3);
+    await last(box.discard(meaning({ numbers: [1001] }), { dryRun: false }));
+    assert.deepEqual(await listed(), [1000, 1002]);
+    assert.equal((await box.list(meaning(), PAGE)).total, 2);
+    await assert.rejects(box.get('p', 1001), (error: unknown) => isMillraceError(error, 'NOT_FOUND'));
+    await last(box.discard(meaning({ numbers: [1000] }), { dryRun: false }));
+    assert.deepEqual(await listed(), [1002]);
+    assert.equal(kept(STREAM).length, 2, 'the message and one mark');
+    await last(box.discard(meaning({ numbers: [1002] }), { dryRun: false }));
+    assert.deepEqual([await listed(), kept(STREAM)], [[], []]);
+  });
+
+  test('are replayed each once, with the headers of each', async () => {
+    await many(3);
+    await last(box.replay(meaning({ numbers: [1001] }), REPLAY));
+    const answer = await last(box.replay(meaning(), REPLAY));
+    assert.equal(answer.replayed, 2);
+    assert.deepEqual(texts(kept('orders')), ['1', '0', '2']);
+    assert.equal(kept('orders')[0]!.headers!['Millrace-Replay'], 'p/1001 p/dedupe-1');
+    assert.deepEqual(kept(STREAM), []);
+  });
+
+  test('of whom two delete some at once, none comes back', async () => {
+    await many(40);
+    const some = (parity: number) => Array.from({ length: 19 }, (_, i) => 1000 + 2 * i + parity);
+    await Promise.all([0, 1].map(parity => last(box.discard(meaning({ numbers: some(parity) }), { dryRun: false }))));
+    assert.deepEqual(await listed(), [1038, 1039]);
+  });
+
+  test('are each there or gone after whatever step a deletion breaks off, and it can be asked for again', async () => {
+    for (let steps = 0; ; steps++) {
+      const seq = await many(3);
+      const numbers = [seq * 1000, seq * 1000 + 2, seq * 1000 + 1];
+      let left = steps;
+      const real = { append: log.append, remove: log.remove, trim: log.trim };
+      const dies =
+        <A extends unknown[], R>(step: (...given: A) => R) =>
+        (...given: A): R => {
+          if (left-- === 0) throw new Error('killed');
+          return step.apply(log, given);
+        };
+      Object.assign(log, { append: dies(real.append), remove: dies(real.remove), trim: dies(real.trim) });
+      let gone = 0;
+      const discard = async (number: number) => {
+        await last(box.discard(meaning({ numbers: [number] }), { dryRun: false }));
+        gone++;
+      };
+      const died = await (async () => {
+        for (const number of numbers) await discard(number);
+      })().then(
+        () => false,
+        error => error.message === 'killed',
+      );
+      Object.assign(log, real);
+      const there = await listed();
+      for (const number of numbers.slice(0, gone))
+        assert.ok(!there.includes(number), `${number} is gone, step ${steps}`);
+      for (const number of numbers.slice(gone + 1))
+        assert.ok(there.includes(number), `${number} is there, step ${steps}`);
+      await last(box.discard(meaning(), { dryRun: false }));
+      assert.deepEqual([await listed(), letterMessages()], [[], []], `step ${steps}`);
+      if (died) continue;
+      assert.ok(steps >= 5);
+      return;
+    }
+  });
+});
+
+describe('what no task has written', () => {
+  const forged = (subject: string, headers: Record<string, string>) =>
+    log.append({ subject, data: Buffer.from('{}'), headers });
+  const DEAD = 'millrace.p.dead.map-1';
+  const OWN = { 'Millrace-Error': 'USER_CODE', 'Millrace-Content': 'message' };
+
+  test('is no letter: not listed, not read, not replayed, counted and told once', async () => {
+    await dead('map-1', 'a');
+    await forged(DEAD, { ...OWN, 'Millrace-Subject': 'orders.eu' });
+    const own = { ...OWN, 'Millrace-Subject': 'orders.eu' };
+    await forged(DEAD, { ...own, [HEADER_SEAL]: SEAL.ofLetter('millrace.p.dead.map-2', own, Buffer.from('{}')) });
+    await forged(DEAD, { ...own, [HEADER_SEAL]: new Seal(Buffer.alloc(32)).ofLetter(DEAD, own, Buffer.from('{}')) });
+    const page = await box.list(meaning(), PAGE);
+    assert.deepEqual([page.items.map(({ number }) => number), page.forged], [[1000], 3]);
+    await box.list(meaning(), PAGE);
+    assert.deepEqual(
+      events.map(({ event, sequence }) => [event, sequence]),
+      [2, 3, 4].map(seq => ['letters.forged', seq]),
+    );
+    await assert.rejects(box.get('p', 2000), (error: unknown) => isMillraceError(error, 'NOT_FOUND'));
+    assert.equal((await last(box.replay(meaning(), REPLAY))).replayed, 1);
+    assert.deepEqual(texts(kept('orders')), ['a']);
+    assert.equal((await last(box.discard(meaning(), { dryRun: false }))).discarded, 0);
+    assert.equal(kept(STREAM).length, 3, 'what is not a letter is left where it is');
+  });
+
+  test('changes no letter: one whose headers were altered is none, and a mark of another is no mark', async () => {
+    await many(2);
+    const message = kept(STREAM)[0]!;
+    await log.append({ ...message, headers: { ...message.headers, 'Millrace-Subject': 'others.x' }, subject: DEAD });
+    await log.append({ subject: '_mr.p.l.gone.1', data: Buffer.from([255]), headers: {} });
+    assert.deepEqual(await listed(), [1000, 1001]);
+    await last(box.discard(meaning({ numbers: [1001] }), { dryRun: false }));
+    assert.deepEqual(await listed(), [1000]);
+  });
+
+  test('may not have a letter published on the broker’s own subjects, or on ours, though a source reads all', async () => {
+    box = boxOver(await deployed([{ subject: '>', stream: 'orders' }]));
+    for (const subject of [
+      '$JS.API.STREAM.DELETE.orders',
+      '_mr.p.j.l.s.0',
+      'millrace.p.dead.x',
+      '_INBOX.x',
+      'a b',
+      'a.*',
+    ]) {
+      await dead('map-1', subject, { 'Millrace-Subject': subject });
+    }
+    await assert.rejects(last(box.replay(meaning(), REPLAY)), /none that a record comes from/);
+    assert.deepEqual(kept('orders'), []);
   });
 });

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { systemClock } from '../../../lib/base/clock.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { lettersStream, lettersSubjects } from '../../../lib/record/names.ts';
+import { OPEN_SEAL } from '../../../lib/record/seal.ts';
 import { LetterBox } from '../../../lib/service/letters.ts';
 import { deployed } from './deployed.ts';
 
@@ -16,9 +17,16 @@ test('what was replayed to one subject of a stream, and kept, can be replayed to
     log,
     clock: systemClock,
     registry: await deployed([{ subject: 'orders.>', stream: 'orders' }]),
+    seal: OPEN_SEAL,
+    observer: { emit() {} },
   });
   const headers = { 'Millrace-Error': 'USER_CODE', 'Millrace-Subject': 'orders.new', 'Millrace-Content': 'message' };
-  await log.append({ subject: 'millrace.p.dead.map-1', data: Buffer.from('{"n":1}'), headers });
+  const [subject, data] = ['millrace.p.dead.map-1', Buffer.from('{"n":1}')];
+  await log.append({
+    subject,
+    data,
+    headers: { ...headers, 'Millrace-Seal': OPEN_SEAL.ofLetter(subject, headers, data) },
+  });
   const all = { pipeline: 'p', kind: null, operator: null, code: null, numbers: [], sinceMs: null };
   for await (const _ of box.replay(all, { toSubject: 'orders.mended', dryRun: false, keep: true }));
   for await (const _ of box.replay(all, { toSubject: null, dryRun: false, keep: false }));

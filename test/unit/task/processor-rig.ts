@@ -1,12 +1,14 @@
 /** What the tests of the processor share: the last stage of a pipeline, fed by hand, and what came out of it. */
-
+import assert from 'node:assert/strict';
 import { INSERT } from '../../../lib/change/change.ts';
 import { type Pipeline, pipeline } from '../../../lib/index.ts';
 import { LETTERS, type OutRows } from '../../../lib/journal/outbox.ts';
 import { addressFrom } from '../../../lib/outlet/nats/destination.ts';
 import { startsOf } from '../../../lib/outlet/outlet.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
+import { unpackLetters } from '../../../lib/record/letter-group.ts';
 import { originOf } from '../../../lib/record/origin.ts';
+import { HEADER_SEAL, OPEN_SEAL } from '../../../lib/record/seal.ts';
 import { Processor } from '../../../lib/task/processor.ts';
 import { planned } from '../topology/broker.ts';
 
@@ -57,9 +59,15 @@ function textsOf(rows: OutRows): string[] {
 }
 
 function toldOf(rows: OutRows): Told[] {
-  return textsOf(rows).map((text, i) => {
+  const starts = startsOf(rows);
+  return rows.lengths.flatMap((length, i) => {
     const { subject, headers } = addressFrom(rows.addresses[rows.addressOf[i]!]!);
-    return { text, subject, headers: headers! };
+    const message = { subject, headers, data: rows.bytes.subarray(starts[i], starts[i]! + length) };
+    assert.ok(OPEN_SEAL.isLetter(message), 'each message is sealed');
+    const { [HEADER_SEAL]: _, ...own } = headers!;
+    return unpackLetters({ ...message, headers: own }).map(letter => {
+      return { subject, text: Buffer.from(letter.bytes).toString(), headers: letter.headers };
+    });
   });
 }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BEFORE, DELETE, INSERT } from '../../../lib/change/change.ts';
 import { collect, count, countDistinct, pipeline, tumbling } from '../../../lib/index.ts';
-import { addressFrom } from '../../../lib/outlet/nats/destination.ts';
+import type { Outbox } from '../../../lib/journal/outbox.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { originOf } from '../../../lib/record/origin.ts';
 import { readable } from '../../../lib/record/output.ts';
@@ -81,12 +81,16 @@ describe('letters', () => {
       const dead = deadLetter(
         'p',
         { change, bytes: Buffer.from('1'), ...letter },
-        { messageBytesMax: 1_000, lineage: null },
+        { messageBytesMax: 1_000, lineage: null, origin: null },
       );
       return [
         dead,
-        lateLetter('p', { change, ...late }, { content: readable(late.value), messageBytesMax: 1_000, lineage: null }),
-      ].map(({ address }) => addressFrom(address).headers!['Millrace-Change']);
+        lateLetter(
+          'p',
+          { change, ...late },
+          { content: readable(late.value), messageBytesMax: 1_000, lineage: null, origin: null },
+        ),
+      ].map(({ headers }) => headers['Millrace-Change']);
     });
     assert.deepEqual(said, [
       [undefined, undefined],
@@ -119,6 +123,42 @@ describe('letters', () => {
     assert.ok(letters[0]!.text.length < MESSAGE_BYTES_MAX);
   });
 
+  test('a few come alone; many share messages, none too large, and each is as it would be alone', async () => {
+    const rig = await Rig.of(judged(value => value));
+    const few = Array.from({ length: 8 }, (_, i) => ({ ...letter, bytes: Buffer.from(`few ${i}`) }));
+    for (const one of few) rig.processor.letter(one);
+    rig.processor.letter({ ...letter, operator: 'other', bytes: Buffer.from('other') });
+    await rig.processor.execute(1_000, null);
+    const messagesOf = (outbox: Outbox) => outbox.rows.flatMap(({ lengths }) => lengths);
+    assert.equal(messagesOf(rig.processor.take(1, 1_000).outbox).length, 9);
+    const many = Array.from({ length: 300 }, (_, i) => ({
+      ...letter,
+      index: i,
+      message: i % 3 === 0 ? 'why' : `why ${i}`,
+      bytes: Buffer.alloc(i % 7 === 0 ? 0 : 200, 'x'),
+      ...(i % 5 === 0 ? { carried: { 'Millrace-Header-tenant': `t${i}` } } : {}),
+    }));
+    for (const one of many) rig.processor.letter(one);
+    const { letters } = await rig.run();
+    assert.deepEqual(
+      letters.map(({ text, headers }) => [headers['Millrace-Index'], headers['Millrace-Message'], text.length]),
+      many.map(({ index, message, bytes }) => [String(index), message, bytes.length]),
+    );
+    assert.deepEqual(
+      letters.map(({ headers }) => headers['Millrace-Header-tenant']),
+      many.map(({ carried }) => carried?.['Millrace-Header-tenant']),
+    );
+    assert.equal(letters[7]!.headers['Millrace-Origin'], 'IN:3');
+    for (const one of many) rig.processor.letter(one);
+    await rig.processor.execute(1_000, null);
+    const lengths = messagesOf(rig.processor.take(9, 1_000).outbox);
+    assert.ok(lengths.length > 3 && lengths.length < 20, `${lengths.length} messages`);
+    assert.ok(
+      lengths.every(length => length <= MESSAGE_BYTES_MAX / 2),
+      lengths.join(),
+    );
+  });
+
   test('have headers of one line each that fit beside the content, whatever key, subject and reason are', () => {
     const key = encodeKey(`${'\u0001€\r\n'.repeat(900)}`);
     const record = {
@@ -130,12 +170,12 @@ describe('letters', () => {
       lateByMs: 1,
       change: INSERT,
     };
-    const { bytes, address } = lateLetter('p', record, {
+    const { bytes, headers } = lateLetter('p', record, {
       content: readable(record.value),
       messageBytesMax: 10_000,
       lineage: null,
+      origin: null,
     });
-    const headers = addressFrom(address).headers!;
     assert.equal(headers['Millrace-Truncated'], String(3 * MESSAGE_BYTES_MAX + 2));
     const whole = Object.entries(headers).reduce((sum, [name, value]) => sum + Buffer.byteLength(name + value) + 4, 0);
     assert.ok(whole < 3_000, `${whole} bytes`);
@@ -147,9 +187,9 @@ describe('letters', () => {
     const carried = { 'Millrace-Header-Content-Type': 'application/json', 'Millrace-Header-X': 'x'.repeat(900) };
     const reason = 'because of '.repeat(90);
     for (const messageBytesMax of [700, 1_000, 1_500, 2_000, 3_000, 16_000]) {
-      const about = { messageBytesMax, lineage: null };
+      const about = { messageBytesMax, lineage: null, origin: null };
       const dead = deadLetter('p', { ...letter, message: reason, carried, bytes: Buffer.alloc(5_000, 'x') }, about);
-      const headers = addressFrom(dead.address).headers!;
+      const { headers } = dead;
       const bytes = Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
       const room = messageBytesMax - Math.min(1_536, messageBytesMax >> 2);
       assert.ok(bytes + dead.bytes.length <= room + 30, `${messageBytesMax}: ${bytes} and ${dead.bytes.length} bytes`);

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { isMillraceError } from '../../../lib/base/errors.ts';
 import { count, msgpack, ndjson, pipeline, session, sum, tumbling } from '../../../lib/index.ts';
 import { replayHeaders } from '../../../lib/record/letter.ts';
+import { OPEN_SEAL } from '../../../lib/record/seal.ts';
 import { type PipelineDriver, testPipeline } from '../../../lib/testing.ts';
 
 const DAY = '2026-03-01';
@@ -217,8 +218,11 @@ describe('a driven pipeline', () => {
     driver.push('shop.order', order('2', '08:10:00'));
     const [letter] = driver.late();
     assert.equal(letter?.headers['Millrace-Passed'], 'dedupe-shop-again-shop-order');
-    const message = { subject: `millrace.again.late.${letter!.operator}`, seq: 1, timeMs: 0, data: new Uint8Array() };
-    const headers = replayHeaders('again', { ...message, headers: letter!.headers }, 'shop.again');
+    const data = Buffer.from(JSON.stringify(letter!.value));
+    const headers = replayHeaders(
+      { number: 1, headers: letter!.headers, data, content: 'value' },
+      { pipeline: 'again', subject: 'shop.again', seal: OPEN_SEAL },
+    );
     driver.push('shop.again', letter!.value, { publishedAt: at('11:00:00') });
     driver.push('shop.again', letter!.value, { publishedAt: at('11:00:00'), headers });
     driver.finish();

@@ -15,6 +15,7 @@ import { MemoryStores } from '../../../lib/memory/store.ts';
 import { noMeter } from '../../../lib/observe/meter.ts';
 import { type PipelineDriver, testPipeline } from '../../../lib/testing.ts';
 import { planOrThrow } from '../../../lib/topology/planner.ts';
+import { lettersOf } from '../../rig/letters.ts';
 
 interface Order {
   readonly id: string;
@@ -179,24 +180,29 @@ async function runEngine(acts: readonly Act[]): Promise<Outcome> {
     for (let seq = 1; seq <= stream.info().lastSeq; seq++) {
       const message = stream.at(seq);
       if (message === null || message === undefined) continue;
-      const { subject, headers } = message;
-      const text = Buffer.from(message.data).toString();
+      const { subject } = message;
       if (subject.startsWith('out.')) {
-        for (const line of text.trimEnd().split('\n')) rows.push({ subject, value: JSON.parse(line) as unknown });
-      } else if (subject.startsWith('millrace.everything.late.')) {
-        late.push({
-          operator: headers?.['Millrace-Operator'],
-          key: headers?.['Millrace-Key'],
-          lateByMs: Number(headers?.['Millrace-Late-By']),
-          value: JSON.parse(text) as unknown,
-        });
-      } else if (subject.startsWith('millrace.everything.dead.')) {
-        dead.push({
-          operator: headers?.['Millrace-Operator'],
-          code: headers?.['Millrace-Error'],
-          message: headers?.['Millrace-Message'],
-          value: text === '{"id":' ? text : (JSON.parse(text) as unknown),
-        });
+        for (const line of Buffer.from(message.data).toString().trimEnd().split('\n')) {
+          rows.push({ subject, value: JSON.parse(line) as unknown });
+        }
+      }
+      for (const { headers, data } of lettersOf([message])) {
+        const text = Buffer.from(data).toString();
+        if (subject.startsWith('millrace.everything.late.')) {
+          late.push({
+            operator: headers['Millrace-Operator'],
+            key: headers['Millrace-Key'],
+            lateByMs: Number(headers['Millrace-Late-By']),
+            value: JSON.parse(text) as unknown,
+          });
+        } else {
+          dead.push({
+            operator: headers['Millrace-Operator'],
+            code: headers['Millrace-Error'],
+            message: headers['Millrace-Message'],
+            value: text === '{"id":' ? text : (JSON.parse(text) as unknown),
+          });
+        }
       }
     }
   }

@@ -292,7 +292,7 @@ describe('what is given with a wrong type is a mistake with its line:', () => {
       [['p', 'build'], /^pipeline takes a function, not "build"\nnothing leaves the pipeline/],
       [['p', build, { partition: 4 }], /^pipeline has no option 'partition'; did you mean partitions\?$/],
       [['p', build, { partitions: '4' }], /^partitions is "4": it must be a number$/],
-      [['p', build, 4], /^the options of pipeline are an object with partitions, env, not 4$/],
+      [['p', build, 4], /^the options of pipeline are an object with partitions, env, letters, not 4$/],
       [
         ['p', build, { env: 'HOME' }],
         /^env is "HOME": it must be a list of names of variables, e\.g\. \['STRIPE_URL'\]$/,
