@@ -3,10 +3,10 @@
  * defaults. The sole reader of the environment. What settings there are is in `settings.ts`, how files are read in
  * `config-file.ts`.
  */
-import { readFileSync } from 'node:fs';
-import { MillraceError, messageOf } from '../lib/base/errors.ts';
+import { MillraceError } from '../lib/base/errors.ts';
 import { didYouMean } from '../lib/base/nearest.ts';
 import { type Login, shownUrl, splitLogin } from '../lib/base/url.ts';
+import { readToken } from '../lib/control/files.ts';
 import type { NatsOptions } from '../lib/nats/connection.ts';
 import {
   type Kind,
@@ -178,19 +178,24 @@ function loginOf(logins: readonly (Login | null)[]): Pick<NatsOptions, 'user' | 
   return first.password === null ? { token: first.user } : { user: first.user, password: first.password };
 }
 
-/** The token, given as such or as its file, whichever has the stronger source. Throws INVALID_ARGUMENT. */
-export function tokenOf(names: 'client' | 'worker', from: From): string | null {
+/** Where the token is: given as such, or in a file, whichever has the stronger source; null: nowhere. */
+export function tokenPlace(
+  names: 'client' | 'worker',
+  from: From,
+): { readonly token: string } | { readonly tokenFile: string } | null {
   const token = settleOne(names === 'client' ? 'token' : 'serverToken', from);
   const file = settleOne(names === 'client' ? 'tokenFile' : 'serverTokenFile', from);
-  if (file.value === null || SOURCES.indexOf(token.source) <= SOURCES.indexOf(file.source)) return token.value;
-  try {
-    const text = readFileSync(file.value, 'utf8').trim();
-    if (text !== '') return text;
-  } catch (error) {
-    const what = `the token file ${file.value} cannot be read: ${messageOf(error)}`;
-    throw new MillraceError('INVALID_ARGUMENT', what, { cause: error });
+  if (file.value !== null && SOURCES.indexOf(token.source) > SOURCES.indexOf(file.source)) {
+    return { tokenFile: file.value };
   }
-  throw new MillraceError('INVALID_ARGUMENT', `the token file ${file.value} is empty; write the token into it`);
+  return token.value === null ? null : { token: token.value };
+}
+
+/** The token itself. Throws INVALID_ARGUMENT. */
+export function tokenOf(names: 'client' | 'worker', from: From): string | null {
+  const place = tokenPlace(names, from);
+  if (place === null) return null;
+  return 'token' in place ? place.token : readToken(place.tokenFile);
 }
 
 /** What pipelines' code sees of the environment: plain data, for the threads that it runs in. */

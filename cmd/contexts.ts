@@ -2,10 +2,11 @@
  * Contexts: which worker a client asks, and as whom. They are kept in a file of the user's, which this file owns: how it
  * is read, how the current context is found, and how it is changed (whole or not at all; comments stay).
  */
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Document } from 'yaml';
 import { MillraceError } from '../lib/base/errors.ts';
+import { makeFolder } from '../lib/base/folder.ts';
 import { didYouMean } from '../lib/base/nearest.ts';
 import { type FileValues, type Flags, NO_FILE, platform, type Source, settle, settleOne, tokenOf } from './config.ts';
 import { readYaml, throwIfAny, valuesOf } from './config-file.ts';
@@ -175,7 +176,7 @@ function editClientFile(edit: (document: Document, index: (name: string) => numb
     return contexts.findIndex(context => context.name === name);
   };
   edit(document, index);
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(path), 0o700);
   const partial = `${path}.${process.pid}.partial`;
   try {
     // Its reader alone may know a token that somebody has put into it.

@@ -3,9 +3,10 @@
  * API and broker are while `dev` runs, since another project's may have the usual ports. Owns that file, and who counts as
  * whose.
  */
-import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve, sep } from 'node:path';
 import { MillraceError } from '../lib/base/errors.ts';
+import { makeFolder } from '../lib/base/folder.ts';
 
 /** A `dev` that runs. */
 export interface Dev {
@@ -24,7 +25,7 @@ const NAME = 'dev.json';
 /** Says where API and broker are. Returns what takes that back, unless another has taken its place. */
 export function publishDev({ project, ...dev }: Dev): () => void {
   const path = join(project, FOLDER, NAME);
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(path), 0o700);
   const partial = `${path}.${dev.pid}.partial`;
   writeFileSync(partial, `${JSON.stringify(dev)}\n`, { mode: 0o600 });
   renameSync(partial, path);

@@ -34,6 +34,8 @@ export interface DevOptions {
   /** Null: `.millrace` in the file's project. */
   readonly dataDir: string | null;
   readonly listen: string;
+  /** It may listen where others reach it. */
+  readonly insecure: boolean;
   readonly metrics: MetricsAddress;
   readonly stopMs: number;
   /** See `RunOptions`. */
@@ -80,12 +82,13 @@ export async function devCommand(options: DevOptions): Promise<number> {
     const listening = new Promise<void>(resolve => {
       up = resolve;
     });
-    const { metrics, stopMs, stuckMs, bucket, env } = options;
+    const { metrics, insecure, stopMs, stuckMs, bucket, env } = options;
     worker = runWorker({
       nats,
       dataDir: join(dataDir, 'worker'),
       listen: address,
       advertise: null,
+      access: { insecure },
       metrics,
       project,
       bucket,

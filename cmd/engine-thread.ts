@@ -46,10 +46,18 @@ invariant(parentPort !== null, 'engine-thread runs in a thread of its own');
 const port: MessagePort = parentPort;
 const say = (message: ToHost) => port.postMessage(message);
 const emit = (event: Event) => say({ kind: 'event', event });
+const exit: (code: number) => never = process.exit.bind(process);
 const fault = (error: unknown): never => {
   say({ kind: 'fault', error: tellError(error) });
-  process.exit(1);
+  exit(1);
 };
+
+// A pipeline's function that calls these would end every pipeline here, and again at the same record.
+const refuse = (call: string) => (): never => {
+  throw new MillraceError('USER_CODE', `${call} would end the worker: throw an error, and the record is a dead letter`);
+};
+process.exit = refuse('process.exit');
+process.kill = refuse('process.kill');
 
 // What nobody expected ends the thread: recovery is tested, going on with half a state is not. What a pipeline's functions
 // have left behind (a promise that nobody waited for, a timer) touches no state of ours.
@@ -65,7 +73,7 @@ const callWatch = new CallWatch({ memory, suspects, named: (number, site) => say
 setInterval(() => callWatch.beat(), BEAT_MS);
 let isClosing = false;
 let end: EngineEnd | null = null;
-let close = async () => process.exit(0);
+let close = async () => exit(0);
 port.on('message', (message: ToEngine) => {
   end?.hear(message);
   if (message.kind === 'close') void close();
@@ -106,7 +114,7 @@ async function open(): Promise<void> {
     isClosing = true;
     await tracing?.stop();
     await link.close();
-    process.exit(0);
+    exit(0);
   };
   say({ kind: 'ready' });
 }

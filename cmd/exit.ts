@@ -36,7 +36,7 @@ const ENDINGS: Readonly<Record<string, Ending>> = {
   UNAUTHENTICATED: 'denied',
   PERMISSION_DENIED: 'denied',
   BROKER_REFUSED: 'denied',
-} satisfies Partial<Record<ErrorCode | 'UNAUTHENTICATED' | 'PERMISSION_DENIED', Ending>>;
+} satisfies Partial<Record<ErrorCode, Ending>>;
 
 export function endingOf(code: string): Ending {
   return ENDINGS[code] ?? 'failed';

@@ -3,9 +3,10 @@
  * adds itself. `lib/cluster/identity.ts` says what that is for.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from '../lib/base/folder.ts';
 import type { Identity } from '../lib/cluster/identity.ts';
 import { storeError } from '../lib/level/disk.ts';
 
@@ -18,7 +19,7 @@ const FORMERS_MAX = 16;
 /** Makes the folder if need be, and in it a name for its worker: after a restart it is the same worker. */
 export function workerName(dataDir: string): Promise<string> {
   return inFolder(dataDir, async () => {
-    await mkdir(dataDir, { recursive: true });
+    makeFolder(dataDir);
     const path = join(dataDir, 'worker-name');
     const there = ((await textOf(path)) ?? '').trim();
     if (/^[A-Za-z0-9_-]{1,80}$/.test(there)) return there;

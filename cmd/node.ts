@@ -22,6 +22,7 @@ import { type Observer, observers } from '../lib/observe/events.ts';
 import { EventMemory } from '../lib/observe/history.ts';
 import { noMeter } from '../lib/observe/meter.ts';
 import { emptyStatus } from '../lib/observe/status.ts';
+import { Audit } from '../lib/service/audit.ts';
 import { Commands } from '../lib/service/commands.ts';
 import { LetterBox } from '../lib/service/letters.ts';
 import type { Environment } from './config.ts';
@@ -48,7 +49,7 @@ export interface NodeOptions {
   readonly stuckMs: number;
   /** Address of a collector that spans are sent to; absent or null: nobody traces. */
   readonly otlp?: string | null;
-  /** TLS and token of its API; absent: neither. */
+  /** TLS of its API, and who may call it; absent: neither is asked for. */
   readonly access?: Access;
   /** What specs are signed and known by; absent or null: every spec is taken. */
   readonly keys?: SpecKeys | null;
@@ -60,8 +61,10 @@ export interface NodeOptions {
 
 export interface Node {
   readonly name: string;
-  /** Where its API listens. */
+  /** Where its API is reached from this machine. */
   readonly address: string;
+  /** Where it listens. */
+  readonly listening: readonly string[];
   readonly wiring: Wiring;
   /** Resolves if it cannot go on: a broken invariant, a connection that is closed for good. */
   readonly failed: Promise<MillraceError>;
@@ -80,6 +83,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   const wiring = await openWiring({ nats, dataDir, bucket, env, replicas, stuckMs, otlp, observer, meter });
   let stopping = false;
   let server: AdminServer | null = null;
+  const audit = new Audit({ log: wiring.log, clock: systemClock, observer, worker: name });
   const closed = new Promise<MillraceError>(resolve => {
     wiring.link.onStatus(status => {
       if (stopping) return;
@@ -166,16 +170,18 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       access: options.access ?? {},
       letters: new LetterBox({ log: wiring.log, registry, clock: systemClock, keys }),
       events,
+      audit,
       healthy: () => readiness().ok,
     });
     const api = server;
-    const listening = `${isWildcard(host) ? '127.0.0.1' : host}:${await api.start()}`;
+    const bound = await api.start();
     await worker.start();
     engine.open();
     sweep.start();
     return {
       name,
-      address: listening,
+      address: `${isWildcard(host) ? '127.0.0.1' : host}:${bound.port}`,
+      listening: bound.addresses,
       wiring,
       failed: Promise.race([closed, fatal]),
       async stop({ deadlineMs }) {
@@ -183,6 +189,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         // Beside the hand-over, which somebody waits for; nobody waits for a sweep.
         await Promise.all([sweep.stop({ deadlineMs: 500 }), worker.stop({ deadlineMs })]);
         await Promise.all([engine.close({ deadlineMs: 1_000 }), api.stop({ deadlineMs: 500 })]);
+        await audit.stop({ deadlineMs: 1_000 });
         await wiring.close();
       },
     };

@@ -6,6 +6,7 @@ import type { EventInfo, PipelineInfo } from '../lib/control/client.ts';
 import type { EntryView, TableView } from '../lib/engine/views.ts';
 import { fieldText } from '../lib/observe/log.ts';
 import type { PipelineCounts } from '../lib/observe/status.ts';
+import type { AuditEntry } from '../lib/service/audit.ts';
 import type { LetterView, TaskView, WorkerView } from '../lib/service/views.ts';
 import { eventTimeText } from './event-time.ts';
 import { ago, bytes, type Column, count, optional, type Resource, span, time } from './output.ts';
@@ -209,6 +210,29 @@ export const events: Resource<EventInfo> = {
         ]
           .filter(part => part !== '')
           .join('  '),
+    },
+  ],
+};
+
+export const audit: Resource<AuditEntry> = {
+  kind: 'audit',
+  none: 'nothing has been changed or refused in that time',
+  name: entry => `${new Date(entry.atMs).toISOString()}`,
+  json: entry => known(entry),
+  columns: [
+    { head: 'TIME', cell: entry => time(entry.atMs) },
+    { head: 'WHO', cell: entry => entry.who ?? '–' },
+    { head: 'FROM', cell: entry => (entry.via === null ? entry.from || '–' : `${entry.from} by ${entry.via}`) },
+    { head: 'METHOD', cell: entry => entry.method ?? '–' },
+    { head: 'PIPELINE', cell: entry => entry.pipeline ?? '–' },
+    { head: 'REVISION', right: true, cell: entry => (entry.revision === null ? '–' : String(entry.revision)) },
+    { head: 'BUNDLE', wide: true, cell: entry => entry.bundleHash?.slice(0, 12) ?? '–' },
+    { head: 'WORKER', wide: true, cell: entry => entry.worker },
+    {
+      head: 'OUTCOME',
+      cell: ({ outcome, code, times }) =>
+        [outcome, code ?? '', times > 1 ? `${times} times` : ''].filter(part => part !== '').join(' '),
+      paint: ({ code, outcome }) => (outcome === 'refused' ? 'warn' : code === null ? null : 'bad'),
     },
   ],
 };

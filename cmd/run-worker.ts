@@ -30,7 +30,7 @@ export interface RunOptions {
   readonly otlp?: string | null;
   /** Replicas of the streams that Millrace makes, 1 to 5. Default 1. */
   readonly replicas?: number;
-  /** TLS and token of its API; absent: neither. */
+  /** TLS of its API, and who may call it; absent: neither is asked for. */
   readonly access?: Access;
   /** What specs are signed and known by; absent or null: every spec is taken. */
   readonly keys?: SpecKeys | null;
@@ -66,7 +66,7 @@ export async function runWorker(options: RunOptions): Promise<number> {
     await telemetry.stop();
     return 0;
   }
-  observer.emit({ event: 'api.listening', level: 'info', address: node.address, worker: node.name });
+  observer.emit({ event: 'api.listening', level: 'info', address: node.listening.join(', '), worker: node.name });
   const failure = await Promise.race([options.stopped, node.failed]);
   if (failure !== null) observer.emit({ event: 'worker.failed', level: 'error', ...errorFields(failure) });
   await node.stop({ deadlineMs: options.stopMs });

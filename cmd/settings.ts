@@ -10,6 +10,7 @@ export type { Kind, Setting } from './setting.ts';
 
 const nats = { file: 'worker', flag: null, kind: 'text', default: null } as const;
 const secret = { ...nats, secret: true } as const;
+const path = { file: 'worker', kind: 'path', default: null } as const;
 
 export const SETTINGS = {
   workerConfig: {
@@ -113,59 +114,47 @@ export const SETTINGS = {
     means: 'where other workers reach the API, if not where it listens',
   },
   serverCert: {
-    file: 'worker',
+    ...path,
     key: 'tls.cert',
     flag: '--tls-cert <file>',
     variable: 'MILLRACE_TLS_CERT',
-    kind: 'path',
-    default: null,
     means: 'certificate of the API, PEM; turns TLS on',
   },
   serverKey: {
-    file: 'worker',
+    ...path,
     key: 'tls.key',
     flag: '--tls-key <file>',
     variable: 'MILLRACE_TLS_KEY',
-    kind: 'path',
-    default: null,
     means: "that certificate's key, PEM",
   },
   serverClientCa: {
-    file: 'worker',
+    ...path,
     key: 'tls.clientCa',
     flag: '--tls-client-ca <file>',
     variable: 'MILLRACE_TLS_CLIENT_CA',
-    kind: 'path',
-    default: null,
     means: 'clients need a certificate by one of these, PEM',
   },
   serverCa: {
-    file: 'worker',
+    ...path,
     key: 'tls.ca',
     flag: '--tls-ca <file>',
     variable: 'MILLRACE_TLS_CA',
-    kind: 'path',
-    default: null,
     means: "trusts the other workers' certificates, if not by tls.clientCa",
   },
-  serverToken: {
-    file: 'worker',
-    key: 'token',
-    flag: null,
-    variable: 'MILLRACE_TOKEN',
-    kind: 'text',
-    default: null,
-    means: 'what every caller of the API must send',
-    secret: true,
-  },
+  serverToken: { ...secret, key: 'token', variable: 'MILLRACE_TOKEN', means: 'whoever sends it to the API may all' },
   serverTokenFile: {
-    file: 'worker',
+    ...path,
     key: 'tokenFile',
     flag: '--token-file <file>',
     variable: 'MILLRACE_TOKEN_FILE',
-    kind: 'path',
-    default: null,
     means: 'a file that holds that token',
+  },
+  access: {
+    ...path,
+    key: 'access',
+    flag: '--access <file>',
+    variable: 'MILLRACE_ACCESS',
+    means: 'who may call the API, and what: identities with roles, as YAML',
   },
   insecure: {
     file: 'worker',
@@ -174,15 +163,13 @@ export const SETTINGS = {
     variable: 'MILLRACE_INSECURE',
     kind: 'switch',
     default: false,
-    means: 'take a token over a network without TLS',
+    means: 'listen where others reach it, though they are not asked who they are, or without TLS',
   },
   deployKeys: {
-    file: 'worker',
+    ...path,
     key: 'deployKeys',
     flag: '--deploy-keys <file>',
     variable: 'MILLRACE_DEPLOY_KEYS',
-    kind: 'path',
-    default: null,
     means: 'keys that what should run is signed with; nothing else is loaded then',
   },
   metrics: {
@@ -389,7 +376,7 @@ export const WORKER_SETTINGS = [
   ...(['data', 'bucket', 'env', 'listen', 'advertise', 'metrics', 'otlp', 'replicas'] as const),
   ...(['logLevel', 'logFormat', 'stopSeconds', 'stuckSeconds'] as const),
   ...(['serverCert', 'serverKey', 'serverClientCa', 'serverCa', 'serverToken', 'serverTokenFile'] as const),
-  ...(['insecure', 'deployKeys'] as const),
+  ...(['access', 'insecure', 'deployKeys'] as const),
 ] as const;
 
 /** What it takes to reach a worker's API. */

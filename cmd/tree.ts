@@ -7,6 +7,7 @@ import { strangeVariables } from './config.ts';
 import { EXIT_CODES, report } from './exit.ts';
 import { COLORS, type Terminal } from './terminal.ts';
 import { advanceVerb } from './verbs/advance.ts';
+import { auditVerb } from './verbs/audit.ts';
 import { type Around, examples } from './verbs/common.ts';
 import { completeVerb, completionVerb } from './verbs/completion.ts';
 import { configVerb } from './verbs/config.ts';
@@ -28,7 +29,7 @@ import { devVerb, workerVerb } from './verbs/worker.ts';
 const GROUPS = {
   'Write a pipeline:': [initVerb, devVerb, planVerb],
   'Run it:': [workerVerb, deployVerb, pauseVerb, resumeVerb, restartVerb, advanceVerb, deleteVerb],
-  'See what it does:': [getVerb, describeVerb, doctorVerb, eventsVerb, stateVerb, lettersVerb],
+  'See what it does:': [getVerb, describeVerb, doctorVerb, eventsVerb, auditVerb, stateVerb, lettersVerb],
   'This command:': [configVerb, keysVerb, permissionsVerb, completionVerb, versionVerb],
 } as const;
 

@@ -3,9 +3,10 @@
  * process of its own. Bundling takes types away unread, and a pipeline with wrong ones runs.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
+import { makeFolder } from '../lib/base/folder.ts';
 import { projectRoot } from '../lib/bundle/bundle.ts';
 
 export type Types =
@@ -108,7 +109,7 @@ function writeConfig(file: string): string {
     references: [],
   };
   const path = join(root, '.millrace', 'tsconfig.json');
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   writeFileSync(path, JSON.stringify(config, null, 2));
   return path;
 }

@@ -2,9 +2,10 @@
  * The wiring of a worker's main thread: the one place that names adapters, host and engine together. Everything else is
  * handed ports. The engine's own wiring is in `engine-thread.ts`.
  */
-import { mkdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../lib/base/clock.ts';
+import { makeFolder } from '../lib/base/folder.ts';
 import { packageFile } from '../lib/base/package.ts';
 import { resultsFinder } from '../lib/cluster/results.ts';
 import { type ClearPipeline, pipelineClearer } from '../lib/host/clear.ts';
@@ -72,7 +73,7 @@ export async function openWiring(options: {
     registry.onTrouble = error => observer.emit({ event: 'registry.troubled', level: 'warn', ...errorFields(error) });
     const blobs = await openBlobs(link, { bucket, replicas });
     const log = new NatsLog(link, { replicas });
-    await mkdir(join(root, 'state'), { recursive: true });
+    makeFolder(join(root, 'state'));
     const nats = { ...options.nats, name: `${options.nats.name} engine` };
     const engine = new EngineThread<EngineOptions>({
       launcher: packageFile('cmd/engine-thread.mjs'),

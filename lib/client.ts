@@ -29,6 +29,7 @@ export type { EntryView, Page, TableView } from './engine/views.ts';
 export type { Level } from './observe/events.ts';
 export type { PipelineCounts, PipelineState, PipelineStatus, SourceStatus, TaskStatus } from './observe/status.ts';
 export type { DecodedKey, Key } from './record/key.ts';
+export type { AuditEntry } from './service/audit.ts';
 export type { DeleteAnswer, DeployAnswer } from './service/commands.ts';
 export type { DeployOutcome, PlanAnswer } from './service/plan.ts';
 export type {

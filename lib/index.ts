@@ -34,7 +34,7 @@ export type { SinkMode } from './outlet/nats/destination.ts';
 export { type CloudEvent, cloudEvents } from './record/cloudevents.ts';
 export { type Versions, versions } from './record/evolve.ts';
 export { bytes, type Decoder, text } from './record/format.ts';
-export { auto } from './record/formats.ts';
+export { auto, type FormatName } from './record/formats.ts';
 export { json, ndjson } from './record/json.ts';
 export type { Key } from './record/key.ts';
 export { msgpack } from './record/msgpack.ts';

@@ -2,9 +2,11 @@
  * What the verbs share: options made from the table of settings, examples, the way to a worker and back.
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { durationMs } from '../../lib/base/duration.ts';
 import { MillraceError } from '../../lib/base/errors.ts';
 import type { Bundle } from '../../lib/bundle/bundle.ts';
 import type { AdminClient } from '../../lib/control/client.ts';
+import { isoTimeMs } from '../../lib/window/iso-time.ts';
 import type { Flags } from '../config.ts';
 import { type Target, targetOf } from '../contexts.ts';
 import { checkMeant, currentFolder, projectOf } from '../dev-file.ts';
@@ -194,4 +196,12 @@ export function needed(value: string | undefined, what: string, example: string)
 
 export function makeCommand(name: string, description: string, ...shown: Parameters<typeof examples>): Command {
   return new Command(name).description(description).addHelpText('after', examples(...shown));
+}
+
+/** `1h`, or a time as ISO 8601 has it. Throws INVALID_ARGUMENT. */
+export function sinceMs(since: string): number {
+  if (!/^\d+-/.test(since)) return Date.now() - durationMs(since, '--since');
+  const timeMs = isoTimeMs(since);
+  if (!Number.isNaN(timeMs)) return timeMs;
+  throw new MillraceError('INVALID_ARGUMENT', `--since ${since} is no time; give e.g. 1h, or 2026-03-01T18:00:00Z`);
 }

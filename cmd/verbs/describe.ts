@@ -65,6 +65,7 @@ function pipelineText(terminal: Terminal, pipeline: PipelineInfo): string {
       ['State', terminal.paint(resources.paintOf(state), state)],
       ['Reason', status.reason ?? ''],
       ['Revision', `${pipeline.revision}, of ${time(pipeline.deployedAtMs)} from ${pipeline.file}`],
+      ['Deployed by', pipeline.deployedBy ?? ''],
       ['Bundle', pipeline.bundleHash.slice(0, 12)],
       ['Worker', pipeline.worker ?? '–'],
       [

@@ -1,10 +1,11 @@
 /**
  * `init`: writes a new project that works at once. What it holds is in `../templates.ts`. Nothing that is there is changed.
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { MillraceError, messageOf } from '../../lib/base/errors.ts';
+import { makeFolder } from '../../lib/base/folder.ts';
 import { packageFile, VERSION } from '../../lib/base/package.ts';
 import { filesOf } from '../templates.ts';
 import { type Around, makeCommand, type Options } from './common.ts';
@@ -50,7 +51,7 @@ function packedLibrary(): string | null {
 /** Throws INVALID_ARGUMENT: it cannot be written, or has come into being meanwhile. */
 function write(path: string, text: string): void {
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     writeFileSync(path, text, { flag: 'wx' });
   } catch (error) {
     throw new MillraceError('INVALID_ARGUMENT', `${path} cannot be written: ${messageOf(error)}; give another folder`, {

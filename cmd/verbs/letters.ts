@@ -2,11 +2,9 @@
  * `letters`: what a pipeline could not process, and what becomes of it: looked at, published again, or dropped.
  */
 import { type Command, Option } from 'commander';
-import { durationMs } from '../../lib/base/duration.ts';
 import { MillraceError } from '../../lib/base/errors.ts';
 import type { LetterQuery } from '../../lib/control/client.ts';
 import type { DiscardProgress, LetterView, ReplayProgress } from '../../lib/service/views.ts';
-import { isoTimeMs } from '../../lib/window/iso-time.ts';
 import { Ended } from '../exit.ts';
 import { bytes, count, facts, print, printList, time } from '../output.ts';
 import * as resources from '../resources.ts';
@@ -20,6 +18,7 @@ import {
   numbersArgument,
   type Options,
   printing,
+  sinceMs,
   withClient,
 } from './common.ts';
 
@@ -64,14 +63,6 @@ function queryOf(pipeline: string, options: Options): LetterQuery {
     numbers: (options.number as readonly number[] | undefined) ?? [],
     sinceMs: typeof options.since === 'string' ? sinceMs(options.since) : null,
   };
-}
-
-/** `1h`, or a time as ISO 8601 has it. Throws INVALID_ARGUMENT. */
-function sinceMs(since: string): number {
-  if (!/^\d+-/.test(since)) return Date.now() - durationMs(since, '--since');
-  const timeMs = isoTimeMs(since);
-  if (!Number.isNaN(timeMs)) return timeMs;
-  throw new MillraceError('INVALID_ARGUMENT', `--since ${since} is no time; give e.g. 1h, or 2026-03-01T18:00:00Z`);
 }
 
 /** Changes are not made to everything by mistake. */

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { isMillraceError, MillraceError } from '../../lib/base/errors.ts';
 import type { Access } from '../../lib/control/access.ts';
 import type { Observer } from '../../lib/observe/events.ts';
+import { accessFile } from '../access-file.ts';
 import {
   environmentFor,
   type FileValues,
@@ -14,11 +15,11 @@ import {
   settle,
   settleOne,
   strangeVariables,
-  tokenOf,
+  tokenPlace,
 } from '../config.ts';
 import { readWorkerFile } from '../config-file.ts';
 import { targetOf } from '../contexts.ts';
-import { deployKeysOf } from '../deploy-keys.ts';
+import { deployKeysOf } from '../secret-files.ts';
 import { SETTINGS, type SettingName, type Settings, WORKER_SETTINGS } from '../settings.ts';
 import { type Around, flagsOf, makeCommand, type Options, settingOption } from './common.ts';
 
@@ -32,6 +33,7 @@ const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
     'serverClientCa',
     'serverCa',
     'serverTokenFile',
+    'access',
     'insecure',
     'deployKeys',
   ],
@@ -49,14 +51,18 @@ const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
   ],
 };
 
-const DEV_SETTINGS = ['listen', 'metrics', 'stopSeconds', 'natsServer'] as const;
+const DEV_SETTINGS = ['listen', 'insecure', 'metrics', 'stopSeconds', 'natsServer'] as const;
 
 export function workerVerb(around: Around): Command {
   const command = makeCommand(
     'worker',
     'Run a worker: it serves the API, and runs the pipelines or waits to take over.',
     ['millrace worker', 'against NATS on this machine'],
-    ['millrace worker --nats nats://a:4222,nats://b:4222 --data /var/lib/millrace --listen 0.0.0.0:4280'],
+    ['millrace worker --nats nats://a:4222,nats://b:4222 --data /var/lib/millrace'],
+    [
+      'millrace worker --listen 0.0.0.0:4280 --tls-cert tls.crt --tls-key tls.key --access access.yaml',
+      'reached by others',
+    ],
     ['millrace worker --config worker.yaml', 'settings in a file'],
   );
   for (const [heading, names] of Object.entries(HEADINGS)) {
@@ -83,7 +89,7 @@ export function workerVerb(around: Around): Command {
         otlp: settings.otlp,
         replicas: settings.replicas,
         keys: settings.deployKeys === null ? null : deployKeysOf(settings.deployKeys),
-        access: accessOf(settings, tokenOf('worker', { flags, file })),
+        access: accessOf(settings, tokenPlace('worker', { flags, file })),
         stopMs: settings.stopSeconds * 1_000,
         stuckMs: settings.stuckSeconds * 1_000,
         observer,
@@ -92,18 +98,19 @@ export function workerVerb(around: Around): Command {
   });
 }
 
-type AccessSettings = Settings<'serverCert' | 'serverKey' | 'serverClientCa' | 'serverCa' | 'insecure'>;
+type AccessSettings = Settings<'serverCert' | 'serverKey' | 'serverClientCa' | 'serverCa' | 'access' | 'insecure'>;
 
 /** Throws INVALID_ARGUMENT: TLS needs both certificate and key. */
-function accessOf(settings: AccessSettings, token: string | null): Access {
-  const { serverCert, serverKey, serverClientCa, serverCa, insecure } = settings;
+function accessOf(settings: AccessSettings, token: ReturnType<typeof tokenPlace>): Access {
+  const { serverCert, serverKey, serverClientCa, serverCa, access, insecure } = settings;
   if (serverCert === null || serverKey === null) {
     const given = [serverCert, serverKey, serverClientCa, serverCa].some(value => value !== null);
     if (given) throw new MillraceError('INVALID_ARGUMENT', 'TLS needs both --tls-cert and --tls-key');
   }
   return {
     insecure,
-    ...(token === null ? {} : { token }),
+    ...(token ?? {}),
+    ...(access === null ? {} : { identities: accessFile(access) }),
     ...(serverCert === null || serverKey === null
       ? {}
       : {
@@ -163,6 +170,7 @@ export function devVerb(around: Around): Command {
         nats: nats === undefined ? null : { ...login, servers },
         dataDir: data === undefined ? null : all.data,
         listen: settings.listen,
+        insecure: settings.insecure,
         metrics: metricsOf({ flags }),
         stopMs: settings.stopSeconds * 1_000,
         stuckMs: all.stuckSeconds * 1_000,

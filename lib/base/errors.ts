@@ -66,7 +66,8 @@ export const ERRORS = {
     means: 'the thread that ran the pipeline has ended; it is started again in the next one',
   },
   WORKER_UNAVAILABLE: { fate: 'retry', means: 'no worker answers at the address given' },
-  UNAUTHENTICATED: { fate: 'reject', means: 'the API asks for a token, and this is not it' },
+  UNAUTHENTICATED: { fate: 'reject', means: 'the API asks who calls, and does not know this token or certificate' },
+  PERMISSION_DENIED: { fate: 'reject', means: 'the caller has no role that allows this' },
   SERVER_NOT_FOUND: { fate: 'reject', means: 'no nats-server could be found or fetched' },
   // ourselves
   INVARIANT: { fate: 'fatal', means: 'something that cannot be has happened' },
@@ -81,6 +82,10 @@ export type ErrorCode = keyof typeof ERRORS;
  */
 export const BEGIN_ANEW =
   'delete the pipeline with --purge and deploy it again: it begins anew then, and sends its results again';
+
+/** Where what is sent to a subject is not found there, as far as its sender can see. */
+export const PERHAPS_MAPPED =
+  "a mapping of the account may take what is sent there as sent to another subject (mappings in the server's settings): take it out";
 
 /** Every error that Millrace raises on purpose. Its `message` says what happened and what to do next. */
 export class MillraceError extends Error {
@@ -119,4 +124,13 @@ export function messageOf(error: unknown): string {
   } catch {
     return 'what was thrown has no text that can be read';
   }
+}
+
+/**
+ * What becomes of a task or a reader that has ended with this. Where a stream takes less than before, no record is at fault:
+ * begun again, a part cuts to that, or waits for more.
+ */
+export function fateOfPart(error: unknown): Fate {
+  if (isMillraceError(error, 'MESSAGE_TOO_LARGE')) return 'retry';
+  return isMillraceError(error) ? error.fate : 'fatal';
 }

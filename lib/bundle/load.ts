@@ -5,11 +5,12 @@
  * Errors name the user's file and line: the bundle carries a source map, by which the runtime maps stack traces.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { threadId } from 'node:worker_threads';
 import { MillraceError, messageOf } from '../base/errors.ts';
+import { makeFolder } from '../base/folder.ts';
 import { placeOf } from '../base/place.ts';
 import { type Bundle, expectedExport, hashOf, LIBRARY } from './bundle.ts';
 
@@ -31,7 +32,7 @@ export async function loadBundle<P>(
   const dir = resolve(options.dir);
   const path = join(dir, `${hash}.mjs`);
   if (!existsSync(path)) {
-    await mkdir(dir, { recursive: true });
+    makeFolder(dir);
     // Threads of one process may load the same bundle at the same time.
     const partial = `${path}.${process.pid}.${threadId}`;
     await writeFile(partial, code);

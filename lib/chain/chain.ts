@@ -27,7 +27,7 @@
  */
 import { backoffMs } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { BEGIN_ANEW, invariant, isMillraceError, MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, invariant, isMillraceError, MillraceError, PERHAPS_MAPPED } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { EXPECT_HEADER, headerValue } from '../port/headers.ts';
 import type { Append, Headers, Log, NewMessage, StoredMessage } from '../port/log.ts';
@@ -189,10 +189,12 @@ export class Chain {
             throw new MillraceError(
               'CHAIN_BROKEN',
               `${this.subject} in stream ${this.stream} ends at sequence ${seen}, but ${this.#seq} was there: ` +
-                `the broker lost or deleted messages. Restore the stream, or ${BEGIN_ANEW}`,
+                `the broker lost or deleted messages, or ${PERHAPS_MAPPED}. Restore the stream, or ${BEGIN_ANEW}`,
             );
           }
-          cause = new Error(`refused after sequence ${this.#seq}, but the last one read is ${seen}`);
+          const text = `refused after sequence ${this.#seq}, but the last one read is ${seen}`;
+          // A leader that was deposed shows an earlier one. The same one shows that others count than can be read.
+          cause = new Error(seen < this.#seq ? text : `${text}: if that stays so, ${PERHAPS_MAPPED}`);
         } else {
           doubt = true;
           cause = outcome.cause;

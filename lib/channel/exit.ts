@@ -11,7 +11,9 @@ import type { WatchedCalls } from '../operator/call-watch.ts';
 import type { Cursor, PoisonedRecord, Receiver } from '../operator/run.ts';
 import { addRecord, type Columns, changeAt, emptyColumns, sliceColumns } from '../record/columns.ts';
 import { roughBytes } from '../state/size.ts';
-import { tryEncodeFrame } from './frame.ts';
+import { FrameCut } from './cut.ts';
+import type { FrameEncoding } from './encoding.ts';
+import type { Frame } from './frame.ts';
 
 /** What a record takes in a frame beside key and value. */
 const RECORD_BYTES = 24;
@@ -21,17 +23,20 @@ export class StageExit implements Receiver {
   readonly route: FrameRoute;
   #lanes: Columns[];
   #used: number[] = [];
+  #cut = new FrameCut();
   #cursor: Cursor;
   #size: BatchSize;
   /** Reads the value, and so runs its getters. */
   #weigh: (value: unknown) => number = roughBytes;
   #refuse: ((record: PoisonedRecord) => void) | undefined;
+  #encoding: FrameEncoding;
 
   constructor(options: {
     route: FrameRoute;
     partitions: number;
     cursor: Cursor;
     size: BatchSize;
+    encoding: FrameEncoding;
     calls?: WatchedCalls | undefined;
     /** Told of a record that cannot be read, with the next stage's name as its operator; absent: it is thrown. */
     refuse?: (record: PoisonedRecord) => void;
@@ -41,6 +46,7 @@ export class StageExit implements Receiver {
     this.#refuse = options.refuse;
     this.route = options.route;
     this.#size = options.size;
+    this.#encoding = options.encoding;
     this.#lanes = Array.from({ length: options.partitions }, emptyColumns);
     this.#cursor = options.cursor;
   }
@@ -68,17 +74,28 @@ export class StageExit implements Receiver {
     for (const partition of this.#used) {
       const columns = this.#lanes[partition]!;
       this.#lanes[partition] = emptyColumns();
-      let row = 0;
-      for (let from = 0; from < columns.keys.length; ) {
-        const { bytes, to } = cutFrame(columns, { from, row, ...options });
-        if (bytes !== null) {
-          row += to - from;
-          frames.push({ route: this.route, partition, row, bytes });
-        }
-        from = to;
-      }
+      this.#takeLane(columns, partition, options, frames);
     }
     this.#used = [];
+  }
+
+  #takeLane(columns: Columns, partition: number, options: FrameOptions, frames: OutFrame[]): void {
+    const { length } = columns.keys;
+    const { bytesMax } = options;
+    let row = 0;
+    for (let from = 0; from < length; ) {
+      const encode = (rows: number) =>
+        this.#encoding.try(frameOf(columns, { from, to: from + rows, row: row + rows, ...options }));
+      const cut = this.#cut.longest(length - from, { bytesMax, encode });
+      if (cut.fits) {
+        row += cut.rows;
+        frames.push({ route: this.route, partition, row, bytes: cut.bytes });
+        from += cut.rows;
+      } else {
+        refuse(columns, from, cut.found, options);
+        from++;
+      }
+    }
   }
 }
 
@@ -98,35 +115,30 @@ interface FrameOptions {
   refuse(cause: MillraceError, record: RefusedRow): void;
 }
 
-/** The longest frame from row `from` on that can be written, halving until it can; null: the one row is refused. */
-function cutFrame(
+function frameOf(
   columns: Columns,
-  options: FrameOptions & { from: number; row: number },
-): { bytes: Uint8Array | null; to: number } {
-  const { from, row, bytesMax, publishedMs } = options;
-  for (let to = columns.keys.length; ; to = from + ((to - from) >> 1)) {
+  { from, to, row, commit, publishedMs, ...options }: FrameOptions & { from: number; to: number; row: number },
+): Frame {
+  return {
+    position: commit,
+    row,
     // Only the commit's last frame on a channel may say how far event time is.
-    const isLast = to === columns.keys.length;
-    const bytes = tryEncodeFrame({
-      position: options.commit,
-      row: row + to - from,
-      watermarkMs: isLast ? options.watermarkMs : Number.NEGATIVE_INFINITY,
-      // Only broadcasts speak of the clock: a few times a second is enough for what it is needed for.
-      clockMs: Number.NEGATIVE_INFINITY,
-      quietMs: 0,
-      bootstrapped: true,
-      columns: sliceColumns(columns, from, to),
-      letters: [],
-      publishedMs: publishedMs === Number.POSITIVE_INFINITY ? undefined : publishedMs,
-    });
-    if (bytes instanceof Uint8Array && bytes.length <= bytesMax) return { bytes, to };
-    if (to - from > 1) continue;
-    const cause =
-      bytes instanceof Uint8Array
-        ? new MillraceError('MESSAGE_TOO_LARGE', `a record of ${bytes.length} bytes does not fit a message`)
-        : bytes;
-    const change = changeAt(columns.changes, from);
-    options.refuse(cause, { value: columns.values[from], origin: columns.origins[from]!, change });
-    return { bytes: null, to };
-  }
+    watermarkMs: to === columns.keys.length ? options.watermarkMs : Number.NEGATIVE_INFINITY,
+    // Only broadcasts speak of the clock: a few times a second is enough for what it is needed for.
+    clockMs: Number.NEGATIVE_INFINITY,
+    quietMs: 0,
+    bootstrapped: true,
+    columns: sliceColumns(columns, from, to),
+    letters: [],
+    publishedMs: publishedMs === Number.POSITIVE_INFINITY ? undefined : publishedMs,
+  };
+}
+
+function refuse(columns: Columns, row: number, found: Uint8Array | MillraceError, options: FrameOptions): void {
+  const cause =
+    found instanceof Uint8Array
+      ? new MillraceError('MESSAGE_TOO_LARGE', `a record of ${found.length} bytes does not fit a message`)
+      : found;
+  const change = changeAt(columns.changes, row);
+  options.refuse(cause, { value: columns.values[row], origin: columns.origins[row]!, change });
 }

@@ -138,16 +138,6 @@ function changesOf({ changes, keys }: Columns): Uint8Array | null {
   return denseChanges(changes, keys.length);
 }
 
-/** As `encodeFrame`, with RECORD_UNWRITABLE (a value that cannot be packed) as a value: the caller finds out which. */
-export function tryEncodeFrame(frame: Frame): Uint8Array | MillraceError {
-  try {
-    return encodeFrame(frame);
-  } catch (error) {
-    if (isMillraceError(error, 'RECORD_UNWRITABLE')) return error;
-    throw error;
-  }
-}
-
 function body(bytes: Uint8Array): unknown[] {
   if (bytes[0] !== VERSION) {
     const text = `a frame of format ${bytes[0]} was read; this version knows ${VERSION}`;

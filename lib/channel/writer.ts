@@ -11,18 +11,16 @@
  * message, and whoever reads that message again counts the same rows. A record that no frame can carry becomes a letter
  * where it stands: the count stays.
  */
-import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
+import { invariant, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../chain/chain.ts';
 import { type Change, DELETE, INSERT } from '../change/change.ts';
 import { addRecord, type Columns, changeAt, copyRecord, emptyColumns, sliceColumns } from '../record/columns.ts';
 import { type Letter, REASON_LENGTH_MAX } from '../record/letter.ts';
 import { seqOfOrigin } from '../record/origin.ts';
-import { readable } from '../record/output.ts';
-import { encodeRows } from '../record/rows.ts';
 import { beaten, begun, takeOver } from './authorship.ts';
-import { type Author, encodeFrame, type FrameHead, isBeyond, type Progress, tryEncodeFrame } from './frame.ts';
-
-const FRAME_ROWS_MAX = 16_384;
+import { FrameCut } from './cut.ts';
+import type { FrameEncoding } from './encoding.ts';
+import { type Author, encodeFrame, type FrameHead, isBeyond, type Progress } from './frame.ts';
 
 /** The writer's state at the moment a frame is cut. */
 export type WriterState = Omit<FrameHead, 'row' | 'by'>;
@@ -36,9 +34,11 @@ class LetterRow {
 }
 
 export class ChannelWriter {
+  #cut = new FrameCut();
   #chain: Chain;
   #frameBytesMax: number;
   #writer: string;
+  #encoding: FrameEncoding;
   /** Whose the channel is and what makes its rows, once it is open. */
   #author!: Author;
   /** All that has landed. */
@@ -57,22 +57,23 @@ export class ChannelWriter {
   /** First source sequence of the frame that is on its way. */
   #inFlightFrom = Number.POSITIVE_INFINITY;
   #publishedMs: (seq: number) => number | null;
-  /** Rows that the next frame tries to take: as many as have fitted, and some more. Else a backlog of large ones is encoded whole for each frame. */
-  #frameRowsMax = FRAME_ROWS_MAX;
   framesSent = 0;
 
   /**
    * @param options.writer the reader's name, which letters about its records carry
+   * @param options.encoding may be that of other channels of the reader, too
    * @param options.publishedMs when the source message at a sequence was published, ms since 1970; null: unknown
    */
   constructor(options: {
     chain: Chain;
     frameBytesMax: number;
     writer: string;
+    encoding: FrameEncoding;
     publishedMs?: (seq: number) => number | null;
   }) {
     this.#publishedMs = options.publishedMs ?? (() => null);
     this.#writer = options.writer;
+    this.#encoding = options.encoding;
     this.#chain = options.chain;
     this.#frameBytesMax = options.frameBytesMax;
   }
@@ -163,7 +164,7 @@ export class ChannelWriter {
     if (this.#sending || this.waiting === 0) return false;
     this.#sending = true;
     try {
-      const cut = this.#cut(writer);
+      const cut = this.#next(writer);
       this.#inFlightFrom = cut.fromSeq;
       const outcome = await this.#chain.append(cut.bytes);
       this.#inFlightFrom = Number.POSITIVE_INFINITY;
@@ -181,41 +182,45 @@ export class ChannelWriter {
     this.#chain.stop();
   }
 
-  /** Takes off the front what makes one frame: less and less, until it can be written and sent. */
-  #cut(writer: WriterState) {
-    let count = Math.min(this.#columns.keys.length, this.#frameRowsMax);
+  /** Takes off the front what makes one frame. What no frame can carry gives way where it stands. */
+  #next(writer: WriterState) {
+    const bytesMax = this.#frameBytesMax;
+    const encode = (rows: number) => {
+      const found = this.#encode(rows, writer);
+      return !(found instanceof Uint8Array) && this.#refuseUnwritable(rows) ? this.#encode(rows, writer) : found;
+    };
     for (;;) {
-      const head = this.#headFor(count, writer);
-      const rows = sliceColumns(this.#columns, 0, count);
-      const publishedMs = this.#publishedMs(seqOfOrigin(rows.origins[0]!)) ?? undefined;
-      const { columns, letters } = this.#plain ? { columns: rows, letters: [] } : parted(rows);
-      const bytes = tryEncodeFrame({ columns, letters, publishedMs, ...head });
-      if (bytes instanceof Uint8Array && bytes.length <= this.#frameBytesMax) {
-        if (count >= this.#frameRowsMax) this.#frameRowsMax = Math.min(FRAME_ROWS_MAX, count + (count >> 2) + 1);
-        this.#columns = sliceColumns(this.#columns, count, this.#columns.keys.length);
-        this.#plain ||= this.#columns.keys.length === 0;
-        this.#rowsOfFront = head.row;
-        return { head, bytes, fromSeq: seqOfOrigin(rows.origins[0]!) };
+      const cut = this.#cut.longest(this.waiting, { bytesMax, encode });
+      if (!cut.fits) {
+        this.#shrinkFront(cut.found);
+        continue;
       }
-      if (!(bytes instanceof Uint8Array) && this.#refuseUnwritable(count)) continue;
-      if (count > 1) this.#frameRowsMax = count = count >> 1;
-      else this.#shrinkFront(bytes);
+      const head = this.#headFor(cut.rows, writer);
+      const fromSeq = seqOfOrigin(this.#columns.origins[0]!);
+      this.#columns = sliceColumns(this.#columns, cut.rows, this.waiting);
+      this.#plain ||= this.waiting === 0;
+      this.#rowsOfFront = head.row;
+      return { head, bytes: cut.bytes, fromSeq };
     }
+  }
+
+  #encode(count: number, writer: WriterState): Uint8Array | MillraceError {
+    const rows = sliceColumns(this.#columns, 0, count);
+    const publishedMs = this.#publishedMs(seqOfOrigin(rows.origins[0]!)) ?? undefined;
+    const { columns, letters } = this.#plain ? { columns: rows, letters: [] } : parted(rows);
+    return this.#encoding.try({ columns, letters, publishedMs, ...this.#headFor(count, writer) });
   }
 
   /** Puts letters in the places of the first `count` records that cannot be packed. False: there is none. */
   #refuseUnwritable(count: number): boolean {
+    const { values, origins } = this.#columns;
     let refused = false;
     for (let i = 0; i < count; i++) {
-      const value = this.#columns.values[i];
-      if (value instanceof LetterRow) continue;
-      try {
-        encodeRows([value]);
-      } catch (error) {
-        if (!isMillraceError(error, 'RECORD_UNWRITABLE')) throw error;
-        this.#refuse(i, error);
-        refused = true;
-      }
+      if (values[i] instanceof LetterRow) continue;
+      const refusal = this.#encoding.refusal(values[i], origins[i]!);
+      if (refusal === null) continue;
+      this.#refuse(i, refusal);
+      refused = true;
     }
     return refused;
   }
@@ -237,7 +242,7 @@ export class ChannelWriter {
   /** The task that gets the letter looks for the original message: a letter without a subject has not got it. */
   #refuse(row: number, { code, message }: MillraceError): void {
     const { values, origins, changes } = this.#columns;
-    const bytes = readable(values[row]);
+    const bytes = this.#encoding.content(values[row], origins[row]!);
     const text = message.slice(0, REASON_LENGTH_MAX);
     const about = { operator: this.#writer, code, message: text, bytes, index: 0, subject: '' };
     const change = changeAt(changes, row);

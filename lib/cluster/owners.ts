@@ -33,6 +33,9 @@ export interface Owned {
   readonly sinceSeq: number;
 }
 
+/** Whether what a pipeline of this name has left may be taken. */
+export type TakeOver = (pipeline: string) => boolean;
+
 /** What a deploy writes to, judged against what others have. */
 export interface Claim {
   /** Why the deploy is refused, each a line for a person; empty: it is not. */
@@ -45,11 +48,14 @@ export interface Claim {
   readonly since: Readonly<Record<string, number>>;
 }
 
-/** Pure. `specs`: all there are; `takeOver`: what others have left, and no longer write to, is given up on purpose. */
+/**
+ * Pure. `specs`: all there are; `takeOver`: whether what this pipeline has left, and no longer writes to, is given up on
+ * purpose; it may throw, and nothing is then.
+ */
 export function judgeClaim(
   owned: readonly Owned[],
   mine: { readonly pipeline: string; readonly life: string; readonly results: readonly Results[] },
-  { specs, takeOver }: { readonly specs: readonly PipelineSpec[]; readonly takeOver: boolean },
+  { specs, takeOver }: { readonly specs: readonly PipelineSpec[]; readonly takeOver: TakeOver },
 ): Claim {
   const refusals: string[] = [];
   const notices: string[] = [];
@@ -65,13 +71,13 @@ export function judgeClaim(
     );
     for (const other of others) {
       const isUsed = isInUse(other, specs);
-      if (takeOver && !isUsed) given.add(other);
+      if (!isUsed && takeOver(other.pipeline)) given.add(other);
       else refusals.push(ownedText(result, other, { isUsed, specs }));
     }
     const before = owned.filter(one => isMine(one) && one.stream === stream && overlaps(one.covers, covers));
     if (before.length === 0) {
-      const stranger = mode === 'owned' && !takeOver ? strangerOf(result.writer, mine, specs) : null;
-      if (stranger !== null && others.length === 0) refusals.push(strangerText(result, stranger));
+      const stranger = mode === 'owned' && others.length === 0 ? strangerOf(result.writer, mine, specs) : null;
+      if (stranger !== null && !takeOver(stranger.pipeline)) refusals.push(strangerText(result, stranger));
       if (result.messages > 0) notices.push(noticeText(result, mine));
     }
     // What this life has had already stays its own, whichever sink of it wrote there.
@@ -182,7 +188,7 @@ export class Owners {
   /** Enters what a deploy writes to, unless it is refused or a dry run. */
   async claim(
     mine: Parameters<typeof judgeClaim>[1],
-    options: { specs: readonly PipelineSpec[]; dryRun: boolean; takeOver: boolean },
+    options: { specs: readonly PipelineSpec[]; dryRun: boolean; takeOver: TakeOver },
   ): Promise<Claim> {
     const judge = (owned: readonly Owned[]) => judgeClaim(owned, mine, options);
     if (options.dryRun) return judge(await this.read());

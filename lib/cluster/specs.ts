@@ -48,6 +48,8 @@ export interface PipelineSpec {
   readonly text: string;
   /** When this revision was made: wall clock of the worker that was asked, ms since 1970. */
   readonly deployedAtMs: number;
+  /** The identity that asked for this revision; null: it was not known, as before there were any. */
+  readonly deployedBy: string | null;
 }
 
 /** A spec and the registry revision it was read at. */
@@ -240,14 +242,15 @@ function decodeSpec({ key, value, revision: at }: RegistryEntry, keys: SpecKeys 
   }
   const mistrustAge = keys?.mistrustAge(key, { revision: spec.revision, at }) ?? null;
   if (mistrustAge !== null) throw untrusted(key, mistrustAge);
-  return spec;
+  return { ...spec, deployedBy: typeof spec.deployedBy === 'string' ? spec.deployedBy : null };
 }
 
 /** What is shown of one. */
 export function unreadableSpec(name: string): PipelineSpec {
   return {
     ...{ name, life: '', purged: [], since: {}, revision: 0, bundle: '', program: 0, former: [], file: '' },
-    ...{ desired: 'running', purge: false, remains: null, fingerprint: '', summary: null, text: '', deployedAtMs: 0 },
+    ...{ desired: 'running', purge: false, remains: null, fingerprint: '', summary: null, text: '' },
+    ...{ deployedAtMs: 0, deployedBy: null },
   };
 }
 

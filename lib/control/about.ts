@@ -1,15 +1,18 @@
 /**
- * ServerService: who answers, and what happens. Events are those of the active worker, where the pipelines run.
+ * ServerService: who answers, what happens, and who has changed what. Events are those of the active worker, where the
+ * pipelines run; the audit any worker can read.
  */
 import { MillraceError } from '../base/errors.ts';
 import type { Event, Level } from '../observe/events.ts';
+import type { Audit } from '../service/audit.ts';
 import type { EventHistory, SeenEvent } from '../service/views.ts';
 import type { Handlers } from './calls.ts';
 import type { Serving } from './forward.ts';
-import { eventToWire, levelFromWire } from './messages.ts';
+import { auditToWire, eventToWire, levelFromWire } from './messages.ts';
+import type { Caller } from './roles.ts';
 import type { EventWire } from './wire.ts';
 
-type Methods = 'GetServerInfo' | 'WatchEvents';
+type Methods = 'GetServerInfo' | 'WatchEvents' | 'ListAudit';
 
 /** What the answering process says about itself. */
 export interface About {
@@ -30,8 +33,15 @@ const PAST_MAX = 10_000;
 /** Events that a watcher may be behind; one that is further behind is told and dropped. */
 const BEHIND_MAX = 1_000;
 
-export function aboutHandlers(options: { worker: Serving; about: About; events: EventHistory }): Handlers<Methods> {
-  const { worker, about, events } = options;
+const PAGE_SIZE = 100;
+
+export function aboutHandlers(options: {
+  worker: Serving;
+  about: About;
+  events: EventHistory;
+  audit: Pick<Audit, 'page'>;
+}): Handlers<Methods> {
+  const { worker, about, events, audit } = options;
   return {
     GetServerInfo: {
       async answer() {
@@ -53,7 +63,23 @@ export function aboutHandlers(options: { worker: Serving; about: About; events: 
       active: 'only',
       check: (checks, { pipeline, level, past }) =>
         void checks.nameOrAll(pipeline, 'pipeline').known(level, 'level').past(past),
-      answer: (request, signal) => watch(events, request, signal),
+      answer: (request, signal, caller) => watch(events, request, { signal, caller }),
+    },
+    ListAudit: {
+      check(checks, request) {
+        checks.nameOrAll(request.pipeline, 'pipeline').page(request);
+        checks.whole(request.sinceMs, 'since_ms', { min: 0, max: Number.MAX_SAFE_INTEGER });
+      },
+      async answer({ pipeline, sinceMs, pageSize, pageToken }, _, caller) {
+        const { items, nextPageToken } = await audit.page({
+          pipeline: pipeline || null,
+          sinceMs,
+          pageSize: pageSize || PAGE_SIZE,
+          pageToken: pageToken || null,
+          sees: about => caller.may('operate', about),
+        });
+        return { entries: items.map(auditToWire), nextPageToken: nextPageToken ?? '' };
+      },
     },
   };
 }
@@ -61,17 +87,21 @@ export function aboutHandlers(options: { worker: Serving; about: About; events: 
 async function* watch(
   events: EventHistory,
   request: { pipeline: string; level: string | number; past: number; pastOnly: boolean },
-  signal: AbortSignal,
+  { signal, caller }: { signal: AbortSignal; caller: Caller },
 ): AsyncGenerator<{ event: EventWire }, void, void> {
   const least = LEVELS.indexOf(levelFromWire(request.level));
-  const wanted = ({ level, pipeline }: Event) =>
-    LEVELS.indexOf(level) >= least && (request.pipeline === '' || pipeline === request.pipeline);
+  // What is about the worker may speak of any pipeline, so it is for those who may see all of them.
+  const seen = ({ pipeline }: Event) => caller.may('read', typeof pipeline === 'string' ? pipeline : null);
+  const wanted = (event: Event) =>
+    LEVELS.indexOf(event.level) >= least &&
+    (request.pipeline === '' || event.pipeline === request.pipeline) &&
+    seen(event);
   const waiting: SeenEvent[] = [];
   let behind = false;
   let wake = () => {};
-  const unfollow = events.follow(seen => {
-    if (behind || !wanted(seen.event)) return;
-    if (waiting.push(seen) > BEHIND_MAX) behind = true;
+  const unfollow = events.follow(happened => {
+    if (behind || !wanted(happened.event)) return;
+    if (waiting.push(happened) > BEHIND_MAX) behind = true;
     wake();
   });
   const left = () => wake();
@@ -79,13 +109,13 @@ async function* watch(
   try {
     // In the same turn as `follow`: nothing is missed between the past and what follows, and nothing told twice.
     const past = events.past({ count: PAST_MAX }).filter(({ event }) => wanted(event));
-    if (request.past > 0) for (const seen of past.slice(-request.past)) yield { event: eventToWire(seen) };
+    if (request.past > 0) for (const one of past.slice(-request.past)) yield { event: eventToWire(one) };
     while (!request.pastOnly && !signal.aborted) {
       if (behind) {
         throw new MillraceError('LIMIT_REACHED', 'events came faster than they were read; watch again, with the past');
       }
-      const seen = waiting.shift();
-      if (seen !== undefined) yield { event: eventToWire(seen) };
+      const next = waiting.shift();
+      if (next !== undefined) yield { event: eventToWire(next) };
       else await new Promise<void>(resolve => (wake = resolve));
     }
   } finally {

@@ -1,18 +1,16 @@
 /**
- * Who may ask a server, and how: TLS, client certificates, a token. Certificates are read again when their files change,
- * so that they can be renewed without a restart; files that cannot be used are told, and what was read before stays.
+ * How a server is reached: where it may listen, and TLS. Certificates are read again when their files change, so that they
+ * can be renewed without a restart. Who calls is found out in `admission.ts`.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { statSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
-import { ServerCredentials, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import { ServerCredentials } from '@grpc/grpc-js';
 import { bareHost, splitAddress } from '../base/address.ts';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import type { ClientOptions } from './channel.ts';
-import { headerText, toStatus } from './errors.ts';
+import { type FileSource, stateOf } from './files.ts';
+import type { KnownIdentity } from './identities.ts';
 import { readPem } from './pem.ts';
-import { SERVICES } from './schema.ts';
 
 /** Paths of PEM files. */
 export interface ServerTls {
@@ -26,26 +24,33 @@ export interface ServerTls {
 
 export interface Access {
   readonly tls?: ServerTls;
-  /** A bearer token that every call must carry, but health checks. */
+  /** A bearer token: whoever has it may all. What workers show each other. */
   readonly token?: string;
-  /** Take the token over a network without TLS all the same. */
+  /** Path of a file that it is in, instead; read again when it changes. */
+  readonly tokenFile?: string;
+  /** Everybody else who may call, and what; read again when the file changes. */
+  readonly identities?: FileSource<readonly KnownIdentity[]>;
+  /** Listen where others can reach it, though they are not asked who they are, or can read what is sent. */
   readonly insecure?: boolean;
 }
 
-const HEALTH = `/${SERVICES.Health}/`;
-
-/** Throws INVALID_ARGUMENT when it would be unsafe. @param listen `host:port`. */
-export function checkAccess(listen: string, { tls, token, insecure = false }: Access): void {
-  if (token !== undefined && !/^[\x21-\x7e]{8,1024}$/.test(token)) {
-    const text =
-      'the token of the API must be 8 to 1,024 printable ASCII characters without spaces; make one, e.g. with';
-    throw new MillraceError('INVALID_ARGUMENT', `${text}: openssl rand -hex 32`);
-  }
-  if (token === undefined || tls !== undefined || insecure || isLoopback(listen)) return;
+/**
+ * The API runs what it is given, so it is closed unless somebody opens it. Throws INVALID_ARGUMENT when others could reach
+ * it, or read what is sent. @param listen `host:port`.
+ */
+export function checkAccess(listen: string, { tls, token, tokenFile, identities, insecure = false }: Access): void {
+  if (insecure || isLoopback(listen) || tls?.clientCaFile !== undefined) return;
+  const isAsking = token !== undefined || tokenFile !== undefined || identities !== undefined;
+  if (tls !== undefined && isAsking) return;
+  const what = isAsking
+    ? `take tokens over the network at ${listen} without TLS, where others can read them`
+    : `run code for everybody who reaches ${listen}`;
+  const certificate = tls === undefined ? 'a certificate (--tls-cert, --tls-key)' : '';
+  const who = isAsking ? '' : 'those who may call it (--tls-client-ca, --access or --token-file)';
+  const give = [certificate, who].filter(part => part !== '').join(' and ');
   throw new MillraceError(
     'INVALID_ARGUMENT',
-    `the API would take its token over the network at ${listen} without TLS, where others can read it; ` +
-      'give it a certificate (--tls-cert, --tls-key), let it listen on 127.0.0.1, or say --insecure',
+    `the API would ${what}; give it ${give}, let it listen on 127.0.0.1, or say --insecure`,
   );
 }
 
@@ -54,66 +59,25 @@ function isLoopback(listen: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** How a worker with this access reaches the others, which have the same. */
-export function accessOfPeers({ tls, token }: Access): Omit<ClientOptions, 'address'> {
+/** How a worker with this access reaches the others, which have the same. @param token what it shows them. */
+export function accessOfPeers({ tls }: Access, token: string | null): Omit<ClientOptions, 'address'> {
   const caFile = tls?.caFile ?? tls?.clientCaFile;
   return {
-    ...(token === undefined ? {} : { token }),
+    ...(token === null ? {} : { token }),
     ...(tls === undefined
       ? {}
       : { tls: { certFile: tls.certFile, keyFile: tls.keyFile, ...(caFile === undefined ? {} : { caFile }) } }),
   };
 }
 
-/**
- * Lets calls with the token pass (all but health checks need it), and sees to it that the texts of all statuses fit into a
- * header, those of the library too.
- */
-export function gate(token: string | undefined): ServerInterceptor {
-  const wanted = token === undefined ? null : digest(`Bearer ${token}`);
-  return ({ path }, call) => {
-    const isOpen = wanted === null || path.startsWith(HEALTH);
-    return new ServerInterceptingCall(call, {
-      start(next) {
-        next({
-          onReceiveMetadata(metadata, pass) {
-            const [given] = metadata.get('authorization');
-            if (isOpen || timingSafeEqual(digest(String(given ?? '')), wanted)) pass(metadata);
-            else call.sendStatus(toStatus(unauthenticated(given !== undefined)));
-          },
-        });
-      },
-      sendStatus(status, next) {
-        next(status.details === undefined ? status : { ...status, details: headerText(status.details) });
-      },
-    });
-  };
-}
-
-/** Digests have one length, which a comparison in constant time needs. */
-function digest(text: string): Buffer {
-  return createHash('sha256')
-    .update(text.replace(/^bearer /i, 'Bearer '))
-    .digest();
-}
-
-function unauthenticated(given: boolean): MillraceError {
-  const what = given ? 'this is not the token that the API asks for' : 'the API asks for a token';
-  return new MillraceError(
-    'UNAUTHENTICATED',
-    `${what}; send it as "authorization: Bearer TOKEN", or set MILLRACE_TOKEN`,
-  );
-}
-
-/** Throws INVALID_ARGUMENT. @param reloadMs how often files are looked at. */
+/** Throws INVALID_ARGUMENT. `renew` reads what has changed; true: it is used from now on. */
 export function serverCredentials(
   tls: ServerTls | undefined,
-  options: { observer: Observer; reloadMs: number },
-): { credentials: ServerCredentials; stop(): void } {
-  if (tls === undefined) return { credentials: ServerCredentials.createInsecure(), stop() {} };
-  const credentials = new FileCredentials(tls, options.observer);
-  const timer = setInterval(() => credentials.renew(), options.reloadMs).unref();
-  return { credentials, stop: () => clearInterval(timer) };
+  observer: Observer,
+): { readonly credentials: ServerCredentials; renew(): boolean } {
+  if (tls === undefined) return { credentials: ServerCredentials.createInsecure(), renew: () => false };
+  const credentials = new FileCredentials(tls, observer);
+  return { credentials, renew: () => credentials.renew() };
 }
 
 class FileCredentials extends ServerCredentials {
@@ -122,7 +86,7 @@ class FileCredentials extends ServerCredentials {
   #seen: string;
 
   constructor(tls: ServerTls, observer: Observer) {
-    const seen = stateOf(tls);
+    const seen = stateOf(filesOf(tls));
     const checkClients = tls.clientCaFile !== undefined;
     super({ requestCert: checkClients, rejectUnauthorized: checkClients }, contextOf(tls));
     this.#tls = tls;
@@ -130,15 +94,17 @@ class FileCredentials extends ServerCredentials {
     this.#seen = seen;
   }
 
-  renew(): void {
-    const seen = stateOf(this.#tls);
-    if (seen === this.#seen) return;
+  renew(): boolean {
+    const seen = stateOf(filesOf(this.#tls));
+    if (seen === this.#seen) return false;
     this.#seen = seen;
     try {
       this.updateSecureContextOptions(contextOf(this.#tls));
       this.#observer.emit({ event: 'api.certificate-renewed', level: 'info', file: this.#tls.certFile });
+      return true;
     } catch (error) {
       this.#observer.emit({ event: 'api.certificate-unusable', level: 'warn', ...errorFields(error) });
+      return false;
     }
   }
 
@@ -147,12 +113,8 @@ class FileCredentials extends ServerCredentials {
   }
 }
 
-/** Changes when one of the files does, also where links are turned, as Kubernetes does it. */
-function stateOf({ certFile, keyFile, clientCaFile }: ServerTls): string {
-  return [certFile, keyFile, clientCaFile]
-    .map(file => (file === undefined ? undefined : statSync(file, { throwIfNoEntry: false })))
-    .map(stat => (stat === undefined ? '-' : `${stat.ino} ${stat.mtimeMs} ${stat.size}`))
-    .join(',');
+function filesOf({ certFile, keyFile, clientCaFile }: ServerTls): readonly (string | undefined)[] {
+  return [certFile, keyFile, clientCaFile];
 }
 
 function contextOf({ certFile, keyFile, clientCaFile }: ServerTls): SecureContextOptions {

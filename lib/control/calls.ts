@@ -1,6 +1,7 @@
 /**
- * From a method of the schema to a call that is served: the request is checked, passed on to the active worker where only
- * that one knows the answer, answered, and an error becomes a status. The files of the services beside this one say what
+ * From a method of the schema to a call that is served: the request is checked, and whether its caller may; it is passed on
+ * to the active worker where only that one knows the answer, answered, noted if it was to change something, and an error
+ * becomes a status. The files of the services beside this one say what
  * is checked and what the answer is.
  *
  * A call ends when its caller has gone, when its deadline has passed (the library's own timer), or when the worker stops.
@@ -18,9 +19,14 @@ import type {
 } from '@grpc/grpc-js';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
+import { PIPELINE_NAME } from '../record/names.ts';
+import type { Audit } from '../service/audit.ts';
 import type { Channel } from './channel.ts';
 import { BadRequest, toStatus } from './errors.ts';
 import type { Forward } from './forward.ts';
+import { type Gate, refusal } from './gate.ts';
+import { Caller, Denied } from './roles.ts';
+import { RULES, type Rule } from './rules.ts';
 import { REQUEST_BYTES_MAX } from './schema.ts';
 import { Checks } from './validate.ts';
 import type { MethodName, Request, Response } from './wire.ts';
@@ -44,8 +50,8 @@ export interface Handler<M extends MethodName> {
    * will do. A stream that has begun there is not gone on with here.
    */
   readonly active?: 'only' | 'or-here';
-  /** @param signal the call is over. */
-  answer(request: Request<M>, signal: AbortSignal): Answer<M>;
+  /** @param signal the call is over. @param caller may do it; what it may not see is left out. */
+  answer(request: Request<M>, signal: AbortSignal, caller: Caller): Answer<M>;
 }
 
 /** One handler for each of the methods. */
@@ -81,19 +87,33 @@ export function guarded<D extends MethodDefinition<object, object>>(name: string
 type Unary<M extends MethodName> = ServerUnaryCall<Request<M>, Response<M>>;
 type Streaming<M extends MethodName> = ServerWritableStream<Request<M>, Response<M>>;
 
+/** What is noted of a call. */
+export type Notes = Pick<Audit, 'changed' | 'refused'>;
+
 export class Calls {
   readonly #forward: Forward;
+  readonly #gate: Gate;
+  readonly #audit: Notes;
   readonly #observer: Observer;
   readonly #stopping = new AbortController();
+  /** Streams that are open, with what ends each. */
+  readonly #open = new Map<AbortController, Caller>();
 
-  constructor(options: { forward: Forward; observer: Observer }) {
+  constructor(options: { forward: Forward; gate: Gate; audit: Notes; observer: Observer }) {
     this.#forward = options.forward;
+    this.#gate = options.gate;
+    this.#audit = options.audit;
     this.#observer = options.observer;
   }
 
   /** Ends all streams. */
   stop(): void {
     this.#stopping.abort();
+  }
+
+  /** Ends the streams of those who may not what they might when these were opened. */
+  end(isOutdated: (caller: Caller) => boolean): void {
+    for (const [ending, caller] of this.#open) if (caller !== NOBODY && isOutdated(caller)) ending.abort(OUTDATED);
   }
 
   serve<M extends MethodName>(name: M, handler: Handler<M>, options: { streams: boolean }): UntypedHandleCall {
@@ -109,10 +129,13 @@ export class Calls {
     done: sendUnaryData<Response<M>>,
   ): Promise<void> {
     const { signal } = leaving(call);
+    const caller = callerOf(this.#gate, name, call);
     try {
-      const answer = await this.#answerOf(name, handler, call, signal);
+      const answer = await this.#answerOf(name, handler, call, { signal, caller });
+      this.#note(name, call, caller, { answer });
       if (!signal.aborted) done(null, answer);
     } catch (error) {
+      this.#note(name, call, caller, { error });
       if (!signal.aborted) done(this.#failure(error));
     }
   }
@@ -121,16 +144,18 @@ export class Calls {
     name: M,
     handler: Handler<M>,
     call: Unary<M>,
-    signal: AbortSignal,
+    { signal, caller }: { signal: AbortSignal; caller: Caller },
   ): Promise<Response<M>> {
     const request = checked(handler, call.request);
-    const channel = this.#channelFor(handler, call);
-    const here = () => handler.answer(request, signal) as Promise<Response<M>>;
+    permit(name, request, caller);
+    const channel = this.#channelFor(handler, caller);
+    const here = () => handler.answer(request, signal, caller) as Promise<Response<M>>;
     if (channel === null) return here();
     const deadline = this.#forward.deadline(call.getDeadline(), { patient: handler.active === 'only' });
     try {
-      return await channel.call(name, request, { signal, deadline });
-    } catch (error) {
+      return await channel.call(name, request, { signal, deadline, headers: this.#forward.headers(caller) });
+    } catch (cause) {
+      const error = this.#forward.failure(cause);
       if (handler.active === 'or-here' && isMillraceError(error, 'WORKER_UNAVAILABLE')) return here();
       throw error;
     }
@@ -138,33 +163,77 @@ export class Calls {
 
   async #stream<M extends MethodName>(name: M, handler: Handler<M>, call: Streaming<M>): Promise<void> {
     const left = leaving(call).signal;
-    const signal = AbortSignal.any([left, this.#stopping.signal]);
+    const ending = new AbortController();
+    const signal = AbortSignal.any([left, this.#stopping.signal, ending.signal]);
+    const caller = callerOf(this.#gate, name, call);
+    let answer: Response<M> | null = null;
+    this.#open.set(ending, caller);
     try {
       const request = checked(handler, call.request);
-      const channel = this.#channelFor(handler, call);
+      permit(name, request, caller);
+      const channel = this.#channelFor(handler, caller);
       const answers =
         channel === null
-          ? (handler.answer(request, signal) as AsyncIterable<Response<M>>)
-          : channel.stream(name, request, { signal });
-      for await (const answer of answers) {
+          ? (handler.answer(request, signal, caller) as AsyncIterable<Response<M>>)
+          : channel.stream(name, request, { signal, headers: this.#forward.headers(caller) });
+      for await (answer of answers) {
         if (signal.aborted) break;
         if (!call.write(answer)) await once(call, 'drain', { signal });
       }
+      if (ending.signal.aborted) throw ending.signal.reason;
       // A watch has no end of its own, so any end is its end; what was broken off must not look done.
       if (this.#stopping.signal.aborted && !name.startsWith('Watch')) throw stopped();
+      this.#note(name, call, caller, left.aborted ? { answer, error: GONE } : { answer });
       call.end();
-    } catch (error) {
+    } catch (cause) {
+      const error = ending.signal.aborted ? ending.signal.reason : this.#forward.failure(cause);
+      this.#note(name, call, caller, { answer, error: left.aborted ? GONE : error });
       if (left.aborted) return;
       if (this.#stopping.signal.aborted && name.startsWith('Watch')) call.end();
       // Not `destroy`: the library turns an `error` event into the call's status, and a destroyed stream sends none.
-      else call.emit('error', Object.assign(new Error(), this.#failure(signal.aborted ? stopped() : error)));
+      else {
+        const told = this.#stopping.signal.aborted ? stopped() : error;
+        call.emit('error', Object.assign(new Error(), this.#failure(told)));
+      }
+    } finally {
+      this.#open.delete(ending);
     }
   }
 
+  /** Tells the audit what is worth it: what was to change something, and refusals. */
+  #note<M extends MethodName>(
+    name: M,
+    call: { request: Request<M> },
+    caller: Caller,
+    { answer = null, error }: { answer?: Response<M> | null; error?: unknown },
+  ): void {
+    const { request } = call;
+    if (request instanceof Undecoded) return;
+    const rule = RULES[name] as Rule<M>;
+    const asked = rule.pipeline?.(request) ?? '';
+    if (error instanceof Denied) {
+      const pipeline = pipelineOr(error.pipeline ?? asked);
+      this.#audit.refused(refusal({ caller, from: caller.from, method: name, pipeline, error }));
+      return;
+    }
+    if (rule.changes?.(request) !== true) return;
+    const told = (answer ?? {}) as { readonly name?: string; readonly revision?: number };
+    const outcome = answer === null ? null : (rule.outcome?.(answer) ?? 'done');
+    this.#audit.changed({
+      ...{ who: caller.name, from: caller.from, via: caller.via, method: name },
+      pipeline: pipelineOr(told.name ?? asked),
+      revision: told.revision ?? null,
+      bundleHash: (request as { readonly bundle?: { readonly hash: string } }).bundle?.hash ?? null,
+      outcome: error === undefined ? (outcome ?? 'done') : outcome === null ? 'failed' : `failed after ${outcome}`,
+      code:
+        error === undefined ? null : error === GONE ? 'CANCELLED' : isMillraceError(error) ? error.code : 'UNEXPECTED',
+    });
+  }
+
   /** Null: the answer is to be given here. Throws WORKER_UNAVAILABLE: only the active worker could. */
-  #channelFor<M extends MethodName>(handler: Handler<M>, call: { metadata: Metadata }): Channel | null {
+  #channelFor<M extends MethodName>(handler: Handler<M>, caller: Caller): Channel | null {
     if (handler.active === undefined) return null;
-    const channel = this.#forward.channel(call.metadata);
+    const channel = this.#forward.channel(caller);
     if (channel === null && handler.active === 'only') this.#forward.checkKnown();
     return channel;
   }
@@ -176,6 +245,34 @@ export class Calls {
     }
     return toStatus(error);
   }
+}
+
+/** Who calls what is open to all. */
+const NOBODY = new Caller({ name: '', grants: [] }, { from: '', knownBy: '' });
+const GONE = new Error('the caller has left');
+const OUTDATED = new MillraceError(
+  'PERMISSION_DENIED',
+  'what you may do has changed while this was open; ask again, and it will be judged by what you may do now',
+);
+
+function callerOf(gate: Gate, name: MethodName, call: { readonly metadata: Metadata }): Caller {
+  return RULES[name].role === 'open' ? NOBODY : gate.callerOf(call);
+}
+
+/** Throws PERMISSION_DENIED. That the caller has the role for any pipeline at all the gate has seen. */
+function permit<M extends MethodName>(name: M, request: Request<M>, caller: Caller): void {
+  const rule = RULES[name] as Rule<M>;
+  const { role } = rule;
+  if (role === 'open' || role === 'known') return;
+  const pipeline = rule.pipeline?.(request) || undefined;
+  caller.check(role, pipeline);
+  const further = rule.also?.(request) ?? null;
+  if (further !== null) caller.check(further, pipeline);
+}
+
+/** Callers may ask for anything; what is no name of a pipeline is not noted as one. */
+function pipelineOr(name: string): string | null {
+  return PIPELINE_NAME.test(name) ? name : null;
 }
 
 function stopped(): MillraceError {

@@ -36,6 +36,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Ms since 1970; default: now and the channel's timeout. */
   readonly deadline?: number;
+  /** Sent with this call, beside those of the channel. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 const TIMEOUT_MS = 60_000;
@@ -79,6 +81,13 @@ export class Channel {
     this.#client.close();
   }
 
+  #metadataOf({ headers }: CallOptions): Metadata {
+    if (headers === undefined) return this.#metadata;
+    const metadata = this.#metadata.clone();
+    for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+    return metadata;
+  }
+
   #failure(error: ServiceError): MillraceError {
     return fromStatus(error, { address: this.address, tls: this.#tls });
   }
@@ -92,7 +101,7 @@ export class Channel {
         requestSerialize,
         responseDeserialize,
         request,
-        this.#metadata,
+        this.#metadataOf(options),
         { deadline },
         (error: ServiceError | null, response?: Response<M>) => {
           signal?.removeEventListener('abort', cancel);
@@ -119,7 +128,7 @@ export class Channel {
       requestSerialize,
       responseDeserialize,
       request,
-      this.#metadata,
+      this.#metadataOf(options),
       deadline === undefined ? {} : { deadline },
     );
     const cancel = () => stream.cancel();

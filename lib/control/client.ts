@@ -1,12 +1,14 @@
 /**
  * A typed client of the control interface: what the CLI and other programs use. Answers are plain values, lists that grow
  * are pages, what goes on is an async generator that ends the call when the loop is left. Errors are MillraceErrors with
- * the worker's own code; WORKER_UNAVAILABLE when nobody answers, UNAUTHENTICATED without the right token.
+ * the worker's own code; WORKER_UNAVAILABLE when nobody answers, UNAUTHENTICATED without a token or certificate that the
+ * workers know, PERMISSION_DENIED without the role that it takes.
  */
 import type { Bundle } from '../bundle/bundle.ts';
 import type { EntryView, Page, ScanOptions, TableView } from '../engine/views.ts';
 import type { Level } from '../observe/events.ts';
 import type { DecodedKey } from '../record/key.ts';
+import type { AuditEntry } from '../service/audit.ts';
 import type { DeleteAnswer, DeployAnswer } from '../service/commands.ts';
 import type { PlanAnswer } from '../service/plan.ts';
 import type {
@@ -19,6 +21,7 @@ import type {
 } from '../service/views.ts';
 import { Channel, type ClientOptions } from './channel.ts';
 import {
+  auditFromWire,
   type EventInfo,
   entryFromWire,
   eventFromWire,
@@ -251,6 +254,16 @@ export class AdminClient {
     const { pipeline = '', level = 'info', past = 0, pastOnly = false } = options;
     const request = { pipeline, level: levelToWire(level), past, pastOnly };
     for await (const { event } of this.#channel.stream('WatchEvents', request)) yield eventFromWire(present(event));
+  }
+
+  /** A page of who has changed what and who was refused, oldest first. */
+  async audit(
+    query: { pipeline?: string; sinceMs?: number; pageSize?: number; pageToken?: string | null } = {},
+  ): Promise<Page<AuditEntry>> {
+    const { pipeline = '', sinceMs = 0, pageSize = 0, pageToken } = query;
+    const request = { pipeline, sinceMs, pageSize, pageToken: pageToken ?? '' };
+    const { entries, nextPageToken } = await this.#channel.call('ListAudit', request);
+    return { items: entries.map(auditFromWire), nextPageToken: nextPageToken || null };
   }
 }
 

@@ -35,6 +35,7 @@ const STATUSES: Partial<Record<ErrorCode, status>> = {
   JOURNAL_CORRUPT: status.DATA_LOSS,
   SPEC_UNTRUSTED: status.FAILED_PRECONDITION,
   UNAUTHENTICATED: status.UNAUTHENTICATED,
+  PERMISSION_DENIED: status.PERMISSION_DENIED,
 };
 
 /** A request with fields that are wrong, all of them. */
@@ -99,7 +100,7 @@ const CODES: Partial<Record<status, ErrorCode>> = {
   [status.ABORTED]: 'CONFLICT',
   [status.RESOURCE_EXHAUSTED]: 'LIMIT_REACHED',
   [status.UNAUTHENTICATED]: 'UNAUTHENTICATED',
-  [status.PERMISSION_DENIED]: 'UNAUTHENTICATED',
+  [status.PERMISSION_DENIED]: 'PERMISSION_DENIED',
 };
 
 /** @param asked who was asked, and how, for the message when nobody answered. */

@@ -1,10 +1,13 @@
 /**
  * Calls that only the active worker can answer, on their way to it. A call that was passed on once is answered where it
- * arrives, so two workers that take each other for the active one do not pass it on for ever.
+ * arrives, so two workers that take each other for the active one do not pass it on for ever. It goes along with the name of
+ * whoever called, who may there what that worker knows of the name (`admission.ts`).
  */
-import type { Deadline, Metadata } from '@grpc/grpc-js';
-import { MillraceError } from '../base/errors.ts';
+import type { Deadline } from '@grpc/grpc-js';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { FORWARDED, ON_BEHALF } from './admission.ts';
 import { Channel, type ClientOptions } from './channel.ts';
+import type { Caller } from './roles.ts';
 
 /** What must be known of a worker. */
 export interface Serving {
@@ -13,32 +16,50 @@ export interface Serving {
   readonly holder: { readonly name: string; readonly address: string | null } | null;
 }
 
-const FORWARDED = 'millrace-forwarded';
 /** How long an answer is waited for where another way to answer is left: a frozen worker must not freeze the others. */
 const PATIENCE_MS = 5_000;
 const TIMEOUT_MS = 60_000;
 
 export class Forward {
   readonly #worker: Serving;
-  readonly #access: Omit<ClientOptions, 'address'>;
+  readonly #access: () => Omit<ClientOptions, 'address'>;
   #channel: Channel | null = null;
 
-  /** @param options.access how the other workers are reached: the same token and authorities for all. */
-  constructor(options: { worker: Serving; access: Omit<ClientOptions, 'address'> }) {
+  /** @param options.access how the other workers are reached now: the same token and authorities for all. */
+  constructor(options: { worker: Serving; access: () => Omit<ClientOptions, 'address'> }) {
     this.#worker = options.worker;
     this.#access = options.access;
   }
 
   /** A channel to the active worker, or null when the call should be answered here. */
-  channel(metadata: Metadata): Channel | null {
+  channel({ via }: Caller): Channel | null {
     const { active, holder, name } = this.#worker;
     const address = holder?.address ?? null;
-    if (active || address === null || metadata.get(FORWARDED).length > 0) return null;
+    if (active || address === null || via !== null) return null;
     if (this.#channel?.address !== address) {
       this.#channel?.close();
-      this.#channel = new Channel({ ...this.#access, address }, { [FORWARDED]: name });
+      this.#channel = new Channel({ ...this.#access(), address }, { [FORWARDED]: name });
     }
     return this.#channel;
+  }
+
+  /** The token or a certificate has changed: the next call goes with what is there now. */
+  renew(): void {
+    this.#channel?.close();
+    this.#channel = null;
+  }
+
+  /** What goes along with a call. */
+  headers({ name }: Caller): Readonly<Record<string, string>> {
+    return { [ON_BEHALF]: name };
+  }
+
+  /** An error of the active worker as whoever called should hear it. */
+  failure(error: unknown): unknown {
+    if (!isMillraceError(error, 'UNAUTHENTICATED')) return error;
+    const who = `the active worker, ${this.#worker.holder?.name}, does not let this one in (${error.message})`;
+    const text = `${who}: workers need a token or certificate with the role peer; until then ask the active one`;
+    return new MillraceError('WORKER_UNAVAILABLE', text, { cause: error });
   }
 
   /** Throws WORKER_UNAVAILABLE when another worker is active: this one knows nothing then. */

@@ -7,10 +7,12 @@ import type { EntryView } from '../engine/views.ts';
 import type { Event, Field, Level } from '../observe/events.ts';
 import { type PipelineState, type PipelineStatus, type TaskStatus, UNKNOWN_COUNTS } from '../observe/status.ts';
 import type { DecodedKey, Key } from '../record/key.ts';
+import type { AuditEntry } from '../service/audit.ts';
 import type { PipelineView } from '../service/pipelines.ts';
 import type { DeployOutcome, PlanAnswer } from '../service/plan.ts';
 import type { LetterFilter, LetterKind, LetterView, SeenEvent, TaskView, WorkerView } from '../service/views.ts';
 import type {
+  AuditWire,
   EntryWire,
   EventWire,
   FilterWire,
@@ -34,6 +36,8 @@ export interface PipelineInfo {
   readonly fingerprint: string;
   /** Ms since 1970. */
   readonly deployedAtMs: number;
+  /** The identity that asked for this revision; null: that was not known. */
+  readonly deployedBy: string | null;
   /** Its delete was asked for and is being carried out. */
   readonly deleting: boolean;
   /** It should not run until it is resumed. */
@@ -122,6 +126,7 @@ export function pipelineToWire(view: PipelineView, options: { tasks: boolean }):
     file: spec.file,
     fingerprint: spec.fingerprint,
     deployedAtMs: spec.deployedAtMs,
+    deployedBy: spec.deployedBy ?? '',
     deleting: desired === 'deleted',
     paused: desired === 'paused',
     status: {
@@ -175,8 +180,11 @@ function statusFromWire(status: StatusWire | null): PipelineStatus {
 }
 
 export function pipelineFromWire(wire: PipelineWire): PipelineInfo {
-  const { status, ...rest } = wire;
-  return { ...rest, status: statusFromWire(status), worker: status?.worker || null, atMs: status?.atMs ?? 0 };
+  const { status, deployedBy, ...rest } = wire;
+  return {
+    ...{ ...rest, deployedBy: deployedBy || null, status: statusFromWire(status) },
+    ...{ worker: status?.worker || null, atMs: status?.atMs ?? 0 },
+  };
 }
 
 export function infoFromWire(wire: ServerInfoWire): ServerInfo {
@@ -303,6 +311,23 @@ export function filterFromWire(wire: FilterWire): LetterFilter {
     code: wire.code || null,
     numbers: wire.numbers,
     sinceMs: wire.sinceMs || null,
+  };
+}
+
+export function auditToWire(entry: AuditEntry): AuditWire {
+  const text = (value: string | null) => value ?? '';
+  return {
+    ...entry,
+    ...{ who: text(entry.who), via: text(entry.via), method: text(entry.method), pipeline: text(entry.pipeline) },
+    ...{ revision: entry.revision ?? 0, bundleHash: text(entry.bundleHash), code: text(entry.code) },
+  };
+}
+
+export function auditFromWire(wire: AuditWire): AuditEntry {
+  return {
+    ...wire,
+    ...{ who: wire.who || null, via: wire.via || null, method: wire.method || null, pipeline: wire.pipeline || null },
+    ...{ revision: wire.revision || null, bundleHash: wire.bundleHash || null, code: wire.code || null },
   };
 }
 

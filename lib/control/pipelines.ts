@@ -33,29 +33,34 @@ export function pipelineHandlers(commands: Commands): Handlers<Methods> {
   return {
     PlanPipeline: {
       check: (checks, { bundle }) => void checks.bundle(bundle),
-      answer: async ({ bundle }) => planToWire(await commands.plan(bundle as Bundle)),
+      answer: async ({ bundle }, _, caller) => planToWire(await commands.as(caller).plan(bundle as Bundle)),
     },
     DeployPipeline: {
       check: (checks, { bundle }) => void checks.bundle(bundle),
-      async answer({ bundle, dryRun, takeOver }) {
-        const { outcome, notices, ...answer } = await commands.deploy(bundle as Bundle, { dryRun, takeOver });
+      async answer({ bundle, dryRun, takeOver }, _, caller) {
+        const { outcome, notices, ...answer } = await commands
+          .as(caller)
+          .deploy(bundle as Bundle, { dryRun, takeOver });
         return { ...answer, outcome: outcomeToWire(outcome), notices: [...notices] };
       },
     },
     ListPipelines: {
       active: 'or-here',
-      answer: async () => ({ pipelines: (await commands.list()).map(view => pipelineToWire(view, { tasks: false })) }),
+      async answer(_, __, caller) {
+        const pipelines = await commands.as(caller).list();
+        return { pipelines: pipelines.map(view => pipelineToWire(view, { tasks: false })) };
+      },
     },
     GetPipeline: {
       active: 'or-here',
       check: named,
-      answer: async ({ name }) => ({ pipeline: full(await commands.get(name)) }),
+      answer: async ({ name }, _, caller) => ({ pipeline: full(await commands.as(caller).get(name)) }),
     },
     DescribePipeline: {
       active: 'or-here',
       check: named,
-      async answer({ name }) {
-        const view = await commands.get(name);
+      async answer({ name }, _, caller) {
+        const view = await commands.as(caller).get(name);
         return { pipeline: full(view), text: view.spec.text, summaryJson: JSON.stringify(view.spec.summary) };
       },
     },
@@ -65,25 +70,34 @@ export function pipelineHandlers(commands: Commands): Handlers<Methods> {
         named(checks, request);
         checks.intervalMs(request.intervalMs);
       },
-      answer: (request, signal) => watch(commands, request, signal),
+      answer: (request, signal, caller) => watch(commands.as(caller), request, signal),
     },
-    PausePipeline: { check: named, answer: async ({ name }) => ({ revision: await commands.pause(name) }) },
-    ResumePipeline: { check: named, answer: async ({ name }) => ({ revision: await commands.resume(name) }) },
-    RestartPipeline: { check: named, answer: async ({ name }) => ({ revision: await commands.restart(name) }) },
+    PausePipeline: {
+      check: named,
+      answer: async ({ name }, _, caller) => ({ revision: await commands.as(caller).pause(name) }),
+    },
+    ResumePipeline: {
+      check: named,
+      answer: async ({ name }, _, caller) => ({ revision: await commands.as(caller).resume(name) }),
+    },
+    RestartPipeline: {
+      check: named,
+      answer: async ({ name }, _, caller) => ({ revision: await commands.as(caller).restart(name) }),
+    },
     AdvanceSource: {
       check(checks, request) {
         named(checks, request);
         checks.name(request.source, 'source').eventTime(request.to, 'to');
       },
-      async answer({ name, source, to }) {
-        const { stream, subject, seq } = await commands.advance(name, { source, to });
+      async answer({ name, source, to }, _, caller) {
+        const { stream, subject, seq } = await commands.as(caller).advance(name, { source, to });
         return { stream, subject, sequence: seq };
       },
     },
     DeletePipeline: {
       check: named,
-      async answer({ name, purge, dryRun }) {
-        const { done, kept, deleted } = await commands.delete(name, { purge, dryRun });
+      async answer({ name, purge, dryRun }, _, caller) {
+        const { done, kept, deleted } = await commands.as(caller).delete(name, { purge, dryRun });
         return { done, kept: [...kept], deleted: [...deleted] };
       },
     },

@@ -16,14 +16,17 @@ export function stateHandlers(commands: Commands): Handlers<Methods> {
     ListTables: {
       active: 'only',
       check: (checks, { pipeline }) => void checks.name(pipeline, 'pipeline'),
-      answer: async ({ pipeline }) => ({ tables: [...(await (await commands.state(pipeline)).tables())] }),
+      async answer({ pipeline }, _, caller) {
+        const state = await commands.as(caller).state(pipeline);
+        return { tables: [...(await state.tables())] };
+      },
     },
     GetEntries: {
       active: 'only',
       check: (checks, { pipeline, operator, keyJson }) =>
         void checks.name(pipeline, 'pipeline').name(operator, 'operator').key(keyJson),
-      async answer({ pipeline, operator, keyJson }) {
-        const state = await commands.state(pipeline);
+      async answer({ pipeline, operator, keyJson }, _, caller) {
+        const state = await commands.as(caller).state(pipeline);
         const entries = await state.get({ operator, key: keyFromJson(keyJson) ?? null });
         return { entries: entries.map(entryToWire) };
       },
@@ -34,8 +37,8 @@ export function stateHandlers(commands: Commands): Handlers<Methods> {
         checks.name(request.pipeline, 'pipeline').name(request.operator, 'operator').nameOrAll(request.table, 'table');
         checks.whole(request.partition ?? 0, 'partition', PARTITIONS).page(request);
       },
-      async answer({ pipeline, operator, table, partition, pageSize, pageToken }) {
-        const state = await commands.state(pipeline);
+      async answer({ pipeline, operator, table, partition, pageSize, pageToken }, _, caller) {
+        const state = await commands.as(caller).state(pipeline);
         const { items, nextPageToken } = await state.scan({
           operator,
           table: table || null,

@@ -77,6 +77,7 @@ export interface PipelineWire {
   deleting: boolean;
   status: StatusWire | null;
   paused: boolean;
+  deployedBy: string;
 }
 
 export interface PlanWire {
@@ -167,6 +168,21 @@ export interface EventWire {
   fieldsJson: string;
 }
 
+export interface AuditWire {
+  atMs: number;
+  who: string;
+  from: string;
+  via: string;
+  worker: string;
+  method: string;
+  pipeline: string;
+  revision: number;
+  bundleHash: string;
+  outcome: string;
+  code: string;
+  times: number;
+}
+
 export interface ServerInfoWire {
   version: string;
   worker: string;
@@ -238,6 +254,10 @@ export interface Methods {
   WatchEvents: [
     { pipeline: string; level: string | number; past: number; pastOnly: boolean },
     { event: EventWire | null },
+  ];
+  ListAudit: [
+    { pipeline: string; sinceMs: number; pageSize: number; pageToken: string },
+    { entries: AuditWire[]; nextPageToken: string },
   ];
   // grpc.health.v1.Health
   Check: [{ service: string }, { status: HealthWire }];

@@ -5,6 +5,7 @@
 import type { Commands } from '../service/commands.ts';
 import { every, type Handlers } from './calls.ts';
 import { taskToWire, workerToWire } from './messages.ts';
+import type { Caller } from './roles.ts';
 
 type Methods = 'ListWorkers' | 'GetWorker' | 'WatchWorkers' | 'ListTasks' | 'GetTask' | 'WatchTasks';
 
@@ -12,7 +13,9 @@ const PARTITIONS = { min: 0, max: 2 ** 31 - 1 };
 
 export function workerHandlers(commands: Commands): Handlers<Methods> {
   const workers = async () => ({ workers: (await commands.workers()).map(workerToWire) });
-  const tasks = async (pipeline: string) => ({ tasks: (await commands.tasks(pipeline || null)).map(taskToWire) });
+  const tasks = async (pipeline: string, caller: Caller) => ({
+    tasks: (await commands.as(caller).tasks(pipeline || null)).map(taskToWire),
+  });
   return {
     ListWorkers: { answer: workers },
     GetWorker: {
@@ -26,18 +29,18 @@ export function workerHandlers(commands: Commands): Handlers<Methods> {
     ListTasks: {
       active: 'only',
       check: (checks, { pipeline }) => void checks.nameOrAll(pipeline, 'pipeline'),
-      answer: ({ pipeline }) => tasks(pipeline),
+      answer: ({ pipeline }, _, caller) => tasks(pipeline, caller),
     },
     GetTask: {
       active: 'only',
       check: (checks, { pipeline, stage, partition }) =>
         void checks.name(pipeline, 'pipeline').name(stage, 'stage').whole(partition, 'partition', PARTITIONS),
-      answer: async place => ({ task: taskToWire(await commands.task(place)) }),
+      answer: async (place, _, caller) => ({ task: taskToWire(await commands.as(caller).task(place)) }),
     },
     WatchTasks: {
       active: 'only',
       check: (checks, { pipeline, intervalMs }) => void checks.nameOrAll(pipeline, 'pipeline').intervalMs(intervalMs),
-      answer: ({ pipeline, intervalMs }, signal) => every(intervalMs, signal, () => tasks(pipeline)),
+      answer: ({ pipeline, intervalMs }, signal, caller) => every(intervalMs, signal, () => tasks(pipeline, caller)),
     },
   };
 }

@@ -9,7 +9,7 @@
  */
 import { backoffMs } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
-import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { fateOfPart, isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { type Counts, sumOfCounts } from '../observe/counts.ts';
 import { noMeter } from '../observe/meter.ts';
 import type { OperatorStatus, PipelineState, PipelineStatus } from '../observe/status.ts';
@@ -256,9 +256,7 @@ export class Pipeline {
   #ended(slot: Slot, error: unknown): void {
     this.#remember(slot);
     if (this.#phase !== 'running') return;
-    // Where a stream takes less than before, no record is at fault: begun again, a part cuts to that, or waits for more.
-    const own = isMillraceError(error) ? error.fate : 'fatal';
-    const fate = isMillraceError(error, 'MESSAGE_TOO_LARGE') ? 'retry' : own;
+    const fate = fateOfPart(error);
     // A part that is fenced has another owner; of an outdated revision nothing must run here, its readers least of all.
     const isOutdated = isMillraceError(error, 'REVISION_OUTDATED');
     if ((fate !== 'retry' && fate !== 'fence') || isOutdated) return this.#fail(error);

@@ -10,7 +10,7 @@
  * is furthest behind through the last message of which any has had a row.
  */
 import { sleep } from '../base/clock.ts';
-import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
+import { BEGIN_ANEW, fateOfPart, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Owner } from '../channel/frame.ts';
 import type { WriterState } from '../channel/writer.ts';
 import { errorFields } from '../observe/events.ts';
@@ -97,10 +97,7 @@ export class Reader {
       deployment,
       writer: readerWriter(reader.name),
       routes: own,
-      log,
-      clock,
-      random,
-      cursor,
+      ...{ log, clock, random, cursor, watchCalls },
       owner: finishes?.owner ?? { revision, assignment },
       program: finishes?.program ?? programs.present,
       mark: () => this.#source.mark,
@@ -339,7 +336,7 @@ export class Reader {
     const { plan, around, onEnded } = this.#options;
     around.observer.emit({
       event: 'reader.failed',
-      level: isMillraceError(error) && error.fate === 'retry' ? 'warn' : 'error',
+      level: fateOfPart(error) === 'retry' ? 'warn' : 'error',
       pipeline: plan.pipeline,
       reader: this.name,
       ...errorFields(error),

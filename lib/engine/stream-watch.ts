@@ -3,7 +3,7 @@
  * (`topology/stream-settings.ts`). Somebody may edit a stream at any time, and what then is lost, or waits for ever, would
  * not be said by anybody else. What refuses a pipeline in the plan stops it here, before it does harm; what only promises
  * less is told. Our own streams are told of and no more: their chains notice by themselves what is missing.
- * Whether other streams keep a part of a source's subject is seen by `keepers.ts`, which goes along.
+ * Whether sources still find what is theirs is judged by `keepers.ts`.
  */
 import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
@@ -18,12 +18,15 @@ import {
   lettersStream,
   lettersSubjects,
 } from '../record/names.ts';
+import { askCopied } from '../topology/broker.ts';
 import { inletsOf, type Plan, sourcesOf } from '../topology/plan.ts';
 import { judgeStream, verdictText } from '../topology/stream-settings.ts';
 import { ownUse, streamUses, type UsedStream } from '../topology/stream-uses.ts';
-import { Keepers } from './keepers.ts';
+import { type Amiss, Keepers } from './keepers.ts';
 
 const EVERY_MS = 5_000;
+/** At one look of so many it is asked, too, which streams list the sources' subjects. */
+const ASKED_EVERY = 6;
 
 export interface StreamWatchOptions {
   readonly plan: Plan;
@@ -42,7 +45,7 @@ export class StreamWatch {
   #told: ReadonlySet<string>;
   /** Streams that the plan could not look at. What makes less of one at the first look is how it was made, and no edit. */
   readonly #made: ReadonlySet<string>;
-  #isFirst = true;
+  #looks = 0;
   #cancel: (() => void) | null = null;
   #stopped = false;
 
@@ -70,15 +73,10 @@ export class StreamWatch {
   }
 
   start(): void {
-    this.#keepers.start();
-    this.#again();
-  }
-
-  #again(): void {
     if (this.#stopped) return;
     this.#cancel = this.#options.clock.after(EVERY_MS, () => {
       this.#look().then(
-        () => this.#again(),
+        () => this.start(),
         error => this.#onRefused(error),
       );
     });
@@ -86,29 +84,34 @@ export class StreamWatch {
 
   stop(): void {
     this.#stopped = true;
-    this.#keepers.stop();
     this.#cancel?.();
   }
 
   async #look(): Promise<void> {
     const infos = new Map<string, StreamInfo | null>();
+    let amiss: readonly Amiss[];
+    this.#looks++;
     try {
       for (const { stream } of this.#used) {
         if (!infos.has(stream)) infos.set(stream, await this.#options.log.info(stream));
       }
+      await askCopied(this.#options.log, infos);
+      const asks = this.#looks % ASKED_EVERY === 0;
+      amiss = await this.#keepers.look(stream => infos.get(stream) ?? null, { asks });
     } catch (error) {
       // The next look will do.
       if (isMillraceError(error)) return;
       throw error;
     }
-    if (!this.#stopped) this.#judge(infos);
+    if (!this.#stopped) this.#judge(infos, amiss);
   }
 
-  #judge(infos: ReadonlyMap<string, StreamInfo | null>): void {
+  #judge(infos: ReadonlyMap<string, StreamInfo | null>, amiss: readonly Amiss[]): void {
     const { plan, observer } = this.#options;
     const { pipeline } = plan;
     const found = new Set<string>();
     const against: string[] = [];
+    const isFirst = this.#looks === 1;
     for (const { stream, use } of this.#used) {
       const info = infos.get(stream);
       // Who reads it, or writes to it, notices that it is gone.
@@ -118,12 +121,19 @@ export class StreamWatch {
         const message = verdictText(stream, verdict);
         found.add(message);
         if (isRefused && use.role !== 'own' && use.role !== 'letters') against.push(message);
-        if (this.#told.has(message) || (this.#isFirst && !isRefused && this.#made.has(stream))) continue;
+        if (this.#told.has(message) || (isFirst && !isRefused && this.#made.has(stream))) continue;
         observer.emit({ event: 'stream.edited', level: isRefused ? 'error' : 'warn', pipeline, stream, message });
       }
     }
+    for (const { source, stream, message, isRefused } of amiss) {
+      const saying = `${source}: ${message}`;
+      found.add(saying);
+      if (isRefused) against.push(message);
+      if (this.#told.has(saying)) continue;
+      if (isRefused) observer.emit({ event: 'stream.edited', level: 'error', pipeline, stream, message });
+      else observer.emit({ event: 'source.unread', level: 'warn', pipeline, source, message });
+    }
     this.#told = found;
-    this.#isFirst = false;
     if (against.length === 0) return;
     const text = `${against.join('\n')}\nThen: millrace restart ${pipeline}`;
     this.#onRefused(new MillraceError('BROKER_REFUSED', text));

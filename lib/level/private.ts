@@ -3,8 +3,9 @@
  * Whatever is made in it is closed to others by the mask of the process, LevelDB's files too; a folder that was there
  * before, and its older files, by closing the folder.
  */
-import { chmod, mkdir, stat } from 'node:fs/promises';
+import { chmod, stat } from 'node:fs/promises';
 import { messageOf } from '../base/errors.ts';
+import { makeFolder } from '../base/folder.ts';
 import { storeError } from './disk.ts';
 
 const OTHERS = 0o077;
@@ -24,7 +25,7 @@ export function closeToOthers(): void {
 export async function privateFolder(path: string): Promise<string | null> {
   let mode: number;
   try {
-    await mkdir(path, { recursive: true, mode: OWNER_ONLY });
+    makeFolder(path, OWNER_ONLY);
     ({ mode } = await stat(path));
   } catch (error) {
     throw storeError(error, `opening the data folder ${path}`);

@@ -11,10 +11,11 @@
  *    another process from removing an incarnation that is in use.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, realpath, rm, rmdir, writeFile } from 'node:fs/promises';
+import { realpath, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { Level } from 'level';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { makeFolder } from '../base/folder.ts';
 import { checkLocation, type Store, type Stores } from '../port/store.ts';
 import { exists, isMissing, namesIn, storeError } from './disk.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
@@ -153,7 +154,7 @@ export class LevelStores implements Stores {
   async #inFolder<T>(location: string, work: (place: Place, lock: FolderLock) => Promise<T>): Promise<T> {
     checkLocation(location);
     try {
-      await mkdir(this.#root, { recursive: true });
+      makeFolder(this.#root);
       const root = await realpath(this.#root);
       const lock = await lockFolder(root);
       try {

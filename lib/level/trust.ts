@@ -2,8 +2,9 @@
  * Whether a store on disk may be trusted: the note beside it that says which incarnation counts, on which boot of the
  * machine it was written, and whether it was closed cleanly.
  */
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../base/folder.ts';
 import { codeOf, isMissing, syncPath } from './disk.ts';
 
 export interface Note {
@@ -53,7 +54,7 @@ export async function readNote(folder: string): Promise<Note | null> {
 
 /** Resolves when it is on the disk, whole. */
 export async function writeNote(folder: string, note: Note): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   const path = join(folder, noteName);
   const file = await open(`${path}.new`, 'w');
   try {

@@ -48,11 +48,13 @@ export function judgeAck(data: Uint8Array, subject: string, expected: Expected):
 }
 
 /** Where a server has no stream to speak of, its refusal names none. */
-function judgeFailure(ack: Ack, subject: string, { stream, fence }: Expected): Append | null {
+function judgeFailure(ack: Ack, subject: string, { stream, domain, fence }: Expected): Append | null {
   const failure: ApiFailure | null = failureOf(ack.error);
   if (failure === null || (ack.stream !== undefined && ack.stream !== stream)) return null;
   if (failure.err_code === WRONG_LAST_SEQUENCE && fence === null) return null;
-  return judgeRefusal(failure, subject);
+  const place =
+    domain === null ? subject : `${subject} (JetStream domain ${domain}, or a leaf node's that keeps it, too)`;
+  return judgeRefusal(failure, place);
 }
 
 /** The JSON object in an answer; null: there is none. */

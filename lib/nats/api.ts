@@ -35,8 +35,10 @@ export async function ask<T>(
     const { answer, silence } = await askOnce<T>(link, topic, data);
     let cause: Error;
     if (silence === null) {
-      if (answer.error === undefined || !isMomentary(answer.error)) return answer;
-      cause = errorOf(answer.error, topic);
+      if (answer.error === undefined) return answer;
+      const error = placed(answer.error, link);
+      if (!isMomentary(error)) return { error };
+      cause = errorOf(error, topic);
     } else {
       if (silence.kind === 'refused') throw silence.cause;
       cause = silence.cause;
@@ -47,6 +49,13 @@ export async function ask<T>(
     }
     await sleep(systemClock, delayMs);
   }
+}
+
+/** With the JetStream domain that was asked, where the server is in one: a leaf node's may be meant, or its hub's. */
+function placed(failure: ApiFailure, { client }: NatsLink): ApiFailure {
+  const { domain } = (client.info ?? {}) as { domain?: string };
+  if (domain === undefined) return failure;
+  return { ...failure, description: `${failure.description ?? 'refused'} in JetStream domain ${domain}` };
 }
 
 /** Like `ask`, for questions to which every error is unexpected. */

@@ -6,9 +6,10 @@
  * fetched before; and if need be fetched: the official release, Debian's package (never installed, only unpacked), a
  * build by Go. A path that was named is an order: if it is of no use, nothing else is tried.
  */
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
+import { makeFolder } from '../base/folder.ts';
 import { buildWithGo, fetchDebian, fetchRelease, run } from './fetch-server.ts';
 
 /** What is fetched when there is a choice. */
@@ -92,7 +93,7 @@ async function take(way: ServerWay, { cacheDir, variable, releaseUrl }: FindServ
     case 'cache':
       return inCache(cacheDir);
     default: {
-      await mkdir(cacheDir, { recursive: true });
+      makeFolder(cacheDir);
       const order = { cacheDir, version: SERVER_VERSION, check: versionOf };
       if (way === 'release') return fetchRelease(order, releaseUrl);
       return way === 'debian' ? fetchDebian(order) : buildWithGo(order);

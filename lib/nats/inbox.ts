@@ -6,7 +6,7 @@
  * All waiters have about the same patience, so one slow timer serves them all.
  */
 import { createInbox } from 'nats';
-import { MillraceError } from '../base/errors.ts';
+import { MillraceError, PERHAPS_MAPPED } from '../base/errors.ts';
 import { InFlight } from '../base/in-flight.ts';
 import { statusOf, textOf } from './headers.ts';
 import type { Ear, Wire } from './wire.ts';
@@ -197,7 +197,7 @@ export class Inbox implements InboundReceiver {
     if (frame.hasHead && data.length === 0 && statusOf(frame.head).code === NO_RESPONDERS) {
       this.#waiting.take(token);
       const cause = new Error(
-        `no responders for ${waiting.subject}: its stream has no leader at the moment, or a subscriber says so in its place (nats account report connections --subject ${waiting.subject})`,
+        `no responders for ${waiting.subject}: its stream has no leader at the moment, or a subscriber says so in its place (nats account report connections --subject ${waiting.subject}); or ${PERHAPS_MAPPED}`,
       );
       waiting.waiter.noAnswer(waiting.tag, { kind: 'no-responders', cause });
     } else if (waiting.waiter.answer(waiting.tag, data)) {
@@ -251,7 +251,7 @@ function refusal(subject: string): MillraceError {
 
 /** What was answered by whom it was not asked of, and how to find who that is. */
 function strangeText(subject: string, text: string): string {
-  return `'${text}' is no answer of JetStream's to what is sent to ${subject}; see who subscribes there (nats account report connections --subject ${subject}), and let nobody answer`;
+  return `'${text}' is no answer of JetStream's to what is sent to ${subject}; see who subscribes there (nats account report connections --subject ${subject}), and let nobody answer; or, if that is a stream's answer, ${PERHAPS_MAPPED}`;
 }
 
 /** What a missing permission is called, and what to grant: the whole of what a worker needs, not subject after subject. */

@@ -23,6 +23,7 @@ import { appendAll } from './append-all.ts';
 import type { NatsLink } from './connection.ts';
 import { CommonLines, headerLines } from './headers.ts';
 import type { NoAnswer, Waiter } from './inbox.ts';
+import { type Landed, Mappings } from './mappings.ts';
 import { NatsReader } from './reader.ts';
 import { BatchIncomplete, errorOf, isMissing, NO_MESSAGE, STREAM_NAME_IN_USE, STREAM_NOT_FOUND } from './refusal.ts';
 import { storedMessageOf, streamConfigOf, streamInfoOf, type WireMessage, type WireStreamInfo } from './streams.ts';
@@ -42,6 +43,7 @@ export class NatsLog implements Log {
   readonly #link: NatsLink;
   readonly #replicas: number;
   readonly #commonLines = new CommonLines();
+  readonly #mappings = new Mappings(this);
 
   /** @param options.replicas of streams that are made here and do not say how many; default 1. */
   constructor(link: NatsLink, { replicas = 1 }: { readonly replicas?: number } = {}) {
@@ -64,6 +66,14 @@ export class NatsLog implements Log {
     const domain = this.#link.streamDomain.get(stream);
     if (domain === undefined) return this.#onceHeard({ subject, stream }, () => this.append(message));
     const expected: Expected = { stream, domain, fence: expect, batch: null };
+    const appended = this.#append(message, expected);
+    // What begins a chain: those that follow are refused where it is not.
+    return expect === 0 ? appended.then(outcome => this.#kept(outcome, { stream, subject })) : appended;
+  }
+
+  #append(message: NewMessage, expected: Expected): Promise<Append> {
+    const { subject } = message;
+    const { stream } = expected;
     // What is thrown in here rejects. An answer is judged where it arrives: an append that lands is one promise.
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
@@ -81,6 +91,12 @@ export class NatsLog implements Log {
       };
       this.#link.inbox.send(this.#outgoing(message, NO_LINES), waiter, 0);
     });
+  }
+
+  /** Throws BROKER_REFUSED if it has landed under another subject. One that cannot be read back at the moment counts as in doubt. */
+  #kept(outcome: Append, place: Omit<Landed, 'seq'> & { seq?: number }): Promise<Append> | Append {
+    if (outcome.kind !== 'landed') return outcome;
+    return this.#orUnsure(this.#mappings.check({ seq: outcome.seq, ...place }).then(() => outcome));
   }
 
   /**
@@ -130,7 +146,22 @@ export class NatsLog implements Log {
       this.#link.inbox.sendTogether(messages.length, outgoing, waiter);
     });
     if (judged.kind === 'unsure') await this.#explainBatch(judged.cause, { stream: named, messages });
-    return judged;
+    return judged.kind === 'landed' ? this.#batchKept(judged.seq, messages, named) : judged;
+  }
+
+  /** A marker that begins a chain is read back, and one of the rows, where it is time to. */
+  async #batchKept(seq: number, messages: readonly NewMessage[], stream: string): Promise<Append> {
+    const fenced = new Set(messages.flatMap(({ subject, expect }) => (expect === undefined ? [] : subject)));
+    const begins = messages.findIndex(({ expect }) => expect === 0);
+    const row = messages.findIndex(({ subject }) => !fenced.has(subject));
+    const isRowDue = row >= 0 && this.#mappings.isDue(messages[row]!.subject);
+    let outcome: Append = { kind: 'landed', seq };
+    for (const i of [begins, isRowDue ? row : -1]) {
+      if (i < 0 || outcome.kind !== 'landed') continue;
+      const at = { stream, subject: messages[i]!.subject, seq: seq - (messages.length - 1 - i) };
+      outcome = await this.#kept(outcome, at);
+    }
+    return outcome;
   }
 
   /** Throws why a batch was not taken, if one of its messages is the cause: the answer to the last one does not say it. */
@@ -166,6 +197,7 @@ export class NatsLog implements Log {
       await sleep(systemClock, backoffMs(attempt, { baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS }));
     }
     let expected: Expected = { stream, domain, fence: null, batch: null };
+    let first: Landed | null = null;
     await appendAll({
       messages,
       send: (index, waiter) => {
@@ -175,7 +207,10 @@ export class NatsLog implements Log {
       },
       judge: (index, answer) => {
         try {
-          return judgeAck(answer, messages[index]!.subject, expected);
+          const { subject } = messages[index]!;
+          const judged = judgeAck(answer, subject, expected);
+          if (index === 0 && judged?.kind === 'landed') first = { stream, subject, seq: judged.seq };
+          return judged;
         } catch (cause) {
           // It stands in the way of the rest as a full stream does, and waits for room as that.
           if (!isMillraceError(cause, 'MESSAGE_TOO_LARGE')) throw cause;
@@ -189,6 +224,8 @@ export class NatsLog implements Log {
         expected = { ...expected, domain: this.#link.streamDomain.get(stream) ?? null };
       },
     });
+    // One that cannot be read back at the moment is there all the same.
+    if (first !== null && this.#mappings.isDue(messages[0]!.subject)) await this.#orUnsure(this.#mappings.check(first));
   }
 
   async last({ stream, subject }: { stream: string; subject: string }): Promise<StoredMessage | null> {

@@ -15,6 +15,7 @@ export interface EventEntry {
 }
 
 const ERROR = ['code', 'message'] as const;
+const CALL = ['who', 'from', 'via', 'method', 'pipeline', 'revision', 'bundle', 'outcome', 'code', 'times'] as const;
 const TASK = ['pipeline', 'stage', 'partition'] as const;
 
 export const EVENTS = {
@@ -49,7 +50,11 @@ export const EVENTS = {
     fields: ['message'],
     means: 'others could look into the data folder; it is closed to them where that can be changed',
   },
-  'api.listening': { levels: ['info'], fields: ['address', 'worker'], means: 'the API answers' },
+  'api.listening': {
+    levels: ['info'],
+    fields: ['address', 'worker'],
+    means: 'the API answers, at each of these addresses',
+  },
   'metrics.listening': { levels: ['info'], fields: ['address'], means: 'metrics and probes answer' },
   'api.certificate-renewed': { levels: ['info'], fields: ['file'], means: 'the new certificate is used from now on' },
   'api.certificate-unusable': {
@@ -57,6 +62,29 @@ export const EVENTS = {
     fields: [...ERROR],
     means: 'the changed certificate cannot be used; the one before is kept',
   },
+  'api.access-renewed': {
+    levels: ['info'],
+    fields: ['file'],
+    means: 'the new token or identities count from now on; streams of whoever may less are ended',
+  },
+  'api.access-unusable': {
+    levels: ['warn'],
+    fields: ['file', ...ERROR],
+    means: 'the changed token or access file cannot be used; what was read before is kept',
+  },
+  'api.changed': { levels: ['info'], fields: [...CALL], means: 'somebody has asked for a change' },
+  'api.refused': {
+    levels: ['warn'],
+    fields: [...CALL],
+    means: 'a call was not let in, or its caller has not the role; alike ones are counted for a minute',
+  },
+  'audit.unwritten': {
+    levels: ['warn'],
+    fields: [...ERROR],
+    means: 'these changes and refusals could not be kept yet; it is tried again',
+  },
+  'audit.full': { levels: ['warn'], fields: ['entries'], means: 'so many wait to be kept, and further ones are lost' },
+  'audit.lost': { levels: ['warn'], fields: ['entries'], means: 'so many were lost; there is room again' },
   'call.failed': { levels: ['warn'], fields: [...ERROR], means: 'a call to the API met something unexpected' },
   'lease.taken': { levels: ['info'], fields: ['worker', 'holder', 'term'], means: 'this worker is the active one' },
   'lease.lost': { levels: ['warn'], fields: ['worker', 'holder', 'term'], means: 'another worker is active now' },
@@ -147,7 +175,7 @@ export const EVENTS = {
     levels: ['warn'],
     fields: ['pipeline', 'source', 'message'],
     means:
-      'a stream keeps a part of the subject that the source does not read, or none keeps it any more, or one that it lists takes nothing of it; asked twice a minute, told once',
+      'a stream keeps a part of the subject that the source does not read, or one that it reads takes less of it, or nothing; told once',
   },
   'task.restored': {
     levels: ['info'],

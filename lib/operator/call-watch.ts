@@ -146,6 +146,11 @@ export class WatchedCalls {
     this.#suspectOrigins = options.origins;
   }
 
+  /** A call here has not returned once. */
+  get isSuspicious(): boolean {
+    return this.#suspectOrigins.size > 0;
+  }
+
   /** @param call takes at most three arguments */
   watched<A extends readonly [] | readonly [unknown, unknown?, unknown?], R>(
     call: (...args: A) => R,

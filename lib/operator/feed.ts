@@ -6,7 +6,7 @@
  *
  * *Slices*: a commit may stand anywhere in a frame or message, since a batch is full when it is. Its places say
  * how far: all messages up to a sequence, and the first so many rows of the one after it, records and letters as that
- * message gives them. Messages never change and nothing comes between two of a chain, so whoever restores goes on with the
+ * message gives them (a source's own message: what cannot be read of it first). Messages never change and nothing comes between two of a chain, so whoever restores goes on with the
  * very next row. What a message says of event time counts when all of it is in.
  */
 import type { Change } from '../change/change.ts';

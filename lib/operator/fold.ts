@@ -10,7 +10,7 @@
  * doubles; then such a record allocates nothing.
  */
 import { addMayThrow } from './aggregates.ts';
-import { copyValue } from './copy.ts';
+import { copyValue, type Tally } from './copy.ts';
 import { checkData } from './kept.ts';
 import type { AggregateSpec } from './spec.ts';
 
@@ -37,8 +37,12 @@ export class Fold {
   /** What was extracted from the record in hand, by aggregate: what `min` and `max` compare, and what others take. */
   #numbers: Float64Array;
   #extracted: unknown[];
+  readonly #copied: Tally = { values: 0 };
+  readonly #worked: (values: number) => void;
 
-  constructor(aggregates: readonly AggregateSpec[]) {
+  /** @param worked is told how much of accumulators was copied: grown ones are the work that nothing else shows */
+  constructor(aggregates: readonly AggregateSpec[], worked: (values: number) => void = () => {}) {
+    this.#worked = worked;
     const places = aggregates.map((_aggregate, i) => i);
     this.#aggregates = aggregates;
     this.#risky = places.filter(i => addMayThrow(aggregates[i]!));
@@ -99,7 +103,7 @@ export class Fold {
     const added: unknown[] = [];
     for (const row of rows) {
       for (const i of this.#risky) {
-        const accumulator = isAlone ? row[i] : copyValue(row[i]);
+        const accumulator = isAlone ? row[i] : copyValue(row[i], this.#copied);
         const next = this.#aggregates[i]!.add(accumulator, this.#extracted[i], timeMs);
         // One that was changed in place is not looked through at every record: as long as it grows, that would be dear.
         if (next !== accumulator) checkData(next);
@@ -108,13 +112,15 @@ export class Fold {
     }
     let at = 0;
     for (const row of rows) for (const i of this.#risky) row[i] = added[at++];
+    this.#tell();
   }
 
   /** Merges rows into `into`, which is thrown away if user code throws; the rows stay as they are. */
   mergeInto(into: Row, rows: readonly Row[]): void {
     for (const i of this.#risky) {
-      for (const row of rows) into[i] = this.#aggregates[i]!.merge!(into[i], copyValue(row[i]));
+      for (const row of rows) into[i] = this.#aggregates[i]!.merge!(into[i], copyValue(row[i], this.#copied));
     }
+    this.#tell();
     for (const i of this.#safe) {
       for (const row of rows) into[i] = this.#aggregates[i]!.merge!(into[i], row[i]);
     }
@@ -137,21 +143,31 @@ export class Fold {
       for (const one of rows) if (one !== largest) merged = merge!(merged, one[i]);
       row[i] = merged;
     }
+    this.#tell();
     return row;
   }
 
   #joinedRisky(i: number, fresh: Row, rows: readonly Row[]): unknown {
     const { merge } = this.#aggregates[i]!;
     let merged = fresh[i];
-    for (const one of rows) merged = merge!(merged, copyValue(one[i]));
+    for (const one of rows) merged = merge!(merged, copyValue(one[i], this.#copied));
     return merged;
+  }
+
+  #tell(): void {
+    if (this.#copied.values === 0) return;
+    this.#worked(this.#copied.values);
+    this.#copied.values = 0;
   }
 
   /** A row's results. Throws what user code throws, and LIMIT_REACHED. */
   results(row: Row): unknown[] {
     // What the user gets back may be the accumulator itself, and the next record may change that in place.
     const given =
-      this.#risky.length === 0 ? row : row.map((one, i) => (this.#risky.includes(i) ? copyValue(one) : one));
+      this.#risky.length === 0
+        ? row
+        : row.map((one, i) => (this.#risky.includes(i) ? copyValue(one, this.#copied) : one));
+    this.#tell();
     return this.#aggregates.map((aggregate, i) => aggregate.result(given[i]));
   }
 }

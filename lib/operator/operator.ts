@@ -38,7 +38,9 @@ export interface OperatorContext {
   hasPassed(): boolean;
   /** So many rows more will be emitted at the end of the batch, whatever comes: they count before they are there. */
   owe(rows: number): void;
-  /** The batch has made so much that it must end: `advance` stops, and goes on in the next one. */
+  /** So many values of what is kept were gone through, beyond what the batch has changed: they count as work. */
+  readonly worked: (values: number) => void;
+  /** The batch has made so much, or worked so much, that it must end: `advance` stops, and goes on in the next one. */
   readonly full: () => boolean;
 }
 

@@ -68,6 +68,8 @@ export interface RunPorts {
   resident?(): boolean;
   /** See `OperatorContext`. Absent: nobody counts. */
   owe?(rows: number): void;
+  /** See `OperatorContext`. Absent: nobody counts. */
+  worked?(values: number): void;
   /** See `OperatorContext`. Absent: nothing is too much. */
   readonly full?: () => boolean;
 }
@@ -164,6 +166,7 @@ function operatorOf({ name, spec, next, ports, batch }: NodeOptions<StatefulSpec
     carriedId: () => idOf(cursor.id),
     hasPassed: () => cursor.id !== null && hasPassed(cursor.id, place),
     owe: rows => ports.owe?.(rows),
+    worked: values => ports.worked?.(values),
     full: ports.full ?? neverFull,
   });
 }

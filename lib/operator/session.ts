@@ -50,7 +50,7 @@ export class SessionAggregate implements Operator {
     this.#spec = spec;
     this.#context = context;
     this.#gapMs = gapMs;
-    this.#fold = new Fold(spec.aggregates);
+    this.#fold = new Fold(spec.aggregates, context.worked);
     if (!mergesAll(spec.aggregates)) {
       throw new MillraceError('INVALID_ARGUMENT', `${context.name}: sessions need aggregates that have 'merge'`);
     }

@@ -83,7 +83,7 @@ export class WindowAggregate implements Operator {
   constructor(spec: WindowOperatorSpec, window: FixedSpec, context: OperatorContext) {
     this.#spec = spec;
     this.#context = context;
-    this.#fold = new Fold(spec.aggregates);
+    this.#fold = new Fold(spec.aggregates, context.worked);
     this.#windows = {
       sizeMs: window.sizeMs,
       advanceMs: window.kind === 'tumbling' ? window.sizeMs : window.advanceMs,

@@ -4,11 +4,12 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
+import { partOfFrame } from '../channel/cut.ts';
 import { decodeBroadcast, decodeFrameHead, encodeBroadcast } from '../channel/frame.ts';
 import { Words } from '../channel/words.ts';
 import type { FrameRoute, OutFrame } from '../journal/outbox.ts';
 import type { Tail, Tails } from '../journal/tails.ts';
-import type { Log } from '../port/log.ts';
+import { type Log, roomIn } from '../port/log.ts';
 import { broadcastSubject, channelSubject, channelsStream, type Deployment, taskWriter } from '../record/names.ts';
 import { trailing } from '../window/watermark.ts';
 import { ChainOutlet, type Form } from './nats/chain-outlet.ts';
@@ -17,6 +18,8 @@ import type { Outlet } from './outlet.ts';
 import { checkCommit, type Past } from './past.ts';
 import type { QueuedItem } from './queue.ts';
 
+/** Room in a message beside its frame, as whoever cuts frames leaves it. */
+const HEADROOM_BYTES = 4096;
 /** Between two words of a stage to which nobody has spoken. */
 const SILENCE_MS = 1_000;
 
@@ -29,17 +32,30 @@ export interface StageRoute extends FrameRoute {
 
 export interface FrameItem extends QueuedItem {
   readonly frame: Uint8Array;
+  /** Rows of the commit for this channel before the frame; `rowFrom` is further where a part of it is in. */
+  readonly frameFrom: number;
 }
 
-/** Frames to a channel: each is a message of its own and says in its head what it is. */
-export const frameForm: Form<FrameItem> = {
-  next(queue) {
-    const front = queue.at(0)!;
-    return { data: front.frame, headers: undefined, through: { position: front.commit, row: front.rowTo } };
-  },
-  // A channel's subject names its writer, down to the life.
-  read: message => ({ writer: 'us', progress: decodeFrameHead(message.data) }),
-};
+/**
+ * Frames to a channel: each is a message of its own and says in its head what it is. One that the broker does not take any
+ * more, since its limit was lowered, goes in parts.
+ * @param bytesMax what a frame may have at present
+ */
+export function frameForm(bytesMax: () => number): Form<FrameItem> {
+  return {
+    next(queue) {
+      const { commit, frame, frameFrom, rowFrom, rowTo } = queue.at(0)!;
+      const most = bytesMax();
+      if (rowFrom === frameFrom && frame.length <= most) {
+        return { data: frame, headers: undefined, through: { position: commit, row: rowTo } };
+      }
+      const { bytes, row } = partOfFrame(frame, { skip: rowFrom - frameFrom, bytesMax: most });
+      return { data: bytes, headers: undefined, through: { position: commit, row } };
+    },
+    // A channel's subject names its writer, down to the life.
+    read: message => ({ writer: 'us', progress: decodeFrameHead(message.data) }),
+  };
+}
 
 export interface NextStagesOptions {
   readonly deployment: Deployment;
@@ -90,7 +106,11 @@ export class NextStages {
     const rowFrom = new Map<string, number>();
     for (const { route, partition, row, bytes } of frames) {
       const key = channelKey(route, partition);
-      const item: FrameItem = { commit, rowFrom: rowFrom.get(key) ?? 0, rowTo: row, bytes: bytes.length, frame: bytes };
+      const from = rowFrom.get(key) ?? 0;
+      const item: FrameItem = {
+        ...{ commit, rowFrom: from, rowTo: row, bytes: bytes.length },
+        ...{ frame: bytes, frameFrom: from },
+      };
       rowFrom.set(key, row);
       items.push([this.#channel(key, route, partition) as Outlet<QueuedItem>, item]);
     }
@@ -113,9 +133,10 @@ export class NextStages {
     const existing = this.#channels.get(key);
     if (existing !== undefined) return existing;
     const { deployment, log, clock, random, onFailed, onSent } = this.#options;
+    const stream = channelsStream(deployment, route);
+    const form = frameForm(() => roomIn(log.messageBytesMaxOf(stream), HEADROOM_BYTES));
     const outlet = new ChainOutlet<FrameItem>({
-      ...{ log, clock, random, form: frameForm, onFailed },
-      stream: channelsStream(deployment, route),
+      ...{ log, clock, random, form, onFailed, stream },
       subject: channelSubject(deployment, { ...route, partition, writer: taskWriter(this.#options) }),
       expires: false,
       past: this.#pastOf(key),

@@ -18,6 +18,7 @@ import {
   text,
   unreadable,
   unreadableCause,
+  withoutStacks,
 } from './format.ts';
 import { json } from './json.ts';
 import { jsonOutput } from './output.ts';
@@ -88,14 +89,16 @@ export function cloudEvents(options: { data?: Decoder } = {}): Decoder {
         report({ index: 0, bytes: message.data, cause: unreadableCause('not a CloudEvent', error) });
         return;
       }
-      for (let index = 0; index < values.length; index++) {
-        try {
-          out.push(structured(values[index], message));
-        } catch (error) {
-          const cause = unreadableCause('not a CloudEvent', error);
-          report({ index, bytes: values.length === 1 ? message.data : jsonBytes(values[index], message), cause });
+      withoutStacks(() => {
+        for (let index = 0; index < values.length; index++) {
+          try {
+            out.push(structured(values[index], message));
+          } catch (error) {
+            const cause = unreadableCause('not a CloudEvent', error);
+            report({ index, bytes: values.length === 1 ? message.data : jsonBytes(values[index], message), cause });
+          }
         }
-      }
+      });
     },
     /** An event of a batch is given as the JSON of what was read: where it stood in the message is not known. */
     parts(message) {

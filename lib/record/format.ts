@@ -49,6 +49,13 @@ export function isDecoder(value: unknown): value is Decoder {
 
 /** Records in one message. A larger message is unreadable as a whole: half of it would be worse. */
 export const RECORDS_PER_MESSAGE_MAX = 65_535;
+/**
+ * Values in one message, lists and objects and all that is in them, names of MessagePack's maps too: what a message takes in memory is
+ * bounded by it, where a byte or two may ask for an object.
+ */
+export const VALUES_PER_MESSAGE_MAX = 2 << 20;
+/** How deep MessagePack may nest: what is read by calls within calls. (JSON is not.) */
+export const NESTING_READ_MAX = 1_000;
 
 /**
  * The text of UTF-8 bytes. ASCII, which most events are, is taken as latin1: a plain copy.
@@ -70,6 +77,7 @@ export function textOf(data: Uint8Array): string {
  */
 export function jsonOf(data: Uint8Array): unknown {
   if (data.length === 0) throw unreadable('the message is empty, not JSON');
+  refuseManyValues(data);
   const text = textOf(data);
   try {
     const value: unknown = JSON.parse(text);
@@ -77,6 +85,36 @@ export function jsonOf(data: Uint8Array): unknown {
   } catch (cause) {
     throw unreadableCause('not JSON', cause);
   }
+}
+
+/** Every value of JSON takes two bytes at least, with what divides it from the next: what is no longer need not be looked at. */
+const HARMLESS_BYTES = 2 * VALUES_PER_MESSAGE_MAX;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const LIST = 0x5b;
+const BACKSLASH = 0x5c;
+const OBJECT = 0x7b;
+
+/** @throws MillraceError RECORD_UNREADABLE for JSON, or lines of it, of more values than a message may hold. */
+export function refuseManyValues(data: Uint8Array): void {
+  const { length } = data;
+  if (length <= HARMLESS_BYTES) return;
+  let values = 1;
+  for (let at = 0; at < length; at++) {
+    const byte = data[at]!;
+    // A value is the first of what is around it, or stands behind a comma.
+    if (byte === COMMA) values++;
+    else if (byte === LIST || byte === OBJECT) values += isClosing(data[at + 1]) ? 0 : 1;
+    else if (byte === QUOTE) for (at++; at < length && data[at] !== QUOTE; at++) if (data[at] === BACKSLASH) at++;
+  }
+  if (values > VALUES_PER_MESSAGE_MAX) {
+    throw unreadable(`${values} values are more than VALUES_PER_MESSAGE_MAX (${VALUES_PER_MESSAGE_MAX})`);
+  }
+}
+
+/** 0x5d and 0x7d. */
+function isClosing(byte: number | undefined): boolean {
+  return byte === LIST + 2 || byte === OBJECT + 2;
 }
 
 /** The content type without its parameters, in lower case; `''` where none is given. */
@@ -93,6 +131,17 @@ export function unreadable(what: string, cause?: unknown): MillraceError {
 /** What a format's reading threw, as the cause of an unreadable part. */
 export function unreadableCause(what: string, thrown: unknown): MillraceError {
   return thrown instanceof MillraceError ? thrown : unreadable(`${what}: ${messageOf(thrown)}`, thrown);
+}
+
+/** Runs what may fail for each of very many parts: an error's stack, of which nobody would know more, costs several times the error. */
+export function withoutStacks(work: () => void): void {
+  const before = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    work();
+  } finally {
+    Error.stackTraceLimit = before;
+  }
 }
 
 /** The message's UTF-8 text (without a byte order mark). */

@@ -6,7 +6,16 @@
  * could become one good value. (Lines made up to deceive that count could still be read as other records than line by
  * line; their author might as well have written those records.)
  */
-import { type Decoder, jsonOf, RECORDS_PER_MESSAGE_MAX, textOf, unreadable, unreadableCause } from './format.ts';
+import {
+  type Decoder,
+  jsonOf,
+  RECORDS_PER_MESSAGE_MAX,
+  refuseManyValues,
+  textOf,
+  unreadable,
+  unreadableCause,
+  withoutStacks,
+} from './format.ts';
 import { mayHoldLongIntegers, withExactIntegers } from './integers.ts';
 
 const NEWLINE = 10;
@@ -34,9 +43,13 @@ export function ndjson(): Decoder {
     name: 'ndjson',
     decode({ data }, out, report) {
       const { list, lines } = asList(data);
-      if (lines > RECORDS_PER_MESSAGE_MAX) {
-        const cause = unreadable(`${lines} lines are more than RECORDS_PER_MESSAGE_MAX (${RECORDS_PER_MESSAGE_MAX})`);
-        report({ index: 0, bytes: data, cause });
+      try {
+        if (lines > RECORDS_PER_MESSAGE_MAX) {
+          throw unreadable(`${lines} lines are more than RECORDS_PER_MESSAGE_MAX (${RECORDS_PER_MESSAGE_MAX})`);
+        }
+        refuseManyValues(data);
+      } catch (error) {
+        report({ index: 0, bytes: data, cause: unreadableCause('not JSON', error) });
         return;
       }
       const values = parseAsList(list, lines);
@@ -44,27 +57,31 @@ export function ndjson(): Decoder {
         for (let i = 0; i < values.length; i++) out.push(values[i]);
         return;
       }
-      let index = 0;
-      for (const bytes of linesOf(data)) {
-        try {
-          out.push(jsonOf(bytes));
-        } catch (error) {
-          report({ index, bytes, cause: unreadableCause('not JSON', error) });
+      withoutStacks(() => {
+        let index = 0;
+        for (const bytes of linesOf(data)) {
+          try {
+            out.push(jsonOf(bytes));
+          } catch (error) {
+            report({ index, bytes, cause: unreadableCause('not JSON', error) });
+          }
+          index++;
         }
-        index++;
-      }
+      });
     },
     parts({ data }) {
       const readable: Uint8Array[] = [];
-      for (const bytes of linesOf(data)) {
-        try {
-          jsonOf(bytes);
-        } catch {
-          // Reported when the message was decoded; here it only does not count.
-          continue;
+      withoutStacks(() => {
+        for (const bytes of linesOf(data)) {
+          try {
+            jsonOf(bytes);
+          } catch {
+            // Reported when the message was decoded; here it only does not count.
+            continue;
+          }
+          readable.push(bytes);
         }
-        readable.push(bytes);
-      }
+      });
       return readable;
     },
   };

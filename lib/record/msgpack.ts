@@ -2,11 +2,13 @@
  * MessagePack, one value a message or many one after the other, through `msgpackr`.
  *
  * Integers beyond 2^53 become bigints; binary becomes a Uint8Array; maps become objects, with `__proto__` renamed to
- * `__proto_`; timestamps become Dates; text that is not UTF-8 gets replacement characters.
+ * `__proto_`; timestamps become Dates; text that is not UTF-8 gets replacement characters. What is refused before it is read:
+ * `msgpack-scan.ts`.
  */
-import { C1, type Options, Unpackr } from 'msgpackr';
+import { type Options, Unpackr } from 'msgpackr';
 import { checkOptions } from '../base/given.ts';
 import { type Decoder, RECORDS_PER_MESSAGE_MAX, unreadable, unreadableCause } from './format.ts';
+import { MsgpackScan } from './msgpack-scan.ts';
 
 /** `auto`, a number where it is exact and else a bigint, is documented but missing from the library's types. */
 const INT64_AUTO = 'auto' as 'number';
@@ -24,9 +26,10 @@ function one(unpackr: Unpackr): Decoder {
     name: 'msgpack',
     decode({ data }, out, report) {
       try {
-        const value: unknown = unpackr.unpack(data);
-        refuseUnused(data, value);
-        out.push(value);
+        const scan = new MsgpackScan(data);
+        scan.next();
+        if (!scan.isDone) throw unreadable('not MessagePack: more follows behind the value');
+        out.push(unpackr.unpack(data));
       } catch (error) {
         report({ index: 0, bytes: data, cause: unreadableCause('not MessagePack', error) });
       }
@@ -39,17 +42,15 @@ function many(unpackr: Unpackr): Decoder {
     name: 'msgpack-many',
     /** What follows a value that cannot be read has no beginning any more: it is one unreadable part. */
     decode({ data }, out, report) {
-      if (data.length === 0) return;
       const before = out.length;
       let end = 0;
       try {
-        unpackr.unpackMultiple(data, (value: unknown, _start, valueEnd) => {
-          refuseUnused(data, value);
+        eachOf(unpackr, data, (value, bytes) => {
           if (out.length - before === RECORDS_PER_MESSAGE_MAX) {
             throw unreadable(`there are more values than RECORDS_PER_MESSAGE_MAX (${RECORDS_PER_MESSAGE_MAX})`);
           }
           out.push(value);
-          end = valueEnd ?? end;
+          end += bytes.length;
         });
       } catch (error) {
         if (out.length - before === RECORDS_PER_MESSAGE_MAX) {
@@ -63,10 +64,7 @@ function many(unpackr: Unpackr): Decoder {
     parts({ data }) {
       const found: Uint8Array[] = [];
       try {
-        unpackr.unpackMultiple(data, (value: unknown, start, end) => {
-          refuseUnused(data, value);
-          found.push(data.subarray(start, end));
-        });
+        eachOf(unpackr, data, (_value, bytes) => found.push(bytes));
       } catch {
         // The unreadable end was reported when the message was decoded; what came before it has been seen.
       }
@@ -75,14 +73,13 @@ function many(unpackr: Unpackr): Decoder {
   };
 }
 
-/** The byte that MessagePack never uses; the library reads a value of its own from it, however deep inside. */
-const UNUSED = 0xc1;
-
-function refuseUnused(data: Uint8Array, value: unknown): void {
-  if (data.includes(UNUSED) && holdsC1(value)) throw unreadable('not MessagePack: the byte 0xc1');
-}
-
-function holdsC1(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return value === C1 || Object.values(value).some(holdsC1);
+/** Reads values that follow one another, each with its bytes. Throws at the first that cannot be read. */
+function eachOf(unpackr: Unpackr, data: Uint8Array, tell: (value: unknown, bytes: Uint8Array) => void): void {
+  const scan = new MsgpackScan(data);
+  for (let start = 0; !scan.isDone; ) {
+    const end = scan.next();
+    const bytes = data.subarray(start, end);
+    tell(unpackr.unpack(bytes), bytes);
+    start = end;
+  }
 }

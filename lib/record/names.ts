@@ -11,6 +11,7 @@
  *   MR_<pipeline>_letters            millrace.<pipeline>.dead.<operator>             dead letters
  *                                    millrace.<pipeline>.late.<operator>             late records
  *                                    l.<life>.<writer>                               the markers of both
+ *   MR_AUDIT                         _mr.AUDIT.<pipeline>, or _mr.AUDIT._            any worker: who has changed what
  *
  * Streams of one account may not overlap in their subjects, hence a sink's markers carry the sink's name and letters
  * have a letter of their own. Names are unique within their kind, so every subject has one meaning.
@@ -166,6 +167,15 @@ export function partsOfLetter(subject: string): { readonly kind: 'dead' | 'late'
 /** `writer` is `readerWriter` or `taskWriter`. */
 export function letterMarkerSubject({ pipeline, life }: Deployment, writer: string): string {
   return `_mr.${pipeline}.l.${life}.${writer}`;
+}
+
+/** Who has changed what; of the whole cluster. No pipeline is called so: their names have no capitals. */
+export const AUDIT_STREAM = 'MR_AUDIT';
+export const AUDIT_SUBJECTS = '_mr.AUDIT.>';
+
+/** Null: about no pipeline. What is no name of a pipeline, and was asked for all the same, is not either. */
+export function auditSubject(pipeline: string | null): string {
+  return `_mr.AUDIT.${pipeline !== null && PIPELINE_NAME.test(pipeline) ? pipeline : '_'}`;
 }
 
 /** The blob that says that the life has begun: all streams of it had been made. No stage's state lies there. */

@@ -10,6 +10,7 @@ import { MillraceError, messageOf } from '../base/errors.ts';
 import { checkOptions } from '../base/given.ts';
 import { type Decoder, unreadableCause } from './format.ts';
 import { protoRoot, protoTexts } from './proto-files.ts';
+import { ProtobufScan } from './protobuf-scan.ts';
 
 /** Where the message type is defined (one of three), and its full name. */
 export type ProtobufOptions = { readonly type: string } & (
@@ -31,10 +32,12 @@ export function protobuf(options: ProtobufOptions): Decoder {
   checkOptions('protobuf', options ?? null, ['type', 'proto', 'file', 'root']);
   const type = typeOf(options);
   const mustConvert = holdsLongsOrBytes(type, new Set());
+  const scan = new ProtobufScan(type);
   return {
     name: `protobuf(${options.type})`,
     decode({ data }, out, report) {
       try {
+        scan.refuseMany(data);
         const value: unknown = type.toObject(type.decode(data), CONVERSION);
         out.push(mustConvert ? plain(value) : value);
       } catch (error) {

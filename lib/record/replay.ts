@@ -7,12 +7,16 @@
  *   Millrace-Replay: <pipeline>/<number> <pipeline>/<operator> …
  *
  * Within the pipeline this text travels where a record's dedupe id does (`Cursor.id`), before the id if there is one, so
- * that no record that is not replayed pays for it.
+ * that no record that is not replayed pays for it. Every record of the message carries it, so what is longer than
+ * `REPLAY_LENGTH_MAX` is no replay.
  */
 import { headerOf } from '../port/headers.ts';
 import type { Headers } from '../port/log.ts';
 
 export const HEADER_REPLAY = 'Millrace-Replay';
+
+/** Room for nineteen of the longest names. */
+export const REPLAY_LENGTH_MAX = 2_048;
 
 const START = '\u0000replay\u0000';
 const END = '\u0000';
@@ -24,7 +28,7 @@ export function replayText(pipeline: string, letter: { number: number; passed: r
 /** What travels with the records of a message; null: it is no replay. */
 export function replayOf(headers: Headers | null): string | null {
   const text = headerOf(headers, 'millrace-replay');
-  return text === null ? null : START + text + END;
+  return text === null || text.length > REPLAY_LENGTH_MAX ? null : START + text + END;
 }
 
 /** The record's dedupe id is now `id`; `before` is what travelled with it. */

@@ -1,5 +1,5 @@
 /** Writes values as bytes in the layout of `rows-layout.ts`. Equal values give equal bytes, whatever was written before. */
-import { MillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { INTEGER_DIGITS_MAX } from './integers.ts';
 import * as T from './rows-layout.ts';
 
@@ -28,13 +28,16 @@ export class RowWriter {
   /** Where in the value the writer is: names and indexes by depth. Read only to say what could not be written. */
   readonly #path: (string | number)[] = [];
 
-  /** @throws MillraceError RECORD_UNWRITABLE naming the field. */
+  /** @throws MillraceError RECORD_UNWRITABLE naming the field, whatever a getter of the value throws. */
   pack(value: unknown, depthMax = T.NESTING_MAX): Uint8Array {
     try {
       this.#depthMax = depthMax;
       this.#at = T.HEADER_BYTES;
       this.#write(value);
       return this.#finish();
+    } catch (cause) {
+      if (isMillraceError(cause, 'RECORD_UNWRITABLE')) throw cause;
+      throw new MillraceError('RECORD_UNWRITABLE', `the value cannot be read: ${messageOf(cause)}`, { cause });
     } finally {
       this.#strings = [];
       this.#shapes = [];

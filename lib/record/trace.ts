@@ -3,6 +3,8 @@
  * `tracestate`, if it had one. One text, taken from headers and given back to headers as it was: what Millrace sends says
  * which request it belongs to, and is the same however often it is sent.
  *
+ * It travels with every record of its message, so it is short or absent.
+ *
  * Where a result comes from many records, the one that triggered it decides; what a timer sends has none.
  */
 import { headerOf } from '../port/headers.ts';
@@ -13,13 +15,15 @@ export const HEADER_TRACESTATE = 'tracestate';
 
 /** `version-trace-parent-flags`; later versions may have more. All zeros is no id. */
 const TRACEPARENT = /^[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-|$)/;
+/** That of version 00 has 55; a longer one, of versions to come, is none to us. */
+export const TRACEPARENT_MAX = 128;
 /** What the standard asks everybody to pass on. */
-const TRACESTATE_MAX = 512;
+export const TRACESTATE_MAX = 512;
 
 /** Null: there is none, or none that is one. */
 export function traceOf(headers: Headers | null): string | null {
   const parent = headerOf(headers, HEADER_TRACEPARENT);
-  if (parent === null || !TRACEPARENT.test(parent)) return null;
+  if (parent === null || parent.length > TRACEPARENT_MAX || !TRACEPARENT.test(parent)) return null;
   const state = headerOf(headers, HEADER_TRACESTATE);
   return state === null || state === '' || state.length > TRACESTATE_MAX ? parent : `${parent} ${state}`;
 }

@@ -11,6 +11,7 @@ import { keyGroupsOf, partitionOf } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../chain/chain.ts';
 import { beaten, begun, claim, type ProgramName, takeOver } from '../channel/authorship.ts';
+import { FrameEncoding } from '../channel/encoding.ts';
 import {
   type Author,
   encodeBroadcast,
@@ -23,6 +24,7 @@ import {
 } from '../channel/frame.ts';
 import { Words } from '../channel/words.ts';
 import { ChannelWriter, type WriterState } from '../channel/writer.ts';
+import type { WatchCalls } from '../operator/call-watch.ts';
 import { type KeysByGroup, partsOf } from '../operator/census.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import { type Log, roomIn } from '../port/log.ts';
@@ -64,6 +66,8 @@ export interface RouterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly cursor: Cursor;
+  /** See `Surroundings`. */
+  readonly watchCalls?: WatchCalls | undefined;
   /** With the epoch of a claim that holds already, where this is a former program's work; else it is claimed here. */
   readonly owner: Omit<Owner, 'epoch'> & { readonly epoch?: number };
   readonly program: ProgramName;
@@ -89,7 +93,7 @@ export class Router {
   #flushedMs = Number.NEGATIVE_INFINITY;
   #cancelFlush: (() => void) | null = null;
   #landed: (() => void)[] = [];
-  /** Records that were passed on to any channel. */
+  /** Rows, records and letters, that were passed on to any channel. */
   pushed = 0;
 
   constructor(options: RouterOptions) {
@@ -97,13 +101,14 @@ export class Router {
     const { deployment, writer, log, clock, random, cursor, owner, program, publishedMs } = options;
     this.#author = { ...owner, epoch: owner.epoch ?? NOT_CLAIMED, program: program.since };
     this.#program = `${program.since}:${program.bundle}`;
+    const encoding = new FrameEncoding(writer, options.watchCalls);
     this.#lanes = options.routes.map(route => {
       const stream = channelsStream(deployment, route);
       const frameBytesMax = roomIn(log.messageBytesMaxOf(stream), HEADROOM_BYTES);
       const channels = Array.from({ length: route.partitions }, (_, partition) => {
         const subject = channelSubject(deployment, { ...route, partition, writer });
         const chain = new Chain({ log, clock, random, stream, subject });
-        return new ChannelWriter({ chain, frameBytesMax, writer, publishedMs });
+        return new ChannelWriter({ chain, frameBytesMax, writer, encoding, publishedMs });
       });
       const subject = broadcastSubject(deployment, { ...route, writer });
       const broadcast = new Words({ log, clock, random, stream, subject });
@@ -203,6 +208,7 @@ export class Router {
   /** A letter goes the way of its message's records, to a task that commits it. */
   letter(letter: Letter): void {
     const lane = this.#lanes[0]!;
+    this.pushed++;
     lane.channels[seqOfOrigin(letter.origin) % lane.channels.length]!.pushLetter(letter);
   }
 

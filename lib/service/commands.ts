@@ -19,6 +19,7 @@ import type { Registry } from '../port/registry.ts';
 import { captureNotices } from '../topology/describe.ts';
 import type { PlanSummary } from '../topology/summary.ts';
 import { advanceSource, type Heartbeat } from './advance.ts';
+import { anyone, type Caller } from './caller.ts';
 import { Overview } from './overview.ts';
 import { Pipelines, type PipelineView } from './pipelines.ts';
 import {
@@ -53,7 +54,25 @@ export interface DeleteAnswer extends Remains {
 const DELETE_WAIT_MS = 15_000;
 const CAS_TRIES_MAX = 8;
 
+/** What commands are given out of. */
+export interface CommandsOptions {
+  readonly registry: Registry;
+  readonly blobs: Blobs;
+  readonly log: Pick<Log, 'append' | 'info'>;
+  readonly judge: Judge;
+  readonly clock: Clock;
+  readonly worker: Worker;
+  /** False: the broker is away, so what the worker knows must do. */
+  readonly connected?: () => boolean;
+  /** See `Specs`. */
+  readonly keys?: SpecKeys | null;
+  /** On whose behalf; absent: of whoever may all. */
+  readonly caller?: Caller;
+}
+
 export class Commands {
+  readonly #options: CommandsOptions;
+  readonly #caller: Caller;
   readonly #specs: Specs;
   readonly #owners: Owners;
   readonly #blobs: Blobs;
@@ -66,18 +85,9 @@ export class Commands {
   readonly #overview: Overview;
   readonly #knownSpec: KnownSpec = name => this.#worker.specs.find(spec => spec.name === name) ?? null;
 
-  /** @param options.connected false: the broker is away, so what the worker knows must do. */
-  constructor(options: {
-    registry: Registry;
-    blobs: Blobs;
-    log: Pick<Log, 'append' | 'info'>;
-    judge: Judge;
-    clock: Clock;
-    worker: Worker;
-    connected?: () => boolean;
-    /** See `Specs`. */
-    keys?: SpecKeys | null;
-  }) {
+  constructor(options: CommandsOptions) {
+    this.#options = options;
+    this.#caller = options.caller ?? anyone;
     this.#specs = new Specs(options.registry, options.keys ?? null);
     this.#owners = new Owners(options.registry);
     this.#blobs = options.blobs;
@@ -89,6 +99,11 @@ export class Commands {
     const { registry, worker } = options;
     this.#pipelines = new Pipelines({ specs: this.#specs, clock: this.#clock, connected: this.#connected, worker });
     this.#overview = new Overview({ registry, worker, connected: this.#connected });
+  }
+
+  /** The same on somebody's behalf: what it may not see is not there for it, and what it changes bears its name. */
+  as(caller: Caller): Commands {
+    return new Commands({ ...this.#options, caller });
   }
 
   workers(): Promise<readonly WorkerView[]> {
@@ -103,7 +118,7 @@ export class Commands {
   /** The tasks that run here; `pipeline` null: of all. Throws NOT_FOUND: no such pipeline. */
   async tasks(pipeline: string | null): Promise<readonly TaskView[]> {
     if (pipeline !== null) await this.get(pipeline);
-    return this.#overview.tasks(pipeline);
+    return this.#overview.tasks(pipeline).filter(task => this.#caller.sees(task.pipeline));
   }
 
   /** Throws NOT_FOUND: no such task runs here. */
@@ -120,7 +135,10 @@ export class Commands {
 
   async plan(bundle: Bundle): Promise<PlanAnswer> {
     checkHash(bundle);
-    return planDeploy(bundle, this.#judges, { specs: this.#specs, owners: this.#owners, known: this.#knownSpec });
+    const known = this.#knownSpec;
+    const answer = await planDeploy(bundle, this.#judges, { specs: this.#specs, owners: this.#owners, known });
+    this.#caller.checkDeploy(answer.name);
+    return answer;
   }
 
   /**
@@ -131,6 +149,7 @@ export class Commands {
     checkHash(bundle);
     const planned = await this.#judges.plan(bundle);
     const name = planned.summary.pipeline;
+    this.#caller.checkDeploy(name);
     for (let tries = 0; tries < CAS_TRIES_MAX; tries++) {
       const replaced = await replacedBy(name, this.#specs, this.#knownSpec);
       const { before, at } = replaced;
@@ -168,7 +187,7 @@ export class Commands {
         fingerprint: planned.summary.fingerprint,
         summary: planned.summary,
         text: planned.text,
-        deployedAtMs: this.#clock.now(),
+        ...this.#made(),
       };
       if (!(await this.#specs.put(spec, at))) continue;
       // Again, now that the spec names it: a sweep may have taken an old one that nobody named before.
@@ -219,8 +238,12 @@ export class Commands {
     return advanceSource(this.#log, spec, about);
   }
 
-  #changed(spec: PipelineSpec): { revision: number; deployedAtMs: number } {
-    return { revision: spec.revision + 1, deployedAtMs: this.#clock.now() };
+  #changed(spec: PipelineSpec): Pick<PipelineSpec, 'revision' | 'deployedAtMs' | 'deployedBy'> {
+    return { revision: spec.revision + 1, ...this.#made() };
+  }
+
+  #made(): Pick<PipelineSpec, 'deployedAtMs' | 'deployedBy'> {
+    return { deployedAtMs: this.#clock.now(), deployedBy: this.#caller.name };
   }
 
   /** With `dryRun` it only says what would be kept and what deleted. */
@@ -248,8 +271,8 @@ export class Commands {
     return { done: false, ...(await this.#worker.wouldClear(spec, options)) };
   }
 
-  list(): Promise<PipelineView[]> {
-    return this.#pipelines.list();
+  async list(): Promise<PipelineView[]> {
+    return (await this.#pipelines.list()).filter(({ spec }) => this.#caller.sees(spec.name));
   }
 
   async get(name: string): Promise<PipelineView> {
@@ -266,7 +289,12 @@ export class Commands {
 
   async #claim(plan: PlanSummary, life: string, options: { dryRun: boolean; takeOver: boolean }): Promise<Claim> {
     const [results, specs] = await Promise.all([this.#judges.results(plan), this.#specs.readable()]);
-    return this.#owners.claim({ pipeline: plan.pipeline, life, results }, { specs, ...options });
+    const { dryRun } = options;
+    const takeOver = (from: string) => {
+      if (options.takeOver) this.#caller.checkDeploy(from);
+      return options.takeOver;
+    };
+    return this.#owners.claim({ pipeline: plan.pipeline, life, results }, { specs, dryRun, takeOver });
   }
 
   /** `change` returns null for a pipeline that is not there for it, and the spec itself when nothing is to do. */

@@ -125,7 +125,7 @@ export async function planDeploy(
   const next = { bundle: bundle.hash, summary };
   const { outcome, reasons } = judgeReplaced({ before, said }, next, judge.incompatibilities);
   const { life } = nextLife(name, before, remembered);
-  const claim = judgeClaim(owned, { pipeline: name, life, results }, { specs, takeOver: false });
+  const claim = judgeClaim(owned, { pipeline: name, life, results }, { specs, takeOver: () => false });
   const known = outcome === 'created' ? null : (before ?? said);
   return {
     name,

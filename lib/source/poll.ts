@@ -1,13 +1,17 @@
 /** What a source is given: where to go on, where its records go, and how many of them at a time. */
+import type { Clock } from '../base/clock.ts';
 import type { Change } from '../change/change.ts';
+import type { Meter } from '../observe/meter.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
+import type { Log } from '../port/log.ts';
 import type { Letter } from '../record/letter.ts';
 import type { SourcePlaceInTime } from '../window/source-time.ts';
+import type { SourceSpec } from './spec.ts';
 
 export interface SourcePlace extends SourcePlaceInTime {
   /** All messages up to this sequence have been passed on. */
   readonly position: number;
-  /** … and so many records of the next, as its format gives them. Absent: none. */
+  /** … and so many records of the next, as its format gives them, or, below 0, so much of what it cannot read. Absent: nothing. */
   readonly rowsTaken?: number;
   readonly mark: StreamMark;
   /** The last message of which anybody has had a row. Absent: that is `position`. */
@@ -27,6 +31,9 @@ export interface StreamMark {
 
 export const NO_MARK: StreamMark = { bornMs: 0, seq: 0, timeMs: 0, base: 0 };
 
+/** What a source asks of the log. */
+export type SourceLog = Pick<Log, 'info' | 'get' | 'read'>;
+
 /** Where a source's records go. `entry` is told each record, with the rest of it in `cursor`. */
 export interface SourceTarget {
   readonly entry: Receiver;
@@ -36,6 +43,16 @@ export interface SourceTarget {
   readonly traced?: ((trace: string) => void) | undefined;
   /** A record, or a message, that ends here without a letter: the source's policy, or a heartbeat. */
   drop(reason: 'skipped' | 'heartbeat'): void;
+}
+
+export interface SourceOptions {
+  readonly spec: SourceSpec;
+  /** This source's place in its pipeline's plan, for origins. */
+  readonly index: number;
+  readonly log: SourceLog & Pick<Log, 'messageBytesMax'>;
+  readonly clock: Clock;
+  readonly target: SourceTarget;
+  readonly meter: Meter;
 }
 
 export interface PollLimits {

@@ -16,7 +16,7 @@ import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
 import { type Change, INSERT } from '../change/change.ts';
 import type { Meter } from '../observe/meter.ts';
-import type { Log, LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
+import type { LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
 import { copiedBy } from '../port/stream-config.ts';
 import type { Letter } from '../record/letter.ts';
 import { NO_ORIGIN, originOf } from '../record/origin.ts';
@@ -27,29 +27,27 @@ import { isoTimeMs } from '../window/iso-time.ts';
 import { NO_TIME, type SourcePlaceInTime, SourceTime } from '../window/source-time.ts';
 import { SubjectFilter } from './filter.ts';
 import { completeMsOf } from './heartbeat.ts';
-import { InHand, type LetterAbout } from './in-hand.ts';
+import { InHand, type LetterAbout, type UnreadPart } from './in-hand.ts';
 import { isTombstone, judgedChange, judgedTime, judgedValue, keyOfRow } from './judge.ts';
 import { Looks } from './looks.ts';
 import { infoOf } from './place.ts';
-import { NO_MARK, type PollLimits, type SourcePlace, type SourceTarget, type StreamMark } from './poll.ts';
+import {
+  NO_MARK,
+  type PollLimits,
+  type SourceLog,
+  type SourceOptions,
+  type SourcePlace,
+  type SourceTarget,
+  type StreamMark,
+} from './poll.ts';
 import { Publications } from './publications.ts';
 import type { SourceSpec } from './spec.ts';
 import { goOn } from './succession.ts';
 
-export interface SourceOptions {
-  readonly spec: SourceSpec;
-  /** This source's place in its pipeline's plan, for origins. */
-  readonly index: number;
-  readonly log: Pick<Log, 'info' | 'get' | 'read'>;
-  readonly clock: Clock;
-  readonly target: SourceTarget;
-  readonly meter: Meter;
-}
-
 export class Source {
   readonly spec: SourceSpec;
   #index: number;
-  #log: Pick<Log, 'info' | 'get' | 'read'>;
+  #log: SourceLog;
   #clock: Clock;
   #target: SourceTarget;
   #reader: LogReader | null = null;
@@ -61,20 +59,23 @@ export class Source {
   #time: SourceTime;
   #looks: Looks;
   #onReady: () => void = () => {};
-  /** Records of the message after `#position` that have been passed on: its decoded values are held while this is not 0. */
+  /**
+   * What of the message after `#position` has been passed on, which is held while this is not 0: so many records, behind all that
+   * cannot be read of it, or, below 0, so much of what cannot be.
+   */
   #row = 0;
-  #held: StoredMessage | null = null;
   #last = { seq: 0, row: 0 };
   /** The latest event time of the message in hand: it counts when all of the message is in. */
   #latestMs = Number.NEGATIVE_INFINITY;
   #bootstrapped = false;
-  #values: unknown[] = [];
   /** Taken and not passed on yet: what they hold, decompressed, was more than one poll should bring. */
   #rest: readonly StoredMessage[] = [];
   #inHand: InHand;
   #meter: Meter;
   readonly publications = new Publications();
   recordsIn = 0;
+  /** Letters, of messages that could not be read and of records that were refused here. */
+  lettersIn = 0;
   bytesIn = 0;
 
   constructor(options: SourceOptions) {
@@ -84,7 +85,7 @@ export class Source {
     this.#clock = options.clock;
     this.#target = options.target;
     this.#meter = options.meter;
-    this.#inHand = new InHand(options.spec.decoder);
+    this.#inHand = new InHand(options.spec.decoder, options.log.messageBytesMax);
     this.#filter = new SubjectFilter(options.spec.subject);
     this.#time = new SourceTime(options.spec, NO_TIME);
     this.#looks = new Looks({ clock: options.clock, idleAfterMs: options.spec.idleAfterMs });
@@ -231,17 +232,15 @@ export class Source {
       }
       if (this.#byServer || this.#filter.takes(message.subject)) this.#pass(message, limits);
       else this.#row = 0;
-      if (this.#row > 0) break;
+      if (this.#row !== 0) break;
       this.#position = message.seq;
       passed++;
     }
     if (passed > 0) this.#passed(messages[passed - 1]!);
     this.#rest = messages.slice(passed);
     this.#takeLook();
-    this.#target.cursor.origin = NO_ORIGIN;
-    this.#target.cursor.id = null;
-    this.#target.cursor.trace = null;
-    this.#inHand.message = null;
+    Object.assign(this.#target.cursor, { origin: NO_ORIGIN, id: null, trace: null });
+    this.#inHand.lay({ isDone: this.#row === 0 });
     this.#meter.read(this.spec.name, {
       records: this.recordsIn - before.records,
       bytes: this.bytesIn - before.bytes,
@@ -265,13 +264,12 @@ export class Source {
     const trace = traceOf(stored.headers);
     this.#target.cursor.trace = trace;
     if (trace !== null) this.#target.traced?.(trace);
-    const message = this.#taken(stored);
-    if (message === null) return;
-    if (this.#held === null && from === 0) this.bytesIn += message.data.length;
+    const message = this.#inHand.take(stored);
+    if (from === 0) this.bytesIn += message.data.length;
     if (this.spec.kind === 'kv') this.#passRow(message, limits);
     else if (message.data.length === 0 && this.#isHeartbeat(message)) return;
     else this.#passValues(message, from, limits);
-    if (this.#row > 0) return;
+    if (this.#row !== 0) return;
     if (this.#latestMs !== Number.NEGATIVE_INFINITY) this.#time.record(this.#latestMs, message.timeMs);
     this.#latestMs = Number.NEGATIVE_INFINITY;
     // The records have been there first, so that it is their time that says when they were published.
@@ -279,31 +277,34 @@ export class Source {
   }
 
   #passValues(message: StoredMessage, from: number, limits: PollLimits): void {
-    const values = this.#values;
-    const isBegun = this.#held !== null;
-    if (!isBegun) {
-      values.length = 0;
-      this.spec.decoder.decode(message, values, part => {
-        // Who has taken records of this message has had its letters before them.
-        if (from > 0) return;
-        this.#inHand.part = part.index;
-        this.#reject('RECORD_UNREADABLE', part.cause, part.bytes);
-      });
+    const inHand = this.#inHand;
+    const isBegun = inHand.read();
+    const { values, unread } = inHand;
+    // Who has taken records of this message has had its letters before them: if it is read as it was.
+    const isAsBefore = from <= values.length;
+    for (let i = from > 0 && isAsBefore ? unread.length : Math.max(0, -from); i < unread.length; i++) {
+      this.#rejectPart(unread[i]!);
+      if (!this.#isCut(limits, i + 1 < unread.length || values.length > 0)) continue;
+      this.#row = -i - 1;
+      return;
     }
-    for (let i = isBegun ? from : 0; i < values.length; i++) {
-      this.#inHand.part = i;
+    for (let i = isBegun && from > 0 ? from : 0; i < values.length; i++) {
+      inHand.part = i;
       // After a restart, what was passed on before it has a say in the watermark, and in nothing else.
       if (i < from) {
         this.#readAgain(message, values[i]);
         continue;
       }
       this.#accept(message, null, values[i], limits);
-      if (limits.withinMessages !== true || i + 1 === values.length || !limits.full!()) continue;
+      if (!this.#isCut(limits, i + 1 < values.length)) continue;
       this.#row = i + 1;
-      this.#held = message;
       return;
     }
-    this.#held = null;
+  }
+
+  /** Whether the batch ends here, within a message. */
+  #isCut({ withinMessages, full }: PollLimits, isMore: boolean): boolean {
+    return isMore && withinMessages === true && full!();
   }
 
   #readAgain(message: StoredMessage, value: unknown): void {
@@ -329,17 +330,6 @@ export class Source {
     return true;
   }
 
-  /** The message as it was before it was compressed; null: it cannot be, and was rejected. */
-  #taken(message: StoredMessage): StoredMessage | null {
-    try {
-      return this.#inHand.take(message);
-    } catch (cause) {
-      this.bytesIn += message.data.length;
-      this.#reject('RECORD_UNREADABLE', cause, message.data);
-      return null;
-    }
-  }
-
   /** A key-value bucket's message: the subject's end is the key. A tombstone is a null: the table's join knows it by that. */
   #passRow(message: StoredMessage, limits: PollLimits): void {
     const key = keyOfRow(this.spec.subject, message.subject);
@@ -348,9 +338,9 @@ export class Source {
       this.#target.entry.receive(key, null, message.timeMs, INSERT);
       return;
     }
-    const values = this.#values;
-    values.length = 0;
-    this.spec.decoder.decode(message, values, part => this.#reject('RECORD_UNREADABLE', part.cause, part.bytes));
+    this.#inHand.read();
+    const { values, unread } = this.#inHand;
+    for (const part of unread) this.#rejectPart(part);
     if (values.length > 0) this.#accept(message, key, values[values.length - 1], limits);
   }
 
@@ -374,9 +364,15 @@ export class Source {
     else this.#target.entry.receive(key, value, timeMs, change);
   }
 
+  #rejectPart({ index, code, why, bytes }: UnreadPart): void {
+    this.#inHand.part = index;
+    this.#reject(code, why, bytes);
+  }
+
   #reject(code: string, cause: unknown, bytes: Uint8Array | null): void {
     const { onPoison, name } = this.spec;
     if (onPoison === 'skip') return this.#target.drop('skipped');
+    this.lettersIn++;
     const letter = this.letter({ operator: name, code, message: messageOf(cause), bytes });
     if (onPoison === 'deadLetter') return this.#target.letter(letter);
     const where = `message ${this.#inHand.message?.seq} of ${this.spec.stream}`;

@@ -9,12 +9,10 @@
  * twice, and what a row is told last is the same.
  */
 import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
-import type { Log, LogReader, StoredMessage, StreamInfo } from '../port/log.ts';
+import type { LogReader, StoredMessage, StreamInfo } from '../port/log.ts';
 import { changeSince } from './place.ts';
-import { NO_MARK, type SourcePlace } from './poll.ts';
+import { NO_MARK, type SourceLog, type SourcePlace } from './poll.ts';
 import type { SourceSpec } from './spec.ts';
-
-type SourceLog = Pick<Log, 'info' | 'get' | 'read'>;
 
 /**
  * Where a source is to be read on, and the log by whose sequences. Throws STREAM_CHANGED where the stream is no table's: what

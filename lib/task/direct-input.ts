@@ -1,8 +1,8 @@
 /**
  * A keyless stage's input: the source, read by the task itself; its position and watermark are the task's.
  *
- * A commit may stand within a message (*slices*, `operator/feed.ts`). Its records are then counted as its format gives
- * them, before any operator has had them, so a revision with other operators goes on at the very next record; one that
+ * A commit may stand within a message (*slices*, `operator/feed.ts`): what cannot be read of it comes first, a letter for each
+ * part, and counts as below 0. Its records are then counted as its format gives them, before any operator has had them, so a revision with other operators goes on at the very next record; one that
  * changes the source's *format* goes on by that count, whatever the new format makes of the message.
  */
 import {
@@ -18,8 +18,8 @@ import {
   type TaskInput,
   TIME,
 } from '../operator/feed.ts';
-import { NO_MARK } from '../source/poll.ts';
-import { Source, type SourceOptions } from '../source/source.ts';
+import { NO_MARK, type SourceOptions } from '../source/poll.ts';
+import { Source } from '../source/source.ts';
 import { sourceVoice, voiceOf } from '../topology/waits.ts';
 import { NO_TIME } from '../window/source-time.ts';
 import type { Voice } from '../window/watermark.ts';
@@ -98,7 +98,7 @@ export class DirectInput implements TaskInput {
   }
 
   feed(limits: FeedLimits): Fed {
-    const before = { records: this.#source.recordsIn, bytes: this.#source.bytesIn };
+    const before = { rows: this.#rowsIn, bytes: this.#source.bytesIn };
     const refused = this.#refusals.refused();
     const messages = this.#source.poll({
       messagesMax: limits.recordsMax,
@@ -109,10 +109,14 @@ export class DirectInput implements TaskInput {
     });
     if (messages === 0) return NOTHING;
     return {
-      records: Math.max(1, this.#source.recordsIn - before.records),
+      records: Math.max(1, this.#rowsIn - before.rows),
       bytes: this.#source.bytesIn - before.bytes,
       publishedMs: this.#source.publications.latestMs ?? Number.POSITIVE_INFINITY,
     };
+  }
+
+  get #rowsIn(): number {
+    return this.#source.recordsIn + this.#source.lettersIn;
   }
 
   committed(): void {}

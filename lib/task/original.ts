@@ -2,14 +2,13 @@
  * A record that failed in a stage has been decoded, mapped and cut down since it was read. Its letter should hold what
  * the service sent, and that is still in the source stream, under its origin.
  */
+import { isMillraceError } from '../base/errors.ts';
 import type { Log, StoredMessage } from '../port/log.ts';
 import { decompressed } from '../record/encoding.ts';
+import { readsJson } from '../record/formats.ts';
 import { CARRIED_JSON, carriedHeaders, type Letter } from '../record/letter.ts';
 import { seqOfOrigin } from '../record/origin.ts';
 import type { SourceSpec } from '../source/spec.ts';
-
-/** Formats that read a record's value as JSON, under the content type that a letter gives it. */
-const READS_JSON: ReadonlySet<string> = new Set(['auto', 'json', 'ndjson']);
 
 /** What a letter gets from its message: its bytes only where that held this record alone. */
 type Original = Pick<Letter, 'subject'> & Partial<Pick<Letter, 'bytes' | 'content' | 'carried'>>;
@@ -25,13 +24,17 @@ export class Originals {
     if (source === null || letter.origin < 0) return letter;
     if (this.#isLast(letter, source)) return { ...letter, ...this.#last };
     const message = await log.get({ stream: source.stream, seq: seqOfOrigin(letter.origin) });
-    return message === null ? letter : this.add(letter, source, message);
+    return message === null ? letter : this.add(letter, { source, message, payloadBytesMax: log.messageBytesMax });
   }
 
   /** The letter with the message's bytes, if that held this record alone. */
-  add(letter: Letter, source: SourceSpec, message: StoredMessage): Letter {
+  add(
+    letter: Letter,
+    from: { readonly source: SourceSpec; readonly message: StoredMessage; readonly payloadBytesMax: number },
+  ): Letter {
+    const { source } = from;
     if (!this.#isLast(letter, source)) {
-      this.#last = originalOf(source, message);
+      this.#last = originalOf(from);
       this.#stream = source.stream;
       this.#origin = letter.origin;
     }
@@ -48,9 +51,20 @@ export class Originals {
   }
 }
 
-function originalOf(source: SourceSpec, message: StoredMessage): Original {
-  const data = decompressed(message);
+/** Null: it could be once, and the broker's `max_payload` is less by now. */
+function unpackedOf(message: StoredMessage, payloadBytesMax: number): Uint8Array | null {
+  try {
+    return decompressed(message, payloadBytesMax);
+  } catch (error) {
+    if (isMillraceError(error, 'RECORD_UNREADABLE')) return null;
+    throw error;
+  }
+}
+
+function originalOf({ source, message, payloadBytesMax }: Parameters<Originals['add']>[1]): Original {
   const { headers, subject } = message;
+  const data = unpackedOf(message, payloadBytesMax);
+  if (data === null) return { subject };
   const decoded = { data, headers, subject };
   const values: unknown[] = [];
   let unreadable = 0;
@@ -63,6 +77,6 @@ function originalOf(source: SourceSpec, message: StoredMessage): Original {
     return { bytes: part ?? data, subject, content: part === undefined ? 'message' : 'part', carried };
   }
   // Which of them it was is not known, but its value is at hand.
-  const isJson = READS_JSON.has(source.decoder.name) && source.attach === null && source.validate === null;
+  const isJson = readsJson(source.decoder) && source.attach === null && source.validate === null;
   return isJson ? { subject, content: 'decoded', carried: CARRIED_JSON } : { subject };
 }

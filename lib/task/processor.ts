@@ -5,6 +5,7 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import { type Change, INSERT } from '../change/change.ts';
+import { FrameEncoding } from '../channel/encoding.ts';
 import { StageExit } from '../channel/exit.ts';
 import { BatchSize } from '../journal/batch-size.ts';
 import { LETTERS, type Outbox } from '../journal/outbox.ts';
@@ -31,6 +32,8 @@ import type { Pace } from './pace.ts';
 const HEADROOM_BYTES = 4096;
 /** Operators make so many values in a batch, though a filter leaves nothing of them: others wait while it runs. */
 const EMITTED_MAX = 100_000;
+/** Values of what is kept that one batch goes through beside its records: some tens of ms. */
+const WORKED_MAX = 1_000_000;
 /** Adding up the tables costs as much as a small record, so it is done for so many at a time, less one; … */
 const LOOK_MASK = 15;
 /** … unless batches are so small that it matters. */
@@ -81,6 +84,8 @@ export class Processor {
   #stateBytes = 0;
   /** Rows that the batch will end with, and about how large one is. */
   #owedRows = 0;
+  /** See `OperatorContext.worked`. */
+  #worked = 0;
   #rowBytes = new RunningMean(128);
 
   constructor(options: ProcessorOptions) {
@@ -116,6 +121,7 @@ export class Processor {
           partitions,
           cursor,
           size,
+          encoding: new FrameEncoding(exit.stage, watchCalls),
           calls: watchCalls?.(exit.stage, cursor),
           refuse: poison,
         });
@@ -149,6 +155,9 @@ export class Processor {
       full: this.full,
       owe: rows => {
         this.#owedRows += rows;
+      },
+      worked: values => {
+        this.#worked += values;
       },
       ...(watchCalls === undefined ? {} : { watchCalls: node => watchCalls(node, cursor) }),
     });
@@ -270,7 +279,7 @@ export class Processor {
   readonly full = (): boolean => {
     const pace = this.#pace;
     if (pace === null) return false;
-    if (this.#run.emitted >= EMITTED_MAX) return true;
+    if (this.#run.emitted >= EMITTED_MAX || this.#worked >= WORKED_MAX) return true;
     if ((this.#looks++ & LOOK_MASK) === 0 || pace.bytesMax < LOOK_ALWAYS_BYTES) {
       this.#stateBytes = this.state.deltaBytes;
     }
@@ -311,6 +320,7 @@ export class Processor {
       this.#rowBytes.show(rows.bytes.length / rows.lengths.length);
     }
     this.#owedRows = 0;
+    this.#worked = 0;
     this.#stateBytes = 0;
     this.#looks = 0;
     try {

@@ -17,7 +17,7 @@
  * The loop sleeps until `#wake`, and on waking looks at everything again: a wake-up cannot be lost, whichever of the
  * gates (input, room in the relay, the clock, stop) it came from.
  */
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { fateOfPart, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Commit } from '../journal/entry.ts';
 import { bytesOf, isEmpty, type Outbox } from '../journal/outbox.ts';
 import { JournalWriter } from '../journal/writer.ts';
@@ -631,10 +631,10 @@ export class Task {
     const error = await this.#judged(thrown);
     this.phase = isMillraceError(error) && error.fate === 'fence' ? 'fenced' : 'failed';
     const { plan, stage, partition, around, onEnded } = this.#options;
-    const passes = isMillraceError(error) && (error.fate === 'retry' || error.fate === 'fence');
+    const fate = fateOfPart(error);
     around.observer.emit({
       event: this.phase === 'fenced' ? 'task.fenced' : 'task.failed',
-      level: passes ? 'warn' : 'error',
+      level: fate === 'retry' || fate === 'fence' ? 'warn' : 'error',
       pipeline: plan.pipeline,
       stage: stage.name,
       partition,

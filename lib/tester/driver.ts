@@ -32,10 +32,8 @@ import { restMs, timersOf } from './rest.ts';
 import { type DeadRow, isLetters, type LateRow, lettersOf, type Row, rowsOf } from './results.ts';
 import { TestStage } from './stage.ts';
 import { type StateEntry, stateOf } from './state.ts';
-import { TestStreams } from './streams.ts';
+import { MESSAGE_BYTES_MAX, TestStreams } from './streams.ts';
 
-/** As a nats-server has it unless told otherwise. */
-const MESSAGE_BYTES_MAX = 1 << 20;
 /** So often does a worker look how far event time is. */
 const TICK_MS = 100;
 /** Longest frame: what a message holds beside its head and headers. */
@@ -366,7 +364,8 @@ export class PipelineDriver {
     for (const pending of processor.takePending()) {
       const source = pending.origin < 0 ? undefined : this.#specs[sourceOfOrigin(pending.origin)];
       const message = source && this.#streams.stream(source.stream).at(seqOfOrigin(pending.origin));
-      processor.letter(source && message ? this.#originals.add(pending, source, message) : pending);
+      const from = source && message ? { source, message, payloadBytesMax: MESSAGE_BYTES_MAX } : null;
+      processor.letter(from === null ? pending : this.#originals.add(pending, from));
     }
   };
 

@@ -4,6 +4,7 @@
  */
 import { invariant } from '../base/errors.ts';
 import { INSERT } from '../change/change.ts';
+import { FrameEncoding } from '../channel/encoding.ts';
 import { StageExit } from '../channel/exit.ts';
 import { BatchSize } from '../journal/batch-size.ts';
 import { noMeter } from '../observe/meter.ts';
@@ -54,7 +55,8 @@ export class TestReader {
     this.#exits = reader.program.exits.map(exit => {
       invariant(exit.kind === 'channel', `reader ${reader.name} leads to a stage`);
       const { partitions } = plan.stages.find(({ name }) => name === exit.stage)!;
-      return new StageExit({ route: { stage: exit.stage, input: exit.input }, partitions, cursor, size });
+      const encoding = new FrameEncoding(readerWriter(reader.name), undefined);
+      return new StageExit({ route: { stage: exit.stage, input: exit.input }, partitions, cursor, size, encoding });
     });
     const drop = (reason: string) => this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + 1);
     const run = new Run(reader.program, {

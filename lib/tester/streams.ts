@@ -7,6 +7,9 @@ import { matches } from '../record/subject.ts';
 import { assumedStream } from '../topology/assumed.ts';
 import type { TestClock } from './clock.ts';
 
+/** As a nats-server has it unless told otherwise. */
+export const MESSAGE_BYTES_MAX = 1 << 20;
+
 /**
  * A message. One whose publication has no time of its own was published when the clock said or, if its event time is
  * later, then: so a test need not set the clock to see its events accepted.
@@ -65,6 +68,10 @@ export class TestStreams {
 
   constructor(clock: TestClock) {
     this.#clock = clock;
+  }
+
+  get messageBytesMax(): number {
+    return MESSAGE_BYTES_MAX;
   }
 
   add(name: string): TestStream {

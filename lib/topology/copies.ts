@@ -73,7 +73,7 @@ function narrowed(held: Held, subject: string): Held | null {
 }
 
 /** The subjects that both filters deliver, of two that overlap. */
-function common(a: string, b: string): string {
+export function common(a: string, b: string): string {
   if (covers(a, b)) return b;
   if (covers(b, a)) return a;
   const [as, bs] = [a.split('.'), b.split('.')];

@@ -135,10 +135,19 @@ function listedWrong(
 ): string | null {
   const info = view.info(stream);
   if (info === null) return `there is no stream '${stream}', which streams names: make it, or leave it out`;
-  const held = heldOf(subject, stream, view.info);
-  // The later one of two that hold the same says so.
+  const twice = twiceText({ subject, stream, streams }, view.info);
+  if (twice !== null || holds(info, subject, view.info)) return twice;
+  return `stream '${stream}', which streams names, holds nothing of '${subject}': ${takesText(info)}`;
+}
+
+/** Which messages would come twice, since two of a source's streams hold them; null: none. The later one of the two says so. */
+export function twiceText(
+  { subject, stream, streams }: Pick<SourceSpec, 'subject' | 'stream' | 'streams'>,
+  infoOf: InfoOf,
+): string | null {
+  const held = heldOf(subject, stream, infoOf);
   for (const other of streams.slice(0, streams.indexOf(stream))) {
-    const origin = sharedOrigin(held, heldOf(subject, other, view.info));
+    const origin = sharedOrigin(held, heldOf(subject, other, infoOf));
     if (origin === null) continue;
     const [copy, copied] = origin === stream ? [other, stream] : [stream, other];
     const how =
@@ -147,9 +156,7 @@ function listedWrong(
         : `streams '${other}' and '${stream}' both copy from '${origin}', so messages of it`;
     return `${how} would come twice: leave one of them out of streams`;
   }
-  return holds(info, subject, view.info)
-    ? null
-    : `stream '${stream}', which streams names, holds nothing of '${subject}': ${takesText(info)}`;
+  return null;
 }
 
 /** Whether what is sent to the stream, or what it copies, has the subject there. */

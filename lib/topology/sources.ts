@@ -7,7 +7,7 @@ import { MillraceError } from '../base/errors.ts';
 import { CHANGE_WORDS, type Change, type ChangeWord, changeOf } from '../change/change.ts';
 import { refusePromise, shown } from '../operator/user-code.ts';
 import type { Decoder } from '../record/format.ts';
-import { auto } from '../record/formats.ts';
+import { auto, FORMAT_NAMES, type FormatName, oneOfFormats } from '../record/formats.ts';
 import { fittedName, STREAM_NAME } from '../record/names.ts';
 import { validator } from '../record/schema.ts';
 import type { MessageMeta, SourceSpec } from '../source/spec.ts';
@@ -31,8 +31,13 @@ type TimeField<T> = unknown extends T
 export interface FromOptions<T> extends Named {
   /** Any Standard Schema (zod, valibot, arktype, …), or `versions(…)`. Without one, values are taken as they come. */
   readonly schema?: StandardSchemaV1<unknown, T>;
-  /** How to read a message's bytes. Default: by its content type, else JSON. */
+  /** How to read a message's bytes, whatever it says of itself. Default: as its content type says, one of `formats`. */
   readonly format?: Decoder;
+  /**
+   * The formats that a message's content type may choose from; another one is a dead letter. Without a content type, or with
+   * one that is not known, it is of the first. Default `json`, `ndjson`, `msgpack`, `cloudevents`.
+   */
+  readonly formats?: readonly FormatName[];
   /** Event time: a field, or a function; ms since 1970, a Date or ISO text. Default: when the broker got it. */
   readonly time?: TimeField<T> | ((value: T, message: MessageMeta) => number | Date | string);
   /**
@@ -84,16 +89,29 @@ export interface FromOptions<T> extends Named {
 export interface TableOptions<V> extends Named {
   /** Any Standard Schema, or `versions(…)`. Without one, values are taken as they come. */
   readonly schema?: StandardSchemaV1<unknown, V>;
-  /** How to read a row's bytes. Default: by its content type, else JSON. */
+  /** How to read a row's bytes, whatever it says of itself. Default: as its content type says, one of `formats`. */
   readonly format?: Decoder;
+  /** As of `from`. */
+  readonly formats?: readonly FormatName[];
   /** What becomes of a row that cannot be used. Default `deadLetter`. */
   readonly onPoison?: SourceSpec['onPoison'];
 }
+
+const FORMATS: Fit = {
+  be: `a list of ${FORMAT_NAMES.map(name => `'${name}'`).join(', ')}`,
+  is: value => Array.isArray(value) && value.length > 0 && value.every(name => FORMAT_NAMES.includes(name)),
+  hint: value => {
+    if (typeof value === 'string') return `; write formats: ['${value}']`;
+    const unknown = Array.isArray(value) ? value.find(name => !FORMAT_NAMES.includes(name)) : undefined;
+    return unknown === undefined ? '' : `, and ${shown(unknown)} is none; any other is read by format, alone`;
+  },
+};
 
 const FROM = {
   ...NAMED,
   schema: SCHEMA,
   format: DECODER,
+  formats: FORMATS,
   time: { be: 'the name of a field, or a function', is: value => TEXT.is(value) || FUNCTION.is(value) },
   change: FUNCTION,
   maxOutOfOrder: DURATION,
@@ -128,7 +146,7 @@ export function streamDraft<T>(graph: Graph, subject: string, given: FromOptions
     capture: capture === undefined ? null : captureDraft(graph, capture === true ? {} : capture),
     keeps: null,
     start: options.start ?? 'first',
-    decoder: options.format ?? auto(),
+    decoder: decoderDraft(graph, options),
     attach: options.with ?? null,
     validate: validateDraft(graph, schema),
     time: time === undefined ? null : timeFunction(time as string | AnyFunction),
@@ -156,7 +174,10 @@ export function perStream<O extends Named>(
   }));
 }
 
-const TABLE = { ...NAMED, schema: SCHEMA, format: DECODER, onPoison: FROM.onPoison } satisfies Record<string, Fit>;
+const TABLE = { ...NAMED, schema: SCHEMA, format: DECODER, formats: FORMATS, onPoison: FROM.onPoison } satisfies Record<
+  string,
+  Fit
+>;
 
 export function tableDraft<V>(graph: Graph, subject: string, given: TableOptions<V> | undefined): SourceDraft {
   const options = judged(graph, 'table', given, TABLE);
@@ -168,7 +189,7 @@ export function tableDraft<V>(graph: Graph, subject: string, given: TableOptions
     capture: null,
     keeps: null,
     start: 'first',
-    decoder: options.format ?? auto(),
+    decoder: decoderDraft(graph, options),
     attach: null,
     validate: validateDraft(graph, options.schema),
     time: null,
@@ -180,6 +201,19 @@ export function tableDraft<V>(graph: Graph, subject: string, given: TableOptions
     maxFutureMs: FUTURE_MAX_MS,
     onPoison: options.onPoison ?? 'deadLetter',
   };
+}
+
+function decoderDraft(
+  graph: Graph,
+  { format, formats }: { readonly format?: Decoder; readonly formats?: readonly FormatName[] },
+): Decoder {
+  if (format !== undefined && formats !== undefined) {
+    graph.note(
+      'format is how all is read, and formats what the content type may choose from: leave one of the two out',
+    );
+  }
+  if (format !== undefined) return format;
+  return formats === undefined ? auto() : oneOfFormats([...new Set(formats)]);
 }
 
 const CAPTURE = {

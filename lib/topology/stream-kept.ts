@@ -21,6 +21,8 @@ const OUTAGE_MS = 24 * 3_600_000;
 const DUPLICATE_WINDOW_MS = 120_000;
 /** A message may have so many bytes where nobody has said anything. */
 const PAYLOAD_BYTES = 1 << 20;
+/** Where a message may have fewer, what comes with a row leaves next to nothing for the row. */
+const HEADERS_BYTES = 1 << 10;
 
 const COPY =
   `read a second stream that copies it: nats req '$JS.API.STREAM.CREATE.NAME_copy' '{"name":"NAME_copy",` +
@@ -172,8 +174,20 @@ export const KEPT: readonly StreamSetting[] = [
     ],
   },
   {
+    name: 'max_msg_size below 1 KiB',
+    holds: ({ maxMsgBytes }) => isBelow(maxMsgBytes, HEADERS_BYTES),
+    effects: [
+      refused(
+        [...WRITTEN, 'letters'],
+        'the headers of a row may take all of it, and then no row can be kept',
+        'nats stream edit NAME --max-msg-size=-1',
+      ),
+    ],
+  },
+  {
     name: 'max_msg_size below 1 MiB',
-    holds: ({ maxMsgBytes }) => isBelow(maxMsgBytes, PAYLOAD_BYTES),
+    holds: ({ maxMsgBytes }, { role }) =>
+      isBelow(maxMsgBytes, PAYLOAD_BYTES) && (role === 'own' || !isBelow(maxMsgBytes, HEADERS_BYTES)),
     effects: [
       less([...WRITTEN, 'letters'], 'a row that is larger cannot be kept', 'nats stream edit NAME --max-msg-size=-1'),
       refused(['own'], 'it refuses frames and commits', 'nats stream edit NAME --max-msg-size=-1'),

@@ -280,4 +280,16 @@ describe('JetStream, where a leaf node of another domain keeps streams of the sa
     assert.equal(text(await log.last({ stream, subject: 'both.b' })), 'w');
     assert.equal(await log.count({ stream, subject: 'both.b' }), 1);
   });
+
+  test('what its own JetStream refuses says in which domain', async () => {
+    await assert.rejects(
+      new NatsLog(leafLink).get({ stream: 'NONE', seq: 1 }),
+      /stream not found in JetStream domain leaf/,
+    );
+    await assert.rejects(log.get({ stream: 'NONE', seq: 1 }), /stream not found \(10059\)/);
+    const { config } = await askOrThrow<{ config: object }>(leafLink, 'STREAM.INFO.BOTH');
+    await askOrThrow(leafLink, 'STREAM.UPDATE.BOTH', { ...config, sealed: true });
+    const sealed = new NatsLog(leafLink).append({ stream: 'BOTH', subject: 'both.c', data: bytes('1') });
+    await assert.rejects(sealed, /both\.c \(JetStream domain leaf, or a leaf node's/);
+  });
 });

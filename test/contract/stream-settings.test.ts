@@ -166,9 +166,17 @@ describe('the table of stream settings, on a real server', () => {
       config: { max_msgs_per_subject: 1, discard: 'new', discard_new_per_subject: true },
       meets: { results: 'unanswered', loose: 'unanswered', own: 'unanswered', letters: 'unanswered' },
     },
-    'max_msg_size below 1 MiB': {
+    'max_msg_size below 1 KiB': {
       config: { max_msg_size: 16 },
       meets: { results: 'refused', loose: 'refused', own: 'refused', letters: 'refused' },
+    },
+    'max_msg_size below 1 MiB': {
+      config: { max_msg_size: 2_000 },
+      shows: stream =>
+        assert.rejects(
+          landed(stream, 'x'.repeat(3_000)),
+          error => isMillraceError(error, 'MESSAGE_TOO_LARGE') && /max_msg_size/.test(error.message),
+        ),
     },
     deny_delete: { config: { deny_delete: true }, meets: { letters: 'refused' } },
     deny_purge: { config: { deny_purge: true }, meets: { own: 'refused', letters: 'refused', results: 'refused' } },

@@ -20,18 +20,31 @@ export class Certificates {
     return files;
   }
 
-  /** Signed by `authority`, for 127.0.0.1 and localhost unless other names are given. */
+  /** Signed by `authority`, for 127.0.0.1 and localhost unless other names are given; with days below 0 it has ended. */
   signed(
     name: string,
     authority: { certFile: string; keyFile: string },
-    options: { names?: string } = {},
+    options: { names?: string; days?: number } = {},
   ): { certFile: string; keyFile: string } {
     const files = this.#files(name);
     const [request, extensions] = [join(this.folder, `${name}.csr`), join(this.folder, `${name}.ext`)];
     this.#openssl('req', ...EC, '-subj', `/CN=${name}`, '-keyout', files.keyFile, '-out', request);
     writeFileSync(extensions, `subjectAltName=${options.names ?? 'IP:127.0.0.1,DNS:localhost'}\n`);
+    const { days = 2 } = options;
     const by = ['-CA', authority.certFile, '-CAkey', authority.keyFile, '-set_serial', String(this.#serial++)];
-    this.#openssl('x509', '-req', '-in', request, ...by, '-extfile', extensions, '-days', '2', '-out', files.certFile);
+    this.#openssl(
+      'x509',
+      '-req',
+      '-in',
+      request,
+      ...by,
+      '-extfile',
+      extensions,
+      '-days',
+      String(days),
+      '-out',
+      files.certFile,
+    );
     return files;
   }
 

@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
-import { AdminClient } from '../../lib/control/client.ts';
+import { AdminClient, type ClientOptions } from '../../lib/control/client.ts';
 import { LAUNCHER } from './launcher.ts';
 
 const START_MS = 30_000;
@@ -27,12 +27,14 @@ export class WorkerProcess {
   private readonly flags: readonly string[];
   private readonly launcher: string;
   private readonly heard: (text: string) => void;
+  private readonly asking: Omit<ClientOptions, 'address'>;
 
   /**
    * @param options.flags more of the command's; the last of a name counts
    * @param options.env added to the environment of this process; with MILLRACE_NATS in the place of `natsUrl`
    * @param options.heard given all that it writes
    * @param options.launcher another one than `launcher.ts` says
+   * @param options.client how its API is asked whether it answers
    */
   constructor(options: {
     natsUrl: string;
@@ -41,7 +43,9 @@ export class WorkerProcess {
     env?: NodeJS.ProcessEnv;
     launcher?: string;
     heard?: (text: string) => void;
+    client?: Omit<ClientOptions, 'address'>;
   }) {
+    this.asking = options.client ?? {};
     this.heard = options.heard ?? (() => {});
     this.launcher = options.launcher ?? LAUNCHER;
     this.flags = options.flags ?? [];
@@ -114,7 +118,7 @@ export class WorkerProcess {
   }
 
   private async untilItAnswers(child: ChildProcess): Promise<void> {
-    const client = new AdminClient({ address: this.address, timeoutMs: 1_000 });
+    const client = new AdminClient({ ...this.asking, address: this.address, timeoutMs: 1_000 });
     const deadlineMs = Date.now() + START_MS;
     try {
       for (;;) {

@@ -15,10 +15,7 @@ let worker: WorkerProcess;
 let client: AdminClient;
 before(async () => {
   // Synced, streams are slower than whoever only answers.
-  scene = await Scene.open({ syncAlways: true });
-  worker = scene.worker();
-  await worker.start();
-  client = scene.client(worker);
+  ({ scene, worker, client } = await Scene.withWorker({ syncAlways: true }));
 });
 after(() => scene.close());
 
@@ -135,8 +132,8 @@ test('streams that take small messages get smaller frames, and letters in the pl
   await judge(name, [...first, ...second]);
 
   // A row that was small enough when it was made waits until it is again; one of which that was known is a letter.
-  for (const sink of SINKS) await make(name, sink, { max_msg_size: 600 }, 'UPDATE');
-  await send(name, ['wide'], 700);
+  for (const sink of SINKS) await make(name, sink, { max_msg_size: 1_100 }, 'UPDATE');
+  await send(name, ['wide'], 1_050);
   const third = numbered('c', 50);
   await send(name, third, 100);
   const lettered = async () => {

@@ -18,10 +18,7 @@ let scene: Scene;
 let worker: WorkerProcess;
 let client: AdminClient;
 before(async () => {
-  scene = await Scene.open({ maxPayloadBytes: PAYLOAD_BYTES_MAX });
-  worker = scene.worker();
-  await worker.start();
-  client = scene.client(worker);
+  ({ scene, worker, client } = await Scene.withWorker({ maxPayloadBytes: PAYLOAD_BYTES_MAX }));
 });
 after(() => scene.close());
 

@@ -72,6 +72,16 @@ export class Scene {
     return this.closing.run();
   }
 
+  /** A scene with a worker that runs, and a client of it. */
+  static async withWorker(
+    config: ServerConfig = {},
+  ): Promise<{ scene: Scene; worker: WorkerProcess; client: AdminClient }> {
+    const scene = await Scene.open(config);
+    const worker = scene.worker();
+    await worker.start();
+    return { scene, worker, client: scene.client(worker) };
+  }
+
   /** A worker that is not started yet, with a data folder of its own. */
   worker(
     name = 'worker',

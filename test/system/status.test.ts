@@ -14,10 +14,7 @@ let worker: WorkerProcess;
 let client: AdminClient;
 const cli = new Cli();
 before(async () => {
-  scene = await Scene.open();
-  worker = scene.worker();
-  await worker.start();
-  client = scene.client(worker);
+  ({ scene, worker, client } = await Scene.withWorker());
 });
 after(async () => {
   cli.stop();

@@ -73,7 +73,7 @@ describe('streams of others', () => {
   });
 
   test('that are edited under pipelines stop those that must not go on, and are told to the others', async () => {
-    const names = ['drops', 'hushed', 'sealed', 'full', 'uncut'];
+    const names = ['drops', 'hushed', 'sealed', 'full', 'uncut', 'round'];
     for (const name of names) {
       await make(name, { subjects: [`${name}.in`] });
       await make(`${name}_OUT`, {
@@ -97,6 +97,9 @@ describe('streams of others', () => {
     await edit('sealed_OUT', { sealed: true });
     await edit('uncut_OUT', { max_age: 3_600_000_000_000 });
     await edit(journal!, { deny_purge: true });
+    await edit('round', {
+      sources: [{ name: 'round_OUT', subject_transforms: [{ src: 'round.out.*', dest: 'round.in' }] }],
+    });
     await send('full');
     await stopped(
       'drops',
@@ -104,6 +107,7 @@ describe('streams of others', () => {
     );
     await stopped('hushed', /'hushed_OUT' has no_ack: .*--ack[\s\S]*millrace restart hushed/);
     await stopped('sealed', /'sealed_OUT' has sealed: it takes nothing any more/);
+    await stopped('round', /its stream 'round' copies from 'round_OUT', so records would go round for ever/);
     await waiting('full', /maximum messages exceeded/);
     await eventually('what promises less is told', () => log.includes("uncut_OUT' has max_age below 24h"));
     await eventually('what endangers a journal is told', () => log.includes(`${journal}' has deny_purge`));

@@ -13,10 +13,7 @@ let scene: Scene;
 let client: AdminClient;
 let manager: JetStreamManager;
 before(async () => {
-  scene = await Scene.open();
-  const worker = scene.worker();
-  await worker.start();
-  client = scene.client(worker);
+  ({ scene, client } = await Scene.withWorker());
   manager = await scene.connection.jetstreamManager();
 });
 after(() => scene.close());

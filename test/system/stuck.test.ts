@@ -91,6 +91,8 @@ export default pipeline('wording', ({ from }) => {
   const keyed = sums.keyBy(({ n }) => n % 3).dedupe({ id: ({ n }) => String(n), within: '1d' });
   keyed.map(({ n }) => row(n, 15)).keyBy(({ n }) => n % 2, { name: 'halves' })
     .dedupe({ id: ({ n }) => String(n), within: '1d', name: 'again' }).to('worded.far.{partition}');
+  sums.map(({ n }) => row(n, 12)).keyBy(({ n }) => n % 2, { name: 'near' })
+    .dedupe({ id: ({ n }) => String(n), within: '1d', name: 'first' }).to('worded.near.{partition}');
   keyed.map(({ n }) => row(n, 14)).to('worded.rows.{partition}', { format: 'msgpack' });
 }, { partitions: 2 });
 `;
@@ -107,7 +109,7 @@ export default pipeline('wording', ({ from }) => {
   const counted = async () => (await client.get('wording')).status.counts;
   await eventually('all are rows or letters', async () => {
     const { out, dead } = await counted();
-    return out === 3 * 30 - 3 && dead === 3;
+    return out === 4 * 30 - 4 && dead === 4;
   });
   const numbers = (await json.rows()).map(text => (JSON.parse(text) as { n: number }).n).sort((a, b) => a - b);
   assert.deepEqual(
@@ -119,7 +121,7 @@ export default pipeline('wording', ({ from }) => {
   for (const text of told) assert.match(text, /^USER_CODE: .*did not return for this record/);
   assert.deepEqual(
     letters.map(({ data }) => Buffer.from(data).toString()).sort(),
-    [13, 14, 15].map(n => `{"n":${n}}`),
+    [12, 13, 14, 15].map(n => `{"n":${n}}`),
   );
   await running(client, 'beside');
   await publish('beside', [{ n: 2 }]);
@@ -144,6 +146,29 @@ export default pipeline('careless', ({ from }) => {
   await eventually('all rows are there', async () => (await out.rows()).length === 200);
   assert.match(worker.said(), /"event":"user\.failed".*pipeline\.ts:\d+:\d+: nor for this/);
   await client.delete('careless', { purge: true });
+});
+
+test('a function that would end the process makes a dead letter of its record, and ends nothing', async () => {
+  const text = `import { pipeline } from 'millrace';
+export default pipeline('leaving', ({ from }) => {
+  from<{ n: number }>('turns').map(turn => {
+    if (turn.n === 3) process.exit(3);
+    if (turn.n === 4) process.kill(process.pid, 'SIGKILL');
+    return turn;
+  }).to('leaving.{partition}');
+});
+`;
+  const { pid } = worker;
+  await scene.deploy(client, { text });
+  const out = scene.output('leaving', 'leaving.*');
+  const isWhole = async () =>
+    (await client.get('leaving')).status.counts.dead === 2 && (await out.rows()).length === 198;
+  await eventually('all are rows or letters', isWhole);
+  const { items } = await client.letters({ pipeline: 'leaving' });
+  for (const { code, message } of items)
+    assert.match(`${code} ${message}`, /^USER_CODE .*process\.(exit|kill) would end/);
+  assert.equal(worker.pid, pid, 'the process is the same');
+  await client.delete('leaving', { purge: true });
 });
 
 test('a function that never returns while a bundle is loaded is a mistake of that bundle, and what runs goes on', async () => {

@@ -26,6 +26,7 @@ function spec(name: string, change: Partial<PipelineSpec> = {}): PipelineSpec {
     summary: null,
     text: '',
     deployedAtMs: 0,
+    deployedBy: null,
     ...change,
   };
 }

@@ -28,10 +28,7 @@ export default pipeline('traced', ({ from }) => {
 let scene: Scene;
 let client: AdminClient;
 before(async () => {
-  scene = await Scene.open();
-  const worker = scene.worker();
-  await worker.start();
-  client = scene.client(worker);
+  ({ scene, client } = await Scene.withWorker());
   await scene.log.ensureStream({ name: 'tr_loose', subjects: ['tr.loose.*'] });
 });
 after(() => scene.close());

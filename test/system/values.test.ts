@@ -47,10 +47,7 @@ let scene: Scene;
 let worker: WorkerProcess;
 let client: AdminClient;
 before(async () => {
-  scene = await Scene.open();
-  worker = scene.worker();
-  await worker.start();
-  client = scene.client(worker);
+  ({ scene, worker, client } = await Scene.withWorker());
 });
 after(() => scene.close());
 

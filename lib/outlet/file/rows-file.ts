@@ -1,7 +1,8 @@
 /** A file that grows at its end: all that an outlet asks of a disk. What was appended is durable when `append` returns. */
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MillraceError, messageOf } from '../../base/errors.ts';
+import { makeFolder } from '../../base/folder.ts';
 import type { Readable } from './record.ts';
 
 export interface RowsFile extends Readable {
@@ -18,7 +19,7 @@ export function folderFiles(root: string): OpenRowsFile {
   return name =>
     told(async () => {
       const path = join(root, name);
-      await mkdir(dirname(path), { recursive: true });
+      makeFolder(dirname(path));
       const file = await open(path, 'a+');
       await syncFolder(dirname(path));
       return new FolderFile(file);

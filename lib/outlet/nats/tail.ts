@@ -2,7 +2,7 @@
  * The last message of a chain in a stream, judged by the past (*every tail compared*, `past.ts`): by sequence, and,
  * where it is gone, by what the stream shows of itself.
  */
-import { BEGIN_ANEW, MillraceError } from '../../base/errors.ts';
+import { BEGIN_ANEW, MillraceError, PERHAPS_MAPPED } from '../../base/errors.ts';
 import type { Tail } from '../../journal/tails.ts';
 import type { Log, StreamInfo } from '../../port/log.ts';
 import { broken, type Past } from '../past.ts';
@@ -65,7 +65,7 @@ export async function checkEmpty(options: {
   if (!inDoubt || (await isAllThere(info, Math.max(known, past.sinceSeq), { place, past }))) return;
   throw broken(
     nameOf(place),
-    `its last message is gone and results wait to be sent, so it cannot be told whether they were sent already. The stream's retention is shorter than the outage was, or it was purged. Raise max_age, and ${BEGIN_ANEW}`,
+    `its last message is gone and results wait to be sent, so it cannot be told whether they were sent already. The stream's retention is shorter than the outage was, or it was purged, or ${PERHAPS_MAPPED}. Raise max_age, and ${BEGIN_ANEW}`,
   );
 }
 

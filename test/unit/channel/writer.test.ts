@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Chain } from '../../../lib/chain/chain.ts';
 import { AFTER, BEFORE, type Change, DELETE, INSERT } from '../../../lib/change/change.ts';
+import { FrameEncoding } from '../../../lib/channel/encoding.ts';
 import { decodeFrame, encodeBroadcast, type Frame } from '../../../lib/channel/frame.ts';
 import { ChannelWriter, type WriterState } from '../../../lib/channel/writer.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBroker, type MemoryLog } from '../../../lib/memory/log.ts';
+import { CallWatch, type WatchCalls } from '../../../lib/operator/call-watch.ts';
 import { changeAt } from '../../../lib/record/columns.ts';
 import type { Letter } from '../../../lib/record/letter.ts';
 import { originOf, seqOfOrigin } from '../../../lib/record/origin.ts';
@@ -20,11 +22,12 @@ async function makeWorld(frameBytesMax = 1_000) {
   const broker = new MemoryBroker({ clock });
   const log = broker.client('setup');
   await log.ensureStream({ name: stream, subjects: ['x.>'] });
-  const writer = (by: MemoryLog = log) =>
+  const writer = (by: MemoryLog = log, watchCalls?: WatchCalls) =>
     new ChannelWriter({
       chain: new Chain({ log: by, clock, stream, subject }),
       frameBytesMax,
       writer: 'orders',
+      encoding: new FrameEncoding('orders', watchCalls),
     });
   /** Without take-overs, which carry nothing. */
   const frames = (): Frame[] => {
@@ -376,6 +379,46 @@ describe('letters on a channel', () => {
     assert.match(sent[3]!.message, /deep\.symbol is a symbol/);
     assert.deepEqual(values(frames()), ['5.1', '6.0']);
     assert.equal(frames().at(-1)!.position, 6);
+  });
+
+  test('take the places of records that cannot even be read', async () => {
+    const { writer, frames } = await makeWorld(600);
+    const channel = writer();
+    await channel.open(AUTHOR, null);
+    push(channel, 4);
+    push(channel, 5, 0, {
+      get x() {
+        throw new Error('not mine to say');
+      },
+    });
+    push(channel, 6);
+    await drain(channel, at(6));
+    const [letter] = frames().flatMap(frame => frame.letters);
+    assert.deepEqual([letter!.code, letters(frames())], ['RECORD_UNWRITABLE', [5]]);
+    assert.match(letter!.message, /cannot be read: not mine to say/);
+    assert.deepEqual(values(frames()), ['4.0', '6.0']);
+  });
+
+  test('take the places of records that do not return when they are read, as was learned before', async () => {
+    const { log, frames, writer } = await makeWorld(600);
+    // Whoever saw it first knew the frame by its first record alone; the next time each was looked at by itself.
+    const of = (seq: number) => ({ pipeline: 'p', revision: 1, operator: 'orders', origin: originOf(2, seq) });
+    const watch = new CallWatch({ suspects: [of(4), of(5)] });
+    const channel = writer(log, (operator, cursor) => watch.at({ pipeline: 'p', revision: 1, operator }, cursor));
+    await channel.open(AUTHOR, null);
+    push(channel, 4);
+    push(channel, 5, 0, {
+      get x() {
+        for (;;);
+      },
+    });
+    push(channel, 6);
+    await drain(channel, at(6));
+    const [letter] = frames().flatMap(frame => frame.letters);
+    assert.deepEqual([letter!.code, letters(frames())], ['USER_CODE', [5]]);
+    assert.match(letter!.message, /orders did not return for this record/);
+    assert.match(Buffer.from(letter!.bytes).toString(), /unwritable/);
+    assert.deepEqual(values(frames()), ['4.0', '6.0']);
   });
 
   test('of refused records are counted where they stand: whoever goes on in the middle doubles and loses nothing', async () => {

@@ -29,7 +29,7 @@ function deployed(name: string, templates: readonly string[], more: Partial<Pipe
 }
 
 const mine = (...list: Results[]) => ({ pipeline: 'p', life: 'p-1', results: list });
-const plain = { specs: [] as PipelineSpec[], takeOver: false };
+const plain = { specs: [] as PipelineSpec[], takeOver: () => false };
 
 describe('a deploy is judged by what others have', () => {
   const rows: [what: string, other: Owned, own: Results, said: RegExp | null][] = [
@@ -58,11 +58,11 @@ describe('a deploy is judged by what others have', () => {
   ];
   for (const [what, other, own, said] of rows) {
     test(what, () => {
-      const context = { specs: [deployed('q', [other.template])], takeOver: false };
+      const context = { specs: [deployed('q', [other.template])], takeOver: () => false };
       const { refusals } = judgeClaim([other], mine(own), context);
       if (said === null) assert.deepEqual(refusals, []);
       else assert.match(refusals.join('\n'), said);
-      const over = judgeClaim([other], mine(own), { ...context, takeOver: true });
+      const over = judgeClaim([other], mine(own), { ...context, takeOver: () => true });
       assert.deepEqual(over.refusals, refusals, "what is written to now is nobody else's to take");
     });
   }
@@ -79,9 +79,9 @@ describe('a deploy is judged by what others have', () => {
     ];
     for (const [specs, said] of cases) {
       const own = mine(results('out.{partition}', { lastSeq: 77 }));
-      const { refusals } = judgeClaim([left], own, { specs, takeOver: false });
+      const { refusals } = judgeClaim([left], own, { specs, takeOver: () => false });
       assert.match(refusals.join('\n'), said);
-      const over = judgeClaim([left], own, { specs, takeOver: true });
+      const over = judgeClaim([left], own, { specs, takeOver: () => true });
       assert.deepEqual(over.refusals, []);
       assert.deepEqual(
         over.owned.map(({ pipeline }) => pipeline),
@@ -90,7 +90,7 @@ describe('a deploy is judged by what others have', () => {
       assert.deepEqual(over.since, { out: 77 });
     }
     const deleted = deployed('q', ['out.{partition}'], { desired: 'deleted', remains: { kept: [], deleted: [] } });
-    const kept = judgeClaim([left], mine(results('out.{partition}')), { specs: [deleted], takeOver: true });
+    const kept = judgeClaim([left], mine(results('out.{partition}')), { specs: [deleted], takeOver: () => true });
     assert.match(kept.refusals.join(), /so does pipeline q/, 'a later deploy of it would go on there');
   });
 
@@ -115,7 +115,7 @@ describe('a deploy is judged by what others have', () => {
       mine(results('out.{partition}', { lastSeq: 9, messages: 1, writer: { pipeline, life } }));
     const specs = [deployed('q', [], { life: 'q-3', purged: ['q-1', 'q-2'] })];
     const refused = (life: string, pipeline?: string) =>
-      judgeClaim([], found(life, pipeline), { specs, takeOver: false }).refusals.join('\n');
+      judgeClaim([], found(life, pipeline), { specs, takeOver: () => false }).refusals.join('\n');
     assert.match(
       refused('q-9'),
       /was written by pipeline q in a life \(q-9\) that this cluster knows nothing of.*--take-over$/,
@@ -124,7 +124,7 @@ describe('a deploy is judged by what others have', () => {
     assert.match(refused('x-1', 'x'), /by pipeline x/);
     assert.equal(refused('q-1'), '');
     assert.equal(refused('p-1', 'p'), '', 'it is our own: the registry was lost');
-    const over = judgeClaim([], found('q-9'), { specs, takeOver: true });
+    const over = judgeClaim([], found('q-9'), { specs, takeOver: () => true });
     assert.deepEqual([over.refusals, over.since], [[], { out: 9 }]);
     const shared = results('out.{site}', { writer: { pipeline: 'x', life: 'x-1' }, messages: 1 });
     assert.deepEqual(judgeClaim([], mine(shared), plain).refusals, [], 'a shared subject has many writers');
@@ -136,7 +136,7 @@ describe('a deploy is judged by what others have', () => {
       deployed('p', [], { life: 'p-0', purge: true, desired: 'deleted', remains: { kept: [], deleted: [] } }),
     ];
     const own = mine(results('hires.{site}', { covers: 'hires.*', messages: 307, writer }));
-    assert.deepEqual(judgeClaim([], own, { specs, takeOver: false }).notices, [
+    assert.deepEqual(judgeClaim([], own, { specs, takeOver: () => false }).notices, [
       "stream OUT holds 307 messages on 'hires.*' already; results come after them. They are of an earlier life of p: whoever reads from the beginning finds again what is computed again",
     ]);
   });

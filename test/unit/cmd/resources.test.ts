@@ -77,6 +77,7 @@ const pipeline = {
   file: 'orders.ts',
   fingerprint: 'f',
   deployedAtMs: 1,
+  deployedBy: null,
   deleting: false,
   paused: false,
   status: {

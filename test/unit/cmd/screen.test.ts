@@ -25,6 +25,7 @@ function pipeline(atMs: number, records: number): PipelineInfo {
     file: '',
     fingerprint: '',
     deployedAtMs: 0,
+    deployedBy: null,
     deleting: false,
     paused: false,
     status: { ...emptyStatus('running', null), sources: [source], watermarkMs: 60_000, counts },

@@ -68,6 +68,7 @@ describe('exit codes', () => {
       CONFLICT: 5,
       WORKER_UNAVAILABLE: 5,
       UNAUTHENTICATED: 6,
+      PERMISSION_DENIED: 6,
     });
     assert.equal(endingOf('UNHEARD_OF'), 'failed');
     assert.equal(codeOf(new Ended('timeout', 'late')), 7);

@@ -213,6 +213,7 @@ describe('the API', () => {
           passes++;
           return commands.get(pipeline);
         },
+        as: () => watched,
       });
       const worker = {
         name,

@@ -8,6 +8,7 @@ import type { ClientOptions } from '../../../lib/control/channel.ts';
 import { AdminClient } from '../../../lib/control/client.ts';
 import { AdminServer, type ServerOptions } from '../../../lib/control/server.ts';
 import type { Event } from '../../../lib/observe/events.ts';
+import { Audit } from '../../../lib/service/audit.ts';
 import type {
   DiscardProgress,
   EventHistory,
@@ -107,9 +108,12 @@ export class Serving {
     const letters = new FakeLetters();
     const events = new FakeHistory();
     const facts = { healthy: true };
+    const { log, clock } = this.cluster;
+    const audit = new Audit({ log, clock, observer: made.observer, worker: name });
     const served = await this.server({
       ...this.options(),
       ...made,
+      audit,
       listen: options.address ?? '127.0.0.1:0',
       letters,
       events,
@@ -117,17 +121,19 @@ export class Serving {
       access: options.access ?? {},
       reloadMs: options.reloadMs ?? 10_000,
     });
-    return { ...made, ...served, letters, events, facts, client: this.client(served.address, options.client) };
+    return { ...made, ...served, letters, events, facts, audit, client: this.client(served.address, options.client) };
   }
 
   /** What a server needs, of a worker that nobody asks. */
   options(): ServerOptions {
     const { worker, commands, observer } = this.cluster.worker('z');
+    const { log, clock } = this.cluster;
     return {
       listen: '127.0.0.1:0',
       commands,
       letters: new FakeLetters(),
       events: new FakeHistory(),
+      audit: new Audit({ log, clock, observer, worker: worker.name }),
       worker,
       observer,
       about: {
@@ -144,7 +150,7 @@ export class Serving {
   async server(options: ServerOptions): Promise<{ server: AdminServer; address: string }> {
     const server = new AdminServer(options);
     this.onStop(() => server.stop({ deadlineMs: 500 }));
-    return { server, address: `127.0.0.1:${await server.start()}` };
+    return { server, address: `127.0.0.1:${(await server.start()).port}` };
   }
 
   client(address: string, options: Omit<ClientOptions, 'address'> = {}): AdminClient {

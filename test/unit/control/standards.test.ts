@@ -342,6 +342,7 @@ describe('deadlines', () => {
     await commands.deploy(fakeBundle('p'), { dryRun: false });
     const slow = Object.assign(Object.create(commands) as typeof commands, {
       tasks: () => new Promise<never>(() => {}),
+      as: () => slow,
     });
     const active = await serving.server({ ...serving.options(), commands: slow });
     const worker = { name: 'b', active: false, holder: { name: 'a', address: active.address } };

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { type ErrorCode, isMillraceError } from '../../../lib/base/errors.ts';
 import { bundlePipeline, type EventInfo } from '../../../lib/client.ts';
 import { aboutHandlers } from '../../../lib/control/about.ts';
+import { Caller } from '../../../lib/control/roles.ts';
 import { methodSchema } from '../../../lib/control/schema.ts';
 import { EventMemory } from '../../../lib/observe/history.ts';
 import { fakeBundle, until } from '../host/fakes.ts';
@@ -248,11 +249,12 @@ describe('events', () => {
 
   test('are held for a watcher up to a bound; one that is further behind is told so', async () => {
     const history = new FakeHistory();
-    const { worker, about } = serving.options();
+    const { worker, about, audit } = serving.options();
+    const caller = new Caller({ name: 'n', grants: [{ role: 'read', pipelines: '*' }] }, { from: '', knownBy: '' });
     const request = { pipeline: '', level: 'EVENT_LEVEL_INFO', past: 0, pastOnly: false };
     const left = new AbortController();
-    const watch = aboutHandlers({ worker, about, events: history })
-      .WatchEvents.answer(request, left.signal)
+    const watch = aboutHandlers({ worker, about, audit, events: history })
+      .WatchEvents.answer(request, left.signal, caller)
       [Symbol.asyncIterator]();
     const first = watch.next();
     for (let i = 0; i < 5_000; i++) history.emit({ event: 'a.one', level: 'info' });

@@ -84,7 +84,7 @@ for (const [mode, to, options] of WAYS) {
       world.held.is = true;
       await world.send(200, 100);
       await world.pass(500);
-      world.narrow(1_000, name => name !== 'in');
+      world.narrow(1_100, name => name !== 'in');
       await world.send(200, 100);
       world.held.is = false;
       await world.pass(60_000);
@@ -96,7 +96,7 @@ for (const [mode, to, options] of WAYS) {
           .slice(-20)
           .map(({ data }) => data.length),
       );
-      assert.ok(largest <= 1_000 && (mode === 'shared' || largest > 300), String(largest));
+      assert.ok(largest <= 1_100 && (mode === 'shared' || largest > 300), String(largest));
       await world.running.stop({ deadlineMs: 1_000 });
     });
 
@@ -105,19 +105,19 @@ for (const [mode, to, options] of WAYS) {
       world.held.is = true;
       await world.send(5, 2_000);
       await world.pass(1_000);
-      world.narrow(1_000, name => name === 'out');
+      world.narrow(1_100, name => name === 'out');
       world.held.is = false;
       await world.pass(30_000);
       assert.deepEqual(world.ids(), []);
       const { state, reason } = world.running.status();
       assert.equal(state, 'waiting');
-      assert.match(reason!, /1000 are taken/);
+      assert.match(reason!, /1100 are taken/);
       // What is made from now on is a letter.
       world.narrow(null, name => name === 'out');
       await world.pass(60_000);
       assert.deepEqual(world.ids().sort(), world.wanted().sort());
       assert.equal(world.running.status().state, 'running');
-      world.narrow(1_000, name => name === 'out');
+      world.narrow(1_100, name => name === 'out');
       await world.pass(2_000);
       await world.send(1, 200);
       await world.pass(2_000);

@@ -32,6 +32,7 @@ async function playOnDisk(spec: StatefulSpec, history: History): Promise<unknown
     carriedId: () => carried,
     hasPassed: () => false,
     owe: () => {},
+    worked: () => {},
     full: () => false,
   });
   let state = new TaskState(tablesOf({ nodes: [{ name: 'op', spec, targets: [] }] }));

@@ -68,6 +68,7 @@ export class Rig {
       carriedId: () => this.carried,
       hasPassed: () => false,
       owe: () => {},
+      worked: () => {},
       full: () => this.sliceRows !== null && this.rows.length - this.#sliceFrom >= this.sliceRows,
     });
   }

@@ -179,5 +179,26 @@ describe('stream and table', () => {
       assert.deepEqual([...partsOf(new Map(), of)], [{ ...of, keys: [] }]);
       assert.deepEqual([...partsOf(new Map(), { from: 7, to: 7 })], []);
     });
+
+    test('says in several parts what the bucket has of a group whose keys no frame holds', () => {
+      const all: string[] = [];
+      for (let i = 0; all.length < 24; i++) if (keyGroupOf(`key ${i}`) === 7) all.push(`key ${i}`);
+      const present = all.filter((_, i) => i % 3 > 0);
+      const vast = all[1]! + 'x'.repeat(200);
+      const of = { from: 5, to: keyGroupOf(vast) + 9 };
+      const parts = [...partsOf(byGroup([...present, vast]), of, 60)];
+      assert.ok(parts.filter(({ from }) => from === 7).length >= 4);
+      assert.ok(parts.every(part => Buffer.byteLength(part.keys.join('')) < 60));
+      const rig = new Rig(spec(true), { strict: true });
+      // What is too large for a part is not spoken of, nor what shares its place.
+      for (const key of [...all, vast]) rig.receive(key, 'row', 1, 1);
+      for (const part of parts) tell(rig, part);
+      for (const key of [...all, vast]) rig.receive(key, 'x', 2);
+      rig.advance(2);
+      assert.deepEqual(
+        rig.rows.map(({ key }) => key),
+        [...present, vast],
+      );
+    });
   });
 });

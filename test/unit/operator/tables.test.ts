@@ -62,7 +62,7 @@ for (const spec of Object.values(SPECS).flat()) {
     };
     buildOperator(spec, {
       ...{ name: 'op', tables: watched, emit: () => {}, late: () => {}, drop: () => {}, poison: () => {} },
-      ...{ carriedId: () => null, hasPassed: () => false, owe: () => {}, full: () => false },
+      ...{ carriedId: () => null, hasPassed: () => false, owe: () => {}, worked: () => {}, full: () => false },
     });
     assert.deepEqual(opened.sort(), declared.map(({ kind, name }) => `${kind} ${name}`).sort());
   });

@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMillraceError, MillraceError } from '../../../lib/base/errors.ts';
-import { encodeFrame } from '../../../lib/channel/frame.ts';
+import { INSERT } from '../../../lib/change/change.ts';
+import { decodeFrame, encodeFrame } from '../../../lib/channel/frame.ts';
 import { ChainOutlet, rowsForm } from '../../../lib/outlet/nats/chain-outlet.ts';
 import {
   HEADER_CHANGE,
@@ -18,7 +19,7 @@ import {
 import type { ChainPast } from '../../../lib/outlet/nats/tail.ts';
 import { type FrameItem, frameForm } from '../../../lib/outlet/next-stages.ts';
 import type { Log, NewMessage, StreamSettings } from '../../../lib/port/log.ts';
-import { emptyColumns } from '../../../lib/record/columns.ts';
+import { addRecord, emptyColumns } from '../../../lib/record/columns.ts';
 import {
   bytesOf,
   makeBroker,
@@ -517,7 +518,7 @@ describe('a channel of the next stage', () => {
     const items: FrameItem[] = [];
     for (const commit of [1, 2]) {
       for (let row = 0; row < 3; row++)
-        items.push({ commit, rowFrom: row, rowTo: row + 1, bytes: 1, frame: frameOf(commit, row + 1) });
+        items.push({ commit, rowFrom: row, frameFrom: row, rowTo: row + 1, bytes: 1, frame: frameOf(commit, row + 1) });
     }
     for (let ended = 1; ended <= 5; ended++) {
       const own = `out.${ended}`;
@@ -525,7 +526,7 @@ describe('a channel of the next stage', () => {
       const make = (by: Log) =>
         new ChainOutlet<FrameItem>({
           ...{ log: by, clock, random, stream, subject: own, expires: false },
-          form: frameForm,
+          form: frameForm(() => 1_000),
           past: pastOf({ inheritedTo: by === log ? 2 : 0 }),
           onSent: item => sent.push(item.commit),
           onFailed: error => assert.fail(String(error)),
@@ -550,6 +551,51 @@ describe('a channel of the next stage', () => {
         items.map(item => Buffer.from(item.frame).toString('hex')),
       );
       assert.deepEqual(sent, [1, 1, 1, 2, 2, 2]);
+    }
+  });
+
+  test('goes in parts where the broker takes no such frame any more, each row once, whoever goes on', async () => {
+    const columns = emptyColumns();
+    for (let i = 0; i < 20; i++) addRecord(columns, `k${i}`, 'x'.repeat(90), i, INSERT, i, null, null);
+    const head = { position: 1, row: 23, watermarkMs: 7, clockMs: 0, quietMs: 0, bootstrapped: true };
+    const frame = encodeFrame({ ...head, columns, letters: [] });
+    // Three rows of the commit went before it.
+    const item: FrameItem = { commit: 1, rowFrom: 3, frameFrom: 3, rowTo: 23, bytes: frame.length, frame };
+    for (let ended = 0; ended <= 6; ended++) {
+      const { clock, random, log, broker, rest } = await makeWorld();
+      const sent: FrameItem[] = [];
+      const make = (by: Log, bytesMax: number) => {
+        const outlet = new ChainOutlet<FrameItem>({
+          ...{ log: by, clock, random, stream, subject: 'out.parts', expires: false },
+          form: frameForm(() => bytesMax),
+          past: pastOf({ inheritedTo: by === log ? 1 : 0 }),
+          onSent: one => sent.push(one),
+          onFailed: error => assert.fail(String(error)),
+        });
+        outlet.push(item);
+      };
+      let left = ended;
+      make(
+        withCall(log, 'append', really => message => (left-- > 0 ? really(message) : new Promise(() => {}))),
+        500,
+      );
+      await rest();
+      make(log, 400);
+      await rest();
+      const frames = Array.from({ length: broker.stream('out')!.lastSeq }, (_, i) =>
+        decodeFrame(broker.stream('out')!.at(i + 1)!.data),
+      );
+      assert.ok(frames.length > 4);
+      assert.deepEqual(
+        frames.flatMap(({ columns: { keys } }) => keys),
+        columns.keys,
+      );
+      assert.deepEqual(frames.at(-1)!.row, 23);
+      assert.deepEqual(
+        frames.map(({ watermarkMs }) => watermarkMs),
+        frames.map((_, i) => (i === frames.length - 1 ? 7 : Number.NEGATIVE_INFINITY)),
+      );
+      assert.equal(sent.length > 0, true);
     }
   });
 });

@@ -2,12 +2,28 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { bytes, jsonOf, RECORDS_PER_MESSAGE_MAX, text } from '../../../lib/record/format.ts';
+import { bytes, jsonOf, RECORDS_PER_MESSAGE_MAX, text, VALUES_PER_MESSAGE_MAX } from '../../../lib/record/format.ts';
 import { json, ndjson } from '../../../lib/record/json.ts';
 import { jsonOutput } from '../../../lib/record/output.ts';
 import { decode, message, parts } from './decoding.ts';
 
 const INVALID_UTF8 = Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]);
+
+test('JSON of more values than a message may hold is unreadable as a whole, in lines too; texts may hold any signs', () => {
+  const list = (items: number, item: string) => `[${`${item},`.repeat(items - 1)}${item}]`;
+  assert.equal(decode(json(), list(VALUES_PER_MESSAGE_MAX - 2, '11')).values.length, 1);
+  for (const [decoder, much] of [
+    [json(), list(VALUES_PER_MESSAGE_MAX, '11')],
+    [json(), list(VALUES_PER_MESSAGE_MAX, '{}')],
+    [ndjson(), `${list(VALUES_PER_MESSAGE_MAX, '[]')}\n1`],
+  ] as const) {
+    const { values, unreadable } = decode(decoder, much);
+    assert.deepEqual([values.length, unreadable.length], [0, 1]);
+    assert.match(unreadable[0]!.cause.message, /^\d+ values are more than VALUES_PER_MESSAGE_MAX/);
+  }
+  const text = '[,{\\"'.repeat(VALUES_PER_MESSAGE_MAX);
+  assert.equal(decode(json(), JSON.stringify([text])).values.length, 1);
+});
 
 describe('json', () => {
   test('any JSON value is read, ASCII or not, with a byte order mark or without', () => {

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Packr } from 'msgpackr';
-import { RECORDS_PER_MESSAGE_MAX } from '../../../lib/record/format.ts';
-import { auto } from '../../../lib/record/formats.ts';
+import { NESTING_READ_MAX, RECORDS_PER_MESSAGE_MAX, VALUES_PER_MESSAGE_MAX } from '../../../lib/record/format.ts';
+import { auto, oneOfFormats, readsJson } from '../../../lib/record/formats.ts';
 import { msgpack } from '../../../lib/record/msgpack.ts';
 import { decode, message, parts } from './decoding.ts';
 
@@ -32,14 +32,56 @@ describe('msgpack', () => {
     assert.deepStrictEqual(values, [1, -1, Number.MAX_SAFE_INTEGER, 2n ** 64n - 1n]);
   });
 
-  test('msgpackr records are read, and one message leaves nothing behind for the next', () => {
-    const decoder = msgpack();
-    for (const rows of [
-      [{ a: 1 }, { a: 2 }],
-      [{ z: 1 }, { z: 2 }],
-    ]) {
-      assert.deepStrictEqual(decode(decoder, new Packr().pack(rows)).values, [rows]);
+  test('what only its libraries have is not read: references, records, sets, packed texts; undefined is', () => {
+    const own = new Packr({ structuredClone: true, moreTypes: true, useBigIntExtension: true });
+    let shared: unknown[] = ['x'];
+    for (let i = 0; i < 50; i++) shared = [shared, shared];
+    const circle: unknown[] = [];
+    circle.push(circle);
+    const bomb = own.pack(shared);
+    assert.ok(bomb.length < 1_000, 'and 2^50 texts once it is written');
+    const refused = [
+      bomb,
+      own.pack(circle),
+      own.pack({ set: new Set([1]) }),
+      own.pack(/x/),
+      own.pack(new Error('x')),
+      own.pack(new Float64Array(2)),
+      own.pack(2n ** 70n),
+      new Packr().pack([{ a: 1 }, { a: 2 }]),
+      new Packr({ bundleStrings: true, useRecords: false }).pack({ text: 'bundled'.repeat(9) }),
+      hex('d46900'),
+      hex('c70269'),
+      hex('d6700000'),
+      hex('c80001ff'),
+      hex('d7ff00000000000000'),
+    ];
+    for (const bytes of refused) {
+      for (const decoder of [msgpack(), msgpack({ many: true })]) {
+        const { values, unreadable } = decode(decoder, Buffer.concat([hex('91'), bytes]));
+        assert.deepStrictEqual([values, unreadable.length], [[], 1], bytes.subarray(0, 9).toString('hex'));
+        assert.match(unreadable[0]!.cause.message, /MessagePack/);
+      }
     }
+    assert.match(decode(msgpack(), bomb).unreadable[0]!.cause.message, /an extension of type 105: of extensions only/);
+    assert.deepStrictEqual(decode(msgpack(), plain.pack({ a: undefined, b: 1 })).values, [{ a: undefined, b: 1 }]);
+  });
+
+  test('it nests so deep and holds so many values, and no more', () => {
+    const nested = (depth: number) => Buffer.concat([Buffer.alloc(depth, 0x91), hex('c0')]);
+    assert.equal(decode(msgpack(), nested(NESTING_READ_MAX)).values.length, 1);
+    assert.match(decode(msgpack(), nested(NESTING_READ_MAX + 1)).unreadable[0]!.cause.message, /NESTING_READ_MAX/);
+    const list = (items: number) => {
+      const bytes = Buffer.alloc(5 + items, 0xc0);
+      bytes[0] = 0xdd;
+      bytes.writeUint32BE(items, 1);
+      return bytes;
+    };
+    assert.equal(decode(msgpack(), list(VALUES_PER_MESSAGE_MAX - 1)).values.length, 1);
+    assert.match(
+      decode(msgpack(), list(VALUES_PER_MESSAGE_MAX)).unreadable[0]!.cause.message,
+      /VALUES_PER_MESSAGE_MAX/,
+    );
   });
 
   test('binary is a copy of the message', () => {
@@ -134,6 +176,26 @@ describe('the format of a source that names none', () => {
     const [structured] = decode(auto(), event, { 'Content-Type': 'application/cloudevents+json' }).values;
     assert.equal((structured as { data: unknown }).data, 7);
     assert.equal((decode(auto(), event).values[0] as { specversion: string }).specversion, '1.0');
+  });
+
+  test('is what the source lets senders choose from: anything else is unreadable and says so', () => {
+    const lines = oneOfFormats(['ndjson', 'json']);
+    assert.equal(lines.name, 'auto(ndjson, json)');
+    assert.deepStrictEqual(decode(lines, '1\n2').values, [1, 2], 'the first, where nothing is said');
+    assert.deepStrictEqual(decode(lines, '1\n2', { 'Content-Type': 'text/x-unheard-of' }).values, [1, 2]);
+    assert.deepStrictEqual(decode(lines, '{"a":1}', { 'content-type': 'Application/JSON; charset=utf-8' }).values, [
+      { a: 1 },
+    ]);
+    for (const type of ['application/msgpack', 'application/x-msgpack-stream', 'application/cloudevents+json']) {
+      const { values, unreadable } = decode(lines, hex('01'), { 'Content-Type': type });
+      assert.deepStrictEqual(values, []);
+      assert.equal(unreadable[0]!.cause.message, `the source does not take ${type}: its formats are ndjson, json`);
+    }
+    assert.deepStrictEqual(decode(oneOfFormats(['msgpack']), hex('81a16101')).values, [{ a: 1 }]);
+    assert.deepStrictEqual(
+      [auto(), lines, oneOfFormats(['json']), oneOfFormats(['ndjson']), oneOfFormats(['msgpack'])].map(readsJson),
+      [true, true, true, false, false],
+    );
   });
 
   test('finds the bytes of a record by the same choice', () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import protobufjs from 'protobufjs';
+import { VALUES_PER_MESSAGE_MAX } from '../../../lib/record/format.ts';
 import { protobuf } from '../../../lib/record/protobuf.ts';
 import { decode, message } from './decoding.ts';
 
@@ -26,7 +27,42 @@ const encode = (type: string, value: object) =>
   root.lookupType(type).encode(root.lookupType(type).fromObject(value)).finish();
 const order = protobuf({ proto: PROTO, type: 'shop.v1.Order' });
 
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest & 0x7f) | 0x80);
+  return Buffer.from([...bytes, rest]);
+}
+
 describe('protobuf', () => {
+  test('a message that asks for more values than one may hold is unreadable, in lists, maps and packed numbers', () => {
+    const fields = Array.from({ length: 98 }, (_, i) => `int32 f${i} = ${i + 2};`).join(' ');
+    const proto = `syntax = "proto3";
+      message Wide { repeated Wide all = 1; ${fields} map<string, Wide> named = 100; repeated int32 numbers = 101; }`;
+    const wide = protobuf({ proto, type: 'Wide' });
+    const many = (hex: string, times: number) => Buffer.alloc((hex.length / 2) * times, Buffer.from(hex, 'hex'));
+    const packed = (count: number) => Buffer.concat([Buffer.from('aa06', 'hex'), varint(count), Buffer.alloc(count)]);
+    const most = Math.floor(VALUES_PER_MESSAGE_MAX / 102);
+    for (const [what, data, count] of [
+      ['lists', many('0a00', most), most],
+      ['maps', many('a206020a00', 10_000), 1],
+      ['packed numbers', packed(VALUES_PER_MESSAGE_MAX - 2), VALUES_PER_MESSAGE_MAX - 2],
+    ] as const) {
+      const [value] = decode(wide, data).values as { all: unknown[]; named: object; numbers: number[] }[];
+      assert.equal(Math.max(value!.all.length, Object.keys(value!.named).length, value!.numbers.length), count, what);
+    }
+    for (const data of [
+      many('0a00', most + 1),
+      many('0a020a00', most),
+      many('a2060412020a00', most),
+      packed(VALUES_PER_MESSAGE_MAX),
+    ]) {
+      const { values, unreadable } = decode(wide, data);
+      assert.deepEqual([values.length, unreadable.length], [0, 1]);
+      assert.match(unreadable[0]!.cause.message, /VALUES_PER_MESSAGE_MAX/);
+    }
+  });
+
   test('64-bit integers are numbers where that is exact and else bigints, at any depth', () => {
     const value = {
       id: '9007199254740993',

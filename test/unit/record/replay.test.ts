@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { carriedHeaders, replayHeaders } from '../../../lib/record/letter.ts';
-import { hasPassed, idOf, replayOf, replayText, withId } from '../../../lib/record/replay.ts';
+import { hasPassed, idOf, REPLAY_LENGTH_MAX, replayOf, replayText, withId } from '../../../lib/record/replay.ts';
 
 test('a replay names the dedupes that it has passed, and travels with the id of its record', () => {
   const text = replayText('p', { number: 7, passed: ['dedupe-1', 'by-shop'] });
@@ -22,6 +22,14 @@ test('what is no replay has its id alone, whatever that is', () => {
     assert.equal(idOf(withId(null, id)), id);
     assert.ok(!hasPassed(id, 'p/dedupe-1'));
   }
+});
+
+test('what is longer than any replay is none: every record of its message would carry it', () => {
+  const longest = 'p/7 '.padEnd(REPLAY_LENGTH_MAX, 'x');
+  assert.ok(hasPassed(replayOf({ 'millrace-replay': longest }), 'p/7'));
+  assert.equal(replayOf({ 'millrace-replay': `${longest}x` }), null);
+  const passed = Array.from({ length: 18 }, (_, i) => `${i}`.padEnd(64, 'n'));
+  assert.ok(replayText('p'.repeat(40), { number: 2 ** 53, passed }).length <= REPLAY_LENGTH_MAX);
 });
 
 test('original headers travel with a letter and come back; the broker’s, ours and the encoding that is off do not', () => {

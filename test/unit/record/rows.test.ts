@@ -202,6 +202,18 @@ describe('packed values', () => {
     assert.deepStrictEqual(unpack(pack({ b: 1 })), { b: 1 });
   });
 
+  test('what a getter throws, whatever it is, is the value that cannot be written', () => {
+    for (const thrown of [new Error('mine'), 'mine', new RangeError('Invalid string length'), null]) {
+      const value = {
+        get x() {
+          throw thrown;
+        },
+      };
+      assert.throws(() => pack([1, value]), { code: 'RECORD_UNWRITABLE', message: /^the value cannot be read: / });
+    }
+    assert.deepEqual(unpack(pack([1, { x: 1 }])), [1, { x: 1 }]);
+  });
+
   test('a getter may pack while its object is being packed', () => {
     const outer = {
       before: 'x',

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { decodeFrame, encodeFrame } from '../../../lib/channel/frame.ts';
 import { fromParts, toParts } from '../../../lib/journal/outbox.ts';
 import { emptyColumns, sliceColumns } from '../../../lib/record/columns.ts';
-import { firstTrace, traceHeaders, traceOf } from '../../../lib/record/trace.ts';
+import { firstTrace, TRACEPARENT_MAX, traceHeaders, traceOf } from '../../../lib/record/trace.ts';
 
 const PARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const OTHER = '00-11111111111111111111111111111111-2222222222222222-00';
@@ -33,9 +33,13 @@ describe('a trace context', () => {
     assert.equal(traceOf({ traceparent: PARENT, tracestate: `a=${'x'.repeat(512)}` }), PARENT);
   });
 
-  test('of a later version is carried with what it has more', () => {
+  test('of a later version is carried with what it has more, unless that is long: every record carries it', () => {
     const later = `01${PARENT.slice(2)}-more`;
     assert.equal(traceOf({ traceparent: later }), later);
+    const longest = later.padEnd(TRACEPARENT_MAX, 'x');
+    assert.equal(traceOf({ traceparent: longest }), longest);
+    assert.equal(traceOf({ traceparent: `${longest}x` }), null);
+    assert.equal(traceOf({ traceparent: `00-${PARENT.slice(3)}-${'x'.repeat(65_000)}`, tracestate: 'a=1' }), null);
   });
 
   test('of many rows is that of the first which has one', () => {

@@ -197,6 +197,7 @@ describe('a router', () => {
     await rig.open();
     for (let seq = 1; seq <= 7; seq++) rig.router.letter(letterOf(seq));
     await rig.flush(at(7));
+    assert.equal(rig.router.pushed, 7, 'they are rows like any');
     const sent = [0, 1, 2].flatMap(partition => rig.frames(0, partition).flatMap(({ letters }) => letters));
     assert.deepEqual(sent.map(({ origin }) => seqOfOrigin(origin)).sort(), [1, 2, 3, 4, 5, 6, 7]);
     assert.deepEqual([...rig.frames(1, 0), ...rig.frames(1, 1)], []);

@@ -2,13 +2,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ERRORS, type ErrorCode } from '../../../lib/base/errors.ts';
-import { DECOMPRESSED_BYTES_MAX } from '../../../lib/record/encoding.ts';
-import { RECORDS_PER_MESSAGE_MAX } from '../../../lib/record/format.ts';
+import {
+  DECOMPRESSED_BYTES_MAX,
+  DECOMPRESSED_PAYLOADS_MAX,
+  DECOMPRESSED_RATIO_MAX,
+} from '../../../lib/record/encoding.ts';
+import { NESTING_READ_MAX, RECORDS_PER_MESSAGE_MAX, VALUES_PER_MESSAGE_MAX } from '../../../lib/record/format.ts';
 import { INTEGER_DIGITS_MAX } from '../../../lib/record/integers.ts';
 import { KEY_DEPTH_MAX, KEY_LENGTH_MAX } from '../../../lib/record/key.ts';
 import { REASON_LENGTH_MAX } from '../../../lib/record/letter.ts';
+import { REPLAY_LENGTH_MAX } from '../../../lib/record/replay.ts';
 import { VALUE_NESTING_MAX } from '../../../lib/record/rows.ts';
 import { SUBJECT_BYTES_MAX, TOKEN_LENGTH_MAX } from '../../../lib/record/template.ts';
+import { TRACEPARENT_MAX, TRACESTATE_MAX } from '../../../lib/record/trace.ts';
 import { TIME_MAX_MS } from '../../../lib/window/watermark.ts';
 import { tableRows, textOf } from '../../tidy/texts.ts';
 
@@ -28,6 +34,13 @@ test('each code of a poisoned record has a row, and each row a code that there i
 test('each limit is told by its name with its number', () => {
   const limits: Readonly<Record<string, string>> = {
     RECORDS_PER_MESSAGE_MAX: RECORDS_PER_MESSAGE_MAX.toLocaleString('en'),
+    VALUES_PER_MESSAGE_MAX: VALUES_PER_MESSAGE_MAX.toLocaleString('en'),
+    NESTING_READ_MAX: NESTING_READ_MAX.toLocaleString('en'),
+    DECOMPRESSED_PAYLOADS_MAX: `${DECOMPRESSED_PAYLOADS_MAX} × \`max_payload\``,
+    DECOMPRESSED_RATIO_MAX: `, ${DECOMPRESSED_RATIO_MAX} ×`,
+    TRACEPARENT_MAX: `${TRACEPARENT_MAX}`,
+    TRACESTATE_MAX: `, ${TRACESTATE_MAX}`,
+    REPLAY_LENGTH_MAX: REPLAY_LENGTH_MAX.toLocaleString('en'),
     DECOMPRESSED_BYTES_MAX: `${DECOMPRESSED_BYTES_MAX / 2 ** 20} MiB`,
     INTEGER_DIGITS_MAX: INTEGER_DIGITS_MAX.toLocaleString('en'),
     VALUE_NESTING_MAX: `${VALUE_NESTING_MAX}`,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { INSERT } from '../../../lib/change/change.ts';
-import { count, pipeline, tumbling } from '../../../lib/index.ts';
+import { aggregate, count, pipeline, session, tumbling } from '../../../lib/index.ts';
 import { encodeKey } from '../../../lib/record/key.ts';
 import { Pace } from '../../../lib/task/pace.ts';
 import { Processor } from '../../../lib/task/processor.ts';
@@ -55,4 +55,41 @@ test('a batch takes no more records when what they have made is much, though not
   await processor.execute(0, null);
   processor.take(1, 0);
   assert.equal(processor.full(), false);
+});
+
+test('a batch takes no more records when much of grown accumulators was copied, and goes on with them in the next', async () => {
+  const processor = await processorOf(({ from }) => {
+    from<{ id: string }>('in.a')
+      .keyBy('id')
+      .window(session('1s'))
+      .aggregate({
+        times: aggregate<{ id: string }, { all: number[] }, number>({
+          init: () => ({ all: [] }),
+          add: ({ all }, _value, timeMs) => ({ all: [...all, timeMs] }),
+          merge: (left, right) => ({ all: [...left.all, ...right.all] }),
+          result: ({ all }) => all.length,
+        }),
+      })
+      .to('out.{partition}');
+  });
+  const [key] = [encodeKey('k')];
+  const receive = (timeMs: number) => processor.entries[0]!.receive(key, { id: 'k' }, timeMs, INSERT);
+  // Each session is 1,500 ms from the next, and what comes between them makes one of all so far, and of the next.
+  const SESSIONS = 3_000;
+  for (let i = 0; i < SESSIONS; i++) receive(i * 1_500);
+  let bridged = 0;
+  const batches: number[] = [];
+  let commit = 1;
+  while (bridged < SESSIONS - 1) {
+    await processor.execute(0, null);
+    processor.take(commit++, 0);
+    const before = bridged;
+    while (!processor.full() && bridged < SESSIONS - 1) receive(bridged++ * 1_500 + 750);
+    batches.push(bridged - before);
+  }
+  // Some nine million values are copied, a million to a batch.
+  assert.ok(batches.length > 5 && batches.length < 30, String(batches));
+  assert.ok(batches[0]! > 500 && batches.at(-2)! < batches[0]!, String(batches));
+  for (let done = false; !done; processor.take(commit++, 1e9)) done = (await processor.execute(1e9, null)) as boolean;
+  assert.equal(processor.rowsOut, 1);
 });

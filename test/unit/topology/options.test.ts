@@ -49,6 +49,22 @@ const DECODED: Row[] = [
   [{ name: 'mine' }, /^format is a value of type object: it must be a format/],
   [{ name: 'mine', decode: () => {} }, null],
 ].map(([format, said]) => [['subject or bucket', { format }], said] as Row);
+const LISTED: Row[] = [
+  [
+    { formats: 'json' },
+    /^formats is "json": it must be a list of 'json', 'ndjson', 'msgpack', 'cloudevents'; write formats: \['json'\]$/,
+  ],
+  [
+    { formats: ['json', 'xml'] },
+    /^formats is .*: it must be a list of .*, and "xml" is none; any other is read by format, alone$/,
+  ],
+  [{ formats: [] }, /^formats is .*: it must be a list of/],
+  [
+    { formats: ['json'], format: ndjson() },
+    /^format is how all is read, and formats what .*: leave one of the two out$/,
+  ],
+  [{ formats: ['ndjson', 'json'] }, null],
+].map(([options, said]) => [['subject or bucket', options], said] as Row);
 const join = (call: string): Call => ({
   name: call,
   make: (b, [options, combine]) => onto(keyed(b)[call]!(other(b), options, combine)),
@@ -87,6 +103,7 @@ const calls: readonly Call[] = [
     rows: [
       ...named('from', ['in.e']),
       ...DECODED,
+      ...LISTED,
       [[5], /^'' is no subject: write tokens joined by dots/],
       [['in.e', null], /^the options of from are an object with name, schema, format.*, not null$/],
       [['in.e', { schema: {} }], SCHEMA],
