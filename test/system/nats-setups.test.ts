@@ -16,7 +16,8 @@ import { eventually, Output, running, Scene } from './scene.ts';
 const FOLDER = fileURLToPath(new URL('../../deploy/nats/', import.meta.url));
 const PIPELINE = join(FOLDER, 'orders.ts');
 const IDS = 120;
-const pass = (user: string) => `of-${user}`;
+/** Of the variable that a configuration has it in; the worker's own user is called millrace where it has an account. */
+const pass = (user: string) => `of-${user === 'millrace' ? 'worker' : user}`;
 
 const textOf = (name: string) => readFileSync(join(FOLDER, name), 'utf8');
 const streamOf = (name: string) => JSON.parse(textOf(name)) as Partial<StreamConfig> & { name: string };
