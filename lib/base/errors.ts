@@ -46,6 +46,7 @@ export const ERRORS = {
   RECORD_KEY: { fate: 'poison', means: 'the key is missing or of a type that cannot be a key' },
   RECORD_SUBJECT: { fate: 'poison', means: 'the output subject cannot be made from the record' },
   RECORD_UNWRITABLE: { fate: 'poison', means: 'the output value cannot be encoded' },
+  RECORD_DEADLY: { fate: 'poison', means: 'the process ended each time that it had this record in hand' },
   USER_CODE: { fate: 'poison', means: "the pipeline's own function threw or returned a promise" },
   USER_CODE_STUCK: { fate: 'stop', means: "the pipeline's own functions did not return, for several records" },
   // limits

@@ -26,6 +26,7 @@
  */
 import { BEGIN_ANEW, MillraceError } from '../base/errors.ts';
 import type { Chain } from '../chain/chain.ts';
+import type { AttemptsAt } from '../journal/attempts.ts';
 import type { Headers, StoredMessage } from '../port/log.ts';
 import { NO_TIME } from '../window/source-time.ts';
 import { type Author, decodeFrameHead, type FrameHead, type Owner } from './frame.ts';
@@ -68,14 +69,16 @@ interface Form {
 }
 
 /**
- * Claims a reader, on the first of its chains. Returns the epoch of the claim, once it has landed. Throws REVISION_OUTDATED
+ * Claims a reader, on the first of its chains. Returns the epoch of the claim and what was tried, once it has landed. Throws REVISION_OUTDATED
  * and ASSIGNMENT_OUTDATED.
  * @param options.mark headers that no other claim has: two of one number would else take one for the claim of both
+ * @param options.attempts the header that says what was tried (*in hand*, `journal/attempts.ts`), until it is settled
  */
 export async function claim(
   chain: Heads,
-  { owner, program, mark, encode, keeps }: Form & { owner: Omit<Owner, 'epoch'>; program: number; mark: Headers },
-): Promise<number> {
+  options: Form & { owner: Omit<Owner, 'epoch'>; program: number; mark: Headers; attempts: string },
+): Promise<{ readonly epoch: number; readonly attempts: AttemptsAt }> {
+  const { owner, program, mark, encode, keeps } = options;
   for (;;) {
     const tail = await chain.open();
     const last = tail === null ? null : decodeFrameHead(tail.data);
@@ -84,8 +87,13 @@ export async function claim(
     const epoch = isSame ? before.epoch + 1 : 1;
     const author = { ...owner, epoch, program };
     if (compare(before, author) > 0) throw outdated(chain, { by: before, author });
-    const headers = { ...mark, ...kept(tail, keeps) };
-    if ((await chain.append(encode(takenOver(last, author)), headers)).kind === 'landed') return epoch;
+    const at = last?.position ?? NOT_BEGUN;
+    const told = tail?.headers?.[options.attempts];
+    const tried = told === undefined ? null : (JSON.parse(told) as AttemptsAt);
+    const isAgain = tried !== null && before.revision === owner.revision && tried.at === at;
+    const attempts = isAgain ? { ...tried, starts: tried.starts + 1 } : { starts: 1, at, hand: null };
+    const headers = { ...mark, ...kept(tail, keeps), [options.attempts]: JSON.stringify(attempts) };
+    if ((await chain.append(encode(takenOver(last, author)), headers)).kind === 'landed') return { epoch, attempts };
   }
 }
 

@@ -12,7 +12,6 @@ import {
   placesOf,
   type RecordPlace,
   type Refusals,
-  ROWS,
   TAKE_BYTES_MAX,
   type TaskInput,
   TIME,
@@ -22,7 +21,7 @@ import { EXPECT_HEADER } from '../port/headers.ts';
 import type { Log, LogReader, StoredMessage } from '../port/log.ts';
 import { changeAt } from '../record/columns.ts';
 import type { Letter } from '../record/letter.ts';
-import { broadcastSubject, channelSubject, channelsStream, type Deployment, writerOf } from '../record/names.ts';
+import { broadcastSubject, channelSubject, channelsStream, type Deployment, ROWS, writerOf } from '../record/names.ts';
 import { NO_TIME } from '../window/source-time.ts';
 import type { Voice } from '../window/watermark.ts';
 import { decodeBroadcast, decodeFrame, type Frame, type FrameHead } from './frame.ts';
@@ -214,6 +213,18 @@ export class ChannelReader implements TaskInput {
     return { records, bytes, publishedMs: this.#publishedMs };
   }
 
+  next(): RecordPlace | null {
+    for (;;) {
+      if (this.#rest.length === 0) {
+        this.#rest = this.#reader?.take({ messagesMax: 1, bytesMax: TAKE_BYTES_MAX }) ?? NO_MESSAGES;
+      }
+      const message = this.#rest[0];
+      if (message === undefined) return null;
+      if (writerOf(message.subject).kind !== 'broadcast') return { seq: message.seq, row: this.#row };
+      this.feed({ recordsMax: 1, bytesMax: 1, full: () => true });
+    }
+  }
+
   /** Passes on the rows of a message that have not been, until the batch is full. Leaves `#row` at 0 when none is left. */
   #read(message: StoredMessage, full: () => boolean): number {
     const from = this.#row;
@@ -235,7 +246,9 @@ export class ChannelReader implements TaskInput {
     const rows = frame.columns.keys.length + letters.length;
     let to = this.#passRecords(frame, { seq: message.seq, from, full });
     for (let i = Math.max(0, from - frame.columns.keys.length); to === -1 && i < letters.length; i++) {
-      this.#options.letter(letters[i]!);
+      const place = { seq: message.seq, row: frame.columns.keys.length + i };
+      if (this.#options.refusals.refused()?.(place)) this.#options.refusals.pass(letters[i]!);
+      else this.#options.letter(letters[i]!);
       if (full()) to = frame.columns.keys.length + i + 1;
     }
     if (to !== -1 && to < rows) {
@@ -264,7 +277,8 @@ export class ChannelReader implements TaskInput {
       cursor.origin = origins[i]!;
       cursor.id = ids === null ? null : ids[i]!;
       cursor.trace = traces === undefined ? null : traces[i]!;
-      if (refused?.({ seq, row: i })) refusals.refuse(values[i], changeAt(changes, i));
+      const why = refused?.({ seq, row: i });
+      if (why) refusals.refuse(why, values[i], changeAt(changes, i));
       else entry.receive(keys[i]!, values[i], timesMs[i]!, changeAt(changes, i));
       if (full()) to = i + 1;
     }

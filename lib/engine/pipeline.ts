@@ -16,6 +16,7 @@ import type { OperatorStatus, PipelineState, PipelineStatus } from '../observe/s
 import { outletKinds } from '../outlet/kinds.ts';
 import type { Replica } from '../replica/replica.ts';
 import { Turns } from '../replica/turns.ts';
+import { Breaker, carefulText, OneInHand } from '../task/breaker.ts';
 import { Budget, type Share } from '../task/budget.ts';
 import { Pace } from '../task/pace.ts';
 import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../task/surroundings.ts';
@@ -42,7 +43,7 @@ const READERS_SHARE = 0.3;
 
 export interface PipelineOptions {
   readonly plan: Plan;
-  readonly around: Omit<Surroundings, 'deployment' | 'revision' | 'assignment' | 'outlets' | 'meter'> &
+  readonly around: Omit<Surroundings, 'deployment' | 'revision' | 'assignment' | 'outlets' | 'meter' | 'inHand'> &
     Partial<Pick<Surroundings, 'meter'>>;
   readonly limits?: Partial<TaskLimits>;
   /** See `Deployment`. Default `0`, for who starts it without a registry. */
@@ -55,11 +56,13 @@ export interface PipelineOptions {
   readonly assignment?: Assignment;
   /** The worker's, shared by all its pipelines. Default: one of this pipeline's own. */
   readonly budget?: Budget;
+  /** The worker's, as the budget. */
+  readonly inHand?: OneInHand;
   /** Hands over what follows the task, once; null or absent: nothing does. */
   readonly takeReplica?: (task: Part) => Replica | null;
 }
 
-type Make = (around: Surroundings, onEnded: (error: unknown) => void) => Actor;
+type Make = (given: { around: Surroundings; breaker: Breaker; onEnded(error: unknown): void }) => Actor;
 
 /** A part that is ours, whoever plays it at the moment. */
 interface Slot {
@@ -69,6 +72,7 @@ interface Slot {
   /** The number of the assignment under which it was last claimed. */
   number: number;
   restarts: number;
+  readonly breaker: Breaker;
   cancelRestart: (() => void) | null;
   lastError: string | null;
   /** What its actor, or the one before it, has said last; null: it is not known. */
@@ -114,6 +118,7 @@ export class Pipeline {
     this.state = new PipelineStateReader({ plan, clock, tasks: () => this.tasks });
     this.#around = {
       meter: noMeter,
+      inHand: options.inHand ?? new OneInHand(),
       ...options.around,
       deployment,
       revision,
@@ -198,6 +203,7 @@ export class Pipeline {
       actor: null as never,
       number: 0,
       restarts: 0,
+      breaker: new Breaker(),
       cancelRestart: null,
       lastError: null,
       counts: null,
@@ -214,7 +220,7 @@ export class Pipeline {
     const task = taskOf(part);
     if (task === null) {
       const reader = plan.readers.find(({ name }) => name === part)!;
-      return { make: (around, onEnded) => new Reader({ plan, reader, around, onEnded }), share: null };
+      return { make: given => new Reader({ plan, reader, ...given }), share: null };
     }
     const { partition } = task;
     const stage = plan.stages.find(({ name }) => name === task.stage)!;
@@ -222,8 +228,8 @@ export class Pipeline {
     const limits = limitsOf(share, fixed);
     const pace = new Pace(limits);
     let replica = this.#options.takeReplica?.(part) ?? undefined;
-    const make: Make = (around, onEnded) => {
-      const made = new Task({ plan, stage, partition, around, limits, share, pace, replica, onEnded });
+    const make: Make = given => {
+      const made = new Task({ plan, stage, partition, limits, share, pace, replica, ...given });
       replica = undefined;
       return made;
     };
@@ -235,7 +241,11 @@ export class Pipeline {
     slot.cancelRestart = null;
     slot.isLeft = false;
     slot.number = number;
-    slot.actor = slot.make({ assignment: number, ...this.#around }, error => this.#ended(slot, error));
+    slot.actor = slot.make({
+      around: { assignment: number, ...this.#around },
+      breaker: slot.breaker,
+      onEnded: error => this.#ended(slot, error),
+    });
     slot.actor.start();
   }
 
@@ -260,6 +270,7 @@ export class Pipeline {
     // A part that is fenced has another owner; of an outdated revision nothing must run here, its readers least of all.
     const isOutdated = isMillraceError(error, 'REVISION_OUTDATED');
     if ((fate !== 'retry' && fate !== 'fence') || isOutdated) return this.#fail(error);
+    slot.breaker.excuse();
     if (slot.isReleased) return;
     slot.lastError = messageOf(error);
     if (fate === 'fence' && slot.number >= this.#assignment.number) {
@@ -303,7 +314,7 @@ export class Pipeline {
     const known = counts.filter(one => one !== null);
     return {
       state: this.#state(tasks, readers, waiting !== undefined || stalled !== null),
-      reason: this.#reason ?? waiting?.lastError ?? stalled,
+      reason: this.#reason ?? waiting?.lastError ?? stalled ?? this.#caution(slots),
       sources: [...readers, ...tasks].flatMap(actor =>
         actor.source === null ? [] : [sourceStatus(actor, actor.source)],
       ),
@@ -313,6 +324,11 @@ export class Pipeline {
       counts: { ...sumOfCounts(known), partial: slots.length === 0 || known.length < slots.length },
       ageMs: 0,
     };
+  }
+
+  #caution(slots: readonly Slot[]): string | null {
+    const careful = this.#phase === 'running' ? slots.find(({ breaker }) => breaker.isCareful) : undefined;
+    return careful === undefined ? null : `${careful.part}: ${carefulText(careful.breaker.starts)}`;
   }
 
   /** What the operators hold is looked at once a second, whoever asks. */

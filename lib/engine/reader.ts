@@ -13,6 +13,7 @@ import { sleep } from '../base/clock.ts';
 import { BEGIN_ANEW, fateOfPart, isMillraceError, MillraceError } from '../base/errors.ts';
 import type { Owner } from '../channel/frame.ts';
 import type { WriterState } from '../channel/writer.ts';
+import { NO_ATTEMPTS } from '../journal/attempts.ts';
 import { errorFields } from '../observe/events.ts';
 import { EndsReporter } from '../observe/meter.ts';
 import { newCursor, type PoisonedRecord, type Receiver, Run } from '../operator/run.ts';
@@ -27,23 +28,21 @@ import type { SourcePlace } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
 import { lostTable, readAnew } from '../source/succession.ts';
 import { watchedSource } from '../source/watched.ts';
+import { Breaker } from '../task/breaker.ts';
+import { Caution } from '../task/caution.ts';
 import type { Surroundings } from '../task/surroundings.ts';
 import { type Plan, type ReaderPlan, sourcesOf } from '../topology/plan.ts';
 import { isSame, ONE_PROGRAM, routesOf } from './program.ts';
+import { Reading } from './reading.ts';
 
-/** Records and letters that may wait to be sent. */
-const WAITING_MAX = 65_536;
-/** Bytes of messages of which something may wait to be sent. */
-const WAITING_BYTES_MAX = 64 << 20;
-/** What is read before the event loop has its turn. */
-const POLL_BYTES_MAX = 1 << 20;
-const POLL_MESSAGES_MAX = 8192;
 const TICK_MS = 100;
 
 export interface ReaderOptions {
   readonly plan: Plan;
   readonly reader: ReaderPlan;
   readonly around: Surroundings;
+  /** Outlives the reader. */
+  readonly breaker: Breaker;
   /** What this reader does for a former program, and then it is done; absent: it reads for ever. */
   readonly finishes?: Finishing;
   onEnded(error: unknown): void;
@@ -70,14 +69,13 @@ export class Reader {
   #census: BucketCensus | null = null;
   #router: Router;
   #ends: EndsReporter;
-  /** Polls of which something may wait to be sent, oldest first. */
-  #unsent: { readonly position: number; readonly bytesBefore: number }[] = [];
   #sendsLetters: boolean;
   #counting = new Counting();
   /** A former program at work, while we open. */
   #former: Reader | null = null;
   #failure: { error: unknown } | null = null;
-  #scheduled = false;
+  #reading: Reading;
+  #caution: Caution;
   #cancelTick: (() => void) | null = null;
 
   constructor(options: ReaderOptions) {
@@ -85,6 +83,12 @@ export class Reader {
     const { deployment, log, clock, random, meter, watchCalls } = around;
     this.#ends = new EndsReporter(meter);
     this.name = reader.name;
+    this.#caution = new Caution({
+      breaker: options.breaker,
+      about: { pipeline: plan.pipeline, part: reader.name },
+      around,
+      say: hand => this.#router.tellAttempts(hand === null ? null : { starts: options.breaker.starts, hand }),
+    });
     this.#options = options;
     const cursor = newCursor();
     const routes = routesOf(plan, reader);
@@ -102,7 +106,7 @@ export class Reader {
       program: finishes?.program ?? programs.present,
       mark: () => this.#source.mark,
       publishedMs: seq => this.#source.publications.at(seq),
-      onLanded: () => this.#schedule(),
+      onLanded: () => this.#reading.schedule(),
       onFailed: error => this.#fail(error),
     });
     const run = new Run(reader.program, {
@@ -146,6 +150,20 @@ export class Reader {
         drop: reason => this.#drop(reason),
       },
     });
+    this.#reading = new Reading({
+      source: this.#source,
+      router: this.#router,
+      counting: this.#counting,
+      caution: this.#caution,
+      dropped: this.dropped,
+      clock,
+      through: finishes?.through,
+      isRunning: () => this.phase === 'running',
+      onRead: () => this.#report(),
+      onDone: through => this.#endAfter(through),
+      onFailed: error => this.#fail(reader.source.kind === 'kv' ? lostTable(this.name, error) : error),
+      land: position => this.#land(position),
+    });
   }
 
   #poison({ operator, cause, change }: PoisonedRecord): void {
@@ -182,7 +200,11 @@ export class Reader {
     if (opened.place !== null) this.#census?.doubt();
     await this.#census?.look();
     if (this.phase !== 'opening') return;
-    await this.#source.open(place, () => this.#schedule());
+    // What earlier starts have come to (*in hand*, `journal/attempts.ts`).
+    await this.#caution.begin(this.#router.attempts ?? NO_ATTEMPTS);
+    this.#reading.begin(opened.place?.position ?? 0);
+    if (this.phase !== 'opening') return;
+    await this.#source.open(place, () => this.#reading.schedule());
     if (this.#source.mark.base !== place.mark.base) {
       around.observer.emit({ event: 'table.replaced', level: 'warn', pipeline: plan.pipeline, reader: this.name });
     }
@@ -199,7 +221,7 @@ export class Reader {
       position: place.position,
     });
     this.#tick();
-    this.#schedule();
+    this.#reading.schedule();
   }
 
   /** Claims the reader, and opens its channels when nothing of a former program is left to be done. Throws why it cannot be. */
@@ -231,7 +253,8 @@ export class Reader {
     around.observer.emit({ event: 'reader.finishing', level: 'info', ...about });
     await new Promise<void>((resolve, reject) => {
       const finishes = { program, through, routes, owner: this.#router.owner };
-      this.#former = new Reader({ plan, reader, around, finishes, onEnded: reject, onDone: resolve });
+      const breaker = new Breaker();
+      this.#former = new Reader({ plan, reader, around, breaker, finishes, onEnded: reject, onDone: resolve });
       this.#former.start();
     });
     this.#former = null;
@@ -276,57 +299,18 @@ export class Reader {
       this.#source.tick();
       this.#census?.tick();
       this.#sample();
-      this.#router.broadcast().catch(error => this.#fail(error));
-      this.#pump();
+      (this.#caution.isWell(this.#reading) ? this.#caution.sayWell() : this.#router.broadcast()).catch(error =>
+        this.#fail(error),
+      );
+      this.#reading.pump();
       this.#tick();
     });
   }
 
-  #schedule(): void {
-    if (this.#scheduled || this.phase !== 'running') return;
-    this.#scheduled = true;
-    this.#options.around.clock.soon(() => {
-      this.#scheduled = false;
-      this.#pump();
-    });
-  }
-
-  /** Polls that have landed are forgotten first. */
-  #isFull(): boolean {
-    const { landedTo } = this.#router;
-    const landed = this.#unsent.findIndex(({ position }) => position > landedTo);
-    this.#unsent.splice(0, landed < 0 ? this.#unsent.length : landed);
-    const first = this.#unsent[0];
-    return first !== undefined && this.#source.bytesIn - first.bytesBefore > WAITING_BYTES_MAX;
-  }
-
-  #pump(): void {
-    if (this.phase !== 'running' || this.#router.waiting > WAITING_MAX || this.#isFull()) return;
-    try {
-      const before = this.#source.bytesIn;
-      const { finishes } = this.#options;
-      const { to: countedTo } = this.#counting;
-      const isAgain = this.#source.position < countedTo;
-      const through = Math.min(finishes?.through ?? NO_END, isAgain ? countedTo : NO_END);
-      const pushed = this.#router.pushed;
-      const messages = this.#source.poll({
-        messagesMax: POLL_MESSAGES_MAX,
-        bytesMax: POLL_BYTES_MAX,
-        // One message may become very many rows.
-        full: () => this.#router.pushed - pushed > WAITING_MAX,
-        through,
-      });
-      if (isAgain) this.#counting.noteAgain(this.#source, this.dropped);
-      if (finishes !== undefined && this.#source.position >= finishes.through) return this.#endAfter(finishes.through);
-      if (messages === 0) return;
-      this.#unsent.push({ position: this.#source.position, bytesBefore: before });
-      this.#ends.report({ late: 0, dead: 0, dropped: this.dropped });
-      this.#sample();
-      this.#router.flush(() => this.#state());
-      this.#schedule();
-    } catch (error) {
-      this.#fail(this.#source.spec.kind === 'kv' ? lostTable(this.name, error) : error);
-    }
+  #report(): void {
+    this.#ends.report({ late: 0, dead: 0, dropped: this.dropped });
+    this.#sample();
+    this.#router.flush(() => this.#state());
   }
 
   #fail(error: unknown): void {
@@ -373,6 +357,12 @@ export class Reader {
     await this.#router.lastBroadcast();
   }
 
+  /** What was tried is of no interest any more either. */
+  async #landLast(): Promise<void> {
+    await this.#land(this.#source.position);
+    if (this.#router.attempts !== null) await this.#router.tellAttempts(null);
+  }
+
   /**
    * Ends at one position on all channels, if all that was read lands in time; what has not is read again by whoever goes
    * on, and the program that made it is needed then.
@@ -383,7 +373,7 @@ export class Reader {
     this.phase = 'stopped';
     await this.#former?.stop({ deadlineMs });
     if (wasRunning) {
-      const landing = this.#land(this.#source.position).catch(error => {
+      const landing = this.#landLast().catch(error => {
         if (!isMillraceError(error)) throw error;
       });
       await Promise.race([landing, sleep(this.#options.around.clock, deadlineMs)]);
@@ -391,7 +381,5 @@ export class Reader {
     await this.#close();
   }
 }
-
-const NO_END = Number.POSITIVE_INFINITY;
 
 const NOWHERE: Receiver = { receive() {} };

@@ -13,15 +13,16 @@ import { crc32 } from 'node:zlib';
 import { BEGIN_ANEW, isMillraceError, MillraceError } from '../base/errors.ts';
 import { type Counts, type CountsParts, fromCountsParts, toCountsParts } from '../observe/counts.ts';
 import { pack, unpack } from '../record/rows.ts';
+import type { Hand } from './attempts.ts';
 import { fromParts, type Outbox, toParts } from './outbox.ts';
 import type { Tails } from './tails.ts';
 
 const VERSION = 5;
 export const HEAD_BYTES = 30;
 
-/** `claim`: an owner's first word, the bump. `commit`: a batch. `release`: an owner's last word. */
-export type EntryKind = 'claim' | 'commit' | 'release';
-const KINDS: readonly EntryKind[] = ['claim', 'commit', 'release'];
+/** `claim`: an owner's first word, the bump. `commit`: a batch. `release`: an owner's last word. `hand`: what it has in hand. */
+export type EntryKind = 'claim' | 'commit' | 'release' | 'hand';
+const KINDS: readonly EntryKind[] = ['claim', 'commit', 'release', 'hand'];
 
 export interface EntryHead {
   readonly kind: EntryKind;
@@ -32,7 +33,7 @@ export interface EntryHead {
   readonly revision: number;
   /** The assignment that has given the task to its owner. */
   readonly assignment: number;
-  /** Number of the commit; of a claim or release: of the last commit before it. */
+  /** Number of the commit; of anything else: of the last commit before it. */
   readonly commit: number;
   readonly crcBefore: number;
 }
@@ -115,6 +116,19 @@ function commitOf(head: EntryHead, parts: unknown): Commit {
     isCheckpoint,
     counts: fromCountsParts(counts),
   };
+}
+
+/** What is in hand; null: nothing, and all is well. */
+export function encodeHand(hand: Hand | null): Uint8Array {
+  return pack(hand === null ? null : [hand.place, hand.rows, hand.tries]);
+}
+
+/** Throws JOURNAL_CORRUPT. */
+export function decodeHand(body: Uint8Array): Hand | null {
+  const parts = unpack(body) as [place: string, rows: number, tries: number] | null;
+  if (parts === null) return null;
+  const [place, rows, tries] = parts;
+  return { place, rows, tries };
 }
 
 export function encodeMessage(head: EntryHead, body: Uint8Array): Uint8Array {

@@ -8,8 +8,9 @@
  */
 import { MillraceError } from '../base/errors.ts';
 import type { Log, LogReader, StoredMessage } from '../port/log.ts';
+import type { Hand } from './attempts.ts';
 import { CutSteps } from './cut-steps.ts';
-import { type Commit, checksum, decodeCommit, decodeHead, type EntryHead, HEAD_BYTES } from './entry.ts';
+import { type Commit, checksum, decodeCommit, decodeHand, decodeHead, type EntryHead, HEAD_BYTES } from './entry.ts';
 
 const TAKE_MESSAGES = 1000;
 const TAKE_BYTES = 1 << 20;
@@ -35,7 +36,9 @@ export type JournalStep =
   | { readonly kind: 'run'; readonly seq: number; readonly crcBefore: number; readonly commit: number }
   | { readonly kind: 'commit'; readonly commit: StoredCommit }
   /** The owner of `epoch` begins, or ends. */
-  | { readonly kind: 'claim' | 'release'; readonly seq: number; readonly epoch: number };
+  | { readonly kind: 'claim' | 'release'; readonly seq: number; readonly epoch: number; readonly revision: number }
+  /** It has this in hand; null: nothing, and all is well. */
+  | { readonly kind: 'hand'; readonly hand: Hand | null };
 
 export interface JournalReaderOptions {
   readonly log: Log;
@@ -129,7 +132,8 @@ export class JournalReader {
     }
     if (head.kind !== 'commit') {
       this.#parts = [];
-      steps.push({ kind: head.kind, seq, epoch: head.epoch });
+      if (head.kind === 'hand') steps.push({ kind: 'hand', hand: decodeHand(message.data.subarray(HEAD_BYTES)) });
+      else steps.push({ kind: head.kind, seq, epoch: head.epoch, revision: head.revision });
       return;
     }
     if (head.part === 0) this.#parts = [];

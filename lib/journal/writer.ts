@@ -28,6 +28,7 @@ import { invariant, MillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { Chain, SHORTER_READINGS_MAX } from '../chain/chain.ts';
 import { type Log, roomIn, type StoredMessage } from '../port/log.ts';
+import type { Hand } from './attempts.ts';
 import { CutSteps } from './cut-steps.ts';
 import {
   type Commit,
@@ -36,6 +37,7 @@ import {
   type EntryHead,
   type EntryKind,
   encodeCommit,
+  encodeHand,
   encodeMessage,
   lastWholeCommit,
 } from './entry.ts';
@@ -167,6 +169,12 @@ export class JournalWriter {
     }
     this.#commit = commit.commit;
     return { firstSeq, lastSeq: this.#chain.seq, crc: this.#lastCrc, bytes: body.length };
+  }
+
+  /** Says what is in hand before it is touched (*in hand*, `attempts.ts`); null: nothing, and all is well. Throws as `append`. */
+  async takeInHand(hand: Hand | null): Promise<void> {
+    const outcome = await this.#append('hand', this.#commit, encodeHand(hand));
+    if (outcome !== 'landed') throw this.#fenced(outcome.tail);
   }
 
   /** The owner's last word: the next one need not wait for a lease to run out. Being fenced here is no loss. */

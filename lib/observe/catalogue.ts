@@ -166,6 +166,16 @@ export const EVENTS = {
     means:
       'the code of revision `program` sends the rest of what it has begun, through message `through`; the present one follows',
   },
+  'part.careful': {
+    levels: ['warn'],
+    fields: ['pipeline', 'part', 'starts', 'message'],
+    means: 'starts that read nothing on are behind it: it takes a few records at a time, and says before which',
+  },
+  'record.deadly': {
+    levels: ['error'],
+    fields: ['pipeline', 'part', 'input', 'sequence', 'message'],
+    means: 'a record has ended its process again and again: it becomes a dead letter, or what its source says',
+  },
   'reader.failed': {
     levels: ['warn', 'error'],
     fields: ['pipeline', 'reader', ...ERROR],
@@ -285,6 +295,11 @@ export const METRICS = {
   },
   millrace_late_records_total: { type: 'counter', labels: ['pipeline'], help: 'Records that came after their window.' },
   millrace_dead_letters_total: { type: 'counter', labels: ['pipeline'], help: 'Records that became dead letters.' },
+  millrace_deadly_records_total: {
+    type: 'counter',
+    labels: ['pipeline'],
+    help: 'Records that ended their process again and again, and are not given to any code any more.',
+  },
   millrace_dropped_records_total: {
     type: 'counter',
     labels: ['pipeline', 'reason'],

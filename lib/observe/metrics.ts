@@ -93,6 +93,7 @@ export class Metrics implements Observer {
     // So that a rate over the first of them is not lost.
     this.#inc('millrace_late_records_total', { pipeline }, 0);
     this.#inc('millrace_dead_letters_total', { pipeline }, 0);
+    this.#inc('millrace_deadly_records_total', { pipeline }, 0);
     for (const part of ['reader', 'task']) this.#inc('millrace_restarts_total', { pipeline, part }, 0);
     return {
       read: (source, { records, bytes }) => {
@@ -125,6 +126,9 @@ export class Metrics implements Observer {
     this.#inc('millrace_events_total', { event: event.event, level: event.level }, 1);
     const labels = { pipeline: String(event.pipeline), stage: String(event.stage) };
     switch (event.event) {
+      case 'record.deadly':
+        this.#inc('millrace_deadly_records_total', { pipeline: labels.pipeline }, 1);
+        break;
       case 'nats.connected':
         this.#inc('millrace_nats_reconnects_total', {}, 1);
         break;

@@ -9,7 +9,10 @@
  * message gives them (a source's own message: what cannot be read of it first). Messages never change and nothing comes between two of a chain, so whoever restores goes on with the
  * very next row. What a message says of event time counts when all of it is in.
  */
+import type { MillraceError } from '../base/errors.ts';
 import type { Change } from '../change/change.ts';
+import type { Letter } from '../record/letter.ts';
+import { ROWS } from '../record/names.ts';
 import type { Voice } from '../window/watermark.ts';
 
 /** Where a record stands on an input: the same whenever it is read. */
@@ -32,10 +35,18 @@ export interface FeedLimits {
   full(): boolean;
 }
 
-/** Records that are to become letters at once; asked for at each feeding, null: none, as nearly always. */
+/** Stands for all of a source's message, before it is read. */
+export const WHOLE = -1;
+
+/** Why the record at a place becomes a letter before anybody's code has it; null: it does not. */
+export type Refused = (place: RecordPlace) => MillraceError | null;
+
 export interface Refusals {
-  refused(): ((place: RecordPlace) => boolean) | null;
-  refuse(value: unknown, change: Change): void;
+  /** Asked for at each feeding; null: nothing is refused, as nearly always. */
+  refused(): Refused | null;
+  refuse(why: MillraceError, value: unknown, change: Change): void;
+  /** A letter that is in the place of a record, and is passed on as it is. */
+  pass(letter: Letter): void;
 }
 
 export const NOTHING: Fed = { records: 0, bytes: 0, publishedMs: Number.POSITIVE_INFINITY };
@@ -53,6 +64,8 @@ export interface TaskInput {
   open(journaled: Journaled, onReady: () => void): Promise<void>;
   /** Passes on some of what has arrived. Throws what ended the reader. */
   feed(limits: FeedLimits): Fed;
+  /** Where the next record stands (`WHOLE`: one is to be read first); words before it are heard. Null: none has arrived. */
+  next(): RecordPlace | null;
   /** The record that was passed on last. */
   readonly lastPlace: RecordPlace;
   /** What a commit journals of this input, numbers by names of its own: how far it has been read. */
@@ -72,8 +85,6 @@ export interface TaskInput {
 export const TAKE_BYTES_MAX = 256 << 10;
 /** Ends the name under which a commit says when the last message that was read was stored. */
 export const TIME = '@time';
-/** Ends the name of how many rows of an input's next message are in; absent: none. */
-export const ROWS = '@rows';
 
 export function placesOf(name: string, position: number, row: number): Record<string, number> {
   return row === 0 ? { [name]: position } : { [name]: position, [`${name}${ROWS}`]: row };

@@ -287,3 +287,6 @@ function plain(token: string): string {
 function isWild(token: string): boolean {
   return token === '*' || token === '>';
 }
+
+/** Ends the name under which a commit says how many rows of an input's next message are in; absent: none. */
+export const ROWS = '@rows';

@@ -3,6 +3,7 @@
  * given away, and notices when it must be left for another try. Why the base may be trusted is in `replica.ts`.
  */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { JournaledAttempts } from '../journal/attempts.ts';
 import { JournalReader, type JournalStep, type StoredCommit } from '../journal/reader.ts';
 import type { Mark } from '../journal/writer.ts';
 import type { Log } from '../port/log.ts';
@@ -69,6 +70,7 @@ export class Rebuild {
   baseCommit = 0;
   /** What was applied hangs together with the run that is read. */
   isAttached = false;
+  readonly attempts = new JournaledAttempts();
   readonly marks = new Marks();
   place = new Place();
   replayed = 0;
@@ -91,6 +93,7 @@ export class Rebuild {
 
   /** Takes what the journal says next. A promise: something has to be read first. */
   take(step: JournalStep): Promise<void> | null {
+    this.attempts.take(step);
     if (step.kind === 'run') return this.#beginRun(step);
     return step.kind === 'commit' ? this.#take(step.commit) : null;
   }

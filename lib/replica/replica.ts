@@ -26,6 +26,7 @@ import type { Clock } from '../base/clock.ts';
 import { isMillraceError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { Chain } from '../chain/chain.ts';
+import type { Attempts } from '../journal/attempts.ts';
 import type { CutSteps } from '../journal/cut-steps.ts';
 import { decodeHead, lastWholeCommit } from '../journal/entry.ts';
 import type { JournalReader, StoredCommit } from '../journal/reader.ts';
@@ -73,6 +74,8 @@ export interface Restored {
   /** The journal that is there, about. */
   readonly journal: { readonly bytes: number; readonly commits: number };
   readonly cutSteps: CutSteps;
+  /** How often it was started since it got on last, the claim that it was restored for included. */
+  readonly attempts: Attempts;
 }
 
 export class Replica {
@@ -250,7 +253,7 @@ export class Replica {
           if (way.follows && concernsStore(step.commit, rebuild)) {
             await this.#follower.keep(step.commit, { store: rebuild.store!, place: rebuild.place });
           }
-        } else if (step.kind !== 'run') {
+        } else if (step.kind === 'claim' || step.kind === 'release') {
           this.#options.onOwner?.(step);
         }
       }
@@ -264,7 +267,7 @@ export class Replica {
   /** The journal has been read to our claim: checks all that it has to fit, and hands over. */
   async #give(claim: End): Promise<Restored> {
     const rebuild = this.#rebuild!;
-    const { at, isAttached, marks, place, from, replayed } = rebuild;
+    const { at, isAttached, marks, place, from, replayed, attempts } = rebuild;
     if (at.commit !== claim.commit || !isAttached) {
       throw rebuild.corrupt(`ends at commit ${claim.commit}, and what fits together of it ends at ${at.commit}`);
     }
@@ -285,7 +288,7 @@ export class Replica {
     this.#rebuild = null;
     await rebuild.close();
     const { bytes, commits } = marks;
-    return { store, from, replayed, place, snapshot, held, journal: { bytes, commits }, cutSteps };
+    return { store, from, replayed, place, snapshot, held, journal: { bytes, commits }, cutSteps, attempts };
   }
 
   async #end(): Promise<End> {

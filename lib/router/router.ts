@@ -24,6 +24,7 @@ import {
 } from '../channel/frame.ts';
 import { Words } from '../channel/words.ts';
 import { ChannelWriter, type WriterState } from '../channel/writer.ts';
+import type { Attempts, AttemptsAt } from '../journal/attempts.ts';
 import type { WatchCalls } from '../operator/call-watch.ts';
 import { type KeysByGroup, partsOf } from '../operator/census.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
@@ -56,7 +57,9 @@ const NOT_CLAIMED = 0;
 const HEADER_CLAIM = 'Millrace-Claim';
 /** On broadcasts: what their writer has done so far, as JSON (`Counted`). */
 const HEADER_COUNTED = 'Millrace-Counted';
-const KEPT = [HEADER_SOURCE, HEADER_PROGRAM, HEADER_COUNTED];
+/** On what a reader claims first: what it has tried (`AttemptsAt`). */
+const HEADER_ATTEMPTS = 'Millrace-Attempts';
+const KEPT = [HEADER_SOURCE, HEADER_PROGRAM, HEADER_COUNTED, HEADER_ATTEMPTS];
 
 export interface RouterOptions {
   readonly deployment: Deployment;
@@ -95,6 +98,8 @@ export class Router {
   #landed: (() => void)[] = [];
   /** Rows, records and letters, that were passed on to any channel. */
   pushed = 0;
+  /** What was tried, as of our claim or what we have told since; null: all is well. */
+  attempts: AttemptsAt | null = null;
 
   constructor(options: RouterOptions) {
     this.#options = options;
@@ -135,14 +140,24 @@ export class Router {
     const { owner, random } = this.#options;
     const { program } = this.#author;
     const mark = { [HEADER_CLAIM]: `${random.next()} ${random.next()}` };
-    const epoch = await claim(this.#lanes[0]!.broadcast, {
+    const { epoch, attempts } = await claim(this.#lanes[0]!.broadcast, {
       owner,
       program,
       mark,
+      attempts: HEADER_ATTEMPTS,
       encode: encodeBroadcast,
       keeps: KEPT,
     });
     this.#author = { ...owner, epoch, program };
+    this.attempts = attempts;
+  }
+
+  /** Says durably what was tried; null: all is well (*in hand*, `journal/attempts.ts`). */
+  async tellAttempts(attempts: Attempts | null): Promise<void> {
+    while (this.#telling !== null) await this.#telling;
+    const lane = this.#lanes[0]!;
+    this.attempts = attempts === null ? null : { ...attempts, at: lane.told!.position };
+    await this.#tellAll([{ lane, head: lane.told!, counted: lane.toldCounted }]);
   }
 
   /**
@@ -304,6 +319,10 @@ export class Router {
     if (this.#telling !== null) return;
     const news = this.#lanes.flatMap(lane => this.#newsFor(lane) ?? []);
     if (news.length === 0) return;
+    await this.#tellAll(news);
+  }
+
+  async #tellAll(news: readonly News[]): Promise<void> {
     this.#telling = Promise.all(news.map(tell => this.#tell(tell)));
     try {
       await this.#telling;
@@ -341,10 +360,15 @@ export class Router {
 
   async #tell({ lane, head, counted }: News): Promise<void> {
     const { broadcast } = lane;
+    // It has read on: what was tried is done.
+    if (lane === this.#lanes[0] && head.position > (this.attempts?.at ?? 0)) this.attempts = null;
     const headers = {
       [HEADER_SOURCE]: markText(this.#options.mark()),
       [HEADER_PROGRAM]: this.#program,
       ...(counted === null ? {} : { [HEADER_COUNTED]: JSON.stringify(counted) }),
+      ...(lane !== this.#lanes[0] || this.attempts === null
+        ? {}
+        : { [HEADER_ATTEMPTS]: JSON.stringify(this.attempts) }),
     };
     const outcome = await broadcast.append(encodeBroadcast(head), headers);
     if (outcome.kind === 'moved') throw beaten(outcome.tail, { author: this.#author, chain: broadcast });

@@ -13,6 +13,7 @@ import { type Pipeline, type PipelineOptions, startPipeline } from '../engine/pi
 import type { Observer } from '../observe/events.ts';
 import { Tally } from '../observe/tally.ts';
 import type { CallWatch } from '../operator/call-watch.ts';
+import { OneInHand } from '../task/breaker.ts';
 import { Budget } from '../task/budget.ts';
 import type { Plan } from '../topology/plan.ts';
 import { tellError } from './errors.ts';
@@ -44,6 +45,7 @@ export class EngineEnd {
   readonly #observer: Observer;
   readonly #running = new Map<number, Running>();
   readonly #budget = new Budget();
+  readonly #inHand = new OneInHand();
   /** By pipeline; they stay, since what is counted is of the name. */
   readonly #tallies = new Map<string, Tally>();
   #cancelLook: (() => void) | null = null;
@@ -97,6 +99,7 @@ export class EngineEnd {
         programs: programsOf(order, former => this.#planOf(order, former)),
         assignment: order.assignment,
         budget: this.#budget,
+        inHand: this.#inHand,
         limits,
       });
       const status = pipeline.status();

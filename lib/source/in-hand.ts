@@ -51,17 +51,26 @@ export class InHand {
     this.#payloadBytesMax = payloadBytesMax;
   }
 
-  /** Without its content encoding; as it came where that cannot be taken off, and then nothing else is read of it. */
-  take(stored: StoredMessage): StoredMessage {
-    this.part = 0;
-    if (stored === this.#stored) return (this.message = this.#unpackedMessage!);
+  /** As it came; nothing of it is read. */
+  hold(stored: StoredMessage): void {
     this.message = stored;
-    this.#unpackedMessage = stored;
+    this.part = 0;
     this.#stored = null;
-    this.#isRead = false;
-    this.#parts = undefined;
+    this.#parts = null;
     this.#carried = null;
     this.#unpacked = false;
+  }
+
+  /** Without its content encoding; as it came where that cannot be taken off, and then nothing else is read of it. */
+  take(stored: StoredMessage): StoredMessage {
+    if (stored === this.#stored) {
+      this.part = 0;
+      return (this.message = this.#unpackedMessage!);
+    }
+    this.hold(stored);
+    this.#unpackedMessage = stored;
+    this.#isRead = false;
+    this.#parts = undefined;
     try {
       const data = decompressed(stored, this.#payloadBytesMax);
       if (data !== stored.data) {

@@ -56,3 +56,14 @@ export function isTombstone({ headers, data }: StoredMessage): boolean {
   if (operation === 'DEL' || operation === 'PURGE' || headerOf(headers, 'nats-marker-reason') !== null) return true;
   return data.length === 0 && headerOf(headers, 'nats-rollup') !== null;
 }
+
+/** The event time of a record that was passed on before a restart, ms; -Infinity: it was refused for something then. */
+export function timeAgain(spec: SourceSpec, message: StoredMessage, decoded: unknown): number {
+  try {
+    const value = judgedValue(spec, message, decoded);
+    judgedChange(spec, message, value);
+    return judgedTime(spec, message, value);
+  } catch {
+    return Number.NEGATIVE_INFINITY;
+  }
+}

@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Change } from '../change/change.ts';
 import type { Meter } from '../observe/meter.ts';
+import type { Refusals, Refused } from '../operator/feed.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';
 import type { Log } from '../port/log.ts';
 import type { Letter } from '../record/letter.ts';
@@ -64,8 +65,5 @@ export interface PollLimits {
   /** The last message to be passed on, which `position` comes to also where there is none of that number; absent: none is. */
   readonly through?: number;
   /** Records that are refused by where they stand, before anybody has them. Null or absent: none. */
-  readonly refuses?: {
-    refused(place: { seq: number; row: number }): boolean;
-    refuse(value: unknown, change: Change): void;
-  } | null;
+  readonly refuses?: ({ readonly refused: Refused } & Pick<Refusals, 'refuse'>) | null;
 }

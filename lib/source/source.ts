@@ -11,11 +11,10 @@
  *
  * A record that cannot be read, is invalid, or has no usable time becomes a letter; the rest of its message goes on.
  */
-import type { Clock } from '../base/clock.ts';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { placedMessageOf } from '../base/place.ts';
 import { type Change, INSERT } from '../change/change.ts';
-import type { Meter } from '../observe/meter.ts';
+import { type RecordPlace, WHOLE } from '../operator/feed.ts';
 import type { LogReader, StoredMessage, StreamInfo, StreamLook } from '../port/log.ts';
 import { copiedBy } from '../port/stream-config.ts';
 import type { Letter } from '../record/letter.ts';
@@ -28,7 +27,7 @@ import { NO_TIME, type SourcePlaceInTime, SourceTime } from '../window/source-ti
 import { SubjectFilter } from './filter.ts';
 import { completeMsOf } from './heartbeat.ts';
 import { InHand, type LetterAbout, type UnreadPart } from './in-hand.ts';
-import { isTombstone, judgedChange, judgedTime, judgedValue, keyOfRow } from './judge.ts';
+import { isTombstone, judgedChange, judgedTime, judgedValue, keyOfRow, timeAgain } from './judge.ts';
 import { Looks } from './looks.ts';
 import { infoOf } from './place.ts';
 import {
@@ -46,9 +45,8 @@ import { goOn } from './succession.ts';
 
 export class Source {
   readonly spec: SourceSpec;
-  #index: number;
+  #options: SourceOptions;
   #log: SourceLog;
-  #clock: Clock;
   #target: SourceTarget;
   #reader: LogReader | null = null;
   /** The server delivers what matches, and nothing else. */
@@ -71,7 +69,6 @@ export class Source {
   /** Taken and not passed on yet: what they hold, decompressed, was more than one poll should bring. */
   #rest: readonly StoredMessage[] = [];
   #inHand: InHand;
-  #meter: Meter;
   readonly publications = new Publications();
   recordsIn = 0;
   /** Letters, of messages that could not be read and of records that were refused here. */
@@ -80,11 +77,9 @@ export class Source {
 
   constructor(options: SourceOptions) {
     this.spec = options.spec;
-    this.#index = options.index;
+    this.#options = options;
     this.#log = options.log;
-    this.#clock = options.clock;
     this.#target = options.target;
-    this.#meter = options.meter;
     this.#inHand = new InHand(options.spec.decoder, options.log.messageBytesMax);
     this.#filter = new SubjectFilter(options.spec.subject);
     this.#time = new SourceTime(options.spec, NO_TIME);
@@ -189,7 +184,7 @@ export class Source {
     if (this.#caughtUp) return 0;
     // Where none has arrived yet, the one before it is the nearest that is known.
     const timeMs = this.#rest[0]?.timeMs ?? this.#reader.nextTimeMs ?? this.#mark.timeMs;
-    return timeMs === 0 ? null : Math.max(0, this.#clock.now() - timeMs);
+    return timeMs === 0 ? null : Math.max(0, this.#options.clock.now() - timeMs);
   }
 
   get #caughtUp(): boolean {
@@ -204,6 +199,13 @@ export class Source {
   /** The end of the stream has been reached once, by the word of its leader: a replica that is behind knows an earlier one. */
   get bootstrapped(): boolean {
     return this.#bootstrapped;
+  }
+
+  /** Where the next record stands; null: none has arrived. */
+  next(): RecordPlace | null {
+    if (this.#rest.length === 0) this.#rest = this.#reader?.take({ messagesMax: 1, bytesMax: 1 }) ?? [];
+    const message = this.#rest[0];
+    return message === undefined ? null : { seq: message.seq, row: this.#row <= 0 ? WHOLE : this.#row };
   }
 
   /**
@@ -241,7 +243,7 @@ export class Source {
     this.#takeLook();
     Object.assign(this.#target.cursor, { origin: NO_ORIGIN, id: null, trace: null });
     this.#inHand.lay({ isDone: this.#row === 0 });
-    this.#meter.read(this.spec.name, {
+    this.#options.meter.read(this.spec.name, {
       records: this.recordsIn - before.records,
       bytes: this.bytesIn - before.bytes,
     });
@@ -259,11 +261,13 @@ export class Source {
   #pass(stored: StoredMessage, limits: PollLimits): void {
     const from = this.#row;
     this.#row = 0;
-    this.#target.cursor.origin = originOf(this.#index, stored.seq);
+    this.#target.cursor.origin = originOf(this.#options.index, stored.seq);
     this.#target.cursor.id = replayOf(stored.headers);
     const trace = traceOf(stored.headers);
     this.#target.cursor.trace = trace;
     if (trace !== null) this.#target.traced?.(trace);
+    const refused = from > 0 ? null : limits.refuses?.refused({ seq: stored.seq, row: WHOLE });
+    if (refused) return this.#refuseWhole(stored, refused);
     const message = this.#inHand.take(stored);
     if (from === 0) this.bytesIn += message.data.length;
     if (this.spec.kind === 'kv') this.#passRow(message, limits);
@@ -274,6 +278,14 @@ export class Source {
     this.#latestMs = Number.NEGATIVE_INFINITY;
     // The records have been there first, so that it is their time that says when they were published.
     this.#time.published(message.timeMs);
+  }
+
+  /** What is in it is not looked at. */
+  #refuseWhole(stored: StoredMessage, why: MillraceError): void {
+    this.bytesIn += stored.data.length;
+    this.#inHand.hold(stored);
+    this.#reject(why.code, why, stored.data);
+    this.#time.published(stored.timeMs);
   }
 
   #passValues(message: StoredMessage, from: number, limits: PollLimits): void {
@@ -292,7 +304,7 @@ export class Source {
       inHand.part = i;
       // After a restart, what was passed on before it has a say in the watermark, and in nothing else.
       if (i < from) {
-        this.#readAgain(message, values[i]);
+        this.#latestMs = Math.max(this.#latestMs, timeAgain(this.spec, message, values[i]));
         continue;
       }
       this.#accept(message, null, values[i], limits);
@@ -305,16 +317,6 @@ export class Source {
   /** Whether the batch ends here, within a message. */
   #isCut({ withinMessages, full }: PollLimits, isMore: boolean): boolean {
     return isMore && withinMessages === true && full!();
-  }
-
-  #readAgain(message: StoredMessage, value: unknown): void {
-    try {
-      const judged = judgedValue(this.spec, message, value);
-      judgedChange(this.spec, message, judged);
-      this.#latestMs = Math.max(this.#latestMs, judgedTime(this.spec, message, judged));
-    } catch {
-      // It was refused for this when it was read first.
-    }
   }
 
   #isHeartbeat(message: StoredMessage): boolean {
@@ -360,7 +362,8 @@ export class Source {
     this.recordsIn++;
     this.#last.seq = message.seq;
     this.#last.row = this.#inHand.part;
-    if (refuses?.refused(this.#last)) refuses.refuse(value, change);
+    const why = refuses?.refused(this.#last);
+    if (why) refuses!.refuse(why, value, change);
     else this.#target.entry.receive(key, value, timeMs, change);
   }
 

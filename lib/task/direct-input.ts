@@ -13,11 +13,11 @@ import {
   placesOf,
   type RecordPlace,
   type Refusals,
-  ROWS,
   TAKE_BYTES_MAX,
   type TaskInput,
   TIME,
 } from '../operator/feed.ts';
+import { ROWS } from '../record/names.ts';
 import { NO_MARK, type SourceOptions } from '../source/poll.ts';
 import { Source } from '../source/source.ts';
 import { sourceVoice, voiceOf } from '../topology/waits.ts';
@@ -105,7 +105,7 @@ export class DirectInput implements TaskInput {
       bytesMax: Math.min(limits.bytesMax, TAKE_BYTES_MAX),
       full: limits.full,
       withinMessages: true,
-      refuses: refused === null ? null : { refused, refuse: (value, change) => this.#refusals.refuse(value, change) },
+      refuses: refused === null ? null : { refused, refuse: this.#refusals.refuse },
     });
     if (messages === 0) return NOTHING;
     return {
@@ -117,6 +117,10 @@ export class DirectInput implements TaskInput {
 
   get #rowsIn(): number {
     return this.#source.recordsIn + this.#source.lettersIn;
+  }
+
+  next(): RecordPlace | null {
+    return this.#source.next();
   }
 
   committed(): void {}

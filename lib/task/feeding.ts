@@ -5,6 +5,11 @@
 import type { FeedLimits, Journaled, RecordPlace, TaskInput } from '../operator/feed.ts';
 import { InputWatermarks, type Voice } from '../window/watermark.ts';
 
+export interface NextRecord {
+  readonly input: TaskInput;
+  readonly place: RecordPlace;
+}
+
 export class Feeding {
   readonly inputs: readonly TaskInput[];
   /** Who has a say in event time: tables have none. */
@@ -73,6 +78,25 @@ export class Feeding {
     }
     this.records += records;
     return bytes > 0 || records > 0;
+  }
+
+  /** The record that would be fed first; null: none has arrived. */
+  next(): NextRecord | null {
+    const booting = this.inputs.filter(input => input.bootstrap && !input.bootstrapped);
+    let first: NextRecord | null = null;
+    for (const input of booting.length > 0 ? booting : this.inputs) {
+      const place = input.next();
+      if (place !== null && (first === null || input.watermarkMs < first.input.watermarkMs)) first = { input, place };
+    }
+    return first;
+  }
+
+  /** Passes on that one, and nothing else. */
+  feedOne({ input }: NextRecord): void {
+    const { records, publishedMs } = input.feed({ recordsMax: 1, bytesMax: 1, full: () => true });
+    if (records > 0) this.last = { input: input.name, place: input.lastPlace };
+    this.records += records;
+    if (publishedMs < this.#publishedMs) this.#publishedMs = publishedMs;
   }
 
   /** By what the inputs have read. True: event time has moved. */

@@ -1,9 +1,12 @@
 /**
  * Makes the inputs of a task from its stage's plan, each feeding the processor's entry of the same number.
  */
+import { MillraceError } from '../base/errors.ts';
 import { ChannelReader, type WriterPlan } from '../channel/reader.ts';
 import type { Refusals, TaskInput } from '../operator/feed.ts';
 import { readerWriter, taskWriter } from '../record/names.ts';
+import { sourceOfOrigin } from '../record/origin.ts';
+import type { SourceSpec } from '../source/spec.ts';
 import { watchedSource } from '../source/watched.ts';
 import { type InputPlan, type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import { sourceVoice, stageVoice } from '../topology/waits.ts';
@@ -21,12 +24,17 @@ export function inputsOf(
   const { deployment, log, clock, meter, watchCalls } = around;
   const { cursor, entries } = processor;
   const { direct } = stage;
+  const sources = sourcesOf(plan);
   const refusalsOn = (input: string): Refusals => ({
     refused: () => on.pace.refusedOn(input),
-    refuse: (value, change) => processor.refuse(stage.name, value, change),
+    refuse(why, value, change) {
+      if (why.code === 'RECORD_DEADLY' && !takesLetter(why, sources, cursor.origin)) return processor.drop('skipped');
+      processor.refuse(stage.name, why, { value, change });
+    },
+    pass: letter => processor.letter(letter),
   });
   if (direct !== null) {
-    const index = sourcesOf(plan).findIndex(source => source.name === direct.name);
+    const index = sources.findIndex(source => source.name === direct.name);
     const letter = processor.letter.bind(processor);
     const drop = processor.drop.bind(processor);
     const target = { entry: entries[0]!, cursor, letter, drop, traced: on.traced };
@@ -51,6 +59,16 @@ export function inputsOf(
       onFailed: on.failed,
     });
   });
+}
+
+/** What the source says of its bad records (`onPoison`) holds for one that ends its process, wherever it does so. False: it is skipped. */
+function takesLetter(why: MillraceError, sources: readonly SourceSpec[], origin: number): boolean {
+  const { name, onPoison } = sources[sourceOfOrigin(origin)] ?? { name: '', onPoison: 'deadLetter' };
+  if (onPoison !== 'stop') return onPoison === 'deadLetter';
+  throw new MillraceError(
+    'LIMIT_REACHED',
+    `source ${name} stops at a bad record, as its onPoison says: ${why.message}`,
+  );
 }
 
 /** Who writes to an input: one reader, or every task of a stage. */

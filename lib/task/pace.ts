@@ -9,7 +9,8 @@
  * A batch beyond `outgrownBytes` cannot be committed. The task is dropped, as after any failure, and does it again with one
  * record at a time; so the one that is too much is found, and becomes a letter before it is given to any operator.
  */
-import type { RecordPlace } from '../operator/feed.ts';
+import type { MillraceError } from '../base/errors.ts';
+import type { RecordPlace, Refused } from '../operator/feed.ts';
 
 export class Pace {
   /** What a batch may make before it ends. */
@@ -17,8 +18,8 @@ export class Pace {
   /** What no commit may be. */
   readonly outgrownBytes: number;
   #bytesMax: number;
-  /** Rows by message, of each input. */
-  #refused = new Map<string, Map<number, Set<number>>>();
+  /** Why, by row, by message, of each input. */
+  #refused = new Map<string, Map<number, Map<number, MillraceError>>>();
 
   /** @param options.recordBytesMax what one record, or one thing that fires, may make */
   constructor(options: { commitBytesMax: number; recordBytesMax: number }) {
@@ -44,18 +45,18 @@ export class Pace {
     }
   }
 
-  /** The record at `row` of the input's message `seq` is not given to operators any more. */
-  refuse(input: string, { seq, row }: RecordPlace): void {
+  /** The record at `row` of the input's message `seq` is not given to operators any more, and its letter says why. */
+  refuse(input: string, { seq, row }: RecordPlace, why: MillraceError): void {
     let rows = this.#refused.get(input);
     if (rows === undefined) this.#refused.set(input, (rows = new Map()));
     const known = rows.get(seq);
-    if (known === undefined) rows.set(seq, new Set([row]));
-    else known.add(row);
+    if (known === undefined) rows.set(seq, new Map([[row, why]]));
+    else known.set(row, why);
   }
 
   /** What is refused on an input; null: nothing, as nearly always. */
-  refusedOn(input: string): ((place: RecordPlace) => boolean) | null {
+  refusedOn(input: string): Refused | null {
     const rows = this.#refused.get(input);
-    return rows === undefined ? null : ({ seq, row }) => rows.get(seq)?.has(row) ?? false;
+    return rows === undefined ? null : ({ seq, row }) => rows.get(seq)?.get(row) ?? null;
   }
 }

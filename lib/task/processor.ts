@@ -28,6 +28,7 @@ import { trailing } from '../window/watermark.ts';
 import { deadLetter, type LetterOptions, lateLetter } from './letters.ts';
 import { Outgoing, SinkExit } from './outgoing.ts';
 import type { Pace } from './pace.ts';
+import type { Slice } from './slice.ts';
 
 const HEADROOM_BYTES = 4096;
 /** Operators make so many values in a batch, though a filter leaves nothing of them: others wait while it runs. */
@@ -57,6 +58,8 @@ export interface ProcessorOptions {
   readonly state?: TaskState;
   /** How much a batch may make; absent: anything. */
   readonly pace?: Pace;
+  /** How long it may be at work; absent: as long as it takes. */
+  readonly slice?: Slice;
   /** What stands before a sink's exit to see its rows with their keys and times. */
   watch?(exit: SinkExit): Receiver;
 }
@@ -79,6 +82,7 @@ export class Processor {
   #pending: Letter[] = [];
   #size: BatchSize;
   #pace: Pace | null;
+  #slice: Slice | null;
   /** Looks at how much was made, and what the tables had changed at the last one that asked them. */
   #looks = 0;
   #stateBytes = 0;
@@ -97,6 +101,7 @@ export class Processor {
     const contents = new LetterContents(watchCalls);
     this.#contents = contents;
     this.#pace = pace ?? null;
+    this.#slice = options.slice ?? null;
     const size = new BatchSize(pace?.outgrownBytes ?? Number.POSITIVE_INFINITY);
     this.#size = size;
     this.#pipeline = plan.pipeline;
@@ -190,10 +195,9 @@ export class Processor {
     this.#pending.push(letter);
   }
 
-  /** The record in hand becomes a letter before any operator has had it: it makes too much. */
-  refuse(operator: string, value: unknown, change: Change): void {
-    const text = `what this record makes is more than recordBytesMax allows: split it, or make less of it`;
-    this.#poison({ operator, cause: new MillraceError('LIMIT_REACHED', text), value, change });
+  /** The record in hand becomes a letter before any operator has had it. */
+  refuse(operator: string, cause: MillraceError, { value, change }: { value: unknown; change: Change }): void {
+    this.#poison({ operator, cause, value, change });
   }
 
   letter(letter: Letter): void {
@@ -250,13 +254,20 @@ export class Processor {
       step.want(wants);
       // Timers lead to their keys, so what is wanted is asked for until nothing new comes up.
       do if (done) step.wantAdvance(wants, watermarkMs);
-      while ((await this.state.prefetch(store)) > 0);
+      while ((await this.#prefetch(store)) > 0);
       step.pass();
       done &&= step.advance(watermarkMs);
     }
     this.#run.endBatch(done);
     this.state.endBatch();
     return done;
+  }
+
+  async #prefetch(store: Store): Promise<number> {
+    this.#slice?.rest();
+    const fetched = await this.state.prefetch(store);
+    this.#slice?.goOn();
+    return fetched;
   }
 
   /** What the operators hold and wait for, between two batches. */
@@ -275,8 +286,11 @@ export class Processor {
     return pending;
   }
 
-  /** The batch has made what a batch may make: no more is fed to it, and nothing more fires in it. */
-  readonly full = (): boolean => {
+  /** The batch has made what a batch may make, or its slice is over: no more is fed to it, and nothing more fires in it. */
+  readonly full = (): boolean => (this.#slice?.isOver() ?? false) || this.hasMadeEnough;
+
+  /** It has made what a batch may make. */
+  get hasMadeEnough(): boolean {
     const pace = this.#pace;
     if (pace === null) return false;
     if (this.#run.emitted >= EMITTED_MAX || this.#worked >= WORKED_MAX) return true;
@@ -285,7 +299,7 @@ export class Processor {
     }
     const owedBytes = this.#owedRows * this.#rowBytes.value;
     return this.#size.bytes + this.#run.heldBytes + this.#stateBytes + owedBytes > pace.bytesMax;
-  };
+  }
 
   /** About how large the commit would be now. */
   get madeBytes(): number {

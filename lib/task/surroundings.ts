@@ -16,6 +16,7 @@ import type { Deployment } from '../record/names.ts';
 import type { CheckpointLimits } from '../replica/checkpoint.ts';
 import type { Turns } from '../replica/turns.ts';
 import type { Plan } from '../topology/plan.ts';
+import type { OneInHand } from './breaker.ts';
 import type { Share } from './budget.ts';
 
 /** Every bound of a task, by name. Some of them move. */
@@ -73,6 +74,8 @@ export interface Surroundings {
   readonly blobs: Blobs;
   /** When which task is at its checkpoint; absent: each when it likes. */
   readonly checkpointTurns?: Turns;
+  /** Who has a record in hand by itself. */
+  readonly inHand: OneInHand;
   /** How user code of an operator or source is called, so that it is seen at work; absent: nobody looks. */
   readonly watchCalls?: WatchCalls;
   /** Absent: all revisions have run one program. */

@@ -39,17 +39,21 @@ import type { SourceSpec } from '../source/spec.ts';
 import type { Checkpoint } from '../state/checkpoint.ts';
 import type { StateLook } from '../state/look.ts';
 import { TaskState } from '../state/state.ts';
+import { taskPart } from '../topology/parts.ts';
 import { type Plan, type StagePlan, sourcesOf } from '../topology/plan.ts';
 import type { Voice } from '../window/watermark.ts';
+import { type Breaker, deadly } from './breaker.ts';
 import type { Share } from './budget.ts';
+import { Caution } from './caution.ts';
 import { DirectInput } from './direct-input.ts';
-import { Feeding } from './feeding.ts';
+import { Feeding, type NextRecord } from './feeding.ts';
 import { inputsOf } from './inputs.ts';
 import { Looks } from './looks.ts';
 import { Originals } from './original.ts';
 import type { Pace } from './pace.ts';
 import { Processor } from './processor.ts';
 import { Rhythm } from './rhythm.ts';
+import { Slice } from './slice.ts';
 import type { Surroundings, TaskLimits } from './surroundings.ts';
 
 export interface TaskOptions {
@@ -62,6 +66,8 @@ export interface TaskOptions {
   readonly share: Share;
   /** Outlives the task. */
   readonly pace: Pace;
+  /** As the pace. */
+  readonly breaker: Breaker;
   /** The task's replica, to be taken over; absent: it begins with an empty one. */
   readonly replica?: Replica | undefined;
   /** The task has ended by itself; the error's fate says what next. */
@@ -97,6 +103,11 @@ const NOTHING_ABOUT: AboutCommit = {
 
 const TICK_MS = 100;
 
+/** What is in hand, as the journal says it. */
+function placeText(next: NextRecord | null, dueMs: number): string {
+  return next === null ? `due ${dueMs}` : `${next.input.name} ${next.place.seq} ${next.place.row}`;
+}
+
 export class Task {
   readonly stage: string;
   readonly partition: number;
@@ -126,6 +137,8 @@ export class Task {
   /** Commits handed to the journal; the last may be in flight. */
   #commits = 0;
   #rhythm = new Rhythm();
+  readonly #slice: Slice;
+  readonly #caution: Caution;
   readonly #originals = new Originals();
   /** The last commit that sends anything. */
   #lastSending = 0;
@@ -146,6 +159,7 @@ export class Task {
     const { plan, stage, partition, around } = options;
     const { deployment, revision, assignment, log, clock, random, meter, observer } = around;
     this.#ends = new EndsReporter(meter);
+    this.#slice = new Slice(clock);
     this.#traced = around.tracing === undefined ? null : new TraceCollector(() => clock.now());
     this.stage = stage.name;
     this.partition = partition;
@@ -156,6 +170,15 @@ export class Task {
     const subject = journalSubject(deployment, place);
     const stream = journalStream(deployment);
     this.journal = new JournalWriter({ log, clock, random, stream, subject, revision, assignment });
+    this.#caution = new Caution({
+      breaker: options.breaker,
+      about: { pipeline: plan.pipeline, part: taskPart(place) },
+      around,
+      say: async hand => {
+        await this.#landed();
+        await this.journal.takeInHand(hand);
+      },
+    });
     this.#checkpoints = new Checkpoints({
       blobs: around.blobs,
       clock,
@@ -189,6 +212,7 @@ export class Task {
       messageBytesMaxOf: one => log.messageBytesMaxOf(one),
       watchCalls: around.watchCalls,
       pace: options.pace,
+      slice: this.#slice,
       state: this.#replica.state,
       ...(stage.direct === null ? {} : { original: about => this.source!.letter({ bytes: null, ...about }) }),
     });
@@ -328,6 +352,8 @@ export class Task {
     this.#openRelay(this.#relay);
     while (!this.#isRelayed) await this.#woken();
     const isNew = await this.#feeding.open({ positions, watermarkMs: dueMs }, () => this.#wake());
+    await this.#caution.begin(restored.attempts);
+    this.#checkFailure();
     if (isNew) await this.#begin();
     this.#rhythm.restart(clock.monotonic());
     observer.emit({
@@ -349,8 +375,7 @@ export class Task {
   async #begin(): Promise<void> {
     this.#rhythm.hurry();
     await this.#commitIfNeeded();
-    await this.#inFlight;
-    this.#checkFailure();
+    await this.#landed();
   }
 
   #openRelay(relay: Relay): void {
@@ -374,35 +399,131 @@ export class Task {
   }
 
   async #loop(): Promise<void> {
-    const { limits, pace } = this.#options;
+    const { limits } = this.#options;
     const { full } = this.processor;
     const feed = { recordsMax: limits.batchRecordsMax, bytesMax: limits.batchBytesMax, full };
     while (!this.#stopping) {
       const hasRoom = this.#relay!.backlogBytes < limits.relayBytesMax;
+      if (this.#caution.isCareful) {
+        if (hasRoom && (await this.#takeInHand())) continue;
+        if (this.#isQuietCommitDue()) await this.#commitIfNeeded();
+        await this.#rest();
+        continue;
+      }
+      this.#slice.begin();
       const hasFed = hasRoom && !this.#hasMoreDue && this.#feeding.feed(feed);
       const hasDue = this.#hasMoreDue ? hasRoom : this.#feeding.moveWatermark();
       if (hasFed || hasDue) {
+        const executing = this.#execute(this.#feeding.dueMs, hasFed);
         // Nothing is awaited that need not be: with each `await` all other tasks come in between.
-        if (hasFed && this.processor.hasMadeTooMuch) this.#refuseLast();
-        const byRecord = hasFed && full();
-        const { dueMs } = this.#feeding;
-        const executing = this.processor.execute(dueMs, this.#store);
-        this.#hasMoreDue = !(typeof executing === 'boolean' ? executing : await executing);
-        if (!this.#hasMoreDue) this.#watermarkMs = dueMs;
-        if (this.processor.hasPending) await this.#settleLetters();
-        if (this.processor.hasOutgrown) this.#dropBatch(byRecord);
-        pace.made(this.processor.madeBytes);
+        if (executing !== null) await executing;
       }
+      const isLong = this.#slice.end();
       if (hasFed || hasDue || this.#isQuietCommitDue()) await this.#commitIfNeeded();
-      if (this.#looks.waits) await this.#showState();
-      if (!hasFed && !(hasDue && this.#hasMoreDue)) await this.#woken();
-      else if (this.#hasMoreDue) await this.#turn();
+      if (!hasFed && !(hasDue && this.#hasMoreDue)) await this.#rest();
+      else if (this.#looks.waits) await this.#showState();
+      else if (this.#hasMoreDue || isLong) await this.#turn();
     }
+    await this.#landed();
+  }
+
+  /** There is nothing to do until something wakes us. */
+  async #rest(): Promise<void> {
+    if (this.#isWell) await this.#caution.sayWell();
+    if (this.#looks.waits) await this.#showState();
+    await this.#woken();
+  }
+
+  get #isWell(): boolean {
+    return this.#caution.isWell({ hasRead: this.recordsIn > 0 });
+  }
+
+  /** Runs what was fed, and moves event time on. Null: it is done already. */
+  #execute(watermarkMs: number, hasFed: boolean): Promise<void> | null {
+    if (hasFed && this.processor.hasMadeTooMuch) this.#refuseLast();
+    const byRecord = hasFed && this.processor.hasMadeEnough;
+    const executing = this.processor.execute(watermarkMs, this.#store);
+    if (typeof executing !== 'boolean') {
+      return executing.then(async done => {
+        await this.#executed(watermarkMs, { done, byRecord });
+      });
+    }
+    return this.#executed(watermarkMs, { done: executing, byRecord });
+  }
+
+  #executed(watermarkMs: number, { done, byRecord }: { done: boolean; byRecord: boolean }): Promise<void> | null {
+    if (done) this.#watermarkMs = watermarkMs;
+    this.#hasMoreDue = !done;
+    if (!this.processor.hasPending) return this.#judgeBatch(byRecord);
+    this.#slice.rest();
+    return this.#settleLetters().then(() => {
+      this.#slice.goOn();
+      this.#judgeBatch(byRecord);
+    });
+  }
+
+  #judgeBatch(byRecord: boolean): null {
+    if (this.processor.hasOutgrown) this.#dropBatch(byRecord);
+    this.#options.pace.made(this.processor.madeBytes);
+    return null;
+  }
+
+  /**
+   * Takes one record or a few, or what is due by now, and has it committed, having said so before (*in hand*). Records and
+   * what is due by them are never in hand together, or one would be blamed for the other. False: there is nothing.
+   */
+  async #takeInHand(): Promise<boolean> {
+    const hasDue = this.#hasMoreDue || this.#feeding.moveWatermark();
+    const next = hasDue ? null : this.#feeding.next();
+    if (!hasDue && next === null) {
+      // Says what ended an input, if something has.
+      this.#feeding.feed({ recordsMax: 1, bytesMax: 1, full: () => true });
+      return false;
+    }
+    await this.#caution.hold(placeText(next, this.#feeding.dueMs), {
+      records: next !== null,
+      work: async isDeadly => {
+        if (isDeadly) this.#giveUp(next);
+        this.#slice.begin();
+        if (next !== null) this.#feedFew(next);
+        const executing = this.#execute(next === null ? this.#feeding.dueMs : this.#watermarkMs, next !== null);
+        if (executing !== null) await executing;
+        if (next !== null && !this.#hasMoreDue) this.#hasMoreDue = this.#feeding.moveWatermark();
+        this.#rhythm.hurry();
+        await this.#commitIfNeeded();
+        await this.#landed();
+      },
+    });
+    if (this.#looks.waits) await this.#showState();
+    return true;
+  }
+
+  /** What is committed has landed. */
+  async #landed(): Promise<void> {
     await this.#inFlight;
     this.#checkFailure();
   }
 
-  /** What is due may take many batches: all others have their turn between two of them. */
+  #feedFew(next: NextRecord): void {
+    const { rows } = this.#caution.breaker;
+    if (rows === 1) return this.#feeding.feedOne(next);
+    let left = rows;
+    const full = () => --left <= 0 || this.processor.full();
+    this.#feeding.feed({ recordsMax: rows, bytesMax: this.#options.limits.batchBytesMax, full });
+  }
+
+  /** The record becomes a letter before anybody's code has it. What is due cannot. */
+  #giveUp(next: NextRecord | null): void {
+    if (next === null) {
+      const text = `task ${this.name}: ${deadly('what is due').message}, a window, a timer or an unmatched record. Mend its functions, or make less of it, and deploy again.`;
+      throw new MillraceError('LIMIT_REACHED', text);
+    }
+    const { input, place } = next;
+    const why = this.#caution.deadly('this record', { input: input.name, sequence: place.seq });
+    this.#options.pace.refuse(input.name, place, why);
+  }
+
+  /** What is due may take many batches, and what is slow: all others have their turn between two of them. */
   #turn(): Promise<void> {
     return new Promise(resolve => this.#around.clock.soon(resolve));
   }
@@ -421,8 +542,7 @@ export class Task {
   }
 
   async #showState(): Promise<void> {
-    await this.#inFlight;
-    this.#checkFailure();
+    await this.#landed();
     await this.#looks.show(this.#store!);
   }
 
@@ -448,7 +568,8 @@ export class Task {
   /** The record that was fed last is the one: next time it becomes a letter before any operator has it. */
   #refuseLast(): never {
     const { input, place } = this.#feeding.last!;
-    this.#options.pace.refuse(input, place);
+    const text = 'what this record makes is more than recordBytesMax allows: split it, or make less of it';
+    this.#options.pace.refuse(input, place, new MillraceError('LIMIT_REACHED', text));
     throw this.#outgrown();
   }
 
@@ -495,8 +616,7 @@ export class Task {
     const { state } = this.processor;
     const commitBytes = (delta?.length ?? 0) + bytesOf(outbox);
     const checkpoint = this.#checkpoints.begin({ state, commitBytes, limits: this.#options.limits });
-    await this.#inFlight;
-    this.#checkFailure();
+    await this.#landed();
     const traced = this.#traced?.take() ?? null;
     const records = this.recordsIn - this.#recordsCommitted;
     this.#recordsCommitted = this.recordsIn;
@@ -566,7 +686,7 @@ export class Task {
       if (this.#stopping) return;
       this.#feeding.tick();
       // All else that there may be to do has its own wake-up.
-      if (this.#isQuietCommitDue()) this.#wake();
+      if (this.#isQuietCommitDue() || this.#isWell) this.#wake();
       this.#tellNext();
       this.#tick();
     });

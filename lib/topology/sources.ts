@@ -81,7 +81,7 @@ export interface FromOptions<T> extends Named {
   readonly start?: 'first' | 'new';
   /** Makes the value from the decoded one and its message (subject, headers), before the schema sees it. */
   readonly with?: (value: unknown, message: MessageMeta) => unknown;
-  /** What becomes of a record that cannot be used. Default `deadLetter`. */
+  /** What becomes of a record that cannot be used, or that ends its process each time. Default `deadLetter`. */
   readonly onPoison?: SourceSpec['onPoison'];
 }
 

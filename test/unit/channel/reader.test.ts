@@ -50,7 +50,11 @@ class Rig {
         },
       },
       cursor: newCursor(),
-      refusals: { refused: () => null, refuse: () => assert.fail('nothing is refused') },
+      refusals: {
+        refused: () => null,
+        refuse: () => assert.fail('nothing is refused'),
+        pass: () => assert.fail('nothing is refused'),
+      },
       letter: () => assert.fail('no letter was sent'),
       onFailed: error => this.failures.push(error),
     });

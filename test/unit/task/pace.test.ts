@@ -1,8 +1,10 @@
 /** The pace of a task: how large batches are, and which record is to blame for one that no commit holds. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { MillraceError } from '../../../lib/base/errors.ts';
 import { Pace } from '../../../lib/task/pace.ts';
 
+const WHY = new MillraceError('LIMIT_REACHED', 'it makes too much');
 const pace = () => new Pace({ commitBytesMax: 1_000, recordBytesMax: 4_000 });
 
 describe('a pace', () => {
@@ -37,11 +39,11 @@ describe('a pace', () => {
   test('knows a refused record by its input and its place there', () => {
     const one = pace();
     assert.equal(one.refusedOn('a'), null);
-    one.refuse('a', { seq: 7, row: 2 });
+    one.refuse('a', { seq: 7, row: 2 }, WHY);
     const refused = one.refusedOn('a')!;
     assert.deepEqual(
       [refused({ seq: 7, row: 2 }), refused({ seq: 7, row: 1 }), refused({ seq: 8, row: 2 })],
-      [true, false, false],
+      [WHY, null, null],
     );
     assert.equal(one.refusedOn('b'), null);
   });
