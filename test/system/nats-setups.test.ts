@@ -16,7 +16,7 @@ import { eventually, Output, running, Scene } from './scene.ts';
 const FOLDER = fileURLToPath(new URL('../../deploy/nats/', import.meta.url));
 const PIPELINE = join(FOLDER, 'orders.ts');
 const IDS = 120;
-/** Of the variable that a configuration has it in; the worker's own user is called millrace where it has an account. */
+/** What tests set the variables of a configuration to; a worker's user is called millrace where it has an account. */
 const pass = (user: string) => `of-${user === 'millrace' ? 'worker' : user}`;
 
 const textOf = (name: string) => readFileSync(join(FOLDER, name), 'utf8');
