@@ -10,6 +10,7 @@ import {
   requestSubjects,
 } from '../lib/nats/rights.ts';
 import {
+  AUDIT_SUBJECTS,
   blobsSubjects,
   bucketOf,
   bucketStream,
@@ -56,6 +57,7 @@ export function rolesFor(plans: readonly PlanSummary[], { bucket, inboxPrefix }:
       bucketSubjects(bucket),
       blobsSubjects(bucket),
       ...names.map(internalSubjects),
+      AUDIT_SUBJECTS,
       ...letters,
       ...results,
       // Replays of letters go back where they came from.
