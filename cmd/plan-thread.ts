@@ -15,5 +15,7 @@ invariant(port !== null, 'plan-thread runs in a thread of its own');
 process.on('uncaughtException', error => {
   if (!isAuthors(error)) throw error;
 });
+// As in the engine's thread, where this would be in everybody's objects.
+Object.preventExtensions(Object.prototype);
 const { bundle, dir, asks } = workerData as PlanThreadData;
 await planBundle({ port, bundle, dir, asks, next: async () => (await once(port, 'message'))[0] as ToPlanning });
