@@ -61,6 +61,8 @@ const refuse = (call: string) => (): never => {
 };
 process.exit = refuse('process.exit');
 process.kill = refuse('process.kill');
+// What one adds to every object all others would have, ours too.
+Object.preventExtensions(Object.prototype);
 
 // What nobody expected ends the thread: recovery is tested, going on with half a state is not. What a pipeline's functions
 // have left behind (a promise that nobody waited for, a timer) touches no state of ours.

@@ -15,6 +15,8 @@ invariant(port !== null, 'plan-thread runs in a thread of its own');
 process.on('uncaughtException', error => {
   if (!isAuthors(error)) throw error;
 });
+// As in the engine's thread, where this would be in everybody's objects.
+Object.preventExtensions(Object.prototype);
 const { bundle, dir, asks, given } = workerData as PlanThreadData;
 await planBundle({
   port,

@@ -30,7 +30,7 @@ export class Keepers {
   readonly #log: Pick<Log, 'streamsOf' | 'info'>;
   /** What of its subject each source's stream listed when it was looked at first. */
   readonly #listed = new Map<SourceSpec, readonly string[]>();
-  /** Of the sources that read what is found: as it was when it was asked last which streams that is. */
+  /** As it was when it was asked last, for the sources that read what is found. */
   #unread: readonly Amiss[] = [];
 
   constructor({ plan, log }: { plan: Plan; log: Pick<Log, 'streamsOf' | 'info'> }) {

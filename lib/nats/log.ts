@@ -5,7 +5,7 @@
 import { nuid } from 'nats';
 import { backoffMs } from '../base/backoff.ts';
 import { sleep, systemClock } from '../base/clock.ts';
-import { invariant, isMillraceError, MillraceError } from '../base/errors.ts';
+import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { EXPECT_HEADER } from '../port/headers.ts';
 import type {
   Append,
@@ -21,6 +21,7 @@ import { covers } from '../record/subject.ts';
 import { type Expected, judgeAck } from './acks.ts';
 import { ask, askOrThrow } from './api.ts';
 import { appendAll } from './append-all.ts';
+import { checkBatch, fenceOf, tooLarge, unkept } from './batch.ts';
 import type { NatsLink } from './connection.ts';
 import { CommonLines, headerLines } from './headers.ts';
 import type { NoAnswer, Waiter } from './inbox.ts';
@@ -31,7 +32,6 @@ import { storedMessageOf, streamConfigOf, streamInfoOf, type WireMessage, type W
 import { countsOf } from './subject-map.ts';
 import { type OutboundMessage, sizeOf } from './wire-writer.ts';
 
-const BATCH_MESSAGES_MAX = 1_000;
 const RETRY_BASE_MS = 50;
 const RETRY_MAX_MS = 1_000;
 const NO_LINES = { lines: '', commonLines: '' };
@@ -147,22 +147,8 @@ export class NatsLog implements Log {
       this.#link.inbox.sendTogether(messages.length, outgoing, waiter);
     });
     if (judged.kind === 'unsure') await this.#explainBatch(judged.cause, { stream: named, messages });
-    return judged.kind === 'landed' ? this.#batchKept(judged.seq, messages, named) : judged;
-  }
-
-  /** A marker that begins a chain is read back, and one of the rows, where it is time to. */
-  async #batchKept(seq: number, messages: readonly NewMessage[], stream: string): Promise<Append> {
-    const fenced = new Set(messages.flatMap(({ subject, expect }) => (expect === undefined ? [] : subject)));
-    const begins = messages.findIndex(({ expect }) => expect === 0);
-    const row = messages.findIndex(({ subject }) => !fenced.has(subject));
-    const isRowDue = row >= 0 && this.#mappings.isDue(messages[row]!.subject);
-    let outcome: Append = { kind: 'landed', seq };
-    for (const i of [begins, isRowDue ? row : -1]) {
-      if (i < 0 || outcome.kind !== 'landed') continue;
-      const at = { stream, subject: messages[i]!.subject, seq: seq - (messages.length - 1 - i) };
-      outcome = await this.#kept(outcome, at);
-    }
-    return outcome;
+    if (judged.kind !== 'landed') return judged;
+    return this.#orUnsure(this.#mappings.checkBatch(messages, { stream: named, seq: judged.seq }).then(() => judged));
   }
 
   /** Throws why a batch was not taken, if one of its messages is the cause: the answer to the last one does not say it. */
@@ -404,40 +390,5 @@ export class NatsLog implements Log {
     if (streams.includes(stream)) return;
     const others = streams.length === 0 ? 'no stream keeps it' : `${streams.join(', ')} keeps it`;
     throw unkept({ stream, subject }, others);
-  }
-}
-
-function unkept({ stream, subject }: { stream: string; subject: string }, why: string): MillraceError {
-  const text = `stream ${stream} does not keep the subject ${subject} (${why}): give it back its subject, or deploy a pipeline that writes elsewhere`;
-  return new MillraceError('STREAM_MISSING', text);
-}
-
-/** @param about.stream whose limit it is; null: the server's. */
-function tooLarge(about: { subject: string; bytes: number; bytesMax: number; stream: string | null }): MillraceError {
-  const { subject, bytes, bytesMax, stream } = about;
-  const who = stream === null ? 'the server' : `stream ${stream}`;
-  const setting = stream === null ? 'max_payload' : 'its max_msg_size';
-  const text = `a message of ${bytes} bytes for ${subject}, but ${who} takes ${bytesMax}: raise ${setting}`;
-  return new MillraceError('MESSAGE_TOO_LARGE', text);
-}
-
-/** The highest sequence that a message of the batch names as its predecessor; null: none has a fence. */
-function fenceOf(messages: readonly NewMessage[]): number | null {
-  let fence: number | null = null;
-  for (const { expect } of messages) if (expect !== undefined && (fence === null || expect > fence)) fence = expect;
-  return fence;
-}
-
-/** What the server would refuse in words that look as if they passed. */
-function checkBatch(messages: readonly NewMessage[]): void {
-  invariant(messages.length > 0, 'an atomic batch without messages');
-  invariant(
-    messages.length <= BATCH_MESSAGES_MAX,
-    `an atomic batch of ${messages.length}; ${BATCH_MESSAGES_MAX} is most`,
-  );
-  const seen = new Set<string>();
-  for (const { subject, expect } of messages) {
-    invariant(expect === undefined || !seen.has(subject), `the fence of ${subject} is not on its first message`);
-    seen.add(subject);
   }
 }

@@ -5,7 +5,7 @@
  * messages without a fence one of each of the first subjects, and then one every few seconds.
  */
 import { MillraceError } from '../base/errors.ts';
-import type { Log } from '../port/log.ts';
+import type { Log, NewMessage } from '../port/log.ts';
 
 /** Subjects without a fence of which one message each is read back, of a connection. */
 const SUBJECTS_MAX = 64;
@@ -31,6 +31,21 @@ export class Mappings {
   isDue(subject: string): boolean {
     const isNew = this.#seen.size < SUBJECTS_MAX && !this.#seen.has(subject);
     return isNew || performance.now() - this.#lookedMs > EVERY_MS;
+  }
+
+  /**
+   * Reads back what of a batch is due: the marker that begins a chain, and the first of the other messages. Throws as `check`.
+   * @param batch.seq of its last message
+   */
+  async checkBatch(messages: readonly NewMessage[], batch: { stream: string; seq: number }): Promise<void> {
+    const fenced = new Set(messages.flatMap(({ subject, expect }) => (expect === undefined ? [] : subject)));
+    const begins = messages.findIndex(({ expect }) => expect === 0);
+    const row = messages.findIndex(({ subject }) => !fenced.has(subject));
+    const due = [begins, row >= 0 && this.isDue(messages[row]!.subject) ? row : -1].filter(i => i >= 0);
+    for (const i of due) {
+      const seq = batch.seq - (messages.length - 1 - i);
+      await this.check({ stream: batch.stream, subject: messages[i]!.subject, seq });
+    }
   }
 
   /** Throws BROKER_REFUSED if what has landed was renamed on the way. */

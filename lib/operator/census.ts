@@ -20,11 +20,11 @@ export type KeysByGroup = ReadonlyMap<number, ReadonlySet<string>>;
 export interface Census extends GroupRange {
   /** All keys of these groups that the bucket has, encoded. */
   readonly keys: readonly string[];
-  /** Of one group, where its keys are too many for a frame: it speaks of this share of them alone. */
+  /** It speaks of this share alone of the keys of one group, which are too many for a frame. */
   readonly share?: Share;
 }
 
-/** Of the keys of a group those of which the hash, without the group, is `index` by `of`, a power of two. */
+/** Keys of a group of which the hash, without the group, is `index` by `of`, a power of two. */
 interface Share {
   readonly index: number;
   readonly of: number;

@@ -101,7 +101,7 @@ describe('streams of others', () => {
     await edit('round', {
       sources: [{ name: 'round_OUT', subject_transforms: [{ src: 'round.out.*', dest: 'round.in' }] }],
     });
-    // Of what is sent to it in one batch a part has no place there any more.
+    // A part of what is sent to it in one batch has no place there any more.
     await edit('parted_OUT', { subjects: ['parted.out.0', '_mr.parted.m.>'] });
     await send('parted');
     await send('full');

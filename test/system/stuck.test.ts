@@ -172,6 +172,23 @@ export default pipeline('leaving', ({ from }) => {
   await client.delete('leaving', { purge: true });
 });
 
+test('what would be added to every object, a bundle is refused for and a record is a dead letter for', async () => {
+  const adding = 'Object.assign(Object.prototype, { everywhere: 1 });';
+  const text = (where: 'top' | 'map') => `import { pipeline } from 'millrace';
+${where === 'top' ? adding : ''}
+export default pipeline('adding', ({ from }) => {
+  from<{ n: number }>('turns').map(turn => { ${where === 'map' ? `if (turn.n === 5) ${adding}` : ''} return turn; }).to('adding.{partition}');
+});
+`;
+  await assert.rejects(scene.deploy(client, { text: text('top') }), /everywhere.*not extensible/);
+  await scene.deploy(client, { text: text('map') });
+  const out = scene.output('adding', 'adding.*');
+  const isWhole = async () =>
+    (await client.get('adding')).status.counts.dead === 1 && (await out.rows()).length === 199;
+  await eventually('all are rows or letters', isWhole);
+  await client.delete('adding', { purge: true });
+});
+
 test('a function that never returns while a bundle is loaded is a mistake of that bundle, and what runs goes on', async () => {
   const text = `import { pipeline } from 'millrace';
 for (;;);
