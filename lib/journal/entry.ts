@@ -125,9 +125,12 @@ export function encodeHand(hand: Hand | null): Uint8Array {
 
 /** Throws JOURNAL_CORRUPT. */
 export function decodeHand(body: Uint8Array): Hand | null {
-  const parts = unpack(body) as [place: string, rows: number, tries: number] | null;
+  const parts = unpack(body);
   if (parts === null) return null;
-  const [place, rows, tries] = parts;
+  const [place, rows, tries] = Array.isArray(parts) ? (parts as unknown[]) : [];
+  if (typeof place !== 'string' || typeof rows !== 'number' || typeof tries !== 'number') {
+    throw new MillraceError('JOURNAL_CORRUPT', 'what is in hand does not have the form of it');
+  }
   return { place, rows, tries };
 }
 

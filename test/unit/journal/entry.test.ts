@@ -5,10 +5,13 @@ import {
   type Commit,
   checksum,
   decodeCommit,
+  decodeHand,
   decodeHead,
   encodeCommit,
+  encodeHand,
   encodeMessage,
 } from '../../../lib/journal/entry.ts';
+import { pack } from '../../../lib/record/rows.ts';
 
 const commit: Commit = {
   epoch: 3,
@@ -72,9 +75,18 @@ describe('a journal message', () => {
     assert.deepEqual(decodeCommit(head, Buffer.from(BODY_HEX, 'hex')), commit);
   });
 
-  test('says which of the three words it is', () => {
-    for (const kind of ['claim', 'commit', 'release'] as const) {
+  test('says which of the four words it is', () => {
+    for (const kind of ['claim', 'commit', 'release', 'hand'] as const) {
       assert.equal(decodeHead(encodeMessage({ ...head, kind }, new Uint8Array())).kind, kind);
+    }
+  });
+
+  test('says what is in hand, or that nothing is', () => {
+    for (const hand of [{ place: 'orders 17 -1', rows: 1, tries: 2 }, { place: '', rows: 8, tries: 1 }, null]) {
+      assert.deepEqual(decodeHand(encodeHand(hand)), hand);
+    }
+    for (const wrong of [pack(7), pack(['orders', 'one', 1]), Buffer.from('c1', 'hex')]) {
+      assert.throws(() => decodeHand(wrong), { code: 'JOURNAL_CORRUPT' });
     }
   });
 
@@ -85,7 +97,7 @@ describe('a journal message', () => {
   });
 
   test('that is cut short, of another version or of an unknown kind is refused', () => {
-    for (const text of [HEAD_HEX.slice(2), `01${HEAD_HEX.slice(2)}`, `0503${HEAD_HEX.slice(4)}`, '']) {
+    for (const text of [HEAD_HEX.slice(2), `01${HEAD_HEX.slice(2)}`, `0504${HEAD_HEX.slice(4)}`, '']) {
       assert.throws(() => decodeHead(Buffer.from(text, 'hex')), { code: 'JOURNAL_CORRUPT' });
     }
   });
