@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly otlp?: string | null;
   /** Replicas of the streams that Millrace makes, 1 to 5. Default 1. */
   readonly replicas?: number;
+  /** Threads that share the pipelines. Default 1. */
+  readonly threads?: number;
   /** TLS and token of its API; absent: neither. */
   readonly access?: Access;
   /** What specs are signed and known by; absent or null: every spec is taken. */

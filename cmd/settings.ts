@@ -10,6 +10,7 @@
  * - `path`     of a file or folder; in a file relative to that file
  * - `seconds`  a number, 0 or more
  * - `count`    a whole number, 1 or more
+ * - `count-auto`  the same, or `auto`
  * - `switch`   true or false; as a flag without a value
  * - `off-address`  an address, or `off`
  * - a list of words: one of them
@@ -22,6 +23,7 @@ export type Kind =
   | 'path'
   | 'seconds'
   | 'count'
+  | 'count-auto'
   | 'switch'
   | readonly string[];
 
@@ -40,6 +42,7 @@ export interface Setting {
 }
 
 const nats = { file: 'worker', flag: null, kind: 'text', default: null } as const;
+const path = { file: 'worker', kind: 'path', default: null } as const;
 const secret = { ...nats, secret: true } as const;
 
 export const SETTINGS = {
@@ -116,67 +119,52 @@ export const SETTINGS = {
     means: 'where the API listens; port 0 takes a free one',
   },
   advertise: {
-    file: 'worker',
+    ...nats,
     key: 'advertise',
     flag: '--advertise <host:port>',
     variable: 'MILLRACE_ADVERTISE',
     kind: 'address',
-    default: null,
     means: 'where other workers reach the API, if not where it listens',
   },
   serverCert: {
-    file: 'worker',
+    ...path,
     key: 'tls.cert',
     flag: '--tls-cert <file>',
     variable: 'MILLRACE_TLS_CERT',
-    kind: 'path',
-    default: null,
     means: 'certificate of the API, PEM; turns TLS on',
   },
   serverKey: {
-    file: 'worker',
+    ...path,
     key: 'tls.key',
     flag: '--tls-key <file>',
     variable: 'MILLRACE_TLS_KEY',
-    kind: 'path',
-    default: null,
     means: "that certificate's key, PEM",
   },
   serverClientCa: {
-    file: 'worker',
+    ...path,
     key: 'tls.clientCa',
     flag: '--tls-client-ca <file>',
     variable: 'MILLRACE_TLS_CLIENT_CA',
-    kind: 'path',
-    default: null,
     means: 'clients need a certificate by one of these, PEM',
   },
   serverCa: {
-    file: 'worker',
+    ...path,
     key: 'tls.ca',
     flag: '--tls-ca <file>',
     variable: 'MILLRACE_TLS_CA',
-    kind: 'path',
-    default: null,
     means: "trusts the other workers' certificates, if not by tls.clientCa",
   },
   serverToken: {
-    file: 'worker',
+    ...secret,
     key: 'token',
-    flag: null,
     variable: 'MILLRACE_TOKEN',
-    kind: 'text',
-    default: null,
     means: 'what every caller of the API must send',
-    secret: true,
   },
   serverTokenFile: {
-    file: 'worker',
+    ...path,
     key: 'tokenFile',
     flag: '--token-file <file>',
     variable: 'MILLRACE_TOKEN_FILE',
-    kind: 'path',
-    default: null,
     means: 'a file that holds that token',
   },
   insecure: {
@@ -189,12 +177,10 @@ export const SETTINGS = {
     means: 'take a token over a network without TLS',
   },
   deployKeys: {
-    file: 'worker',
+    ...path,
     key: 'deployKeys',
     flag: '--deploy-keys <file>',
     variable: 'MILLRACE_DEPLOY_KEYS',
-    kind: 'path',
-    default: null,
     means: 'keys that what should run is signed with; nothing else is loaded then',
   },
   metrics: {
@@ -221,6 +207,15 @@ export const SETTINGS = {
     kind: 'count',
     default: 1,
     means: 'replicas of the streams that Millrace makes',
+  },
+  threads: {
+    file: 'worker',
+    key: 'threads',
+    flag: '--threads <count>',
+    variable: 'MILLRACE_THREADS',
+    kind: 'count-auto',
+    default: 1,
+    means: 'threads that share the pipelines; auto: as many as there are cores',
   },
   logLevel: {
     file: 'worker',
@@ -364,13 +359,15 @@ export type SettingName = keyof typeof SETTINGS;
 
 type Plain<K extends Kind> = K extends 'list'
   ? readonly string[]
-  : K extends 'seconds' | 'count'
-    ? number
-    : K extends 'switch'
-      ? boolean
-      : K extends readonly (infer Word)[]
-        ? Word
-        : string;
+  : K extends 'count-auto'
+    ? number | 'auto'
+    : K extends 'seconds' | 'count'
+      ? number
+      : K extends 'switch'
+        ? boolean
+        : K extends readonly (infer Word)[]
+          ? Word
+          : string;
 
 /** The value of a setting; null where it may be absent. */
 export type SettingValue<S extends Setting> = Plain<S['kind']> | (S['default'] extends null ? null : never);
@@ -388,7 +385,7 @@ export const NATS_SETTINGS = [
 /** What a worker is run with. */
 export const WORKER_SETTINGS = [
   ...NATS_SETTINGS,
-  ...(['data', 'listen', 'advertise', 'metrics', 'otlp', 'replicas'] as const),
+  ...(['data', 'listen', 'advertise', 'metrics', 'otlp', 'replicas', 'threads'] as const),
   ...(['logLevel', 'logFormat', 'stopSeconds', 'stuckSeconds'] as const),
   ...(['serverCert', 'serverKey', 'serverClientCa', 'serverCa', 'serverToken', 'serverTokenFile'] as const),
   ...(['insecure', 'deployKeys'] as const),

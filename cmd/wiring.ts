@@ -8,7 +8,7 @@ import { systemClock } from '../lib/base/clock.ts';
 import { packageFile } from '../lib/base/package.ts';
 import { resultsFinder } from '../lib/cluster/results.ts';
 import { type ClearPipeline, pipelineClearer } from '../lib/host/clear.ts';
-import { EngineThread } from '../lib/host/engine-thread.ts';
+import { Engines } from '../lib/host/engines.ts';
 import { Planning } from '../lib/host/planning.ts';
 import type { Sweepable } from '../lib/host/sweep.ts';
 import { lockFolder } from '../lib/level/folder-lock.ts';
@@ -37,7 +37,7 @@ export interface Wiring {
   readonly log: Log;
   readonly registry: Registry;
   readonly blobs: Blobs & Sweepable;
-  readonly engine: EngineThread<EngineOptions>;
+  readonly engine: Engines<EngineOptions>;
   readonly judge: Judge;
   readonly clear: ClearPipeline;
   close(): Promise<void>;
@@ -45,11 +45,13 @@ export interface Wiring {
 
 /**
  * @param options.dataDir made if missing, and locked: it belongs to one process. Throws STORE_IN_USE.
+ * @param options.threads that share the pipelines, 1 or more.
  * @param options.replicas of every stream that is made; default 1. Throws BROKER_REFUSED without a cluster.
  */
 export async function openWiring(options: {
   nats: NatsOptions;
   dataDir: string;
+  threads: number;
   replicas?: number;
   observer: Observer;
   /** How long a function of a pipeline may take for one record, or a bundle to be loaded, ms. */
@@ -73,9 +75,10 @@ export async function openWiring(options: {
     const log = new NatsLog(link, { replicas });
     await mkdir(join(root, 'state'), { recursive: true });
     const nats = { ...options.nats, name: `${options.nats.name} engine` };
-    const engine = new EngineThread<EngineOptions>({
+    const engine = new Engines<EngineOptions>({
+      threads: options.threads,
       launcher: packageFile('cmd/engine-thread.mjs'),
-      options: { nats, root, bucket: BUCKET, replicas, otlp },
+      optionsOf: share => ({ nats, root, bucket: BUCKET, replicas, otlp, share }),
       stuckMs,
       clock: systemClock,
       observer,
@@ -83,9 +86,7 @@ export async function openWiring(options: {
     });
     const dir = join(root, 'bundles');
     const judge = judgeOver(log, { dir, limitMs: stuckMs });
-    // The engine has stores open in that folder, and so its lock; to see what is there needs none.
-    const seen = new LevelStores({ root: join(root, 'state') });
-    const stores = { list: () => seen.list(), discard: (location: string) => engine.discard(location) };
+    const stores = new LevelStores({ root: join(root, 'state'), isLocked: true });
     const clear = pipelineClearer({ log, blobs, stores });
     const open = link;
     return {

@@ -1,6 +1,7 @@
 /**
  * `worker` and `dev`: the commands that run a worker in this process. What they do is in `../worker.ts` and `../dev.ts`.
  */
+import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { isMillraceError, MillraceError } from '../../lib/base/errors.ts';
 import type { Access } from '../../lib/control/access.ts';
@@ -37,6 +38,7 @@ const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
   'Worker:': [
     'workerConfig',
     'data',
+    'threads',
     'replicas',
     'stopSeconds',
     'stuckSeconds',
@@ -55,6 +57,7 @@ export function workerVerb(around: Around): Command {
     'Run a worker: it serves the API, and runs the pipelines or waits to take over.',
     ['millrace worker', 'against NATS on this machine'],
     ['millrace worker --nats nats://a:4222,nats://b:4222 --data /var/lib/millrace --listen 0.0.0.0:4280'],
+    ['millrace worker --threads auto', 'all cores of the machine'],
     ['millrace worker --config worker.yaml', 'settings in a file'],
   );
   for (const [heading, names] of Object.entries(HEADINGS)) {
@@ -77,6 +80,7 @@ export function workerVerb(around: Around): Command {
         advertise: settings.advertise,
         metrics: metricsOf({ flags, file }),
         otlp: settings.otlp,
+        threads: settings.threads === 'auto' ? availableParallelism() : settings.threads,
         replicas: settings.replicas,
         keys: settings.deployKeys === null ? null : deployKeysOf(settings.deployKeys),
         access: accessOf(settings, tokenOf('worker', { flags, file })),

@@ -306,6 +306,7 @@ export class Pipeline {
     return {
       state: this.#state(tasks, readers, waiting !== undefined || stalled !== null),
       reason: this.#reason ?? waiting?.lastError ?? stalled,
+      quarantine: null,
       sources: [...readers, ...tasks].flatMap(actor =>
         actor.source === null ? [] : [sourceStatus(actor, actor.source)],
       ),
