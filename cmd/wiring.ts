@@ -2,7 +2,7 @@
  * The wiring of a worker's main thread: the one place that names adapters, host and engine together. Everything else is
  * handed ports. The engine's own wiring is in `engine-thread.ts`.
  */
-import { mkdir, realpath } from 'node:fs/promises';
+import { mkdir, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../lib/base/clock.ts';
 import { packageFile } from '../lib/base/package.ts';
@@ -85,6 +85,8 @@ export async function openWiring(options: {
       meter: options.meter,
     });
     const dir = join(root, 'bundles');
+    // What those have left that were killed while they loaded something.
+    await rm(dir, { recursive: true, force: true });
     const judge = judgeOver(log, { dir, limitMs: stuckMs });
     const stores = new LevelStores({ root: join(root, 'state'), isLocked: true });
     const clear = pipelineClearer({ log, blobs, stores });
@@ -109,7 +111,7 @@ export async function openWiring(options: {
   }
 }
 
-/** What judges bundles by what is on a broker. @param options.dir folder for loaded bundles. */
+/** What judges bundles by what is on a broker. @param options.dir folder for bundles that are being loaded. */
 export function judgeOver(log: Log, options: { readonly dir: string; readonly limitMs: number }): Judge {
   const planning = planningOver(log, options);
   return {

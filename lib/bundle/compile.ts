@@ -24,7 +24,7 @@ export type PlanBundle = (bundle: Bundle) => Promise<Plan>;
 
 /**
  * @param options.broker null: nobody is asked, and streams are taken to be as pipelines need them.
- * @param options.dir folder for loaded bundles.
+ * @param options.dir folder for bundles that are being loaded.
  */
 export function bundlePlanner({ broker, dir }: { readonly broker: Broker | null; readonly dir: string }): PlanBundle {
   return async bundle => planOrThrow(await loadBundle(bundle, { dir, isPipeline }), broker);

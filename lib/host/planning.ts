@@ -6,6 +6,8 @@
  * It counts looks, not time: a process that is stopped and continued, or a machine that sleeps, has missed none. Those at
  * which the thread waits for an answer of ours do not count.
  */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Worker as Thread } from 'node:worker_threads';
 import { invariant, MillraceError, messageOf } from '../base/errors.ts';
 import type { Bundle } from '../bundle/bundle.ts';
@@ -33,7 +35,7 @@ export interface PlanningOptions {
   readonly launcher: string;
   /** Null: nobody is asked, and streams are taken to be as the pipeline needs them. */
   readonly broker: Broker | null;
-  /** Folder for loaded bundles. */
+  /** Folder for bundles that are being loaded. */
   readonly dir: string;
   /** How long the author's code may run, ms. */
   readonly limitMs: number;
@@ -45,6 +47,7 @@ export class Planning {
   readonly #options: PlanningOptions;
   readonly #waiting: (() => void)[] = [];
   #running = 0;
+  #plans = 0;
 
   constructor(options: PlanningOptions) {
     this.#options = options;
@@ -64,7 +67,9 @@ export class Planning {
 
   async #plan(bundle: Bundle): Promise<Judged> {
     const { launcher, broker, dir, limitMs } = this.#options;
-    const workerData: PlanThreadData = { bundle, dir, asks: broker !== null };
+    // A folder of its own, since a thread that is ended removes nothing.
+    const own = join(dir, `plan-${process.pid}-${++this.#plans}`);
+    const workerData: PlanThreadData = { bundle, dir: own, asks: broker !== null };
     const thread = new Thread(launcher, {
       workerData,
       resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB },
@@ -101,6 +106,7 @@ export class Planning {
     } finally {
       cancelLooks();
       await thread.terminate();
+      await rm(own, { recursive: true, force: true });
     }
   }
 }
