@@ -44,7 +44,7 @@ export interface GraphPlace {
 }
 
 /** Sources, operators and sinks of a pipeline, together: to plan them takes time that grows faster than they do. */
-export const NODES_MAX = 1_000;
+export const NODES_MAX = 500;
 
 export class Graph {
   readonly nodes: GraphNode[] = [];
