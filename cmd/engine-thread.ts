@@ -35,7 +35,7 @@ export interface EngineOptions {
   /** Where the cluster's blobs are. */
   readonly bucket: string;
   readonly replicas: number;
-  /** Of what all pipelines of a worker may hold in memory, how much those of this thread may, 0 to 1. */
+  /** How much its pipelines may hold in memory of what all of a worker may, 0 to 1. */
   readonly share: number;
   /** Address of a collector that spans are sent to; null: nobody traces. */
   readonly otlp: string | null;

@@ -125,14 +125,15 @@ export class EngineThread<T> extends EngineLives {
     else this.#hasCrashed(ending);
   }
 
-  #wasStuck({ suspect, after }: Ending & { kind: 'stuck' }): void {
+  #wasStuck(ending: Ending & { kind: 'stuck' }): void {
+    const { suspect, after } = ending;
     const { observer, stuckMs, suspects } = this.#options;
     if (suspect !== null) suspects.push(suspect);
     observer.emit({
       event: 'engine.stuck',
       level: 'error',
       thread: this.name,
-      ...stuckFields({ suspect, after }, stuckMs),
+      ...stuckFields(ending, stuckMs),
     });
     const site = suspect ?? after;
     if (site !== null) this.#options.harmed(site, 'did not return');

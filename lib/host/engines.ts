@@ -40,7 +40,7 @@ export interface EnginesOptions<T>
 interface Hosting {
   readonly bundle: string;
   readonly all: readonly Part[];
-  /** Of a shared thread each. */
+  /** Where each part is, by the shared threads' numbers from 0; empty where there is one thread. */
   placed: Map<Part, number>;
   run: JoinedRun | 'starting' | 'lost';
 }
@@ -198,9 +198,9 @@ export class Engines<T> implements Engine {
     const own = this.#own.get(pipeline);
     if (own === undefined) return;
     this.#own.delete(pipeline);
-    void own.close({ deadlineMs: CLOSE_MS }).then(() => {
-      this.#pastBusyMs.set(own.name, (this.#pastBusyMs.get(own.name) ?? 0) + own.busyMs);
-    });
+    // At once, so that the sum never becomes less.
+    this.#pastBusyMs.set(own.name, (this.#pastBusyMs.get(own.name) ?? 0) + own.busyMs);
+    void own.close({ deadlineMs: CLOSE_MS });
   }
 
   #made(of: {

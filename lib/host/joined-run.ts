@@ -104,14 +104,14 @@ export class JoinedRun implements RunningPipeline {
 
   #open(thread: number, assignment: Assignment): void {
     const { order, shape, threads } = this.#options;
+    const present = this.#assignment;
     const lane: Lane = { thread, assignment, run: null, opened: Promise.resolve(null) };
     this.#lanes.set(thread, lane);
     lane.opened = threads[thread]!.start({ ...order, assignment }, shape).then(
       run => {
         lane.run = run;
         void run.failed.then(error => this.fail(error));
-        // It may have changed meanwhile.
-        run.assign(ordered(lane, this.#assignment));
+        if (this.#assignment !== present) run.assign(ordered(lane, this.#assignment));
         return run;
       },
       error => {

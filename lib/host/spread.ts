@@ -1,7 +1,7 @@
 /**
  * Which thread of a worker runs which part of a pipeline: a function of what is to run and of what runs already. A reader
  * weighs as much as all tasks of a stage together, since it touches each record as they do; so where there are threads enough
- * a reader and the tasks that it feeds are apart, and tasks of a stage are many threads' before a reader shares one.
+ * a reader and the tasks that it feeds are apart, and the tasks of a stage are divided among the rest.
  *
  * A part stays where it is unless its thread has more than its share: what moves is begun anew elsewhere.
  */

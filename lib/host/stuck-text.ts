@@ -16,7 +16,7 @@ function behind({ operator, pipeline }: Site): string {
   return `after a function of ${operator} of pipeline ${pipeline}`;
 }
 
-/** Of the event that says so. */
+/** Fields of the event that says so. */
 export function stuckFields({ suspect, after }: { suspect: Suspect | null; after: Site | null }, stuckMs: number) {
   if (suspect === null) {
     if (after === null) return { message: 'the engine did nothing for too long; it is started anew' };

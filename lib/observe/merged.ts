@@ -25,7 +25,7 @@ const FROM_GOOD: readonly PipelineState[] = [
   'failed',
 ];
 
-/** Of none: `stopped`. */
+/** Where there is none, it is `stopped`. */
 export function mergedStatus(statuses: readonly PipelineStatus[], { stages, sources }: PlanOrder): PipelineStatus {
   const [first] = statuses;
   if (first === undefined) return emptyStatus('stopped', null);
