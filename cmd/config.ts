@@ -71,7 +71,7 @@ function parse(text: string | boolean, setting: Setting, where: string): unknown
     throw wrong(where, text, 'true or false');
   }
   const value = String(text);
-  if (kind === 'seconds' || kind === 'count') {
+  if (kind === 'seconds' || kind === 'count' || (kind === 'count-auto' && value !== 'auto')) {
     const number = value.trim() === '' ? Number.NaN : Number(value);
     return checked(number, kind, where, value);
   }
@@ -102,6 +102,9 @@ export function checked(value: unknown, kind: Kind, where: string, shown: unknow
     case 'count':
       if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
       throw wrong(where, shown, 'a whole number, 1 or more');
+    case 'count-auto':
+      if (value === 'auto' || (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1)) return value;
+      throw wrong(where, shown, 'a whole number, 1 or more, or auto');
     case 'list': {
       const list = typeof value === 'string' ? [value] : value;
       if (Array.isArray(list) && list.length > 0 && list.every(one => typeof one === 'string' && one !== '')) {

@@ -1,5 +1,5 @@
 /**
- * The engine's thread (`lib/host/engine-thread.ts` starts it): connects, takes orders, and runs pipelines until it is told to
+ * A thread of the engine (`lib/host/engine-thread.ts` starts it): connects, takes orders, and runs pipelines until it is told to
  * close. All code of pipelines' authors runs here. It waits for a broker that is not there yet.
  */
 import { randomBytes } from 'node:crypto';
@@ -10,7 +10,7 @@ import { invariant, isMillraceError, MillraceError } from '../lib/base/errors.ts
 import { isAuthors, placedMessageOf } from '../lib/base/place.ts';
 import { Random } from '../lib/base/random.ts';
 import { bundlePlanner } from '../lib/bundle/compile.ts';
-import type { EngineThreadData } from '../lib/host/engine-thread.ts';
+import type { EngineThreadData } from '../lib/host/engine-life.ts';
 import { LevelStores } from '../lib/level/stores.ts';
 import { openBlobs } from '../lib/nats/blobs.ts';
 import { connectNats, type NatsLink, type NatsOptions } from '../lib/nats/connection.ts';
@@ -21,6 +21,7 @@ import { Seal } from '../lib/record/seal.ts';
 import { EngineEnd } from '../lib/seam/engine-end.ts';
 import { tellError } from '../lib/seam/errors.ts';
 import type { ToEngine, ToHost } from '../lib/seam/messages.ts';
+import { Budget } from '../lib/task/budget.ts';
 import { linkEvent } from './link-events.ts';
 import { openTracing } from './tracing.ts';
 
@@ -35,6 +36,8 @@ export interface EngineOptions {
   /** Where the cluster's blobs are. */
   readonly bucket: string;
   readonly replicas: number;
+  /** How much its pipelines may hold in memory of what all of a worker may, 0 to 1. */
+  readonly share: number;
   /** Address of a collector that spans are sent to; null: nobody traces. */
   readonly otlp: string | null;
   /** How else they are sent, as variables of its SDK; they may hold keys. */
@@ -90,7 +93,7 @@ try {
 }
 
 async function open(): Promise<void> {
-  const { root, bucket, replicas, otlp, otlpEnv, given, secret } = options;
+  const { root, bucket, replicas, share, otlp, otlpEnv, given, secret } = options;
   const tracing = otlp === null ? undefined : await openTracing(otlp, otlpEnv);
   const link = await connected();
   link.onStatus(status => {
@@ -107,7 +110,7 @@ async function open(): Promise<void> {
     around: {
       log,
       blobs: await openBlobs(link, { bucket, replicas }),
-      stores: new LevelStores({ root: join(root, 'state') }),
+      stores: new LevelStores({ root: join(root, 'state'), isLocked: true }),
       clock: systemClock,
       random: new Random(randomBytes(4).readUInt32LE()),
       tracing,
@@ -115,6 +118,7 @@ async function open(): Promise<void> {
     },
     plan: bundlePlanner({ broker: log, dir: join(root, 'bundles'), given }),
     callWatch,
+    budget: new Budget({ share }),
   });
   close = async () => {
     isClosing = true;

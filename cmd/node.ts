@@ -1,5 +1,5 @@
 /**
- * A node: one worker with its API in this thread, and its engine in another, from the data folder up. Used by `worker` and
+ * A node: one worker with its API in this thread, and its engine in others, from the data folder up. Used by `worker` and
  * by `dev`.
  *
  * Start order: folder and broker, API, worker, engine. Stop order is the reverse, all within one deadline: pipelines are
@@ -44,6 +44,8 @@ export interface NodeOptions {
   readonly advertise: string | null;
   /** Replicas of the streams that Millrace makes, 1 to 5. Default 1. */
   readonly replicas?: number;
+  /** Threads that share the pipelines. Default 1. */
+  readonly threads?: number;
   readonly observer: Observer;
   /** How long a function of a pipeline may take for one record before it counts as stuck, ms. */
   readonly stuckMs: number;
@@ -77,10 +79,10 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   const events = new EventMemory(systemClock);
   const observer = observers(options.observer, events);
   const name = await workerName(dataDir);
-  const { replicas = 1, stuckMs, otlp = null, keys = null } = options;
+  const { replicas = 1, threads = 1, stuckMs, otlp = null, keys = null } = options;
   const nats = { ...options.nats, name: `millrace ${name}` };
   const meter = (pipeline: string) => telemetry?.meter(pipeline) ?? noMeter;
-  const wiring = await openWiring({ nats, dataDir, bucket, env, replicas, stuckMs, otlp, observer, meter });
+  const wiring = await openWiring({ nats, dataDir, bucket, env, threads, replicas, stuckMs, otlp, observer, meter });
   let stopping = false;
   let server: AdminServer | null = null;
   const audit = new Audit({ log: wiring.log, clock: systemClock, observer, worker: name });

@@ -48,7 +48,13 @@ export const pipelines: Resource<PipelineInfo> = {
     { head: 'REASON', wide: true, cell: pipeline => pipeline.status.reason?.replaceAll('\n', ' ') ?? '' },
   ],
   more: (pipeline, terminal) =>
-    [...ageLines(pipeline), ...reasonLines(pipeline), ...droppedLines(pipeline), eventTimeText(pipeline, terminal)]
+    [
+      ...ageLines(pipeline),
+      ...reasonLines(pipeline),
+      ...quarantineLines(pipeline),
+      ...droppedLines(pipeline),
+      eventTimeText(pipeline, terminal),
+    ]
       .filter(part => part !== '')
       .join('\n\n'),
 };
@@ -82,10 +88,15 @@ function reasonLines({ status }: PipelineInfo): string[] {
   return status.reason === null || status.ageMs !== 0 ? [] : [`${status.state}: ${status.reason}`];
 }
 
+/** Why it is in a thread of its own. */
+function quarantineLines({ status }: PipelineInfo): string[] {
+  return status.quarantine === null ? [] : [`in a thread of its own: ${status.quarantine}`];
+}
+
 /** Field by field, so that what the client adds is not printed before `proto/` says what it is. */
 function pipelineJson({ status, worker, atMs, ...pipeline }: PipelineInfo): unknown {
-  const { state, reason, sources, tasks, operators, watermarkMs, counts, ageMs } = status;
-  const shown = { state, reason, worker, sources, tasks, counts, atMs, operators, watermarkMs, ageMs };
+  const { state, reason, quarantine, sources, tasks, operators, watermarkMs, counts, ageMs } = status;
+  const shown = { state, reason, worker, sources, tasks, counts, atMs, operators, watermarkMs, ageMs, quarantine };
   return known({ ...pipeline, status: shown });
 }
 

@@ -30,6 +30,8 @@ export interface RunOptions {
   readonly otlp?: string | null;
   /** Replicas of the streams that Millrace makes, 1 to 5. Default 1. */
   readonly replicas?: number;
+  /** Threads that share the pipelines. Default 1. */
+  readonly threads?: number;
   /** TLS of its API, and who may call it; absent: neither is asked for. */
   readonly access?: Access;
   /** What specs are signed and known by; absent or null: every spec is taken. */

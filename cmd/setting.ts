@@ -6,6 +6,7 @@
  * - `path`     of a file or folder; in a file relative to that file
  * - `seconds`  a number, 0 or more
  * - `count`    a whole number, 1 or more
+ * - `count-auto`  the same, or `auto`
  * - `switch`   true or false; as a flag without a value
  * - `off-address`  an address, or `off`
  * - a list of words: one of them
@@ -18,6 +19,7 @@ export type Kind =
   | 'path'
   | 'seconds'
   | 'count'
+  | 'count-auto'
   | 'switch'
   | readonly string[];
 

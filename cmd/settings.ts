@@ -9,8 +9,8 @@ import type { Kind, Setting } from './setting.ts';
 export type { Kind, Setting } from './setting.ts';
 
 const nats = { file: 'worker', flag: null, kind: 'text', default: null } as const;
-const secret = { ...nats, secret: true } as const;
 const path = { file: 'worker', kind: 'path', default: null } as const;
+const secret = { ...nats, secret: true } as const;
 
 export const SETTINGS = {
   workerConfig: {
@@ -105,12 +105,11 @@ export const SETTINGS = {
     means: 'where the API listens; port 0 takes a free one',
   },
   advertise: {
-    file: 'worker',
+    ...nats,
     key: 'advertise',
     flag: '--advertise <host:port>',
     variable: 'MILLRACE_ADVERTISE',
     kind: 'address',
-    default: null,
     means: 'where other workers reach the API, if not where it listens',
   },
   serverCert: {
@@ -197,6 +196,15 @@ export const SETTINGS = {
     kind: 'count',
     default: 1,
     means: 'replicas of the streams that Millrace makes',
+  },
+  threads: {
+    file: 'worker',
+    key: 'threads',
+    flag: '--threads <count>',
+    variable: 'MILLRACE_THREADS',
+    kind: 'count-auto',
+    default: 1,
+    means: 'threads that share the pipelines; auto: as many as there are cores',
   },
   logLevel: {
     file: 'worker',
@@ -349,13 +357,15 @@ export type SettingName = keyof typeof SETTINGS;
 
 type Plain<K extends Kind> = K extends 'list'
   ? readonly string[]
-  : K extends 'seconds' | 'count'
-    ? number
-    : K extends 'switch'
-      ? boolean
-      : K extends readonly (infer Word)[]
-        ? Word
-        : string;
+  : K extends 'count-auto'
+    ? number | 'auto'
+    : K extends 'seconds' | 'count'
+      ? number
+      : K extends 'switch'
+        ? boolean
+        : K extends readonly (infer Word)[]
+          ? Word
+          : string;
 
 /** The value of a setting; null where it may be absent. */
 export type SettingValue<S extends Setting> = Plain<S['kind']> | (S['default'] extends null ? null : never);
@@ -373,7 +383,7 @@ export const NATS_SETTINGS = [
 /** What a worker is run with. */
 export const WORKER_SETTINGS = [
   ...NATS_SETTINGS,
-  ...(['data', 'bucket', 'env', 'listen', 'advertise', 'metrics', 'otlp', 'replicas'] as const),
+  ...(['data', 'bucket', 'env', 'listen', 'advertise', 'metrics', 'otlp', 'replicas', 'threads'] as const),
   ...(['logLevel', 'logFormat', 'stopSeconds', 'stuckSeconds'] as const),
   ...(['serverCert', 'serverKey', 'serverClientCa', 'serverCa', 'serverToken', 'serverTokenFile'] as const),
   ...(['access', 'insecure', 'deployKeys'] as const),

@@ -2,7 +2,7 @@
  * The wiring of a worker's main thread: the one place that names adapters, host and engine together. Everything else is
  * handed ports. The engine's own wiring is in `engine-thread.ts`.
  */
-import { realpath } from 'node:fs/promises';
+import { realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../lib/base/clock.ts';
 import { makeFolder } from '../lib/base/folder.ts';
@@ -10,7 +10,7 @@ import { packageFile } from '../lib/base/package.ts';
 import { resultsFinder } from '../lib/cluster/results.ts';
 import { clusterSecret } from '../lib/cluster/secret.ts';
 import { type ClearPipeline, pipelineClearer } from '../lib/host/clear.ts';
-import { EngineThread } from '../lib/host/engine-thread.ts';
+import { Engines } from '../lib/host/engines.ts';
 import { Planning } from '../lib/host/planning.ts';
 import type { Sweepable } from '../lib/host/sweep.ts';
 import { lockFolder } from '../lib/level/folder-lock.ts';
@@ -40,7 +40,7 @@ export interface Wiring {
   /** What letters and replays are known by. */
   readonly seal: Seal;
   readonly blobs: Blobs & Sweepable;
-  readonly engine: EngineThread<EngineOptions>;
+  readonly engine: Engines<EngineOptions>;
   readonly judge: Judge;
   readonly clear: ClearPipeline;
   close(): Promise<void>;
@@ -48,6 +48,7 @@ export interface Wiring {
 
 /**
  * @param options.dataDir is locked: it belongs to one process. Throws STORE_IN_USE.
+ * @param options.threads that share the pipelines, 1 or more.
  * @param options.replicas of every stream that is made; default 1. Throws BROKER_REFUSED without a cluster.
  */
 export async function openWiring(options: {
@@ -57,6 +58,7 @@ export async function openWiring(options: {
   bucket: string;
   /** What pipelines' code may read of the environment. */
   env: Environment;
+  threads: number;
   replicas?: number;
   observer: Observer;
   /** How long a function of a pipeline may take for one record, or a bundle to be loaded, ms. */
@@ -80,9 +82,13 @@ export async function openWiring(options: {
     const log = new NatsLog(link, { replicas });
     makeFolder(join(root, 'state'));
     const nats = { ...options.nats, name: `${options.nats.name} engine` };
-    const engine = new EngineThread<EngineOptions>({
+    const engine = new Engines<EngineOptions>({
+      threads: options.threads,
       launcher: packageFile('cmd/engine-thread.mjs'),
-      options: { nats, root, bucket, replicas, otlp, otlpEnv: telemetryEnvironment(), given: env.given, secret },
+      optionsOf: share => ({
+        ...{ nats, root, bucket, replicas, share, otlp, secret },
+        ...{ otlpEnv: telemetryEnvironment(), given: env.given },
+      }),
       env: env.variables,
       stuckMs,
       clock: systemClock,
@@ -90,10 +96,10 @@ export async function openWiring(options: {
       meter: options.meter,
     });
     const dir = join(root, 'bundles');
+    // What those have left that were killed while they loaded something.
+    await rm(dir, { recursive: true, force: true });
     const judge = judgeOver({ log, blobs }, { dir, env, limitMs: stuckMs });
-    // The engine has stores open in that folder, and so its lock; to see what is there needs none.
-    const seen = new LevelStores({ root: join(root, 'state') });
-    const stores = { list: () => seen.list(), discard: (location: string) => engine.discard(location) };
+    const stores = new LevelStores({ root: join(root, 'state'), isLocked: true });
     const clear = pipelineClearer({ log, blobs, stores });
     const open = link;
     return {
@@ -124,7 +130,7 @@ interface PlanningAround {
   readonly limitMs: number;
 }
 
-/** What judges bundles by what is on a broker. `blobs`: null, the cluster has none yet. @param options.dir folder for loaded bundles. */
+/** What judges bundles by what is on a broker. `blobs`: null, the cluster has none yet. @param options.dir folder for bundles that are being loaded. */
 export function judgeOver(
   { log, blobs }: { readonly log: Log; readonly blobs: Pick<Blobs, 'get'> | null },
   options: PlanningAround,

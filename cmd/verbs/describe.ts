@@ -64,6 +64,7 @@ function pipelineText(terminal: Terminal, pipeline: PipelineInfo): string {
       ['Name', pipeline.name],
       ['State', terminal.paint(resources.paintOf(state), state)],
       ['Reason', status.reason ?? ''],
+      ['Quarantine', status.quarantine === null ? '' : `in a thread of its own: ${status.quarantine}`],
       ['Revision', `${pipeline.revision}, of ${time(pipeline.deployedAtMs)} from ${pipeline.file}`],
       ['Deployed by', pipeline.deployedBy ?? ''],
       ['Bundle', pipeline.bundleHash.slice(0, 12)],

@@ -1,6 +1,7 @@
 /**
  * `worker` and `dev`: the commands that run a worker in this process. What they do is in `../worker.ts` and `../dev.ts`.
  */
+import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { isMillraceError, MillraceError } from '../../lib/base/errors.ts';
 import type { Access } from '../../lib/control/access.ts';
@@ -41,6 +42,7 @@ const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
     'workerConfig',
     'data',
     'env',
+    'threads',
     'replicas',
     'stopSeconds',
     'stuckSeconds',
@@ -63,6 +65,7 @@ export function workerVerb(around: Around): Command {
       'millrace worker --listen 0.0.0.0:4280 --tls-cert tls.crt --tls-key tls.key --access access.yaml',
       'reached by others',
     ],
+    ['millrace worker --threads auto', 'all cores of the machine'],
     ['millrace worker --config worker.yaml', 'settings in a file'],
   );
   for (const [heading, names] of Object.entries(HEADINGS)) {
@@ -87,6 +90,7 @@ export function workerVerb(around: Around): Command {
         advertise: settings.advertise,
         metrics: metricsOf({ flags, file }),
         otlp: settings.otlp,
+        threads: settings.threads === 'auto' ? availableParallelism() : settings.threads,
         replicas: settings.replicas,
         keys: settings.deployKeys === null ? null : deployKeysOf(settings.deployKeys),
         access: accessOf(settings, tokenPlace('worker', { flags, file })),

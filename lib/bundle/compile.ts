@@ -25,7 +25,7 @@ export type PlanBundle = (bundle: Bundle) => Promise<Plan>;
 
 /**
  * @param options.broker null: nobody is asked, and streams are taken to be as pipelines need them.
- * @param options.dir folder for loaded bundles.
+ * @param options.dir folder for bundles that are being loaded.
  * @param options.given variables that the code is given; null: nobody knows, and it may need any.
  */
 export function bundlePlanner(options: {

@@ -1,11 +1,12 @@
 /**
- * Loading: from a bundle's bytes to the pipeline in it. The module is written under its content hash and imported; what
- * it takes from `millrace` is bound to this process's library.
+ * Loading: from a bundle's bytes to the pipeline in it. The module is written under its content hash, imported, and removed;
+ * what it takes from `millrace` is bound to this process's library.
  *
- * Errors name the user's file and line: the bundle carries a source map, by which the runtime maps stack traces.
+ * Errors name the user's file and line: the bundle carries a source map, by which the runtime maps stack traces. It has read
+ * both by then, so nobody needs the file any more.
  */
-import { existsSync } from 'node:fs';
-import { rename, writeFile } from 'node:fs/promises';
+import { existsSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { threadId } from 'node:worker_threads';
@@ -16,7 +17,7 @@ import { type Bundle, expectedExport, hashOf, LIBRARY } from './bundle.ts';
 
 /**
  * Loads the bundle's default export, if `isPipeline` takes it for one.
- * @param dir folder for loaded bundles; kept, since a module cannot be unloaded and stack traces read its source map.
+ * @param dir folder for bundles that are being loaded; what a thread leaves there that is ended meanwhile is its owner's to remove.
  * Throws PLAN_INVALID, or INVALID_ARGUMENT when the code is not what its hash says.
  */
 export async function loadBundle<P>(
@@ -30,23 +31,23 @@ export async function loadBundle<P>(
   await bindLibrary();
   process.setSourceMapsEnabled(true);
   const dir = resolve(options.dir);
-  const path = join(dir, `${hash}.mjs`);
-  if (!existsSync(path)) {
-    makeFolder(dir);
-    // Threads of one process may load the same bundle at the same time.
-    const partial = `${path}.${process.pid}.${threadId}`;
-    await writeFile(partial, code);
-    await rename(partial, path);
-  }
+  // Others may load the same bundle at the same time. Within a thread a module is loaded once, by its path.
+  const path = join(dir, `${hash}.${process.pid}.${threadId}.mjs`);
+  makeFolder(dir);
+  // In one turn, so that nobody reads half of it, and who is about to remove it removes nothing that is still to be read.
+  if (!existsSync(path)) writeFileSync(path, code);
+  const loading = import(pathToFileURL(path).href) as Promise<{ default?: unknown }>;
   let module: { default?: unknown };
   try {
-    module = (await import(pathToFileURL(path).href)) as { default?: unknown };
+    module = await loading;
   } catch (error) {
     const place = placeOf(error);
     const text = place === null ? `${file} failed` : `${place}: failed`;
     throw new MillraceError('PLAN_INVALID', `${text} while it was loaded: ${messageOf(error)}`, {
       cause: error,
     });
+  } finally {
+    await rm(path, { force: true });
   }
   if (!('default' in module)) {
     throw new MillraceError('PLAN_INVALID', expectedExport(file, 'has no default export'));

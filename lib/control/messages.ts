@@ -151,6 +151,7 @@ export function pipelineToWire(view: PipelineView, options: { tasks: boolean }):
       })),
       ...(status.watermarkMs === null ? {} : { watermarkMs: status.watermarkMs }),
       ageMs: status.ageMs,
+      ...(status.quarantine === null ? {} : { quarantine: status.quarantine }),
     },
   };
 }
@@ -159,6 +160,7 @@ function statusFromWire(status: StatusWire | null): PipelineStatus {
   return {
     state: stateFromWire(status?.state ?? STATE),
     reason: status?.reason ?? null,
+    quarantine: status?.quarantine ?? null,
     sources: (status?.sources ?? []).map(source => ({
       ...source,
       lag: source.lag ?? null,

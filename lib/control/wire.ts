@@ -65,6 +65,7 @@ export interface StatusWire {
   operators: OperatorStatusWire[];
   watermarkMs?: number;
   ageMs: number;
+  quarantine?: string;
 }
 
 export interface PipelineWire {

@@ -320,6 +320,7 @@ export class Pipeline {
     return {
       state: this.#state(tasks, readers, waiting !== undefined || stalled !== null),
       reason: this.#reason ?? waiting?.lastError ?? stalled ?? this.#caution(slots),
+      quarantine: null,
       sources: [...readers, ...tasks].flatMap(actor =>
         actor.source === null ? [] : [sourceStatus(actor, actor.source)],
       ),

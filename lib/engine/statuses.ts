@@ -2,6 +2,7 @@
  * What the parts of a pipeline say of themselves, as its status has it: gathered when somebody asks, at no cost to records.
  */
 import type { Counts } from '../observe/counts.ts';
+import { mergedOperators } from '../observe/merged.ts';
 import type { OperatorStatus, SourceStatus, TaskStatus } from '../observe/status.ts';
 import type { Source } from '../source/source.ts';
 import type { Task } from '../task/task.ts';
@@ -32,27 +33,14 @@ export function taskStatus(task: Task): TaskStatus {
 export function operatorsOf(
   tasks: readonly Pick<Task, 'stage' | 'phase' | 'watermarkMs' | 'processor'>[],
 ): OperatorStatus[] {
-  const seen = new Map<string, OperatorStatus>();
+  const seen: OperatorStatus[] = [];
   for (const { stage, phase, watermarkMs, processor } of tasks) {
     if (phase !== 'running') continue;
     for (const { more = false, ...look } of processor.look(watermarkMs)) {
-      const own = { stage, more, ...look, watermarkMs: finiteOrNull(look.watermarkMs) };
-      const others = seen.get(look.name);
-      seen.set(look.name, others === undefined ? own : together(others, own));
+      seen.push({ stage, more, ...look, watermarkMs: finiteOrNull(look.watermarkMs) });
     }
   }
-  return [...seen.values()];
-}
-
-function together(one: OperatorStatus, other: OperatorStatus): OperatorStatus {
-  const { watermarkMs, nextMs } = one;
-  return {
-    ...one,
-    held: one.held + other.held,
-    more: one.more || other.more,
-    watermarkMs: watermarkMs === null || other.watermarkMs === null ? null : Math.min(watermarkMs, other.watermarkMs),
-    nextMs: nextMs === null || other.nextMs === null ? (nextMs ?? other.nextMs) : Math.min(nextMs, other.nextMs),
-  };
+  return mergedOperators(seen);
 }
 
 /** What a part adds to its pipeline's: what a task takes in from channels is counted where it is read. Null: not known yet. */

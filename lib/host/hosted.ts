@@ -19,7 +19,7 @@ export interface HostedOptions {
   readonly observer: Observer;
   /** How long a stop may take that makes room for a new revision. */
   readonly stopMs: number;
-  readonly engine: Pick<Engine, 'trouble' | 'stall'>;
+  readonly engine: Pick<Engine, 'troubleOf' | 'stallOf'>;
   start(revision: number): Promise<RunningPipeline>;
   clear(revision: number): Promise<void>;
   /** A broken invariant: the process should end. */
@@ -90,14 +90,15 @@ export class Hosted {
 
   #status(): PipelineStatus {
     const phase = this.#phase;
-    const { trouble, stall } = this.#options.engine;
+    const { engine, name } = this.#options;
+    const trouble = engine.troubleOf(name);
     switch (phase.kind) {
       case 'running':
         return phase.pipeline.status();
       case 'stopping':
         return { ...phase.pipeline.status(), state: 'stopping' };
       case 'starting':
-        return emptyStatus('starting', trouble ?? stall);
+        return emptyStatus('starting', trouble ?? engine.stallOf(name));
       case 'clearing':
         return emptyStatus('stopping', 'its state is being deleted');
       case 'failed': {
@@ -120,7 +121,7 @@ export class Hosted {
       this.#stirred = false;
       const step = nextStep(this.#phase, this.#wanted, {
         nowMs: this.#options.clock.monotonic(),
-        engineUp: this.#options.engine.trouble === null,
+        engineUp: this.#options.engine.troubleOf(this.#options.name) === null,
       });
       if (step.do === 'start') await this.#start(step.revision);
       else if (step.do === 'clear') await this.#clear(step.revision);

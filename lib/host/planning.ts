@@ -6,6 +6,8 @@
  * It counts looks, not time: a process that is stopped and continued, or a machine that sleeps, has missed none. Those at
  * which the thread waits for an answer of ours do not count.
  */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Worker as Thread } from 'node:worker_threads';
 import { invariant, MillraceError, messageOf } from '../base/errors.ts';
 import type { Bundle } from '../bundle/bundle.ts';
@@ -35,7 +37,7 @@ export interface PlanningOptions {
   readonly launcher: string;
   /** Null: nobody is asked, and streams are taken to be as the pipeline needs them. */
   readonly broker: Broker | null;
-  /** Folder for loaded bundles. */
+  /** Folder for bundles that are being loaded. */
   readonly dir: string;
   /** All that its threads are given of the environment. */
   readonly env: Readonly<Record<string, string>>;
@@ -51,6 +53,7 @@ export class Planning {
   readonly #options: PlanningOptions;
   readonly #waiting: (() => void)[] = [];
   #running = 0;
+  #plans = 0;
 
   constructor(options: PlanningOptions) {
     this.#options = options;
@@ -70,7 +73,9 @@ export class Planning {
 
   async #plan(bundle: Bundle): Promise<Judged> {
     const { launcher, broker, dir, env, given, limitMs } = this.#options;
-    const workerData: PlanThreadData = { bundle, dir, asks: broker !== null, given };
+    // A folder of its own, since a thread that is ended removes nothing.
+    const own = join(dir, `plan-${process.pid}-${++this.#plans}`);
+    const workerData: PlanThreadData = { bundle, dir: own, asks: broker !== null, given };
     const thread = new Thread(launcher, {
       workerData,
       env,
@@ -108,6 +113,7 @@ export class Planning {
     } finally {
       cancelLooks();
       await thread.terminate();
+      await rm(own, { recursive: true, force: true });
     }
   }
 }

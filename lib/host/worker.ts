@@ -20,7 +20,7 @@ import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Registry } from '../port/registry.ts';
 import type { Engine, RunningPipeline } from '../seam/engine.ts';
-import type { Assignment } from '../topology/parts.ts';
+import { type Assignment, shapeOf } from '../topology/parts.ts';
 import type { ClearPipeline } from './clear.ts';
 import { Hosted } from './hosted.ts';
 import type { Wanted } from './reconcile.ts';
@@ -230,10 +230,11 @@ export class Worker {
   }
 
   async #start(name: string, revision: number): Promise<RunningPipeline> {
-    const { life, bundle, file, program, since } = this.#specOf(name, revision);
+    const { life, bundle, file, program, since, summary } = this.#specOf(name, revision);
     const assignment = this.#assignment;
     const { engine } = this.#options;
-    const running = await engine.start({ pipeline: name, life, revision, bundle, file, program, since, assignment });
+    const order = { pipeline: name, life, revision, bundle, file, program, since, assignment };
+    const running = await engine.start(order, shapeOf(summary));
     // It may have changed meanwhile.
     running.assign(this.#assignment);
     return running;

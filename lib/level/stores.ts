@@ -7,8 +7,10 @@
  *    fresh one takes its place. LevelDB's own repair is never used: it makes a readable store of what is left, and we
  *    need all or nothing.
  * b. The note says "not clean" before the first write, and "clean" only after every file was synced.
- * c. The folder is locked as a whole while any of its stores is open: LevelDB's lock on the one folder would not keep
- *    another process from removing an incarnation that is in use.
+ * c. The folder, or one above it, is locked as a whole while any of its stores is open: LevelDB's lock on the one store
+ *    would not keep another process from putting a new incarnation in place of one that is in use.
+ * d. Of the threads of that process one has a store open at a time: LevelDB knows what its process has open, and neither
+ *    opens nor destroys that. Whoever comes too early tries again.
  */
 import { randomBytes } from 'node:crypto';
 import { realpath, rm, rmdir, writeFile } from 'node:fs/promises';
@@ -17,7 +19,7 @@ import { Level } from 'level';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import { makeFolder } from '../base/folder.ts';
 import { checkLocation, type Store, type Stores } from '../port/store.ts';
-import { exists, isMissing, namesIn, storeError } from './disk.ts';
+import { codeOf, exists, isMissing, namesIn, storeError } from './disk.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { type Db, LevelStore } from './store.ts';
 import { isTrusted, kernelBootId, noteName, readNote, removeNote, syncFolder, writeNote } from './trust.ts';
@@ -25,6 +27,11 @@ import { isTrusted, kernelBootId, noteName, readNote, removeNote, syncFolder, wr
 export interface LevelStoresOptions {
   /** The data folder; made if missing. One process at a time. */
   readonly root: string;
+  /**
+   * True: the process has a lock on a folder above, for longer than it has stores here. Then several of its threads may each
+   * have stores in this one; which thread has which does not matter. Default: the folder is locked here, for one thread.
+   */
+  readonly isLocked?: boolean;
   /** This machine's boot; default: as the kernel says. Null: there is none. */
   readonly bootId?: string | null;
   /** Cache of each open store. Default 2 MiB. */
@@ -32,6 +39,9 @@ export interface LevelStoresOptions {
   /** Write buffer of each open store; up to two are held. Default 2 MiB. */
   readonly writeBufferBytes?: number;
 }
+
+/** LevelDB's own, which takes a store's lock before it removes anything; where `Level` is ClassicLevel, it has it. */
+const { destroy } = Level as unknown as { destroy(path: string): Promise<void> };
 
 interface Place {
   readonly location: string;
@@ -43,12 +53,15 @@ export class LevelStores implements Stores {
   readonly #root: string;
   readonly #sizes: { readonly cacheSize: number; readonly writeBufferSize: number };
   readonly #bootId: string | null | undefined;
+  readonly #lock: (root: string) => Promise<FolderLock>;
   /** Locations that failed a write, where it could not be noted: on a disk that takes nothing, for instance. */
   readonly #distrusted = new Set<string>();
 
-  constructor({ root, bootId, cacheBytes = 2 << 20, writeBufferBytes = 2 << 20 }: LevelStoresOptions) {
+  constructor({ root, isLocked, bootId, cacheBytes = 2 << 20, writeBufferBytes = 2 << 20 }: LevelStoresOptions) {
     this.#root = root;
     this.#bootId = bootId;
+    const above: FolderLock = { open: new Set(), release: async () => {} };
+    this.#lock = isLocked === true ? async () => above : lockFolder;
     this.#sizes = { cacheSize: cacheBytes, writeBufferSize: writeBufferBytes };
   }
 
@@ -69,7 +82,7 @@ export class LevelStores implements Stores {
   async discard(location: string): Promise<void> {
     return this.#inFolder(location, async ({ root, folder }) => {
       await removeNote(folder);
-      await removeIncarnations(folder, null);
+      await removeIncarnations({ folder, location });
       for (let at = folder; at !== root && (await namesIn(at)).length === 0; at = dirname(at)) {
         await rmdir(at).catch(error => {
           if (!isMissing(error)) throw error;
@@ -93,11 +106,13 @@ export class LevelStores implements Stores {
   async #create(place: Place): Promise<Store> {
     const { folder } = place;
     const incarnation = `${Date.now().toString(36)}-${randomBytes(4).toString('hex')}`;
+    // What was there counts for nothing from here on, and half of it less than that.
+    await removeNote(folder);
+    await removeIncarnations(place);
     // Named before it exists: what is made next is either whole, or lacks its CURRENT and counts for nothing.
     await writeNote(folder, { incarnation, bootId: await this.#boot(), clean: false });
     this.#distrusted.delete(place.location);
     const db = await openDb(join(folder, `${incarnation}.db`), { ...this.#sizes, errorIfExists: true });
-    await removeIncarnations(folder, incarnation);
     return this.#hand(db, place, incarnation);
   }
 
@@ -115,7 +130,7 @@ export class LevelStores implements Stores {
     } catch (error) {
       const failure = storeError(error, `the store ${location}`);
       if (failure.code === 'STORE_CORRUPT') return null;
-      if (failure.code === 'STORE_IN_USE') throw failure;
+      if (failure.code === 'STORE_IN_USE') throw openElsewhere(location, error);
       // LevelDB says "I/O error" to a missing file of its own and to a full disk: only the latter is worth an alarm.
       await assertWritable(folder);
       return null;
@@ -126,7 +141,7 @@ export class LevelStores implements Stores {
 
   /** An open store has a share of the lock of its own. */
   async #hand(db: Db, { root, folder, location }: Place, incarnation: string): Promise<Store> {
-    const lock = await lockFolder(root);
+    const lock = await this.#lock(root);
     return new LevelStore({
       db,
       location,
@@ -156,7 +171,7 @@ export class LevelStores implements Stores {
     try {
       makeFolder(this.#root);
       const root = await realpath(this.#root);
-      const lock = await lockFolder(root);
+      const lock = await this.#lock(root);
       try {
         if (lock.open.has(location)) {
           throw new MillraceError('STORE_IN_USE', `the store ${location} is open in this process: close it first`);
@@ -181,10 +196,24 @@ async function openDb(path: string, options: Record<string, number | boolean>): 
   return db;
 }
 
-async function removeIncarnations(folder: string, except: string | null): Promise<void> {
+/** Throws STORE_UNAVAILABLE where another thread has one open; that one is whole then. */
+async function removeIncarnations({ folder, location }: Pick<Place, 'folder' | 'location'>): Promise<void> {
   for (const name of await namesIn(folder)) {
-    if (name.endsWith('.db') && name !== `${except}.db`) await rm(join(folder, name), { recursive: true, force: true });
+    if (!name.endsWith('.db')) continue;
+    try {
+      await destroy(join(folder, name));
+    } catch (error) {
+      if (codeOf(error) === 'LEVEL_LOCKED') throw openElsewhere(location, error);
+      // What LevelDB does not take for one of its own goes as files do.
+    }
+    await rm(join(folder, name), { recursive: true, force: true });
   }
+}
+
+/** The folder is this process's, so it is another of its threads, which is about to hand it over. */
+function openElsewhere(location: string, cause: unknown): MillraceError {
+  const message = `the store ${location} is still open in another thread of this process`;
+  return new MillraceError('STORE_UNAVAILABLE', message, { cause });
 }
 
 async function assertWritable(folder: string): Promise<void> {

@@ -35,14 +35,14 @@ export const EVENTS = {
   'worker.crashed': { levels: ['error'], fields: [...ERROR, 'stack'], means: 'something unexpected; the process ends' },
   'engine.stuck': {
     levels: ['error'],
-    fields: ['pipeline', 'operator', 'sequence', 'message'],
+    fields: ['thread', 'pipeline', 'operator', 'sequence', 'message'],
     means:
       'a function of a pipeline did not return, or (without `sequence`) something behind it; the engine is started anew and the record becomes a dead letter',
   },
   'engine.crashed': {
     levels: ['error'],
-    fields: [...ERROR, 'stack', 'retryMs'],
-    means: 'something unexpected in the thread that runs pipelines, or no memory was left; it is started anew',
+    fields: ['thread', ...ERROR, 'stack', 'retryMs'],
+    means: 'something unexpected in a thread that runs pipelines, or no memory was left; it is started anew',
   },
   'config.ignored': { levels: ['warn'], fields: ['message'], means: 'a variable is set that means nothing' },
   'data.open': {
@@ -164,6 +164,16 @@ export const EVENTS = {
     levels: ['warn', 'error'],
     fields: ['pipeline', 'revision', 'attempt', ...ERROR],
     means: 'it stopped by itself; `warn`: it is tried again, `error`: not before a person has acted',
+  },
+  'pipeline.quarantined': {
+    levels: ['warn'],
+    fields: ['pipeline', 'message'],
+    means: 'its functions did harm to what ran beside it; it has a thread of its own while others run here',
+  },
+  'pipeline.released': {
+    levels: ['info'],
+    fields: ['pipeline'],
+    means: 'it has gone on for long without doing harm, and runs among others again',
   },
   'pipeline.deleted': { levels: ['info'], fields: ['pipeline', 'revision', 'purge'], means: 'a delete is carried out' },
   'reader.opened': {
@@ -331,12 +341,22 @@ export const METRICS = {
     labels: ['pipeline', 'state'],
     help: '1 for the state that a pipeline is in on this worker, 0 for the others. Only the active worker has any.',
   },
+  millrace_pipeline_quarantined: {
+    type: 'gauge',
+    labels: ['pipeline'],
+    help: '1: it has a thread of its own, since its functions did harm to what ran beside it.',
+  },
   millrace_events_total: { type: 'counter', labels: ['event', 'level'], help: 'Events, as the log has them.' },
   millrace_worker_active: { type: 'gauge', labels: [], help: '1: this worker runs the pipelines; 0: it stands by.' },
   millrace_engine_busy_seconds_total: {
     type: 'counter',
     labels: [],
-    help: 'Time in which the thread that runs pipelines was at work; one second a second is all that it can.',
+    help: 'Time in which the threads that run pipelines were at work; one second a second is all that each of them can.',
+  },
+  millrace_engine_thread_busy_seconds_total: {
+    type: 'counter',
+    labels: ['thread'],
+    help: 'The same of each thread: by its number, or by the name of the pipeline that has it for itself.',
   },
   millrace_worker_ready: { type: 'gauge', labels: [], help: '1: /readyz says yes.' },
   millrace_nats_connected: { type: 'gauge', labels: [], help: '1: there is a connection to NATS.' },

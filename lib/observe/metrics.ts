@@ -12,8 +12,8 @@ import type { PipelineState, PipelineStatus } from './status.ts';
 export interface Look {
   readonly active: boolean;
   readonly connected: boolean;
-  /** How long the thread that runs pipelines was at work since the process began, ms. */
-  readonly engineBusyMs: number;
+  /** How long each thread that runs pipelines was at work since the process began, ms. */
+  readonly engineBusyMs: ReadonlyMap<string, number>;
   readonly ready: boolean;
   /** Those that this worker runs. */
   readonly pipelines: readonly { readonly name: string; readonly status: PipelineStatus }[];
@@ -32,7 +32,7 @@ const STATES: readonly PipelineState[] = [
 ];
 
 /** Before there is a worker. */
-const NOBODY: Look = { active: false, connected: false, engineBusyMs: 0, ready: false, pipelines: [] };
+const NOBODY: Look = { active: false, connected: false, engineBusyMs: new Map(), ready: false, pipelines: [] };
 
 type Labels = Readonly<Record<string, string | number>>;
 
@@ -54,7 +54,7 @@ export class Metrics implements Observer {
 
   readonly #version: string;
   /** As far as it is counted. */
-  #engineBusyMs = 0;
+  readonly #engineBusyMs = new Map<string, number>();
 
   #make(name: string, { type, labels, help, buckets }: MetricEntry): Counter | Gauge | Histogram {
     const options = { name, help, labelNames: [...labels], registers: [this.#registry] };
@@ -166,8 +166,13 @@ export class Metrics implements Observer {
     for (const [name, entry] of Object.entries<MetricEntry>(METRICS)) {
       if (entry.type === 'gauge' && entry.labels.includes('pipeline')) this.#all.get(name)!.reset();
     }
-    this.#inc('millrace_engine_busy_seconds_total', {}, (look.engineBusyMs - this.#engineBusyMs) / 1_000);
-    this.#engineBusyMs = look.engineBusyMs;
+    this.#inc('millrace_engine_busy_seconds_total', {}, 0);
+    for (const [thread, busyMs] of look.engineBusyMs) {
+      const more = (busyMs - (this.#engineBusyMs.get(thread) ?? 0)) / 1_000;
+      this.#engineBusyMs.set(thread, busyMs);
+      this.#inc('millrace_engine_busy_seconds_total', {}, more);
+      this.#inc('millrace_engine_thread_busy_seconds_total', { thread }, more);
+    }
     this.#set('millrace_worker_active', {}, look.active ? 1 : 0);
     this.#set('millrace_worker_ready', {}, look.ready ? 1 : 0);
     this.#set('millrace_nats_connected', {}, look.connected ? 1 : 0);
@@ -178,6 +183,7 @@ export class Metrics implements Observer {
     for (const state of STATES) {
       this.#set('millrace_pipeline_state', { pipeline, state }, status.state === state ? 1 : 0);
     }
+    this.#set('millrace_pipeline_quarantined', { pipeline }, status.quarantine === null ? 0 : 1);
     for (const { name: source, lag, lagMs, watermarkMs, idle } of status.sources) {
       const labels = { pipeline, source };
       this.#set('millrace_source_lag_messages', labels, lag);

@@ -82,6 +82,8 @@ export interface PipelineStatus {
   readonly state: PipelineState;
   /** Why it is in this state, for a person: what it waits for, why it failed. Null: nothing to say. */
   readonly reason: string | null;
+  /** Why it runs in a thread of its own, for a person; null: it does not. */
+  readonly quarantine: string | null;
   readonly sources: readonly SourceStatus[];
   readonly tasks: readonly TaskStatus[];
   readonly operators: readonly OperatorStatus[];
@@ -97,5 +99,5 @@ export const UNKNOWN_COUNTS: PipelineCounts = { ...NO_COUNTS, partial: true };
 /** The status of a pipeline that has nothing running. */
 export function emptyStatus(state: PipelineState, reason: string | null): PipelineStatus {
   const nothing = { sources: [], tasks: [], operators: [], watermarkMs: null, ageMs: 0 };
-  return { state, reason, ...nothing, counts: UNKNOWN_COUNTS };
+  return { state, reason, quarantine: null, ...nothing, counts: UNKNOWN_COUNTS };
 }

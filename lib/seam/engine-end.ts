@@ -29,6 +29,8 @@ export interface EngineEndOptions {
   readonly around: Omit<PipelineOptions['around'], 'observer' | 'meter' | 'watchCalls'>;
   readonly plan: PlanBundle;
   readonly callWatch: CallWatch;
+  /** What all pipelines may hold together. Default: what `Budget` says. */
+  readonly budget?: Budget;
   /** The limits of every pipeline's tasks, where they are not to follow from the budget. */
   readonly limits?: PipelineOptions['limits'];
 }
@@ -44,7 +46,7 @@ export class EngineEnd {
   readonly #clock: Clock;
   readonly #observer: Observer;
   readonly #running = new Map<number, Running>();
-  readonly #budget = new Budget();
+  readonly #budget: Budget;
   readonly #inHand = new OneInHand();
   /** By pipeline; they stay, since what is counted is of the name. */
   readonly #tallies = new Map<string, Tally>();
@@ -53,6 +55,7 @@ export class EngineEnd {
   constructor(options: EngineEndOptions) {
     this.#options = options;
     this.#clock = options.around.clock;
+    this.#budget = options.budget ?? new Budget();
     this.#observer = { emit: event => this.#say({ kind: 'event', event }) };
   }
 
@@ -70,9 +73,6 @@ export class EngineEnd {
         break;
       case 'ask':
         void this.#answer(message.number, () => this.#look(message.run, message.question));
-        break;
-      case 'discard':
-        void this.#answer(message.number, () => this.#options.around.stores.discard(message.location));
         break;
       case 'close':
         this.#cancelLook?.();

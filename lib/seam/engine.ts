@@ -5,7 +5,7 @@
 import type { MillraceError } from '../base/errors.ts';
 import type { StateReader } from '../engine/views.ts';
 import type { PipelineStatus } from '../observe/status.ts';
-import type { Assignment } from '../topology/parts.ts';
+import type { Assignment, Part } from '../topology/parts.ts';
 import type { StartOrder } from './messages.ts';
 
 export interface RunningPipeline {
@@ -28,16 +28,25 @@ export interface RunningPipeline {
   readonly failed: Promise<MillraceError>;
 }
 
+/** What is ordered to be started, but the run's number. */
+export type EngineOrder = Omit<StartOrder, 'kind' | 'run'>;
+
+/** What is known of a plan without its code: what there is to divide, and in which order it is told. */
+export interface PlanShape {
+  readonly parts: readonly Part[];
+  readonly sources: readonly string[];
+}
+
 export interface Engine {
-  /** Why no pipeline can be started at the moment, for a person; null: it can. */
-  readonly trouble: string | null;
-  /** Why it does nothing at the moment, though it takes orders, for a person; null: it does, as far as is known. */
-  readonly stall: string | null;
-  /** Calls back whenever `trouble` has changed. */
+  /** Why that pipeline cannot be started at the moment, for a person; null: it can. */
+  troubleOf(pipeline: string): string | null;
+  /** Why what runs it does nothing at the moment, though it takes orders, for a person; null: it does, as far as is known. */
+  stallOf(pipeline: string): string | null;
+  /** Calls back whenever `troubleOf` may have changed. */
   onTrouble(changed: () => void): void;
   /**
    * Starts a pipeline. Resolves as soon as it is on its way (restoring is a state, not a wait); rejects with a
    * MillraceError when it cannot start at all, and then nothing of it is left running. ENGINE_LOST: see `failed`.
    */
-  start(order: Omit<StartOrder, 'kind' | 'run'>): Promise<RunningPipeline>;
+  start(order: EngineOrder, shape: PlanShape): Promise<RunningPipeline>;
 }

@@ -10,9 +10,9 @@ import { emptyStatus, type PipelineState, type PipelineStatus } from '../observe
 import { tellCounted } from '../observe/tally.ts';
 import type { Key } from '../record/key.ts';
 import type { Assignment } from '../topology/parts.ts';
-import type { RunningPipeline } from './engine.ts';
+import type { EngineOrder, RunningPipeline } from './engine.ts';
 import { heardError } from './errors.ts';
-import type { Answer, Port, Question, StartOrder, ToEngine, ToHost } from './messages.ts';
+import type { Answer, Port, Question, ToEngine, ToHost } from './messages.ts';
 
 export interface HostEndOptions {
   readonly port: Port<ToEngine>;
@@ -42,7 +42,7 @@ export class HostEnd {
   }
 
   /** See `Engine.start`. */
-  start(order: Omit<StartOrder, 'kind' | 'run'>): Promise<RunningPipeline> {
+  start(order: EngineOrder): Promise<RunningPipeline> {
     if (this.#lost !== null) return Promise.reject(engineLost(this.#lost));
     const number = ++this.#numbers;
     const run = new Run({ number, post: message => this.#options.port.postMessage(message), end: this });
@@ -51,21 +51,12 @@ export class HostEnd {
     return run.started;
   }
 
-  /** Removes a local store that nobody has open. Throws WORKER_UNAVAILABLE, and what the store says. */
-  async discard(location: string): Promise<void> {
-    await this.#ask(number => ({ kind: 'discard', number, location }));
-  }
-
   ask(run: number, question: Question): Promise<unknown> {
-    return this.#ask(number => ({ kind: 'ask', number, run, question }));
-  }
-
-  #ask(message: (number: number) => ToEngine): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#lost !== null) return reject(noAnswer(this.#lost));
       const number = ++this.#numbers;
       this.#asked.set(number, { resolve, reject });
-      this.#options.port.postMessage(message(number));
+      this.#options.port.postMessage({ kind: 'ask', number, run, question });
     });
   }
 

@@ -4,9 +4,8 @@
  * ready, and is lost.
  */
 import { MillraceError } from '../base/errors.ts';
-import type { Engine, RunningPipeline } from './engine.ts';
+import type { Engine, EngineOrder, RunningPipeline } from './engine.ts';
 import type { HostEnd } from './host-end.ts';
-import type { StartOrder } from './messages.ts';
 
 export abstract class EngineLives implements Engine {
   #end: HostEnd | null = null;
@@ -21,21 +20,21 @@ export abstract class EngineLives implements Engine {
     return this.#end?.stall ?? null;
   }
 
+  troubleOf(): string | null {
+    return this.trouble;
+  }
+
+  stallOf(): string | null {
+    return this.stall;
+  }
+
   onTrouble(changed: () => void): void {
     this.#changed = changed;
   }
 
-  start(order: Omit<StartOrder, 'kind' | 'run'>): Promise<RunningPipeline> {
+  start(order: EngineOrder): Promise<RunningPipeline> {
     if (this.#end !== null && this.#trouble === null) return this.#end.start(order);
     return Promise.reject(new MillraceError('ENGINE_LOST', this.#trouble ?? 'the engine has ended'));
-  }
-
-  /** Removes a local store. Throws WORKER_UNAVAILABLE: ask again. */
-  async discard(location: string): Promise<void> {
-    if (this.#end === null || this.#trouble !== null) {
-      throw new MillraceError('WORKER_UNAVAILABLE', `${this.#trouble}; its local stores cannot be removed now`);
-    }
-    await this.#end.discard(location);
   }
 
   /** A life begins; it takes orders when it is ready. */

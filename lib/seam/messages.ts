@@ -47,8 +47,6 @@ export type ToEngine =
   | { readonly kind: 'assign'; readonly run: number; readonly assignment: Assignment }
   | { readonly kind: 'stop'; readonly run: number; readonly deadlineMs: number }
   | { readonly kind: 'ask'; readonly number: number; readonly run: number; readonly question: Question }
-  /** Remove a local store: the engine has the others in that folder open, and with them its lock. */
-  | { readonly kind: 'discard'; readonly number: number; readonly location: string }
   /** End: nothing runs any more. */
   | { readonly kind: 'close' };
 

@@ -12,7 +12,7 @@ import type { BrokerAnswer, BrokerQuestion, FromPlanning, Port, ToPlanning } fro
 export interface PlanningOptions {
   readonly port: Port<FromPlanning>;
   readonly bundle: Bundle;
-  /** Folder for loaded bundles. */
+  /** Folder for bundles that are being loaded. */
   readonly dir: string;
   /** False: nobody is asked, and streams are taken to be as the pipeline needs them. */
   readonly asks: boolean;

@@ -29,9 +29,10 @@ export class Budget {
   readonly #journalBytes: number;
   readonly #shares = new Set<Share>();
 
-  constructor({ stateBytes = STATE_BYTES, journalBytes = JOURNAL_BYTES } = {}) {
-    this.#stateBytes = stateBytes;
-    this.#journalBytes = journalBytes;
+  /** @param options.share of a worker's budget, where its tasks are in several threads: none of them knows the others. */
+  constructor({ stateBytes = STATE_BYTES, journalBytes = JOURNAL_BYTES, share = 1 } = {}) {
+    this.#stateBytes = stateBytes * share;
+    this.#journalBytes = journalBytes * share;
   }
 
   join(): Share {

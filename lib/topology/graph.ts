@@ -7,7 +7,7 @@ import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Duration } from '../base/duration.ts';
 import { durationMs, positiveDurationMs } from '../base/duration.ts';
-import { messageOf } from '../base/errors.ts';
+import { MillraceError, messageOf } from '../base/errors.ts';
 import { PROJECT_ROOT } from '../base/place.ts';
 import { OPERATOR_NAME } from '../record/names.ts';
 import type { NodeBody } from './node.ts';
@@ -43,17 +43,27 @@ export interface GraphPlace {
   readonly keyed: boolean;
 }
 
+/** Sources, operators and sinks of a pipeline, together: to plan them takes time that grows faster than they do. */
+export const NODES_MAX = 500;
+
 export class Graph {
   readonly nodes: GraphNode[] = [];
+  /** The last number given, by kind. */
+  readonly #numbers = new Map<string, number>();
   readonly mistakes: Mistake[] = [];
   #notes: string[] = [];
 
   /**
    * @param kind what a node that keeps nothing is numbered within: `map` → `map-1`
    * @param options.given the author's options, for the name in them
+   * Throws PLAN_INVALID at once where there are too many: an author's loop may never come to an end.
    */
   add(kind: string, body: NodeBody, options: { inputs: readonly number[]; keyed: boolean; given: unknown }): number {
     const id = this.nodes.length;
+    if (id >= NODES_MAX) {
+      const text = `a pipeline has at most ${NODES_MAX} sources, operators and sinks (NODES_MAX): divide it into several`;
+      throw new MillraceError('PLAN_INVALID', text);
+    }
     const place = callPlace();
     const inputs = options.inputs.map(input => (this.nodes[input] as GraphNode).making);
     const given = nameIn(options.given);
@@ -74,8 +84,9 @@ export class Graph {
   }
 
   #numbered(kind: string): string {
-    let number = 1;
+    let number = (this.#numbers.get(kind) ?? 0) + 1;
     while (this.nodes.some(node => node.name === `${kind}-${number}`)) number++;
+    this.#numbers.set(kind, number);
     return `${kind}-${number}`;
   }
 

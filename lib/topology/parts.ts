@@ -4,6 +4,7 @@
  * the assignment's number there, so that of two workers that believe a part theirs the one with the later number has it.
  */
 import type { Plan } from './plan.ts';
+import { readSummary } from './summary.ts';
 
 /** `<stage>/<partition>`, or the name of a reader, which has no `/`. */
 export type Part = string;
@@ -24,10 +25,29 @@ export function taskOf(part: Part): { readonly stage: string; readonly partition
   return slash < 0 ? null : { stage: part.slice(0, slash), partition: Number(part.slice(slash + 1)) };
 }
 
+/** What of a plan its parts are made of. */
+interface PartsOfPlan {
+  readonly stages: readonly Pick<Plan['stages'][number], 'name' | 'partitions'>[];
+  readonly readers: readonly Pick<Plan['readers'][number], 'name'>[];
+}
+
 /** All parts of a plan, tasks first. */
-export function partsOf(plan: Pick<Plan, 'stages' | 'readers'>): Part[] {
+export function partsOf(plan: PartsOfPlan): Part[] {
   const tasks = plan.stages.flatMap(({ name: stage, partitions }) =>
     Array.from({ length: partitions }, (_, partition) => taskPart({ stage, partition })),
   );
   return [...tasks, ...plan.readers.map(({ name }) => name)];
+}
+
+/**
+ * All parts of a plan, and its sources, as its summary tells them; each in the plan's order. None: it was stored by another
+ * version, in a form that this one does not know.
+ */
+export function shapeOf(summary: unknown): { readonly parts: readonly Part[]; readonly sources: readonly string[] } {
+  const plan = readSummary(summary);
+  if (plan === null) return { parts: [], sources: [] };
+  const read = plan.readers.map(({ source }) => source.name);
+  const direct = plan.stages.flatMap(stage => stage.direct?.name ?? []);
+  const parts = partsOf({ stages: plan.stages, readers: read.map(name => ({ name })) });
+  return { parts, sources: [...new Set([...read, ...direct])] };
 }

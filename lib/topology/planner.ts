@@ -22,14 +22,16 @@ import type { Plan } from './plan.ts';
 import { resolveSinks } from './sink-streams.ts';
 import { resolveSources } from './source-streams.ts';
 import { split } from './split.ts';
-import { mistakesText, validateGraph, validatePipeline, validateStages } from './validate.ts';
+import { mistakesText, tooManySources, validateGraph, validatePipeline, validateStages } from './validate.ts';
 
 export type Planned = { readonly plan: Plan } | { readonly mistakes: readonly Mistake[] };
 
 /** @param broker null: nobody is asked, and streams are taken to be as the pipeline needs them. */
 export async function plan(pipeline: Pipeline, broker: Broker | null): Promise<Planned> {
   const { graph } = pipeline;
-  return planWith(pipeline, broker === null ? assumedView(graph) : await askBroker(broker, pipeline));
+  // Nobody is asked about each of too many.
+  const isAssumed = broker === null || tooManySources(graph) !== null;
+  return planWith(pipeline, isAssumed ? assumedView(graph) : await askBroker(broker, pipeline));
 }
 
 /** As `plan`, for those who cannot go on with mistakes. Throws PLAN_INVALID that lists them all. */
@@ -42,6 +44,8 @@ export async function planOrThrow(pipeline: Pipeline, broker: Broker | null): Pr
 /** Pure: the same pipeline and the same answers of the broker make the same plan. */
 export function planWith(pipeline: Pipeline, view: BrokerView): Planned {
   const { graph, name } = pipeline;
+  const many = tooManySources(graph);
+  if (many !== null) return { mistakes: [{ operator: null, place: null, message: many }] };
   const mistakes: Mistake[] = [];
   const mistake = (node: GraphNode, message: string) =>
     mistakes.push({ operator: node.name, place: node.place, message });

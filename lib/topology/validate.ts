@@ -31,6 +31,14 @@ export function validatePipeline(
   }
 }
 
+/** Null: they are not too many. */
+export function tooManySources({ nodes }: Graph): string | null {
+  const count = nodes.filter(isSource).length;
+  return count <= SOURCES_MAX
+    ? null
+    : `${count} sources are more than a pipeline can have (SOURCES_MAX ${SOURCES_MAX})`;
+}
+
 export function validateGraph(placement: Placement, tell: { mistake: Tell; pipeline(message: string): void }): void {
   const { graph, alive } = placement;
   const { nodes } = graph;
@@ -52,9 +60,6 @@ export function validateGraph(placement: Placement, tell: { mistake: Tell; pipel
     }
   }
   tellAlike(placement, tell.mistake);
-  if (sources.length > SOURCES_MAX) {
-    tell.pipeline(`${sources.length} sources are more than a pipeline can have (SOURCES_MAX ${SOURCES_MAX})`);
-  }
   for (const sink of sinks) {
     const template = templateOf(sink.sink.template);
     if (typeof template === 'string') continue;

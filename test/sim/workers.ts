@@ -186,13 +186,12 @@ export class Process {
       limits: cluster.limits,
       isCutOff: () => machine.isCutOff,
     });
-    const locals = { list: () => stores.list(), discard: (location: string) => engine.discard(location) };
     this.#log = log;
     this.#registry = registry;
     this.engine = engine;
     this.worker = new Worker({
       ...{ me: { name, instance, formers }, address: null, registry, clock, observer, engine },
-      clear: pipelineClearer({ log, blobs, stores: locals }),
+      clear: pipelineClearer({ log, blobs, stores }),
       ...{ leaseMs: LEASE_MS, stopMs: STOP_MS },
     });
     const judge = {

@@ -27,7 +27,7 @@ parentPort.on('message', ({ kind, run, number }) => {
 `;
 
 /** An engine whose thread runs the text. Pauses take no time; how long they were meant to be is in `pauses`. */
-async function engineOf(text: string, options: { stuckMs?: number } = {}) {
+async function engineOf(text: string, options: { stuckMs?: number; isTooSlow?: boolean } = {}) {
   const launcher = join(dir, `${Math.random()}.mjs`);
   await writeFile(launcher, PROLOGUE + text);
   const observer = new Recorder();
@@ -41,19 +41,17 @@ async function engineOf(text: string, options: { stuckMs?: number } = {}) {
   };
   const status = { state: 'running' };
   const { stuckMs = 60_000 } = options;
+  const harmed: string[] = [];
   const engine = new EngineThread({
-    launcher,
-    options: status,
-    env: {},
-    stuckMs,
-    clock,
-    observer,
+    ...{ name: '1', launcher, options: status, env: {}, memoryMb: null, stuckMs, suspects: [], clock, observer },
     meter: () => noMeter,
+    isTooSlow: () => options.isTooSlow ?? false,
+    harmed: ({ pipeline, operator }, how) => harmed.push(`${pipeline} ${operator} ${how}`),
   });
   const troubles: (string | null)[] = [];
   engine.onTrouble(() => troubles.push(engine.trouble));
   engine.open();
-  return { engine, observer, pauses, troubles };
+  return { engine, observer, pauses, troubles, harmed };
 }
 
 const ORDER = {

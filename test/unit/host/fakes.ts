@@ -115,6 +115,14 @@ export class FakeEngine implements Engine {
   stall: string | null = null;
   #changed: () => void = () => {};
 
+  troubleOf(): string | null {
+    return this.trouble;
+  }
+
+  stallOf(): string | null {
+    return this.stall;
+  }
+
   onTrouble(changed: () => void): void {
     this.#changed = changed;
   }

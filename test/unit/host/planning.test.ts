@@ -1,6 +1,6 @@
 /** What a bundle may do while it is loaded, and what then becomes of it: it is refused, and nothing else is disturbed. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -122,4 +122,62 @@ test('others have their turn, however many are refused', async () => {
   );
   for (const [n, plan] of plans.entries())
     assert.match(String((plan as PromiseRejectedResult).reason), new RegExp(`no ${n}`));
+});
+
+test('what is larger than it may be is refused with the limit by its name, before anybody is asked about it', async () => {
+  const manyOf = async (count: number) => {
+    const file = join(dir, `many-${count}.ts`);
+    await writeFile(
+      file,
+      `import { pipeline } from 'millrace';
+      export default pipeline('many', ({ from }) => {
+        for (let i = 0; i < ${count}; i++) from('in.s' + i, { capture: true }).to('out.s' + i + '.{partition}');
+      });`,
+    );
+    return bundlePipeline(file);
+  };
+  let asked = 0;
+  const none: Broker = { streamsOf: () => Promise.resolve([]), info: () => Promise.resolve(null) };
+  const streamsOf = async () => {
+    asked++;
+    return [];
+  };
+  const launcher = packageFile('cmd/plan-thread.mjs');
+  const one = new Planning({ launcher, broker: { ...none, streamsOf }, dir, env: {}, given: null, limitMs: 30_000 });
+  for (const [count, limit] of [
+    [10_000, /at most 500 sources, operators and sinks \(NODES_MAX\)/],
+    [100, /100 sources are more than a pipeline can have \(SOURCES_MAX 64\)/],
+  ] as const) {
+    await assert.rejects(one.plan(await manyOf(count)), (error: unknown) => {
+      return isMillraceError(error, 'PLAN_INVALID') && limit.test(error.message);
+    });
+  }
+  assert.equal(asked, 0);
+});
+
+test('fifty plans leave nothing: no file, whatever became of them, and no memory', async () => {
+  const clean = join(dir, 'clean');
+  const planningWithin = (limitMs: number) =>
+    new Planning({
+      launcher: packageFile('cmd/plan-thread.mjs'),
+      broker: null,
+      dir: clean,
+      env: {},
+      given: null,
+      limitMs,
+    });
+  const right = await rightBundle();
+  const texts = ['for (;;);', 'process.exit(0);', "throw new Error('no');"];
+  await Promise.allSettled(texts.map(text => planningWithin(1_000).plan(bundleOf(text))));
+  const one = planningWithin(30_000);
+  const many = async (count: number) => {
+    for (let i = 0; i < count; i += 2) await Promise.all([one.plan(right), one.plan(right)]);
+  };
+  await many(4);
+  const before = process.memoryUsage().rss;
+  await many(50);
+  const grown = (process.memoryUsage().rss - before) / 2 ** 20;
+  assert.deepEqual(await readdir(clean), []);
+  // Each took 2.4 MB for ever where all were loaded into one thread.
+  assert.ok(grown < 60, `${grown.toFixed()} MiB more`);
 });

@@ -220,6 +220,28 @@ describe('the data folder', () => {
   });
 });
 
+describe('two threads of a process that has locked the folder', () => {
+  test('have stores in it, whichever has which, and one that is open in one is neither opened nor removed by the other', async () => {
+    const [one, other] = [1, 2].map(() => new LevelStores({ root, isLocked: true })) as [LevelStores, LevelStores];
+    const store = (await one.open('s', { fresh: true }))!;
+    await fill(store, 200);
+    const beside = (await other.open('t', { fresh: true }))!;
+    const isElsewhere = (error: unknown) =>
+      isMillraceError(error, 'STORE_UNAVAILABLE') && /still open in another thread/.test(error.message);
+    await assert.rejects(other.open('s', { fresh: false }), isElsewhere);
+    await assert.rejects(other.open('s', { fresh: true }), isElsewhere);
+    await assert.rejects(other.discard('s'), isElsewhere);
+    assert.equal((await readAll(store)).size, 200);
+    await store.close();
+    const handedOver = (await other.open('s', { fresh: false }))!;
+    assert.equal((await readAll(handedOver)).size, 200);
+    await handedOver.close();
+    await beside.close();
+    await one.discard('s');
+    assert.deepEqual(await other.list(), ['t']);
+  });
+});
+
 /** Another process that opens the store and writes pairs, a batch each, telling the number of each that returned. */
 function writer(): ChildProcess {
   const module = fileURLToPath(new URL('../../../lib/level/stores.ts', import.meta.url));

@@ -95,7 +95,7 @@ describe('metrics', () => {
     let look: Look = {
       active: true,
       connected: true,
-      engineBusyMs: 1_500,
+      engineBusyMs: new Map([['1', 1_500]]),
       ready: true,
       pipelines: [{ name: 'p', status }],
     };
@@ -109,7 +109,7 @@ describe('metrics', () => {
     assert.equal(now.get('millrace_state_bytes{pipeline="p",stage="join-1",partition="3"}'), 100);
     assert.equal(now.get('millrace_journal_commits{pipeline="p",stage="join-1",partition="3"}'), 5);
     assert.equal(now.get('millrace_build_info{version="1.2.3",worker="w-1"}'), 1);
-    look = { active: false, connected: false, engineBusyMs: 1_500, ready: false, pipelines: [] };
+    look = { active: false, connected: false, engineBusyMs: new Map([['1', 1_500]]), ready: false, pipelines: [] };
     const later = await samples(metrics);
     assert.deepEqual(
       [...later.keys()].filter(name => name.includes('pipeline="p"')),

@@ -185,13 +185,6 @@ describe('a pipeline behind the seam', () => {
     await running.stop({ deadlineMs: 1_000 });
     await assert.rejects(running.state.tables(), error => isMillraceError(error, 'WORKER_UNAVAILABLE'));
   });
-
-  test('has its local stores removed by who has the folder open', async () => {
-    const location = stateLocation({ pipeline: 'gone', life: 'bbbbbbbbbb' }, { stage: 's', partition: 0 });
-    await (await stores.open(location, { fresh: true }))!.close();
-    await host.discard(location);
-    assert.deepEqual(await stores.list(), []);
-  });
 });
 
 describe('an engine that is gone', () => {
