@@ -22,6 +22,7 @@ import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../
 import { Task } from '../task/task.ts';
 import { type Assignment, type Part, partsOf, taskOf } from '../topology/parts.ts';
 import type { Plan } from '../topology/plan.ts';
+import { Followers } from './followers.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
@@ -55,8 +56,6 @@ export interface PipelineOptions {
   readonly assignment?: Assignment;
   /** The worker's, shared by all its pipelines. Default: one of this pipeline's own. */
   readonly budget?: Budget;
-  /** Hands over what follows the task, once; null or absent: nothing does. */
-  readonly takeReplica?: (task: Part) => Replica | null;
 }
 
 type Make = (around: Surroundings, onEnded: (error: unknown) => void) => Actor;
@@ -90,6 +89,9 @@ export class Pipeline {
   #stalls: Stalls;
   #watch: StreamWatch;
   #slots = new Map<Part, Slot>();
+  #followers: Followers;
+  /** Ours, and about to be opened: a replica is on its way, or its owner before has not released it. */
+  #coming = new Set<Part>();
   #assignment: Assignment;
   #budget: Budget;
   #resolveFailed!: (error: MillraceError) => void;
@@ -123,11 +125,18 @@ export class Pipeline {
       checkpointTurns: new Turns(CHECKPOINTS_AT_ONCE),
       outlets: outletKinds({ log, clock, random }),
     };
+    const { limits = {} } = options;
+    this.#followers = new Followers({ plan, around: this.#around, budget: this.#budget, limits });
   }
 
   /** Those that are here at the moment, to be looked at. */
   get tasks(): readonly Task[] {
     return this.#actors.filter(actor => actor instanceof Task);
+  }
+
+  /** Likewise: the replicas that are followed here. */
+  get followed(): ReadonlyMap<Part, Replica> {
+    return this.#followers.replicas;
   }
 
   /**
@@ -178,20 +187,55 @@ export class Pipeline {
   #reconcile(): void {
     if (this.#phase !== 'running') return;
     const { plan } = this.#options;
-    const { parts } = this.#assignment;
-    const ours = new Set(parts === 'all' ? partsOf(plan) : parts);
+    const ours = this.#ours;
     for (const slot of this.#slots.values()) if (!ours.has(slot.part) && !slot.isReleased) this.#release(slot);
+    this.#follow(ours);
     // In the order of the plan, so that tasks are there before readers send to them.
     for (const part of partsOf(plan)) {
       if (!ours.has(part)) continue;
       const slot = this.#slots.get(part);
-      if (slot === undefined) this.#open(part);
+      if (slot === undefined) void this.#come(part);
       else if (slot.isLeft && !slot.isReleased) this.#fill(slot);
     }
   }
 
-  #open(part: Part): void {
-    const { make, share } = this.#playedBy(part);
+  get #ours(): ReadonlySet<Part> {
+    const { parts } = this.#assignment;
+    return new Set(parts === 'all' ? partsOf(this.#options.plan) : parts);
+  }
+
+  /** Whoever has just been an owner here follows as soon as he has closed what he had open; whoever awaits one follows, too. */
+  #follow(ours: ReadonlySet<Part>): void {
+    const { follows = [], awaits = [] } = this.#assignment;
+    const isFree = (part: Part) => !this.#slots.has(part);
+    const wanted = [...follows.filter(part => !ours.has(part)), ...awaits.filter(part => ours.has(part))];
+    const coming = [...this.#coming].filter(part => ours.has(part));
+    this.#followers.want(new Set([...wanted.filter(isFree), ...coming]));
+  }
+
+  /**
+   * A part that is ours begins. A task goes on from its replica, where it is followed here; where its owner before is there,
+   * once he has released it.
+   */
+  async #come(part: Part): Promise<void> {
+    if (this.#coming.has(part)) return;
+    if (!this.#isAwaited(part) && !this.#followers.holds(part)) return this.#open(part, null);
+    this.#coming.add(part);
+    if (this.#isAwaited(part)) await this.#followers.released(part, () => this.#isAwaited(part));
+    const replica = await this.#followers.take(part);
+    this.#coming.delete(part);
+    const isOurs = this.#phase === 'running' && this.#ours.has(part) && !this.#slots.has(part);
+    if (isOurs) this.#open(part, replica);
+    else await replica?.stop();
+  }
+
+  #isAwaited(part: Part): boolean {
+    const { awaits = [] } = this.#assignment;
+    return taskOf(part) !== null && awaits.includes(part) && this.#ours.has(part);
+  }
+
+  #open(part: Part, replica: Replica | null): void {
+    const { make, share } = this.#playedBy(part, replica);
     const slot: Slot = {
       part,
       make,
@@ -209,7 +253,7 @@ export class Pipeline {
     this.#fill(slot);
   }
 
-  #playedBy(part: Part): Pick<Slot, 'make' | 'share'> {
+  #playedBy(part: Part, followed: Replica | null): Pick<Slot, 'make' | 'share'> {
     const { plan, limits: fixed } = this.#options;
     const task = taskOf(part);
     if (task === null) {
@@ -221,7 +265,7 @@ export class Pipeline {
     const share = this.#budget.join();
     const limits = limitsOf(share, fixed);
     const pace = new Pace(limits);
-    let replica = this.#options.takeReplica?.(part) ?? undefined;
+    let replica = followed ?? undefined;
     const make: Make = (around, onEnded) => {
       const made = new Task({ plan, stage, partition, around, limits, share, pace, replica, onEnded });
       replica = undefined;
@@ -310,6 +354,7 @@ export class Pipeline {
         actor.source === null ? [] : [sourceStatus(actor, actor.source)],
       ),
       tasks: tasks.map(taskStatus),
+      followers: this.#followers.status(),
       operators: this.#look(tasks),
       watermarkMs: leastWatermark(tasks),
       counts: { ...sumOfCounts(known), partial: slots.length === 0 || known.length < slots.length },
@@ -348,7 +393,7 @@ export class Pipeline {
     const readers = this.#actors.filter(actor => actor instanceof Reader);
     await Promise.all(readers.map(reader => reader.stop({ deadlineMs: deadlineMs * READERS_SHARE })));
     const leftMs = Math.max(0, deadlineMs - (clock.monotonic() - sinceMs));
-    await Promise.all(this.tasks.map(task => task.stop({ deadlineMs: leftMs })));
+    await Promise.all([this.#followers.stop(), ...this.tasks.map(task => task.stop({ deadlineMs: leftMs }))]);
     for (const { share } of this.#slots.values()) share?.leave();
     this.#phase = 'stopped';
   }

@@ -1,0 +1,196 @@
+/**
+ * The leader: says whose each part of each pipeline is. One worker leads at a time, the one that holds the lease; what it does
+ * is three steps, again and again: what should be (`cluster/target.ts`, from who is there and what runs), what to do now on the
+ * way there (`cluster/moves.ts`, from how warm followers are), and the assignment documents that say so.
+ *
+ * It owns nothing but its turn. Each turn begins from the documents, so one leader goes on where another has died, and two
+ * that both believe they lead refuse each other's writes by compare-and-set.
+ */
+import type { Clock } from '../base/clock.ts';
+import type { Assignments, PartAssignment, Parts } from '../cluster/assignments.ts';
+import { applied, nextSteps } from '../cluster/moves.ts';
+import { type MemberView, type PartKey, type PartLoad, type Placement, target } from '../cluster/target.ts';
+import { errorFields, type Observer } from '../observe/events.ts';
+import type { PipelineStatus } from '../observe/status.ts';
+import { type Part, taskOf, taskPart } from '../topology/parts.ts';
+
+/** How soon it is looked again while something is under way, and how often when nothing is. */
+const SOON_MS = 200;
+const LATER_MS = 5_000;
+/** Moves at a time that a worker may have a part in. */
+const MOVES_MAX = 2;
+
+/** A pipeline that should run. */
+export interface Led {
+  readonly name: string;
+  readonly parts: readonly Part[];
+  readonly standbys: number;
+}
+
+/** What a worker says that it runs, by pipeline. */
+export type Report = ReadonlyMap<string, PipelineStatus>;
+
+export interface LeaderOptions {
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly assignments: Assignments;
+  isLeading(): boolean;
+  pipelines(): readonly Led[];
+  /** Who is there, us included. */
+  members(): readonly MemberView[];
+  /** By worker; without those that have not said anything yet. */
+  reports(): ReadonlyMap<string, Report>;
+}
+
+export class Leader {
+  readonly #options: LeaderOptions;
+  #turning: Promise<void> | null = null;
+  #again = false;
+  #stopped = false;
+  #cancelTimer: (() => void) | null = null;
+
+  constructor(options: LeaderOptions) {
+    this.#options = options;
+  }
+
+  /** Something is not as it was: pipelines, members, documents, reports, who leads. */
+  stir(): void {
+    if (this.#stopped) return;
+    if (this.#turning !== null) {
+      this.#again = true;
+      return;
+    }
+    this.#cancelTimer?.();
+    this.#turning = this.#turn()
+      .catch(error => {
+        this.#options.observer.emit({ event: 'assignments.unwritten', level: 'warn', ...errorFields(error) });
+        return false;
+      })
+      .then(isAtRest => {
+        this.#turning = null;
+        if (this.#stopped) return;
+        if (this.#again) {
+          this.#again = false;
+          return this.stir();
+        }
+        this.#cancelTimer = this.#options.clock.after(isAtRest ? LATER_MS : SOON_MS, () => this.stir());
+      });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelTimer?.();
+    await this.#turning;
+  }
+
+  /** True: nothing is under way. */
+  async #turn(): Promise<boolean> {
+    const { assignments, isLeading, members, pipelines, reports } = this.#options;
+    if (!isLeading()) return true;
+    const there = members();
+    const led = pipelines();
+    const said = reports();
+    const current = currentOf(led, assignments);
+    const wanted = target({
+      members: there,
+      parts: loadsOf(led, said),
+      previous: current,
+      standbys: 0,
+    });
+    const steps = nextSteps({
+      target: wanted,
+      current,
+      progress: progressOf(said),
+      alive: new Set(there.map(({ name }) => name)),
+      budget: { perMember: MOVES_MAX },
+    });
+    const next = applied(current, steps);
+    let isAtRest = steps.length === 0;
+    for (const one of led) {
+      const parts = documentOf(one, next, { before: assignments.of(one.name)?.parts ?? new Map(), there, said });
+      if (assignments.isStored(one.name) && isSame(parts, assignments.of(one.name)!.parts)) continue;
+      isAtRest = false;
+      if (!isLeading()) return true;
+      await assignments.put(one.name, parts);
+    }
+    return isAtRest && [...next].every(([key, { owner }]) => owner === wanted.get(key)?.owner);
+  }
+}
+
+function keyOf(pipeline: string, part: Part): PartKey {
+  return `${pipeline}/${part}`;
+}
+
+/** As the documents have it. */
+function currentOf(led: readonly Led[], assignments: Assignments): Placement {
+  const current = new Map<PartKey, { owner: string | null; followers: readonly string[] }>();
+  for (const { name, parts } of led) {
+    const held = assignments.of(name)?.parts;
+    for (const part of parts) {
+      const { owner, followers } = held?.get(part) ?? { owner: null, followers: [] };
+      current.set(keyOf(name, part), { owner, followers });
+    }
+  }
+  return current;
+}
+
+function loadsOf(led: readonly Led[], _said: ReadonlyMap<string, Report>): PartLoad[] {
+  return led.flatMap(({ name, parts, standbys }) =>
+    parts.map(part => ({ pipeline: name, part, load: 1, standbys: taskOf(part) === null ? 0 : standbys, disks: [] })),
+  );
+}
+
+/** Which followers are warm, by part and worker. A reader has nothing to be warm with. */
+function progressOf(said: ReadonlyMap<string, Report>): Map<PartKey, Map<string, { warm: boolean }>> {
+  const progress = new Map<PartKey, Map<string, { warm: boolean }>>();
+  for (const [worker, report] of said) {
+    for (const [pipeline, { followers }] of report) {
+      for (const { stage, partition, fresh } of followers) {
+        const key = keyOf(pipeline, taskPart({ stage, partition }));
+        let workers = progress.get(key);
+        if (workers === undefined) progress.set(key, (workers = new Map()));
+        workers.set(worker, { warm: fresh });
+      }
+    }
+  }
+  return progress;
+}
+
+interface Known {
+  readonly before: Parts;
+  readonly there: readonly MemberView[];
+  readonly said: ReadonlyMap<string, Report>;
+}
+
+/** A part that has changed hands says from whom, until he is gone or the part runs at its owner's. */
+function documentOf({ name, parts }: Led, next: Placement, { before, there, said }: Known): Parts {
+  const isThere = (worker: string | null) => there.some(member => member.name === worker);
+  const made = new Map<Part, PartAssignment>();
+  for (const part of parts) {
+    const { owner, followers } = next.get(keyOf(name, part)) ?? { owner: null, followers: [] };
+    const was = before.get(part);
+    const former = was === undefined ? null : was.owner === owner ? was.from : was.owner;
+    const isAwaited = former !== null && isThere(former) && !runsAt(said.get(owner ?? ''), name, part);
+    made.set(part, { owner, followers, from: isAwaited ? former : null });
+  }
+  return made;
+}
+
+function runsAt(report: Report | undefined, pipeline: string, part: Part): boolean {
+  const task = taskOf(part);
+  const status = report?.get(pipeline);
+  if (task === null || status === undefined) return false;
+  return status.tasks.some(
+    ({ stage, partition, state }) => stage === task.stage && partition === task.partition && state === 'running',
+  );
+}
+
+function isSame(left: Parts, right: Parts): boolean {
+  if (left.size !== right.size) return false;
+  for (const [part, { owner, followers, from }] of left) {
+    const other = right.get(part);
+    if (other === undefined || other.owner !== owner || other.from !== from) return false;
+    if (other.followers.join() !== followers.join()) return false;
+  }
+  return true;
+}
