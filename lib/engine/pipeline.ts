@@ -335,8 +335,9 @@ export class Pipeline {
     if (slot.share !== null) slot.share.stateBytes = 0;
   }
 
+  /** In the order of the plan, whenever they have come. */
   get #actors(): Actor[] {
-    return Array.from(this.#slots.values(), ({ actor }) => actor);
+    return partsOf(this.#options.plan).flatMap(part => this.#slots.get(part)?.actor ?? []);
   }
 
   status(): PipelineStatus {

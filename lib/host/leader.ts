@@ -11,8 +11,8 @@ import type { Assignments, PartAssignment, Parts } from '../cluster/assignments.
 import { applied, nextSteps } from '../cluster/moves.ts';
 import { type MemberView, type PartKey, type PartLoad, type Placement, target } from '../cluster/target.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
-import type { PipelineStatus } from '../observe/status.ts';
 import { type Part, taskOf, taskPart } from '../topology/parts.ts';
+import type { Report, Reports } from './reports.ts';
 
 /** How soon it is looked again while something is under way, and how often when nothing is. */
 const SOON_MS = 200;
@@ -27,8 +27,6 @@ export interface Led {
   readonly standbys: number;
 }
 
-/** What a worker says that it runs, by pipeline. */
-export type Report = ReadonlyMap<string, PipelineStatus>;
 
 export interface LeaderOptions {
   readonly clock: Clock;
@@ -38,8 +36,7 @@ export interface LeaderOptions {
   pipelines(): readonly Led[];
   /** Who is there, us included. */
   members(): readonly MemberView[];
-  /** By worker; without those that have not said anything yet. */
-  reports(): ReadonlyMap<string, Report>;
+  readonly reports: Pick<Reports, 'all' | 'refresh'>;
 }
 
 export class Leader {
@@ -87,9 +84,10 @@ export class Leader {
   async #turn(): Promise<boolean> {
     const { assignments, isLeading, members, pipelines, reports } = this.#options;
     if (!isLeading()) return true;
+    await reports.refresh();
     const there = members();
     const led = pipelines();
-    const said = reports();
+    const said = reports.all();
     const current = currentOf(led, assignments);
     const wanted = target({
       members: there,
@@ -144,8 +142,8 @@ function loadsOf(led: readonly Led[], _said: ReadonlyMap<string, Report>): PartL
 function progressOf(said: ReadonlyMap<string, Report>): Map<PartKey, Map<string, { warm: boolean }>> {
   const progress = new Map<PartKey, Map<string, { warm: boolean }>>();
   for (const [worker, report] of said) {
-    for (const [pipeline, { followers }] of report) {
-      for (const { stage, partition, fresh } of followers) {
+    for (const [pipeline, { status }] of report) {
+      for (const { stage, partition, fresh } of status.followers) {
         const key = keyOf(pipeline, taskPart({ stage, partition }));
         let workers = progress.get(key);
         if (workers === undefined) progress.set(key, (workers = new Map()));
@@ -178,9 +176,9 @@ function documentOf({ name, parts }: Led, next: Placement, { before, there, said
 
 function runsAt(report: Report | undefined, pipeline: string, part: Part): boolean {
   const task = taskOf(part);
-  const status = report?.get(pipeline);
-  if (task === null || status === undefined) return false;
-  return status.tasks.some(
+  const said = report?.get(pipeline);
+  if (task === null || said === undefined) return false;
+  return said.status.tasks.some(
     ({ stage, partition, state }) => stage === task.stage && partition === task.partition && state === 'running',
   );
 }

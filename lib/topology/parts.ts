@@ -4,6 +4,7 @@
  * the assignment's number there, so that of two workers that believe a part theirs the one with the later number has it.
  */
 import type { Plan } from './plan.ts';
+import type { PlanSummary } from './summary.ts';
 
 /** `<stage>/<partition>`, or the name of a reader, which has no `/`. */
 export type Part = string;
@@ -29,9 +30,24 @@ export function taskOf(part: Part): { readonly stage: string; readonly partition
 }
 
 /** All parts of a plan, tasks first. */
-export function partsOf(plan: Pick<Plan, 'stages' | 'readers'>): Part[] {
-  const tasks = plan.stages.flatMap(({ name: stage, partitions }) =>
+export function partsOf({ stages, readers }: Pick<Plan, 'stages' | 'readers'>): Part[] {
+  return parts(
+    stages,
+    readers.map(({ name }) => name),
+  );
+}
+
+/** The same, of a plan as it is stored. */
+export function partsOfSummary({ stages, readers }: Pick<PlanSummary, 'stages' | 'readers'>): Part[] {
+  return parts(
+    stages,
+    readers.map(({ source }) => source.name),
+  );
+}
+
+function parts(stages: readonly { readonly name: string; readonly partitions: number }[], readers: string[]): Part[] {
+  const tasks = stages.flatMap(({ name: stage, partitions }) =>
     Array.from({ length: partitions }, (_, partition) => taskPart({ stage, partition })),
   );
-  return [...tasks, ...plan.readers.map(({ name }) => name)];
+  return [...tasks, ...readers];
 }
