@@ -33,6 +33,7 @@ export class Assignments {
   readonly #held = new Map<string, HeldParts>();
   /** Documents that somebody has deleted: what they said counts until they are written anew. */
   readonly #deleted = new Set<string>();
+  #changed: (pipeline: string) => void = () => {};
 
   constructor(registry: Registry) {
     this.#registry = registry;
@@ -48,12 +49,10 @@ export class Assignments {
     return this.#held.has(pipeline) && !this.#deleted.has(pipeline);
   }
 
-  /** Calls back with every change of a pipeline's, and with each that there is. */
+  /** Calls back with every change of a pipeline's, our own too, and with each that there is. */
   watch(changed: (pipeline: string) => void): Promise<{ stop(): Promise<void> }> {
-    return this.#registry.watch(PREFIX, (key, entry) => {
-      const pipeline = key.slice(PREFIX.length);
-      if (this.#hear(pipeline, entry)) changed(pipeline);
-    });
+    this.#changed = changed;
+    return this.#registry.watch(PREFIX, (key, entry) => this.#hear(key.slice(PREFIX.length), entry));
   }
 
   /** False: somebody else was first, or it is not known whether it landed; what is there is heard of later. */
@@ -67,17 +66,16 @@ export class Assignments {
     return at !== null;
   }
 
-  /** News. What is heard late of an earlier one is none. */
-  #hear(pipeline: string, entry: RegistryEntry | null): boolean {
-    if (entry === null) {
-      this.#deleted.add(pipeline);
-      return true;
-    }
+  /** What is heard late of an earlier one is no news. */
+  #hear(pipeline: string, entry: RegistryEntry | null): void {
     const held = this.#held.get(pipeline);
-    if (held !== undefined && held.at >= entry.revision) return false;
-    this.#deleted.delete(pipeline);
-    this.#held.set(pipeline, { parts: readParts(entry.value), at: entry.revision });
-    return true;
+    if (entry !== null && held !== undefined && held.at >= entry.revision) return;
+    if (entry === null) this.#deleted.add(pipeline);
+    else {
+      this.#deleted.delete(pipeline);
+      this.#held.set(pipeline, { parts: readParts(entry.value), at: entry.revision });
+    }
+    this.#changed(pipeline);
   }
 }
 

@@ -9,7 +9,8 @@
 import type { Clock } from '../base/clock.ts';
 import type { Assignments, PartAssignment, Parts } from '../cluster/assignments.ts';
 import { applied, nextSteps } from '../cluster/moves.ts';
-import { type MemberView, type PartKey, type PartLoad, type Placement, target } from '../cluster/target.ts';
+import type { MemberView, PartKey, PartLoad, Placement } from '../cluster/placement.ts';
+import { target } from '../cluster/target.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import { type Part, taskOf, taskPart } from '../topology/parts.ts';
 import type { Report, Reports } from './reports.ts';

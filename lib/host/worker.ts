@@ -19,10 +19,11 @@ import { Owners } from '../cluster/owners.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
 import { isGone, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
-import type { MemberView } from '../cluster/target.ts';
+import type { MemberView } from '../cluster/placement.ts';
+import { MergedState } from '../engine/merged-state.ts';
 import type { StateReader } from '../engine/views.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
-import { mergedState, mergedStatus } from '../observe/merged.ts';
+import { mergedStatus, type PlanOrder } from '../observe/merged.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Peers } from '../port/peers.ts';
 import type { Registry } from '../port/registry.ts';
@@ -229,8 +230,17 @@ export class Worker {
       const one = report.get(name);
       return one === undefined ? [] : [asOf(one, revision, worker)];
     });
-    if (said.length > 0) return mergedStatus(said);
+    if (said.length > 0) return mergedStatus(said, this.#orderOf(name));
     return this.statusHere(name, revision);
+  }
+
+  #orderOf(name: string): PlanOrder {
+    const { stages = [], readers = [] } = readSummary(this.#desired.get(name)?.summary) ?? {};
+    const direct = stages.flatMap(stage => stage.direct ?? []);
+    return {
+      stages: stages.map(stage => stage.name),
+      sources: [...readers.map(({ source }) => source), ...direct].map(source => source.name),
+    };
   }
 
   /** What of it is on this worker. */
@@ -254,7 +264,8 @@ export class Worker {
   state(pipeline: string): StateReader {
     const workers = [...this.statuses(pipeline)].filter(([, { tasks }]) => tasks.length > 0).map(([name]) => name);
     if (workers.length <= 1) return this.#reports.stateOf(workers[0] ?? this.name, pipeline);
-    return mergedState(workers.map(worker => this.#reports.stateOf(worker, pipeline)));
+    const states = workers.map(worker => this.#reports.stateOf(worker, pipeline));
+    return new MergedState(() => states);
   }
 
   #stateHere(pipeline: string): StateReader {

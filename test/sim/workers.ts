@@ -22,8 +22,10 @@ import { Commands } from '../../lib/service/commands.ts';
 import { pipelineFinder } from '../../lib/service/remembered.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
-import { incompatibilities } from '../../lib/topology/summary.ts';
+import { partsOfSummary, taskOf, taskPart } from '../../lib/topology/parts.ts';
+import { incompatibilities, readSummary } from '../../lib/topology/summary.ts';
 import { ProcessRegistry, type RegistryFaults } from './process.ts';
+import { Bus, ShimPeers } from './peers-shim.ts';
 import { SimEngine } from './thread.ts';
 import { World } from './world.ts';
 
@@ -44,6 +46,7 @@ export type Outcome<T> = { readonly answer: T } | { readonly refused: MillraceEr
 
 export class WorkerCluster extends World {
   readonly bucket: MemoryBucket;
+  readonly bus = new Bus();
   readonly bundles: readonly Bundle[];
   readonly limits: Partial<TaskLimits>;
   readonly machines: Machine[] = [];
@@ -147,10 +150,14 @@ export class WorkerCluster extends World {
     if (active.length !== 1) return `${active.length} workers are active`;
     const [one] = active;
     const desired = one!.worker.specs.find(({ name }) => name === pipeline);
-    const { state, reason } = one!.worker.status(pipeline, desired?.revision);
-    if (state !== 'running') return `${one!.name} is active, and the pipeline is ${state} there: ${reason}`;
-    const other = this.processes.find(({ worker }) => !worker.active && worker.running(pipeline) !== null);
-    return other === undefined ? null : `it runs at ${other.name}, too`;
+    const { state, reason, tasks } = one!.worker.status(pipeline, desired?.revision);
+    if (state !== 'running') return `${one!.name} leads, and the pipeline is ${state}: ${reason}`;
+    const summary = readSummary(desired?.summary);
+    const parts = summary === null ? [] : partsOfSummary(summary).filter(part => taskOf(part) !== null);
+    const run = tasks.filter(task => task.state === 'running').map(taskPart);
+    const missing = parts.filter(part => !run.includes(part));
+    if (missing.length > 0) return `nobody runs ${missing.join(' ')}`;
+    return run.length === parts.length ? null : `${run.join(' ')} run: some of them twice`;
   }
 }
 
@@ -163,6 +170,7 @@ export class Process {
   readonly engine: SimEngine;
   readonly #log: MemoryLog;
   readonly #registry: ProcessRegistry;
+  readonly #peers: ShimPeers;
 
   constructor(
     cluster: WorkerCluster,
@@ -189,9 +197,10 @@ export class Process {
     const locals = { list: () => stores.list(), discard: (location: string) => engine.discard(location) };
     this.#log = log;
     this.#registry = registry;
+    this.#peers = new ShimPeers(cluster.bus, { name, clock, world: cluster.clock, random: random.fork() });
     this.engine = engine;
     this.worker = new Worker({
-      ...{ me: { name, instance, formers }, address: null, registry, clock, observer, engine },
+      ...{ me: { name, instance, formers }, address: null, registry, peers: this.#peers, clock, observer, engine },
       clear: pipelineClearer({ log, blobs, stores: locals }),
       ...{ leaseMs: LEASE_MS, stopMs: STOP_MS },
     });
@@ -231,12 +240,14 @@ export class Process {
 
   cutOff(): void {
     this.deafen();
+    this.#peers.connected = false;
     this.#log.cutOff();
     this.engine.log?.cutOff();
   }
 
   reconnect(): void {
     this.#registry.connected = true;
+    this.#peers.connected = true;
     this.#log.reconnect();
     this.engine.log?.reconnect();
   }

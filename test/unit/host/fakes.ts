@@ -2,6 +2,7 @@
  * A cluster in memory for tests of the host, the service and the API: registry, blobs, and an engine whose pipelines are
  * started and stopped by the test. Its "bundles" are JSON: `{name, shape}`; pipelines of another shape cannot read on.
  */
+import type { Peers } from '../../../lib/port/peers.ts';
 import { createHash } from 'node:crypto';
 import { type Clock, systemClock } from '../../../lib/base/clock.ts';
 import { MillraceError } from '../../../lib/base/errors.ts';
@@ -229,6 +230,7 @@ export class FakeCluster {
       me: { name, instance: `${name}${++this.#instances}`, formers: [] },
       address: options.address ?? null,
       registry,
+      peers: alonePeers(),
       clear: clearing.clear,
       clock,
       observer,
@@ -254,4 +256,9 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
     await new Promise(resolve => setTimeout(resolve, 10));
   }
   throw new Error(`waited in vain until ${what}`);
+}
+
+/** SHIM */
+export function alonePeers(): Peers {
+  return { beat() {}, onBeat() {}, ask: async () => 'nobody', answer() {} };
 }

@@ -6,7 +6,7 @@ import { SimClock } from '../../../lib/memory/clock.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import { silent } from '../../../lib/observe/events.ts';
 import type { Assignment } from '../../../lib/topology/parts.ts';
-import { FakeClearing, FakeCluster, FakeEngine, fakeBundle, until } from './fakes.ts';
+import { alonePeers, FakeClearing, FakeCluster, FakeEngine, fakeBundle, until } from './fakes.ts';
 
 let cluster: FakeCluster;
 beforeEach(() => {
@@ -126,7 +126,7 @@ describe('Worker', () => {
     const bucket = new MemoryBucket(clock);
     const registry = new MemoryRegistry(bucket);
     const worker = new Worker({
-      ...{ me: { name: 'a', instance: 'a1', formers: [] }, address: null, registry, clock, observer: silent },
+      ...{ me: { name: 'a', instance: 'a1', formers: [] }, address: null, registry, peers: alonePeers(), clock, observer: silent },
       ...{ engine: new FakeEngine(), clear: new FakeClearing().clear },
     });
     registry.connected = false;
