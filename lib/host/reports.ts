@@ -17,6 +17,8 @@ import type { Question } from '../seam/messages.ts';
 /** An answer of who is there comes in a few milliseconds. */
 const REPORT_MS = 500;
 const STATE_MS = 5_000;
+/** How often whoever leads asks. */
+const EVERY_MS = 500;
 
 /** What a worker says of one pipeline. */
 export interface Said {
@@ -42,15 +44,33 @@ export interface ReportsOptions {
   state(pipeline: string): StateReader;
   /** The others that are there. */
   others(): readonly string[];
+  /** It is for us to know what all do. */
+  isLeading(): boolean;
 }
 
 export class Reports {
   readonly #options: ReportsOptions;
   readonly #said = new Map<string, Report>();
+  #cancelTimer: (() => void) | null = null;
+  #stopped = false;
 
   constructor(options: ReportsOptions) {
     this.#options = options;
     options.peers.answer(bytes => this.#answer(bytes));
+  }
+
+  start(): void {
+    this.#cancelTimer = this.#options.clock.after(EVERY_MS, () => {
+      const done = this.#options.isLeading() ? this.refresh() : Promise.resolve();
+      void done.then(() => {
+        if (!this.#stopped) this.start();
+      });
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelTimer?.();
   }
 
   /** By worker, ours as of now. */

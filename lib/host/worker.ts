@@ -124,6 +124,7 @@ export class Worker {
       ...{ clock, peers, me: this.name },
       own: () => this.#report,
       state: pipeline => this.#stateHere(pipeline),
+      isLeading: () => this.active,
       others: () => this.#members.alive().flatMap(({ name }) => (name === this.name ? [] : [name])),
     });
     this.#leader = new Leader({
@@ -164,6 +165,7 @@ export class Worker {
     await this.#presence.start();
     await this.#lease.start();
     await this.#members.start();
+    this.#reports.start();
     const specs = await this.#specs.watch(
       spec => {
         const known = this.#desired.get(spec.name);
@@ -324,6 +326,7 @@ export class Worker {
       }),
     ]);
     await this.#leader.stop();
+    this.#reports.stop();
     await Promise.all(this.#watches.map(watch => watch.stop()));
     await this.#lease.stop();
     await this.#members.stop();
