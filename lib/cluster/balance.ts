@@ -122,7 +122,10 @@ export class Balance {
   settle(piece: Piece): void {
     const warm = [...(piece.followers.size > 0 ? piece.followers : piece.disks)];
     if (warm.length > 0) {
-      this.#put(piece, warm.reduce((best, seat) => (fullness(seat) < fullness(best) ? seat : best)));
+      this.#put(
+        piece,
+        warm.reduce((best, seat) => (fullness(seat) < fullness(best) ? seat : best)),
+      );
       return;
     }
     let best: Best | null = null;

@@ -3,8 +3,16 @@ import type { Clock } from '../base/clock.ts';
 import type { Observer } from '../observe/events.ts';
 import type { Peers } from '../port/peers.ts';
 export interface MemberSays {
-  readonly name: string; readonly instance: string; readonly term: number; readonly zone: string; readonly capacity: number;
-  readonly busy: number; readonly owned: number; readonly warm: number; readonly draining: boolean; readonly version: string;
+  readonly name: string;
+  readonly instance: string;
+  readonly term: number;
+  readonly zone: string;
+  readonly capacity: number;
+  readonly busy: number;
+  readonly owned: number;
+  readonly warm: number;
+  readonly draining: boolean;
+  readonly version: string;
 }
 export class Members {
   #o: { clock: Clock; observer: Observer; peers: Peers; says: () => MemberSays; onChange: () => void };
@@ -19,10 +27,13 @@ export class Members {
       const before = this.#heard.get(says.name);
       this.#gone.delete(says.instance);
       this.#heard.set(says.name, { says, at: o.clock.monotonic() });
-      if (before === undefined || before.says.draining !== says.draining || before.says.instance !== says.instance) o.onChange();
+      if (before === undefined || before.says.draining !== says.draining || before.says.instance !== says.instance)
+        o.onChange();
     });
   }
-  async start() { this.#tick(); }
+  async start() {
+    this.#tick();
+  }
   #tick() {
     if (this.#stopped) return;
     this.tell();
@@ -36,11 +47,20 @@ export class Members {
     }
     this.#cancel = this.#o.clock.after(200, () => this.#tick());
   }
-  tell() { this.#o.peers.beat(Buffer.from(JSON.stringify(this.#o.says()))); }
+  tell() {
+    this.#o.peers.beat(Buffer.from(JSON.stringify(this.#o.says())));
+  }
   alive(): readonly MemberSays[] {
     const me = this.#o.says();
-    return [me, ...[...this.#heard.values()].map(({ says }) => says).filter(({ name }) => name !== me.name)].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return [me, ...[...this.#heard.values()].map(({ says }) => says).filter(({ name }) => name !== me.name)].sort(
+      (a, b) => (a.name < b.name ? -1 : 1),
+    );
   }
-  isGone(h: { name: string; instance: string }) { return this.#gone.has(h.instance); }
-  async stop() { this.#stopped = true; this.#cancel?.(); }
+  isGone(h: { name: string; instance: string }) {
+    return this.#gone.has(h.instance);
+  }
+  async stop() {
+    this.#stopped = true;
+    this.#cancel?.();
+  }
 }

@@ -8,6 +8,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { Assignments, PartAssignment, Parts } from '../cluster/assignments.ts';
+import { Loads } from '../cluster/loads.ts';
 import { applied, nextSteps } from '../cluster/moves.ts';
 import type { MemberView, PartKey, PartLoad, Placement } from '../cluster/placement.ts';
 import { target } from '../cluster/target.ts';
@@ -25,9 +26,7 @@ const MOVES_MAX = 2;
 export interface Led {
   readonly name: string;
   readonly parts: readonly Part[];
-  readonly standbys: number;
 }
-
 
 export interface LeaderOptions {
   readonly clock: Clock;
@@ -38,6 +37,8 @@ export interface LeaderOptions {
   /** Who is there, us included. */
   members(): readonly MemberView[];
   readonly reports: Pick<Reports, 'all' | 'refresh'>;
+  /** How many workers follow each task. */
+  readonly standbys: number;
 }
 
 export class Leader {
@@ -46,6 +47,9 @@ export class Leader {
   #again = false;
   #stopped = false;
   #cancelTimer: (() => void) | null = null;
+  readonly #loads = new Loads();
+  /** What was aimed at last: a target is come by in a few turns. */
+  #aim: Placement = new Map();
 
   constructor(options: LeaderOptions) {
     this.#options = options;
@@ -75,6 +79,11 @@ export class Leader {
       });
   }
 
+  /** Parts that nothing was aimed at yet are where they are, or were. */
+  #aimed(current: Placement): Placement {
+    return new Map(Array.from(current, ([key, place]) => [key, this.#aim.get(key) ?? place]));
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelTimer?.();
@@ -83,19 +92,24 @@ export class Leader {
 
   /** True: nothing is under way. */
   async #turn(): Promise<boolean> {
-    const { assignments, isLeading, members, pipelines, reports } = this.#options;
-    if (!isLeading()) return true;
+    const { assignments, isLeading, members, pipelines, reports, standbys } = this.#options;
+    if (!isLeading()) {
+      this.#aim = new Map();
+      return true;
+    }
     await reports.refresh();
     const there = members();
     const led = pipelines();
     const said = reports.all();
+    this.#loads.take(recordsOf(said), this.#options.clock.monotonic());
     const current = currentOf(led, assignments);
     const wanted = target({
       members: there,
-      parts: loadsOf(led, said),
-      previous: current,
-      standbys: 0,
+      parts: loadsOf(led, this.#loads),
+      previous: this.#aimed(current),
+      standbys,
     });
+    this.#aim = wanted;
     const steps = nextSteps({
       target: wanted,
       current,
@@ -133,10 +147,27 @@ function currentOf(led: readonly Led[], assignments: Assignments): Placement {
   return current;
 }
 
-function loadsOf(led: readonly Led[], _said: ReadonlyMap<string, Report>): PartLoad[] {
-  return led.flatMap(({ name, parts, standbys }) =>
-    parts.map(part => ({ pipeline: name, part, load: 1, standbys: taskOf(part) === null ? 0 : standbys, disks: [] })),
-  );
+/** What each part has taken in, as its owner says. */
+function recordsOf(said: ReadonlyMap<string, Report>): Map<PartKey, number> {
+  const records = new Map<PartKey, number>();
+  for (const report of said.values()) {
+    for (const [pipeline, { status }] of report) {
+      for (const task of status.tasks) records.set(keyOf(pipeline, taskPart(task)), task.recordsIn);
+      for (const source of status.sources) records.set(keyOf(pipeline, source.name), source.recordsIn);
+    }
+  }
+  return records;
+}
+
+/** Tasks beside tasks and readers beside readers: what one and the other do with a record is not the same work. */
+function loadsOf(led: readonly Led[], loads: Loads): PartLoad[] {
+  return led.flatMap(({ name, parts }) => {
+    const kinds = [parts.filter(part => taskOf(part) !== null), parts.filter(part => taskOf(part) === null)];
+    return kinds.flatMap(kind => {
+      const known = loads.of(kind.map(part => keyOf(name, part)));
+      return kind.map(part => ({ pipeline: name, part, load: known.get(keyOf(name, part))!, disks: [] }));
+    });
+  });
 }
 
 /** Which followers are warm, by part and worker. A reader has nothing to be warm with. */

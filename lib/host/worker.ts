@@ -16,10 +16,10 @@ import type { Identity } from '../cluster/identity.ts';
 import { Lease } from '../cluster/lease.ts';
 import { type MemberSays, Members } from '../cluster/members.ts';
 import { Owners } from '../cluster/owners.ts';
+import type { MemberView } from '../cluster/placement.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
 import { isGone, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
-import type { MemberView } from '../cluster/placement.ts';
 import { MergedState } from '../engine/merged-state.ts';
 import type { StateReader } from '../engine/views.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
@@ -32,7 +32,7 @@ import { type Assignment, partsOfSummary } from '../topology/parts.ts';
 import { readSummary } from '../topology/summary.ts';
 import type { ClearPipeline } from './clear.ts';
 import { Hosted } from './hosted.ts';
-import { type Led, Leader } from './leader.ts';
+import { Leader, type Led } from './leader.ts';
 import type { Wanted } from './reconcile.ts';
 import { type Report, Reports, type Said } from './reports.ts';
 
@@ -57,6 +57,8 @@ export interface WorkerOptions {
   readonly zone?: string;
   /** How much it can do beside the others, 1 being one core. Default 1. */
   readonly capacity?: number;
+  /** How many workers follow each task, where this one leads. Default 0. */
+  readonly standbys?: number;
   /** How long a silent leader is waited for whose process cannot be asked. Default 5,000. */
   readonly leaseMs?: number;
   /** How long a pipeline may take to stop for its next revision. Default 10,000. */
@@ -132,6 +134,7 @@ export class Worker {
       isLeading: () => this.active && !this.#isStopping,
       pipelines: () => this.#led,
       members: () => this.#members.alive().map(memberOf),
+      standbys: options.standbys ?? 0,
     });
     options.engine.onTrouble(() => {
       for (const hosted of this.#hosted.values()) hosted.stir();
@@ -301,7 +304,7 @@ export class Worker {
   get #led(): Led[] {
     return [...this.#desired.values()].flatMap(({ name, desired, summary }) => {
       const plan = readSummary(summary);
-      return desired !== 'running' || plan === null ? [] : [{ name, parts: partsOfSummary(plan), standbys: 0 }];
+      return desired !== 'running' || plan === null ? [] : [{ name, parts: partsOfSummary(plan) }];
     });
   }
 
@@ -390,7 +393,8 @@ export class Worker {
   async #start(name: string, revision: number): Promise<RunningPipeline> {
     const { life, bundle, file, program, since } = this.#specOf(name, revision);
     const assignment = this.#shareOf(name);
-    if (assignment === null) throw new MillraceError('CONFLICT', `nothing of pipeline ${name} is this worker's any more`);
+    if (assignment === null)
+      throw new MillraceError('CONFLICT', `nothing of pipeline ${name} is this worker's any more`);
     const { engine } = this.#options;
     const running = await engine.start({ pipeline: name, life, revision, bundle, file, program, since, assignment });
     // It may have changed meanwhile.

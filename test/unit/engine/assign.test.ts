@@ -200,7 +200,10 @@ describe('an assignment', () => {
     const restored = second.events.filter(({ event }) => event === 'task.restored');
     assert.equal(restored.length, PARTITIONS);
     const replayed = restored.map(({ commitsReplayed }) => Number(commitsReplayed));
-    assert.ok(replayed.every(count => count > 0), 'the journal was read by the follower, not again');
+    assert.ok(
+      replayed.every(count => count > 0),
+      'the journal was read by the follower, not again',
+    );
   });
 
   test('of a task that its owner hands over waits for the release, and fences nobody', async () => {
