@@ -84,6 +84,20 @@ export class Leader {
     return new Map(Array.from(current, ([key, place]) => [key, this.#aim.get(key) ?? place]));
   }
 
+  #tell(pipeline: string, { before, parts, there }: { before: Parts; parts: Parts; there: readonly MemberView[] }): void {
+    const { observer } = this.#options;
+    const placed: string[] = [];
+    for (const [part, { owner: to }] of parts) {
+      const from = before.get(part)?.owner ?? null;
+      if (to === null || from === to) continue;
+      if (from === null) placed.push(to);
+      else observer.emit({ event: 'part.moved', level: 'info', pipeline, part, from, to, why: whyFrom(from, there) });
+    }
+    if (placed.length === 0) return;
+    const workers = new Set(placed).size;
+    observer.emit({ event: 'parts.placed', level: 'info', pipeline, parts: placed.length, workers });
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelTimer?.();
@@ -124,10 +138,17 @@ export class Leader {
       if (assignments.isStored(one.name) && isSame(parts, assignments.of(one.name)!.parts)) continue;
       isAtRest = false;
       if (!isLeading()) return true;
-      await assignments.put(one.name, parts);
+      const before = assignments.of(one.name)?.parts ?? new Map<Part, PartAssignment>();
+      if (await assignments.put(one.name, parts)) this.#tell(one.name, { before, parts, there });
     }
     return isAtRest && [...next].every(([key, { owner }]) => owner === wanted.get(key)?.owner);
   }
+}
+
+function whyFrom(worker: string, there: readonly MemberView[]): 'gone' | 'draining' | 'balance' {
+  const member = there.find(({ name }) => name === worker);
+  if (member === undefined) return 'gone';
+  return member.isDraining ? 'draining' : 'balance';
 }
 
 function keyOf(pipeline: string, part: Part): PartKey {

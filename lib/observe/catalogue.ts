@@ -104,6 +104,17 @@ export const EVENTS = {
       'a stream is not kept as it was; `warn`: it promises less, `error`: the pipeline stops, or is in danger if the stream is its own',
   },
   'blobs.swept': { levels: ['info'], fields: ['removed', 'first'], means: 'blobs that nothing names are gone' },
+  'disk.swept': {
+    levels: ['info'],
+    fields: ['removed', 'first'],
+    means: 'local stores of pipelines that were purged are gone',
+  },
+  'disk.unswept': { levels: ['warn'], fields: [...ERROR], means: 'removing such stores failed; it is tried again' },
+  'assignments.unwritten': {
+    levels: ['warn'],
+    fields: [...ERROR],
+    means: 'the leader could not say whose the parts of pipelines are; it tries again',
+  },
   'blobs.unswept': { levels: ['warn'], fields: [...ERROR], means: 'looking for such blobs failed; it is tried again' },
   'pipeline.started': {
     levels: ['info'],
@@ -153,6 +164,21 @@ export const EVENTS = {
     levels: ['debug'],
     fields: [...TASK, 'bytes', 'tookMs'],
     means: 'a snapshot is durable, so the journal may be cut',
+  },
+  'task.unfollowed': {
+    levels: ['warn'],
+    fields: [...TASK, 'retryMs', ...ERROR],
+    means: 'a replica of it could not be kept here; it is tried again',
+  },
+  'parts.placed': {
+    levels: ['info'],
+    fields: ['pipeline', 'parts', 'workers'],
+    means: 'so many tasks and readers that nobody had were given to so many workers',
+  },
+  'part.moved': {
+    levels: ['info'],
+    fields: ['pipeline', 'part', 'from', 'to', 'why'],
+    means: 'a task or reader has another owner; `why`: its owner is `gone`, `draining`, or had more than its share (`balance`)',
   },
   'task.fenced': { levels: ['warn'], fields: [...TASK, ...ERROR], means: 'a newer owner has it' },
   'task.failed': {
