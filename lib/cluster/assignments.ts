@@ -33,10 +33,12 @@ export class Assignments {
   readonly #held = new Map<string, HeldParts>();
   /** Documents that somebody has deleted: what they said counts until they are written anew. */
   readonly #deleted = new Set<string>();
-  #changed: (pipeline: string) => void = () => {};
+  readonly #changed: (pipeline: string) => void;
 
-  constructor(registry: Registry) {
+  /** @param changed called with every change of a pipeline's that is heard of, our own too. */
+  constructor(registry: Registry, changed: (pipeline: string) => void) {
     this.#registry = registry;
+    this.#changed = changed;
   }
 
   /** The last that was heard of a pipeline's; null: there is none. */
@@ -49,9 +51,8 @@ export class Assignments {
     return this.#held.has(pipeline) && !this.#deleted.has(pipeline);
   }
 
-  /** Calls back with every change of a pipeline's, our own too, and with each that there is. */
-  watch(changed: (pipeline: string) => void): Promise<{ stop(): Promise<void> }> {
-    this.#changed = changed;
+  /** Hears of all that there are before it resolves, and then of every change. */
+  watch(): Promise<{ stop(): Promise<void> }> {
     return this.#registry.watch(PREFIX, (key, entry) => this.#hear(key.slice(PREFIX.length), entry));
   }
 

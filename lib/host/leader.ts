@@ -129,6 +129,7 @@ export class Leader {
       current,
       progress: progressOf(said),
       alive: new Set(there.map(({ name }) => name)),
+      claiming: claimingOf(current, said),
       budget: { perMember: MOVES_MAX },
     });
     const next = applied(current, steps);
@@ -227,11 +228,22 @@ function documentOf({ name, parts }: Led, next: Placement, { before, there, said
   return made;
 }
 
+/** Parts that their owners do not say they run, yet. */
+function claimingOf(current: Placement, said: ReadonlyMap<string, Report>): Set<PartKey> {
+  const claiming = new Set<PartKey>();
+  for (const [key, { owner }] of current) {
+    const [pipeline, part] = [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)];
+    if (owner !== null && !runsAt(said.get(owner), pipeline, part)) claiming.add(key);
+  }
+  return claiming;
+}
+
 function runsAt(report: Report | undefined, pipeline: string, part: Part): boolean {
+  const status = report?.get(pipeline)?.status;
+  if (status === undefined) return false;
   const task = taskOf(part);
-  const said = report?.get(pipeline);
-  if (task === null || said === undefined) return false;
-  return said.status.tasks.some(
+  if (task === null) return status.sources.some(({ name }) => name === part);
+  return status.tasks.some(
     ({ stage, partition, state }) => stage === task.stage && partition === task.partition && state === 'running',
   );
 }

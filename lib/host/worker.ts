@@ -121,7 +121,10 @@ export class Worker {
         this.#leader.stir();
       },
     });
-    this.#assignments = new Assignments(options.registry);
+    this.#assignments = new Assignments(options.registry, () => {
+      this.#leader.stir();
+      this.#reconcile();
+    });
     this.#reports = new Reports({
       ...{ clock, peers, me: this.name },
       own: () => this.#report,
@@ -179,11 +182,7 @@ export class Worker {
       },
       error => observer.emit({ event: 'spec.unreadable', level: 'error', ...errorFields(error) }),
     );
-    const assignments = await this.#assignments.watch(() => {
-      this.#leader.stir();
-      this.#reconcile();
-    });
-    this.#watches.push(specs, assignments);
+    this.#watches.push(specs, await this.#assignments.watch());
     observer.emit({ event: 'worker.started', level: 'info', worker: this.name, active: this.active });
   }
 
