@@ -21,11 +21,23 @@ const SOON_MS = 200;
 const LATER_MS = 5_000;
 /** Moves at a time that a worker may have a part in. */
 const MOVES_MAX = 2;
+/** After so many calls a target moves no more. */
+const SETTLED_CALLS = 8;
 
 /** A pipeline that should run. */
 export interface Led {
   readonly name: string;
   readonly parts: readonly Part[];
+}
+
+/** A part that has, or will have, another owner. */
+export interface Move {
+  readonly pipeline: string;
+  readonly part: Part;
+  /** Null: nobody has it. */
+  readonly from: string | null;
+  readonly to: string;
+  readonly why: 'new' | 'gone' | 'draining' | 'balance';
 }
 
 export interface LeaderOptions {
@@ -84,7 +96,28 @@ export class Leader {
     return new Map(Array.from(current, ([key, place]) => [key, this.#aim.get(key) ?? place]));
   }
 
-  #tell(pipeline: string, { before, parts, there }: { before: Parts; parts: Parts; there: readonly MemberView[] }): void {
+  /** What would move, as things are: from where to where it comes to in the end. */
+  preview(): Move[] {
+    const { assignments, members, pipelines, standbys } = this.#options;
+    const there = members();
+    const led = pipelines();
+    const current = currentOf(led, assignments);
+    const parts = loadsOf(led, this.#loads);
+    let aim = this.#aimed(current);
+    for (let calls = 0; calls < SETTLED_CALLS; calls++)
+      aim = target({ members: there, parts, previous: aim, standbys });
+    return [...aim].flatMap(([key, { owner: to }]) => {
+      const from = current.get(key)?.owner ?? null;
+      if (to === null || from === to) return [];
+      const [pipeline, part] = namesOf(key);
+      return [{ pipeline, part, from, to, why: from === null ? 'new' : whyFrom(from, there) }];
+    });
+  }
+
+  #tell(
+    pipeline: string,
+    { before, parts, there }: { before: Parts; parts: Parts; there: readonly MemberView[] },
+  ): void {
     const { observer } = this.#options;
     const placed: string[] = [];
     for (const [part, { owner: to }] of parts) {
@@ -150,6 +183,11 @@ function whyFrom(worker: string, there: readonly MemberView[]): 'gone' | 'draini
   const member = there.find(({ name }) => name === worker);
   if (member === undefined) return 'gone';
   return member.isDraining ? 'draining' : 'balance';
+}
+
+function namesOf(key: PartKey): [pipeline: string, part: Part] {
+  const slash = key.indexOf('/');
+  return [key.slice(0, slash), key.slice(slash + 1)];
 }
 
 function keyOf(pipeline: string, part: Part): PartKey {
@@ -232,7 +270,7 @@ function documentOf({ name, parts }: Led, next: Placement, { before, there, said
 function claimingOf(current: Placement, said: ReadonlyMap<string, Report>): Set<PartKey> {
   const claiming = new Set<PartKey>();
   for (const [key, { owner }] of current) {
-    const [pipeline, part] = [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)];
+    const [pipeline, part] = namesOf(key);
     if (owner !== null && !runsAt(said.get(owner), pipeline, part)) claiming.add(key);
   }
   return claiming;

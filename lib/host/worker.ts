@@ -12,6 +12,7 @@ import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import { VERSION } from '../base/package.ts';
 import { Assignments, shareOf } from '../cluster/assignments.ts';
+import { Cordons } from '../cluster/cordons.ts';
 import type { Identity } from '../cluster/identity.ts';
 import { Lease } from '../cluster/lease.ts';
 import { type MemberSays, Members } from '../cluster/members.ts';
@@ -20,10 +21,8 @@ import type { MemberView } from '../cluster/placement.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
 import { isGone, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
-import { MergedState } from '../engine/merged-state.ts';
 import type { StateReader } from '../engine/views.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
-import { mergedStatus, type PlanOrder } from '../observe/merged.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Peers } from '../port/peers.ts';
 import type { Registry } from '../port/registry.ts';
@@ -32,9 +31,10 @@ import { type Assignment, partsOfSummary } from '../topology/parts.ts';
 import { readSummary } from '../topology/summary.ts';
 import type { ClearPipeline } from './clear.ts';
 import { Hosted } from './hosted.ts';
-import { Leader, type Led } from './leader.ts';
+import { Leader, type Led, type Move } from './leader.ts';
 import type { Wanted } from './reconcile.ts';
 import { type Report, Reports, type Said } from './reports.ts';
+import { asOf, Whole } from './whole.ts';
 
 /** The share of the time for a stop that is left for ending what nobody has taken over. */
 const STOP_SHARE = 0.4;
@@ -69,6 +69,9 @@ export class Worker {
   readonly name: string;
   /** Resolves when an invariant broke, or another process has our name: the process should end. */
   readonly fatal: Promise<MillraceError>;
+  readonly cordons: Cordons;
+  /** What all workers run, as far as this one knows. */
+  readonly whole: Whole;
   readonly #options: WorkerOptions;
   readonly #specs: Specs;
   readonly #owners: Owners;
@@ -125,6 +128,7 @@ export class Worker {
       this.#leader.stir();
       this.#reconcile();
     });
+    this.cordons = new Cordons(options.registry, () => this.#leader.stir());
     this.#reports = new Reports({
       ...{ clock, peers, me: this.name },
       own: () => this.#report,
@@ -132,11 +136,17 @@ export class Worker {
       isLeading: () => this.active,
       others: () => this.#members.alive().flatMap(({ name }) => (name === this.name ? [] : [name])),
     });
+    this.whole = new Whole({
+      reports: this.#reports,
+      isLeading: () => this.active,
+      specs: () => this.#desired,
+      here: (name, revision) => this.statusHere(name, revision),
+    });
     this.#leader = new Leader({
       ...{ clock, observer, assignments: this.#assignments, reports: this.#reports },
       isLeading: () => this.active && !this.#isStopping,
       pipelines: () => this.#led,
-      members: () => this.#members.alive().map(memberOf),
+      members: () => this.#members.alive().map(member => this.#viewOf(member)),
       standbys: options.standbys ?? 0,
     });
     options.engine.onTrouble(() => {
@@ -182,7 +192,7 @@ export class Worker {
       },
       error => observer.emit({ event: 'spec.unreadable', level: 'error', ...errorFields(error) }),
     );
-    this.#watches.push(specs, await this.#assignments.watch());
+    this.#watches.push(specs, await this.#assignments.watch(), await this.cordons.watch());
     observer.emit({ event: 'worker.started', level: 'info', worker: this.name, active: this.active });
   }
 
@@ -223,28 +233,9 @@ export class Worker {
     return [...this.#desired.values()];
   }
 
-  /**
-   * Status of a pipeline: over all workers, where this one leads, else of what is here; `stopped` when nothing of it is. With
-   * the `revision` that is desired by now: what an earlier one does (it runs on, it has failed) is not told as if it were
-   * that one's.
-   */
+  /** See `Whole`. */
   status(name: string, revision?: number): PipelineStatus {
-    const reports = this.active ? this.#reports.all() : new Map([[this.name, this.#report]]);
-    const said = [...reports].flatMap(([worker, report]) => {
-      const one = report.get(name);
-      return one === undefined ? [] : [asOf(one, revision, worker)];
-    });
-    if (said.length > 0) return mergedStatus(said, this.#orderOf(name));
-    return this.statusHere(name, revision);
-  }
-
-  #orderOf(name: string): PlanOrder {
-    const { stages = [], readers = [] } = readSummary(this.#desired.get(name)?.summary) ?? {};
-    const direct = stages.flatMap(stage => stage.direct ?? []);
-    return {
-      stages: stages.map(stage => stage.name),
-      sources: [...readers.map(({ source }) => source), ...direct].map(source => source.name),
-    };
+    return this.whole.status(name, revision);
   }
 
   /** What of it is on this worker. */
@@ -252,24 +243,6 @@ export class Worker {
     const hosted = this.#hosted.get(name);
     const status = hosted?.status() ?? emptyStatus(this.active ? 'starting' : 'stopped', null);
     return asOf({ revision: hosted?.revision ?? null, status }, revision, this.name);
-  }
-
-  /** By worker, the tasks and followers of a pipeline. */
-  statuses(name: string): ReadonlyMap<string, PipelineStatus> {
-    const found = new Map<string, PipelineStatus>();
-    for (const [worker, report] of this.#reports.all()) {
-      const said = report.get(name);
-      if (said !== undefined) found.set(worker, said.status);
-    }
-    return found;
-  }
-
-  /** The state of a pipeline, wherever in the cluster it is. Throws WORKER_UNAVAILABLE: none of it runs. */
-  state(pipeline: string): StateReader {
-    const workers = [...this.statuses(pipeline)].filter(([, { tasks }]) => tasks.length > 0).map(([name]) => name);
-    if (workers.length <= 1) return this.#reports.stateOf(workers[0] ?? this.name, pipeline);
-    const states = workers.map(worker => this.#reports.stateOf(worker, pipeline));
-    return new MergedState(() => states);
   }
 
   #stateHere(pipeline: string): StateReader {
@@ -297,6 +270,15 @@ export class Worker {
       warm: statuses.reduce((sum, { followers }) => sum + followers.filter(({ fresh }) => fresh).length, 0),
       draining: this.#isDraining,
     };
+  }
+
+  #viewOf({ name, zone, capacity, draining }: MemberSays): MemberView {
+    return { name, zone, capacity, isDraining: draining || this.cordons.has(name) };
+  }
+
+  /** What would move if all stays as it is; this one must lead. */
+  previewMoves(): readonly Move[] {
+    return this.#leader.preview();
   }
 
   /** The pipelines that should run, and their parts as their plans were stored. */
@@ -435,17 +417,4 @@ export class Worker {
 
 function newer(name: string, revision: number): MillraceError {
   return new MillraceError('CONFLICT', `pipeline ${name} has a newer revision than ${revision}`);
-}
-
-/** What is said of an earlier revision than the one that is desired is not said of that one. */
-function asOf({ revision: present, status }: Said, revision: number | undefined, worker: string): PipelineStatus {
-  if (revision === undefined || present === null || present >= revision) return status;
-  if (status.state === 'failed' || status.state === 'stopped') {
-    return { ...emptyStatus('starting', null), counts: status.counts };
-  }
-  return { ...status, state: 'stopping', reason: `revision ${present} makes room for ${revision} on ${worker}` };
-}
-
-function memberOf({ name, zone, capacity, draining }: MemberSays): MemberView {
-  return { name, zone, capacity, isDraining: draining };
 }

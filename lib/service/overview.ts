@@ -46,7 +46,7 @@ export class Overview {
     const names = this.#worker.specs.map(spec => spec.name).filter(name => pipeline === null || name === pipeline);
     const views: TaskView[] = [];
     for (const pipeline of names.sort()) {
-      const statuses = this.#worker.statuses(pipeline);
+      const statuses = this.#worker.whole.statuses(pipeline);
       for (const [worker, { tasks }] of statuses) {
         for (const status of tasks) views.push({ pipeline, worker, status, followers: followersOf(statuses, status) });
       }
@@ -72,7 +72,10 @@ export class Overview {
 
   /** Throws WORKER_UNAVAILABLE: the pipeline does not run. */
   state(pipeline: string): StateReader {
-    return this.#worker.state(pipeline);
+    const state = this.#worker.whole.state(pipeline);
+    if (state !== null) return state;
+    const text = `nothing of pipeline ${pipeline} runs at the moment, so its state cannot be read now`;
+    throw new MillraceError('WORKER_UNAVAILABLE', `${text}; see why with: millrace describe ${pipeline}`);
   }
 }
 

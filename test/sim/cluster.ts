@@ -111,7 +111,8 @@ export class Cluster extends World {
     if (host.isStandby) {
       return { number: this.#assignment, parts: [], follows: partsOf(this.plan).filter(part => taskOf(part) !== null) };
     }
-    const partsIn = (hosts: ReadonlyMap<Part, Host>) => [...hosts].flatMap(([part, one]) => (one === host ? [part] : []));
+    const partsIn = (hosts: ReadonlyMap<Part, Host>) =>
+      [...hosts].flatMap(([part, one]) => (one === host ? [part] : []));
     return {
       number: this.#assignment,
       parts: partsIn(this.#owners),

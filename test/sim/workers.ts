@@ -21,11 +21,11 @@ import type { Event } from '../../lib/observe/events.ts';
 import { Commands } from '../../lib/service/commands.ts';
 import { pipelineFinder } from '../../lib/service/remembered.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
-import type { Plan } from '../../lib/topology/plan.ts';
 import { partsOfSummary, taskOf, taskPart } from '../../lib/topology/parts.ts';
+import type { Plan } from '../../lib/topology/plan.ts';
 import { incompatibilities, readSummary } from '../../lib/topology/summary.ts';
-import { ProcessRegistry, type RegistryFaults } from './process.ts';
 import { Bus, ShimPeers } from './peers-shim.ts';
+import { ProcessRegistry, type RegistryFaults } from './process.ts';
 import { SimEngine } from './thread.ts';
 import { World } from './world.ts';
 

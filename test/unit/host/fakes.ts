@@ -2,7 +2,7 @@
  * A cluster in memory for tests of the host, the service and the API: registry, blobs, and an engine whose pipelines are
  * started and stopped by the test. Its "bundles" are JSON: `{name, shape}`; pipelines of another shape cannot read on.
  */
-import type { Peers } from '../../../lib/port/peers.ts';
+
 import { createHash } from 'node:crypto';
 import { type Clock, systemClock } from '../../../lib/base/clock.ts';
 import { MillraceError } from '../../../lib/base/errors.ts';
@@ -19,6 +19,7 @@ import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import type { Event, Observer } from '../../../lib/observe/events.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
 import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
+import type { Peers } from '../../../lib/port/peers.ts';
 import type { Engine, RunningPipeline } from '../../../lib/seam/engine.ts';
 import { Commands } from '../../../lib/service/commands.ts';
 import type { Judge } from '../../../lib/service/plan.ts';

@@ -126,7 +126,14 @@ describe('Worker', () => {
     const bucket = new MemoryBucket(clock);
     const registry = new MemoryRegistry(bucket);
     const worker = new Worker({
-      ...{ me: { name: 'a', instance: 'a1', formers: [] }, address: null, registry, peers: alonePeers(), clock, observer: silent },
+      ...{
+        me: { name: 'a', instance: 'a1', formers: [] },
+        address: null,
+        registry,
+        peers: alonePeers(),
+        clock,
+        observer: silent,
+      },
       ...{ engine: new FakeEngine(), clear: new FakeClearing().clear },
     });
     registry.connected = false;
