@@ -33,7 +33,7 @@ export interface MovesInput {
   readonly current: Placement;
   readonly progress: ReadonlyMap<PartKey, ReadonlyMap<string, Progress>>;
   readonly alive: ReadonlySet<string>;
-  /** Of those who are alive; absent: all of them. */
+  /** Those of them who may be given more; absent: all. */
   readonly steady?: ReadonlySet<string>;
   /** Parts that have been given to their owner, which is not at work on them yet: each is under way there. */
   readonly claiming?: ReadonlySet<PartKey>;
