@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { systemClock } from '../lib/base/clock.ts';
 import { packageFile } from '../lib/base/package.ts';
 import { resultsFinder } from '../lib/cluster/results.ts';
-import { type ClearPipeline, pipelineClearer } from '../lib/host/clear.ts';
+import { type Clearable, type ClearPipeline, pipelineClearer } from '../lib/host/clear.ts';
 import { EngineThread } from '../lib/host/engine-thread.ts';
 import { Planning } from '../lib/host/planning.ts';
 import type { Sweepable } from '../lib/host/sweep.ts';
@@ -40,6 +40,8 @@ export interface Wiring {
   readonly engine: EngineThread<EngineOptions>;
   readonly judge: Judge;
   readonly clear: ClearPipeline;
+  /** The local stores of this worker. */
+  readonly stores: Clearable;
   close(): Promise<void>;
 }
 
@@ -96,6 +98,7 @@ export async function openWiring(options: {
       engine,
       judge,
       clear,
+      stores,
       async close() {
         await open.close();
         await lock.release();

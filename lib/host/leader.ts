@@ -9,6 +9,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Assignments, PartAssignment, Parts } from '../cluster/assignments.ts';
 import { Loads } from '../cluster/loads.ts';
+import type { Member } from '../cluster/members.ts';
 import { applied, nextSteps } from '../cluster/moves.ts';
 import type { MemberView, PartKey, PartLoad, Placement } from '../cluster/placement.ts';
 import { target } from '../cluster/target.ts';
@@ -46,8 +47,10 @@ export interface LeaderOptions {
   readonly assignments: Assignments;
   isLeading(): boolean;
   pipelines(): readonly Led[];
-  /** Who is there, us included. */
-  members(): readonly MemberView[];
+  /** Who is there, us included, and who has gone and may come back. */
+  members(): readonly Member[];
+  /** These should be there: who is not heard of soon has gone. */
+  expect(names: Iterable<string>): void;
   readonly reports: Pick<Reports, 'all' | 'refresh'>;
   /** How many workers follow each task. */
   readonly standbys: number;
@@ -99,13 +102,14 @@ export class Leader {
   /** What would move, as things are: from where to where it comes to in the end. */
   preview(): Move[] {
     const { assignments, members, pipelines, standbys } = this.#options;
-    const there = members();
+    const known = members().filter(({ standing }) => standing !== 'out');
+    const there = known.filter(({ verdict }) => verdict !== 'gone');
     const led = pipelines();
     const current = currentOf(led, assignments);
     const parts = loadsOf(led, this.#loads);
     let aim = this.#aimed(current);
     for (let calls = 0; calls < SETTLED_CALLS; calls++)
-      aim = target({ members: there, parts, previous: aim, standbys });
+      aim = target({ members: known, parts, previous: aim, standbys });
     return [...aim].flatMap(([key, { owner: to }]) => {
       const from = current.get(key)?.owner ?? null;
       if (to === null || from === to) return [];
@@ -139,19 +143,21 @@ export class Leader {
 
   /** True: nothing is under way. */
   async #turn(): Promise<boolean> {
-    const { assignments, isLeading, members, pipelines, reports, standbys } = this.#options;
+    const { assignments, expect, isLeading, members, pipelines, reports, standbys } = this.#options;
     if (!isLeading()) {
       this.#aim = new Map();
       return true;
     }
     await reports.refresh();
-    const there = members();
     const led = pipelines();
     const said = reports.all();
-    this.#loads.take(recordsOf(said), this.#options.clock.monotonic());
     const current = currentOf(led, assignments);
+    expect([...current.values()].flatMap(({ owner, followers }) => [owner ?? [], followers].flat()));
+    const known = members();
+    const there = known.filter(({ verdict }) => verdict !== 'gone');
+    this.#loads.take(recordsOf(said), this.#options.clock.monotonic());
     const wanted = target({
-      members: there,
+      members: known.filter(({ standing }) => standing !== 'out'),
       parts: loadsOf(led, this.#loads),
       previous: this.#aimed(current),
       standbys,
@@ -162,6 +168,7 @@ export class Leader {
       current,
       progress: progressOf(said),
       alive: new Set(there.map(({ name }) => name)),
+      steady: new Set(there.filter(({ standing }) => standing === 'steady').map(({ name }) => name)),
       claiming: claimingOf(current, said),
       budget: { perMember: MOVES_MAX },
     });

@@ -110,10 +110,11 @@ export class Reports {
     return typeof answer === 'string' ? null : (decode(answer) as Answered | null);
   }
 
-  async #answer(bytes: Uint8Array): Promise<Uint8Array> {
+  async #answer(bytes: Uint8Array): Promise<Uint8Array | null> {
     const asked = decode(bytes) as Asked | null;
-    if (asked?.ask === 'report') return encode({ report: [...this.#options.own()] });
-    if (asked?.ask !== 'state') return encode({ error: tellError(new Error('not understood')) });
+    if (asked === null) return null;
+    if (asked.ask === 'report') return encode({ report: [...this.#options.own()] });
+    if (asked.ask !== 'state') return null;
     try {
       return encode({ value: await answerState(this.#options.state(asked.pipeline), asked.question) });
     } catch (error) {

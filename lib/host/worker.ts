@@ -15,14 +15,14 @@ import { Assignments, shareOf } from '../cluster/assignments.ts';
 import { Cordons } from '../cluster/cordons.ts';
 import type { Identity } from '../cluster/identity.ts';
 import { Lease } from '../cluster/lease.ts';
-import { type MemberSays, Members } from '../cluster/members.ts';
+import { type MemberChange, Members } from '../cluster/members.ts';
 import { Owners } from '../cluster/owners.ts';
-import type { MemberView } from '../cluster/placement.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
+import type { MemberSays } from '../cluster/says.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
 import { isGone, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
 import type { StateReader } from '../engine/views.ts';
-import { errorFields, type Observer } from '../observe/events.ts';
+import { type Event, errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Peers } from '../port/peers.ts';
 import type { Registry } from '../port/registry.ts';
@@ -108,7 +108,7 @@ export class Worker {
       me: options.me,
       address: options.address,
       ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
-      isGone: holder => this.#members.isGone(holder),
+      isGone: ({ name }) => this.#members.verdictOf(name) === 'gone',
       changed: () => {
         this.#leader.stir();
         this.#reconcile();
@@ -116,13 +116,11 @@ export class Worker {
       },
     });
     const { clock, observer, peers } = options;
-    this.#members = new Members({
-      ...{ clock, observer, peers },
-      says: () => this.#says,
-      onChange: () => {
-        this.#lease.look();
-        this.#leader.stir();
-      },
+    this.#members = new Members({ clock, peers, says: () => this.#says });
+    this.#members.onChange(change => {
+      observer.emit(memberEvent(change));
+      this.#lease.look();
+      this.#leader.stir();
     });
     this.#assignments = new Assignments(options.registry, () => {
       this.#leader.stir();
@@ -146,7 +144,11 @@ export class Worker {
       ...{ clock, observer, assignments: this.#assignments, reports: this.#reports },
       isLeading: () => this.active && !this.#isStopping,
       pipelines: () => this.#led,
-      members: () => this.#members.alive().map(member => this.#viewOf(member)),
+      members: () =>
+        this.#members
+          .all()
+          .map(member => ({ ...member, isDraining: member.isDraining || this.cordons.has(member.name) })),
+      expect: names => this.#members.expect(names),
       standbys: options.standbys ?? 0,
     });
     options.engine.onTrouble(() => {
@@ -180,7 +182,9 @@ export class Worker {
     const { observer } = this.#options;
     await this.#presence.start();
     await this.#lease.start();
-    await this.#members.start();
+    this.#members.start();
+    const { holder } = this;
+    if (holder !== null) this.#members.expect([holder.name]);
     this.#reports.start();
     const specs = await this.#specs.watch(
       spec => {
@@ -238,6 +242,11 @@ export class Worker {
     return this.whole.status(name, revision);
   }
 
+  /** It should run something of the pipeline, or leads. */
+  has(name: string): boolean {
+    return this.active || this.#shareOf(name) !== null;
+  }
+
   /** What of it is on this worker. */
   statusHere(name: string, revision?: number): PipelineStatus {
     const hosted = this.#hosted.get(name);
@@ -270,10 +279,6 @@ export class Worker {
       warm: statuses.reduce((sum, { followers }) => sum + followers.filter(({ fresh }) => fresh).length, 0),
       draining: this.#isDraining,
     };
-  }
-
-  #viewOf({ name, zone, capacity, draining }: MemberSays): MemberView {
-    return { name, zone, capacity, isDraining: draining || this.cordons.has(name) };
   }
 
   /** What would move if all stays as it is; this one must lead. */
@@ -313,7 +318,7 @@ export class Worker {
     this.#reports.stop();
     await Promise.all(this.#watches.map(watch => watch.stop()));
     await this.#lease.stop();
-    await this.#members.stop();
+    this.#members.stop();
     await this.#presence.stop();
     observer.emit({ event: 'worker.stopped', level: late ? 'warn' : 'info', worker: this.name, inTime: !late });
   }
@@ -321,10 +326,9 @@ export class Worker {
   /** Has others take over what is here, while it runs on; where nobody is there, or they take too long, it just ends. */
   async #drain(untilMs: number): Promise<void> {
     const { clock } = this.#options;
-    const isAlone = () => !this.#members.alive().some(({ name, draining }) => name !== this.name && !draining);
+    const isAlone = () => !this.#members.alive().some(({ name, isDraining }) => name !== this.name && !isDraining);
     const hasParts = () => [...this.#desired.keys()].some(name => (this.#shareOf(name)?.parts.length ?? 0) > 0);
     this.#isDraining = true;
-    this.#members.tell();
     this.#leader.stir();
     while (!isAlone() && hasParts() && clock.monotonic() < untilMs) await sleep(clock, DRAIN_LOOK_MS);
   }
@@ -417,4 +421,22 @@ export class Worker {
 
 function newer(name: string, revision: number): MillraceError {
   return new MillraceError('CONFLICT', `pipeline ${name} has a newer revision than ${revision}`);
+}
+
+const MEMBER_EVENTS = {
+  joined: ['info', 'it is there'],
+  changed: ['info', 'it has another zone or capacity, or is draining or no longer'],
+  suspect: ['warn', 'it does not answer'],
+  well: ['info', 'it answers again'],
+  gone: ['warn', 'it is gone; what it had goes to others'],
+  back: ['info', 'it is back'],
+  restarted: ['info', 'another process has its name now'],
+  doubled: ['warn', 'another process has its name, too'],
+  isolated: ['warn', 'this worker hears nobody, itself included'],
+  connected: ['info', 'this worker hears the others'],
+} as const satisfies Record<MemberChange['kind'], readonly ['info' | 'warn', string]>;
+
+function memberEvent({ kind, name }: MemberChange): Event {
+  const [level, message] = MEMBER_EVENTS[kind];
+  return { event: `member.${kind}`, level, ...(name === null ? {} : { member: name }), message };
 }

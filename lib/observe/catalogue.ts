@@ -178,7 +178,8 @@ export const EVENTS = {
   'part.moved': {
     levels: ['info'],
     fields: ['pipeline', 'part', 'from', 'to', 'why'],
-    means: 'a task or reader has another owner; `why`: its owner is `gone`, `draining`, or had more than its share (`balance`)',
+    means:
+      'a task or reader has another owner; `why`: its owner is `gone`, `draining`, or had more than its share (`balance`)',
   },
   'task.fenced': { levels: ['warn'], fields: [...TASK, ...ERROR], means: 'a newer owner has it' },
   'task.failed': {

@@ -15,6 +15,7 @@ import { pipelineClearer } from '../../lib/host/clear.ts';
 import { Worker } from '../../lib/host/worker.ts';
 import { ProcessClock } from '../../lib/memory/clock.ts';
 import type { MemoryLog } from '../../lib/memory/log.ts';
+import { type MemoryPeers, PeerExchange } from '../../lib/memory/peers.ts';
 import { MemoryBucket } from '../../lib/memory/registry.ts';
 import type { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
@@ -24,7 +25,6 @@ import type { TaskLimits } from '../../lib/task/surroundings.ts';
 import { partsOfSummary, taskOf, taskPart } from '../../lib/topology/parts.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
 import { incompatibilities, readSummary } from '../../lib/topology/summary.ts';
-import { Bus, ShimPeers } from './peers-shim.ts';
 import { ProcessRegistry, type RegistryFaults } from './process.ts';
 import { SimEngine } from './thread.ts';
 import { World } from './world.ts';
@@ -46,7 +46,7 @@ export type Outcome<T> = { readonly answer: T } | { readonly refused: MillraceEr
 
 export class WorkerCluster extends World {
   readonly bucket: MemoryBucket;
-  readonly bus = new Bus();
+  readonly exchange: PeerExchange;
   readonly bundles: readonly Bundle[];
   readonly limits: Partial<TaskLimits>;
   readonly machines: Machine[] = [];
@@ -62,6 +62,7 @@ export class WorkerCluster extends World {
   constructor(options: { seed: number; plans: readonly Plan[]; limits: Partial<TaskLimits>; messageBytesMax: number }) {
     super(options);
     this.bucket = new MemoryBucket(this.clock);
+    this.exchange = new PeerExchange({ clock: this.clock, random: this.random.fork(), faults: { delayMs: [0.1, 3] } });
     this.limits = options.limits;
     this.bundles = options.plans.map((_, i) => {
       const code = Buffer.from(`plan ${i}`);
@@ -170,7 +171,7 @@ export class Process {
   readonly engine: SimEngine;
   readonly #log: MemoryLog;
   readonly #registry: ProcessRegistry;
-  readonly #peers: ShimPeers;
+  readonly #peers: MemoryPeers;
 
   constructor(
     cluster: WorkerCluster,
@@ -197,7 +198,7 @@ export class Process {
     const locals = { list: () => stores.list(), discard: (location: string) => engine.discard(location) };
     this.#log = log;
     this.#registry = registry;
-    this.#peers = new ShimPeers(cluster.bus, { name, clock, world: cluster.clock, random: random.fork() });
+    this.#peers = cluster.exchange.client(name, { clock });
     this.engine = engine;
     this.worker = new Worker({
       ...{ me: { name, instance, formers }, address: null, registry, peers: this.#peers, clock, observer, engine },
@@ -240,14 +241,14 @@ export class Process {
 
   cutOff(): void {
     this.deafen();
-    this.#peers.connected = false;
+    this.#peers.line = 'cut';
     this.#log.cutOff();
     this.engine.log?.cutOff();
   }
 
   reconnect(): void {
     this.#registry.connected = true;
-    this.#peers.connected = true;
+    this.#peers.line = 'up';
     this.#log.reconnect();
     this.engine.log?.reconnect();
   }

@@ -15,11 +15,11 @@ import type { ClearPipeline } from '../../../lib/host/clear.ts';
 import { Worker } from '../../../lib/host/worker.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
+import { PeerExchange } from '../../../lib/memory/peers.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import type { Event, Observer } from '../../../lib/observe/events.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
 import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
-import type { Peers } from '../../../lib/port/peers.ts';
 import type { Engine, RunningPipeline } from '../../../lib/seam/engine.ts';
 import { Commands } from '../../../lib/service/commands.ts';
 import type { Judge } from '../../../lib/service/plan.ts';
@@ -191,7 +191,7 @@ export function fakeSummary(pipeline: string, shape: string, sinks: readonly str
     pipeline,
     fingerprint: shape,
     readers: [],
-    stages: [],
+    stages: [{ name: 'join-1', partitions: 1, direct: null, inputs: [], operators: [], exits: [] }],
     sinks: sinks.map(sinkNamed),
     changing: [],
     warnings: [],
@@ -212,6 +212,7 @@ export function fakeBundle(name: string, options: { shape?: string; salt?: strin
 export class FakeCluster {
   readonly clock: Clock = systemClock;
   readonly bucket = new MemoryBucket(systemClock);
+  readonly exchange = new PeerExchange({ clock: systemClock });
   readonly blobs = new MemoryBlobs({ clock: systemClock });
   readonly broker = new MemoryBroker({ clock: systemClock });
   readonly log = this.broker.client('commands');
@@ -231,7 +232,7 @@ export class FakeCluster {
       me: { name, instance: `${name}${++this.#instances}`, formers: [] },
       address: options.address ?? null,
       registry,
-      peers: alonePeers(),
+      peers: this.exchange.client(name),
       clear: clearing.clear,
       clock,
       observer,
@@ -257,9 +258,4 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
     await new Promise(resolve => setTimeout(resolve, 10));
   }
   throw new Error(`waited in vain until ${what}`);
-}
-
-/** SHIM */
-export function alonePeers(): Peers {
-  return { beat() {}, onBeat() {}, ask: async () => 'nobody', answer() {} };
 }

@@ -3,10 +3,11 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { MillraceError } from '../../../lib/base/errors.ts';
 import { Worker } from '../../../lib/host/worker.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
+import { PeerExchange } from '../../../lib/memory/peers.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import { silent } from '../../../lib/observe/events.ts';
 import type { Assignment } from '../../../lib/topology/parts.ts';
-import { alonePeers, FakeClearing, FakeCluster, FakeEngine, fakeBundle, until } from './fakes.ts';
+import { FakeClearing, FakeCluster, FakeEngine, fakeBundle, until } from './fakes.ts';
 
 let cluster: FakeCluster;
 beforeEach(() => {
@@ -130,7 +131,7 @@ describe('Worker', () => {
         me: { name: 'a', instance: 'a1', formers: [] },
         address: null,
         registry,
-        peers: alonePeers(),
+        peers: new PeerExchange({ clock }).client('a'),
         clock,
         observer: silent,
       },
