@@ -18,10 +18,12 @@ import { type Part, taskOf, taskPart } from '../topology/parts.ts';
 import type { Report, Reports } from './reports.ts';
 
 /** How soon it is looked again while something is under way, and how often when nothing is. */
-const SOON_MS = 200;
+const SOON_MS = 100;
 const LATER_MS = 5_000;
 /** Moves at a time that a worker may have a part in. */
 const MOVES_MAX = 2;
+/** The same while somebody drains, who has a deadline. */
+const DRAIN_MOVES_MAX = 8;
 /** After so many calls a target moves no more. */
 const SETTLED_CALLS = 8;
 
@@ -170,7 +172,7 @@ export class Leader {
       alive: new Set(there.map(({ name }) => name)),
       steady: new Set(there.filter(({ standing }) => standing === 'steady').map(({ name }) => name)),
       claiming: claimingOf(current, said),
-      budget: { perMember: MOVES_MAX },
+      budget: { perMember: there.some(({ isDraining }) => isDraining) ? DRAIN_MOVES_MAX : MOVES_MAX },
     });
     const next = applied(current, steps);
     let isAtRest = steps.length === 0;

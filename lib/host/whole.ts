@@ -54,7 +54,8 @@ export class Whole {
     const { reports } = this.#options;
     const workers = [...this.statuses(name)].filter(([, { tasks }]) => tasks.length > 0).map(([worker]) => worker);
     const states = workers.map(worker => reports.stateOf(worker, name));
-    return states.length === 0 ? null : new MergedState(() => states);
+    if (states.length <= 1) return states[0] ?? null;
+    return new MergedState(() => states);
   }
 
   #orderOf(name: string): PlanOrder {

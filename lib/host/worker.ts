@@ -326,7 +326,10 @@ export class Worker {
   /** Has others take over what is here, while it runs on; where nobody is there, or they take too long, it just ends. */
   async #drain(untilMs: number): Promise<void> {
     const { clock } = this.#options;
-    const isAlone = () => !this.#members.alive().some(({ name, isDraining }) => name !== this.name && !isDraining);
+    const isAlone = () =>
+      !this.#members
+        .alive()
+        .some(({ name, capacity, isDraining }) => name !== this.name && capacity > 0 && !isDraining);
     const hasParts = () => [...this.#desired.keys()].some(name => (this.#shareOf(name)?.parts.length ?? 0) > 0);
     this.#isDraining = true;
     this.#leader.stir();

@@ -95,15 +95,15 @@ describe('Worker', () => {
 
   test('a stop has another take everything over while it runs on, releases the lease, and that one leads', async () => {
     const a = cluster.worker('a', { leaseMs: 60_000 });
-    const b = cluster.worker('b', { leaseMs: 60_000 });
+    const b = cluster.worker('b', { leaseMs: 60_000, capacity: 1 });
     await a.worker.start();
-    await b.worker.start();
     await a.commands.deploy(fakeBundle('p'), { dryRun: false });
     await until('a runs it', () => a.engine.running.length === 1);
-    assert.equal(b.engine.started.length, 0);
-    await a.worker.stop({ deadlineMs: 2_000 });
+    await b.worker.start();
+    await until('a knows b', () => a.observer.count('member.joined') === 2);
+    await a.worker.stop({ deadlineMs: 10_000 });
     assert.equal(a.engine.running.length, 0);
-    assert.equal(b.engine.running.length, 1);
+    assert.equal((b.engine.running[0]!.assignments.at(-1) as Assignment).parts.length, 4);
     await until('b leads', () => b.worker.active);
   });
 
@@ -118,7 +118,7 @@ describe('Worker', () => {
     const [first, second] = [a, b].map(({ engine }) => engine.orders[0]!.assignment);
     assert.deepEqual([...first!.parts, ...second!.parts].sort(), ['join-1/0', 'join-1/1', 'join-1/2', 'join-1/3']);
     assert.deepEqual([first!.parts.length, second!.parts.length, first!.number], [2, 2, second!.number]);
-    await b.worker.stop({ deadlineMs: 2_000 });
+    await b.worker.stop({ deadlineMs: 10_000 });
     const last = a.engine.running[0]!.assignments.at(-1) as Assignment;
     assert.equal(last.parts.length, 4);
     assert.ok(last.number > first!.number);
