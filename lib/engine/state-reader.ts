@@ -13,8 +13,9 @@ import type { Store } from '../port/store.ts';
 import type { Key } from '../record/key.ts';
 import type { Picked, Place, SeenEntry, StateLook } from '../state/look.ts';
 import type { Plan } from '../topology/plan.ts';
-import { namesOf, PAGE_MAX, readToken, type ScanPlace, writeToken } from './scan-place.ts';
 import type { EntryView, Page, ScanOptions, StateReader, TableView } from './views.ts';
+
+const PAGE_MAX = 1_000;
 
 /** What is asked of a task. `look` throws WORKER_UNAVAILABLE while the task does not run. */
 export interface LookedAt {
@@ -22,6 +23,12 @@ export interface LookedAt {
   readonly partition: number;
   readonly processor: { readonly state: { readonly look: StateLook } };
   look<T>(read: (look: StateLook, store: Store) => Promise<T>): Promise<T>;
+}
+
+/** Where a scan goes on. `at` null: at the partition's beginning. */
+interface ScanPlace {
+  readonly partition: number;
+  readonly at: Place | null;
 }
 
 interface Owner {
@@ -153,7 +160,35 @@ function shown({ spec }: Owner, partition: number, entry: SeenEntry): EntryView 
   return { operator, table, partition, bucket, ...showEntry(spec, { table, bucket, key, content }) };
 }
 
+/** An operator's name is one token. */
+function namesOf(name: string): { operator: string; table: string } {
+  const dot = name.indexOf('.');
+  return { operator: name.slice(0, dot), table: name.slice(dot + 1) };
+}
+
 function tablesOf(look: StateLook, operator: string): string[] {
   const names = look.sizes().map(({ name }) => name);
   return names.filter(name => namesOf(name).operator === operator).sort();
+}
+
+function writeToken({ partition, at }: ScanPlace): string {
+  const bucket = at === null || at.bucket === Number.NEGATIVE_INFINITY ? null : at.bucket;
+  return Buffer.from(JSON.stringify([partition, at?.table ?? null, bucket, at?.after ?? null])).toString('base64url');
+}
+
+function readToken(token: string, operator: string): ScanPlace {
+  try {
+    const [partition, table, bucket, after] = JSON.parse(Buffer.from(token, 'base64url').toString()) as unknown[];
+    const isKey = after === null || typeof after === 'string';
+    const isBucket = bucket === null || Number.isSafeInteger(bucket);
+    if (Number.isSafeInteger(partition) && typeof table === 'string' && isBucket && isKey) {
+      if (namesOf(table).operator === operator) {
+        const at = { table, bucket: (bucket as number | null) ?? Number.NEGATIVE_INFINITY, after };
+        return { partition: partition as number, at };
+      }
+    }
+  } catch {
+    // Told below, as all that is not ours.
+  }
+  throw new MillraceError('INVALID_ARGUMENT', `the page token is not from a scan of ${operator}; begin without one`);
 }
