@@ -5,8 +5,8 @@
  * - *own time*: silence counts only while this process could have heard. What its own loop is late is no silence of others,
  *   so who is slow himself is patient; and who has heard nobody at all, himself included (the broker sends him his own
  *   beats), is *isolated*: he calls nobody gone, and begins anew when he hears again
- * - whoever has just come, or come back, believes no *nobody* for two seconds: after a restart of the broker all dial anew,
- *   and the first who is back finds nobody
+ * - whoever has only just dialled, or hears again, believes no *nobody* for two seconds: after a restart of the broker all
+ *   dial anew, and the first who is back finds nobody
  * - *one name, one process*: while a process is heard, another one under its name is only told of. Which of them ends is
  *   decided elsewhere (`presence.ts`)
  *
@@ -71,12 +71,14 @@ export interface MembersOptions {
   readonly patience?: Patience;
 }
 
-const PATIENCE: Patience = { returnPatienceMs: 60_000, steadyMs: 10_000 };
+const PATIENCE: Patience = { returnPatienceMs: 30_000, steadyMs: 10_000 };
 const TICK_MS = BEAT_MS / 4;
 /** Timers are this late at any time. */
 const LATE_MS = 20;
-/** Short: what was on its way to a process that ended is never answered. Who is asked once more is so at the next tick. */
+/** Short: what was on its way to a process that ended is never answered. */
 const ANSWER_MS = 100;
+/** When nobody answers. */
+const ASK_AGAIN_MS = 20;
 /** Two beats, and one that is late. */
 const ISOLATED_MS = 500;
 const REDIAL_MS = 2_000;
@@ -90,6 +92,7 @@ interface Known {
   /** Null: others know of it, we have not heard of it yet. */
   says: MemberSays | null;
   heardAtMs: number;
+  deafMs: number;
   nobodies: number;
   verdict: Verdict;
   history: History | null;
@@ -110,6 +113,7 @@ export class Members {
   #heardAtMs = 0;
   /** From then on *nobody* is believed. */
   #believesAtMs = 0;
+  #connections = 0;
   #beatAtMs = 0;
   #dueMs = 0;
   #isUp = false;
@@ -185,6 +189,7 @@ export class Members {
     const nowMs = clock.monotonic();
     const lateMs = nowMs - this.#dueMs;
     if (lateMs > LATE_MS) this.#forgive(lateMs, nowMs);
+    this.#believes(nowMs);
     if (nowMs - this.#beatAtMs >= BEAT_MS - TICK_MS / 2) {
       this.#beatAtMs = nowMs;
       peers.beat(writeSays(says()));
@@ -198,10 +203,20 @@ export class Members {
     this.#cancel = clock.after(TICK_MS, () => this.#tick());
   }
 
+  /** Whether *nobody* is believed: not by whoever has only just dialled, since the others may still be about to. */
+  #believes(nowMs: number): boolean {
+    const { connections } = this.#options.peers;
+    if (connections !== this.#connections) this.#believesAtMs = nowMs + REDIAL_MS;
+    this.#connections = connections;
+    return nowMs >= this.#believesAtMs;
+  }
+
   /** Nobody could be heard for so long. */
   #forgive(deafMs: number, nowMs: number): void {
     this.#heardAtMs = Math.min(nowMs, this.#heardAtMs + deafMs);
-    for (const known of this.#known.values()) known.heardAtMs = Math.min(nowMs, known.heardAtMs + deafMs);
+    for (const known of this.#known.values()) {
+      known.deafMs = Math.min(nowMs - known.heardAtMs, known.deafMs + deafMs);
+    }
   }
 
   #look(known: Known): void {
@@ -234,10 +249,11 @@ export class Members {
     if (answer instanceof Uint8Array) {
       this.#hear(answer, known.name);
     } else if (answer === 'nobody') {
-      // Heard meanwhile: it was asked about the time before.
-      if (known.heardAtMs !== heardAtMs || clock.monotonic() < this.#believesAtMs) return;
+      // It was heard meanwhile, so that was true for a moment only.
+      if (known.heardAtMs !== heardAtMs || !this.#believes(clock.monotonic())) return;
       known.nobodies++;
       if (!this.#isolated) this.#judge(known, judgeMember(known, clock.monotonic()).verdict);
+      if (known.verdict !== 'gone') clock.after(ASK_AGAIN_MS, () => this.#isUp && this.#look(known));
     }
   }
 
@@ -306,6 +322,7 @@ export class Members {
   #heard(known: Known, says: MemberSays): void {
     known.says = says;
     known.heardAtMs = this.#options.clock.monotonic();
+    known.deafMs = 0;
     known.nobodies = 0;
   }
 
@@ -315,6 +332,7 @@ export class Members {
       name,
       says: null,
       heardAtMs,
+      deafMs: 0,
       nobodies: 0,
       verdict: 'alive',
       history: null,

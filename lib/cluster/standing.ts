@@ -12,8 +12,10 @@
 
 /** What one member has heard of another. */
 export interface Sight {
-  /** When it last was heard, less the time in which nobody could be. */
+  /** When it last was heard. */
   readonly heardAtMs: number;
+  /** So much of the time since then nobody could have been heard. */
+  readonly deafMs: number;
   /** So many questions in a row have found nobody. */
   readonly nobodies: number;
 }
@@ -33,10 +35,11 @@ export const SUSPECT_MS = 1_000;
 export const GONE_MS = 3_000;
 const NOBODIES = 2;
 
-export function judgeMember({ heardAtMs, nobodies }: Sight, nowMs: number): Judgement {
-  const silentMs = nowMs - heardAtMs;
+export function judgeMember({ heardAtMs, deafMs, nobodies }: Sight, nowMs: number): Judgement {
+  const sinceMs = nowMs - heardAtMs;
+  const silentMs = sinceMs - deafMs;
   if (nobodies >= NOBODIES || silentMs >= GONE_MS) return { verdict: 'gone', ask: false };
-  return { verdict: silentMs >= SUSPECT_MS ? 'suspect' : 'alive', ask: silentMs >= MISSED_MS };
+  return { verdict: silentMs >= SUSPECT_MS ? 'suspect' : 'alive', ask: sinceMs >= MISSED_MS };
 }
 
 /** How a member has come and gone. */

@@ -19,7 +19,7 @@ const PATIENCE = { returnPatienceMs: 60_000, steadyMs: 10_000 };
 
 describe('a member', () => {
   test('is asked when a beat is missing, suspect after a second of silence and gone after three', () => {
-    const at = (silentMs: number) => judgeMember({ heardAtMs: 1_000, nobodies: 0 }, 1_000 + silentMs);
+    const at = (silentMs: number) => judgeMember({ heardAtMs: 1_000, deafMs: 0, nobodies: 0 }, 1_000 + silentMs);
     assert.deepEqual(at(0), { verdict: 'alive', ask: false });
     assert.deepEqual(at(MISSED_MS - 1), { verdict: 'alive', ask: false });
     assert.deepEqual(at(MISSED_MS), { verdict: 'alive', ask: true });
@@ -29,9 +29,17 @@ describe('a member', () => {
     assert.deepEqual(at(GONE_MS), { verdict: 'gone', ask: false });
   });
 
+  test('is asked no later by whoever could not hear, and waited for longer', () => {
+    const at = (silentMs: number) => judgeMember({ heardAtMs: 0, deafMs: 2_000, nobodies: 0 }, silentMs);
+    assert.deepEqual(at(MISSED_MS), { verdict: 'alive', ask: true });
+    assert.deepEqual(at(GONE_MS - 1), { verdict: 'alive', ask: true });
+    assert.equal(at(GONE_MS).verdict, 'suspect');
+    assert.equal(at(GONE_MS + 2_000).verdict, 'gone');
+  });
+
   test('is gone at once when nobody answers for it twice in a row, and not when once', () => {
-    assert.equal(judgeMember({ heardAtMs: 0, nobodies: 1 }, 300).verdict, 'alive');
-    assert.deepEqual(judgeMember({ heardAtMs: 0, nobodies: 2 }, 300), { verdict: 'gone', ask: false });
+    assert.equal(judgeMember({ heardAtMs: 0, deafMs: 0, nobodies: 1 }, 300).verdict, 'alive');
+    assert.deepEqual(judgeMember({ heardAtMs: 0, deafMs: 0, nobodies: 2 }, 300), { verdict: 'gone', ask: false });
   });
 
   test('is steady from its first moment, keeps its place while it is away, and is steady again when it has stayed', () => {
