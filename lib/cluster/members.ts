@@ -1,67 +1,24 @@
 /**
- * Who is there. Owns this member's beats and its ear for those of the others, and asks whoever misses one; what is thought of
- * what was heard is `standing.ts`'s. Nothing of safety rests on it: who is called gone and is not costs time, never a row.
+ * Who is there. Owns this member's beats, its ear for those of the others, and the questions to whoever misses one. What
+ * follows from what was heard is `roster.ts`'s, and what is thought of it `standing.ts`'s. Nothing of safety rests on any of
+ * it: who is called gone and is not costs time, never a row.
  *
  * - *own time*: silence counts only while this process could have heard. What its own loop is late is no silence of others,
  *   so who is slow himself is patient; and who has heard nobody at all, himself included (the broker sends him his own
  *   beats), is *isolated*: he calls nobody gone, and begins anew when he hears again
  * - whoever has only just dialled, or hears again, believes no *nobody* for two seconds: after a restart of the broker all
  *   dial anew, and the first who is back finds nobody
- * - *one name, one process*: while a process is heard, another one under its name is only told of. Which of them ends is
- *   decided elsewhere (`presence.ts`)
  *
  * It must not run where user code does, or a slow function is a dead member.
  */
 import type { Clock } from '../base/clock.ts';
 import type { Peers } from '../port/peers.ts';
-import type { MemberView } from './placement.ts';
+import { type Member, type MemberChange, Roster } from './roster.ts';
 import { type MemberSays, readSays, writeSays } from './says.ts';
-import {
-  BEAT_MS,
-  type History,
-  historyAfter,
-  judgeMember,
-  type Patience,
-  type Standing,
-  standingOf,
-  type Verdict,
-} from './standing.ts';
+import { BEAT_MS, type Patience, type Verdict } from './standing.ts';
 
-/** A member, as this one knows it. */
-export interface Member extends MemberView {
-  readonly says: MemberSays;
-  readonly verdict: Verdict;
-  readonly standing: Standing;
-  /** By the clock of whoever looks; null: it is there. */
-  readonly goneSinceMs: number | null;
-}
-
-/**
- * - `joined`     it was not known before
- * - `changed`    zone, capacity or draining
- * - `suspect`    it does not answer
- * - `well`       it was suspect, and is heard
- * - `gone`
- * - `back`       it had gone
- * - `restarted`  another process has its name now
- * - `doubled`    another process has its name, too
- * - `isolated`   this one hears nobody; no name
- * - `connected`  it hears again; no name
- */
-export interface MemberChange {
-  readonly kind:
-    | 'joined'
-    | 'changed'
-    | 'suspect'
-    | 'well'
-    | 'gone'
-    | 'back'
-    | 'restarted'
-    | 'doubled'
-    | 'isolated'
-    | 'connected';
-  readonly name: string | null;
-}
+/** Beside what changes of members: this one hears nobody any more, or hears again. */
+export type Change = MemberChange | { readonly kind: 'isolated' | 'connected' };
 
 export interface MembersOptions {
   readonly clock: Clock;
@@ -82,32 +39,15 @@ const ASK_AGAIN_MS = 20;
 /** Two beats, and one that is late. */
 const ISOLATED_MS = 500;
 const REDIAL_MS = 2_000;
-const FORGET_MS = 600_000;
-/** A stranger may make up names. */
-const KNOWN_MAX = 1_000;
 const QUESTION = Buffer.from('are you there?');
-
-interface Known {
-  readonly name: string;
-  /** Null: others know of it, we have not heard of it yet. */
-  says: MemberSays | null;
-  heardAtMs: number;
-  deafMs: number;
-  nobodies: number;
-  verdict: Verdict;
-  history: History | null;
-  isAsked: boolean;
-  /** The process that has its name, too, of which was told. */
-  twin: string | null;
-}
 
 export class Members {
   /** Beats and answers that no member can have said. */
   strays = 0;
   readonly #options: MembersOptions;
-  readonly #patience: Patience;
-  readonly #known = new Map<string, Known>();
-  readonly #listeners = new Set<(change: MemberChange) => void>();
+  readonly #roster: Roster;
+  readonly #listeners = new Set<(change: Change) => void>();
+  readonly #asked = new Set<string>();
   #isolated = true;
   /** When anybody was heard. */
   #heardAtMs = 0;
@@ -122,7 +62,7 @@ export class Members {
 
   constructor(options: MembersOptions) {
     this.#options = options;
-    this.#patience = options.patience ?? PATIENCE;
+    this.#roster = new Roster(options.patience ?? PATIENCE, change => this.#tell(change));
   }
 
   /** Nobody is heard, oneself included. */
@@ -151,14 +91,15 @@ export class Members {
   }
 
   /** Returns a function that ends it. */
-  onChange(listener: (change: MemberChange) => void): () => void {
+  onChange(listener: (change: Change) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /** Others say that these are members: what is not heard of them soon has gone. */
   expect(names: Iterable<string>): void {
-    for (const name of names) if (!this.#known.has(name)) this.#add(name);
+    const nowMs = this.#options.clock.monotonic();
+    for (const name of names) this.#roster.expect(name, nowMs);
   }
 
   /** Those who are there, this one too, in the order of their names. */
@@ -168,20 +109,12 @@ export class Members {
 
   /** Those who have gone and are remembered, too. */
   all(): Member[] {
-    const nowMs = this.#options.clock.monotonic();
-    const members = [...this.#known.values()].flatMap(({ name, says, verdict, history }) => {
-      if (says === null || history === null) return [];
-      const { zone, capacity, draining: isDraining } = says;
-      const standing = standingOf(history, nowMs, this.#patience);
-      const goneSinceMs = history.isThere ? null : history.sinceMs;
-      return { name, zone, capacity, isDraining, says, verdict, standing, goneSinceMs };
-    });
-    return members.sort((left, right) => (left.name < right.name ? -1 : 1));
+    return this.#roster.all(this.#options.clock.monotonic());
   }
 
   /** What is thought of a member, also of one that is only expected; null: nobody has heard of it. */
   verdictOf(name: string): Verdict | null {
-    return this.#known.get(name)?.verdict ?? null;
+    return this.#roster.verdictOf(name);
   }
 
   #tick(): void {
@@ -196,11 +129,16 @@ export class Members {
     }
     if (!this.#isolated && nowMs - this.#heardAtMs >= ISOLATED_MS) {
       this.#isolated = true;
-      this.#tell('isolated', null);
+      this.#tell({ kind: 'isolated' });
     }
-    for (const known of [...this.#known.values()]) this.#look(known);
+    this.#look(nowMs);
     this.#dueMs = nowMs + TICK_MS;
     this.#cancel = clock.after(TICK_MS, () => this.#tick());
+  }
+
+  #look(nowMs: number): void {
+    if (this.#isolated) return;
+    for (const name of this.#roster.look(nowMs)) if (!this.#asked.has(name)) void this.#ask(name);
   }
 
   /** Whether *nobody* is believed: not by whoever has only just dialled, since the others may still be about to. */
@@ -208,142 +146,54 @@ export class Members {
     const { connections } = this.#options.peers;
     if (connections !== this.#connections) this.#believesAtMs = nowMs + REDIAL_MS;
     this.#connections = connections;
-    return nowMs >= this.#believesAtMs;
+    return !this.#isolated && nowMs >= this.#believesAtMs;
   }
 
   /** Nobody could be heard for so long. */
   #forgive(deafMs: number, nowMs: number): void {
     this.#heardAtMs = Math.min(nowMs, this.#heardAtMs + deafMs);
-    for (const known of this.#known.values()) {
-      known.deafMs = Math.min(nowMs - known.heardAtMs, known.deafMs + deafMs);
-    }
+    this.#roster.forgive(deafMs, nowMs);
   }
 
-  #look(known: Known): void {
-    const { clock } = this.#options;
-    const nowMs = clock.monotonic();
-    if (this.#isolated) return;
-    const { verdict, ask } = judgeMember(known, nowMs);
-    this.#judge(known, verdict);
-    if (ask && !known.isAsked) void this.#ask(known);
-    const { history } = known;
-    if (history !== null && !history.isThere && nowMs - history.sinceMs >= FORGET_MS) this.#known.delete(known.name);
-  }
-
-  #judge(known: Known, verdict: Verdict): void {
-    const nowMs = this.#options.clock.monotonic();
-    known.history = historyAfter(known.history, verdict !== 'gone', nowMs, this.#patience);
-    const before = known.verdict;
-    if (verdict === before) return;
-    known.verdict = verdict;
-    this.#tell(verdict !== 'alive' ? verdict : before === 'gone' ? 'back' : 'well', known.name);
-  }
-
-  async #ask(known: Known): Promise<void> {
+  async #ask(name: string): Promise<void> {
     const { clock, peers } = this.#options;
-    known.isAsked = true;
-    const heardAtMs = known.heardAtMs;
-    const answer = await peers.ask(known.name, QUESTION, ANSWER_MS);
-    known.isAsked = false;
+    this.#asked.add(name);
+    const heardAtMs = this.#roster.heardAtMs(name);
+    const answer = await peers.ask(name, QUESTION, ANSWER_MS);
+    this.#asked.delete(name);
     if (!this.#isUp) return;
     if (answer instanceof Uint8Array) {
-      this.#hear(answer, known.name);
-    } else if (answer === 'nobody') {
-      // It was heard meanwhile, so that was true for a moment only.
-      if (known.heardAtMs !== heardAtMs || !this.#believes(clock.monotonic())) return;
-      known.nobodies++;
-      if (!this.#isolated) this.#judge(known, judgeMember(known, clock.monotonic()).verdict);
-      if (known.verdict !== 'gone') clock.after(ASK_AGAIN_MS, () => this.#isUp && this.#look(known));
+      this.#hear(answer, name);
+      return;
     }
+    const nowMs = clock.monotonic();
+    // If it was heard meanwhile, that was true for a moment only.
+    if (answer === 'silent' || this.#roster.heardAtMs(name) !== heardAtMs || !this.#believes(nowMs)) return;
+    this.#roster.hearNobody(name, nowMs);
+    clock.after(ASK_AGAIN_MS, () => {
+      if (this.#isUp) this.#look(clock.monotonic());
+    });
   }
 
   /** @param of whom it must be of, if anybody in particular */
   #hear(payload: Uint8Array, of?: string): void {
+    const nowMs = this.#options.clock.monotonic();
     const says = readSays(payload);
-    const isOne = says !== null && (of === undefined || says.name === of);
-    if (!isOne || (this.#known.size >= KNOWN_MAX && !this.#known.has(says.name))) {
+    if (says === null || (of !== undefined && says.name !== of)) {
       this.strays++;
       return;
     }
-    this.#hearAgain();
-    const known = this.#known.get(says.name) ?? this.#add(says.name);
-    if (known.says === null) this.#meet(known, says);
-    else if (known.says.instance === says.instance) this.#note(known, says);
-    else this.#hearAnother(known, says);
-  }
-
-  /** Somebody was heard. */
-  #hearAgain(): void {
-    const nowMs = this.#options.clock.monotonic();
     if (this.#isolated) {
       this.#isolated = false;
       this.#forgive(nowMs - this.#heardAtMs, nowMs);
-      for (const known of this.#known.values()) known.nobodies = 0;
       this.#believesAtMs = nowMs + REDIAL_MS;
-      this.#tell('connected', null);
+      this.#tell({ kind: 'connected' });
     }
     this.#heardAtMs = nowMs;
+    if (!this.#roster.hear(says, nowMs)) this.strays++;
   }
 
-  #meet(known: Known, says: MemberSays): void {
-    this.#heard(known, says);
-    known.history = historyAfter(null, true, known.heardAtMs, this.#patience);
-    known.verdict = 'alive';
-    this.#tell('joined', known.name);
-  }
-
-  #note(known: Known, says: MemberSays): void {
-    const { zone, capacity, draining } = known.says!;
-    this.#heard(known, says);
-    this.#judge(known, 'alive');
-    const isSame = says.zone === zone && says.capacity === capacity && says.draining === draining;
-    if (!isSame) this.#tell('changed', known.name);
-  }
-
-  /** Another process goes by the name. */
-  #hearAnother(known: Known, says: MemberSays): void {
-    const nowMs = this.#options.clock.monotonic();
-    const isHeard = known.verdict !== 'gone' && !judgeMember(known, nowMs).ask;
-    if (isHeard) {
-      if (known.twin === says.instance) return;
-      known.twin = says.instance;
-      this.#tell('doubled', known.name);
-      return;
-    }
-    // Also where nobody has noticed that the former one had gone.
-    known.history = historyAfter(known.history, false, nowMs, this.#patience);
-    known.history = historyAfter(known.history, true, nowMs, this.#patience);
-    this.#heard(known, says);
-    known.verdict = 'alive';
-    known.twin = null;
-    this.#tell('restarted', known.name);
-  }
-
-  #heard(known: Known, says: MemberSays): void {
-    known.says = says;
-    known.heardAtMs = this.#options.clock.monotonic();
-    known.deafMs = 0;
-    known.nobodies = 0;
-  }
-
-  #add(name: string): Known {
-    const heardAtMs = this.#options.clock.monotonic();
-    const known: Known = {
-      name,
-      says: null,
-      heardAtMs,
-      deafMs: 0,
-      nobodies: 0,
-      verdict: 'alive',
-      history: null,
-      isAsked: false,
-      twin: null,
-    };
-    this.#known.set(name, known);
-    return known;
-  }
-
-  #tell(kind: MemberChange['kind'], name: string | null): void {
-    for (const listener of [...this.#listeners]) listener({ kind, name });
+  #tell(change: Change): void {
+    for (const listener of [...this.#listeners]) listener(change);
   }
 }

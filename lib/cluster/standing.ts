@@ -2,12 +2,12 @@
  * What is thought of a member by what was heard of it: whether it is there, and what place it has. Pure; all times are of the
  * one monotonic clock of whoever judges, and no two clocks are compared.
  *
- * - *Nobody, twice*: the broker knows at once when a process has ended, and says so to whoever asks. Whoever hears it twice
+ * - Nobody, twice: the broker knows at once when a process has ended, and says so to whoever asks. Whoever hears it twice
  *   in a row acts; once may have been the moment between two connections.
- * - *Silence* is no proof: the member is frozen, cut off, or lives on as if nothing were. So it takes longer.
- * - *Calm*: a member that has gone keeps its place for a while. Others work on its parts meanwhile and nothing else moves,
- *   and they are given back when it is back and stays. One that comes and goes is given nothing in between, and so loses
- *   each part once, however often it comes.
+ * - Silence is no proof: the member is frozen, cut off, or lives on as if nothing were. So it takes longer.
+ * - *nothing twice*: a member that has gone keeps its place for a while. Others work on its parts meanwhile and nothing else
+ *   moves, and they are given back when it is back and stays. One that comes and goes every few seconds is given nothing in
+ *   between, and so loses each part once, however often it comes.
  */
 
 /** What one member has heard of another. */
@@ -16,7 +16,7 @@ export interface Sight {
   readonly heardAtMs: number;
   /** So much of the time since then nobody could have been heard. */
   readonly deafMs: number;
-  /** So many questions in a row have found nobody. */
+  /** So many questions since then have found nobody. */
   readonly nobodies: number;
 }
 
@@ -33,7 +33,7 @@ export const BEAT_MS = 200;
 export const MISSED_MS = 250;
 export const SUSPECT_MS = 1_000;
 export const GONE_MS = 3_000;
-const NOBODIES = 2;
+export const NOBODIES = 2;
 
 export function judgeMember({ heardAtMs, deafMs, nobodies }: Sight, nowMs: number): Judgement {
   const sinceMs = nowMs - heardAtMs;

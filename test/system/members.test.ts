@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../lib/base/clock.ts';
-import { type MemberChange, Members } from '../../lib/cluster/members.ts';
+import { type Change, Members } from '../../lib/cluster/members.ts';
 import { readSays } from '../../lib/cluster/says.ts';
 import { connectNats, type NatsLink } from '../../lib/nats/connection.ts';
 import { NatsPeers } from '../../lib/nats/peers.ts';
@@ -18,7 +18,7 @@ let server: NatsServer;
 let link: NatsLink;
 let peers: NatsPeers;
 let members: Members;
-let told: (MemberChange & { readonly atMs: number })[] = [];
+let told: (Change & { readonly atMs: number })[] = [];
 const children: ChildProcess[] = [];
 
 before(async () => {
@@ -41,11 +41,11 @@ async function join(name: string): Promise<ChildProcess> {
   told = [];
   const child = spawn(process.execPath, ['--import', 'tsx', PEER, server.url, name], { stdio: 'inherit' });
   children.push(child);
-  await until(() => told.some(change => change.name === name && change.kind !== 'gone'), `${name} is there`);
+  await until(() => of(name).some(({ kind }) => kind !== 'gone'), `${name} is there`);
   return child;
 }
 
-const of = (name: string) => told.filter(change => change.name === name);
+const of = (name: string) => told.filter(change => 'name' in change && change.name === name);
 
 test('a process that is killed is gone at once, and its name is taken by the next', async t => {
   const took: number[] = [];

@@ -117,7 +117,7 @@ describe('members', () => {
     for (const citizen of citizens) assert.equal(aliveTo(citizen).length, 5);
   });
 
-  test('who is slow himself is patient with the others', async () => {
+  test('who is slow himself is patient with the others (*own time*)', async () => {
     const town = new Town();
     const [slow, other] = await town.settled(2);
     // Its loop stands still for four of every five seconds; beats wait in line meanwhile.
@@ -136,6 +136,41 @@ describe('members', () => {
     other!.peers.line = 'cut';
     await town.pass(slack(GONE_MS));
     assert.ok(whatOf(slow!).includes('gone m1'));
+  });
+
+  test('who has gone comes back by what it says itself, not by what others have missed', async () => {
+    for (const why of ['cut', 'closed'] as const) {
+      const town = new Town();
+      const [slow, other] = await town.settled(2);
+      other!.peers.line = why;
+      await town.pass(4_000);
+      const told = whatOf(slow!);
+      assert.equal(told.at(-1), 'gone m1');
+      slow!.process.freeze();
+      await town.pass(2_500);
+      slow!.process.thaw();
+      slow!.peers.line = 'closed';
+      await town.pass(1_500);
+      slow!.peers.line = 'up';
+      await town.pass(1_000);
+      assert.deepEqual(whatOf(slow!), [...told, 'isolated', 'connected']);
+      other!.peers.line = 'up';
+      await town.pass(1_000);
+      assert.equal(whatOf(slow!).at(-1), 'back m1');
+    }
+  });
+
+  test('why one has gone is told', async () => {
+    const town = new Town();
+    const [a, b, c] = await town.settled(3);
+    const why: string[] = [];
+    a!.members.onChange(change => {
+      if (change.kind === 'gone') why.push(`${change.name} ${change.why}`);
+    });
+    b!.process.kill();
+    c!.process.freeze();
+    await town.pass(5_000);
+    assert.deepEqual(why, ['m1 nobody', 'm2 silent']);
   });
 
   test('lost and late messages move nobody to call anybody gone', async () => {

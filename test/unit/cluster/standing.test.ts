@@ -145,7 +145,7 @@ describe('a member that comes and goes', () => {
     [...placement].filter(([, { owner }]) => owner === name).map(([key]) => key);
 
   for (const standbys of [0, 1]) {
-    test(`every few seconds moves nothing twice, and nothing of others (standbys: ${standbys})`, () => {
+    test(`every few seconds moves nothing twice, and nothing of others (*nothing twice*; standbys: ${standbys})`, () => {
       const lead = new Lead({ ...world, standbys });
       const own = ownedBy(lead.current, 'w0');
       lead.pass(50_000, flaps);

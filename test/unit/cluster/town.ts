@@ -77,8 +77,9 @@ export class Town {
     const citizen: Citizen = { name, process, peers, says: says(name, change), told: [], members: null! };
     const patience = this.#patience === undefined ? {} : { patience: this.#patience };
     const members = new Members({ clock: process, peers, says: () => citizen.says, ...patience });
-    members.onChange(({ kind, name }) => {
-      citizen.told.push({ what: name === null ? kind : `${kind} ${name}`, atMs: this.clock.monotonic() });
+    members.onChange(change => {
+      const what = 'name' in change ? `${change.kind} ${change.name}` : change.kind;
+      citizen.told.push({ what, atMs: this.clock.monotonic() });
     });
     Object.assign(citizen, { members });
     members.start();
