@@ -87,7 +87,9 @@ export class Balance {
       })
       .sort((left, right) => order(left.name, right.name));
     const seats = new Map(this.seats.map(seat => [seat.name, seat]));
-    const seatsOf = (names: readonly string[]) => new Set(names.flatMap(name => seats.get(name) ?? []));
+    // In an order of their own: the first of equals is taken.
+    const seatsOf = (names: readonly string[]) =>
+      new Set([...names].sort(order).flatMap(name => seats.get(name) ?? []));
     this.pieces = parts
       .map(part => {
         const key = partKey(part);

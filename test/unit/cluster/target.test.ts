@@ -73,9 +73,10 @@ describe('a target', () => {
 
   test('has the same outcome in whatever order members, parts and disks are named', () => {
     fc.assert(
-      fc.property(worlds({ membersMin: 2 }), fc.integer(), (world, seed) => {
-        const previous = settled(without(world, 'w0'));
-        const parts = withDisks(world.parts, previous);
+      fc.property(worlds({ membersMin: 3 }), fc.integer(), fc.boolean(), (all, seed, hasLeft) => {
+        const previous = settled(without(all, 'w0'));
+        const parts = withDisks(all.parts, previous, settled(without(all, 'w2')));
+        const world = hasLeft ? without(all, 'w1') : all;
         const shuffled = <T>(list: readonly T[]): T[] =>
           list
             .map((item, i) => ({ item, at: Math.imul(seed + i * 7919, 2654435761) >>> 0 }))
@@ -85,7 +86,9 @@ describe('a target', () => {
         const other = target({
           members: shuffled(world.members),
           parts: shuffled(parts.map(part => ({ ...part, disks: shuffled(part.disks) }))),
-          previous: new Map(shuffled([...previous])),
+          previous: new Map(
+            shuffled([...previous].map(([key, place]) => [key, { ...place, followers: shuffled(place.followers) }])),
+          ),
           standbys: world.standbys,
         });
         assert.ok(isSame(one, other));
