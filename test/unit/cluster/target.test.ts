@@ -241,6 +241,17 @@ describe('a target, by example', () => {
     for (const { followers } of placement.values()) assert.ok(!followers.includes('c'));
   });
 
+  test('relieves one that has far too much, though nobody has too little', () => {
+    const world = { members: members(10), parts: tasks('p', 's', 110), standbys: 0 };
+    const previous: Placement = new Map(
+      world.parts.map((part, i) => [partKey(part), { owner: `w${i < 20 ? 0 : 1 + (i % 9)}`, followers: [] }]),
+    );
+    const after = settled(world, previous);
+    const moved = movedBetween(previous, after);
+    assert.ok(moved.length >= 7 && moved.length <= 9, `${moved.length}`);
+    for (const key of moved) assert.equal(previous.get(key)!.owner, 'w0');
+  });
+
   test('moves a part that has become heavy away from its neighbours, not the whole cluster', () => {
     const world = { members: members(4), parts: tasks('p', 's', 16), standbys: 0 };
     const before = settled(world);
