@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { hasState, type Placement, partKey } from '../../../lib/cluster/placement.ts';
-import { target } from '../../../lib/cluster/target.ts';
+import { previousOf, target } from '../../../lib/cluster/target.ts';
 import {
   isSame,
   loadOf,
@@ -239,6 +239,22 @@ describe('a target, by example', () => {
     const placement = settled({ members: all, parts: tasks('p', 's', 16), standbys: 1 });
     assert.deepEqual(countsOf(placement, 'p/s'), [12, 4]);
     for (const { followers } of placement.values()) assert.ok(!followers.includes('c'));
+  });
+
+  test('leaves with whoever took it over what was to be of somebody who is counted no more', () => {
+    const at = (owner: string | null) => ({ owner, followers: [] });
+    const aimed: Placement = new Map([
+      ['p/r', at('gone')],
+      ['p/s/0', at('w0')],
+      ['p/s/1', at('gone')],
+    ]);
+    const current: Placement = new Map([
+      ['p/r', at('w1')],
+      ['p/s/0', at('w1')],
+    ]);
+    const previous = previousOf({ aimed, current, members: members(2) });
+    assert.deepEqual(ownersOf(previous), { 'p/r': 'w1', 'p/s/0': 'w0', 'p/s/1': null });
+    assert.equal(previousOf({ aimed: null, current, members: members(2) }), current);
   });
 
   test('relieves one that has far too much, though nobody has too little', () => {
