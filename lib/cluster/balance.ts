@@ -8,7 +8,7 @@
  * same the one is taken that spreads its stage best, and then the first by weighted rendezvous (Thaler and Ravishankar, A
  * Name-Based Mapping Scheme for Rendezvous, 1996): whoever begins with nothing comes to the same placement.
  *
- * *The bound*: when nothing lowers the cost any more, every member's load is at least 0.9 of its share less the largest
+ * The bound: when nothing lowers the cost any more, every member's load is at least 0.9 of its share less the largest
  * part, and at most 1.1 of it plus the largest part, as long as no part is worth more than one and a half shares.
  */
 import { hash32 } from '../base/hash.ts';
@@ -87,7 +87,9 @@ export class Balance {
       })
       .sort((left, right) => order(left.name, right.name));
     const seats = new Map(this.seats.map(seat => [seat.name, seat]));
-    const seatsOf = (names: readonly string[]) => new Set(names.flatMap(name => seats.get(name) ?? []));
+    // In an order of their own: the first of equals is taken.
+    const seatsOf = (names: readonly string[]) =>
+      new Set([...names].sort(order).flatMap(name => seats.get(name) ?? []));
     this.pieces = parts
       .map(part => {
         const key = partKey(part);

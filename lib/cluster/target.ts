@@ -21,7 +21,7 @@ import { standbysOf } from './standbys.ts';
 export interface TargetInput {
   readonly members: readonly MemberView[];
   readonly parts: readonly PartLoad[];
-  /** What was aimed at last; for a leader that has just begun, what the assignment documents say. */
+  /** What was aimed at last (`previousOf`). */
   readonly previous: Placement;
   /** How many follow each task. */
   readonly standbys: number;
@@ -41,6 +41,27 @@ export function target(input: TargetInput): Target {
     balance.improve({});
   }
   return standbysOf(balance, input);
+}
+
+/**
+ * What was aimed at, for the next call; for a leader that has just begun, what the documents say. A part that should be
+ * owned by somebody who is counted no more stays with whoever took it over, instead of moving once again.
+ */
+export function previousOf(options: {
+  /** Null: nothing yet. */
+  readonly aimed: Placement | null;
+  readonly current: Placement;
+  readonly members: readonly MemberView[];
+}): Placement {
+  const { aimed, current, members } = options;
+  if (aimed === null) return current;
+  const names = new Set(members.map(({ name }) => name));
+  return new Map(
+    [...aimed].map(([key, place]) => {
+      const isCounted = place.owner !== null && names.has(place.owner);
+      return [key, isCounted ? place : { ...place, owner: current.get(key)?.owner ?? null }];
+    }),
+  );
 }
 
 /** Nobody can be given anything: what has an owner that is there keeps it. */

@@ -74,13 +74,14 @@ export class PeerExchange {
 
 export class MemoryPeers implements Peers {
   readonly strays = 0;
+  connections = 1;
   readonly member: string;
   readonly clock: ProcessClock;
-  line: PeerLine = 'up';
   /** Nothing passes between clients of different sides: the broker is in two halves. */
   side = 0;
   /** When the last message of each client arrives here. */
   readonly arrivals = new Map<MemoryPeers, number>();
+  #line: PeerLine = 'up';
   readonly #exchange: PeerExchange;
   readonly #listeners = new Set<(payload: Uint8Array) => void>();
   readonly #answerers = new Set<Answerer>();
@@ -89,6 +90,16 @@ export class MemoryPeers implements Peers {
     this.#exchange = exchange;
     this.member = member;
     this.clock = clock;
+  }
+
+  get line(): PeerLine {
+    return this.#line;
+  }
+
+  set line(line: PeerLine) {
+    // One that was only cut goes on as it was.
+    if (line === 'up' && this.#line === 'closed') this.connections++;
+    this.#line = line;
   }
 
   beat(payload: Uint8Array): void {

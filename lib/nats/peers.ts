@@ -36,6 +36,7 @@ interface Asked {
 
 export class NatsPeers implements Peers {
   strays = 0;
+  connections = 1;
   readonly #link: NatsLink;
   readonly #member: string;
   readonly #answers: string;
@@ -55,8 +56,10 @@ export class NatsPeers implements Peers {
     this.#listen();
     this.#unlisten = link.onStatus(({ kind }) => {
       if (kind === 'disconnected' || kind === 'closed') this.#silence();
+      if (kind !== 'connected') return;
+      this.connections++;
       // Servers make their clients connect anew when permissions change.
-      if (kind === 'connected' && this.#isDeaf) this.#listen();
+      if (this.#isDeaf) this.#listen();
     });
   }
 

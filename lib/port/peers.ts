@@ -19,6 +19,8 @@ export type Answerer = (question: Uint8Array) => Uint8Array | null | Promise<Uin
 export interface Peers {
   /** How many messages were passed over because no peer can have sent them. */
   readonly strays: number;
+  /** Grows with each connection that begins: the others may still be dialling, too. */
+  readonly connections: number;
   /** Tells all who listen, oneself too: who hears his own is heard by the others. */
   beat(payload: Uint8Array): void;
   /** Returns a function that ends it. What is heard is the listener's to keep; a stranger may have said it. */

@@ -61,6 +61,7 @@ describe('peers in memory', () => {
     a.beat(bytes('lost, too'));
     assert.equal(await ask(), '(silent)');
     a.line = 'up';
+    assert.deepEqual([a.connections, b.connections], [1, 2]);
     a.beat(bytes('heard'));
     await clock.run(clock.monotonic() + 100);
     assert.deepEqual(heard, ['heard']);
@@ -195,7 +196,7 @@ describe('peers on NATS', () => {
     b.answer(question => (text(question) === 'for ever' ? new Promise(() => undefined) : question));
     const heard = heardBy(b);
     assert.equal(text(await a.ask('rb', bytes('x'), 5_000)), 'x');
-    const underWay = a.ask('rb', bytes('for ever'), 60_000);
+    const underWay = Promise.race([a.ask('rb', bytes('for ever'), 60_000), sleep(systemClock, 10_000)]);
     await server.kill();
     assert.equal(await underWay, 'silent');
     await until(() => !link.connected && !far.connected, 'both are cut off');
@@ -203,6 +204,7 @@ describe('peers on NATS', () => {
     assert.equal(await a.ask('rb', bytes('x'), 60_000), 'silent');
     await server.restart();
     await until(() => link.connected && far.connected, 'both are back');
+    assert.deepEqual([a.connections, b.connections], [2, 2]);
     await until(async () => text(await a.ask('rb', bytes('y'), 1_000)) === 'y', 'it is answered again');
     a.beat(bytes('new'));
     await until(() => heard.length > 0, 'a beat is heard again');

@@ -43,6 +43,7 @@ export function peersContract(name: string, makeRig: () => Promise<PeersRig>): v
       text(await from.ask(to + round, bytes(question), timeoutMs));
 
     test('a beat reaches all who listen, whoever sent it too, in order', async () => {
+      assert.equal(a.connections, 1);
       const [atA, atB] = [heardBy(a), heardBy(b)];
       for (const beat of ['1', '2', '3']) a.beat(bytes(beat));
       await until(() => atA.length === 3 && atB.length === 3, 'both have heard all');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { hasState, type Placement, partKey } from '../../../lib/cluster/placement.ts';
-import { target } from '../../../lib/cluster/target.ts';
+import { previousOf, target } from '../../../lib/cluster/target.ts';
 import {
   isSame,
   loadOf,
@@ -73,9 +73,10 @@ describe('a target', () => {
 
   test('has the same outcome in whatever order members, parts and disks are named', () => {
     fc.assert(
-      fc.property(worlds({ membersMin: 2 }), fc.integer(), (world, seed) => {
-        const previous = settled(without(world, 'w0'));
-        const parts = withDisks(world.parts, previous);
+      fc.property(worlds({ membersMin: 3 }), fc.integer(), fc.boolean(), (all, seed, hasLeft) => {
+        const previous = settled(without(all, 'w0'));
+        const parts = withDisks(all.parts, previous, settled(without(all, 'w2')));
+        const world = hasLeft ? without(all, 'w1') : all;
         const shuffled = <T>(list: readonly T[]): T[] =>
           list
             .map((item, i) => ({ item, at: Math.imul(seed + i * 7919, 2654435761) >>> 0 }))
@@ -85,7 +86,9 @@ describe('a target', () => {
         const other = target({
           members: shuffled(world.members),
           parts: shuffled(parts.map(part => ({ ...part, disks: shuffled(part.disks) }))),
-          previous: new Map(shuffled([...previous])),
+          previous: new Map(
+            shuffled([...previous].map(([key, place]) => [key, { ...place, followers: shuffled(place.followers) }])),
+          ),
           standbys: world.standbys,
         });
         assert.ok(isSame(one, other));
@@ -236,6 +239,33 @@ describe('a target, by example', () => {
     const placement = settled({ members: all, parts: tasks('p', 's', 16), standbys: 1 });
     assert.deepEqual(countsOf(placement, 'p/s'), [12, 4]);
     for (const { followers } of placement.values()) assert.ok(!followers.includes('c'));
+  });
+
+  test('leaves with whoever took it over what was to be of somebody who is counted no more', () => {
+    const at = (owner: string | null) => ({ owner, followers: [] });
+    const aimed: Placement = new Map([
+      ['p/r', at('gone')],
+      ['p/s/0', at('w0')],
+      ['p/s/1', at('gone')],
+    ]);
+    const current: Placement = new Map([
+      ['p/r', at('w1')],
+      ['p/s/0', at('w1')],
+    ]);
+    const previous = previousOf({ aimed, current, members: members(2) });
+    assert.deepEqual(ownersOf(previous), { 'p/r': 'w1', 'p/s/0': 'w0', 'p/s/1': null });
+    assert.equal(previousOf({ aimed: null, current, members: members(2) }), current);
+  });
+
+  test('relieves one that has far too much, though nobody has too little', () => {
+    const world = { members: members(10), parts: tasks('p', 's', 110), standbys: 0 };
+    const previous: Placement = new Map(
+      world.parts.map((part, i) => [partKey(part), { owner: `w${i < 20 ? 0 : 1 + (i % 9)}`, followers: [] }]),
+    );
+    const after = settled(world, previous);
+    const moved = movedBetween(previous, after);
+    assert.ok(moved.length >= 7 && moved.length <= 9, `${moved.length}`);
+    for (const key of moved) assert.equal(previous.get(key)!.owner, 'w0');
   });
 
   test('moves a part that has become heavy away from its neighbours, not the whole cluster', () => {
