@@ -9,10 +9,10 @@
 import type { Clock } from '../base/clock.ts';
 import type { Assignments, PartAssignment, Parts } from '../cluster/assignments.ts';
 import { Loads } from '../cluster/loads.ts';
-import type { Member } from '../cluster/members.ts';
 import { applied, nextSteps } from '../cluster/moves.ts';
 import type { MemberView, PartKey, PartLoad, Placement } from '../cluster/placement.ts';
-import { target } from '../cluster/target.ts';
+import type { Member } from '../cluster/roster.ts';
+import { previousOf, target } from '../cluster/target.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import { type Part, taskOf, taskPart } from '../topology/parts.ts';
 import type { Report, Reports } from './reports.ts';
@@ -66,7 +66,7 @@ export class Leader {
   #cancelTimer: (() => void) | null = null;
   readonly #loads = new Loads();
   /** What was aimed at last: a target is come by in a few turns. */
-  #aim: Placement = new Map();
+  #aim: Placement | null = null;
 
   constructor(options: LeaderOptions) {
     this.#options = options;
@@ -96,11 +96,6 @@ export class Leader {
       });
   }
 
-  /** Parts that nothing was aimed at yet are where they are, or were. */
-  #aimed(current: Placement): Placement {
-    return new Map(Array.from(current, ([key, place]) => [key, this.#aim.get(key) ?? place]));
-  }
-
   /** What would move, as things are: from where to where it comes to in the end. */
   preview(): Move[] {
     const { assignments, members, pipelines, standbys } = this.#options;
@@ -109,7 +104,7 @@ export class Leader {
     const led = pipelines();
     const current = currentOf(led, assignments);
     const parts = loadsOf(led, this.#loads);
-    let aim = this.#aimed(current);
+    let aim = previousOf({ aimed: this.#aim, current, members: known });
     for (let calls = 0; calls < SETTLED_CALLS; calls++)
       aim = target({ members: known, parts, previous: aim, standbys });
     return [...aim].flatMap(([key, { owner: to }]) => {
@@ -147,7 +142,7 @@ export class Leader {
   async #turn(): Promise<boolean> {
     const { assignments, expect, isLeading, members, pipelines, reports, standbys } = this.#options;
     if (!isLeading()) {
-      this.#aim = new Map();
+      this.#aim = null;
       return true;
     }
     await reports.refresh();
@@ -156,12 +151,13 @@ export class Leader {
     const current = currentOf(led, assignments);
     expect([...current.values()].flatMap(({ owner, followers }) => [owner ?? [], followers].flat()));
     const known = members();
+    const counted = known.filter(({ standing }) => standing !== 'out');
     const there = known.filter(({ verdict }) => verdict !== 'gone');
     this.#loads.take(recordsOf(said), this.#options.clock.monotonic());
     const wanted = target({
-      members: known.filter(({ standing }) => standing !== 'out'),
+      members: counted,
       parts: loadsOf(led, this.#loads),
-      previous: this.#aimed(current),
+      previous: previousOf({ aimed: this.#aim, current, members: counted }),
       standbys,
     });
     this.#aim = wanted;

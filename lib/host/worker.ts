@@ -15,14 +15,14 @@ import { Assignments, shareOf } from '../cluster/assignments.ts';
 import { Cordons } from '../cluster/cordons.ts';
 import type { Identity } from '../cluster/identity.ts';
 import { Lease } from '../cluster/lease.ts';
-import { type MemberChange, Members } from '../cluster/members.ts';
+import { Members } from '../cluster/members.ts';
 import { Owners } from '../cluster/owners.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
 import type { MemberSays } from '../cluster/says.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
 import { isGone, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
 import type { StateReader } from '../engine/views.ts';
-import { type Event, errorFields, type Observer } from '../observe/events.ts';
+import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 import type { Peers } from '../port/peers.ts';
 import type { Registry } from '../port/registry.ts';
@@ -32,6 +32,7 @@ import { readSummary } from '../topology/summary.ts';
 import type { ClearPipeline } from './clear.ts';
 import { Hosted } from './hosted.ts';
 import { Leader, type Led, type Move } from './leader.ts';
+import { memberEvent } from './member-events.ts';
 import type { Wanted } from './reconcile.ts';
 import { type Report, Reports, type Said } from './reports.ts';
 import { asOf, Whole } from './whole.ts';
@@ -142,7 +143,7 @@ export class Worker {
     });
     this.#leader = new Leader({
       ...{ clock, observer, assignments: this.#assignments, reports: this.#reports },
-      isLeading: () => this.active && !this.#isStopping,
+      isLeading: () => this.active && !this.#isStopping && !this.#members.isolated,
       pipelines: () => this.#led,
       members: () =>
         this.#members
@@ -424,22 +425,4 @@ export class Worker {
 
 function newer(name: string, revision: number): MillraceError {
   return new MillraceError('CONFLICT', `pipeline ${name} has a newer revision than ${revision}`);
-}
-
-const MEMBER_EVENTS = {
-  joined: ['info', 'it is there'],
-  changed: ['info', 'it has another zone or capacity, or is draining or no longer'],
-  suspect: ['warn', 'it does not answer'],
-  well: ['info', 'it answers again'],
-  gone: ['warn', 'it is gone; what it had goes to others'],
-  back: ['info', 'it is back'],
-  restarted: ['info', 'another process has its name now'],
-  doubled: ['warn', 'another process has its name, too'],
-  isolated: ['warn', 'this worker hears nobody, itself included'],
-  connected: ['info', 'this worker hears the others'],
-} as const satisfies Record<MemberChange['kind'], readonly ['info' | 'warn', string]>;
-
-function memberEvent({ kind, name }: MemberChange): Event {
-  const [level, message] = MEMBER_EVENTS[kind];
-  return { event: `member.${kind}`, level, ...(name === null ? {} : { member: name }), message };
 }

@@ -165,6 +165,28 @@ export const EVENTS = {
     fields: [...TASK, 'bytes', 'tookMs'],
     means: 'a snapshot is durable, so the journal may be cut',
   },
+  'member.joined': { levels: ['info'], fields: ['member', 'message'], means: 'another worker is there' },
+  'member.changed': {
+    levels: ['info'],
+    fields: ['member', 'message'],
+    means: 'a worker has another zone or capacity, or is draining, or no longer',
+  },
+  'member.suspect': { levels: ['warn'], fields: ['member', 'message'], means: 'a worker has been silent for a second' },
+  'member.well': { levels: ['info'], fields: ['member', 'message'], means: 'it answers again' },
+  'member.gone': {
+    levels: ['warn'],
+    fields: ['member', 'why', 'message'],
+    means: 'a worker has ended (`nobody` answers for it) or was `silent` for three seconds: what it has goes to others',
+  },
+  'member.back': { levels: ['info'], fields: ['member', 'message'], means: 'a worker that was gone is there' },
+  'member.restarted': { levels: ['info'], fields: ['member', 'message'], means: 'another process has its name now' },
+  'member.doubled': { levels: ['warn'], fields: ['member', 'message'], means: 'another process has its name, too' },
+  'member.isolated': {
+    levels: ['warn'],
+    fields: ['message'],
+    means: 'this worker hears nobody, itself included, and calls nobody gone',
+  },
+  'member.connected': { levels: ['info'], fields: ['message'], means: 'this worker hears the others' },
   'task.unfollowed': {
     levels: ['warn'],
     fields: [...TASK, 'retryMs', ...ERROR],
