@@ -18,6 +18,7 @@ import { readinessOf } from '../lib/host/readiness.ts';
 import { Sweep } from '../lib/host/sweep.ts';
 import { Worker } from '../lib/host/worker.ts';
 import type { NatsOptions } from '../lib/nats/connection.ts';
+import { NatsPeers } from '../lib/nats/peers.ts';
 import { type Observer, observers } from '../lib/observe/events.ts';
 import { EventMemory } from '../lib/observe/history.ts';
 import { noMeter } from '../lib/observe/meter.ts';
@@ -100,10 +101,12 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const { registry, blobs, engine, judge, clear } = wiring;
     const [host, port] = splitAddress(options.listen);
     const address = options.advertise ?? (port === 0 ? null : `${isWildcard(host) ? hostname() : host}:${port}`);
+    const peers = new NatsPeers(wiring.link, { member: name });
     const worker = new Worker({
       me: { name, ...(await identify(dataDir)) },
       address,
       registry,
+      peers,
       engine,
       clear,
       clock: systemClock,
@@ -113,6 +116,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const specs = new Specs(registry, keys);
     const sweep = new Sweep({
       blobs,
+      disk: wiring.stores,
       specs: () => specs.all(),
       active: () => worker.active,
       clock: systemClock,
@@ -120,10 +124,10 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     });
     const connected = () => wiring.link.connected;
     const pipelines = () => {
-      const wanted = worker.active ? worker.specs.filter(spec => spec.desired !== 'deleted') : [];
+      const wanted = worker.specs.filter(({ name, desired }) => desired !== 'deleted' && worker.has(name));
       return wanted.map(({ name, desired }) => ({
         name,
-        status: desired === 'paused' ? emptyStatus('paused', null) : worker.status(name),
+        status: desired === 'paused' ? emptyStatus('paused', null) : worker.statusHere(name),
       }));
     };
     const readiness = () =>
@@ -190,6 +194,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         stopping = true;
         // Beside the hand-over, which somebody waits for; nobody waits for a sweep.
         await Promise.all([sweep.stop({ deadlineMs: 500 }), worker.stop({ deadlineMs })]);
+        peers.stop();
         await Promise.all([engine.close({ deadlineMs: 1_000 }), api.stop({ deadlineMs: 500 })]);
         await audit.stop({ deadlineMs: 1_000 });
         await wiring.close();

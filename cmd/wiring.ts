@@ -9,7 +9,7 @@ import { makeFolder } from '../lib/base/folder.ts';
 import { packageFile } from '../lib/base/package.ts';
 import { resultsFinder } from '../lib/cluster/results.ts';
 import { clusterSecret } from '../lib/cluster/secret.ts';
-import { type ClearPipeline, pipelineClearer } from '../lib/host/clear.ts';
+import { type Clearable, type ClearPipeline, pipelineClearer } from '../lib/host/clear.ts';
 import { Engines } from '../lib/host/engines.ts';
 import { Planning } from '../lib/host/planning.ts';
 import type { Sweepable } from '../lib/host/sweep.ts';
@@ -43,6 +43,8 @@ export interface Wiring {
   readonly engine: Engines<EngineOptions>;
   readonly judge: Judge;
   readonly clear: ClearPipeline;
+  /** The local stores of this worker. */
+  readonly stores: Clearable;
   close(): Promise<void>;
 }
 
@@ -111,6 +113,7 @@ export async function openWiring(options: {
       engine,
       judge,
       clear,
+      stores,
       async close() {
         await open.close();
         await lock.release();

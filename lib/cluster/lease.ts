@@ -53,6 +53,8 @@ export function decideLease(
     readonly holding: boolean;
     readonly nowMs: number;
     readonly leaseMs: number;
+    /** The holder's process is known to have ended. Default: it is not known. */
+    readonly isGone?: boolean;
   },
 ): LeaseDecision {
   const { record } = view;
@@ -61,7 +63,8 @@ export function decideLease(
   if (record === null || record.holder === null) return { do: 'claim', record: mine };
   if (me.holding && isHeldBy(record, me)) return { do: 'renew', record: { ...record, address, beat: record.beat + 1 } };
   if (record.holder === name && isOurs(me, record.instance)) return { do: 'claim', record: mine };
-  return me.nowMs - view.seenAtMs >= me.leaseMs ? { do: 'claim', record: mine } : { do: 'wait' };
+  const isSilent = me.nowMs - view.seenAtMs >= me.leaseMs;
+  return me.isGone === true || isSilent ? { do: 'claim', record: mine } : { do: 'wait' };
 }
 
 function isHeldBy(record: LeaseRecord | null, { name, instance }: Identity): boolean {
@@ -76,6 +79,8 @@ export interface LeaseOptions {
   readonly address: string | null;
   /** How long a silent holder is waited for. Default 5,000. */
   readonly leaseMs?: number;
+  /** A process is known to have ended: it is not waited for. Default: nobody knows. */
+  isGone?(holder: { readonly name: string; readonly instance: string }): boolean;
   /** Called after `holding` has changed, and when it was claimed anew before anybody noticed that it was lost. */
   readonly changed: (holding: boolean) => void;
 }
@@ -131,6 +136,18 @@ export class Lease {
     });
   }
 
+  /** It may be known by now that the holder is gone. */
+  look(): void {
+    if (this.#cancelTimer !== null && !this.#stopped && this.#isHolderGone) void this.#turn();
+  }
+
+  get #isHolderGone(): boolean {
+    const { isGone } = this.#options;
+    const record = this.#view.record;
+    if (isGone === undefined || record === null || record.holder === null) return false;
+    return isGone({ name: record.holder, instance: record.instance });
+  }
+
   /** Stops, and releases the lease if it is held, so that the next need not wait. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -182,6 +199,7 @@ export class Lease {
         holding: this.#holding,
         nowMs: clock.monotonic(),
         leaseMs: this.#leaseMs,
+        isGone: this.#isHolderGone,
       });
       if (step.do !== 'wait' && !this.#stopped) {
         const written = await registry.put(KEY, writeRecord(step.record), { expect: revision });

@@ -170,6 +170,8 @@ function statusFromWire(status: StatusWire | null): PipelineStatus {
       quietMs: source.quietMs ?? null,
     })),
     tasks: (status?.tasks ?? []).map(taskStatusFromWire),
+    // Told with the tasks that they follow.
+    followers: [],
     operators: (status?.operators ?? []).map(operator => ({
       ...operator,
       watermarkMs: operator.watermarkMs ?? null,
@@ -227,7 +229,7 @@ export function workerFromWire(wire: WorkerWire): WorkerView {
 }
 
 export function taskToWire(task: TaskView): TaskWire {
-  return { ...task, status: taskStatusToWire(task.status) };
+  return { ...task, status: taskStatusToWire(task.status), followers: [...task.followers] };
 }
 
 export function taskFromWire({ status, ...wire }: TaskWire): TaskView {

@@ -113,10 +113,17 @@ export interface WorkerWire {
   tasks: number;
 }
 
+export interface FollowerWire {
+  worker: string;
+  behind: number;
+  fresh: boolean;
+}
+
 export interface TaskWire {
   pipeline: string;
   worker: string;
   status: TaskStatusWire | null;
+  followers: FollowerWire[];
 }
 
 export interface TableWire {

@@ -23,6 +23,7 @@ import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../
 import { Task } from '../task/task.ts';
 import { type Assignment, type Part, partsOf, taskOf } from '../topology/parts.ts';
 import type { Plan } from '../topology/plan.ts';
+import { Followers } from './followers.ts';
 import { LetterKeeper } from './letter-keeper.ts';
 import { Reader } from './reader.ts';
 import { Stalls } from './stalls.ts';
@@ -59,8 +60,6 @@ export interface PipelineOptions {
   readonly budget?: Budget;
   /** The worker's, as the budget. */
   readonly inHand?: OneInHand;
-  /** Hands over what follows the task, once; null or absent: nothing does. */
-  readonly takeReplica?: (task: Part) => Replica | null;
 }
 
 type Make = (given: { around: Surroundings; breaker: Breaker; onEnded(error: unknown): void }) => Actor;
@@ -96,6 +95,9 @@ export class Pipeline {
   #watch: StreamWatch;
   #letters: LetterKeeper;
   #slots = new Map<Part, Slot>();
+  #followers: Followers;
+  /** Ours, and about to be opened: a replica is on its way, or its owner before has not released it. */
+  #coming = new Set<Part>();
   #assignment: Assignment;
   #budget: Budget;
   #resolveFailed!: (error: MillraceError) => void;
@@ -132,11 +134,18 @@ export class Pipeline {
       checkpointTurns: new Turns(CHECKPOINTS_AT_ONCE),
       outlets: outletKinds({ log, clock, random }),
     };
+    const around = this.#around;
+    this.#followers = new Followers({ plan, around, budget: this.#budget, limits: options.limits ?? {} });
   }
 
   /** Those that are here at the moment, to be looked at. */
   get tasks(): readonly Task[] {
     return this.#actors.filter(actor => actor instanceof Task);
+  }
+
+  /** Likewise: the replicas that are followed here. */
+  get followed(): ReadonlyMap<Part, Replica> {
+    return this.#followers.replicas;
   }
 
   /**
@@ -188,20 +197,55 @@ export class Pipeline {
   #reconcile(): void {
     if (this.#phase !== 'running') return;
     const { plan } = this.#options;
-    const { parts } = this.#assignment;
-    const ours = new Set(parts === 'all' ? partsOf(plan) : parts);
+    const ours = this.#ours;
     for (const slot of this.#slots.values()) if (!ours.has(slot.part) && !slot.isReleased) this.#release(slot);
+    this.#follow(ours);
     // In the order of the plan, so that tasks are there before readers send to them.
     for (const part of partsOf(plan)) {
       if (!ours.has(part)) continue;
       const slot = this.#slots.get(part);
-      if (slot === undefined) this.#open(part);
+      if (slot === undefined) void this.#come(part);
       else if (slot.isLeft && !slot.isReleased) this.#fill(slot);
     }
   }
 
-  #open(part: Part): void {
-    const { make, share } = this.#playedBy(part);
+  get #ours(): ReadonlySet<Part> {
+    const { parts } = this.#assignment;
+    return new Set(parts === 'all' ? partsOf(this.#options.plan) : parts);
+  }
+
+  /** Whoever has just been an owner here follows as soon as he has closed what he had open; whoever awaits one follows, too. */
+  #follow(ours: ReadonlySet<Part>): void {
+    const { follows = [], awaits = [] } = this.#assignment;
+    const isFree = (part: Part) => !this.#slots.has(part);
+    const wanted = [...follows.filter(part => !ours.has(part)), ...awaits.filter(part => ours.has(part))];
+    const coming = [...this.#coming].filter(part => ours.has(part));
+    this.#followers.want(new Set([...wanted.filter(isFree), ...coming]));
+  }
+
+  /**
+   * A part that is ours begins. A task goes on from its replica, where it is followed here; where its owner before is there,
+   * once he has released it.
+   */
+  async #come(part: Part): Promise<void> {
+    if (this.#coming.has(part)) return;
+    if (!this.#isAwaited(part) && !this.#followers.holds(part)) return this.#open(part, null);
+    this.#coming.add(part);
+    if (this.#isAwaited(part)) await this.#followers.released(part, () => this.#isAwaited(part));
+    const replica = await this.#followers.take(part);
+    this.#coming.delete(part);
+    const isOurs = this.#phase === 'running' && this.#ours.has(part) && !this.#slots.has(part);
+    if (isOurs) this.#open(part, replica);
+    else await replica?.stop();
+  }
+
+  #isAwaited(part: Part): boolean {
+    const { awaits = [] } = this.#assignment;
+    return taskOf(part) !== null && awaits.includes(part) && this.#ours.has(part);
+  }
+
+  #open(part: Part, replica: Replica | null): void {
+    const { make, share } = this.#playedBy(part, replica);
     const slot: Slot = {
       part,
       make,
@@ -220,7 +264,7 @@ export class Pipeline {
     this.#fill(slot);
   }
 
-  #playedBy(part: Part): Pick<Slot, 'make' | 'share'> {
+  #playedBy(part: Part, followed: Replica | null): Pick<Slot, 'make' | 'share'> {
     const { plan, limits: fixed } = this.#options;
     const task = taskOf(part);
     if (task === null) {
@@ -232,7 +276,7 @@ export class Pipeline {
     const share = this.#budget.join();
     const limits = limitsOf(share, fixed);
     const pace = new Pace(limits);
-    let replica = this.#options.takeReplica?.(part) ?? undefined;
+    let replica = followed ?? undefined;
     const make: Make = given => {
       const made = new Task({ plan, stage, partition, limits, share, pace, replica, ...given });
       replica = undefined;
@@ -305,8 +349,9 @@ export class Pipeline {
     if (slot.share !== null) slot.share.stateBytes = 0;
   }
 
+  /** In the order of the plan, whenever they have come. */
   get #actors(): Actor[] {
-    return Array.from(this.#slots.values(), ({ actor }) => actor);
+    return partsOf(this.#options.plan).flatMap(part => this.#slots.get(part)?.actor ?? []);
   }
 
   status(): PipelineStatus {
@@ -325,6 +370,7 @@ export class Pipeline {
         actor.source === null ? [] : [sourceStatus(actor, actor.source)],
       ),
       tasks: tasks.map(taskStatus),
+      followers: this.#followers.status(),
       operators: this.#look(tasks),
       watermarkMs: leastWatermark(tasks),
       counts: { ...sumOfCounts(known), partial: slots.length === 0 || known.length < slots.length },
@@ -369,7 +415,7 @@ export class Pipeline {
     const readers = this.#actors.filter(actor => actor instanceof Reader);
     await Promise.all(readers.map(reader => reader.stop({ deadlineMs: deadlineMs * READERS_SHARE })));
     const leftMs = Math.max(0, deadlineMs - (clock.monotonic() - sinceMs));
-    await Promise.all(this.tasks.map(task => task.stop({ deadlineMs: leftMs })));
+    await Promise.all([this.#followers.stop(), ...this.tasks.map(task => task.stop({ deadlineMs: leftMs }))]);
     for (const { share } of this.#slots.values()) share?.leave();
     this.#phase = 'stopped';
   }

@@ -150,20 +150,27 @@ export class Engines<T> implements Engine {
 
   #divider(hosting: Hosting): Divide {
     const threads = this.#shared.length;
-    return ({ number, parts }) => {
+    return ({ number, parts, follows = [], awaits = [] }) => {
       const { all, placed } = hosting;
       // What there is to divide is not known.
-      if (all.length === 0) return this.#shared.map((_, thread) => (thread === 0 ? { number, parts } : null));
+      const whole = { number, parts, follows, awaits };
+      if (all.length === 0) return this.#shared.map((_, thread) => (thread === 0 ? whole : null));
       const loads = new Array<number>(threads).fill(0);
       for (const other of this.#hosted.values()) {
         if (other === hosting) continue;
         for (const [thread, load] of loadsOf(other.placed, { all: other.all, threads }).entries())
           loads[thread]! += load;
       }
-      hosting.placed = spread({ parts: parts === 'all' ? all : parts, all, loads, present: placed });
-      const shares: Part[][] = loads.map(() => []);
-      for (const [part, thread] of hosting.placed) shares[thread]!.push(part);
-      return shares.map(share => (share.length === 0 ? null : { number, parts: share }));
+      const owned = new Set(parts === 'all' ? all : parts);
+      // Whoever is to take over what he follows has it where he follows it.
+      const here = [...owned, ...follows.filter(part => !owned.has(part))];
+      hosting.placed = spread({ parts: here, all, loads, present: placed });
+      return loads.map((_, thread) => {
+        const isIts = (part: Part) => hosting.placed.get(part) === thread;
+        const [own, followed] = [[...owned].filter(isIts), follows.filter(isIts)];
+        if (own.length + followed.length === 0) return null;
+        return { number, parts: own, follows: followed, awaits: awaits.filter(isIts) };
+      });
     };
   }
 

@@ -1,17 +1,19 @@
 /**
- * The sweep: what lies in the blobs and is of no use any more, removed by the active worker once an hour. That is
+ * The sweep: what is of no use any more, removed once an hour: by every worker from its disk the state of lives that were
+ * deleted with their state, and by the leader from the blobs
  *
  * - uploads that never came to their end
  * - bundles that no pipeline's spec names, neither as what runs nor as what ran
- * - snapshots of lives that were deleted with their state, written by an owner that had not heard of it
+ * - snapshots of such lives, written by an owner that had not heard of it
  *
- * all of them only when they are an hour old by the broker's own clock. What belongs to a pipeline without a spec is kept:
+ * these only when they are an hour old by the broker's own clock. What belongs to a pipeline without a spec is kept:
  * a registry that was lost must not take the state with it.
  */
 import { type Clock, sleep } from '../base/clock.ts';
 import { bundleBlob } from '../bundle/stored.ts';
 import { isGone, type PipelineSpec } from '../cluster/specs.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
+import type { Clearable } from './clear.ts';
 
 /** Blobs that can be swept. */
 export interface Sweepable {
@@ -27,6 +29,8 @@ export interface Sweepable {
 
 export interface SweepOptions {
   readonly blobs: Sweepable;
+  /** This worker's local stores; absent: it has none. */
+  readonly disk?: Clearable;
   /** All specs as the registry has them now, those of deleted pipelines included. */
   readonly specs: () => Promise<readonly PipelineSpec[]>;
   readonly active: () => boolean;
@@ -40,7 +44,7 @@ export interface SweepOptions {
 
 const HOUR_MS = 3_600_000;
 
-/** Whether a blob is of use, as far as the specs tell; pure. */
+/** Whether a blob or a local store is of use, as far as the specs tell; pure. */
 export function isWanted(specs: readonly PipelineSpec[], name: string): boolean {
   // No specs at all: the cluster is new, or its registry is lost.
   if (specs.length === 0) return true;
@@ -79,6 +83,7 @@ export class Sweep {
   }
 
   async #sweep(): Promise<void> {
+    await this.#sweepDisk();
     const { blobs, specs, active, observer, olderThanMs = HOUR_MS } = this.#options;
     if (!active()) return;
     const wanted = async () => {
@@ -92,6 +97,24 @@ export class Sweep {
       }
     } catch (error) {
       observer.emit({ event: 'blobs.unswept', level: 'warn', ...errorFields(error) });
+    }
+  }
+
+  async #sweepDisk(): Promise<void> {
+    const { disk, specs, observer } = this.#options;
+    if (disk === undefined) return;
+    try {
+      const known = await specs();
+      const left = (await disk.list()).filter(location => !isWanted(known, location));
+      for (const location of left) {
+        if (this.#stopped) return;
+        await disk.discard(location);
+      }
+      if (left.length > 0) {
+        observer.emit({ event: 'disk.swept', level: 'info', removed: left.length, first: left.slice(0, 5) });
+      }
+    } catch (error) {
+      observer.emit({ event: 'disk.unswept', level: 'warn', ...errorFields(error) });
     }
   }
 }

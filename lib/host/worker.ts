@@ -1,42 +1,65 @@
 /**
- * The worker: watches what should run and brings it about. One worker of a cluster is active at a time (`cluster/lease`);
- * the others wait as standbys, know the specs, and take over when the lease is released or falls silent.
+ * The worker: watches what should run and which parts of it are its own, and brings that about. One worker of a cluster leads
+ * (`cluster/lease.ts`) and says whose each part is (`leader.ts`); all of them, the leader too, do what the assignments say.
  *
  * It runs no code of a pipeline's author and waits for none: that is the engine's, behind the seam.
  *
- * Start order: presence, which throws where somebody else has our name, then lease and specs. Stop order: pipelines, specs,
- * then the lease is released, so that whoever takes over finds every task handed over already; the presence goes last.
+ * Start order: presence, which throws where somebody else has our name, then lease, specs and assignments. Stop order: what
+ * it has is handed to others while it runs on, where there are any; then pipelines, specs, and the lease is released, so that
+ * whoever leads next finds every task handed over already; the presence goes last.
  */
 import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import { VERSION } from '../base/package.ts';
+import { Assignments, shareOf } from '../cluster/assignments.ts';
+import { Cordons } from '../cluster/cordons.ts';
 import type { Identity } from '../cluster/identity.ts';
 import { Lease } from '../cluster/lease.ts';
+import { Members } from '../cluster/members.ts';
 import { Owners } from '../cluster/owners.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
+import type { MemberSays } from '../cluster/says.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
 import { isGone, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
+import type { StateReader } from '../engine/views.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
+import type { Peers } from '../port/peers.ts';
 import type { Registry } from '../port/registry.ts';
 import type { Engine, RunningPipeline } from '../seam/engine.ts';
 import { type Assignment, shapeOf } from '../topology/parts.ts';
 import type { ClearPipeline } from './clear.ts';
 import { Hosted } from './hosted.ts';
+import { Leader, type Led, type Move } from './leader.ts';
+import { memberEvent } from './member-events.ts';
 import type { Wanted } from './reconcile.ts';
+import { type Report, Reports, type Said } from './reports.ts';
+import { asOf, Whole } from './whole.ts';
+
+/** The share of the time for a stop that is left for ending what nobody has taken over. */
+const STOP_SHARE = 0.4;
+const DRAIN_LOOK_MS = 50;
 
 export interface WorkerOptions {
   readonly me: Identity;
   /** Where other workers reach this one's API, `host:port`; null: nowhere. */
   readonly address: string | null;
   readonly registry: Registry;
+  /** How it hears of the other workers, and asks them. */
+  readonly peers: Peers;
   readonly clock: Clock;
   readonly observer: Observer;
   readonly engine: Engine;
   readonly clear: ClearPipeline;
   /** What specs are signed and known by; absent or null: every spec is taken. */
   readonly keys?: SpecKeys | null;
-  /** How long a silent active worker is waited for. Default 5,000. */
+  /** Where it is: copies of a task's state are kept in different zones, where there are any. Default: nowhere in particular. */
+  readonly zone?: string;
+  /** How much it can do beside the others, 1 being one core. Default 1. */
+  readonly capacity?: number;
+  /** How many workers follow each task, where this one leads. Default 0. */
+  readonly standbys?: number;
+  /** How long a silent leader is waited for whose process cannot be asked. Default 5,000. */
   readonly leaseMs?: number;
   /** How long a pipeline may take to stop for its next revision. Default 10,000. */
   readonly stopMs?: number;
@@ -46,15 +69,25 @@ export class Worker {
   readonly name: string;
   /** Resolves when an invariant broke, or another process has our name: the process should end. */
   readonly fatal: Promise<MillraceError>;
+  readonly cordons: Cordons;
+  /** What all workers run, as far as this one knows. */
+  readonly whole: Whole;
   readonly #options: WorkerOptions;
   readonly #specs: Specs;
   readonly #owners: Owners;
   readonly #lease: Lease;
   readonly #presence: Presence;
+  readonly #members: Members;
+  readonly #assignments: Assignments;
+  readonly #reports: Reports;
+  readonly #leader: Leader;
   readonly #startedAtMs: number;
   readonly #hosted = new Map<string, Hosted>();
   readonly #desired = new Map<string, PipelineSpec>();
-  #watch: { stop(): Promise<void> } | null = null;
+  #watches: { stop(): Promise<void> }[] = [];
+  #isDraining = false;
+  /** What runs is being ended. */
+  #isStopping = false;
   #stopping: Promise<void> | null = null;
   readonly #fail: (error: MillraceError) => void;
 
@@ -75,10 +108,48 @@ export class Worker {
       me: options.me,
       address: options.address,
       ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
+      isGone: ({ name }) => this.#members.verdictOf(name) === 'gone',
       changed: () => {
+        this.#leader.stir();
         this.#reconcile();
         this.#presence.refresh();
       },
+    });
+    const { clock, observer, peers } = options;
+    this.#members = new Members({ clock, peers, says: () => this.#says });
+    this.#members.onChange(change => {
+      observer.emit(memberEvent(change));
+      this.#lease.look();
+      this.#leader.stir();
+    });
+    this.#assignments = new Assignments(options.registry, () => {
+      this.#leader.stir();
+      this.#reconcile();
+    });
+    this.cordons = new Cordons(options.registry, () => this.#leader.stir());
+    this.#reports = new Reports({
+      ...{ clock, peers, me: this.name },
+      own: () => this.#report,
+      state: pipeline => this.#stateHere(pipeline),
+      isLeading: () => this.active,
+      others: () => this.#members.alive().flatMap(({ name }) => (name === this.name ? [] : [name])),
+    });
+    this.whole = new Whole({
+      reports: this.#reports,
+      isLeading: () => this.active,
+      specs: () => this.#desired,
+      here: (name, revision) => this.statusHere(name, revision),
+    });
+    this.#leader = new Leader({
+      ...{ clock, observer, assignments: this.#assignments, reports: this.#reports },
+      isLeading: () => this.active && !this.#isStopping && !this.#members.isolated,
+      pipelines: () => this.#led,
+      members: () =>
+        this.#members
+          .all()
+          .map(member => ({ ...member, isDraining: member.isDraining || this.cordons.has(member.name) })),
+      expect: names => this.#members.expect(names),
+      standbys: options.standbys ?? 0,
     });
     options.engine.onTrouble(() => {
       for (const hosted of this.#hosted.values()) hosted.stir();
@@ -111,15 +182,21 @@ export class Worker {
     const { observer } = this.#options;
     await this.#presence.start();
     await this.#lease.start();
-    this.#watch = await this.#specs.watch(
+    this.#members.start();
+    const { holder } = this;
+    if (holder !== null) this.#members.expect([holder.name]);
+    this.#reports.start();
+    const specs = await this.#specs.watch(
       spec => {
         const known = this.#desired.get(spec.name);
         if (known !== undefined && known.revision === spec.revision && isGone(known) === isGone(spec)) return;
         this.#desired.set(spec.name, spec);
+        this.#leader.stir();
         this.#reconcile();
       },
       error => observer.emit({ event: 'spec.unreadable', level: 'error', ...errorFields(error) }),
     );
+    this.#watches.push(specs, await this.#assignments.watch(), await this.cordons.watch());
     observer.emit({ event: 'worker.started', level: 'info', worker: this.name, active: this.active });
   }
 
@@ -129,12 +206,12 @@ export class Worker {
     return this.#stopping;
   }
 
-  /** This worker is the one that runs pipelines. */
+  /** This worker leads: it says what runs where, and answers for all. */
   get active(): boolean {
     return this.#lease.holding;
   }
 
-  /** The active worker, as far as this one knows; null: none. */
+  /** The worker that leads, as far as this one knows; null: none. */
   get holder(): { readonly name: string; readonly address: string | null } | null {
     return this.#lease.holder;
   }
@@ -160,19 +237,61 @@ export class Worker {
     return [...this.#desired.values()];
   }
 
-  /**
-   * Status of a pipeline on this worker; `stopped` when nothing of it is here. With the `revision` that is desired by now:
-   * what an earlier one does (it runs on, it has failed) is not told as if it were that one's.
-   */
+  /** See `Whole`. */
   status(name: string, revision?: number): PipelineStatus {
+    return this.whole.status(name, revision);
+  }
+
+  /** It should run something of the pipeline, or leads. */
+  has(name: string): boolean {
+    return this.active || this.#shareOf(name) !== null;
+  }
+
+  /** What of it is on this worker. */
+  statusHere(name: string, revision?: number): PipelineStatus {
     const hosted = this.#hosted.get(name);
     const status = hosted?.status() ?? emptyStatus(this.active ? 'starting' : 'stopped', null);
-    const present = hosted?.revision ?? null;
-    if (revision === undefined || present === null || present >= revision) return status;
-    if (status.state === 'failed' || status.state === 'stopped') {
-      return { ...emptyStatus('starting', null), counts: status.counts };
+    return asOf({ revision: hosted?.revision ?? null, status }, revision, this.name);
+  }
+
+  #stateHere(pipeline: string): StateReader {
+    const running = this.running(pipeline);
+    if (running !== null) return running.state;
+    const text = `pipeline ${pipeline} does not run on worker ${this.name}, so its state cannot be read now`;
+    throw new MillraceError('WORKER_UNAVAILABLE', `${text}; see why with: millrace describe ${pipeline}`);
+  }
+
+  get #report(): Report {
+    const report = new Map<string, Said>();
+    for (const [name, hosted] of this.#hosted) {
+      if (hosted.revision !== null) report.set(name, { revision: hosted.revision, status: hosted.status() });
     }
-    return { ...status, state: 'stopping', reason: `revision ${present} makes room for ${revision}` };
+    return report;
+  }
+
+  get #says(): MemberSays {
+    const { me, zone = '', capacity = 1 } = this.#options;
+    const statuses = Array.from(this.#report.values(), ({ status }) => status);
+    return {
+      ...{ name: me.name, instance: me.instance, version: VERSION, term: this.#lease.claimedAt, zone, capacity },
+      busy: 0,
+      owned: statuses.reduce((sum, { tasks }) => sum + tasks.length, 0),
+      warm: statuses.reduce((sum, { followers }) => sum + followers.filter(({ fresh }) => fresh).length, 0),
+      draining: this.#isDraining,
+    };
+  }
+
+  /** What would move if all stays as it is; this one must lead. */
+  previewMoves(): readonly Move[] {
+    return this.#leader.preview();
+  }
+
+  /** The pipelines that should run, and their parts as their plans were stored. */
+  get #led(): Led[] {
+    return [...this.#desired.values()].flatMap(({ name, desired, summary }) => {
+      const { parts } = shapeOf(summary);
+      return desired !== 'running' || parts.length === 0 ? [] : [{ name, parts }];
+    });
   }
 
   /** The pipeline as it runs here; null: it does not. */
@@ -182,35 +301,65 @@ export class Worker {
 
   async #stop(deadlineMs: number): Promise<void> {
     const { clock, observer } = this.#options;
-    const hosted = [...this.#hosted.values()].map(one => one.close({ deadlineMs }));
+    const endMs = clock.monotonic() + deadlineMs;
+    await this.#drain(endMs - deadlineMs * STOP_SHARE);
+    const leftMs = Math.max(0, endMs - clock.monotonic());
+    this.#isStopping = true;
+    const hosted = [...this.#hosted.values()].map(one => one.close({ deadlineMs: leftMs }));
     let late = false;
     // The engine keeps the deadline by itself; half a second more lets it say so.
     await Promise.race([
       Promise.all(hosted),
-      sleep(clock, deadlineMs + 500).then(() => {
+      sleep(clock, leftMs + 500).then(() => {
         late = true;
       }),
     ]);
-    await this.#watch?.stop();
+    await this.#leader.stop();
+    this.#reports.stop();
+    await Promise.all(this.#watches.map(watch => watch.stop()));
     await this.#lease.stop();
+    this.#members.stop();
     await this.#presence.stop();
     observer.emit({ event: 'worker.stopped', level: late ? 'warn' : 'info', worker: this.name, inTime: !late });
   }
 
+  /** Has others take over what is here, while it runs on; where nobody is there, or they take too long, it just ends. */
+  async #drain(untilMs: number): Promise<void> {
+    const { clock } = this.#options;
+    const isAlone = () =>
+      !this.#members
+        .alive()
+        .some(({ name, capacity, isDraining }) => name !== this.name && capacity > 0 && !isDraining);
+    const hasParts = () => [...this.#desired.keys()].some(name => (this.#shareOf(name)?.parts.length ?? 0) > 0);
+    this.#isDraining = true;
+    this.#leader.stir();
+    while (!isAlone() && hasParts() && clock.monotonic() < untilMs) await sleep(clock, DRAIN_LOOK_MS);
+  }
+
   #reconcile(): void {
-    if (this.#stopping !== null) return;
+    if (this.#isStopping) return;
     for (const spec of this.#desired.values()) {
-      const wanted = wantedOf(spec, this.active);
+      const wanted = this.#wantedOf(spec);
       const hosted = this.#hosted.get(spec.name);
       if (hosted !== undefined) hosted.want(wanted);
       else if (wanted !== null) this.#host(spec.name).want(wanted);
-      hosted?.running?.assign(this.#assignment);
+      const share = this.#shareOf(spec.name);
+      if (share !== null) hosted?.running?.assign(share);
     }
   }
 
-  /** All of a pipeline runs on the active worker, by the number of its claim to the lease. */
-  get #assignment(): Assignment {
-    return { number: this.#lease.claimedAt, parts: 'all' };
+  /** Whoever has a part of it runs it; who leads carries out deletes. */
+  #wantedOf(spec: PipelineSpec): Wanted {
+    const { name, desired, revision } = spec;
+    if (isGone(spec) || desired === 'paused') return null;
+    if (desired === 'deleted') return this.active ? { do: 'clear', revision } : null;
+    return this.#shareOf(name) === null ? null : { do: 'run', revision };
+  }
+
+  /** What of a pipeline is ours to run and to follow; null: nothing. */
+  #shareOf(pipeline: string): Assignment | null {
+    const held = this.#assignments.of(pipeline);
+    return held === null ? null : shareOf(held, this.name);
   }
 
   #host(name: string): Hosted {
@@ -231,12 +380,14 @@ export class Worker {
 
   async #start(name: string, revision: number): Promise<RunningPipeline> {
     const { life, bundle, file, program, since, summary } = this.#specOf(name, revision);
-    const assignment = this.#assignment;
+    const assignment = this.#shareOf(name);
+    if (assignment === null)
+      throw new MillraceError('CONFLICT', `nothing of pipeline ${name} is this worker's any more`);
     const { engine } = this.#options;
     const order = { pipeline: name, life, revision, bundle, file, program, since, assignment };
     const running = await engine.start(order, shapeOf(summary));
     // It may have changed meanwhile.
-    running.assign(this.#assignment);
+    running.assign(this.#shareOf(name) ?? { ...assignment, parts: [], follows: [] });
     return running;
   }
 
@@ -274,9 +425,4 @@ export class Worker {
 
 function newer(name: string, revision: number): MillraceError {
   return new MillraceError('CONFLICT', `pipeline ${name} has a newer revision than ${revision}`);
-}
-
-function wantedOf(spec: PipelineSpec, active: boolean): Wanted {
-  if (!active || isGone(spec) || spec.desired === 'paused') return null;
-  return { do: spec.desired === 'running' ? 'run' : 'clear', revision: spec.revision };
 }

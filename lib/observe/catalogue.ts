@@ -153,6 +153,17 @@ export const EVENTS = {
     means: "the oldest letters are gone, as the pipeline's `letters` option says",
   },
   'blobs.swept': { levels: ['info'], fields: ['removed', 'first'], means: 'blobs that nothing names are gone' },
+  'disk.swept': {
+    levels: ['info'],
+    fields: ['removed', 'first'],
+    means: 'local stores of pipelines that were purged are gone',
+  },
+  'disk.unswept': { levels: ['warn'], fields: [...ERROR], means: 'removing such stores failed; it is tried again' },
+  'assignments.unwritten': {
+    levels: ['warn'],
+    fields: [...ERROR],
+    means: 'the leader could not say whose the parts of pipelines are; it tries again',
+  },
   'blobs.unswept': { levels: ['warn'], fields: [...ERROR], means: 'looking for such blobs failed; it is tried again' },
   'pipeline.started': {
     levels: ['info'],
@@ -222,6 +233,44 @@ export const EVENTS = {
     levels: ['debug'],
     fields: [...TASK, 'bytes', 'tookMs'],
     means: 'a snapshot is durable, so the journal may be cut',
+  },
+  'member.joined': { levels: ['info'], fields: ['member', 'message'], means: 'another worker is there' },
+  'member.changed': {
+    levels: ['info'],
+    fields: ['member', 'message'],
+    means: 'a worker has another zone or capacity, or is draining, or no longer',
+  },
+  'member.suspect': { levels: ['warn'], fields: ['member', 'message'], means: 'a worker has been silent for a second' },
+  'member.well': { levels: ['info'], fields: ['member', 'message'], means: 'it answers again' },
+  'member.gone': {
+    levels: ['warn'],
+    fields: ['member', 'why', 'message'],
+    means: 'a worker has ended (`nobody` answers for it) or was `silent` for three seconds: what it has goes to others',
+  },
+  'member.back': { levels: ['info'], fields: ['member', 'message'], means: 'a worker that was gone is there' },
+  'member.restarted': { levels: ['info'], fields: ['member', 'message'], means: 'another process has its name now' },
+  'member.doubled': { levels: ['warn'], fields: ['member', 'message'], means: 'another process has its name, too' },
+  'member.isolated': {
+    levels: ['warn'],
+    fields: ['message'],
+    means: 'this worker hears nobody, itself included, and calls nobody gone',
+  },
+  'member.connected': { levels: ['info'], fields: ['message'], means: 'this worker hears the others' },
+  'task.unfollowed': {
+    levels: ['warn'],
+    fields: [...TASK, 'retryMs', ...ERROR],
+    means: 'a replica of it could not be kept here; it is tried again',
+  },
+  'parts.placed': {
+    levels: ['info'],
+    fields: ['pipeline', 'parts', 'workers'],
+    means: 'so many tasks and readers that nobody had were given to so many workers',
+  },
+  'part.moved': {
+    levels: ['info'],
+    fields: ['pipeline', 'part', 'from', 'to', 'why'],
+    means:
+      'a task or reader has another owner; `why`: its owner is `gone`, `draining`, or had more than its share (`balance`)',
   },
   'task.fenced': { levels: ['warn'], fields: [...TASK, ...ERROR], means: 'a newer owner has it' },
   'task.failed': {

@@ -41,6 +41,9 @@ export function mergedStatus(statuses: readonly PipelineStatus[], { stages, sour
     tasks: statuses
       .flatMap(status => status.tasks)
       .sort((a, b) => ofStage(a.stage) - ofStage(b.stage) || a.partition - b.partition),
+    followers: statuses
+      .flatMap(status => status.followers)
+      .sort((a, b) => ofStage(a.stage) - ofStage(b.stage) || a.partition - b.partition),
     operators: mergedOperators(statuses.flatMap(status => status.operators)).sort(
       (a, b) => ofStage(a.stage) - ofStage(b.stage),
     ),

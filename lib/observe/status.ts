@@ -58,6 +58,17 @@ export interface TaskStatus {
   readonly waitsFor: string | null;
 }
 
+/** A task that is followed, not owned: a standby of it, or one that is about to move here. */
+export interface FollowerStatus {
+  readonly stage: string;
+  readonly partition: number;
+  /** The last of its owner's commits that is in. */
+  readonly commit: number;
+  /** All is in that was heard of. */
+  readonly fresh: boolean;
+  readonly stateBytes: number;
+}
+
 /** What an operator holds and waits for, over all the tasks of its stage that run. */
 export interface OperatorStatus {
   readonly stage: string;
@@ -86,6 +97,7 @@ export interface PipelineStatus {
   readonly quarantine: string | null;
   readonly sources: readonly SourceStatus[];
   readonly tasks: readonly TaskStatus[];
+  readonly followers: readonly FollowerStatus[];
   readonly operators: readonly OperatorStatus[];
   /** Event time up to which its results are complete: that of the task which is furthest behind; null: none yet. */
   readonly watermarkMs: number | null;
@@ -98,6 +110,6 @@ export const UNKNOWN_COUNTS: PipelineCounts = { ...NO_COUNTS, partial: true };
 
 /** The status of a pipeline that has nothing running. */
 export function emptyStatus(state: PipelineState, reason: string | null): PipelineStatus {
-  const nothing = { sources: [], tasks: [], operators: [], watermarkMs: null, ageMs: 0 };
+  const nothing = { sources: [], tasks: [], followers: [], operators: [], watermarkMs: null, ageMs: 0 };
   return { state, reason, quarantine: null, ...nothing, counts: UNKNOWN_COUNTS };
 }

@@ -14,6 +14,8 @@
  *                                    l.gone.<sequence>                               which letters of a message are gone
  *   MR_AUDIT                         _mr.AUDIT.<pipeline>, or _mr.AUDIT._            any worker: who has changed what
  *
+ * What workers say to each other is on `_mr._peer.>`, which is no pipeline's and no stream's.
+ *
  * Streams of one account may not overlap in their subjects, hence a sink's markers carry the sink's name and letters
  * have a letter of their own. Names are unique within their kind, so every subject has one meaning.
  *
@@ -196,6 +198,19 @@ export function seqOfGone(subject: string): number {
 /** The blob that says that the life has begun: all streams of it had been made. No stage's state lies there. */
 export function begunBlob(deployment: Deployment): string {
   return `${stateLocation(deployment)}/begun`;
+}
+
+/** What each worker tells all the others, several times a second. No pipeline's name begins so. */
+export const PEER_BEATS = '_mr._peer.beat';
+
+/** Where a worker is asked. */
+export function peerQuestions(member: string): string {
+  return `_mr._peer.ask.${member}`;
+}
+
+/** Where answers to whoever has asked under that id go, each to a token more. */
+export function peerAnswers(id: string): string {
+  return `_mr._peer.answer.${id}`;
 }
 
 /** Where snapshots of a task lie in the blobs, and its state on disks. Without a task: those of the whole life. */

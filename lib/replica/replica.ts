@@ -238,7 +238,7 @@ export class Replica {
 
   /** Applies what comes, until it is enough or all must begin anew. */
   async #advance(rebuild: Rebuild, way: Way): Promise<void> {
-    const { clock, stateBytesMax } = this.#options;
+    const { clock } = this.#options;
     const { state } = this;
     const { reader } = rebuild;
     while (!way.isEnough(reader) && !this.#isLeft) {
@@ -257,6 +257,7 @@ export class Replica {
           this.#options.onOwner?.(step);
         }
       }
+      const { stateBytesMax } = this.#options;
       if (state.bytes > stateBytesMax) state.evict(stateBytesMax);
       // Batches of those that own tasks here come first. Who reads little at a time has waited for it.
       if (steps.length >= TURN_STEPS) await new Promise<void>(resolve => clock.soon(resolve));

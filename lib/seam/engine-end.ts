@@ -17,6 +17,7 @@ import { OneInHand } from '../task/breaker.ts';
 import { Budget } from '../task/budget.ts';
 import type { Plan } from '../topology/plan.ts';
 import { tellError } from './errors.ts';
+import { answerState } from './far-state.ts';
 import type { Answer, Port, Question, StartOrder, ToEngine, ToHost } from './messages.ts';
 import { programsOf } from './programs.ts';
 
@@ -138,15 +139,7 @@ export class EngineEnd {
     if (running === undefined) {
       throw new MillraceError('WORKER_UNAVAILABLE', 'the pipeline has stopped, so its state cannot be read now');
     }
-    const { state } = running.pipeline;
-    switch (question.what) {
-      case 'tables':
-        return state.tables();
-      case 'get':
-        return state.get(question);
-      case 'scan':
-        return state.scan(question);
-    }
+    return answerState(running.pipeline.state, question);
   }
 
   #push(): void {

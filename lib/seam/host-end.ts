@@ -3,15 +3,15 @@
  * one life of an engine; when that is over, `lose` tells everybody who waits, and the next life gets an end of its own.
  */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
-import type { EntryView, Page, ScanOptions, StateReader, TableView } from '../engine/views.ts';
+import type { StateReader } from '../engine/views.ts';
 import type { Observer } from '../observe/events.ts';
 import type { Meter } from '../observe/meter.ts';
 import { emptyStatus, type PipelineState, type PipelineStatus } from '../observe/status.ts';
 import { tellCounted } from '../observe/tally.ts';
-import type { Key } from '../record/key.ts';
 import type { Assignment } from '../topology/parts.ts';
 import type { EngineOrder, RunningPipeline } from './engine.ts';
 import { heardError } from './errors.ts';
+import { farState } from './far-state.ts';
 import type { Answer, Port, Question, ToEngine, ToHost } from './messages.ts';
 
 export interface HostEndOptions {
@@ -136,7 +136,7 @@ class Run implements RunningPipeline {
     this.#overAt = new Promise(resolve => {
       this.#resolveOver = resolve;
     });
-    this.state = new FarStateReader(question => end.ask(number, question));
+    this.state = farState(question => end.ask(number, question));
   }
 
   heard(status: PipelineStatus): void {
@@ -167,26 +167,6 @@ class Run implements RunningPipeline {
     if (!this.#isOver && !this.#isStopping) this.#post({ kind: 'stop', run: this.#number, deadlineMs });
     this.#isStopping = true;
     return this.#overAt;
-  }
-}
-
-class FarStateReader implements StateReader {
-  readonly #ask: (question: Question) => Promise<unknown>;
-
-  constructor(ask: (question: Question) => Promise<unknown>) {
-    this.#ask = ask;
-  }
-
-  async tables(): Promise<readonly TableView[]> {
-    return (await this.#ask({ what: 'tables' })) as readonly TableView[];
-  }
-
-  async get(options: { operator: string; key: Key }): Promise<readonly EntryView[]> {
-    return (await this.#ask({ what: 'get', ...options })) as readonly EntryView[];
-  }
-
-  async scan(options: ScanOptions): Promise<Page<EntryView>> {
-    return (await this.#ask({ what: 'scan', ...options })) as Page<EntryView>;
   }
 }
 

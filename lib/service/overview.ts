@@ -1,13 +1,15 @@
 /**
- * Who is there and what runs where: the cluster's workers, the tasks of the active one, and the way to the state of a
- * pipeline that runs here. Only what this process knows or the registry says; asking the active worker is the server's.
+ * Who is there and what runs where: the cluster's workers, the tasks of each and who follows them, and the way to the state
+ * of a pipeline. Only what this process knows or the registry says: a leader knows of all, another worker of itself, and
+ * asking the leader is the server's.
  */
 import { MillraceError } from '../base/errors.ts';
 import { type PresenceRecord, presences } from '../cluster/presence.ts';
 import type { StateReader } from '../engine/views.ts';
 import type { Worker } from '../host/worker.ts';
+import type { PipelineStatus, TaskStatus } from '../observe/status.ts';
 import type { Registry } from '../port/registry.ts';
-import type { TaskView, WorkerView } from './views.ts';
+import type { FollowerView, TaskView, WorkerView } from './views.ts';
 
 export class Overview {
   readonly #registry: Registry;
@@ -39,13 +41,15 @@ export class Overview {
     throw new MillraceError('NOT_FOUND', `no worker is named ${name}; there are: ${there}`);
   }
 
-  /** The tasks that run here, by pipeline, stage and partition; `pipeline` null: of all. */
+  /** The tasks that run, by pipeline, stage and partition; `pipeline` null: of all. */
   tasks(pipeline: string | null): readonly TaskView[] {
     const names = this.#worker.specs.map(spec => spec.name).filter(name => pipeline === null || name === pipeline);
     const views: TaskView[] = [];
-    for (const name of names.sort()) {
-      const tasks = this.#worker.running(name)?.status().tasks ?? [];
-      for (const status of tasks) views.push({ pipeline: name, worker: this.#worker.name, status });
+    for (const pipeline of names.sort()) {
+      const statuses = this.#worker.whole.statuses(pipeline);
+      for (const [worker, { tasks }] of statuses) {
+        for (const status of tasks) views.push({ pipeline, worker, status, followers: followersOf(statuses, status) });
+      }
     }
     return views.sort(
       (a, b) =>
@@ -55,7 +59,7 @@ export class Overview {
     );
   }
 
-  /** Throws NOT_FOUND: no such task runs here. */
+  /** Throws NOT_FOUND: no such task runs. */
   task(place: { pipeline: string; stage: string; partition: number }): TaskView {
     const tasks = this.tasks(place.pipeline);
     const found = tasks.find(({ status }) => status.stage === place.stage && status.partition === place.partition);
@@ -66,13 +70,24 @@ export class Overview {
     throw new MillraceError('NOT_FOUND', `no task ${name} runs; ${there}`);
   }
 
-  /** Throws WORKER_UNAVAILABLE: the pipeline does not run here. */
+  /** Throws WORKER_UNAVAILABLE: the pipeline does not run. */
   state(pipeline: string): StateReader {
-    const running = this.#worker.running(pipeline);
-    if (running !== null) return running.state;
-    const text = `pipeline ${pipeline} does not run on worker ${this.#worker.name}, so its state cannot be read now`;
+    const state = this.#worker.whole.state(pipeline);
+    if (state !== null) return state;
+    const text = `nothing of pipeline ${pipeline} runs at the moment, so its state cannot be read now`;
     throw new MillraceError('WORKER_UNAVAILABLE', `${text}; see why with: millrace describe ${pipeline}`);
   }
+}
+
+function followersOf(
+  statuses: ReadonlyMap<string, PipelineStatus>,
+  { stage, partition, commits }: TaskStatus,
+): FollowerView[] {
+  return [...statuses].flatMap(([worker, { followers }]) =>
+    followers
+      .filter(one => one.stage === stage && one.partition === partition)
+      .map(({ commit, fresh }) => ({ worker, behind: Math.max(0, commits - commit), fresh })),
+  );
 }
 
 function compare(left: string, right: string): number {

@@ -19,10 +19,20 @@ export interface WorkerView {
   readonly tasks: number;
 }
 
+/** Who keeps a replica of a task. */
+export interface FollowerView {
+  readonly worker: string;
+  /** Commits of the task that are not in, about. */
+  readonly behind: number;
+  /** All is in that was heard of: it could take over now. */
+  readonly fresh: boolean;
+}
+
 export interface TaskView {
   readonly pipeline: string;
   readonly worker: string;
   readonly status: TaskStatus;
+  readonly followers: readonly FollowerView[];
 }
 
 export type LetterKind = 'dead' | 'late';

@@ -13,6 +13,10 @@ export interface Assignment {
   /** Grows with every assignment of the pipeline's parts: a part that was claimed under a number is never claimed under a lower one. */
   readonly number: number;
   readonly parts: readonly Part[] | 'all';
+  /** Tasks that are followed, ready to be taken over. Default: none. */
+  readonly follows?: readonly Part[];
+  /** Those of `parts` whose owner before is there still and hands them over: they are taken when he has released them. */
+  readonly awaits?: readonly Part[];
 }
 
 export function taskPart({ stage, partition }: { readonly stage: string; readonly partition: number }): Part {

@@ -8,15 +8,9 @@ import { Pipeline } from '../../lib/engine/pipeline.ts';
 import type { MemoryLog } from '../../lib/memory/log.ts';
 import type { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
-import { tablesOf } from '../../lib/operator/tables.ts';
 import type { StreamSettings } from '../../lib/port/log.ts';
-import { journalStream, journalSubject, stateLocation } from '../../lib/record/names.ts';
-import { Replica } from '../../lib/replica/replica.ts';
-import { Snapshots } from '../../lib/replica/snapshots.ts';
-import { TaskState } from '../../lib/state/state.ts';
-import type { TableSpec } from '../../lib/state/tables.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
-import { type Assignment, type Part, partsOf, taskPart } from '../../lib/topology/parts.ts';
+import { type Assignment, type Part, partsOf, taskOf } from '../../lib/topology/parts.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
 import { type Author, planOn, World } from './world.ts';
 
@@ -52,6 +46,9 @@ export class Cluster extends World {
   isShared = false;
   /** By part: whose it is. */
   #owners = new Map<Part, Host>();
+  /** Parts whose owner before may still be there, and those who follow them, right or wrong. */
+  #awaited = new Set<Part>();
+  #followers = new Map<Part, Host>();
   #assignment = 0;
   /** The plan of each revision, from the first. */
   #plans: Plan[];
@@ -97,17 +94,31 @@ export class Cluster extends World {
    */
   assign(host?: Host): void {
     const random = this.random;
-    const alive = this.#hosts.filter(candidate => candidate.pipeline !== null);
+    const alive = this.#hosts.filter(candidate => candidate.isOwning);
     if (alive.length === 0) return;
-    const all = host?.pipeline != null ? host : random.pick(alive);
+    const all = host?.isOwning ? host : random.pick(alive);
+    const parts = partsOf(this.plan);
+    const before = this.#owners;
     this.#assignment++;
-    this.#owners = new Map(partsOf(this.plan).map(part => [part, this.isShared ? random.pick(alive) : all]));
+    this.#owners = new Map(parts.map(part => [part, this.isShared ? random.pick(alive) : all]));
+    const moved = parts.filter(part => before.get(part) !== this.#owners.get(part));
+    this.#awaited = new Set(moved.filter(() => random.chance(0.5)));
+    this.#followers = new Map(parts.filter(() => random.chance(0.5)).map(part => [part, random.pick(alive)]));
     for (const one of alive) one.hear(this.#assignmentOf(one), random.int(random.chance(0.2) ? 3_000 : 300));
   }
 
   #assignmentOf(host: Host): Assignment {
-    const parts = [...this.#owners].filter(([, owner]) => owner === host).map(([part]) => part);
-    return { number: this.#assignment, parts };
+    if (host.isStandby) {
+      return { number: this.#assignment, parts: [], follows: partsOf(this.plan).filter(part => taskOf(part) !== null) };
+    }
+    const partsIn = (hosts: ReadonlyMap<Part, Host>) =>
+      [...hosts].flatMap(([part, one]) => (one === host ? [part] : []));
+    return {
+      number: this.#assignment,
+      parts: partsIn(this.#owners),
+      follows: partsIn(this.#followers),
+      awaits: [...this.#awaited],
+    };
   }
 
   /** From here on hosts start this one; those that run go on as they are, and end when they notice. */
@@ -115,35 +126,8 @@ export class Cluster extends World {
     this.#plans.push(plan);
   }
 
-  /** Replicas of all tasks, as one life of a host has them. */
-  replicas(log: MemoryLog, stores: MemoryStores): Map<Part, Replica> {
-    const random = this.random.fork();
-    const { clock } = log;
-    const { plan } = this;
-    const deployment = { pipeline: plan.pipeline, life: '0' };
-    const replicas = new Map<Part, Replica>();
-    for (const stage of plan.stages) {
-      for (let partition = 0; partition < stage.partitions; partition++) {
-        const place = { stage: stage.name, partition };
-        const location = stateLocation(deployment, place);
-        const tables = JSON.parse(JSON.stringify(tablesOf(stage.program))) as TableSpec[];
-        const replica = new Replica({
-          ...{ log, clock, random, stream: journalStream(deployment), subject: journalSubject(deployment, place) },
-          ...{ stores, location, state: new TaskState(tables) },
-          snapshots: new Snapshots({ blobs: this.blobsOf(clock), clock, random, prefix: location }),
-          stateBytesMax: this.limits.stateBytesMax ?? 1 << 30,
-        });
-        replicas.set(taskPart(place), replica);
-        replica.follow().catch(error => {
-          this.failure ??= error;
-        });
-      }
-    }
-    return replicas;
-  }
-
   /** A pipeline as one life of a host runs it. */
-  pipeline(host: Host, log: MemoryLog, stores: MemoryStores, replicas: Map<Part, Replica>): Pipeline {
+  pipeline(host: Host, log: MemoryLog, stores: MemoryStores): Pipeline {
     const random = this.random.fork();
     const observer = { emit: (event: Event) => this.events.push(event) };
     const revision = this.#plans.length;
@@ -160,11 +144,6 @@ export class Cluster extends World {
       },
       limits: this.limits,
       assignment: this.#assignmentOf(host),
-      takeReplica: task => {
-        const replica = replicas.get(task) ?? null;
-        replicas.delete(task);
-        return replica;
-      },
     });
     pipeline.failed.then(error => {
       if (isMillraceError(error, 'REVISION_OUTDATED') && revision < this.#plans.length) this.outdated++;
@@ -234,7 +213,7 @@ export class Cluster extends World {
 export class Host {
   #cluster: Cluster;
   #stores: MemoryStores;
-  #life: { log: MemoryLog; pipeline: Pipeline | null; replicas: Map<Part, Replica> } | null = null;
+  #life: { readonly log: MemoryLog; readonly pipeline: Pipeline } | null = null;
   #isCutOff = false;
   #unheard: (() => void)[] = [];
   /** It follows, when it starts, rather than run anything. */
@@ -249,17 +228,9 @@ export class Host {
     if (this.#life !== null) return;
     const log = this.#cluster.client();
     if (this.#isCutOff) log.cutOff();
-    if (this.isStandby) {
-      this.#life = { log, pipeline: null, replicas: this.#cluster.replicas(log, this.#stores) };
-    } else {
-      this.#run(log, new Map());
-    }
-  }
-
-  #run(log: MemoryLog, replicas: Map<Part, Replica>): void {
-    const pipeline = this.#cluster.pipeline(this, log, this.#stores, replicas);
-    this.#life = { log, pipeline, replicas: new Map() };
-    this.#cluster.assign(this);
+    const pipeline = this.#cluster.pipeline(this, log, this.#stores);
+    this.#life = { log, pipeline };
+    if (!this.isStandby) this.#cluster.assign(this);
     pipeline.start().catch(error => {
       this.#cluster.failure ??= error;
     });
@@ -269,27 +240,26 @@ export class Host {
   hear(assignment: Assignment, delayMs: number): void {
     const life = this.#life;
     life?.log.clock.after(delayMs, () => {
-      if (this.#isCutOff) this.#unheard.push(() => life.pipeline?.assign(assignment));
-      else life.pipeline?.assign(assignment);
+      if (this.#isCutOff) this.#unheard.push(() => life.pipeline.assign(assignment));
+      else life.pipeline.assign(assignment);
     });
   }
 
   get isFollowing(): boolean {
-    return this.#life !== null && this.#life.pipeline === null;
+    return this.#life !== null && this.isStandby;
   }
 
-  /** By stage and partition, while it follows. */
-  get replicas(): ReadonlyMap<string, Replica> {
-    return this.#life?.replicas ?? new Map();
+  /** Parts may be its own. */
+  get isOwning(): boolean {
+    return this.#life !== null && !this.isStandby;
   }
 
   /** Who follows takes over what it follows. */
   promote(): void {
     this.isStandby = false;
-    if (!this.isFollowing) return this.start();
-    const { log, replicas } = this.#life!;
+    if (this.#life === null) return this.start();
     this.#cluster.promoted++;
-    this.#run(log, replicas);
+    this.#cluster.assign(this);
   }
 
   get pipeline(): Pipeline | null {
@@ -308,7 +278,7 @@ export class Host {
   async replace(): Promise<void> {
     const life = this.#life;
     if (life === null) return;
-    await life.pipeline?.stop({ deadlineMs: 10_000 });
+    await life.pipeline.stop({ deadlineMs: 10_000 });
     // Killed meanwhile, it is somebody else's.
     if (this.#life !== life) return;
     this.crash({ losesDisk: false });

@@ -121,7 +121,7 @@ export async function play(seed: number, options: { putsBack?: boolean } = {}): 
 async function follows(cluster: Cluster): Promise<string | null> {
   const tasks = () => cluster.hosts.flatMap(host => host.pipeline?.tasks ?? []);
   for (const host of cluster.hosts) {
-    for (const [name, replica] of host.replicas) {
+    for (const [name, replica] of host.pipeline?.followed ?? []) {
       const owner = () => tasks().find(task => taskPart(task) === name && task.phase === 'running');
       const isEven = () => owner() !== undefined && replica.commit === owner()!.journal.commit;
       await cluster.clock.runUntil(() => cluster.failure !== null || isEven(), {

@@ -20,6 +20,8 @@ import { planOn } from './world.ts';
 
 const REST_MS = 240_000;
 const QUIET_MS = 3_000;
+/** A part may be on its way from one worker to another, for balance. */
+const MOVED_MS = 5_000;
 const STEP_MS = 250;
 /** What was asked of those who were frozen has come to its end by then. */
 const ECHO_MS = 6_000;
@@ -135,6 +137,7 @@ class History {
     this.#tale.publishRest(cluster);
     await this.#until(() => this.#tale.isDone(cluster) && cluster.unrest(name) === null, REST_MS);
     await this.#run(QUIET_MS);
+    await this.#until(() => cluster.unrest(name) === null, MOVED_MS);
     if (this.#isBroken) return this.#broken;
     return this.#tale.judge(cluster) ?? cluster.unrest(name);
   }
@@ -182,6 +185,7 @@ class History {
     await this.#through('deploy again', commands => commands.deploy(this.#anyBundle, { dryRun: false }));
     await this.#until(() => tale.isDone(cluster) && cluster.unrest(tale.pipeline) === null, REST_MS);
     await this.#run(QUIET_MS);
+    await this.#until(() => cluster.unrest(tale.pipeline) === null, MOVED_MS);
     if (this.#isBroken) return this.#broken;
     if ((await this.#spec())?.life === life) return 'its second life is the first';
     return tale.judge(cluster) ?? cluster.unrest(tale.pipeline);

@@ -15,12 +15,14 @@ import { pipelineClearer } from '../../lib/host/clear.ts';
 import { Worker } from '../../lib/host/worker.ts';
 import { ProcessClock } from '../../lib/memory/clock.ts';
 import type { MemoryLog } from '../../lib/memory/log.ts';
+import { type MemoryPeers, PeerExchange } from '../../lib/memory/peers.ts';
 import { MemoryBucket } from '../../lib/memory/registry.ts';
 import type { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
 import { Commands } from '../../lib/service/commands.ts';
 import { pipelineFinder } from '../../lib/service/remembered.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
+import { shapeOf, taskOf, taskPart } from '../../lib/topology/parts.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
 import { incompatibilities } from '../../lib/topology/summary.ts';
 import { ProcessRegistry, type RegistryFaults } from './process.ts';
@@ -44,6 +46,7 @@ export type Outcome<T> = { readonly answer: T } | { readonly refused: MillraceEr
 
 export class WorkerCluster extends World {
   readonly bucket: MemoryBucket;
+  readonly exchange: PeerExchange;
   readonly bundles: readonly Bundle[];
   readonly limits: Partial<TaskLimits>;
   readonly machines: Machine[] = [];
@@ -59,6 +62,7 @@ export class WorkerCluster extends World {
   constructor(options: { seed: number; plans: readonly Plan[]; limits: Partial<TaskLimits>; messageBytesMax: number }) {
     super(options);
     this.bucket = new MemoryBucket(this.clock);
+    this.exchange = new PeerExchange({ clock: this.clock, random: this.random.fork(), faults: { delayMs: [0.1, 3] } });
     this.limits = options.limits;
     this.bundles = options.plans.map((_, i) => {
       const code = Buffer.from(`plan ${i}`);
@@ -147,10 +151,13 @@ export class WorkerCluster extends World {
     if (active.length !== 1) return `${active.length} workers are active`;
     const [one] = active;
     const desired = one!.worker.specs.find(({ name }) => name === pipeline);
-    const { state, reason } = one!.worker.status(pipeline, desired?.revision);
-    if (state !== 'running') return `${one!.name} is active, and the pipeline is ${state} there: ${reason}`;
-    const other = this.processes.find(({ worker }) => !worker.active && worker.running(pipeline) !== null);
-    return other === undefined ? null : `it runs at ${other.name}, too`;
+    const { state, reason, tasks } = one!.worker.status(pipeline, desired?.revision);
+    if (state !== 'running') return `${one!.name} leads, and the pipeline is ${state}: ${reason}`;
+    const parts = shapeOf(desired?.summary).parts.filter(part => taskOf(part) !== null);
+    const run = tasks.filter(task => task.state === 'running').map(taskPart);
+    const missing = parts.filter(part => !run.includes(part));
+    if (missing.length > 0) return `nobody runs ${missing.join(' ')}`;
+    return run.length === parts.length ? null : `${run.join(' ')} run: some of them twice`;
   }
 }
 
@@ -163,6 +170,7 @@ export class Process {
   readonly engine: SimEngine;
   readonly #log: MemoryLog;
   readonly #registry: ProcessRegistry;
+  readonly #peers: MemoryPeers;
 
   constructor(
     cluster: WorkerCluster,
@@ -188,9 +196,10 @@ export class Process {
     });
     this.#log = log;
     this.#registry = registry;
+    this.#peers = cluster.exchange.client(name, { clock });
     this.engine = engine;
     this.worker = new Worker({
-      ...{ me: { name, instance, formers }, address: null, registry, clock, observer, engine },
+      ...{ me: { name, instance, formers }, address: null, registry, peers: this.#peers, clock, observer, engine },
       clear: pipelineClearer({ log, blobs, stores }),
       ...{ leaseMs: LEASE_MS, stopMs: STOP_MS },
     });
@@ -230,12 +239,14 @@ export class Process {
 
   cutOff(): void {
     this.deafen();
+    this.#peers.line = 'cut';
     this.#log.cutOff();
     this.engine.log?.cutOff();
   }
 
   reconnect(): void {
     this.#registry.connected = true;
+    this.#peers.line = 'up';
     this.#log.reconnect();
     this.engine.log?.reconnect();
   }

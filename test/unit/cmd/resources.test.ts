@@ -126,7 +126,15 @@ describe('what is printed for programs', () => {
       tasks: 2,
     };
     isOf(resources.workers.json(worker), 'Worker');
-    isOf(resources.tasks.json({ pipeline: 'p', worker: 'w', status }), 'Task');
+    isOf(
+      resources.tasks.json({
+        pipeline: 'p',
+        worker: 'w',
+        status,
+        followers: [{ worker: 'v', behind: 1, fresh: true }],
+      }),
+      'Task',
+    );
     isOf(resources.tables.json({ operator: 'o', table: 't', stage: 's', entries: 1, bytes: 2 }), 'Table');
     const entry = { operator: 'o', table: 't', partition: 0, bucket: 0, key: 'k', value: null };
     isOf(resources.entries.json(entry), 'Entry', ['key', 'value']);

@@ -180,4 +180,86 @@ describe('an assignment', () => {
     await world.clock.runThrough(one.stop({ deadlineMs: 1_000 }));
     assert.equal(probe.journalBytesMax, 256 << 20);
   });
+
+  test('may have tasks followed: a follower has what the owner has, and takes over from it without reading again', async () => {
+    const world = await makeWorld();
+    const first = await world.start({ number: 1, parts: 'all' });
+    const second = await world.start({ number: 2, parts: [], follows: ALL });
+    assert.equal(await world.send(), 40);
+    const { followers, tasks } = second.status();
+    assert.equal(tasks.length, 0);
+    const commits = first.status().tasks.map(task => task.commits);
+    assert.deepEqual(
+      followers.map(({ commit, fresh }) => ({ commit, fresh })),
+      commits.map(commit => ({ commit, fresh: true })),
+    );
+    await world.clock.runThrough(first.stop({ deadlineMs: 1_000 }));
+    second.assign({ number: 3, parts: 'all' });
+    assert.equal(await world.send(), 80);
+    assert.deepEqual(second.status().followers, []);
+    const restored = second.events.filter(({ event }) => event === 'task.restored');
+    assert.equal(restored.length, PARTITIONS);
+    const replayed = restored.map(({ commitsReplayed }) => Number(commitsReplayed));
+    assert.ok(
+      replayed.every(count => count > 0),
+      'the journal was read by the follower, not again',
+    );
+  });
+
+  test('of a task that its owner hands over waits for the release, and fences nobody', async () => {
+    const world = await makeWorld();
+    const first = await world.start({ number: 1, parts: 'all' });
+    const second = await world.start({ number: 2, parts: [], follows: ALL });
+    await world.send();
+    const taken = { number: 3, parts: ALL, awaits: ALL.filter(part => part !== 'in') };
+    second.assign(taken);
+    await world.pass(500);
+    assert.deepEqual(world.states(second), [], 'nothing is taken before it is released');
+    first.assign({ number: 3, parts: [] });
+    await world.pass(200);
+    assert.deepEqual(world.states(second), ['0 running', '1 running', '2 running', '3 running']);
+    assert.deepEqual(
+      first.events.filter(({ event }) => event === 'task.fenced'),
+      [],
+    );
+    assert.equal(await world.send(), 80);
+  });
+
+  test('of a task that is never released is carried out all the same', async () => {
+    const world = await makeWorld();
+    await world.start({ number: 1, parts: 'all' });
+    await world.send();
+    const second = await world.start({ number: 2, parts: ALL, awaits: ALL });
+    await world.pass(1_500);
+    assert.deepEqual(world.states(second), []);
+    await world.pass(1_500);
+    assert.deepEqual(world.states(second), ['0 running', '1 running', '2 running', '3 running']);
+    assert.equal(await world.send(), 80);
+  });
+
+  test('of a task whose owner turns out to be gone waits no longer', async () => {
+    const world = await makeWorld();
+    await world.start({ number: 1, parts: 'all' });
+    await world.send();
+    const second = await world.start({ number: 2, parts: ALL, awaits: ALL });
+    await world.pass(300);
+    second.assign({ number: 3, parts: ALL });
+    await world.pass(300);
+    assert.equal(world.states(second).length, PARTITIONS);
+  });
+
+  test('that turns an owner into a follower has its store closed before it is opened again', async () => {
+    const world = await makeWorld();
+    const one = await world.start({ number: 1, parts: 'all' });
+    await world.send();
+    one.assign({ number: 2, parts: ['in'], follows: ALL });
+    await world.pass(2_000);
+    assert.equal(one.status().followers.length, PARTITIONS);
+    one.assign({ number: 3, parts: ALL });
+    assert.equal(await world.send(), 80);
+    assert.deepEqual(
+      one.events.filter(({ level }) => level === 'warn' || level === 'error'),
+      [],
+    );
+  });
 });

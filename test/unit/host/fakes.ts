@@ -2,6 +2,7 @@
  * A cluster in memory for tests of the host, the service and the API: registry, blobs, and an engine whose pipelines are
  * started and stopped by the test. Its "bundles" are JSON: `{name, shape}`; pipelines of another shape cannot read on.
  */
+
 import { createHash } from 'node:crypto';
 import { type Clock, systemClock } from '../../../lib/base/clock.ts';
 import { MillraceError } from '../../../lib/base/errors.ts';
@@ -14,6 +15,7 @@ import type { ClearPipeline } from '../../../lib/host/clear.ts';
 import { Worker } from '../../../lib/host/worker.ts';
 import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
+import { PeerExchange } from '../../../lib/memory/peers.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import type { Event, Observer } from '../../../lib/observe/events.ts';
 import { emptyStatus } from '../../../lib/observe/status.ts';
@@ -21,6 +23,7 @@ import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
 import type { Engine, RunningPipeline } from '../../../lib/seam/engine.ts';
 import { Commands } from '../../../lib/service/commands.ts';
 import type { Judge } from '../../../lib/service/plan.ts';
+import { type Assignment, taskOf } from '../../../lib/topology/parts.ts';
 import type { PlanSummary } from '../../../lib/topology/summary.ts';
 
 export class Recorder implements Observer {
@@ -30,6 +33,9 @@ export class Recorder implements Observer {
   }
   names(): string[] {
     return this.events.map(event => event.event);
+  }
+  count(name: string): number {
+    return this.names().filter(one => one === name).length;
   }
 }
 
@@ -92,10 +98,16 @@ export class FakePipeline implements RunningPipeline {
       backlogBytes: 0,
       waitsFor: null,
     };
+    const { follows = [] } = (this.assignments.at(-1) as Assignment | undefined) ?? {};
+    const followers = follows.flatMap(part => {
+      const task = taskOf(part);
+      return task === null ? [] : [{ ...task, commit: 5, fresh: true, stateBytes: 100 }];
+    });
     return {
       ...empty,
       sources: [source],
       tasks: [task],
+      followers,
       counts: { in: this.recordsIn, out: 4, late: 1, dead: 2, dropped: { duplicate: 3 }, partial: false },
     };
   }
@@ -144,6 +156,7 @@ export class FakeEngine implements Engine {
     if (error !== undefined) throw error;
     this.orders.push(order);
     const pipeline = new FakePipeline(order.pipeline, order.revision);
+    pipeline.assign(order.assignment);
     this.started.push(pipeline);
     return pipeline;
   }
@@ -197,7 +210,7 @@ export function fakeSummary(pipeline: string, shape: string, sinks: readonly str
     pipeline,
     fingerprint: shape,
     readers: [],
-    stages: [],
+    stages: [{ name: 'join-1', partitions: 4, direct: null, inputs: [], operators: [], exits: [] }],
     sinks: sinks.map(sinkNamed),
     changing: [],
     warnings: [],
@@ -218,15 +231,20 @@ export function fakeBundle(name: string, options: { shape?: string; salt?: strin
 export class FakeCluster {
   readonly clock: Clock = systemClock;
   readonly bucket = new MemoryBucket(systemClock);
+  readonly exchange = new PeerExchange({ clock: systemClock });
   readonly blobs = new MemoryBlobs({ clock: systemClock });
   readonly broker = new MemoryBroker({ clock: systemClock });
   readonly log = this.broker.client('commands');
   readonly #workers: Worker[] = [];
   #instances = 0;
 
-  /** A worker that is not started yet, everything it is made of, and commands that it answers. */
-  worker(name: string, options: { address?: string; leaseMs?: number; keys?: SpecKeys } = {}) {
+  /**
+   * A worker that is not started yet, everything it is made of, and commands that it answers. All but the first only stand by,
+   * unless a capacity is given.
+   */
+  worker(name: string, options: { address?: string; leaseMs?: number; keys?: SpecKeys; capacity?: number } = {}) {
     const registry = new MemoryRegistry(this.bucket);
+    const peers = this.exchange.client(name);
     const engine = new FakeEngine();
     const judge = new FakeJudge();
     const clearing = new FakeClearing();
@@ -237,17 +255,19 @@ export class FakeCluster {
       me: { name, instance: `${name}${++this.#instances}`, formers: [] },
       address: options.address ?? null,
       registry,
+      peers,
       clear: clearing.clear,
       clock,
       observer,
       engine,
+      capacity: options.capacity ?? (this.#workers.length === 0 ? 1 : 0),
       leaseMs: options.leaseMs ?? 150,
       stopMs: 1_000,
       keys,
     });
     this.#workers.push(worker);
     const commands = new Commands({ registry, blobs, log: this.log, judge, clock, worker, keys });
-    return { worker, registry, engine, judge, clearing, observer, commands };
+    return { worker, registry, peers, engine, judge, clearing, observer, commands };
   }
 
   async stop(): Promise<void> {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { MillraceError } from '../../../lib/base/errors.ts';
 import { Worker } from '../../../lib/host/worker.ts';
 import { SimClock } from '../../../lib/memory/clock.ts';
+import { PeerExchange } from '../../../lib/memory/peers.ts';
 import { MemoryBucket, MemoryRegistry } from '../../../lib/memory/registry.ts';
 import { silent } from '../../../lib/observe/events.ts';
 import type { Assignment } from '../../../lib/topology/parts.ts';
@@ -92,21 +93,38 @@ describe('Worker', () => {
     await until('the bad one failed', () => a.worker.status('bad').state === 'failed');
   });
 
-  test('a stop hands everything over, releases the lease, and a standby takes over at once', async () => {
+  test('a stop has another take everything over while it runs on, releases the lease, and that one leads', async () => {
     const a = cluster.worker('a', { leaseMs: 60_000 });
-    const b = cluster.worker('b', { leaseMs: 60_000 });
+    const b = cluster.worker('b', { leaseMs: 60_000, capacity: 1 });
     await a.worker.start();
-    await b.worker.start();
     await a.commands.deploy(fakeBundle('p'), { dryRun: false });
     await until('a runs it', () => a.engine.running.length === 1);
-    assert.equal(b.engine.started.length, 0);
-    await a.worker.stop({ deadlineMs: 1_000 });
+    await b.worker.start();
+    await until('a knows b', () => a.observer.count('member.joined') === 2);
+    await a.worker.stop({ deadlineMs: 10_000 });
     assert.equal(a.engine.running.length, 0);
-    await until('b runs it', () => b.engine.running.length === 1);
-    assert.equal(b.worker.active, true);
+    assert.equal((b.engine.running[0]!.assignments.at(-1) as Assignment).parts.length, 4);
+    await until('b leads', () => b.worker.active);
   });
 
-  test('a standby takes over from a worker that has fallen silent, which then steps down', async () => {
+  test('each has its share of the parts, under one number, and a part that moves is asked for under a later one', async () => {
+    const a = cluster.worker('a');
+    const b = cluster.worker('b', { capacity: 1 });
+    await a.worker.start();
+    await b.worker.start();
+    await until('they know each other', () => [a, b].every(({ observer }) => observer.count('member.joined') === 2));
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('both run it', () => [a, b].every(({ engine }) => engine.running.length === 1));
+    const [first, second] = [a, b].map(({ engine }) => engine.orders[0]!.assignment);
+    assert.deepEqual([...first!.parts, ...second!.parts].sort(), ['join-1/0', 'join-1/1', 'join-1/2', 'join-1/3']);
+    assert.deepEqual([first!.parts.length, second!.parts.length, first!.number], [2, 2, second!.number]);
+    await b.worker.stop({ deadlineMs: 10_000 });
+    const last = a.engine.running[0]!.assignments.at(-1) as Assignment;
+    assert.equal(last.parts.length, 4);
+    assert.ok(last.number > first!.number);
+  });
+
+  test('one that has fallen silent is not led by any more, goes on with what it has, and loses it to whoever leads then', async () => {
     const a = cluster.worker('a');
     const b = cluster.worker('b');
     await a.worker.start();
@@ -114,9 +132,13 @@ describe('Worker', () => {
     await a.commands.deploy(fakeBundle('p'), { dryRun: false });
     await until('a runs it', () => a.engine.running.length === 1);
     a.registry.connected = false;
-    await until('b runs it', () => b.engine.running.length === 1);
+    await until('b leads', () => b.worker.active);
     assert.equal(a.engine.running.length, 1);
+    assert.equal(b.engine.started.length, 0, 'a is there, and is heard');
+    a.peers.line = 'cut';
+    await until('b runs it', () => b.engine.running.length === 1);
     a.registry.connected = true;
+    a.peers.line = 'up';
     await until('a has stopped it', () => a.engine.running.length === 0);
     assert.equal(a.worker.active, false);
   });
@@ -126,7 +148,14 @@ describe('Worker', () => {
     const bucket = new MemoryBucket(clock);
     const registry = new MemoryRegistry(bucket);
     const worker = new Worker({
-      ...{ me: { name: 'a', instance: 'a1', formers: [] }, address: null, registry, clock, observer: silent },
+      ...{
+        me: { name: 'a', instance: 'a1', formers: [] },
+        address: null,
+        registry,
+        peers: new PeerExchange({ clock }).client('a'),
+        clock,
+        observer: silent,
+      },
       ...{ engine: new FakeEngine(), clear: new FakeClearing().clear },
     });
     registry.connected = false;
@@ -197,33 +226,5 @@ describe('Worker', () => {
     await a.commands.deploy(fakeBundle('p'), { dryRun: false });
     await until('it runs', () => a.worker.status('p').state === 'running');
     assert.ok(!a.observer.names().includes('pipeline.failed'));
-  });
-
-  test('all parts are assigned, under the number of its claim to the lease', async () => {
-    const a = cluster.worker('a');
-    const b = cluster.worker('b');
-    await a.worker.start();
-    await b.worker.start();
-    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
-    await until('a runs it', () => a.engine.running.length === 1);
-    await a.worker.stop({ deadlineMs: 1_000 });
-    await until('b runs it', () => b.engine.running.length === 1);
-    const [first, second] = [a, b].map(({ engine }) => engine.orders[0]!.assignment);
-    assert.deepEqual([first!.parts, second!.parts], ['all', 'all']);
-    assert.ok(first!.number > 0 && second!.number > first!.number);
-  });
-
-  test('what runs is assigned anew when the lease was somebody else’s in between, though nobody noticed, and its entry deleted', async () => {
-    const { worker, registry, engine, commands } = cluster.worker('a');
-    await worker.start();
-    await commands.deploy(fakeBundle('p'), { dryRun: false });
-    await until('it runs', () => engine.running.length === 1);
-    const [pipeline] = engine.running;
-    const numberOf = () => (pipeline!.assignments.at(-1) as Assignment).number;
-    const before = numberOf();
-    await registry.delete('leases.active');
-    await until('it is assigned under a later number', () => numberOf() > before);
-    assert.equal(engine.started.length, 1, 'and went on meanwhile');
-    assert.equal(worker.active, true);
   });
 });
