@@ -1,6 +1,5 @@
 /** What a source is given: where to go on, where its records go, and how many of them at a time. */
 import type { Clock } from '../base/clock.ts';
-import type { Change } from '../change/change.ts';
 import type { Meter } from '../observe/meter.ts';
 import type { Refusals, Refused } from '../operator/feed.ts';
 import type { Cursor, Receiver } from '../operator/run.ts';

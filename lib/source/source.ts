@@ -39,7 +39,7 @@ import {
   type StreamMark,
 } from './poll.ts';
 import { Publications } from './publications.ts';
-import { type ReplayJudge, Replays } from './replays.ts';
+import { Replays } from './replays.ts';
 import type { SourceSpec } from './spec.ts';
 import { goOn } from './succession.ts';
 

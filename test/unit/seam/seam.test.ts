@@ -11,7 +11,6 @@ import { MemoryBlobs } from '../../../lib/memory/blobs.ts';
 import { MemoryBroker } from '../../../lib/memory/log.ts';
 import { MemoryStores } from '../../../lib/memory/store.ts';
 import { CallWatch, type Site } from '../../../lib/operator/call-watch.ts';
-import { stateLocation } from '../../../lib/record/names.ts';
 import { EngineEnd, withSince } from '../../../lib/seam/engine-end.ts';
 import { HostEnd } from '../../../lib/seam/host-end.ts';
 import type { ToEngine, ToHost } from '../../../lib/seam/messages.ts';
