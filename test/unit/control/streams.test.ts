@@ -286,6 +286,7 @@ describe('a watcher that does not read', () => {
         const view = await a.commands.get(name);
         return { ...view, status: { ...view.status, reason: 'x'.repeat(100_000) } };
       },
+      as: () => commands,
     });
     const { address } = await serving.server({ ...serving.options(), commands, worker });
     // Below gRPC: the library's own client reads on, whether anybody reads from it or not.
