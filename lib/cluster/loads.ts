@@ -37,7 +37,7 @@ export class Loads {
     this.#seen = seen;
   }
 
-  /** Of these parts, all of one pipeline and one kind. */
+  /** How much each of these parts is, all of one pipeline and one kind. */
   of(keys: readonly PartKey[]): Map<PartKey, number> {
     const rates = keys.map(key => this.#seen.get(key)?.rate ?? null);
     const known = rates.filter(rate => rate !== null);

@@ -10,14 +10,14 @@
 import { backoffMs } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
 import { fateOfPart, isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
-import { type Counts, sumOfCounts } from '../observe/counts.ts';
+import { sumOfCounts } from '../observe/counts.ts';
 import { noMeter } from '../observe/meter.ts';
 import type { OperatorStatus, PipelineState, PipelineStatus } from '../observe/status.ts';
 import { outletKinds } from '../outlet/kinds.ts';
 import type { Replica } from '../replica/replica.ts';
 import { Turns } from '../replica/turns.ts';
-import { Breaker, carefulText, OneInHand } from '../task/breaker.ts';
-import { Budget, type Share } from '../task/budget.ts';
+import { carefulText, OneInHand } from '../task/breaker.ts';
+import { Budget } from '../task/budget.ts';
 import { Pace } from '../task/pace.ts';
 import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../task/surroundings.ts';
 import { Task } from '../task/task.ts';
@@ -26,6 +26,7 @@ import type { Plan } from '../topology/plan.ts';
 import { Followers } from './followers.ts';
 import { LetterKeeper } from './letter-keeper.ts';
 import { Reader } from './reader.ts';
+import { emptySlot, type Make, type Slot } from './slot.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
 import { type Actor, countsOf, leastWatermark, operatorsOf, sourceStatus, taskStatus } from './statuses.ts';
@@ -60,29 +61,6 @@ export interface PipelineOptions {
   readonly budget?: Budget;
   /** The worker's, as the budget. */
   readonly inHand?: OneInHand;
-}
-
-type Make = (given: { around: Surroundings; breaker: Breaker; onEnded(error: unknown): void }) => Actor;
-
-/** A part that is ours, whoever plays it at the moment. */
-interface Slot {
-  readonly part: Part;
-  readonly make: Make;
-  actor: Actor;
-  /** The number of the assignment under which it was last claimed. */
-  number: number;
-  restarts: number;
-  readonly breaker: Breaker;
-  cancelRestart: (() => void) | null;
-  lastError: string | null;
-  /** What its actor, or the one before it, has said last; null: it is not known. */
-  counts: Counts | null;
-  /** It has another owner by now. */
-  isLeft: boolean;
-  /** It is not ours any more, and is being handed over. */
-  isReleased: boolean;
-  /** A task's; null: it is a reader's. */
-  readonly share: Share | null;
 }
 
 export class Pipeline {
@@ -245,21 +223,7 @@ export class Pipeline {
   }
 
   #open(part: Part, replica: Replica | null): void {
-    const { make, share } = this.#playedBy(part, replica);
-    const slot: Slot = {
-      part,
-      make,
-      actor: null as never,
-      number: 0,
-      restarts: 0,
-      breaker: new Breaker(),
-      cancelRestart: null,
-      lastError: null,
-      counts: null,
-      isLeft: false,
-      isReleased: false,
-      share,
-    };
+    const slot = emptySlot({ part, ...this.#playedBy(part, replica) });
     this.#slots.set(part, slot);
     this.#fill(slot);
   }
