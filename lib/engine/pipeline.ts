@@ -18,15 +18,14 @@ import type { Replica } from '../replica/replica.ts';
 import { Turns } from '../replica/turns.ts';
 import { carefulText, OneInHand } from '../task/breaker.ts';
 import { Budget } from '../task/budget.ts';
-import { Pace } from '../task/pace.ts';
-import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../task/surroundings.ts';
+import type { Programs, Surroundings, TaskLimits } from '../task/surroundings.ts';
 import { Task } from '../task/task.ts';
 import { type Assignment, type Part, partsOf, taskOf } from '../topology/parts.ts';
 import type { Plan } from '../topology/plan.ts';
 import { Followers } from './followers.ts';
 import { LetterKeeper } from './letter-keeper.ts';
 import { Reader } from './reader.ts';
-import { emptySlot, type Make, type Slot } from './slot.ts';
+import { type Slot, slotOf } from './slot.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
 import { type Actor, countsOf, leastWatermark, operatorsOf, sourceStatus, taskStatus } from './statuses.ts';
@@ -223,30 +222,10 @@ export class Pipeline {
   }
 
   #open(part: Part, replica: Replica | null): void {
-    const slot = emptySlot({ part, ...this.#playedBy(part, replica) });
+    const { plan, limits = {} } = this.#options;
+    const slot = slotOf(part, { plan, limits, budget: this.#budget, replica });
     this.#slots.set(part, slot);
     this.#fill(slot);
-  }
-
-  #playedBy(part: Part, followed: Replica | null): Pick<Slot, 'make' | 'share'> {
-    const { plan, limits: fixed } = this.#options;
-    const task = taskOf(part);
-    if (task === null) {
-      const reader = plan.readers.find(({ name }) => name === part)!;
-      return { make: given => new Reader({ plan, reader, ...given }), share: null };
-    }
-    const { partition } = task;
-    const stage = plan.stages.find(({ name }) => name === task.stage)!;
-    const share = this.#budget.join();
-    const limits = limitsOf(share, fixed);
-    const pace = new Pace(limits);
-    let replica = followed ?? undefined;
-    const make: Make = given => {
-      const made = new Task({ plan, stage, partition, limits, share, pace, replica, ...given });
-      replica = undefined;
-      return made;
-    };
-    return { make, share };
   }
 
   #fill(slot: Slot): void {

@@ -1,15 +1,17 @@
-/**
- * A part that a pipeline has to run here, and who plays it: the actor of the moment, and what outlives it when another takes
- * its place. `pipeline.ts` decides when that is.
- */
+/** A part that is ours, whoever plays it at the moment: what outlives the actors that come and go in it. */
 import type { Counts } from '../observe/counts.ts';
+import type { Replica } from '../replica/replica.ts';
 import { Breaker } from '../task/breaker.ts';
-import type { Share } from '../task/budget.ts';
-import type { Surroundings } from '../task/surroundings.ts';
-import type { Part } from '../topology/parts.ts';
+import type { Budget, Share } from '../task/budget.ts';
+import { Pace } from '../task/pace.ts';
+import { limitsOf, type Surroundings, type TaskLimits } from '../task/surroundings.ts';
+import { Task } from '../task/task.ts';
+import { type Part, taskOf } from '../topology/parts.ts';
+import type { Plan } from '../topology/plan.ts';
+import { Reader } from './reader.ts';
 import type { Actor } from './statuses.ts';
 
-export type Make = (given: { around: Surroundings; breaker: Breaker; onEnded(error: unknown): void }) => Actor;
+type Make = (given: { around: Surroundings; breaker: Breaker; onEnded(error: unknown): void }) => Actor;
 
 export interface Slot {
   readonly part: Part;
@@ -31,11 +33,14 @@ export interface Slot {
   readonly share: Share | null;
 }
 
-/** Nobody plays it yet. */
-export function emptySlot({ part, make, share }: Pick<Slot, 'part' | 'make' | 'share'>): Slot {
+/** @param options.replica what follows the task here, to be taken over; null: nothing does */
+export function slotOf(
+  part: Part,
+  options: { plan: Plan; limits: Partial<TaskLimits>; budget: Budget; replica: Replica | null },
+): Slot {
   return {
     part,
-    make,
+    ...playedBy(part, options),
     actor: null as never,
     number: 0,
     restarts: 0,
@@ -45,6 +50,29 @@ export function emptySlot({ part, make, share }: Pick<Slot, 'part' | 'make' | 's
     counts: null,
     isLeft: false,
     isReleased: false,
-    share,
   };
+}
+
+function playedBy(
+  part: Part,
+  { plan, limits: fixed, budget, replica: followed }: Parameters<typeof slotOf>[1],
+): Pick<Slot, 'make' | 'share'> {
+  const task = taskOf(part);
+  if (task === null) {
+    const reader = plan.readers.find(({ name }) => name === part)!;
+    return { make: given => new Reader({ plan, reader, ...given }), share: null };
+  }
+  const { partition } = task;
+  const stage = plan.stages.find(({ name }) => name === task.stage)!;
+  const share = budget.join();
+  const limits = limitsOf(share, fixed);
+  const pace = new Pace(limits);
+  let replica = followed ?? undefined;
+  const make: Make = given => {
+    const made = new Task({ plan, stage, partition, limits, share, pace, replica, ...given });
+    // Whoever comes after it begins with an empty one.
+    replica = undefined;
+    return made;
+  };
+  return { make, share };
 }
