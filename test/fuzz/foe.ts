@@ -23,10 +23,8 @@ export class Foe {
   readonly #thread: Worker;
 
   constructor(order: FoeOrder) {
-    this.#thread = new Worker(new URL('./foe-thread.ts', import.meta.url), {
-      workerData: order,
-      execArgv: ['--import', 'tsx'],
-    });
+    const file = new URL('./foe-thread.ts', import.meta.url).href;
+    this.#thread = new Worker(new URL('../rig/apart.mjs', import.meta.url), { workerData: { ...order, file } });
     this.ended = new Promise((resolve, reject) => {
       this.#thread.on('message', (report: FoeReport) => {
         this.report = report;
