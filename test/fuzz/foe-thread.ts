@@ -20,6 +20,8 @@ import { CHAINS, type Chain, HOSTILE, inputOf, outputOf, TABLE } from './scene.t
 const AHEAD_MAX = 200_000;
 /** One of so many goes to the table. */
 const TABLE_SHARE = 10;
+/** A nats-server takes 64 KiB of them. */
+const HEAD_BYTES_MAX = 65_000;
 const KEYS = 20;
 const BATCH = 100;
 const LOOK_MS = 1_000;
@@ -61,8 +63,10 @@ function recordsIn(message: HostileMessage, { decoder }: Chain): number {
 async function send(made: HostileMessage, n: number): Promise<boolean> {
   const head = natsHeaders();
   const carried: Record<string, string> = {};
-  let bytes = made.data.length;
+  let headBytes = 0;
   for (const [name, value] of Object.entries(made.headers)) {
+    const bytes = Buffer.byteLength(name + value) + 4;
+    if (headBytes + bytes > HEAD_BYTES_MAX) continue;
     try {
       head.set(name, value);
     } catch {
@@ -70,9 +74,9 @@ async function send(made: HostileMessage, n: number): Promise<boolean> {
       continue;
     }
     carried[name] = value;
-    bytes += Buffer.byteLength(name + value) + 4;
+    headBytes += bytes;
   }
-  if (bytes > payloadBytesMax - 100) return false;
+  if (headBytes + made.data.length > payloadBytesMax - 100) return false;
   const isRow = n % TABLE_SHARE === 0;
   const chain = CHAINS[n % CHAINS.length]!;
   const subject = isRow ? `$KV.${TABLE}.k${n % KEYS}` : inputOf(chain);
@@ -138,20 +142,24 @@ function wrongs(): string[] {
 }
 
 const sinceMs = performance.now();
-let lookedMs = 0;
+let lookedMs = sinceMs;
 let sent = 0;
+
+async function lookInTime(): Promise<void> {
+  if (performance.now() - lookedMs < LOOK_MS) return;
+  await look();
+  report(null);
+  lookedMs = performance.now();
+}
+
 for (let batch = 0; !isEnding; batch++) {
   for (const made of fc.sample(hostileMessages, { seed: seed + batch, numRuns: BATCH })) {
-    while (!isEnding && (sent > ((performance.now() - sinceMs) / 1_000) * perSecond || ahead() > AHEAD_MAX)) {
-      if (performance.now() - lookedMs > LOOK_MS) {
-        await look();
-        report(null);
-        lookedMs = performance.now();
-      }
-      await pause(20);
-    }
+    const isEarly = () => sent > ((performance.now() - sinceMs) / 1_000) * perSecond || ahead() > AHEAD_MAX;
+    for (await lookInTime(); !isEnding && isEarly(); await lookInTime()) await pause(20);
     if (isEnding) break;
     if (await send(made, sent)) sent++;
+    // What ends it comes as a message.
+    await pause(0);
   }
 }
 await publisher.finish();
