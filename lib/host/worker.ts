@@ -29,6 +29,7 @@ import type { Registry } from '../port/registry.ts';
 import type { Engine, RunningPipeline } from '../seam/engine.ts';
 import { type Assignment, shapeOf } from '../topology/parts.ts';
 import type { ClearPipeline } from './clear.ts';
+import { Deletes, newer } from './deletes.ts';
 import { Hosted } from './hosted.ts';
 import { Leader, type Led, type Move } from './leader.ts';
 import { memberEvent } from './member-events.ts';
@@ -74,7 +75,7 @@ export class Worker {
   readonly whole: Whole;
   readonly #options: WorkerOptions;
   readonly #specs: Specs;
-  readonly #owners: Owners;
+  readonly #deletes: Deletes;
   readonly #lease: Lease;
   readonly #presence: Presence;
   readonly #members: Members;
@@ -93,20 +94,17 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    this.name = options.me.name;
-    this.#specs = new Specs(options.registry, options.keys ?? null);
-    this.#owners = new Owners(options.registry);
+    const { registry, peers, clock, observer, me, address, clear } = options;
+    this.name = me.name;
+    this.#specs = new Specs(registry, options.keys ?? null);
+    this.#deletes = new Deletes({ clear, specs: this.#specs, owners: new Owners(registry), observer });
     let fail: (error: MillraceError) => void = () => {};
     this.fatal = new Promise(resolve => {
       fail = resolve;
     });
     this.#fail = fail;
     this.#lease = new Lease({
-      registry: options.registry,
-      clock: options.clock,
-      observer: options.observer,
-      me: options.me,
-      address: options.address,
+      ...{ registry, clock, observer, me, address },
       ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
       isGone: ({ name }) => this.#members.verdictOf(name) === 'gone',
       changed: () => {
@@ -115,18 +113,17 @@ export class Worker {
         this.#presence.refresh();
       },
     });
-    const { clock, observer, peers } = options;
     this.#members = new Members({ clock, peers, says: () => this.#says });
     this.#members.onChange(change => {
       observer.emit(memberEvent(change));
       this.#lease.look();
       this.#leader.stir();
     });
-    this.#assignments = new Assignments(options.registry, () => {
+    this.#assignments = new Assignments(registry, () => {
       this.#leader.stir();
       this.#reconcile();
     });
-    this.cordons = new Cordons(options.registry, () => this.#leader.stir());
+    this.cordons = new Cordons(registry, () => this.#leader.stir());
     this.#reports = new Reports({
       ...{ clock, peers, me: this.name },
       own: () => this.#report,
@@ -154,12 +151,9 @@ export class Worker {
     options.engine.onTrouble(() => {
       for (const hosted of this.#hosted.values()) hosted.stir();
     });
-    this.#startedAtMs = options.clock.now();
+    this.#startedAtMs = clock.now();
     this.#presence = new Presence({
-      registry: options.registry,
-      clock: options.clock,
-      observer: options.observer,
-      me: options.me,
+      ...{ registry, clock, observer, me },
       record: () => this.presence,
       onDisplaced: error => this.#fail(error),
     });
@@ -371,7 +365,7 @@ export class Worker {
       stopMs: stopMs ?? 10_000,
       engine,
       start: revision => this.#start(name, revision),
-      clear: revision => this.#clear(name, revision),
+      clear: revision => this.#deletes.carryOut(this.#specOf(name, revision)),
       fatal: this.#fail,
     });
     this.#hosted.set(name, hosted);
@@ -391,29 +385,9 @@ export class Worker {
     return running;
   }
 
-  /** Carries out a delete and leaves the tombstone. */
-  async #clear(name: string, revision: number): Promise<void> {
-    const { clear, observer } = this.#options;
-    const spec = this.#specOf(name, revision);
-    const deployment = { pipeline: name, life: spec.life };
-    const confirm = async () => {
-      if ((await this.#specs.get(name))?.spec.revision !== revision) throw newer(name, revision);
-    };
-    const remains = await clear(deployment, { summary: spec.summary, purge: spec.purge, dryRun: false, confirm });
-    if (spec.purge) await this.#owners.giveUp(deployment);
-    const held = await this.#specs.get(name);
-    if (held === null || held.spec.revision !== revision) return;
-    if (!(await this.#specs.put({ ...held.spec, remains }, held.at))) {
-      throw new MillraceError('CONFLICT', `the spec of pipeline ${name} changed while it was deleted`);
-    }
-    observer.emit({ event: 'pipeline.deleted', level: 'info', pipeline: name, revision, purge: spec.purge });
-  }
-
   /** What deleting the pipeline now would keep and delete. */
-  async wouldClear(spec: PipelineSpec, options: { purge: boolean }): Promise<Remains> {
-    const deployment = { pipeline: spec.name, life: spec.life };
-    const confirm = () => Promise.resolve();
-    return this.#options.clear(deployment, { summary: spec.summary, purge: options.purge, dryRun: true, confirm });
+  wouldClear(spec: PipelineSpec, options: { purge: boolean }): Promise<Remains> {
+    return this.#deletes.preview(spec, options);
   }
 
   #specOf(name: string, revision: number): PipelineSpec {
@@ -421,8 +395,4 @@ export class Worker {
     if (spec === undefined || spec.revision !== revision) throw newer(name, revision);
     return spec;
   }
-}
-
-function newer(name: string, revision: number): MillraceError {
-  return new MillraceError('CONFLICT', `pipeline ${name} has a newer revision than ${revision}`);
 }
