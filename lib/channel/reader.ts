@@ -49,6 +49,8 @@ interface Writer extends Voice {
  */
 const AHEAD_BYTES_MAX = 512 << 10;
 const SHORTER_PAUSE_MS = 100;
+/** A server that leads a stream no more knows by then. */
+const DEPOSED_MS = 10_000;
 const NO_MESSAGES: readonly StoredMessage[] = [];
 
 export interface ChannelReaderOptions {
@@ -83,6 +85,7 @@ export class ChannelReader implements TaskInput {
   #timeMs = 0;
   /** Where reading began: all up to there was read by former owners. */
   #openedAt = 0;
+  #askAgainMs = Number.POSITIVE_INFINITY;
   /** … and so many rows of the next. */
   #row = 0;
   /** Taken and not passed on yet, and the frame in the first of them if some of it has been. */
@@ -109,7 +112,7 @@ export class ChannelReader implements TaskInput {
   }
 
   async open({ positions }: Journaled, onReady: () => void): Promise<void> {
-    const { deployment, stage, bootstrap, partition, log, name } = this.#options;
+    const { deployment, stage, bootstrap, partition, log, clock, name } = this.#options;
     const position = positions[name] ?? 0;
     this.#position = position;
     this.#timeMs = positions[name + TIME] ?? 0;
@@ -117,15 +120,8 @@ export class ChannelReader implements TaskInput {
     this.#openedAt = position;
     await this.#checkPlace();
     this.#trims.open(position);
-    // A writer that has said its last word before our position would never be heard again: ask for it. That holds what it
-    // is complete to. Of its silence it says nothing any more: it may have spoken since, in what we have read already (W5).
-    await Promise.all(
-      Array.from(this.#writers, async ([writer, state]) => {
-        const subject = broadcastSubject(deployment, { stage, bootstrap, input: name, writer });
-        const last = await log.last({ stream: this.#stream, subject });
-        if (last !== null && last.seq <= position) hear(state, { ...decodeBroadcast(last.data), ...UNHEARD });
-      }),
-    );
+    await this.#askWriters();
+    this.#askAgainMs = clock.monotonic() + DEPOSED_MS;
     const subjects = [
       channelSubject(deployment, { stage, bootstrap, partition, input: name, writer: '*' }),
       broadcastSubject(deployment, { stage, bootstrap, input: name, writer: '*' }),
@@ -137,6 +133,34 @@ export class ChannelReader implements TaskInput {
       bufferBytesMax: AHEAD_BYTES_MAX,
     });
     this.#reader.onReady = onReady;
+  }
+
+  /**
+   * A writer that has said its last word before our position would never be heard again: ask for it. That holds what it is
+   * complete to. Of its silence it says nothing any more: it may have spoken since, in what we have read already (W5).
+   */
+  async #askWriters(): Promise<void> {
+    const { deployment, stage, bootstrap, log, name } = this.#options;
+    await Promise.all(
+      Array.from(this.#writers, async ([writer, state]) => {
+        const subject = broadcastSubject(deployment, { stage, bootstrap, input: name, writer });
+        const last = await log.last({ stream: this.#stream, subject });
+        if (last !== null && last.seq <= this.#position) hear(state, { ...decodeBroadcast(last.data), ...UNHEARD });
+      }),
+    );
+  }
+
+  /** Whoever answered may have been a server that leads the stream no more, and did not know the last word. */
+  async #askAgain(): Promise<void> {
+    this.#askAgainMs = Number.POSITIVE_INFINITY;
+    try {
+      await this.#askWriters();
+      this.#reader?.onReady?.();
+    } catch (error) {
+      if (this.#reader === null) return;
+      if (!isMillraceError(error) || error.fate !== 'retry') this.#options.onFailed(error);
+      else this.#askAgainMs = this.#options.clock.monotonic() + DEPOSED_MS;
+    }
   }
 
   /**
@@ -194,6 +218,7 @@ export class ChannelReader implements TaskInput {
 
   tick(): void {
     this.#trims.tick();
+    if (this.#options.clock.monotonic() >= this.#askAgainMs) void this.#askAgain();
   }
 
   get bootstrapped(): boolean {

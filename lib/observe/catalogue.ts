@@ -226,8 +226,9 @@ export const EVENTS = {
   },
   'task.restored': {
     levels: ['info'],
-    fields: [...TASK, 'epoch', 'commits', 'commitsReplayed', 'entries', 'from', 'tookMs'],
-    means: 'it has its state as of its last commit, `from` store, snapshot or nothing, and works',
+    fields: [...TASK, 'epoch', 'commits', 'commitsReplayed', 'entries', 'from', 'warm', 'tookMs'],
+    means:
+      'it has its state as of its last commit, `from` store, snapshot or nothing, and works; `warm`: it was followed here before',
   },
   'task.checkpointed': {
     levels: ['debug'],

@@ -122,6 +122,8 @@ export class Task {
   #routes: readonly StageRoute[];
   #checkpoints: Checkpoints;
   #replica: Replica;
+  /** It was followed here before. */
+  readonly #isWarm: boolean;
   /** How far the task is, as of the last commit that has landed. */
   #place: Place | null = null;
   /** What former owners had done. */
@@ -190,6 +192,7 @@ export class Task {
         observer.emit({ event: 'task.checkpointed', level: 'debug', pipeline: plan.pipeline, ...place, bytes, tookMs });
       },
     });
+    this.#isWarm = options.replica !== undefined;
     this.#replica =
       options.replica ??
       new Replica({
@@ -368,6 +371,7 @@ export class Task {
       commitsReplayed: restored.replayed,
       entries: this.processor.state.entries,
       from: restored.from,
+      warm: this.#isWarm,
       tookMs: Math.round(clock.monotonic() - sinceMs),
     });
   }

@@ -80,11 +80,12 @@ test('rounds that are played at the same time are told as they end, each by its 
     /^round (\d) {2}seed (\d+) {2}right {2}\d+ events {2}\d+ rows {2}silence \d+\.\d s {2}\d+\.\d s {2}doze$/;
   assert.deepEqual(
     lines
-      .slice(0, -1)
+      .slice(0, -2)
       .map(line => round.exec(line)?.slice(1).join())
       .sort(),
     ['1,41', '2,42'],
   );
+  assert.match(lines.at(-2)!, /^silence \d+\.\d s at the median$/);
   assert.match(lines.at(-1)!, /^rounds 2, wrong 0, worst silence \d+\.\d s$/);
 });
 
@@ -100,14 +101,15 @@ test('what is drawn depends on the random numbers alone, and only cases with a w
 });
 
 test('it lists its cases, explains itself, and refuses what it does not know', async () => {
-  const [list, help, unknown, wrong] = await Promise.all([
+  const [list, help, unknown, wrong, alone] = await Promise.all([
     chaos('--list'),
     chaos('--help'),
     chaos('--case', 'nowhere'),
     chaos('--rounds', 'many'),
+    chaos('--workers', '1'),
   ]);
   for (const { name, about } of await readCases()) assert.ok(list.out.includes(name) && list.out.includes(about), name);
   assert.match(help.out, /npm run chaos -- --rounds 100 --seed 1/);
-  assert.deepEqual([list.code, help.code, unknown.code, wrong.code], [0, 0, 2, 2]);
+  assert.deepEqual([list.code, help.code, unknown.code, wrong.code, alone.code], [0, 0, 2, 2, 2]);
   assert.match(unknown.err, /--case nowhere: there is none; see --list/);
 });

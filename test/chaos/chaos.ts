@@ -12,11 +12,12 @@ import { findBroker } from '../rig/broker.ts';
 import { Closing } from '../rig/closing.ts';
 import { type Case, readCases } from './cases.ts';
 import { playRound, type RoundResult } from './round.ts';
+import { WORKERS_MAX } from './stage.ts';
 
 /** What has been ended is gone by then. */
 const LEFT_MS = 20_000;
 
-const HELP = `Plays rounds of faults on two workers and a broker, each a process of its own, under load: kills, freezes, cuts, lost
+const HELP = `Plays rounds of faults on workers and a broker, each a process of its own, under load: kills, freezes, cuts, lost
 answers, broken folders, deploys, quiet services; and checks every row. Exit code 1 if one is wrong; then the round's
 folder is kept, with all logs.
 
@@ -24,12 +25,14 @@ Examples:
   npm run chaos
   npm run chaos -- --rounds 100 --seed 1 --at-once 3
   npm run chaos -- --seed 37               the round with that seed again
-  npm run chaos -- --case stop --rounds 5
+  npm run chaos -- --workers 3 --rounds 10
+  npm run chaos -- --workers 3 --case kill --rounds 5
   npm run chaos -- --list
 
 Options:
   --rounds N   how many; each takes a good half a minute        (default 1)
   --at-once K  so many at the same time, each on a stage of its own  (default 1)
+  --workers K  how many, 2 to 7                                (default 2)
   --seed S     of the first round; the next has the next seed   (default: by the clock)
   --case NAME  that one in every round, instead of random ones
   --list       the cases there are
@@ -48,6 +51,8 @@ else {
 async function main(cases: readonly Case[]): Promise<void> {
   const rounds = readNumber('--rounds', values.rounds);
   const atOnce = readNumber('--at-once', values['at-once']);
+  const workers = readNumber('--workers', values.workers);
+  if (workers < 2 || workers > WORKERS_MAX) refuse(`--workers ${workers}: take 2 to ${WORKERS_MAX}`);
   const first = values.seed === undefined ? Date.now() % 1_000_000 : readNumber('--seed', values.seed);
   const only = values.case === undefined ? null : (cases.find(({ name }) => name === values.case) ?? null);
   if (values.case !== undefined && only === null) refuse(`--case ${values.case}: there is none; see --list`);
@@ -60,16 +65,16 @@ async function main(cases: readonly Case[]): Promise<void> {
   });
   const say = (text: string) => void process.stderr.write(`${text}\n`);
   let wrong = 0;
-  let worstMs = 0;
+  const silencesMs: number[] = [];
   let begun = 0;
   const playInTurn = async (launcher: string) => {
     while (begun < rounds && !closing.interrupted) {
       const round = ++begun;
       const seed = first + round - 1;
       const sinceMs = performance.now();
-      const result = await playRound({ seed, cases, only, folder, closing, launcher, keep: values.keep });
+      const result = await playRound({ seed, cases, only, folder, closing, launcher, workers, keep: values.keep });
       if (closing.interrupted) return;
-      worstMs = Math.max(worstMs, result.silenceMs);
+      silencesMs.push(result.silenceMs);
       if (result.wrong.length > 0) wrong++;
       tell(`round ${round}  seed ${seed}`, result, performance.now() - sinceMs);
     }
@@ -81,6 +86,9 @@ async function main(cases: readonly Case[]): Promise<void> {
     const launcher = await packProduct(closing);
     await Promise.all(Array.from({ length: atOnce }, () => playInTurn(launcher)));
     if (wrong === 0 && !values.keep) await rm(folder, { recursive: true, force: true });
+    const sorted = silencesMs.sort((a, b) => a - b);
+    if (rounds > 1) console.log(`silence ${seconds(sorted[sorted.length >> 1] ?? 0)} s at the median`);
+    const worstMs = sorted.at(-1) ?? 0;
     console.log(`rounds ${rounds}, wrong ${wrong}, worst silence ${seconds(worstMs)} s`);
     process.exitCode = wrong === 0 ? 0 : 1;
   } catch (error) {
@@ -126,6 +134,7 @@ function readFlags() {
       options: {
         rounds: { type: 'string', default: '1' },
         'at-once': { type: 'string', default: '1' },
+        workers: { type: 'string', default: '2' },
         seed: { type: 'string' },
         case: { type: 'string' },
         list: { type: 'boolean', default: false },

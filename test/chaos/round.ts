@@ -33,6 +33,7 @@ export interface RoundOptions {
   readonly keep?: boolean;
   /** See `Stage`. */
   readonly launcher?: string;
+  readonly workers?: number;
   readonly closing: Closing;
 }
 
@@ -49,6 +50,7 @@ export async function playRound({
   folder: parent,
   closing,
   launcher,
+  workers = 2,
   keep = false,
 }: RoundOptions): Promise<RoundResult> {
   const folder = join(parent, `round-${seed}`);
@@ -57,6 +59,7 @@ export async function playRound({
     folder,
     closing,
     launcher,
+    workers,
     random: new Random(seed + 1),
     ordersPerSecond: ORDERS_PER_SECOND,
   });

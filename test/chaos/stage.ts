@@ -1,6 +1,6 @@
 /**
- * What a round happens on: a nats-server and two workers, each a process of its own with its defaults; a cable between each
- * worker and the broker; the services; and whoever starts a worker again that has ended, as a machine's init does. A
+ * What a round happens on: a nats-server and workers, two or more, each a process of its own with its defaults; a cable between
+ * each worker and the broker; the services; and whoever starts a worker again that has ended, as a machine's init does. A
  * stage takes itself down, also when the program is interrupted.
  */
 import { appendFileSync, mkdirSync } from 'node:fs';
@@ -23,6 +23,9 @@ import { Load } from './load.ts';
 /** A machine's init waits a little. */
 const RESTART_MS = 300;
 const API_MS = 40_000;
+/** Of workers, as many as there can be. */
+const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+export const WORKERS_MAX = NAMES.length - 1;
 
 /** A worker with what is around it. */
 export interface Post {
@@ -44,16 +47,19 @@ export interface StageOptions {
   readonly launcher?: string | undefined;
   /** See `Load`. */
   readonly ordersPerSecond: number;
+  /** How many there are to begin with. Default 2. */
+  readonly workers?: number;
 }
 
 export class Stage {
   readonly folder: string;
   readonly broker: NatsServer;
   readonly connection: NatsConnection;
-  readonly posts: readonly Post[];
   readonly load: Load;
+  #posts: readonly Post[];
   readonly #closing: Closing;
   readonly #logFile: string;
+  readonly #launcher: string | undefined;
   #edition = 0;
 
   private constructor(parts: {
@@ -64,11 +70,13 @@ export class Stage {
     closing: Closing;
     random: Random;
     ordersPerSecond: number;
+    launcher: string | undefined;
   }) {
     this.folder = parts.folder;
     this.broker = parts.broker;
     this.connection = parts.connection;
-    this.posts = parts.posts;
+    this.#posts = parts.posts;
+    this.#launcher = parts.launcher;
     this.#closing = parts.closing;
     this.#logFile = join(parts.folder, 'round.log');
     this.load = new Load(parts.connection, parts);
@@ -76,7 +84,14 @@ export class Stage {
   }
 
   /** Everything runs, the pipeline too, and load flows. */
-  static async set({ folder, random, ordersPerSecond, launcher, closing: outer }: StageOptions): Promise<Stage> {
+  static async set({
+    folder,
+    random,
+    ordersPerSecond,
+    launcher,
+    workers = 2,
+    closing: outer,
+  }: StageOptions): Promise<Stage> {
     const closing = new Closing();
     outer.add(() => closing.run());
     mkdirSync(folder, { recursive: true });
@@ -87,14 +102,10 @@ export class Stage {
     closing.add(() => connection.close());
     await makeStreams(connection);
     const posts: Post[] = [];
-    for (const name of ['a', 'b']) {
-      const cable = await Cable.open({ brokerPort: broker.port });
-      closing.add(() => cable.stop());
-      posts.push(makePost(name, { folder, cable, closing, launcher }));
-    }
+    for (let i = 0; i < workers; i++) posts.push(await makePost(NAMES[i]!, { folder, broker, closing, launcher }));
     await Promise.all(posts.map(({ worker }) => worker.start()));
     for (const post of posts) post.kept = true;
-    const stage = new Stage({ folder, broker, connection, posts, closing, random, ordersPerSecond });
+    const stage = new Stage({ folder, broker, connection, posts, closing, random, ordersPerSecond, launcher });
     await stage.deploy();
     await stage.running();
     return stage;
@@ -109,13 +120,34 @@ export class Stage {
     appendFileSync(this.#logFile, `${new Date().toISOString()} ${text}\n`);
   }
 
-  /** The worker that runs the pipeline, and the one that waits; by chance while nobody can say. */
-  async roles(random: Random): Promise<{ active: Post; standby: Post }> {
+  get posts(): readonly Post[] {
+    return this.#posts;
+  }
+
+  /** The worker that leads, and another one; by chance while nobody can say. */
+  async roles(random: Random): Promise<{ active: Post; other: Post }> {
     const holder = await this.#activeName();
-    const names = await Promise.all(this.posts.map(post => nameOf(post)));
-    const known = holder === null ? -1 : names.indexOf(holder);
-    const active = known >= 0 ? known : random.int(2);
-    return { active: this.posts[active]!, standby: this.posts[1 - active]! };
+    const posts = this.#posts;
+    const names = await Promise.all(posts.map(post => nameOf(post)));
+    const active = posts[names.indexOf(holder ?? '')] ?? random.pick(posts);
+    return { active, other: random.pick(posts.filter(post => post !== active)) };
+  }
+
+  /** One more worker, which stays until it is dismissed. Resolves when it is up; null: there are as many as there may be. */
+  async join(): Promise<Post | null> {
+    const name = NAMES.find(free => this.#posts.every(post => post.name !== free));
+    if (name === undefined) return null;
+    const around = { folder: this.folder, broker: this.broker, closing: this.#closing, launcher: this.#launcher };
+    const post = await makePost(name, around);
+    this.#posts = [...this.#posts, post];
+    await this.start(post);
+    return post;
+  }
+
+  /** Ends a worker for good. */
+  async dismiss(post: Post): Promise<void> {
+    this.#posts = this.#posts.filter(one => one !== post);
+    await this.terminate(post);
   }
 
   async #activeName(): Promise<string | null> {
@@ -241,11 +273,13 @@ async function makeStreams(connection: NatsConnection): Promise<void> {
   for (const [city, country] of Object.entries(COUNTRIES)) await cities.put(city, JSON.stringify({ country }));
 }
 
-function makePost(
+async function makePost(
   name: string,
-  around: { folder: string; cable: Cable; closing: Closing; launcher: string | undefined },
-): Post {
-  const { folder, cable, closing, launcher } = around;
+  around: { folder: string; broker: NatsServer; closing: Closing; launcher: string | undefined },
+): Promise<Post> {
+  const { folder, broker, closing, launcher } = around;
+  const cable = await Cable.open({ brokerPort: broker.port });
+  closing.add(() => cable.stop());
   const dataDir = join(folder, `worker-${name}`);
   const logFile = join(folder, `worker-${name}.log`);
   // What a process has said comes out of its pipe after its end, when the round and its folder may be gone.

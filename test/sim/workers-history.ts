@@ -16,38 +16,21 @@ import type { Commands } from '../../lib/service/commands.ts';
 import { CALM, faultsOf } from './history.ts';
 import { programsTale, storyTale, type Tale } from './tales.ts';
 import { type Outcome, WorkerCluster } from './workers.ts';
+import { unrest } from './workers-rest.ts';
+import { disturb, type Weather, weatherOf } from './workers-weather.ts';
 import { planOn } from './world.ts';
 
+/** Between two workers. */
+const PEERS_MS: readonly [number, number] = [0.1, 3];
 const REST_MS = 240_000;
 const QUIET_MS = 3_000;
-/** A part may be on its way from one worker to another, for balance. */
-const MOVED_MS = 5_000;
+/** Parts may be on their way from one worker to another, for balance: to who is back only after a while. */
+const MOVED_MS = 30_000;
 const STEP_MS = 250;
 /** What was asked of those who were frozen has come to its end by then. */
 const ECHO_MS = 6_000;
 const PAUSE_MS = 2_000;
 const STOPPED_MS = 30_000;
-/** Whoever does not beat has lost the lease by then. */
-const TAKEN_MS = 2_500;
-
-export interface Weather {
-  readonly workers: number;
-  readonly crashes: number;
-  readonly freezes: number;
-  readonly cuts: number;
-  /** Times that a worker cannot reach the registry alone. */
-  readonly deaf: number;
-  /** Told to stop, and started again. */
-  readonly stops: number;
-  /** Threads that end while their process goes on. */
-  readonly engines: number;
-  /** Machines that come to have a copy of another's folder. */
-  readonly copies: number;
-  readonly asked: number;
-  readonly outageMs: number;
-  readonly diskLoss: number;
-  readonly lengthMs: number;
-}
 
 export interface Verdict {
   readonly seed: number;
@@ -57,23 +40,6 @@ export interface Verdict {
   readonly weather: Weather;
   /** What was done, by its name. */
   readonly done: ReadonlyMap<string, number>;
-}
-
-function weatherOf(random: Random, lengthMs: number): Weather {
-  return {
-    workers: random.chance(0.2) ? 1 : 2 + random.int(2),
-    crashes: random.int(4),
-    freezes: random.int(4),
-    cuts: random.chance(0.5) ? random.int(3) : 0,
-    deaf: random.chance(0.5) ? 1 + random.int(2) : 0,
-    stops: random.int(3),
-    engines: random.int(4),
-    copies: random.chance(0.2) ? 1 : 0,
-    asked: random.int(8),
-    outageMs: random.chance(0.3) ? 20_000 : 4_000,
-    diskLoss: 0.3,
-    lengthMs,
-  };
 }
 
 class History {
@@ -96,7 +62,7 @@ class History {
     const weather = this.#weather;
     for (let i = 0; i < weather.workers; i++) cluster.addMachine().start();
     this.#tale.publish(cluster);
-    this.#disturb();
+    disturb(cluster, { weather, random: this.#random.fork() });
     void this.#ask('deploy', commands => commands.deploy(this.#anyBundle, { dryRun: false }));
     // What nobody asks anything after must mend itself.
     const askedMs = weather.lengthMs * (this.#random.chance(0.5) ? 1 : 0.5);
@@ -115,7 +81,9 @@ class History {
     cluster.broker.faults = CALM;
     cluster.calmBlobs();
     cluster.registryFaults = { delayMsMax: 1, lostAnswer: 0, notLanded: 0 };
+    cluster.exchange.faults = { delayMs: PEERS_MS };
     for (const machine of cluster.machines) {
+      machine.setSide(0);
       machine.thaw();
       machine.reconnect();
       machine.start();
@@ -135,11 +103,11 @@ class History {
       if (moved !== null) return moved;
     }
     this.#tale.publishRest(cluster);
-    await this.#until(() => this.#tale.isDone(cluster) && cluster.unrest(name) === null, REST_MS);
+    await this.#until(() => this.#tale.isDone(cluster) && unrest(cluster, name) === null, REST_MS);
     await this.#run(QUIET_MS);
-    await this.#until(() => cluster.unrest(name) === null, MOVED_MS);
+    await this.#until(() => unrest(cluster, name) === null, MOVED_MS);
     if (this.#isBroken) return this.#broken;
-    return this.#tale.judge(cluster) ?? cluster.unrest(name);
+    return this.#tale.judge(cluster) ?? unrest(cluster, name);
   }
 
   /** Null, or what was sent meanwhile. */
@@ -183,12 +151,12 @@ class History {
     if (!tale.playsAgain) return null;
     tale.beginAnew(cluster);
     await this.#through('deploy again', commands => commands.deploy(this.#anyBundle, { dryRun: false }));
-    await this.#until(() => tale.isDone(cluster) && cluster.unrest(tale.pipeline) === null, REST_MS);
+    await this.#until(() => tale.isDone(cluster) && unrest(cluster, tale.pipeline) === null, REST_MS);
     await this.#run(QUIET_MS);
-    await this.#until(() => cluster.unrest(tale.pipeline) === null, MOVED_MS);
+    await this.#until(() => unrest(cluster, tale.pipeline) === null, MOVED_MS);
     if (this.#isBroken) return this.#broken;
     if ((await this.#spec())?.life === life) return 'its second life is the first';
-    return tale.judge(cluster) ?? cluster.unrest(tale.pipeline);
+    return tale.judge(cluster) ?? unrest(cluster, tale.pipeline);
   }
 
   async #spec(): Promise<PipelineSpec | null> {
@@ -278,54 +246,6 @@ class History {
     const endMs = this.cluster.clock.monotonic() + limitMs;
     while (!this.#isBroken && !isSo() && this.cluster.clock.monotonic() < endMs) await this.#run(STEP_MS);
   }
-
-  /** All that goes wrong with machines, spread over the weather's length. */
-  #disturb(): void {
-    const { cluster } = this;
-    const random = this.#random.fork();
-    const weather = this.#weather;
-    const often = (times: number, happens: () => void) => {
-      for (let i = 0; i < times; i++) cluster.clock.after(random.int(weather.lengthMs), happens);
-    };
-    const active = () => cluster.machines.find(({ process }) => process?.worker.active);
-    /** It strikes where it hurts, as a rule. */
-    const any = () => (random.chance(0.6) ? active() : undefined) ?? random.pick(cluster.machines);
-    const later = (ms: number, happens: () => void) => cluster.clock.after(random.int(ms), happens);
-    often(weather.crashes, () => {
-      const machine = any();
-      machine.crash({ losesDisk: random.chance(weather.diskLoss) });
-      later(random.chance(0.5) ? 800 : 4_000, () => machine.start());
-    });
-    often(weather.freezes, () => {
-      const machine = any();
-      machine.freeze();
-      later(weather.outageMs, () => machine.thaw());
-    });
-    often(weather.cuts, () => {
-      const machine = any();
-      machine.cutOff();
-      later(weather.outageMs, () => machine.reconnect());
-    });
-    often(weather.deaf, () => {
-      const machine = active() ?? random.pick(cluster.machines);
-      machine.deafen();
-      cluster.clock.after(2 * TAKEN_MS + random.int(weather.outageMs), () => machine.reconnect());
-      // Another has the lease by then; who does not hear of it starts all anew.
-      if (random.chance(0.7)) cluster.clock.after(TAKEN_MS + random.int(TAKEN_MS), () => machine.loseEngine());
-    });
-    often(weather.stops, () => {
-      const machine = any();
-      machine.stop();
-      // Tried until it is there: nobody starts what has not ended.
-      const begin = () => {
-        if (machine.process === null) machine.start();
-        else later(500, begin);
-      };
-      cluster.clock.after(100, begin);
-    });
-    often(weather.engines, () => any().loseEngine());
-    often(weather.copies, () => cluster.copy(any()));
-  }
 }
 
 export async function play(seed: number): Promise<Verdict> {
@@ -343,7 +263,13 @@ export async function play(seed: number): Promise<Verdict> {
     relayBytesMax: 1_000 + random.int(20_000),
     commitBytesMax: random.chance(0.5) ? 200 + random.int(1_500) : 4 << 20,
   };
-  const cluster = new WorkerCluster({ seed, plans, limits, messageBytesMax: 5_000 + random.int(4_000) });
+  const cluster = new WorkerCluster({
+    seed,
+    plans,
+    limits,
+    messageBytesMax: 5_000 + random.int(4_000),
+    standbys: random.int(3),
+  });
   for (const settings of streams) cluster.broker.create(settings);
   cluster.broker.faults = faultsOf(random);
   const storm = random.next() * 0.1;
@@ -351,6 +277,12 @@ export async function play(seed: number): Promise<Verdict> {
     delayMsMax: 1 + random.int(40),
     lostAnswer: storm * random.next(),
     notLanded: storm * random.next(),
+  };
+  cluster.exchange.faults = {
+    delayMs: PEERS_MS,
+    lost: random.chance(0.5) ? random.next() * 0.3 : 0,
+    late: random.chance(0.5) ? random.next() * 0.3 : 0,
+    lateMs: random.chance(0.3) ? 1_000 : 200,
   };
   const history = new History({ cluster, tale, random, weather });
   const wrong = await history.play();

@@ -23,7 +23,10 @@ testApart(
       const { wrong, cluster, done } = await play(seed);
       assert.equal(wrong, null, `seed ${seed} (node --import tsx test/sim/replay.ts ${seed} workers): ${wrong}`);
       for (const [what, times] of [...done, ...Object.entries(cluster.seen)]) count(what, times);
-      for (const { event, code } of cluster.events) count(code === undefined ? event : `${event} ${code}`);
+      for (const { event, code, why } of cluster.events) {
+        count(code === undefined ? event : `${event} ${code}`);
+        if (event === 'part.moved') count(`${event} ${why}`);
+      }
     }
     for (const what of MUST_OCCUR) {
       assert.ok(seen.has(what), `${what} was never seen`);
@@ -33,6 +36,8 @@ testApart(
 
 const MUST_OCCUR = [
   ...['takeovers', 'bothActive', 'engines', 'silent', 'displaced'],
+  ...['joined', 'retired', 'cordons', 'leadersLostInMoves', 'warmTakeovers'],
+  ...['part.moved balance', 'part.moved draining', 'part.moved gone'],
   ...['lease.lost', 'lease.unreachable BROKER_UNAVAILABLE', 'task.fenced FENCED', 'task.fenced ASSIGNMENT_OUTDATED'],
   'reader.finishing',
   ...['deploy', 'pause', 'resume', 'restart', 'last pause', 'delete', 'deploy again'],

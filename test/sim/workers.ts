@@ -9,37 +9,23 @@ import { sleep } from '../../lib/base/clock.ts';
 import { isMillraceError, type MillraceError } from '../../lib/base/errors.ts';
 import type { Random } from '../../lib/base/random.ts';
 import { type Bundle, hashOf } from '../../lib/bundle/bundle.ts';
-import { judgedOf } from '../../lib/bundle/compile.ts';
-import { resultsFinder } from '../../lib/cluster/results.ts';
-import { pipelineClearer } from '../../lib/host/clear.ts';
-import { Worker } from '../../lib/host/worker.ts';
-import { ProcessClock } from '../../lib/memory/clock.ts';
-import type { MemoryLog } from '../../lib/memory/log.ts';
-import { type MemoryPeers, PeerExchange } from '../../lib/memory/peers.ts';
+import { PeerExchange } from '../../lib/memory/peers.ts';
 import { MemoryBucket } from '../../lib/memory/registry.ts';
-import type { MemoryStores } from '../../lib/memory/store.ts';
 import type { Event } from '../../lib/observe/events.ts';
-import { Commands } from '../../lib/service/commands.ts';
-import { pipelineFinder } from '../../lib/service/remembered.ts';
+import type { Commands } from '../../lib/service/commands.ts';
 import type { TaskLimits } from '../../lib/task/surroundings.ts';
-import { shapeOf, taskOf, taskPart } from '../../lib/topology/parts.ts';
 import type { Plan } from '../../lib/topology/plan.ts';
-import { incompatibilities } from '../../lib/topology/summary.ts';
-import { ProcessRegistry, type RegistryFaults } from './process.ts';
-import { SimEngine } from './thread.ts';
+import { Machine, type Process } from './machines.ts';
+import type { RegistryFaults } from './process.ts';
 import { World } from './world.ts';
 
-const LEASE_MS = 1_500;
-/** The deadline of a stop for the next revision, and of one for good. */
-const STOP_MS = 3_000;
-/** Whoever was told to stop, and has not by then, is killed. */
-const KILL_MS = 5_000;
-const PLANNING_MS = 80;
-/** A worker that could not start is started again. */
-const AGAIN_MS = 2_000;
 /** A person waits so long for an answer, and asks somebody else. */
 const PATIENCE_MS = 3_000;
 const AGAIN_SOON_MS = 200;
+/** What was handed over so shortly before is on its way. */
+const MOVING_MS = 500;
+const ZONES = ['', '', 'east', 'west'];
+const CAPACITIES = [0.5, 1, 1, 1, 2];
 
 /** What an answer came to. */
 export type Outcome<T> = { readonly answer: T } | { readonly refused: MillraceError } | null;
@@ -53,14 +39,27 @@ export class WorkerCluster extends World {
   registryFaults: RegistryFaults = { delayMsMax: 1, lostAnswer: 0, notLanded: 0 };
   /** Nobody asks for anything any more. */
   isQuiet = false;
+  /** How many workers follow each task. */
+  readonly standbys: number;
   /** What the histories contained. */
-  readonly seen = { takeovers: 0, bothActive: 0, engines: 0, silent: 0, displaced: 0 };
+  readonly seen = {
+    ...{ takeovers: 0, bothActive: 0, engines: 0, silent: 0, displaced: 0 },
+    ...{ joined: 0, retired: 0, cordons: 0, leadersLostInMoves: 0, warmTakeovers: 0 },
+  };
   readonly #plans: ReadonlyMap<string, Plan>;
   #instances = 0;
   #names = 0;
+  #movedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(options: { seed: number; plans: readonly Plan[]; limits: Partial<TaskLimits>; messageBytesMax: number }) {
+  constructor(options: {
+    seed: number;
+    plans: readonly Plan[];
+    limits: Partial<TaskLimits>;
+    messageBytesMax: number;
+    standbys: number;
+  }) {
     super(options);
+    this.standbys = options.standbys;
     this.bucket = new MemoryBucket(this.clock);
     this.exchange = new PeerExchange({ clock: this.clock, random: this.random.fork(), faults: { delayMs: [0.1, 3] } });
     this.limits = options.limits;
@@ -88,9 +87,20 @@ export class WorkerCluster extends World {
   }
 
   addMachine(): Machine {
-    const machine = new Machine(this, { stores: this.newDisk(), name: this.newName(), formers: [] });
+    const place = { zone: this.random.pick(ZONES), capacity: this.random.pick(CAPACITIES) };
+    const machine = new Machine(this, { stores: this.newDisk(), name: this.newName(), formers: [], place });
     this.machines.push(machine);
     return machine;
+  }
+
+  /** So that somebody is left. */
+  get mayRetire(): boolean {
+    return this.machines.filter(({ isRetired }) => !isRetired).length > 1;
+  }
+
+  /** Parts were on their way when this one ended. */
+  ended({ worker }: Process): void {
+    if (worker.active && this.clock.monotonic() - this.#movedMs < MOVING_MS) this.seen.leadersLostInMoves++;
   }
 
   /** Another machine that has a copy of the folder of one, but for its state: two processes may go by one name. */
@@ -110,6 +120,8 @@ export class WorkerCluster extends World {
       if (Number(event.term) > 1) this.seen.takeovers++;
       if (this.processes.filter(({ worker }) => worker.active).length > 1) this.seen.bothActive++;
     }
+    if (event.event === 'part.moved') this.#movedMs = this.clock.monotonic();
+    if (event.event === 'task.restored' && event.warm === true) this.seen.warmTakeovers++;
     // There may be nothing left here of a revision that is over; what a retry mends is none.
     if (event.event !== 'pipeline.failed' || event.level !== 'error' || event.code === 'REVISION_OUTDATED') return;
     this.failure ??= new Error(`${by}: ${event.code}: ${event.message}`);
@@ -143,230 +155,5 @@ export class WorkerCluster extends World {
       if (isMillraceError(error) && error.fate === 'reject') return { refused: error };
       throw error;
     }
-  }
-
-  /** All is as wanted: null, or what is not. */
-  unrest(pipeline: string): string | null {
-    const active = this.processes.filter(({ worker }) => worker.active);
-    if (active.length !== 1) return `${active.length} workers are active`;
-    const [one] = active;
-    const desired = one!.worker.specs.find(({ name }) => name === pipeline);
-    const { state, reason, tasks } = one!.worker.status(pipeline, desired?.revision);
-    if (state !== 'running') return `${one!.name} leads, and the pipeline is ${state}: ${reason}`;
-    const parts = shapeOf(desired?.summary).parts.filter(part => taskOf(part) !== null);
-    const run = tasks.filter(task => task.state === 'running').map(taskPart);
-    const missing = parts.filter(part => !run.includes(part));
-    if (missing.length > 0) return `nobody runs ${missing.join(' ')}`;
-    return run.length === parts.length ? null : `${run.join(' ')} run: some of them twice`;
-  }
-}
-
-/** One process of a worker. */
-export class Process {
-  readonly name: string;
-  readonly clock: ProcessClock;
-  readonly worker: Worker;
-  readonly commands: Commands;
-  readonly engine: SimEngine;
-  readonly #log: MemoryLog;
-  readonly #registry: ProcessRegistry;
-  readonly #peers: MemoryPeers;
-
-  constructor(
-    cluster: WorkerCluster,
-    options: { name: string; formers: readonly string[]; instance: string; stores: MemoryStores; machine: Machine },
-  ) {
-    const { name, formers, instance, stores, machine } = options;
-    this.name = name;
-    const clock = new ProcessClock(cluster.clock);
-    this.clock = clock;
-    const random = cluster.fork();
-    const observer = { emit: (event: Event) => cluster.told(event, `${name}/${instance}`) };
-    const log = cluster.client({ clock });
-    const blobs = cluster.blobsOf(clock);
-    const registry = new ProcessRegistry({
-      ...{ bucket: cluster.bucket, world: cluster.clock, clock, random: random.fork() },
-      faults: () => cluster.registryFaults,
-    });
-    const engine = new SimEngine({
-      ...{ world: cluster, clock, stores, observer, random: random.fork() },
-      plan: async bundle => cluster.planOf(bundle),
-      limits: cluster.limits,
-      isCutOff: () => machine.isCutOff,
-    });
-    this.#log = log;
-    this.#registry = registry;
-    this.#peers = cluster.exchange.client(name, { clock });
-    this.engine = engine;
-    this.worker = new Worker({
-      ...{ me: { name, instance, formers }, address: null, registry, peers: this.#peers, clock, observer, engine },
-      clear: pipelineClearer({ log, blobs, stores }),
-      ...{ leaseMs: LEASE_MS, stopMs: STOP_MS },
-    });
-    const judge = {
-      async plan(bundle: Bundle) {
-        await sleep(clock, random.int(PLANNING_MS));
-        return judgedOf(cluster.planOf(bundle));
-      },
-      incompatibilities,
-      remembered: pipelineFinder(log, blobs),
-      results: resultsFinder(log),
-    };
-    const connected = () => !machine.isCutOff;
-    this.commands = new Commands({ registry, blobs, log, judge, clock, worker: this.worker, connected });
-    if (machine.isDeaf) this.deafen();
-    if (machine.isCutOff) this.cutOff();
-    void this.worker.fatal.then(error => machine.failed(this, error));
-  }
-
-  /** Throws as `Worker.start`. */
-  async start(): Promise<void> {
-    await this.worker.start();
-    this.engine.open();
-  }
-
-  /** What a process is sent while it is frozen it hears of later. */
-  whenAwake<T>(work: () => Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.clock.soon(() => void work().then(resolve, reject));
-    });
-  }
-
-  /** It hears nothing of the registry, and all else goes on. */
-  deafen(): void {
-    this.#registry.connected = false;
-  }
-
-  cutOff(): void {
-    this.deafen();
-    this.#peers.line = 'cut';
-    this.#log.cutOff();
-    this.engine.log?.cutOff();
-  }
-
-  reconnect(): void {
-    this.#registry.connected = true;
-    this.#peers.line = 'up';
-    this.#log.reconnect();
-    this.engine.log?.reconnect();
-  }
-}
-
-/** What outlives a process: its disk, with the name and the instances that it has had, and its network. */
-export class Machine {
-  isCutOff = false;
-  isDeaf = false;
-  process: Process | null = null;
-  readonly #cluster: WorkerCluster;
-  readonly #stores: MemoryStores;
-  #name: string;
-  #formers: string[];
-  /** There is, or was, another machine with the same name. */
-  #isCopy = false;
-
-  constructor(cluster: WorkerCluster, options: { stores: MemoryStores; name: string; formers: readonly string[] }) {
-    this.#cluster = cluster;
-    this.#stores = options.stores;
-    this.#name = options.name;
-    this.#formers = [...options.formers];
-  }
-
-  copied(stores: MemoryStores): Machine {
-    const twin = new Machine(this.#cluster, { stores, name: this.#name, formers: this.#formers });
-    twin.#isCopy = true;
-    this.#isCopy = true;
-    return twin;
-  }
-
-  start(): void {
-    if (this.process !== null) return;
-    const cluster = this.#cluster;
-    const instance = cluster.newInstance();
-    const [name, formers, stores] = [this.#name, [...this.#formers], this.#stores];
-    this.#formers.push(instance);
-    const process = new Process(cluster, { name, formers, instance, stores, machine: this });
-    this.process = process;
-    process.start().catch(error => {
-      if (this.process !== process) return;
-      this.crash({ losesDisk: false });
-      if (isMillraceError(error, 'STORE_IN_USE') && this.#isCopy) this.#rename();
-      else if (!isMillraceError(error, 'BROKER_UNAVAILABLE')) cluster.failure ??= error;
-      cluster.clock.after(AGAIN_MS, () => this.start());
-    });
-  }
-
-  /** A process of it cannot go on. */
-  failed(process: Process, error: MillraceError): void {
-    const cluster = this.#cluster;
-    if (!isMillraceError(error, 'STORE_IN_USE') || !this.#isCopy) cluster.failure ??= error;
-    if (this.process !== process) return;
-    this.stop();
-    this.#rename();
-    cluster.clock.after(KILL_MS + AGAIN_MS, () => this.start());
-  }
-
-  /** What the error asks for: the name goes out of the folder. */
-  #rename(): void {
-    this.#cluster.seen.displaced++;
-    this.#beginAnew();
-  }
-
-  #beginAnew(): void {
-    this.#name = this.#cluster.newName();
-    this.#formers = [];
-    this.#isCopy = false;
-  }
-
-  crash({ losesDisk }: { losesDisk: boolean }): void {
-    this.process?.clock.kill();
-    this.process = null;
-    if (!losesDisk) return this.#stores.crash();
-    this.#stores.loseEverything();
-    this.#beginAnew();
-  }
-
-  /** It is told to end, and is killed when it does not. */
-  stop(): void {
-    const { process } = this;
-    if (process === null) return;
-    const end = () => {
-      if (this.process === process) this.crash({ losesDisk: false });
-    };
-    void process.whenAwake(() => process.worker.stop({ deadlineMs: STOP_MS })).then(end);
-    this.#cluster.clock.after(KILL_MS, end);
-  }
-
-  /** The thread of its engine ends. */
-  loseEngine(): void {
-    const { process } = this;
-    if (process === null || process.clock.frozen || process.engine.trouble !== null) return;
-    this.#cluster.seen.engines++;
-    process.engine.lose('a function did not return');
-  }
-
-  freeze(): void {
-    this.process?.clock.freeze();
-  }
-
-  thaw(): void {
-    this.process?.clock.thaw();
-  }
-
-  /** Whatever process it runs. */
-  cutOff(): void {
-    this.isCutOff = true;
-    this.process?.cutOff();
-  }
-
-  /** The registry is out of its reach, the rest of the broker is not. */
-  deafen(): void {
-    this.isDeaf = true;
-    this.process?.deafen();
-  }
-
-  reconnect(): void {
-    this.isCutOff = false;
-    this.isDeaf = false;
-    this.process?.reconnect();
   }
 }

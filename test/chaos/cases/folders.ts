@@ -36,25 +36,25 @@ const copied: Case = {
     'the folder of the active worker is copied over that of the other one, which is then a worker of the same name',
   weight: 1,
   async play(stage, random) {
-    const { active, standby } = await stage.roles(random);
+    const { active, other } = await stage.roles(random);
     const isStopped = random.chance(0.5);
-    await stage.kill(standby);
+    await stage.kill(other);
     if (isStopped) await stage.kill(active);
-    stage.note(`copy the folder of ${active.name} to ${standby.name}`);
-    await rm(standby.folder, { recursive: true, force: true });
+    stage.note(`copy the folder of ${active.name} to ${other.name}`);
+    await rm(other.folder, { recursive: true, force: true });
     // A copy of files that change meanwhile would be another case.
     if (!isStopped) stage.freeze(active);
-    await cp(active.folder, standby.folder, { recursive: true });
+    await cp(active.folder, other.folder, { recursive: true });
     if (!isStopped) stage.thaw(active);
     // Whichever of them ends is started again, in vain, until somebody does what it says.
     if (isStopped) void stage.start(active);
-    const starting = stage.start(standby);
+    const starting = stage.start(other);
     await pause(random.between(3_000, 6_000));
-    await stage.kill(standby);
+    await stage.kill(other);
     await starting;
-    stage.note(`delete the name in the folder of ${standby.name}`);
-    await rm(join(standby.folder, 'worker-name'));
-    await stage.start(standby);
+    stage.note(`delete the name in the folder of ${other.name}`);
+    await rm(join(other.folder, 'worker-name'));
+    await stage.start(other);
   },
 };
 

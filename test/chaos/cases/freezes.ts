@@ -14,9 +14,21 @@ const freeze: Case = {
   },
 };
 
+const freezeOther: Case = {
+  name: 'freeze-other',
+  about: 'SIGSTOP of a worker that does not lead for longer than others wait for it, then SIGCONT',
+  weight: 1,
+  async play(stage, random) {
+    const { other } = await stage.roles(random);
+    stage.freeze(other);
+    await pause(random.between(3_500, 7_000));
+    stage.thaw(other);
+  },
+};
+
 const doze: Case = {
   name: 'doze',
-  about: 'SIGSTOP of both workers for a moment, several times',
+  about: 'SIGSTOP of all workers for a moment, several times',
   weight: 1,
   async play(stage, random) {
     for (let times = 1 + random.int(4); times > 0; times--) {
@@ -28,4 +40,4 @@ const doze: Case = {
   },
 };
 
-export default [freeze, doze];
+export default [freeze, freezeOther, doze];

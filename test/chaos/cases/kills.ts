@@ -14,9 +14,21 @@ const kill: Case = {
   },
 };
 
+const killOther: Case = {
+  name: 'kill-other',
+  about: 'SIGKILL of a worker that does not lead; it is started again after a while',
+  weight: 2,
+  async play(stage, random) {
+    const { other } = await stage.roles(random);
+    await stage.kill(other);
+    await pause(random.chance(0.5) ? random.between(0, 500) : random.between(2_000, 9_000));
+    await stage.start(other);
+  },
+};
+
 const killBoth: Case = {
   name: 'kill-both',
-  about: 'SIGKILL of both workers',
+  about: 'SIGKILL of all workers',
   weight: 1,
   async play(stage, random) {
     await Promise.all(stage.posts.map(post => stage.kill(post)));
@@ -53,4 +65,4 @@ const outage: Case = {
   },
 };
 
-export default [kill, killBoth, killEarly, outage];
+export default [kill, killOther, killBoth, killEarly, outage];

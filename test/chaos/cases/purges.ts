@@ -18,8 +18,8 @@ const freezeInPurge: Case = {
   weight: 0.5,
   isAlone: true,
   async play(stage, random) {
-    const { active, standby } = await stage.roles(random);
-    const client = new AdminClient({ address: standby.worker.address, timeoutMs: 5_000 });
+    const { active, other } = await stage.roles(random);
+    const client = new AdminClient({ address: other.worker.address, timeoutMs: 5_000 });
     try {
       stage.note('purge');
       const purging = client.delete('story', { purge: true }).catch((error: unknown) => stage.note(messageOf(error)));

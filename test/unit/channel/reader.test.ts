@@ -219,6 +219,21 @@ describe('a channel input', () => {
     assert.deepEqual([rig.input.watermarkMs, rig.input.bootstrapped], [700, true]);
   });
 
+  test('asks for a last word again, which a server that was just deposed does not know', async () => {
+    const rig = new Rig(['r-a']);
+    await rig.broadcast('r-a', { watermarkMs: 600 });
+    await rig.broadcast('r-a', { watermarkMs: 700 });
+    rig.broker.faults = { staleLast: 1 };
+    await rig.open(2);
+    assert.equal(rig.input.watermarkMs, 600);
+    rig.broker.faults = {};
+    await rig.clock.run(rig.clock.monotonic() + 10_000);
+    rig.input.tick();
+    await rig.clock.run(rig.clock.monotonic() + 100);
+    assert.equal(rig.input.watermarkMs, 700);
+    assert.deepEqual(rig.failures, []);
+  });
+
   test('has been read to its end once every writer has said so', async () => {
     const rig = new Rig(['r-a'], { bootstrap: true });
     await rig.open();
