@@ -31,8 +31,8 @@ const PREFIX = 'assignments.';
 export class Assignments {
   readonly #registry: Registry;
   readonly #held = new Map<string, HeldParts>();
-  /** Documents that somebody has deleted: what they said counts until they are written anew. */
-  readonly #deleted = new Set<string>();
+  /** Documents that somebody has deleted or written over: what they said counts until they are written anew. */
+  readonly #damaged = new Map<string, number>();
   readonly #changed: (pipeline: string) => void;
 
   /** @param changed called with every change of a pipeline's that is heard of, our own too. */
@@ -48,7 +48,7 @@ export class Assignments {
 
   /** It is in the registry, as far as was heard. */
   isStored(pipeline: string): boolean {
-    return this.#held.has(pipeline) && !this.#deleted.has(pipeline);
+    return this.#held.has(pipeline) && !this.#damaged.has(pipeline);
   }
 
   /** Hears of all that there are before it resolves, and then of every change. */
@@ -59,7 +59,7 @@ export class Assignments {
   /** False: somebody else was first, or it is not known whether it landed; what is there is heard of later. */
   async put(pipeline: string, parts: Parts): Promise<boolean> {
     const key = PREFIX + pipeline;
-    const expect = this.isStored(pipeline) ? this.#held.get(pipeline)!.at : 0;
+    const expect = this.#damaged.get(pipeline) ?? this.#held.get(pipeline)?.at ?? 0;
     const value = writeParts(parts);
     const at = await this.#registry.put(key, value, { expect });
     if (at === null) this.#hear(pipeline, await this.#registry.get(key));
@@ -71,10 +71,11 @@ export class Assignments {
   #hear(pipeline: string, entry: RegistryEntry | null): void {
     const held = this.#held.get(pipeline);
     if (entry !== null && held !== undefined && held.at >= entry.revision) return;
-    if (entry === null) this.#deleted.add(pipeline);
+    const parts = entry === null ? null : readParts(entry.value);
+    if (parts === null) this.#damaged.set(pipeline, entry?.revision ?? 0);
     else {
-      this.#deleted.delete(pipeline);
-      this.#held.set(pipeline, { parts: readParts(entry.value), at: entry.revision });
+      this.#damaged.delete(pipeline);
+      this.#held.set(pipeline, { parts, at: entry!.revision });
     }
     this.#changed(pipeline);
   }
@@ -110,8 +111,8 @@ function writeParts(parts: Parts): Uint8Array {
   return Buffer.from(JSON.stringify({ workers, parts: rows }));
 }
 
-/** What is nothing that a leader writes gives nobody anything, and the next one is written over it. */
-function readParts(value: Uint8Array): Parts {
+/** Null: no leader has written it. */
+function readParts(value: Uint8Array): Parts | null {
   const parts = new Map<Part, PartAssignment>();
   try {
     const { workers, parts: rows } = JSON.parse(Buffer.from(value).toString()) as {
@@ -124,6 +125,6 @@ function readParts(value: Uint8Array): Parts {
     }
     return parts;
   } catch {
-    return new Map();
+    return null;
   }
 }

@@ -171,7 +171,9 @@ export async function presences(registry: Registry): Promise<Map<string, Presenc
 function readRecord(value: Uint8Array): PresenceRecord | null {
   try {
     const record = JSON.parse(Buffer.from(value).toString()) as Partial<PresenceRecord>;
-    const { instance = '', address = null, version = '', active = false, startedAtMs = 0, seenAtMs = 0 } = record;
+    // As when the broker's own answer was directed here: it is nobody's, and is written over.
+    if (typeof record?.instance !== 'string' || record.instance === '') return null;
+    const { instance, address = null, version = '', active = false, startedAtMs = 0, seenAtMs = 0 } = record;
     return {
       instance,
       address,

@@ -22,6 +22,8 @@ export interface MemberSays {
 
 export const SAYS_BYTES_MAX = 1_024;
 
+const MEMBER_NAME = /^[\w-]{1,64}$/;
+
 export function writeSays(says: MemberSays): Uint8Array {
   const bytes = Buffer.from(JSON.stringify(says));
   invariant(bytes.length <= SAYS_BYTES_MAX, `what ${says.name} says of itself has ${bytes.length} bytes`);
@@ -41,7 +43,9 @@ export function readSays(bytes: Uint8Array): MemberSays | null {
   const { name, instance, term, zone, capacity, busy, owned, warm, draining, version } = said as Partial<MemberSays>;
   const isText = (one: unknown): one is string => typeof one === 'string';
   const isCount = (one: unknown): one is number => Number.isFinite(one) && (one as number) >= 0;
-  if (!isText(name) || name === '' || !isText(instance) || !isText(zone) || !isText(version)) return null;
+  // It becomes a token of subjects, and a key.
+  if (!isText(name) || !MEMBER_NAME.test(name)) return null;
+  if (!isText(instance) || !isText(zone) || !isText(version)) return null;
   if (!isCount(term) || !isCount(capacity) || !isCount(busy) || !isCount(owned) || !isCount(warm)) return null;
   if (typeof draining !== 'boolean') return null;
   return { name, instance, term, zone, capacity, busy, owned, warm, draining, version };

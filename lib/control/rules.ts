@@ -71,6 +71,8 @@ export const RULES: Rules = {
   ReplayLetters: {
     role: 'operate',
     pipeline: byFilter,
+    // To publish wherever one likes is what whoever deploys can do.
+    also: ({ toSubject }) => (toSubject === '' ? null : 'deploy'),
     changes: unlessDry,
     outcome: ({ replayed, total }) => `${replayed} of ${total}`,
   },

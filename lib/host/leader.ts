@@ -151,7 +151,10 @@ export class Leader {
     const current = currentOf(led, assignments);
     expect([...current.values()].flatMap(({ owner, followers }) => [owner ?? [], followers].flat()));
     const known = members();
-    const counted = known.filter(({ standing }) => standing !== 'out');
+    const counted = known
+      .filter(({ standing }) => standing !== 'out')
+      // Who beats and has never answered a question is given nothing: he may be anybody.
+      .map(member => (said.has(member.name) || member.verdict === 'gone' ? member : { ...member, capacity: 0 }));
     const there = known.filter(({ verdict }) => verdict !== 'gone');
     this.#loads.take(recordsOf(said), this.#options.clock.monotonic());
     const wanted = target({

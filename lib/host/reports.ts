@@ -87,7 +87,8 @@ export class Reports {
     await Promise.all(
       others.map(async name => {
         const answer = await this.#ask(name, { ask: 'report' }, REPORT_MS);
-        if (answer !== null && 'report' in answer) this.#said.set(name, new Map(answer.report));
+        const report = answer === null || !('report' in answer) ? null : readReport(answer.report);
+        if (report !== null) this.#said.set(name, report);
       }),
     );
   }
@@ -107,12 +108,13 @@ export class Reports {
 
   async #ask(worker: string, question: Asked, timeoutMs: number): Promise<Answered | null> {
     const answer = await this.#options.peers.ask(worker, encode(question), timeoutMs);
-    return typeof answer === 'string' ? null : (decode(answer) as Answered | null);
+    const decoded = typeof answer === 'string' ? null : decode(answer);
+    return typeof decoded === 'object' ? (decoded as Answered | null) : null;
   }
 
   async #answer(bytes: Uint8Array): Promise<Uint8Array | null> {
     const asked = decode(bytes) as Asked | null;
-    if (asked === null) return null;
+    if (typeof asked !== 'object' || asked === null) return null;
     if (asked.ask === 'report') return encode({ report: [...this.#options.own()] });
     if (asked.ask !== 'state') return null;
     try {
@@ -127,6 +129,21 @@ type Answered =
   | { readonly report: [string, Said][] }
   | { readonly value: unknown }
   | { readonly error: ReturnType<typeof tellError> };
+
+/** Null: it is none that a worker gives. */
+function readReport(value: unknown): Report | null {
+  if (!Array.isArray(value)) return null;
+  const report = new Map<string, Said>();
+  for (const entry of value as unknown[]) {
+    const [name, said] = Array.isArray(entry) ? (entry as [unknown, Partial<Said> | null]) : [null, null];
+    const status = said?.status as Partial<PipelineStatus> | null | undefined;
+    const lists = [status?.sources, status?.tasks, status?.followers, status?.operators];
+    if (typeof name !== 'string' || !lists.every(Array.isArray)) return null;
+    if (typeof status!.counts !== 'object' || status!.counts === null) return null;
+    report.set(name, said as Said);
+  }
+  return report;
+}
 
 /** JSON has no big integers, and keys may be or hold some. */
 function encode(value: unknown): Uint8Array {

@@ -3,6 +3,7 @@
  * head and payload. Owns the room that they are written into, one message behind the other, so that many of them are
  * one write of the socket and none is an object of its own.
  */
+import { MillraceError } from '../base/errors.ts';
 
 /** A message as it goes out. */
 export interface OutboundMessage {
@@ -33,9 +34,12 @@ export class WireWriter {
   /** What is before it has been taken. */
   #from = 0;
   #at = 0;
+  /** The subject that was looked at last. */
+  #checked: string | null = null;
 
   /** @param reply the subject for answers; empty: none are asked for. */
   add({ subject, data, lines, commonLines }: OutboundMessage, reply: string): void {
+    if (subject !== this.#checked) this.#check(subject);
     const size = data.length;
     const common = commonLines.length;
     const to = reply === '' ? subject : `${subject} ${reply}`;
@@ -65,6 +69,17 @@ export class WireWriter {
     this.#at = at;
     this.messages++;
     this.payloadBytes += head + size;
+  }
+
+  /** A blank or a line's end in it would be read as more of the protocol, with all rights of this connection. */
+  #check(subject: string): void {
+    if (!/^[^\s\0]+$/.test(subject)) {
+      throw new MillraceError(
+        'INVALID_ARGUMENT',
+        `nothing is published on ${JSON.stringify(subject)}: it is no subject`,
+      );
+    }
+    this.#checked = subject;
   }
 
   /** All that was added, in order. */

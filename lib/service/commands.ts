@@ -163,7 +163,7 @@ export class Commands {
       const isMended =
         judged.outcome === 'unchanged' &&
         !options.dryRun &&
-        (await this.#blobs.put(bundleBlob(bundle.hash), bundle.code));
+        (replaced.isDamaged || (await this.#blobs.put(bundleBlob(bundle.hash), bundle.code)));
       const outcome = isMended ? 'updated' : judged.outcome;
       if (outcome === 'unchanged') return { name, revision: before!.revision, outcome, paused, notices: [] };
       const next = await this.#next(before, planned.summary);

@@ -11,6 +11,7 @@
  */
 import { sleep } from '../base/clock.ts';
 import { MillraceError, messageOf } from '../base/errors.ts';
+import { Owners } from '../cluster/owners.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
 import { isGone, isPipelineName, Specs } from '../cluster/specs.ts';
 import type { Observer } from '../observe/events.ts';
@@ -18,8 +19,7 @@ import type { Registry } from '../port/registry.ts';
 import { replayHeaders } from '../record/letter.ts';
 import { placeOf } from '../record/letter-group.ts';
 import { letterSubject, lettersStream, RESERVED_SUBJECT } from '../record/names.ts';
-import { matches } from '../record/subject.ts';
-import { streamsOfSummary } from '../topology/summary.ts';
+import { matches, overlaps } from '../record/subject.ts';
 import { LETTER_KINDS, LetterStream, type LetterStreamOptions, type PlacedLetter } from './letter-stream.ts';
 import { ReplayPlaces, SAY_WHERE, SUBJECT } from './replay-places.ts';
 import type { DiscardProgress, LetterFilter, LetterPage, Letters, LetterView, ReplayProgress } from './views.ts';
@@ -83,7 +83,10 @@ export class LetterBox implements Letters {
     const { toSubject, dryRun, keep } = options;
     if (toSubject !== null) checkSubject(toSubject);
     const places = await this.#places(toSubject === null ? filter.pipeline : null);
-    if (toSubject !== null) await places.check(toSubject);
+    if (toSubject !== null) {
+      await places.check(toSubject);
+      await this.#checkUnowned(toSubject);
+    }
     const progress = { seen: 0, replayed: 0, skipped: 0, total: 0, reasons: [] as string[] };
     const reasons = new Set<string>();
     let asksForPlace = false;
@@ -123,6 +126,15 @@ export class LetterBox implements Letters {
   }
 
   /** Null: no letter goes back where it came from. */
+  /** What one pipeline alone may write to, and counts, takes nothing from others: it would stop. */
+  async #checkUnowned(subject: string): Promise<void> {
+    const owned = await new Owners(this.#options.registry).read();
+    const owner = owned.find(({ mode, covers }) => mode === 'owned' && overlaps(covers, subject));
+    if (owner === undefined) return;
+    const text = `"${subject}" is a result of pipeline ${owner.pipeline}, which alone may write there: take another subject`;
+    throw new MillraceError('INVALID_ARGUMENT', text);
+  }
+
   async #places(pipeline: string | null): Promise<ReplayPlaces> {
     const held = pipeline === null ? null : await this.#specs.get(pipeline);
     return new ReplayPlaces({ log: this.#options.log, sources: streamsOfSummary(held?.spec.summary) });

@@ -71,6 +71,8 @@ export interface Replaced {
   readonly at: number;
   /** What an entry says that is not trusted, where nothing is known of what was before it. Null: nothing, or it is known. */
   readonly said: PipelineSpec | null;
+  /** The entry says nothing that could be loaded: it is to be written anew, whatever else is as it was. */
+  readonly isDamaged: boolean;
 }
 
 /** What a spec that cannot be read or trusted has replaced, as far as somebody knows it. */
@@ -82,12 +84,12 @@ export type KnownSpec = (name: string) => PipelineSpec | null;
  */
 export async function replacedBy(name: string, specs: Specs, known: KnownSpec): Promise<Replaced> {
   const entry = await specs.entry(name);
-  if (entry === null) return { before: null, at: 0, said: null };
+  if (entry === null) return { before: null, at: 0, said: null, isDamaged: false };
   const { found, at, said } = entry;
-  if (!(found instanceof MillraceError)) return { before: found, at, said: null };
+  if (!(found instanceof MillraceError)) return { before: found, at, said: null, isDamaged: false };
   if (found.code === 'PLAN_INCOMPATIBLE') throw found;
   const before = known(name);
-  return { before, at, said: before === null ? said : null };
+  return { before, at, said: before === null ? said : null, isDamaged: true };
 }
 
 /**

@@ -118,7 +118,7 @@ test('a pipeline that takes all memory, and again in a thread of its own, interr
 });
 
 test('a function that ends its thread ends its own from the second time on, and mended code is among others again', async () => {
-  await scene.deploy(client, { text: mapping('leaver', 'if (thing.n >= 0) process.exit(7);') });
+  await scene.deploy(client, { text: mapping('leaver', 'if (thing.n >= 0) process.reallyExit(7);') });
   await running(client, 'leaver');
   const epoch = await epochOf('innocent');
   await publish('leaver');

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AdminClient } from '../../lib/control/client.ts';
+import { AUDIT_STREAM, AUDIT_SUBJECTS } from '../../lib/record/names.ts';
 import type { WorkerProcess } from '../rig/worker-process.ts';
 import { eventually, running, Scene, statusOf } from './scene.ts';
 
