@@ -206,6 +206,32 @@ export const SETTINGS = {
     default: 1,
     means: 'threads that share the pipelines; auto: as many as there are cores',
   },
+  zone: {
+    ...nats,
+    key: 'zone',
+    flag: '--zone <name>',
+    variable: 'MILLRACE_ZONE',
+    kind: 'label',
+    means: 'where it is, e.g. a rack: copies of state are kept in different zones, where there are any',
+  },
+  capacity: {
+    file: 'worker',
+    key: 'capacity',
+    flag: '--capacity <number>',
+    variable: 'MILLRACE_CAPACITY',
+    kind: 'amount',
+    default: 1,
+    means: 'its share beside the other workers: 2 is twice as much; 0: nothing, it stands by and answers',
+  },
+  standbys: {
+    file: 'worker',
+    key: 'standbys',
+    flag: '--standbys <count>',
+    variable: 'MILLRACE_STANDBYS',
+    kind: 'count-none',
+    default: 0,
+    means: 'how many workers keep a copy of the state of each task; that of the worker which leads counts',
+  },
   logLevel: {
     file: 'worker',
     key: 'log.level',
@@ -359,7 +385,7 @@ type Plain<K extends Kind> = K extends 'list'
   ? readonly string[]
   : K extends 'count-auto'
     ? number | 'auto'
-    : K extends 'seconds' | 'count'
+    : K extends 'seconds' | 'amount' | 'count' | 'count-none'
       ? number
       : K extends 'switch'
         ? boolean
@@ -384,6 +410,7 @@ export const NATS_SETTINGS = [
 export const WORKER_SETTINGS = [
   ...NATS_SETTINGS,
   ...(['data', 'bucket', 'env', 'listen', 'advertise', 'metrics', 'otlp', 'replicas', 'threads'] as const),
+  ...(['zone', 'capacity', 'standbys'] as const),
   ...(['logLevel', 'logFormat', 'stopSeconds', 'stuckSeconds'] as const),
   ...(['serverCert', 'serverKey', 'serverClientCa', 'serverCa', 'serverToken', 'serverTokenFile'] as const),
   ...(['access', 'insecure', 'deployKeys'] as const),

@@ -18,9 +18,10 @@ import { Lease } from '../cluster/lease.ts';
 import { Members } from '../cluster/members.ts';
 import { Owners } from '../cluster/owners.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
+import type { Member } from '../cluster/roster.ts';
 import type { MemberSays } from '../cluster/says.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
-import { isGone, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
+import { isGone, type PipelineSpec, Specs } from '../cluster/specs.ts';
 import type { StateReader } from '../engine/views.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
@@ -29,12 +30,13 @@ import type { Registry } from '../port/registry.ts';
 import type { Engine, RunningPipeline } from '../seam/engine.ts';
 import { type Assignment, shapeOf } from '../topology/parts.ts';
 import type { ClearPipeline } from './clear.ts';
+import { Deleting, newer } from './deleting.ts';
 import { Hosted } from './hosted.ts';
 import { Leader, type Led, type Move } from './leader.ts';
 import { memberEvent } from './member-events.ts';
 import type { Wanted } from './reconcile.ts';
 import { type Report, Reports, type Said } from './reports.ts';
-import { asOf, Whole } from './whole.ts';
+import { asOf, type Figures, figuresOf, Whole } from './whole.ts';
 
 /** The share of the time for a stop that is left for ending what nobody has taken over. */
 const STOP_SHARE = 0.4;
@@ -72,9 +74,9 @@ export class Worker {
   readonly cordons: Cordons;
   /** What all workers run, as far as this one knows. */
   readonly whole: Whole;
+  readonly deleting: Deleting;
   readonly #options: WorkerOptions;
   readonly #specs: Specs;
-  readonly #owners: Owners;
   readonly #lease: Lease;
   readonly #presence: Presence;
   readonly #members: Members;
@@ -95,7 +97,6 @@ export class Worker {
     this.#options = options;
     this.name = options.me.name;
     this.#specs = new Specs(options.registry, options.keys ?? null);
-    this.#owners = new Owners(options.registry);
     let fail: (error: MillraceError) => void = () => {};
     this.fatal = new Promise(resolve => {
       fail = resolve;
@@ -132,12 +133,21 @@ export class Worker {
       own: () => this.#report,
       state: pipeline => this.#stateHere(pipeline),
       isLeading: () => this.active,
-      others: () => this.#members.alive().flatMap(({ name }) => (name === this.name ? [] : [name])),
+      others: () => this.others,
+      refreshed: () => {
+        if (this.deleting.isAnyAsked) this.#reconcile();
+      },
+    });
+    this.deleting = new Deleting({
+      ...{ clock, observer, specs: this.#specs, owners: new Owners(options.registry) },
+      ...{ reports: this.#reports, clear: options.clear },
     });
     this.whole = new Whole({
+      me: this.name,
       reports: this.#reports,
       isLeading: () => this.active,
       specs: () => this.#desired,
+      owners: name => this.#ownersOf(name),
       here: (name, revision) => this.statusHere(name, revision),
     });
     this.#leader = new Leader({
@@ -191,6 +201,7 @@ export class Worker {
         const known = this.#desired.get(spec.name);
         if (known !== undefined && known.revision === spec.revision && isGone(known) === isGone(spec)) return;
         this.#desired.set(spec.name, spec);
+        this.deleting.hear(spec);
         this.#leader.stir();
         this.#reconcile();
       },
@@ -218,18 +229,33 @@ export class Worker {
 
   /** What this worker tells the others of itself, as of now. */
   get presence(): PresenceRecord {
-    const { address, clock, me } = this.#options;
-    const running = [...this.#hosted.values()].map(hosted => hosted.running).filter(pipeline => pipeline !== null);
+    const { address, clock, me, zone = '', capacity = 1 } = this.#options;
     return {
       instance: me.instance,
       address,
       version: VERSION,
       active: this.active,
+      ...{ zone, capacity, draining: this.#isDraining },
       startedAtMs: this.#startedAtMs,
       seenAtMs: clock.now(),
-      pipelines: running.length,
-      tasks: running.reduce((sum, pipeline) => sum + pipeline.status().tasks.length, 0),
+      ...figuresOf(this.#report),
     };
+  }
+
+  /** The workers as this one hears them; empty while it hears nobody. */
+  get members(): readonly Member[] {
+    return this.#members.isolated ? [] : this.#members.all();
+  }
+
+  /** Names of the others that are there. */
+  get others(): readonly string[] {
+    return this.#members.alive().flatMap(({ name }) => (name === this.name ? [] : [name]));
+  }
+
+  /** By worker, how much each has. Who does not lead asks the others; whoever does not answer is left out. */
+  async figures(): Promise<ReadonlyMap<string, Figures>> {
+    if (!this.active) await this.#reports.refresh();
+    return this.whole.figures();
   }
 
   /** Every spec as this worker last heard of it, those of deleted pipelines included. */
@@ -242,9 +268,9 @@ export class Worker {
     return this.whole.status(name, revision);
   }
 
-  /** It should run something of the pipeline, or leads. */
+  /** It should run something of the pipeline; or it leads, and nobody has been given any of it. */
   has(name: string): boolean {
-    return this.active || this.#shareOf(name) !== null;
+    return this.#shareOf(name) !== null || (this.active && this.#ownersOf(name).size === 0);
   }
 
   /** What of it is on this worker. */
@@ -332,6 +358,7 @@ export class Worker {
         .some(({ name, capacity, isDraining }) => name !== this.name && capacity > 0 && !isDraining);
     const hasParts = () => [...this.#desired.keys()].some(name => (this.#shareOf(name)?.parts.length ?? 0) > 0);
     this.#isDraining = true;
+    this.#presence.refresh();
     this.#leader.stir();
     while (!isAlone() && hasParts() && clock.monotonic() < untilMs) await sleep(clock, DRAIN_LOOK_MS);
   }
@@ -348,11 +375,11 @@ export class Worker {
     }
   }
 
-  /** Whoever has a part of it runs it; who leads carries out deletes. */
+  /** Whoever has a part of it runs it; who leads carries out deletes, when nobody else runs it any more. */
   #wantedOf(spec: PipelineSpec): Wanted {
     const { name, desired, revision } = spec;
     if (isGone(spec) || desired === 'paused') return null;
-    if (desired === 'deleted') return this.active ? { do: 'clear', revision } : null;
+    if (desired === 'deleted') return this.active && this.deleting.isDue(name) ? { do: 'clear', revision } : null;
     return this.#shareOf(name) === null ? null : { do: 'run', revision };
   }
 
@@ -360,6 +387,15 @@ export class Worker {
   #shareOf(pipeline: string): Assignment | null {
     const held = this.#assignments.of(pipeline);
     return held === null ? null : shareOf(held, this.name);
+  }
+
+  /** How many parts each worker should own, by the last assignment. */
+  #ownersOf(pipeline: string): ReadonlyMap<string, number> {
+    const owners = new Map<string, number>();
+    for (const { owner } of this.#assignments.of(pipeline)?.parts.values() ?? []) {
+      if (owner !== null) owners.set(owner, (owners.get(owner) ?? 0) + 1);
+    }
+    return owners;
   }
 
   #host(name: string): Hosted {
@@ -371,7 +407,7 @@ export class Worker {
       stopMs: stopMs ?? 10_000,
       engine,
       start: revision => this.#start(name, revision),
-      clear: revision => this.#clear(name, revision),
+      clear: revision => this.deleting.carryOut(this.#specOf(name, revision)),
       fatal: this.#fail,
     });
     this.#hosted.set(name, hosted);
@@ -391,38 +427,9 @@ export class Worker {
     return running;
   }
 
-  /** Carries out a delete and leaves the tombstone. */
-  async #clear(name: string, revision: number): Promise<void> {
-    const { clear, observer } = this.#options;
-    const spec = this.#specOf(name, revision);
-    const deployment = { pipeline: name, life: spec.life };
-    const confirm = async () => {
-      if ((await this.#specs.get(name))?.spec.revision !== revision) throw newer(name, revision);
-    };
-    const remains = await clear(deployment, { summary: spec.summary, purge: spec.purge, dryRun: false, confirm });
-    if (spec.purge) await this.#owners.giveUp(deployment);
-    const held = await this.#specs.get(name);
-    if (held === null || held.spec.revision !== revision) return;
-    if (!(await this.#specs.put({ ...held.spec, remains }, held.at))) {
-      throw new MillraceError('CONFLICT', `the spec of pipeline ${name} changed while it was deleted`);
-    }
-    observer.emit({ event: 'pipeline.deleted', level: 'info', pipeline: name, revision, purge: spec.purge });
-  }
-
-  /** What deleting the pipeline now would keep and delete. */
-  async wouldClear(spec: PipelineSpec, options: { purge: boolean }): Promise<Remains> {
-    const deployment = { pipeline: spec.name, life: spec.life };
-    const confirm = () => Promise.resolve();
-    return this.#options.clear(deployment, { summary: spec.summary, purge: options.purge, dryRun: true, confirm });
-  }
-
   #specOf(name: string, revision: number): PipelineSpec {
     const spec = this.#desired.get(name);
     if (spec === undefined || spec.revision !== revision) throw newer(name, revision);
     return spec;
   }
-}
-
-function newer(name: string, revision: number): MillraceError {
-  return new MillraceError('CONFLICT', `pipeline ${name} has a newer revision than ${revision}`);
 }

@@ -5,11 +5,14 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:http2';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { systemClock } from '../../../lib/base/clock.ts';
 import { type ErrorCode, isMillraceError } from '../../../lib/base/errors.ts';
 import { bundlePipeline, type EventInfo } from '../../../lib/client.ts';
 import { aboutHandlers } from '../../../lib/control/about.ts';
 import { Caller } from '../../../lib/control/roles.ts';
 import { methodSchema } from '../../../lib/control/schema.ts';
+import { ClusterEvents } from '../../../lib/host/cluster-events.ts';
+import { PeerExchange } from '../../../lib/memory/peers.ts';
 import { EventMemory } from '../../../lib/observe/history.ts';
 import { fakeBundle, until } from '../host/fakes.ts';
 import { FakeHistory, likelyFreeAddress, Serving } from './serving.ts';
@@ -238,6 +241,7 @@ describe('events', () => {
       pipeline: 'p',
       message: 'm',
       fields: { count: 3, list: ['x'] },
+      worker: 'a',
     };
     assert.deepEqual(first.value, wanted);
     events.emit({ event: 'a.five', level: 'info' });
@@ -264,7 +268,10 @@ describe('events', () => {
 
   test('that cause events when they are sent do not go round for ever', async () => {
     const memory = new EventMemory({ now: () => 5, monotonic: () => 5, setTimeout: () => () => {} } as never);
-    const { address } = await serving.server({ ...serving.options(), events: memory });
+    const clock = systemClock;
+    const peers = new PeerExchange({ clock }).client('a');
+    const events = new ClusterEvents({ clock, peers, me: 'a', memory, others: () => [] });
+    const { address } = await serving.server({ ...serving.options(), events });
     const watch = serving.client(address).events({ past: 5 });
     const next = watch.next();
     await until('it follows', async () => {
