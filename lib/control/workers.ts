@@ -6,6 +6,7 @@ import type { Commands } from '../service/commands.ts';
 import { every, type Handlers } from './calls.ts';
 import { moveToWire, taskToWire, workerToWire } from './messages.ts';
 import type { Caller } from './roles.ts';
+import type { Checks } from './validate.ts';
 
 type Methods =
   | 'ListWorkers'
@@ -19,6 +20,10 @@ type Methods =
   | 'WatchTasks';
 
 const PARTITIONS = { min: 0, max: 2 ** 31 - 1 };
+
+function workerNamed(checks: Checks, { name }: { name: string }): void {
+  checks.that(name !== '', 'name', 'is missing; give the name of a worker').nameOrAll(name, 'name');
+}
 
 export function workerHandlers(commands: Commands): Handlers<Methods> {
   const workers = async () => ({ workers: (await commands.workers()).map(workerToWire) });
@@ -36,11 +41,11 @@ export function workerHandlers(commands: Commands): Handlers<Methods> {
       answer: ({ intervalMs }, signal) => every(intervalMs, signal, workers),
     },
     DrainWorker: {
-      check: (checks, { name }) => void checks.name(name, 'name'),
+      check: workerNamed,
       answer: async ({ name }) => ({ changed: await commands.drain(name) }),
     },
     UncordonWorker: {
-      check: (checks, { name }) => void checks.name(name, 'name'),
+      check: workerNamed,
       answer: async ({ name }) => ({ changed: await commands.uncordon(name) }),
     },
     PreviewRebalance: {
