@@ -2,8 +2,9 @@
  * Channels as the task that reads them sees them: frames of one input, from a reader or from all tasks of another stage.
  * Places in them are those of `operator/feed.ts` (*slices*).
  */
-import type { Clock } from '../base/clock.ts';
+import { type Clock, sleep } from '../base/clock.ts';
 import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { SHORTER_READINGS_MAX } from '../chain/chain.ts';
 import {
   type Fed,
   type FeedLimits,
@@ -47,6 +48,7 @@ interface Writer extends Voice {
  * once for each of them: no more than keeps a task busy for as long as the broker takes to send the next.
  */
 const AHEAD_BYTES_MAX = 512 << 10;
+const SHORTER_PAUSE_MS = 100;
 const NO_MESSAGES: readonly StoredMessage[] = [];
 
 export interface ChannelReaderOptions {
@@ -143,9 +145,29 @@ export class ChannelReader implements TaskInput {
    */
   async #checkPlace(): Promise<void> {
     if (this.#timeMs === 0) return;
-    const message = await this.#options.log.get({ stream: this.#stream, seq: this.#position });
+    const { log } = this.#options;
+    const place = { stream: this.#stream, seq: this.#position };
+    let message = await log.get(place);
+    if (message === null) {
+      // Gone, or not there yet. Who was not there at first may have come while we looked.
+      await this.#checkReached();
+      message = await log.get(place);
+    }
     if (message === null || message.timeMs === this.#timeMs) return;
     throw this.#broken(`the message at ${this.#position} is not the one that was read`);
+  }
+
+  /** Asked a few times, since a leader that was just deposed may not know of the last messages. */
+  async #checkReached(): Promise<void> {
+    const { log, clock } = this.#options;
+    for (let reading = 1; ; reading++) {
+      const info = await log.info(this.#stream);
+      if (info === null || info.lastSeq >= this.#position) return;
+      if (reading >= SHORTER_READINGS_MAX) {
+        throw this.#broken(`it ends at ${info.lastSeq}, and the message at ${this.#position} was read`);
+      }
+      await sleep(clock, SHORTER_PAUSE_MS);
+    }
   }
 
   #broken(what: string): MillraceError {

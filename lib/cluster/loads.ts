@@ -37,7 +37,7 @@ export class Loads {
     this.#seen = seen;
   }
 
-  /** Of these parts, all of one pipeline and one kind. */
+  /** By part, for all of one pipeline that are of one kind. */
   of(keys: readonly PartKey[]): Map<PartKey, number> {
     const rates = keys.map(key => this.#seen.get(key)?.rate ?? null);
     const known = rates.filter(rate => rate !== null);

@@ -16,7 +16,7 @@ export async function clusterSecret(registry: Registry): Promise<Uint8Array> {
     const entry = await registry.get(KEY);
     if (entry !== null && entry.value.length === SECRET_BYTES) return Uint8Array.from(entry.value);
     const secret = Uint8Array.from(randomBytes(SECRET_BYTES));
-    // Of several workers that begin together one is first; the others read what it has written.
+    // One of several workers that begin together is first; the others read what it has written.
     if ((await registry.put(KEY, secret, { expect: entry?.revision ?? 0 })) !== null) return secret;
   }
   throw new MillraceError('BROKER_UNAVAILABLE', `the registry's ${KEY} can neither be read nor written; try again`);

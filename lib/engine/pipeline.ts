@@ -10,22 +10,22 @@
 import { backoffMs } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
 import { fateOfPart, isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
-import { type Counts, sumOfCounts } from '../observe/counts.ts';
+import { sumOfCounts } from '../observe/counts.ts';
 import { noMeter } from '../observe/meter.ts';
 import type { OperatorStatus, PipelineState, PipelineStatus } from '../observe/status.ts';
 import { outletKinds } from '../outlet/kinds.ts';
 import type { Replica } from '../replica/replica.ts';
 import { Turns } from '../replica/turns.ts';
-import { Breaker, carefulText, OneInHand } from '../task/breaker.ts';
-import { Budget, type Share } from '../task/budget.ts';
-import { Pace } from '../task/pace.ts';
-import { limitsOf, type Programs, type Surroundings, type TaskLimits } from '../task/surroundings.ts';
+import { carefulText, OneInHand } from '../task/breaker.ts';
+import { Budget } from '../task/budget.ts';
+import type { Programs, Surroundings, TaskLimits } from '../task/surroundings.ts';
 import { Task } from '../task/task.ts';
 import { type Assignment, type Part, partsOf, taskOf } from '../topology/parts.ts';
 import type { Plan } from '../topology/plan.ts';
 import { Followers } from './followers.ts';
 import { LetterKeeper } from './letter-keeper.ts';
 import { Reader } from './reader.ts';
+import { type Slot, slotOf } from './slot.ts';
 import { Stalls } from './stalls.ts';
 import { PipelineStateReader } from './state-reader.ts';
 import { type Actor, countsOf, leastWatermark, operatorsOf, sourceStatus, taskStatus } from './statuses.ts';
@@ -60,29 +60,6 @@ export interface PipelineOptions {
   readonly budget?: Budget;
   /** The worker's, as the budget. */
   readonly inHand?: OneInHand;
-}
-
-type Make = (given: { around: Surroundings; breaker: Breaker; onEnded(error: unknown): void }) => Actor;
-
-/** A part that is ours, whoever plays it at the moment. */
-interface Slot {
-  readonly part: Part;
-  readonly make: Make;
-  actor: Actor;
-  /** The number of the assignment under which it was last claimed. */
-  number: number;
-  restarts: number;
-  readonly breaker: Breaker;
-  cancelRestart: (() => void) | null;
-  lastError: string | null;
-  /** What its actor, or the one before it, has said last; null: it is not known. */
-  counts: Counts | null;
-  /** It has another owner by now. */
-  isLeft: boolean;
-  /** It is not ours any more, and is being handed over. */
-  isReleased: boolean;
-  /** A task's; null: it is a reader's. */
-  readonly share: Share | null;
 }
 
 export class Pipeline {
@@ -245,44 +222,10 @@ export class Pipeline {
   }
 
   #open(part: Part, replica: Replica | null): void {
-    const { make, share } = this.#playedBy(part, replica);
-    const slot: Slot = {
-      part,
-      make,
-      actor: null as never,
-      number: 0,
-      restarts: 0,
-      breaker: new Breaker(),
-      cancelRestart: null,
-      lastError: null,
-      counts: null,
-      isLeft: false,
-      isReleased: false,
-      share,
-    };
+    const { plan, limits = {} } = this.#options;
+    const slot = slotOf(part, { plan, limits, budget: this.#budget, replica });
     this.#slots.set(part, slot);
     this.#fill(slot);
-  }
-
-  #playedBy(part: Part, followed: Replica | null): Pick<Slot, 'make' | 'share'> {
-    const { plan, limits: fixed } = this.#options;
-    const task = taskOf(part);
-    if (task === null) {
-      const reader = plan.readers.find(({ name }) => name === part)!;
-      return { make: given => new Reader({ plan, reader, ...given }), share: null };
-    }
-    const { partition } = task;
-    const stage = plan.stages.find(({ name }) => name === task.stage)!;
-    const share = this.#budget.join();
-    const limits = limitsOf(share, fixed);
-    const pace = new Pace(limits);
-    let replica = followed ?? undefined;
-    const make: Make = given => {
-      const made = new Task({ plan, stage, partition, limits, share, pace, replica, ...given });
-      replica = undefined;
-      return made;
-    };
-    return { make, share };
   }
 
   #fill(slot: Slot): void {

@@ -9,12 +9,12 @@ const VARINT = 0;
 const FIXED64 = 1;
 const BYTES = 2;
 const FIXED32 = 5;
-/** Of a map's entry. */
+/** The field of a map entry that holds its value. */
 const VALUE_FIELD = 2;
 /** Tag and length of a message in which nothing is set. */
 const MESSAGE_BYTES_MIN = 2;
 
-/** Of a type, or of the entries of a map: how many fields it has, which of them hold such themselves, and which may be packed numbers. */
+/** A type, or the entries of a map: how many fields it has, which of them hold such themselves, and which may be packed numbers. */
 interface Shape {
   fields: number;
   readonly within: Map<number, Shape>;

@@ -9,6 +9,7 @@ import { Packr } from 'msgpackr';
 import { headers as natsHeaders } from 'nats';
 import type { AdminClient } from '../../lib/control/client.ts';
 import { REPLAY_LENGTH_MAX } from '../../lib/record/replay.ts';
+import { lettersOf } from '../rig/letters.ts';
 import type { WorkerProcess } from '../rig/worker-process.ts';
 import { eventually, running, Scene } from './scene.ts';
 
@@ -59,8 +60,8 @@ const counts = async (name: string) => (await client.get(name)).status.counts;
 /** The reasons of its letters, when so many have been sent. */
 async function reasons(name: string, count: number): Promise<string[]> {
   const letters = scene.output(`MR_${name}_letters`, `millrace.${name}.dead.>`);
-  await eventually(`${name} has sent ${count} letters`, async () => (await letters.read()).length >= count);
-  return letters.messages.map(({ headers }) => headers?.['Millrace-Message'] ?? '');
+  await eventually(`${name} has sent ${count} letters`, async () => lettersOf(await letters.read()).length >= count);
+  return lettersOf(letters.messages).map(({ headers }) => headers['Millrace-Message'] ?? '');
 }
 
 async function done(name: string, wanted: { out: number; dead: number }): Promise<void> {
