@@ -18,6 +18,7 @@ import {
   internalSubjects,
   lettersStream,
   lettersSubjects,
+  PEER_SUBJECTS,
 } from '../lib/record/names.ts';
 import { covers } from '../lib/record/subject.ts';
 import { parseTemplate } from '../lib/record/template.ts';
@@ -58,6 +59,7 @@ export function rolesFor(plans: readonly PlanSummary[], { bucket, inboxPrefix }:
       blobsSubjects(bucket),
       ...names.map(internalSubjects),
       AUDIT_SUBJECTS,
+      PEER_SUBJECTS,
       ...letters,
       ...results,
       // Replays of letters go back where they came from.
@@ -66,7 +68,7 @@ export function rolesFor(plans: readonly PlanSummary[], { bucket, inboxPrefix }:
     deny: sources
       .filter(({ stream }) => !resultStreams.includes(stream))
       .flatMap(({ stream }) => changingSubjects(stream)),
-    subscribe: [`${inboxPrefix}.>`],
+    subscribe: [`${inboxPrefix}.>`, PEER_SUBJECTS],
   });
   if (plans.length === 0) return [worker];
   return [

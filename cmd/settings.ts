@@ -10,16 +10,17 @@ export type { Kind, Setting } from './setting.ts';
 
 const nats = { file: 'worker', flag: null, kind: 'text', default: null } as const;
 const path = { file: 'worker', kind: 'path', default: null } as const;
+const client = { file: 'context', kind: 'path', default: null } as const;
+const clientText = { ...client, kind: 'text' } as const;
+const unfiled = { file: null, kind: 'path', default: null } as const;
 const secret = { ...nats, secret: true } as const;
 
 export const SETTINGS = {
   workerConfig: {
-    file: null,
+    ...unfiled,
     key: '(worker file)',
     flag: '--config <file>',
     variable: 'MILLRACE_WORKER_CONFIG',
-    kind: 'path',
-    default: null,
     means: "a worker's settings as YAML",
   },
   nats: {
@@ -37,35 +38,31 @@ export const SETTINGS = {
   natsToken: { ...secret, key: 'nats.token', variable: 'NATS_TOKEN', means: 'token for NATS' },
   natsNkey: { ...secret, key: 'nats.nkey', variable: 'NATS_NKEY', means: 'seed of an nkey for NATS' },
   natsCreds: {
-    ...nats,
+    ...path,
     key: 'nats.creds',
     flag: '--nats-creds <file>',
     variable: 'NATS_CREDS',
-    kind: 'path',
     means: 'credentials file for NATS',
   },
   natsCa: {
-    ...nats,
+    ...path,
     key: 'nats.tls.ca',
     flag: '--nats-ca <file>',
     variable: 'NATS_CA',
-    kind: 'path',
     means: 'certificates that NATS is trusted by, PEM',
   },
   natsCert: {
-    ...nats,
+    ...path,
     key: 'nats.tls.cert',
     flag: '--nats-cert <file>',
     variable: 'NATS_CERT',
-    kind: 'path',
     means: 'certificate shown to NATS, PEM',
   },
   natsKey: {
-    ...nats,
+    ...path,
     key: 'nats.tls.key',
     flag: '--nats-key <file>',
     variable: 'NATS_KEY',
-    kind: 'path',
     means: "that certificate's key, PEM",
   },
   natsInboxPrefix: {
@@ -73,7 +70,6 @@ export const SETTINGS = {
     key: 'nats.inboxPrefix',
     flag: '--nats-inbox-prefix <prefix>',
     variable: 'NATS_INBOX_PREFIX',
-    kind: 'text',
     default: '_INBOX',
     means: 'what subjects for answers begin with, for a user who may not hear those of others',
   },
@@ -82,7 +78,6 @@ export const SETTINGS = {
     key: 'nats.bucket',
     flag: '--bucket <name>',
     variable: 'MILLRACE_BUCKET',
-    kind: 'text',
     default: 'millrace',
     means: 'the bucket of this cluster of workers; another in the same account takes another',
   },
@@ -278,21 +273,17 @@ export const SETTINGS = {
     means: 'how long a function of a pipeline may take for one record; then the record becomes a dead letter',
   },
   natsServer: {
-    file: null,
+    ...unfiled,
     key: '(nats-server)',
     flag: null,
     variable: 'NATS_SERVER',
-    kind: 'path',
-    default: null,
     means: 'path of a nats-server for `dev`; else it is looked for, or fetched',
   },
   clientConfig: {
-    file: null,
+    ...unfiled,
     key: '(client file)',
     flag: null,
     variable: 'MILLRACE_CONFIG',
-    kind: 'path',
-    default: null,
     means: 'the file with contexts, if not `~/.config/millrace/config.yaml`',
   },
   context: {
@@ -323,58 +314,46 @@ export const SETTINGS = {
     means: 'use TLS; any other TLS setting implies it',
   },
   tlsCa: {
-    file: 'context',
+    ...client,
     key: 'tls.ca',
     flag: '--tls-ca <file>',
     variable: 'MILLRACE_CLIENT_CA',
-    kind: 'path',
-    default: null,
     means: "certificates that the worker is trusted by, PEM; else the system's",
   },
   tlsCert: {
-    file: 'context',
+    ...client,
     key: 'tls.cert',
     flag: '--tls-cert <file>',
     variable: 'MILLRACE_CLIENT_CERT',
-    kind: 'path',
-    default: null,
     means: 'certificate shown to the worker, PEM',
   },
   tlsKey: {
-    file: 'context',
+    ...client,
     key: 'tls.key',
     flag: '--tls-key <file>',
     variable: 'MILLRACE_CLIENT_KEY',
-    kind: 'path',
-    default: null,
     means: "that certificate's key, PEM",
   },
   tlsServerName: {
-    file: 'context',
+    ...clientText,
     key: 'tls.serverName',
     flag: '--tls-server-name <name>',
     variable: 'MILLRACE_CLIENT_SERVER_NAME',
-    kind: 'text',
-    default: null,
     means: "the name in the worker's certificate, if not its host",
   },
   token: {
-    file: 'context',
+    ...clientText,
     key: 'token',
     flag: null,
     variable: 'MILLRACE_TOKEN',
-    kind: 'text',
-    default: null,
     means: 'token that the worker asks for',
     secret: true,
   },
   tokenFile: {
-    file: 'context',
+    ...client,
     key: 'tokenFile',
     flag: '--token-file <file>',
     variable: 'MILLRACE_TOKEN_FILE',
-    kind: 'path',
-    default: null,
     means: 'a file that holds that token',
   },
 } as const satisfies Readonly<Record<string, Setting>>;
@@ -410,13 +389,19 @@ export const NATS_SETTINGS = [
 export const WORKER_SETTINGS = [
   ...NATS_SETTINGS,
   ...(['data', 'bucket', 'env', 'listen', 'advertise', 'metrics', 'otlp', 'replicas', 'threads'] as const),
-  ...(['zone', 'capacity', 'standbys'] as const),
-  ...(['logLevel', 'logFormat', 'stopSeconds', 'stuckSeconds'] as const),
+  ...(['logLevel', 'logFormat', 'stopSeconds', 'stuckSeconds', 'zone', 'capacity', 'standbys'] as const),
   ...(['serverCert', 'serverKey', 'serverClientCa', 'serverCa', 'serverToken', 'serverTokenFile'] as const),
   ...(['access', 'insecure', 'deployKeys'] as const),
 ] as const;
 
 /** What it takes to reach a worker's API. */
 export const CLIENT_SETTINGS = [
-  ...(['server', 'tls', 'tlsCa', 'tlsCert', 'tlsKey', 'tlsServerName', 'token', 'tokenFile'] as const),
+  'server',
+  'tls',
+  'tlsCa',
+  'tlsCert',
+  'tlsKey',
+  'tlsServerName',
+  'token',
+  'tokenFile',
 ] as const;

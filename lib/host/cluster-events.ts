@@ -68,7 +68,7 @@ export class ClusterEvents {
     const silent = new Set<string>();
     let cancel = () => {};
     let stopped = false;
-    /** Of those who have come later only what has happened since. */
+    /** What has happened before `sinceMs` is passed over: it is past. */
     const ask = async (worker: string, tell: (event: ToldEvent) => void, sinceMs: number) => {
       const before = places.get(worker) ?? null;
       const told = await this.#ask(worker, before);

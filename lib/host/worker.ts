@@ -10,8 +10,7 @@
  */
 import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
-import { VERSION } from '../base/package.ts';
-import { Assignments, shareOf } from '../cluster/assignments.ts';
+import { Assignments, ownersOf, shareOf } from '../cluster/assignments.ts';
 import { Cordons } from '../cluster/cordons.ts';
 import type { Identity } from '../cluster/identity.ts';
 import { Lease } from '../cluster/lease.ts';
@@ -19,7 +18,6 @@ import { Members } from '../cluster/members.ts';
 import { Owners } from '../cluster/owners.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
 import type { Member } from '../cluster/roster.ts';
-import type { MemberSays } from '../cluster/says.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
 import { isGone, type PipelineSpec, Specs } from '../cluster/specs.ts';
 import type { StateReader } from '../engine/views.ts';
@@ -30,13 +28,14 @@ import type { Registry } from '../port/registry.ts';
 import type { Engine, RunningPipeline } from '../seam/engine.ts';
 import { type Assignment, shapeOf } from '../topology/parts.ts';
 import type { ClearPipeline } from './clear.ts';
-import { Deleting, newer } from './deleting.ts';
+import { Deletes, newer } from './deletes.ts';
 import { Hosted } from './hosted.ts';
-import { Leader, type Led, type Move } from './leader.ts';
+import { Leader, ledOf, type Move } from './leader.ts';
 import { memberEvent } from './member-events.ts';
 import type { Wanted } from './reconcile.ts';
 import { type Report, Reports, type Said } from './reports.ts';
-import { asOf, type Figures, figuresOf, Whole } from './whole.ts';
+import { presenceOf, type Self, saysOf } from './self.ts';
+import { asOf, type Figures, Whole } from './whole.ts';
 
 /** The share of the time for a stop that is left for ending what nobody has taken over. */
 const STOP_SHARE = 0.4;
@@ -74,7 +73,7 @@ export class Worker {
   readonly cordons: Cordons;
   /** What all workers run, as far as this one knows. */
   readonly whole: Whole;
-  readonly deleting: Deleting;
+  readonly deletes: Deletes;
   readonly #options: WorkerOptions;
   readonly #specs: Specs;
   readonly #lease: Lease;
@@ -95,19 +94,16 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    this.name = options.me.name;
-    this.#specs = new Specs(options.registry, options.keys ?? null);
+    const { registry, peers, clock, observer, me, address, clear } = options;
+    this.name = me.name;
+    this.#specs = new Specs(registry, options.keys ?? null);
     let fail: (error: MillraceError) => void = () => {};
     this.fatal = new Promise(resolve => {
       fail = resolve;
     });
     this.#fail = fail;
     this.#lease = new Lease({
-      registry: options.registry,
-      clock: options.clock,
-      observer: options.observer,
-      me: options.me,
-      address: options.address,
+      ...{ registry, clock, observer, me, address },
       ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
       isGone: ({ name }) => this.#members.verdictOf(name) === 'gone',
       changed: () => {
@@ -116,18 +112,17 @@ export class Worker {
         this.#presence.refresh();
       },
     });
-    const { clock, observer, peers } = options;
-    this.#members = new Members({ clock, peers, says: () => this.#says });
+    this.#members = new Members({ clock, peers, says: () => saysOf(this.#self, this.#report) });
     this.#members.onChange(change => {
       observer.emit(memberEvent(change));
       this.#lease.look();
       this.#leader.stir();
     });
-    this.#assignments = new Assignments(options.registry, () => {
+    this.#assignments = new Assignments(registry, () => {
       this.#leader.stir();
       this.#reconcile();
     });
-    this.cordons = new Cordons(options.registry, () => this.#leader.stir());
+    this.cordons = new Cordons(registry, () => this.#leader.stir());
     this.#reports = new Reports({
       ...{ clock, peers, me: this.name },
       own: () => this.#report,
@@ -135,25 +130,24 @@ export class Worker {
       isLeading: () => this.active,
       others: () => this.others,
       refreshed: () => {
-        if (this.deleting.isAnyAsked) this.#reconcile();
+        if (this.deletes.isAnyAsked) this.#reconcile();
       },
     });
-    this.deleting = new Deleting({
-      ...{ clock, observer, specs: this.#specs, owners: new Owners(options.registry) },
-      ...{ reports: this.#reports, clear: options.clear },
+    this.deletes = new Deletes({
+      ...{ clear, clock, observer, specs: this.#specs, owners: new Owners(registry), reports: this.#reports },
     });
     this.whole = new Whole({
       me: this.name,
       reports: this.#reports,
       isLeading: () => this.active,
       specs: () => this.#desired,
-      owners: name => this.#ownersOf(name),
+      owners: name => ownersOf(this.#assignments.of(name)),
       here: (name, revision) => this.statusHere(name, revision),
     });
     this.#leader = new Leader({
       ...{ clock, observer, assignments: this.#assignments, reports: this.#reports },
       isLeading: () => this.active && !this.#isStopping && !this.#members.isolated,
-      pipelines: () => this.#led,
+      pipelines: () => ledOf(this.specs),
       members: () =>
         this.#members
           .all()
@@ -164,12 +158,9 @@ export class Worker {
     options.engine.onTrouble(() => {
       for (const hosted of this.#hosted.values()) hosted.stir();
     });
-    this.#startedAtMs = options.clock.now();
+    this.#startedAtMs = clock.now();
     this.#presence = new Presence({
-      registry: options.registry,
-      clock: options.clock,
-      observer: options.observer,
-      me: options.me,
+      ...{ registry, clock, observer, me },
       record: () => this.presence,
       onDisplaced: error => this.#fail(error),
     });
@@ -201,7 +192,7 @@ export class Worker {
         const known = this.#desired.get(spec.name);
         if (known !== undefined && known.revision === spec.revision && isGone(known) === isGone(spec)) return;
         this.#desired.set(spec.name, spec);
-        this.deleting.hear(spec);
+        this.deletes.hear(spec);
         this.#leader.stir();
         this.#reconcile();
       },
@@ -227,19 +218,9 @@ export class Worker {
     return this.#lease.holder;
   }
 
-  /** What this worker tells the others of itself, as of now. */
+  /** What this worker tells people of itself, as of now. */
   get presence(): PresenceRecord {
-    const { address, clock, me, zone = '', capacity = 1 } = this.#options;
-    return {
-      instance: me.instance,
-      address,
-      version: VERSION,
-      active: this.active,
-      ...{ zone, capacity, draining: this.#isDraining },
-      startedAtMs: this.#startedAtMs,
-      seenAtMs: clock.now(),
-      ...figuresOf(this.#report),
-    };
+    return presenceOf(this.#self, this.#report);
   }
 
   /** The workers as this one hears them; empty while it hears nobody. */
@@ -270,7 +251,7 @@ export class Worker {
 
   /** It should run something of the pipeline; or it leads, and nobody has been given any of it. */
   has(name: string): boolean {
-    return this.#shareOf(name) !== null || (this.active && this.#ownersOf(name).size === 0);
+    return this.#shareOf(name) !== null || (this.active && ownersOf(this.#assignments.of(name)).size === 0);
   }
 
   /** What of it is on this worker. */
@@ -295,29 +276,17 @@ export class Worker {
     return report;
   }
 
-  get #says(): MemberSays {
-    const { me, zone = '', capacity = 1 } = this.#options;
-    const statuses = Array.from(this.#report.values(), ({ status }) => status);
+  get #self(): Self {
+    const { address, clock, me, zone = '', capacity = 1 } = this.#options;
     return {
-      ...{ name: me.name, instance: me.instance, version: VERSION, term: this.#lease.claimedAt, zone, capacity },
-      busy: 0,
-      owned: statuses.reduce((sum, { tasks }) => sum + tasks.length, 0),
-      warm: statuses.reduce((sum, { followers }) => sum + followers.filter(({ fresh }) => fresh).length, 0),
-      draining: this.#isDraining,
+      ...{ me, address, zone, capacity, draining: this.#isDraining, active: this.active },
+      ...{ term: this.#lease.claimedAt, startedAtMs: this.#startedAtMs, nowMs: clock.now() },
     };
   }
 
   /** What would move if all stays as it is; this one must lead. */
   previewMoves(): readonly Move[] {
     return this.#leader.preview();
-  }
-
-  /** The pipelines that should run, and their parts as their plans were stored. */
-  get #led(): Led[] {
-    return [...this.#desired.values()].flatMap(({ name, desired, summary }) => {
-      const { parts } = shapeOf(summary);
-      return desired !== 'running' || parts.length === 0 ? [] : [{ name, parts }];
-    });
   }
 
   /** The pipeline as it runs here; null: it does not. */
@@ -379,7 +348,7 @@ export class Worker {
   #wantedOf(spec: PipelineSpec): Wanted {
     const { name, desired, revision } = spec;
     if (isGone(spec) || desired === 'paused') return null;
-    if (desired === 'deleted') return this.active && this.deleting.isDue(name) ? { do: 'clear', revision } : null;
+    if (desired === 'deleted') return this.active && this.deletes.isDue(name) ? { do: 'clear', revision } : null;
     return this.#shareOf(name) === null ? null : { do: 'run', revision };
   }
 
@@ -387,15 +356,6 @@ export class Worker {
   #shareOf(pipeline: string): Assignment | null {
     const held = this.#assignments.of(pipeline);
     return held === null ? null : shareOf(held, this.name);
-  }
-
-  /** How many parts each worker should own, by the last assignment. */
-  #ownersOf(pipeline: string): ReadonlyMap<string, number> {
-    const owners = new Map<string, number>();
-    for (const { owner } of this.#assignments.of(pipeline)?.parts.values() ?? []) {
-      if (owner !== null) owners.set(owner, (owners.get(owner) ?? 0) + 1);
-    }
-    return owners;
   }
 
   #host(name: string): Hosted {
@@ -407,7 +367,7 @@ export class Worker {
       stopMs: stopMs ?? 10_000,
       engine,
       start: revision => this.#start(name, revision),
-      clear: revision => this.deleting.carryOut(this.#specOf(name, revision)),
+      clear: revision => this.deletes.carryOut(this.#specOf(name, revision)),
       fatal: this.#fail,
     });
     this.#hosted.set(name, hosted);

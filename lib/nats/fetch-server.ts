@@ -3,6 +3,9 @@
  * what it got by running it, and moves the one file into its place with a rename: a program in the cache is whole, and
  * two processes that fetch at once put the same file there twice.
  *
+ * Nothing is run that is not what it should be: the release and the source by the sums of `server-pins.ts`, Debian's package
+ * by the signature that apt checks.
+ *
  * All are bounded in time. An unreachable network must be noticed in seconds: whoever waits has other ways to try.
  */
 import { execFile } from 'node:child_process';
@@ -12,6 +15,7 @@ import { arch, platform } from 'node:os';
 import { join } from 'node:path';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import { debianMirror } from './debian-mirror.ts';
+import type { ServerPins } from './server-pins.ts';
 
 const officialUrl = 'https://github.com/nats-io/nats-server/releases/download';
 const greetMs = 4_000;
@@ -22,27 +26,24 @@ const outputBytesMax = 4 << 20;
 
 export interface FetchOrder {
   readonly cacheDir: string;
-  /** What is wanted, e.g. `2.15.2`; Debian has what it has. */
+  /** What is wanted, e.g. `2.15.0`; Debian has what it has. */
   readonly version: string;
+  readonly pins: ServerPins;
   /** The version of a program; throws when it is of no use. */
   readonly check: (binary: string) => Promise<string>;
 }
 
-/** The release archive for this machine, checked against the release's SHA256SUMS. Resolves to the program's path. */
+/** The release archive for this machine, if it is the one that is pinned. Resolves to the program's path. */
 export function fetchRelease(order: FetchOrder, baseUrl: string = officialUrl): Promise<string> {
   return inWorkshop(order, async workshop => {
-    const name = `nats-server-v${order.version}-${platformName()}`;
+    const platformName = releasePlatform();
+    const expected = order.pins.archives[platformName];
+    if (expected === undefined) throw failed(`no archive for ${platformName} is known`);
+    const name = `nats-server-v${order.version}-${platformName}`;
     const archive = `${name}.tar.gz`;
-    const url = `${baseUrl}/v${order.version}`;
-    const sums = (await download(`${url}/SHA256SUMS`)).toString();
-    const expected = sums
-      .split('\n')
-      .map(line => line.trim().split(/\s+\*?/))
-      .find(([, file]) => file === archive)?.[0];
-    if (expected === undefined) throw failed(`${url}/SHA256SUMS does not list ${archive}`);
-    const bytes = await download(`${url}/${archive}`);
+    const bytes = await download(`${baseUrl}/v${order.version}/${archive}`);
     const actual = createHash('sha256').update(bytes).digest('hex');
-    if (actual !== expected.toLowerCase()) throw failed(`${archive} has the checksum ${actual}, not ${expected}`);
+    if (actual !== expected) throw failed(`${archive} has the checksum ${actual}, and must have ${expected}`);
     await writeFile(join(workshop, archive), bytes);
     await run('tar', ['-xzf', archive], { timeoutMs: 60_000, cwd: workshop });
     return join(workshop, name, 'nats-server');
@@ -89,6 +90,10 @@ export function fetchDebian(order: FetchOrder): Promise<string> {
 export function buildWithGo(order: FetchOrder): Promise<string> {
   return inWorkshop(order, async workshop => {
     const module = `github.com/nats-io/nats-server/v2@v${order.version}`;
+    const told = await run('go', ['mod', 'download', '-json', module], { timeoutMs: downloadMs, cwd: workshop });
+    const { Sum: actual } = JSON.parse(told) as { Sum?: string };
+    const expected = order.pins.module;
+    if (actual !== expected) throw failed(`${module} has the checksum ${actual}, and must have ${expected}`);
     // Two packages at a time: the machine has other things to do.
     const args = [`GOBIN=${workshop}`, 'go', 'install', '-p', '2', module];
     await run('env', args, { timeoutMs: buildMs, cwd: workshop });
@@ -132,13 +137,9 @@ async function download(url: string): Promise<Buffer> {
 }
 
 /** As the release archives are called. */
-function platformName(): string {
-  const machines: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm7', s390x: 's390x' };
-  const machine = machines[arch()];
-  if (machine === undefined || !['linux', 'darwin', 'freebsd'].includes(platform())) {
-    throw failed(`there is no archive for ${platform()} on ${arch()}`);
-  }
-  return `${platform()}-${machine}`;
+function releasePlatform(): string {
+  const machines: Readonly<Record<string, string>> = { x64: 'amd64', arm: 'arm7' };
+  return `${platform()}-${machines[arch()] ?? arch()}`;
 }
 
 async function exists(path: string): Promise<boolean> {

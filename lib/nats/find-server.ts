@@ -11,9 +11,8 @@ import { join } from 'node:path';
 import { isMillraceError, MillraceError, messageOf } from '../base/errors.ts';
 import { makeFolder } from '../base/folder.ts';
 import { buildWithGo, fetchDebian, fetchRelease, run } from './fetch-server.ts';
+import { SERVER_PINS, SERVER_VERSION, type ServerPins } from './server-pins.ts';
 
-/** What is fetched when there is a choice. */
-export const SERVER_VERSION = '2.15.2';
 /** Atomic batches came with 2.12. */
 const oldest = [2, 12] as const;
 
@@ -29,8 +28,10 @@ export interface FindServerOptions {
   readonly variable?: string | undefined;
   /** Which ways may be gone; default all. */
   readonly ways?: readonly ServerWay[];
-  /** Default: the official one on GitHub. Below it `v<version>/<archive>` and `v<version>/SHA256SUMS`. */
+  /** Default: the official one on GitHub. Below it `v<version>/<archive>`. */
   readonly releaseUrl?: string;
+  /** What is fetched must be this. Default: `SERVER_PINS`. */
+  readonly pins?: ServerPins;
 }
 
 export interface FoundServer {
@@ -84,7 +85,8 @@ export async function findServer(options: FindServerOptions): Promise<FoundServe
 }
 
 /** Resolves to a program that looks right; null: there is none where one need not be. Throws why it is of no use. */
-async function take(way: ServerWay, { cacheDir, variable, releaseUrl }: FindServerOptions): Promise<string | null> {
+async function take(way: ServerWay, options: FindServerOptions): Promise<string | null> {
+  const { cacheDir, variable, releaseUrl, pins = SERVER_PINS } = options;
   switch (way) {
     case 'variable':
       return variable ?? '';
@@ -94,7 +96,7 @@ async function take(way: ServerWay, { cacheDir, variable, releaseUrl }: FindServ
       return inCache(cacheDir);
     default: {
       makeFolder(cacheDir);
-      const order = { cacheDir, version: SERVER_VERSION, check: versionOf };
+      const order = { cacheDir, version: SERVER_VERSION, pins, check: versionOf };
       if (way === 'release') return fetchRelease(order, releaseUrl);
       return way === 'debian' ? fetchDebian(order) : buildWithGo(order);
     }
@@ -126,7 +128,7 @@ async function inCache(cacheDir: string): Promise<string | null> {
   return null;
 }
 
-/** The version that the program reports, e.g. `2.15.2`. Throws when it does not run or is too old. */
+/** The version that the program reports, e.g. `2.15.0`. Throws when it does not run or is too old. */
 async function versionOf(binary: string): Promise<string> {
   let said: string;
   try {

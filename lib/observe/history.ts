@@ -16,7 +16,7 @@ export interface SeenEvent {
 export const EVENTS_MAX = 1_000;
 
 export class EventMemory implements Observer {
-  /** Of this process: another one's numbers begin anew. */
+  /** Names this memory: in another process numbers begin anew. */
   readonly id = randomUUID();
   readonly #clock: Clock;
   /** So many have been remembered, those that are forgotten by now too. */

@@ -200,6 +200,9 @@ export function begunBlob(deployment: Deployment): string {
   return `${stateLocation(deployment)}/begun`;
 }
 
+/** What workers say to each other. */
+export const PEER_SUBJECTS = '_mr._peer.>';
+
 /** What each worker tells all the others, several times a second. No pipeline's name begins so. */
 export const PEER_BEATS = '_mr._peer.beat';
 

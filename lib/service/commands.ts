@@ -283,7 +283,7 @@ export class Commands {
   async #wouldDelete(name: string, options: { purge: boolean }): Promise<DeleteAnswer> {
     const spec = (await this.#specs.get(name))?.spec;
     if (spec === undefined || (isGone(spec) && (spec.purge || !options.purge))) throw await this.#missing(name);
-    return { done: false, ...(await this.#worker.deleting.wouldLeave(spec, options)) };
+    return { done: false, ...(await this.#worker.deletes.preview(spec, options)) };
   }
 
   async list(): Promise<PipelineView[]> {

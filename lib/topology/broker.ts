@@ -6,6 +6,7 @@ import { messageOf } from '../base/errors.ts';
 import { shown } from '../operator/user-code.ts';
 import type { Log, StreamInfo } from '../port/log.ts';
 import { bucketOf, bucketStream, lettersStream, streamNamesFor } from '../record/names.ts';
+import { overlaps } from '../record/subject.ts';
 import { parseTemplate, type Template } from '../record/template.ts';
 import { copiedStreams } from './copies.ts';
 import type { Graph } from './graph.ts';
@@ -48,7 +49,16 @@ export async function askBroker(broker: Broker, { graph, name: pipeline }: Askin
   for (const name of names) infos.set(name, await broker.info(name));
   await askCopied(broker, infos);
   const info = (stream: string) => infos.get(stream) ?? null;
-  return { info, streamsOf: subject => (streams.get(subject) ?? []).flatMap(name => info(name) ?? []) };
+  return {
+    info,
+    streamsOf: subject => {
+      const found = streams.get(subject) ?? [];
+      if (found.length > 0 || !streams.has(subject)) return found.flatMap(name => info(name) ?? []);
+      // Whoever plans the same elsewhere may have made it since: it is the keeper then, and no stranger that has its name.
+      const made = streamNamesFor(subject).flatMap(name => info(name) ?? []);
+      return made.filter(({ subjects: kept }) => kept.some(one => overlaps(one, subject)));
+    },
+  };
 }
 
 /** Adds the streams that those copy from, and these again, as far as they are of this account. */

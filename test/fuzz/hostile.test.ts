@@ -5,9 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { Packr } from 'msgpackr';
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { cloudEvents } from '../../lib/record/cloudevents.ts';
 import { DECOMPRESSED_PAYLOADS_MAX } from '../../lib/record/encoding.ts';
@@ -22,7 +20,7 @@ import { REPLAY_LENGTH_MAX, replayOf } from '../../lib/record/replay.ts';
 import { OPEN_SEAL } from '../../lib/record/seal.ts';
 import { TRACEPARENT_MAX, TRACESTATE_MAX, traceOf } from '../../lib/record/trace.ts';
 import { InHand } from '../../lib/source/in-hand.ts';
-import { hostileText } from './arbitraries.ts';
+import { type HostileMessage, hostileMessages, PROTO } from './hostile-messages.ts';
 
 const RUNS = 3_000;
 const PAYLOAD_BYTES_MAX = 64 << 10;
@@ -31,8 +29,6 @@ const GROWTH_MAX = 6;
 const AROUND_BYTES = 256;
 /** A message of nothing but messages has so many fields for every two bytes. */
 const PROTO_FIELDS = 8;
-const PROTO = `syntax = "proto3"; message M { M one = 1; repeated M many = 2; map<string, M> named = 3;
-  int64 a = 4; string b = 5; bytes c = 6; double d = 7; repeated int32 e = 8; }`;
 
 const decoders: readonly Decoder[] = [
   auto(),
@@ -48,85 +44,6 @@ const decoders: readonly Decoder[] = [
   bytes(),
 ];
 const proto = protobuf({ proto: PROTO, type: 'M' });
-
-/** Heads and pieces that ask for much, over and over. */
-const patterns = fc
-  .tuple(
-    fc.array(
-      fc.constantFrom(
-        ...['5b', '7b22', '7b7d2c', '5b5d2c', '302c', '222c', '5c', '0a', '780a', '7d0a', '5d', '5b5d0a', '2e', '39'],
-        ...['80', '90', '91', '9f', 'c0', 'c1', 'dd0000ffff', 'dfffffffff', 'de0001', 'a161', 'd9ff', 'c6ffffffff'],
-        ...['d46900', 'd6690000000190', 'd67000000001', 'c70469', 'd4720040', 'd473', 'c70074', 'd57240a161', 'd6ff'],
-        ...['0a00', '120208', '1a021200', '0a80808001', '42ff7f', '20ffffffffffffffffff01'],
-      ),
-      { minLength: 1, maxLength: 4 },
-    ),
-    fc.oneof({ weight: 9, arbitrary: fc.nat(300) }, fc.constantFrom(5_000, 70_000)),
-  )
-  .map(([pieces, times]) => {
-    const piece = Buffer.from(pieces.join(''), 'hex');
-    return Buffer.alloc(Math.min(300_000, piece.length * times), piece);
-  });
-
-/** Values that share and contain one another, as a library with all its extensions writes them. */
-const graphs = fc
-  .array(fc.tuple(fc.nat(), fc.nat(), fc.constantFrom('list', 'object', 'set')), { maxLength: 40 })
-  .map(links => {
-    const own = new Packr({ structuredClone: true, moreTypes: true });
-    const nodes: (unknown[] | Record<string, unknown> | Set<unknown>)[] = [['x'.repeat(9)]];
-    for (const [a, b, kind] of links) {
-      const parts = [nodes[a % nodes.length], nodes[b % nodes.length]];
-      nodes.push(kind === 'list' ? parts : kind === 'set' ? new Set(parts) : { a: parts[0], b: parts[1] });
-    }
-    const first = nodes[0] as unknown[];
-    if (links.length % 3 === 0) first.push(nodes.at(-1));
-    return own.pack(nodes.at(-1));
-  });
-
-const encodings: Readonly<Record<string, (data: Uint8Array) => Uint8Array>> = {
-  gzip: data => gzipSync(data, { level: 1 }),
-  deflate: data => deflateSync(data, { level: 1 }),
-  br: data => brotliCompressSync(data, { params: { 1: 1 } }),
-};
-const types = fc.constantFrom(
-  'application/json',
-  'application/x-ndjson',
-  'application/msgpack',
-  'application/x-msgpack-stream',
-  'application/cloudevents+json',
-  'application/cloudevents-batch+json',
-  'text/plain',
-);
-const long = fc
-  .tuple(hostileText, fc.constantFrom(0, 10, 600, 3_000, 64_000))
-  .map(([it, times]) => it + 'x'.repeat(times));
-
-const messages = fc
-  .record({
-    data: fc.oneof(patterns, graphs, fc.uint8Array({ maxLength: 200 })),
-    encodings: fc.oneof(
-      { weight: 3, arbitrary: fc.constant([]) },
-      fc.array(fc.constantFrom(...Object.keys(encodings)), { maxLength: 6 }),
-    ),
-    type: fc.option(types),
-    trace: fc.option(long),
-    state: fc.option(long),
-    replay: fc.option(long),
-    event: fc.boolean(),
-    other: long,
-  })
-  .map(({ data, encodings: names, type, trace, state, replay, event, other }) => {
-    const headers: Record<string, string> = { 'X-Other': other, [`X-${other.slice(0, 9)}`]: other };
-    if (type !== null) headers['Content-Type'] = type;
-    if (trace !== null) headers.traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01-${trace}`;
-    if (state !== null) headers.tracestate = state;
-    if (replay !== null) headers['Millrace-Replay'] = replay;
-    if (event) Object.assign(headers, { 'ce-specversion': '1.0', 'ce-id': other, 'ce-source': '/s', 'ce-type': 't' });
-    let packed: Uint8Array = data;
-    for (const name of names) packed = encodings[name]!(packed);
-    if (names.length > 0) headers['Content-Encoding'] = names.join();
-    return { subject: 'in.a', seq: 1, timeMs: 0, headers, data: packed };
-  });
 
 /** How many values there are in it; none of them is there twice. */
 function valuesIn(values: readonly unknown[], most: number): number {
@@ -146,11 +63,7 @@ function valuesIn(values: readonly unknown[], most: number): number {
   return count;
 }
 
-function holds(
-  decoder: Decoder,
-  message: typeof messages extends fc.Arbitrary<infer T> ? T : never,
-  fields: number,
-): void {
+function holds(decoder: Decoder, message: HostileMessage, fields: number): void {
   const inHand = new InHand(decoder, PAYLOAD_BYTES_MAX);
   const taken = inHand.take(message);
   assert.ok(taken.data.length <= Math.max(message.data.length, DECOMPRESSED_PAYLOADS_MAX * PAYLOAD_BYTES_MAX));
@@ -185,14 +98,14 @@ function holds(
 
 test('whatever is sent is records that are trees, and no more than came, or parts for letters', () => {
   fc.assert(
-    fc.property(messages, fc.constantFrom(...decoders), (message, decoder) => holds(decoder, message, 0)),
+    fc.property(hostileMessages, fc.constantFrom(...decoders), (message, decoder) => holds(decoder, message, 0)),
     { numRuns: RUNS },
   );
 });
 
 test('of Protocol Buffers, too, but that every message within has all its fields', () => {
   fc.assert(
-    fc.property(messages, message => holds(proto, message, PROTO_FIELDS)),
+    fc.property(hostileMessages, message => holds(proto, message, PROTO_FIELDS)),
     { numRuns: RUNS / 3 },
   );
 });

@@ -1,6 +1,7 @@
 /**
  * Where the nats-server comes from: the order of the ways, what a candidate has to prove, and as much of
- * fetching as can be tried without a network: the release against a local HTTP server, Debian as far as reading its settings.
+ * fetching as can be tried without a network: the release against a local HTTP server, the build with a go of our own, Debian
+ * as far as reading its settings.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -13,7 +14,8 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { isMillraceError } from '../../lib/base/errors.ts';
 import { debianMirror, mirrorsOfLines, mirrorsOfParagraphs } from '../../lib/nats/debian-mirror.ts';
-import { findServer, SERVER_VERSION } from '../../lib/nats/find-server.ts';
+import { findServer } from '../../lib/nats/find-server.ts';
+import { SERVER_PINS, SERVER_VERSION, type ServerPins } from '../../lib/nats/server-pins.ts';
 
 let folder: string;
 let cacheDir: string;
@@ -112,6 +114,7 @@ describe('the release archive', () => {
   const machine = process.arch === 'x64' ? 'amd64' : process.arch;
   const name = `nats-server-v${SERVER_VERSION}-${process.platform}-${machine}`;
   const at = `/v${SERVER_VERSION}`;
+  let pins: ServerPins;
 
   async function publish(version: string): Promise<Buffer> {
     await mkdir(join(folder, name));
@@ -120,11 +123,11 @@ describe('the release archive', () => {
     const archive = await readFile(join(folder, 'archive'));
     files.set(`${at}/${name}.tar.gz`, archive);
     const sum = createHash('sha256').update(archive).digest('hex');
-    files.set(`${at}/SHA256SUMS`, Buffer.from(`${'0'.repeat(64)}  other.tar.gz\n${sum}  ${name}.tar.gz\n`));
+    pins = { ...SERVER_PINS, archives: { [`${process.platform}-${machine}`]: sum } };
     return archive;
   }
 
-  const fetchIt = () => findServer({ cacheDir, ways: ['cache', 'release'], releaseUrl: base });
+  const fetchIt = () => findServer({ cacheDir, ways: ['cache', 'release'], releaseUrl: base, pins });
 
   test('is unpacked into the cache, once, and found there the next time', async () => {
     await publish(SERVER_VERSION);
@@ -139,21 +142,26 @@ describe('the release archive', () => {
   test('may be fetched by several at once', async () => {
     await publish(SERVER_VERSION);
     const found = await Promise.all(
-      [0, 1, 2, 3].map(() => findServer({ cacheDir, ways: ['release'], releaseUrl: base })),
+      [0, 1, 2, 3].map(() => findServer({ cacheDir, ways: ['release'], releaseUrl: base, pins })),
     );
     assert.equal(new Set(found.map(one => one.binary)).size, 1);
     assert.deepEqual(await readdir(cacheDir), [`nats-server-${SERVER_VERSION}`]);
   });
 
-  test('is refused when its checksum is wrong or missing, and leaves nothing behind', async () => {
+  test('is refused when it is not the one that is pinned, whatever sums lie beside it, and leaves nothing behind', async () => {
     const archive = await publish(SERVER_VERSION);
     const damaged = Buffer.from(archive);
     damaged[damaged.length >> 1] = damaged[damaged.length >> 1]! ^ 1;
     files.set(`${at}/${name}.tar.gz`, damaged);
+    const sum = createHash('sha256').update(damaged).digest('hex');
+    files.set(`${at}/SHA256SUMS`, Buffer.from(`${sum}  ${name}.tar.gz\n`));
     await assert.rejects(fetchIt(), says(/checksum/));
-    files.set(`${at}/SHA256SUMS`, Buffer.from(`${'0'.repeat(64)}  other.tar.gz\n`));
-    await assert.rejects(fetchIt(), says(/does not list/));
-    files.delete(`${at}/SHA256SUMS`);
+    pins = { ...SERVER_PINS, archives: { 'plan9-amd64': sum } };
+    await assert.rejects(fetchIt(), says(/no archive for .* is known/));
+    pins = SERVER_PINS;
+    files.set(`${at}/${name}.tar.gz`, archive);
+    await assert.rejects(fetchIt(), says(/checksum/));
+    files.delete(`${at}/${name}.tar.gz`);
     await assert.rejects(fetchIt(), says(/404/));
     assert.deepEqual(await readdir(cacheDir), []);
   });
@@ -165,8 +173,38 @@ describe('the release archive', () => {
   });
 
   test('is not waited for when nobody answers', async () => {
-    files.set(`${at}/SHA256SUMS`, 'silence');
+    files.set(`${at}/${name}.tar.gz`, 'silence');
     await assert.rejects(fetchIt(), says(/no answer within 4 s/));
+  });
+});
+
+describe('a build from source', () => {
+  const path = process.env.PATH;
+  afterEach(() => {
+    process.env.PATH = path;
+  });
+
+  /** A go whose module has this sum. */
+  async function goOf(sum: string): Promise<void> {
+    const script = `#!/bin/sh
+if [ "$1" = mod ]; then echo '{"Version":"v${SERVER_VERSION}","Sum":"${sum}"}'; exit; fi
+printf '%s' '${programOf(SERVER_VERSION)}' > "$GOBIN/nats-server"
+`;
+    await writeFile(join(folder, 'go'), script, { mode: 0o755 });
+    process.env.PATH = `${folder}:${path}`;
+  }
+
+  test('is taken from the source that is pinned, and from no other', async () => {
+    await goOf('h1:another=');
+    await assert.rejects(findServer({ cacheDir, ways: ['go'] }), says(/checksum h1:another=, and must have h1:M99/));
+    assert.deepEqual(await readdir(cacheDir), []);
+    await goOf(SERVER_PINS.module);
+    const found = await findServer({ cacheDir, ways: ['go'] });
+    assert.deepEqual(found, {
+      binary: join(cacheDir, `nats-server-${SERVER_VERSION}`),
+      version: SERVER_VERSION,
+      way: 'go',
+    });
   });
 });
 

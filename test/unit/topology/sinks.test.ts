@@ -4,7 +4,8 @@ import { describe, test } from 'node:test';
 import { pipeline, type SinkOptions, type Stream } from 'millrace';
 import type { SinkSpec } from '../../../lib/outlet/sink-spec.ts';
 import type { StreamConfig } from '../../../lib/port/stream-config.ts';
-import { INPUTS, type KnownStream, mistakesOf, planned } from './broker.ts';
+import { plan } from '../../../lib/topology/planner.ts';
+import { brokerOf, INPUTS, type KnownStream, mistakesOf, planned } from './broker.ts';
 
 interface Event {
   readonly id: number;
@@ -235,4 +236,19 @@ describe('the stream of a source', () => {
     const said = (await mistakesOf(crossing, [])).map(({ message }) => message).join('\n');
     assert.match(said, /'a\.y\.\*' and 'a\.\*\.x' overlap, so one stream must keep them/);
   });
+});
+
+test('a stream that somebody else makes while it is planned is the keeper, and none that is in the way', async () => {
+  const broker = brokerOf([...INPUTS, { name: 'out_any', subjects: ['out.any.*'] }]);
+  // Whoever made it did so after it was asked who keeps the subject, and before who has that name.
+  const late = {
+    ...broker,
+    streamsOf: async (subject: string) => (subject.startsWith('out.') ? [] : broker.streamsOf(subject)),
+  };
+  const outcome = await plan(
+    described(events => events.to('out.any.{partition}')),
+    late,
+  );
+  assert.ok('plan' in outcome);
+  assert.deepEqual(outcome.plan.sinks[0]?.target.stream, { name: 'out_any', create: false, subjects: ['out.any.*'] });
 });

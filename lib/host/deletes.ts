@@ -1,6 +1,7 @@
 /**
- * Deletes, as whoever leads carries them out: when nobody runs anything of the pipeline any more, what is to go of it goes,
- * and a tombstone stays that says what is left.
+ * How a delete that was asked for is carried out, by the worker that leads: when nobody else runs anything of the pipeline
+ * any more, what it keeps is cleared, as long as nothing newer is wanted of its name, and what remains is written into its
+ * spec, which then is a tombstone.
  */
 import type { Clock } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
@@ -10,27 +11,28 @@ import type { Observer } from '../observe/events.ts';
 import type { ClearPipeline } from './clear.ts';
 import type { Reports } from './reports.ts';
 
-export interface DeletingOptions {
+export interface DeletesOptions {
+  readonly clear: ClearPipeline;
   readonly clock: Clock;
-  readonly observer: Observer;
+  readonly reports: Pick<Reports, 'isLeft'>;
   readonly specs: Specs;
   readonly owners: Owners;
-  readonly reports: Pick<Reports, 'isLeft'>;
-  readonly clear: ClearPipeline;
+  readonly observer: Observer;
 }
 
-export class Deleting {
-  readonly #options: DeletingOptions;
-  /** When each wish was heard of, monotonic. */
+export class Deletes {
+  readonly #options: DeletesOptions;
+  /** When each that is not carried out was heard of, monotonic. */
   readonly #heardAtMs = new Map<string, number>();
 
-  constructor(options: DeletingOptions) {
+  constructor(options: DeletesOptions) {
     this.#options = options;
   }
 
   /** A spec is heard of. */
   hear(spec: PipelineSpec): void {
-    if (isAsked(spec)) this.#heardAtMs.set(spec.name, this.#options.clock.monotonic());
+    const isAsked = spec.desired === 'deleted' && !isGone(spec);
+    if (isAsked) this.#heardAtMs.set(spec.name, this.#options.clock.monotonic());
     else this.#heardAtMs.delete(spec.name);
   }
 
@@ -44,11 +46,11 @@ export class Deleting {
     return sinceMs !== undefined && this.#options.reports.isLeft(name, sinceMs);
   }
 
-  /** Leaves the tombstone. Throws CONFLICT: the pipeline is another by now; and what clearing throws. */
+  /** Throws CONFLICT when something newer is wanted of that name. */
   async carryOut(spec: PipelineSpec): Promise<void> {
-    const { clear, observer, owners, specs } = this.#options;
-    const { name, life, purge, revision, summary } = spec;
-    const deployment = { pipeline: name, life };
+    const { clear, specs, owners, observer } = this.#options;
+    const { name, revision, purge, summary } = spec;
+    const deployment = { pipeline: name, life: spec.life };
     const confirm = async () => {
       if ((await specs.get(name))?.spec.revision !== revision) throw newer(name, revision);
     };
@@ -63,14 +65,11 @@ export class Deleting {
   }
 
   /** What deleting the pipeline now would keep and delete. */
-  wouldLeave({ name, life, summary }: PipelineSpec, { purge }: { purge: boolean }): Promise<Remains> {
+  preview(spec: PipelineSpec, { purge }: { purge: boolean }): Promise<Remains> {
+    const deployment = { pipeline: spec.name, life: spec.life };
     const confirm = () => Promise.resolve();
-    return this.#options.clear({ pipeline: name, life }, { summary, purge, dryRun: true, confirm });
+    return this.#options.clear(deployment, { summary: spec.summary, purge, dryRun: true, confirm });
   }
-}
-
-function isAsked(spec: PipelineSpec): boolean {
-  return spec.desired === 'deleted' && !isGone(spec);
 }
 
 export function newer(name: string, revision: number): MillraceError {
