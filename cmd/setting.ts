@@ -45,3 +45,18 @@ export interface Setting {
    */
   readonly secret?: true | 'login';
 }
+
+type Plain<K extends Kind> = K extends 'list'
+  ? readonly string[]
+  : K extends 'count-auto'
+    ? number | 'auto'
+    : K extends 'seconds' | 'amount' | 'count' | 'count-none'
+      ? number
+      : K extends 'switch'
+        ? boolean
+        : K extends readonly (infer Word)[]
+          ? Word
+          : string;
+
+/** The value of a setting; null where it may be absent. */
+export type SettingValue<S extends Setting> = Plain<S['kind']> | (S['default'] extends null ? null : never);

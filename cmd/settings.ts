@@ -4,9 +4,9 @@
  * it. How a setting gets its value is in `config.ts`.
  */
 
-import type { Kind, Setting } from './setting.ts';
+import type { Setting, SettingValue } from './setting.ts';
 
-export type { Kind, Setting } from './setting.ts';
+export type { Kind, Setting, SettingValue } from './setting.ts';
 
 const nats = { file: 'worker', flag: null, kind: 'text', default: null } as const;
 const path = { file: 'worker', kind: 'path', default: null } as const;
@@ -360,21 +360,6 @@ export const SETTINGS = {
 
 export type SettingName = keyof typeof SETTINGS;
 
-type Plain<K extends Kind> = K extends 'list'
-  ? readonly string[]
-  : K extends 'count-auto'
-    ? number | 'auto'
-    : K extends 'seconds' | 'amount' | 'count' | 'count-none'
-      ? number
-      : K extends 'switch'
-        ? boolean
-        : K extends readonly (infer Word)[]
-          ? Word
-          : string;
-
-/** The value of a setting; null where it may be absent. */
-export type SettingValue<S extends Setting> = Plain<S['kind']> | (S['default'] extends null ? null : never);
-
 export type Settings<N extends SettingName> = {
   readonly [K in N]: SettingValue<(typeof SETTINGS)[K]>;
 };
@@ -396,12 +381,5 @@ export const WORKER_SETTINGS = [
 
 /** What it takes to reach a worker's API. */
 export const CLIENT_SETTINGS = [
-  'server',
-  'tls',
-  'tlsCa',
-  'tlsCert',
-  'tlsKey',
-  'tlsServerName',
-  'token',
-  'tokenFile',
+  ...(['server', 'tls', 'tlsCa', 'tlsCert', 'tlsKey', 'tlsServerName', 'token', 'tokenFile'] as const),
 ] as const;
