@@ -73,7 +73,8 @@ export class ClusterEvents {
       const before = places.get(worker) ?? null;
       const told = await this.#ask(worker, before);
       if (told === null) {
-        if (!silent.has(worker)) tell(this.#about('events.unreachable', worker, UNREACHABLE));
+        if (!silent.has(worker))
+          tell(this.#own({ event: 'events.unreachable', level: 'warn', member: worker, message: UNREACHABLE }));
         silent.add(worker);
         return;
       }
@@ -114,9 +115,8 @@ export class ClusterEvents {
     return { past: past.sort(byTime), stop };
   }
 
-  #about(event: string, worker: string, message: string): ToldEvent {
-    const told: Event = { event, level: 'warn', member: worker, message };
-    return { atMs: this.#options.clock.now(), event: told, worker: this.#options.me };
+  #own(event: Event): ToldEvent {
+    return { atMs: this.#options.clock.now(), event, worker: this.#options.me };
   }
 
   async #ask(worker: string, after: Place | null): Promise<Told | null> {
