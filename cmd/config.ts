@@ -63,6 +63,9 @@ function variableOf(name: string): string | null {
   return value === undefined || value === '' ? null : value;
 }
 
+const NUMBERS: readonly Kind[] = ['seconds', 'amount', 'count', 'count-none'];
+const LABEL_CHARACTERS_MAX = 64;
+
 function parse(text: string | boolean, setting: Setting, where: string): unknown {
   const { kind } = setting;
   if (kind === 'switch') {
@@ -71,7 +74,7 @@ function parse(text: string | boolean, setting: Setting, where: string): unknown
     throw wrong(where, text, 'true or false');
   }
   const value = String(text);
-  if (kind === 'seconds' || kind === 'count' || (kind === 'count-auto' && value !== 'auto')) {
+  if (NUMBERS.includes(kind) || (kind === 'count-auto' && value !== 'auto')) {
     const number = value.trim() === '' ? Number.NaN : Number(value);
     return checked(number, kind, where, value);
   }
@@ -99,6 +102,12 @@ export function checked(value: unknown, kind: Kind, where: string, shown: unknow
     case 'seconds':
       if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
       throw wrong(where, shown, 'a number of seconds, e.g. 10');
+    case 'amount':
+      if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
+      throw wrong(where, shown, 'a number, 0 or more');
+    case 'count-none':
+      if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+      throw wrong(where, shown, 'a whole number, 0 or more');
     case 'count':
       if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
       throw wrong(where, shown, 'a whole number, 1 or more');
@@ -117,11 +126,19 @@ export function checked(value: unknown, kind: Kind, where: string, shown: unknow
       return addressOf(typeof value === 'number' ? String(value) : value, where, ', or off');
     case 'address':
       return addressOf(typeof value === 'number' ? String(value) : value, where);
+    case 'label':
+      if (typeof value === 'string' && isLabel(value)) return value;
+      throw wrong(where, shown, `a text of one line, at most ${LABEL_CHARACTERS_MAX} characters`);
     case 'path':
     case 'text':
       if (typeof value === 'string' && value !== '') return value;
       throw wrong(where, shown, kind === 'path' ? 'a path' : 'a text');
   }
+}
+
+/** Others are told of it again and again, so it is short. */
+function isLabel(text: string): boolean {
+  return text !== '' && text.length <= LABEL_CHARACTERS_MAX && !/\p{C}/u.test(text);
 }
 
 function wrong(where: string, value: unknown, wanted: string): MillraceError {

@@ -14,9 +14,10 @@ import type { SpecKeys } from '../lib/cluster/spec-keys.ts';
 import { Specs } from '../lib/cluster/specs.ts';
 import type { Access } from '../lib/control/access.ts';
 import { AdminServer } from '../lib/control/server.ts';
+import { ClusterEvents } from '../lib/host/cluster-events.ts';
 import { readinessOf } from '../lib/host/readiness.ts';
 import { Sweep } from '../lib/host/sweep.ts';
-import { Worker } from '../lib/host/worker.ts';
+import { Worker, type WorkerOptions } from '../lib/host/worker.ts';
 import type { NatsOptions } from '../lib/nats/connection.ts';
 import { NatsPeers } from '../lib/nats/peers.ts';
 import { type Observer, observers } from '../lib/observe/events.ts';
@@ -47,6 +48,8 @@ export interface NodeOptions {
   readonly replicas?: number;
   /** Threads that share the pipelines. Default 1. */
   readonly threads?: number;
+  /** What the cluster's other workers go by; see `WorkerOptions`. */
+  readonly place?: Pick<WorkerOptions, 'zone' | 'capacity' | 'standbys'>;
   readonly observer: Observer;
   /** How long a function of a pipeline may take for one record before it counts as stuck, ms. */
   readonly stuckMs: number;
@@ -112,6 +115,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       clock: systemClock,
       observer,
       keys,
+      ...options.place,
     });
     const specs = new Specs(registry, keys);
     const sweep = new Sweep({
@@ -175,7 +179,10 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       },
       access: options.access ?? {},
       letters: new LetterBox({ log: wiring.log, registry, clock: systemClock, keys, seal: wiring.seal, observer }),
-      events,
+      events: new ClusterEvents({
+        ...{ clock: systemClock, peers, me: name, memory: events },
+        others: () => worker.others,
+      }),
       audit,
       healthy: () => readiness().ok,
     });

@@ -7,7 +7,7 @@ import type { EntryView, TableView } from '../lib/engine/views.ts';
 import { fieldText } from '../lib/observe/log.ts';
 import type { PipelineCounts } from '../lib/observe/status.ts';
 import type { AuditEntry } from '../lib/service/audit.ts';
-import type { LetterView, TaskView, WorkerView } from '../lib/service/views.ts';
+import type { LetterView, MoveView, TaskView, WorkerView } from '../lib/service/views.ts';
 import { eventTimeText } from './event-time.ts';
 import { ago, bytes, type Column, count, optional, type Resource, span, time } from './output.ts';
 import type { Paint } from './terminal.ts';
@@ -41,7 +41,7 @@ export const pipelines: Resource<PipelineInfo> = {
     },
     { head: 'LAG', right: true, cell: pipeline => optional(lagOf(pipeline), count) },
     { head: 'WATERMARK', cell: ({ status }) => time(status.watermarkMs) },
-    { head: 'WORKER', cell: pipeline => pipeline.worker ?? '–' },
+    { head: 'WORKERS', cell: pipeline => workersOf(pipeline) },
     { head: 'AGE', right: true, cell: pipeline => ago(pipeline.deployedAtMs) },
     { head: 'FILE', wide: true, cell: pipeline => pipeline.file },
     { head: 'BUNDLE', wide: true, cell: pipeline => pipeline.bundleHash.slice(0, 12) },
@@ -58,6 +58,14 @@ export const pipelines: Resource<PipelineInfo> = {
       .filter(part => part !== '')
       .join('\n\n'),
 };
+
+/** By name where they are few. */
+function workersOf({ workers }: PipelineInfo): string {
+  if (workers.length === 0) return '–';
+  return workers.length <= WORKERS_NAMED_MAX ? workers.join(', ') : String(workers.length);
+}
+
+const WORKERS_NAMED_MAX = 2;
 
 /** What it has done; `–` where that is not known of all its parts. */
 export function totalOf(counts: PipelineCounts, what: 'in' | 'out' | 'late' | 'dead'): string {
@@ -94,10 +102,37 @@ function quarantineLines({ status }: PipelineInfo): string[] {
 }
 
 /** Field by field, so that what the client adds is not printed before `proto/` says what it is. */
-function pipelineJson({ status, worker, atMs, ...pipeline }: PipelineInfo): unknown {
+function pipelineJson({ status, worker, workers, atMs, ...pipeline }: PipelineInfo): unknown {
   const { state, reason, quarantine, sources, tasks, operators, watermarkMs, counts, ageMs } = status;
-  const shown = { state, reason, worker, sources, tasks, counts, atMs, operators, watermarkMs, ageMs, quarantine };
+  const shown = {
+    state,
+    reason,
+    worker,
+    workers,
+    sources,
+    tasks,
+    counts,
+    atMs,
+    operators,
+    watermarkMs,
+    ageMs,
+    quarantine,
+  };
   return known({ ...pipeline, status: shown });
+}
+
+export type Role = 'leader' | 'worker' | 'cordoned' | 'draining' | 'silent';
+
+const ROLE_PAINTS: Readonly<Record<Role, Paint | null>> = {
+  ...{ leader: 'good', worker: null, cordoned: 'warn', draining: 'warn', silent: 'bad' },
+};
+
+/** What is most worth knowing of it: one that leads may drain, too. */
+export function roleOf({ active, cordoned, draining, pipelines, silent }: WorkerView): Role {
+  if (silent) return 'silent';
+  if (draining || (cordoned && pipelines > 0)) return 'draining';
+  if (cordoned) return 'cordoned';
+  return active ? 'leader' : 'worker';
 }
 
 export const workers: Resource<WorkerView> = {
@@ -107,13 +142,12 @@ export const workers: Resource<WorkerView> = {
   json: known,
   columns: [
     { head: 'NAME', cell: worker => worker.name },
-    {
-      head: 'ROLE',
-      cell: worker => (worker.active ? 'active' : 'standby'),
-      paint: worker => (worker.active ? 'good' : null),
-    },
+    { head: 'ROLE', cell: roleOf, paint: worker => ROLE_PAINTS[roleOf(worker)] },
+    { head: 'ZONE', cell: worker => worker.zone || '–' },
     { head: 'PIPELINES', right: true, cell: worker => count(worker.pipelines) },
     { head: 'TASKS', right: true, cell: worker => count(worker.tasks) },
+    { head: 'FOLLOWS', right: true, cell: worker => count(worker.follows) },
+    { head: 'CAPACITY', right: true, wide: true, cell: worker => String(worker.capacity) },
     { head: 'VERSION', cell: worker => worker.version },
     { head: 'ADDRESS', cell: worker => worker.address ?? '–' },
     { head: 'SEEN', right: true, cell: worker => ago(worker.seenAtMs) },
@@ -136,15 +170,37 @@ export const tasks: Resource<TaskView> = {
     { head: 'STATE SIZE', right: true, cell: ({ status }) => bytes(status.stateBytes) },
     { head: 'ENTRIES', right: true, cell: ({ status }) => count(status.stateEntries) },
     { head: 'WATERMARK', cell: ({ status }) => time(status.watermarkMs) },
-    { head: 'WORKER', wide: true, cell: task => task.worker },
+    { head: 'WORKER', cell: task => task.worker },
+    { head: 'FOLLOWERS', cell: followersText },
   ],
 };
 
 /** Its columns within one pipeline: the rest would be the same in each row. */
 export const taskColumns: readonly Column<TaskView>[] = [
   { head: 'TASK', cell: ({ status }) => `${status.stage}/${status.partition}` },
-  ...tasks.columns.filter(({ head }) => head !== 'NAME' && head !== 'WORKER'),
+  ...tasks.columns.filter(({ head }) => head !== 'NAME' && head !== 'WORKER' && head !== 'FOLLOWERS'),
 ];
+
+const WHY: Readonly<Record<MoveView['why'], string>> = {
+  new: 'nobody has it yet',
+  gone: 'its owner has gone',
+  draining: 'its owner is drained',
+  balance: 'its owner has more than its share',
+};
+
+export const moves: Resource<MoveView> = {
+  kind: 'move',
+  none: 'nothing would move: all is where it should be',
+  name: move => `${move.pipeline}/${move.part}`,
+  json: ({ why, ...move }) => known({ ...move, reason: why }),
+  columns: [
+    { head: 'PIPELINE', cell: move => move.pipeline },
+    { head: 'PART', cell: move => move.part },
+    { head: 'FROM', cell: move => move.from ?? '–' },
+    { head: 'TO', cell: move => move.to },
+    { head: 'WHY', cell: ({ why }) => WHY[why] ?? why },
+  ],
+};
 
 export const tables: Resource<TableView> = {
   kind: 'table',
@@ -202,12 +258,13 @@ const LEVEL_PAINTS: Readonly<Record<string, Paint>> = { debug: 'faint', warn: 'w
 
 export const events: Resource<EventInfo> = {
   kind: 'event',
-  none: 'nothing has happened since the worker was started',
+  none: 'nothing has happened since the workers were started',
   name: event => event.event,
   json: event => known(event),
   columns: [
     { head: 'TIME', cell: event => time(event.atMs) },
     { head: 'LEVEL', cell: event => event.level, paint: event => LEVEL_PAINTS[event.level] ?? null },
+    { head: 'WORKER', cell: event => event.worker || '–' },
     { head: 'PIPELINE', cell: event => event.pipeline ?? '–' },
     { head: 'EVENT', cell: event => event.event },
     {
@@ -247,6 +304,12 @@ export const audit: Resource<AuditEntry> = {
     },
   ],
 };
+
+/** Who keeps a copy of its state, and how far behind. */
+export function followersText({ followers }: Pick<TaskView, 'followers'>): string {
+  if (followers.length === 0) return '–';
+  return followers.map(({ worker, behind }) => (behind === 0 ? worker : `${worker} (−${count(behind)})`)).join(', ');
+}
 
 export function taskName({ pipeline, status }: TaskView): string {
   return `${pipeline}/${status.stage}/${status.partition}`;

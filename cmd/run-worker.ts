@@ -6,6 +6,7 @@ import { sleep, systemClock } from '../lib/base/clock.ts';
 import { isMillraceError } from '../lib/base/errors.ts';
 import type { SpecKeys } from '../lib/cluster/spec-keys.ts';
 import type { Access } from '../lib/control/access.ts';
+import type { WorkerOptions } from '../lib/host/worker.ts';
 import { closeToOthers, privateFolder } from '../lib/level/private.ts';
 import type { NatsOptions } from '../lib/nats/connection.ts';
 import { errorFields, type Observer, observers } from '../lib/observe/events.ts';
@@ -32,6 +33,8 @@ export interface RunOptions {
   readonly replicas?: number;
   /** Threads that share the pipelines. Default 1. */
   readonly threads?: number;
+  /** What the cluster's other workers go by; see `WorkerOptions`. */
+  readonly place?: Pick<WorkerOptions, 'zone' | 'capacity' | 'standbys'>;
   /** TLS of its API, and who may call it; absent: neither is asked for. */
   readonly access?: Access;
   /** What specs are signed and known by; absent or null: every spec is taken. */

@@ -2,10 +2,13 @@
 
 /**
  * - `list`     texts, in flags and variables separated by commas
+ * - `label`    a text of one line, at most 64 characters
  * - `address`  `HOST:PORT`; a port alone means this machine
  * - `path`     of a file or folder; in a file relative to that file
  * - `seconds`  a number, 0 or more
+ * - `amount`   a number, 0 or more
  * - `count`    a whole number, 1 or more
+ * - `count-none`  the same, or 0
  * - `count-auto`  the same, or `auto`
  * - `switch`   true or false; as a flag without a value
  * - `off-address`  an address, or `off`
@@ -13,12 +16,15 @@
  */
 export type Kind =
   | 'text'
+  | 'label'
   | 'list'
   | 'address'
   | 'off-address'
   | 'path'
   | 'seconds'
+  | 'amount'
   | 'count'
+  | 'count-none'
   | 'count-auto'
   | 'switch'
   | readonly string[];
@@ -39,3 +45,18 @@ export interface Setting {
    */
   readonly secret?: true | 'login';
 }
+
+type Plain<K extends Kind> = K extends 'list'
+  ? readonly string[]
+  : K extends 'count-auto'
+    ? number | 'auto'
+    : K extends 'seconds' | 'amount' | 'count' | 'count-none'
+      ? number
+      : K extends 'switch'
+        ? boolean
+        : K extends readonly (infer Word)[]
+          ? Word
+          : string;
+
+/** The value of a setting; null where it may be absent. */
+export type SettingValue<S extends Setting> = Plain<S['kind']> | (S['default'] extends null ? null : never);

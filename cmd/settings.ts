@@ -4,22 +4,23 @@
  * it. How a setting gets its value is in `config.ts`.
  */
 
-import type { Kind, Setting } from './setting.ts';
+import type { Setting, SettingValue } from './setting.ts';
 
-export type { Kind, Setting } from './setting.ts';
+export type { Kind, Setting, SettingValue } from './setting.ts';
 
 const nats = { file: 'worker', flag: null, kind: 'text', default: null } as const;
 const path = { file: 'worker', kind: 'path', default: null } as const;
+const client = { file: 'context', kind: 'path', default: null } as const;
+const clientText = { ...client, kind: 'text' } as const;
+const unfiled = { file: null, kind: 'path', default: null } as const;
 const secret = { ...nats, secret: true } as const;
 
 export const SETTINGS = {
   workerConfig: {
-    file: null,
+    ...unfiled,
     key: '(worker file)',
     flag: '--config <file>',
     variable: 'MILLRACE_WORKER_CONFIG',
-    kind: 'path',
-    default: null,
     means: "a worker's settings as YAML",
   },
   nats: {
@@ -37,35 +38,31 @@ export const SETTINGS = {
   natsToken: { ...secret, key: 'nats.token', variable: 'NATS_TOKEN', means: 'token for NATS' },
   natsNkey: { ...secret, key: 'nats.nkey', variable: 'NATS_NKEY', means: 'seed of an nkey for NATS' },
   natsCreds: {
-    ...nats,
+    ...path,
     key: 'nats.creds',
     flag: '--nats-creds <file>',
     variable: 'NATS_CREDS',
-    kind: 'path',
     means: 'credentials file for NATS',
   },
   natsCa: {
-    ...nats,
+    ...path,
     key: 'nats.tls.ca',
     flag: '--nats-ca <file>',
     variable: 'NATS_CA',
-    kind: 'path',
     means: 'certificates that NATS is trusted by, PEM',
   },
   natsCert: {
-    ...nats,
+    ...path,
     key: 'nats.tls.cert',
     flag: '--nats-cert <file>',
     variable: 'NATS_CERT',
-    kind: 'path',
     means: 'certificate shown to NATS, PEM',
   },
   natsKey: {
-    ...nats,
+    ...path,
     key: 'nats.tls.key',
     flag: '--nats-key <file>',
     variable: 'NATS_KEY',
-    kind: 'path',
     means: "that certificate's key, PEM",
   },
   natsInboxPrefix: {
@@ -73,7 +70,6 @@ export const SETTINGS = {
     key: 'nats.inboxPrefix',
     flag: '--nats-inbox-prefix <prefix>',
     variable: 'NATS_INBOX_PREFIX',
-    kind: 'text',
     default: '_INBOX',
     means: 'what subjects for answers begin with, for a user who may not hear those of others',
   },
@@ -82,7 +78,6 @@ export const SETTINGS = {
     key: 'nats.bucket',
     flag: '--bucket <name>',
     variable: 'MILLRACE_BUCKET',
-    kind: 'text',
     default: 'millrace',
     means: 'the bucket of this cluster of workers; another in the same account takes another',
   },
@@ -206,6 +201,32 @@ export const SETTINGS = {
     default: 1,
     means: 'threads that share the pipelines; auto: as many as there are cores',
   },
+  zone: {
+    ...nats,
+    key: 'zone',
+    flag: '--zone <name>',
+    variable: 'MILLRACE_ZONE',
+    kind: 'label',
+    means: 'where it is, e.g. a rack: copies of state are kept in different zones, where there are any',
+  },
+  capacity: {
+    file: 'worker',
+    key: 'capacity',
+    flag: '--capacity <number>',
+    variable: 'MILLRACE_CAPACITY',
+    kind: 'amount',
+    default: 1,
+    means: 'its share beside the other workers: 2 is twice as much; 0: nothing, it stands by and answers',
+  },
+  standbys: {
+    file: 'worker',
+    key: 'standbys',
+    flag: '--standbys <count>',
+    variable: 'MILLRACE_STANDBYS',
+    kind: 'count-none',
+    default: 0,
+    means: 'how many workers keep a copy of the state of each task; that of the worker which leads counts',
+  },
   logLevel: {
     file: 'worker',
     key: 'log.level',
@@ -252,21 +273,17 @@ export const SETTINGS = {
     means: 'how long a function of a pipeline may take for one record; then the record becomes a dead letter',
   },
   natsServer: {
-    file: null,
+    ...unfiled,
     key: '(nats-server)',
     flag: null,
     variable: 'NATS_SERVER',
-    kind: 'path',
-    default: null,
     means: 'path of a nats-server for `dev`; else it is looked for, or fetched',
   },
   clientConfig: {
-    file: null,
+    ...unfiled,
     key: '(client file)',
     flag: null,
     variable: 'MILLRACE_CONFIG',
-    kind: 'path',
-    default: null,
     means: 'the file with contexts, if not `~/.config/millrace/config.yaml`',
   },
   context: {
@@ -297,78 +314,51 @@ export const SETTINGS = {
     means: 'use TLS; any other TLS setting implies it',
   },
   tlsCa: {
-    file: 'context',
+    ...client,
     key: 'tls.ca',
     flag: '--tls-ca <file>',
     variable: 'MILLRACE_CLIENT_CA',
-    kind: 'path',
-    default: null,
     means: "certificates that the worker is trusted by, PEM; else the system's",
   },
   tlsCert: {
-    file: 'context',
+    ...client,
     key: 'tls.cert',
     flag: '--tls-cert <file>',
     variable: 'MILLRACE_CLIENT_CERT',
-    kind: 'path',
-    default: null,
     means: 'certificate shown to the worker, PEM',
   },
   tlsKey: {
-    file: 'context',
+    ...client,
     key: 'tls.key',
     flag: '--tls-key <file>',
     variable: 'MILLRACE_CLIENT_KEY',
-    kind: 'path',
-    default: null,
     means: "that certificate's key, PEM",
   },
   tlsServerName: {
-    file: 'context',
+    ...clientText,
     key: 'tls.serverName',
     flag: '--tls-server-name <name>',
     variable: 'MILLRACE_CLIENT_SERVER_NAME',
-    kind: 'text',
-    default: null,
     means: "the name in the worker's certificate, if not its host",
   },
   token: {
-    file: 'context',
+    ...clientText,
     key: 'token',
     flag: null,
     variable: 'MILLRACE_TOKEN',
-    kind: 'text',
-    default: null,
     means: 'token that the worker asks for',
     secret: true,
   },
   tokenFile: {
-    file: 'context',
+    ...client,
     key: 'tokenFile',
     flag: '--token-file <file>',
     variable: 'MILLRACE_TOKEN_FILE',
-    kind: 'path',
-    default: null,
     means: 'a file that holds that token',
   },
 } as const satisfies Readonly<Record<string, Setting>>;
 
 export type SettingName = keyof typeof SETTINGS;
-
-type Plain<K extends Kind> = K extends 'list'
-  ? readonly string[]
-  : K extends 'count-auto'
-    ? number | 'auto'
-    : K extends 'seconds' | 'count'
-      ? number
-      : K extends 'switch'
-        ? boolean
-        : K extends readonly (infer Word)[]
-          ? Word
-          : string;
-
-/** The value of a setting; null where it may be absent. */
-export type SettingValue<S extends Setting> = Plain<S['kind']> | (S['default'] extends null ? null : never);
 
 export type Settings<N extends SettingName> = {
   readonly [K in N]: SettingValue<(typeof SETTINGS)[K]>;
@@ -384,7 +374,7 @@ export const NATS_SETTINGS = [
 export const WORKER_SETTINGS = [
   ...NATS_SETTINGS,
   ...(['data', 'bucket', 'env', 'listen', 'advertise', 'metrics', 'otlp', 'replicas', 'threads'] as const),
-  ...(['logLevel', 'logFormat', 'stopSeconds', 'stuckSeconds'] as const),
+  ...(['logLevel', 'logFormat', 'stopSeconds', 'stuckSeconds', 'zone', 'capacity', 'standbys'] as const),
   ...(['serverCert', 'serverKey', 'serverClientCa', 'serverCa', 'serverToken', 'serverTokenFile'] as const),
   ...(['access', 'insecure', 'deployKeys'] as const),
 ] as const;

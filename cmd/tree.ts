@@ -8,6 +8,7 @@ import { EXIT_CODES, report } from './exit.ts';
 import { COLORS, type Terminal } from './terminal.ts';
 import { advanceVerb } from './verbs/advance.ts';
 import { auditVerb } from './verbs/audit.ts';
+import { drainVerb, rebalanceVerb, uncordonVerb } from './verbs/cluster.ts';
 import { type Around, examples } from './verbs/common.ts';
 import { completeVerb, completionVerb } from './verbs/completion.ts';
 import { configVerb } from './verbs/config.ts';
@@ -29,6 +30,7 @@ import { devVerb, workerVerb } from './verbs/worker.ts';
 const GROUPS = {
   'Write a pipeline:': [initVerb, devVerb, planVerb],
   'Run it:': [workerVerb, deployVerb, pauseVerb, resumeVerb, restartVerb, advanceVerb, deleteVerb],
+  'Share it out:': [drainVerb, uncordonVerb, rebalanceVerb],
   'See what it does:': [getVerb, describeVerb, doctorVerb, eventsVerb, auditVerb, stateVerb, lettersVerb],
   'This command:': [configVerb, keysVerb, permissionsVerb, completionVerb, versionVerb],
 } as const;

@@ -70,7 +70,7 @@ export async function checkWorker(client: AdminClient, streams: readonly StreamF
     if (!info.natsConnected) findings.push(bad('worker and NATS', 'the worker is not connected', 'see its log'));
     if (info.activeWorker === null) {
       findings.push(
-        bad('active worker', 'there is none', 'wait some seconds for one to take over, or start one: millrace worker'),
+        bad('leader', 'no worker leads', 'wait some seconds for one to take over, or start one: millrace worker'),
       );
     }
     const workers = await client.workers();

@@ -60,11 +60,11 @@ function fileOf(argument: string | undefined, flag: unknown): string {
   throw new MillraceError('INVALID_ARGUMENT', 'which file? give it, e.g. millrace deploy src/pipeline.ts');
 }
 
-/** Adds the options of verbs that wait until a pipeline runs; they do unless told otherwise. */
-export function waiting(command: Command): Command {
+/** Adds the options of verbs that wait until a pipeline runs, or what `until` says; they do unless told otherwise. */
+export function waiting(command: Command, until = 'it runs'): Command {
   return command
-    .option('--wait', 'wait until it runs (the default)')
-    .option('--no-wait', 'do not wait until it runs')
+    .option('--wait', `wait until ${until} (the default)`)
+    .option('--no-wait', `do not wait until ${until}`)
     .option('--timeout <duration>', 'how long to wait, e.g. 90s or 5m', '2m');
 }
 
@@ -72,18 +72,29 @@ export function timeoutOf(options: Options): number {
   return durationMs(String(options.timeout), '--timeout');
 }
 
-/**
- * Waits until this revision runs, or is paused. Throws Ended: it failed, it was changed or deleted meanwhile, it took too
- * long. A worker that is replaced meanwhile is waited for. Resolves with what it has come to.
- */
-export async function untilRunning(options: {
+interface Waiting {
   readonly around: Around;
   readonly client: AdminClient;
   readonly name: string;
   readonly revision: number;
   readonly timeoutMs: number;
-}): Promise<'running' | 'paused'> {
-  const { around, client, name, revision, timeoutMs } = options;
+}
+
+/**
+ * Waits until this revision runs on all workers that have a part of it, or is paused. Throws Ended: it failed, it was changed
+ * or deleted meanwhile, it took too long. A worker that is replaced meanwhile is waited for. Resolves with what it has come to.
+ */
+export function untilRunning(options: Waiting): Promise<'running' | 'paused'> {
+  return until({ ...options, what: 'run' });
+}
+
+/** Waits until it has stopped everywhere. Throws Ended. */
+export async function untilPaused(options: Waiting): Promise<void> {
+  await until({ ...options, what: 'rest' });
+}
+
+async function until(options: Waiting & { readonly what: 'run' | 'rest' }): Promise<'running' | 'paused'> {
+  const { around, client, name, revision, timeoutMs, what } = options;
   const deadlineMs = performance.now() + timeoutMs;
   let said = '';
   let awaySinceMs: number | null = null;
@@ -105,18 +116,18 @@ export async function untilRunning(options: {
         );
       }
       const { state, reason } = pipeline.status;
-      if (state === 'failed') throw new Ended('failed', `pipeline ${name} has failed: ${reason}`);
+      if (what === 'run' && state === 'failed') throw new Ended('failed', `pipeline ${name} has failed: ${reason}`);
       const progress = progressOf(pipeline);
       if (progress !== said) around.terminal.err(`${progress}\n`);
       said = progress;
-      if (state === 'running' && restored(pipeline).done) return state;
+      if (what === 'run' && state === 'running' && restored(pipeline).done) return state;
       if (state === 'paused') return state;
     }
     if (performance.now() > deadlineMs) {
       const where = said === '' ? '' : `, it is still ${said}`;
       throw new Ended(
         'timeout',
-        `pipeline ${name} does not run yet${where}; it goes on, look with: millrace get ${name}`,
+        `pipeline ${name} does not ${what} yet${where}; it goes on, look with: millrace get ${name}`,
       );
     }
     await sleep(systemClock, LOOK_MS);

@@ -68,7 +68,7 @@ function pipelineText(terminal: Terminal, pipeline: PipelineInfo): string {
       ['Revision', `${pipeline.revision}, of ${time(pipeline.deployedAtMs)} from ${pipeline.file}`],
       ['Deployed by', pipeline.deployedBy ?? ''],
       ['Bundle', pipeline.bundleHash.slice(0, 12)],
-      ['Worker', pipeline.worker ?? '–'],
+      [pipeline.workers.length > 1 ? 'Workers' : 'Worker', pipeline.workers.join(', ') || '–'],
       [
         'Records',
         (['in', 'out', 'late', 'dead'] as const).map(what => `${resources.totalOf(counts, what)} ${what}`).join(', '),
@@ -81,21 +81,32 @@ function pipelineText(terminal: Terminal, pipeline: PipelineInfo): string {
   const eventTime = eventTimeText(pipeline, terminal);
   if (eventTime !== '') parts.push(eventTime);
   if (status.tasks.length > 0) {
-    const tasks = status.tasks.map(task => ({ pipeline: pipeline.name, worker: '', status: task }));
+    const tasks = status.tasks.map(task => ({ pipeline: pipeline.name, worker: '', status: task, followers: [] }));
     parts.push(table(resources.taskColumns, tasks, { terminal }));
   }
   return parts.join('\n\n');
 }
 
+const ROLES: Readonly<Record<resources.Role, string>> = {
+  leader: 'leader: it says what runs where, and runs its share',
+  worker: 'worker: it runs its share',
+  draining: 'draining: what it has goes to others',
+  cordoned: 'cordoned: it is given nothing; put it back with: millrace uncordon WORKER',
+  silent: 'silent: nobody hears it, and the rest is what it said last',
+};
+
 function workerText(terminal: Terminal, worker: WorkerView, tasks: Awaited<ReturnType<AdminClient['tasks']>>): string {
   const text = facts([
     ['Name', worker.name],
-    ['Role', worker.active ? 'active: it runs the pipelines' : 'standby: it takes over when the active one leaves'],
+    ['Role', ROLES[resources.roleOf(worker)]],
+    ['Zone', worker.zone],
+    ['Capacity', worker.capacity === 0 ? '0: it stands by' : String(worker.capacity)],
     ['Version', worker.version],
     ['Address', worker.address ?? '–'],
     ['Started', `${time(worker.startedAtMs)}, ${ago(worker.startedAtMs)} ago`],
     ['Seen', `${ago(worker.seenAtMs)} ago`],
-    ['Runs', `${count(worker.pipelines)} pipelines, ${count(worker.tasks)} tasks`],
+    ['Runs', `${count(worker.tasks)} tasks, parts of ${count(worker.pipelines)} pipelines`],
+    ['Follows', `${count(worker.follows)} tasks of others`],
   ]);
   return tasks.length === 0
     ? text
@@ -112,6 +123,7 @@ function taskText(task: Awaited<ReturnType<AdminClient['task']>>): string {
     ['Name', resources.taskName(task)],
     ['State', status.state],
     ['Worker', task.worker],
+    ['Followers', resources.followersText(task)],
     ['Epoch', `${status.epoch}: it has had so many owners`],
     ['Commits', count(status.commits)],
     ['Records', `${count(status.recordsIn)} in, ${count(status.recordsOut)} out`],

@@ -1,5 +1,5 @@
 /**
- * `events`: what has happened on the active worker, and what happens.
+ * `events`: what has happened on all workers, and what happens.
  */
 import { type Command, Option } from 'commander';
 import type { Level } from '../../lib/observe/events.ts';
@@ -21,14 +21,18 @@ const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export function eventsVerb(around: Around): Command {
   const command = makeCommand(
     'events',
-    'Show what has happened on the active worker, and with --follow what happens.',
+    'Show what has happened on all workers, and with --follow what happens. A worker that cannot be reached is named.',
     ['millrace events'],
     ['millrace events orders --level warn --follow'],
     ['millrace events --past 1000 -o json'],
   )
     .argument('[pipeline]', 'only of this pipeline')
-    .addOption(new Option('--level <level>', 'this level and above').choices(LEVELS).default('info'))
-    .option('--past <count>', 'so many of the past at most; a worker remembers some 1,000', numberArgument, 50)
+    .addOption(
+      new Option('--level <level>', 'this level and above; debug: only what happens on the worker that answers')
+        .choices(LEVELS)
+        .default('info'),
+    )
+    .option('--past <count>', 'so many of the past at most; each worker remembers some 1,000', numberArgument, 50)
     .option('--follow', 'go on with each event as it happens');
   return asking(printing(command, ['table', 'wide', 'json', 'yaml', 'name'])).action(
     (pipeline: string | undefined, options: Options) =>

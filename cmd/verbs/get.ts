@@ -48,7 +48,7 @@ export function getVerb(around: Around): Command {
     ['millrace get', 'all pipelines'],
     ['millrace get orders', 'one pipeline: how far its sources and operators are, and what they wait for'],
     ['millrace get orders -o yaml'],
-    ['millrace get workers -o wide'],
+    ['millrace get workers --watch', 'who leads, who drains, how much each has'],
     ['millrace get tasks orders --watch', 'drawn anew every second'],
     ['millrace get tables orders', 'what its operators remember'],
   )

@@ -4,18 +4,22 @@
 import type { Command } from 'commander';
 import { print } from '../output.ts';
 import { type Around, asking, formatOf, makeCommand, type Options, printing, withClient } from './common.ts';
-import { timeoutOf, untilRunning, waiting } from './deploy.ts';
+import { timeoutOf, untilPaused, untilRunning, waiting } from './deploy.ts';
 
 export function pauseVerb(around: Around): Command {
   const command = makeCommand(
     'pause',
-    'Stop a pipeline and keep it stopped, with its state, until it is resumed. Paused already: nothing changes.',
+    'Stop a pipeline and keep it stopped, with its state, until it is resumed, and wait until it has stopped on all workers. Paused already: nothing changes.',
     ['millrace pause orders'],
+    ['millrace pause orders --no-wait'],
   ).argument('<name>', 'the pipeline');
-  return asking(printing(command)).action((name: string, options: Options) =>
+  return asking(printing(waiting(command, 'it has stopped'))).action((name: string, options: Options) =>
     withClient(around, options, async client => {
+      const timeoutMs = timeoutOf(options);
       const revision = await client.pause(name);
-      const text = `pipeline ${name} is paused (revision ${revision}); to go on: millrace resume ${name}`;
+      if (options.wait !== false) await untilPaused({ around, client, name, revision, timeoutMs });
+      const does = options.wait === false ? 'stops' : 'is paused';
+      const text = `pipeline ${name} ${does} (revision ${revision}); to go on: millrace resume ${name}`;
       print(around.terminal, formatOf(options).output, { name, revision }, () => text);
     }),
   );

@@ -27,7 +27,7 @@ export function versionVerb(around: Around): Command {
           own,
           [
             'Worker',
-            `${server.version}, ${server.worker}${server.worker === server.activeWorker ? ', active' : ', standing by'}`,
+            `${server.version}, ${server.worker}${server.worker === server.activeWorker ? ', which leads' : ''}`,
           ],
           ['NATS', `${server.natsVersion ?? 'not connected'}, ${server.natsUrl}`],
         ]),

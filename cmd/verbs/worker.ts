@@ -43,6 +43,9 @@ const HEADINGS: Readonly<Record<string, readonly SettingName[]>> = {
     'data',
     'env',
     'threads',
+    'zone',
+    'capacity',
+    'standbys',
     'replicas',
     'stopSeconds',
     'stuckSeconds',
@@ -58,7 +61,7 @@ const DEV_SETTINGS = ['listen', 'insecure', 'metrics', 'stopSeconds', 'natsServe
 export function workerVerb(around: Around): Command {
   const command = makeCommand(
     'worker',
-    'Run a worker: it serves the API, and runs the pipelines or waits to take over.',
+    'Run a worker: it serves the API, and runs its share of the pipelines beside the other workers on the same NATS.',
     ['millrace worker', 'against NATS on this machine'],
     ['millrace worker --nats nats://a:4222,nats://b:4222 --data /var/lib/millrace'],
     [
@@ -66,6 +69,8 @@ export function workerVerb(around: Around): Command {
       'reached by others',
     ],
     ['millrace worker --threads auto', 'all cores of the machine'],
+    ['millrace worker --data .millrace/b --listen 127.0.0.1:4290', 'a second one, which takes its share'],
+    ['millrace worker --standbys 1 --zone rack-2', 'each task has a copy of its state elsewhere'],
     ['millrace worker --config worker.yaml', 'settings in a file'],
   );
   for (const [heading, names] of Object.entries(HEADINGS)) {
@@ -92,6 +97,7 @@ export function workerVerb(around: Around): Command {
         otlp: settings.otlp,
         threads: settings.threads === 'auto' ? availableParallelism() : settings.threads,
         replicas: settings.replicas,
+        place: { zone: settings.zone ?? '', capacity: settings.capacity, standbys: settings.standbys },
         keys: settings.deployKeys === null ? null : deployKeysOf(settings.deployKeys),
         access: accessOf(settings, tokenPlace('worker', { flags, file })),
         stopMs: settings.stopSeconds * 1_000,

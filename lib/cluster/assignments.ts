@@ -94,6 +94,15 @@ export function shareOf({ parts, at }: HeldParts, worker: string): Assignment | 
   return owned.length + follows.length === 0 ? null : { number: at, parts: owned, follows, awaits };
 }
 
+/** By worker, how many parts it owns. */
+export function ownersOf(held: HeldParts | null): ReadonlyMap<string, number> {
+  const owners = new Map<string, number>();
+  for (const { owner } of held?.parts.values() ?? []) {
+    if (owner !== null) owners.set(owner, (owners.get(owner) ?? 0) + 1);
+  }
+  return owners;
+}
+
 /** By worker, so that each name stands once: owners are numbers in that list. */
 function writeParts(parts: Parts): Uint8Array {
   const workers: string[] = [];

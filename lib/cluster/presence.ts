@@ -1,7 +1,7 @@
 /**
- * Presence: the entry by which the other workers know of this one, standbys included: `workers.<name>`. It is written
- * every ten seconds, and at once when the worker becomes active or stops being so; it goes on a clean stop, and by
- * itself some time after a crash. Who is active is the lease's to say; here people see who is there, and:
+ * Presence: the entry by which the other workers know of this one: `workers.<name>`. It is written every ten
+ * seconds, and at once when the worker begins to lead, stops leading or drains; it goes on a clean stop, and by
+ * itself some time after a crash. Who leads is the lease's to say; here people see who is there, and:
  *
  * *One process a name*: no two processes go on under one name. Every write names the revision it replaces, so whoever's
  *   entry was written over finds out with its next one, and ends. A process that starts takes over only from those that
@@ -23,12 +23,17 @@ export interface PresenceRecord {
   readonly address: string | null;
   readonly version: string;
   readonly active: boolean;
+  readonly zone: string;
+  readonly capacity: number;
+  /** It is on its way out: what it has goes to others. */
+  readonly draining: boolean;
   /** Ms since 1970, as is `seenAtMs`: when this was written, by its own clock. */
   readonly startedAtMs: number;
   readonly seenAtMs: number;
-  /** Pipelines and tasks that run there. */
+  /** Pipelines of which it has a part, tasks that run there, and tasks of others that it follows. */
   readonly pipelines: number;
   readonly tasks: number;
+  readonly follows: number;
 }
 
 export interface PresenceOptions {
@@ -179,10 +184,9 @@ function readRecord(value: Uint8Array): PresenceRecord | null {
       address,
       version,
       active,
-      startedAtMs,
-      seenAtMs,
-      pipelines: record.pipelines ?? 0,
-      tasks: record.tasks ?? 0,
+      ...{ startedAtMs, seenAtMs, zone: record.zone ?? '', capacity: record.capacity ?? 1 },
+      ...{ draining: record.draining ?? false, pipelines: record.pipelines ?? 0 },
+      ...{ tasks: record.tasks ?? 0, follows: record.follows ?? 0 },
     };
   } catch {
     return null;

@@ -1,11 +1,11 @@
 /**
- * ServerService: who answers, what happens, and who has changed what. Events are those of the active worker, where the
- * pipelines run; the audit any worker can read.
+ * ServerService: who answers, what happens, and who has changed what. Events are those of all workers; any
+ * worker puts them together, and can read the audit.
  */
 import { MillraceError } from '../base/errors.ts';
 import type { Event, Level } from '../observe/events.ts';
 import type { Audit } from '../service/audit.ts';
-import type { EventHistory, SeenEvent } from '../service/views.ts';
+import type { EventHistory, ToldEvent } from '../service/views.ts';
 import type { Handlers } from './calls.ts';
 import type { Serving } from './forward.ts';
 import { auditToWire, eventToWire, levelFromWire } from './messages.ts';
@@ -28,11 +28,11 @@ export interface About {
 }
 
 const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error'];
-/** More than any history holds. */
-const PAST_MAX = 10_000;
 /** Events that a watcher may be behind; one that is further behind is told and dropped. */
 const BEHIND_MAX = 1_000;
 
+/** What is missing of the events of others. */
+const ABOUT_EVENTS: ReadonlySet<string> = new Set(['events.unreachable', 'events.missed']);
 const PAGE_SIZE = 100;
 
 export function aboutHandlers(options: {
@@ -60,7 +60,6 @@ export function aboutHandlers(options: {
       },
     },
     WatchEvents: {
-      active: 'only',
       check: (checks, { pipeline, level, past }) =>
         void checks.nameOrAll(pipeline, 'pipeline').known(level, 'level').past(past),
       answer: (request, signal, caller) => watch(events, request, { signal, caller }),
@@ -92,14 +91,16 @@ async function* watch(
   const least = LEVELS.indexOf(levelFromWire(request.level));
   // What is about the worker may speak of any pipeline, so it is for those who may see all of them.
   const seen = ({ pipeline }: Event) => caller.may('read', typeof pipeline === 'string' ? pipeline : null);
+  // That something is not told is told to all.
   const wanted = (event: Event) =>
-    LEVELS.indexOf(event.level) >= least &&
-    (request.pipeline === '' || event.pipeline === request.pipeline) &&
-    seen(event);
-  const waiting: SeenEvent[] = [];
+    ABOUT_EVENTS.has(event.event) ||
+    (LEVELS.indexOf(event.level) >= least &&
+      (request.pipeline === '' || event.pipeline === request.pipeline) &&
+      seen(event));
+  const waiting: ToldEvent[] = [];
   let behind = false;
   let wake = () => {};
-  const unfollow = events.follow(happened => {
+  const { past, stop } = await events.watch(happened => {
     if (behind || !wanted(happened.event)) return;
     if (waiting.push(happened) > BEHIND_MAX) behind = true;
     wake();
@@ -107,9 +108,10 @@ async function* watch(
   const left = () => wake();
   signal.addEventListener('abort', left, { once: true });
   try {
-    // In the same turn as `follow`: nothing is missed between the past and what follows, and nothing told twice.
-    const past = events.past({ count: PAST_MAX }).filter(({ event }) => wanted(event));
-    if (request.past > 0) for (const one of past.slice(-request.past)) yield { event: eventToWire(one) };
+    const shown = past.filter(({ event }) => wanted(event));
+    const first =
+      request.past > 0 ? shown.slice(-request.past) : shown.filter(({ event }) => ABOUT_EVENTS.has(event.event));
+    for (const one of first) yield { event: eventToWire(one) };
     while (!request.pastOnly && !signal.aborted) {
       if (behind) {
         throw new MillraceError('LIMIT_REACHED', 'events came faster than they were read; watch again, with the past');
@@ -119,7 +121,7 @@ async function* watch(
       else await new Promise<void>(resolve => (wake = resolve));
     }
   } finally {
-    unfollow();
+    stop();
     signal.removeEventListener('abort', left);
   }
 }

@@ -1,8 +1,7 @@
 /**
  * From a method of the schema to a call that is served: the request is checked, and whether its caller may; it is passed on
- * to the active worker where only that one knows the answer, answered, noted if it was to change something, and an error
- * becomes a status. The files of the services beside this one say what
- * is checked and what the answer is.
+ * to the worker that leads where only that one knows the answer, answered, noted if it was to change something, and an error
+ * becomes a status. The files of the services beside this one say what is checked and what the answer is.
  *
  * A call ends when its caller has gone, when its deadline has passed (the library's own timer), or when the worker stops.
  * Streams are pulled: what is not read is not made, so a watcher that does not read misses snapshots and fills no memory.
@@ -46,7 +45,7 @@ export interface Handler<M extends MethodName> {
   /** Adds what is wrong with the request. */
   check?(checks: Checks, request: Request<M>): void;
   /**
-   * Only the active worker knows: ask it, unless it is this one. `or-here`: when it cannot be asked, what is known here
+   * Only the worker that leads knows: ask it, unless it is this one. `or-here`: when it cannot be asked, what is known here
    * will do. A stream that has begun there is not gone on with here.
    */
   readonly active?: 'only' | 'or-here';
@@ -230,7 +229,7 @@ export class Calls {
     });
   }
 
-  /** Null: the answer is to be given here. Throws WORKER_UNAVAILABLE: only the active worker could. */
+  /** Null: the answer is to be given here. Throws WORKER_UNAVAILABLE: only the one that leads could. */
   #channelFor<M extends MethodName>(handler: Handler<M>, caller: Caller): Channel | null {
     if (handler.active === undefined) return null;
     const channel = this.#forward.channel(caller);

@@ -16,6 +16,7 @@ import type {
   LetterFilter,
   LetterPage,
   LetterView,
+  MoveView,
   ReplayProgress,
   TaskView,
   WorkerView,
@@ -31,6 +32,7 @@ import {
   keyToJson,
   letterFromWire,
   levelToWire,
+  moveFromWire,
   outcomeFromWire,
   type PipelineInfo,
   pipelineFromWire,
@@ -160,6 +162,24 @@ export class AdminClient {
     }
   }
 
+  /**
+   * Takes a worker out of service: what it has goes to others, which `worker(name)` shows; when its `pipelines` are 0, it has
+   * nothing. Returns whether that changed anything. Throws NOT_FOUND.
+   */
+  async drain(name: string): Promise<boolean> {
+    return (await this.#channel.call('DrainWorker', { name })).changed;
+  }
+
+  /** Puts it back into service. Returns whether that changed anything. Throws NOT_FOUND. */
+  async uncordon(name: string): Promise<boolean> {
+    return (await this.#channel.call('UncordonWorker', { name })).changed;
+  }
+
+  /** What would move between workers as things are, and why. */
+  async moves(): Promise<MoveView[]> {
+    return (await this.#channel.call('PreviewRebalance', {})).moves.map(moveFromWire);
+  }
+
   /** The tasks that run, of one pipeline or of all. Throws NOT_FOUND. */
   async tasks(options: { pipeline?: string } = {}): Promise<TaskView[]> {
     const { pipeline = '' } = options;
@@ -248,7 +268,7 @@ export class AdminClient {
     yield* this.#channel.stream('DiscardLetters', { filter: filterToWire(filterOf(query)), dryRun });
   }
 
-  /** The last `past` events of the active worker (default none) and then, unless `pastOnly`, each as it happens. */
+  /** The last `past` events of all workers (default none) and then, unless `pastOnly`, each as it happens. */
   async *events(
     options: { pipeline?: string; level?: Level; past?: number; pastOnly?: boolean } = {},
   ): AsyncGenerator<EventInfo, void, void> {

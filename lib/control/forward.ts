@@ -1,6 +1,6 @@
 /**
- * Calls that only the active worker can answer, on their way to it. A call that was passed on once is answered where it
- * arrives, so two workers that take each other for the active one do not pass it on for ever. It goes along with the name of
+ * Calls that only the worker which leads can answer, on their way to it. A call that was passed on once is answered where it
+ * arrives, so two workers that take each other for the leader do not pass it on for ever. It goes along with the name of
  * whoever called, who may there what that worker knows of the name (`admission.ts`).
  */
 import type { Deadline } from '@grpc/grpc-js';
@@ -31,7 +31,7 @@ export class Forward {
     this.#access = options.access;
   }
 
-  /** A channel to the active worker, or null when the call should be answered here. */
+  /** A channel to the worker that leads, or null when the call should be answered here. */
   channel({ via }: Caller): Channel | null {
     const { active, holder, name } = this.#worker;
     const address = holder?.address ?? null;
@@ -54,21 +54,21 @@ export class Forward {
     return { [ON_BEHALF]: name };
   }
 
-  /** An error of the active worker as whoever called should hear it. */
+  /** An error of the worker that leads as whoever called should hear it. */
   failure(error: unknown): unknown {
     if (!isMillraceError(error, 'UNAUTHENTICATED')) return error;
-    const who = `the active worker, ${this.#worker.holder?.name}, does not let this one in (${error.message})`;
-    const text = `${who}: workers need a token or certificate with the role peer; until then ask the active one`;
+    const who = `the worker that leads, ${this.#worker.holder?.name}, does not let this one in (${error.message})`;
+    const text = `${who}: workers need a token or certificate with the role peer; until then ask that one`;
     return new MillraceError('WORKER_UNAVAILABLE', text, { cause: error });
   }
 
-  /** Throws WORKER_UNAVAILABLE when another worker is active: this one knows nothing then. */
+  /** Throws WORKER_UNAVAILABLE when another worker leads: this one knows only its own part then. */
   checkKnown(): void {
     const { active, holder } = this.#worker;
     if (active || holder === null) return;
     const where =
       holder.address === null ? 'which tells nobody its address; ask it, or let it --advertise one' : 'ask again';
-    throw new MillraceError('WORKER_UNAVAILABLE', `only the active worker knows, ${holder.name}: ${where}`);
+    throw new MillraceError('WORKER_UNAVAILABLE', `only the worker that leads knows, ${holder.name}: ${where}`);
   }
 
   /** The caller's deadline, or ours if that is earlier; ms since 1970. */

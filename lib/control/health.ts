@@ -11,7 +11,7 @@ const NAMES: readonly string[] = ['', ...Object.values(SERVICES).filter(name => 
 /** How late a watcher may hear of a change. */
 const LOOK_MS = 250;
 
-/** @param healthy whether the worker is connected and not stopping; a standby is healthy. */
+/** @param healthy whether the worker is connected and not stopping; whoever leads. */
 export function healthHandlers(healthy: () => boolean): Handlers<'Check' | 'List' | 'Watch'> {
   const status = (): HealthWire => (healthy() ? 'SERVING' : 'NOT_SERVING');
   return {

@@ -10,13 +10,22 @@ import type { DecodedKey, Key } from '../record/key.ts';
 import type { AuditEntry } from '../service/audit.ts';
 import type { PipelineView } from '../service/pipelines.ts';
 import type { DeployOutcome, PlanAnswer } from '../service/plan.ts';
-import type { LetterFilter, LetterKind, LetterView, SeenEvent, TaskView, WorkerView } from '../service/views.ts';
+import type {
+  LetterFilter,
+  LetterKind,
+  LetterView,
+  MoveView,
+  TaskView,
+  ToldEvent,
+  WorkerView,
+} from '../service/views.ts';
 import type {
   AuditWire,
   EntryWire,
   EventWire,
   FilterWire,
   LetterWire,
+  MoveWire,
   PipelineWire,
   PlanWire,
   ServerInfoWire,
@@ -43,8 +52,10 @@ export interface PipelineInfo {
   /** It should not run until it is resumed. */
   readonly paused: boolean;
   readonly status: PipelineStatus;
-  /** The worker that runs it; null: none. */
+  /** The first of `workers`; null: none. */
   readonly worker: string | null;
+  /** Those that have a part of it, by name. */
+  readonly workers: readonly string[];
   /** Clock of the worker at the snapshot, ms since 1970. */
   readonly atMs: number;
 }
@@ -79,12 +90,15 @@ export interface EventInfo {
   /** Empty when the name says it all. */
   readonly message: string;
   readonly fields: Readonly<Record<string, unknown>>;
+  /** Who tells it. */
+  readonly worker: string;
 }
 
 const STATE = 'PIPELINE_STATE_';
 const OUTCOME = 'DEPLOY_OUTCOME_';
 const KIND = 'LETTER_KIND_';
 const LEVEL = 'EVENT_LEVEL_';
+const REASON = 'MOVE_REASON_';
 
 function stateToWire(state: PipelineState): string {
   return state === 'unknown' ? `${STATE}UNSPECIFIED` : STATE + state.toUpperCase();
@@ -132,7 +146,8 @@ export function pipelineToWire(view: PipelineView, options: { tasks: boolean }):
     status: {
       state: stateToWire(status.state),
       ...(status.reason === null ? {} : { reason: status.reason }),
-      worker: view.worker ?? '',
+      worker: view.workers[0] ?? '',
+      workers: [...view.workers],
       sources: status.sources.map(({ lag, lagMs, watermarkMs, clockMs, quietMs, ...source }) => ({
         ...source,
         ...(lag === null ? {} : { lag }),
@@ -187,7 +202,7 @@ export function pipelineFromWire(wire: PipelineWire): PipelineInfo {
   const { status, deployedBy, ...rest } = wire;
   return {
     ...{ ...rest, deployedBy: deployedBy || null, status: statusFromWire(status) },
-    ...{ worker: status?.worker || null, atMs: status?.atMs ?? 0 },
+    ...{ worker: status?.worker || null, workers: status?.workers ?? [], atMs: status?.atMs ?? 0 },
   };
 }
 
@@ -226,6 +241,19 @@ export function workerToWire(worker: WorkerView): WorkerWire {
 
 export function workerFromWire(wire: WorkerWire): WorkerView {
   return { ...wire, address: wire.address || null };
+}
+
+export function moveToWire({ why, ...move }: MoveView): MoveWire {
+  return { ...move, from: move.from ?? '', reason: REASON + why.toUpperCase() };
+}
+
+/** A reason that is not known is of a later version. */
+export function moveFromWire({ reason, ...move }: MoveWire): MoveView {
+  return {
+    ...move,
+    from: move.from || null,
+    why: String(reason).slice(REASON.length).toLowerCase() as MoveView['why'],
+  };
 }
 
 export function taskToWire(task: TaskView): TaskWire {
@@ -345,7 +373,7 @@ export function levelFromWire(level: string | number): Level {
   return name === 'debug' || name === 'warn' || name === 'error' ? name : 'info';
 }
 
-export function eventToWire({ atMs, event }: SeenEvent): EventWire {
+export function eventToWire({ atMs, event, worker }: ToldEvent): EventWire {
   const { event: name, level, pipeline, message, ...fields }: Event = event;
   return {
     atMs,
@@ -354,6 +382,7 @@ export function eventToWire({ atMs, event }: SeenEvent): EventWire {
     pipeline: textOf(pipeline),
     message: textOf(message),
     fieldsJson: JSON.stringify(fields),
+    worker,
   };
 }
 

@@ -1,6 +1,6 @@
 /**
  * PipelineService: plan, deploy and all that is asked and wished of pipelines. Wishes go into the registry, which any
- * worker can write; how a pipeline is doing only the active worker knows.
+ * worker can write; how a pipeline is doing everywhere only the one that leads knows.
  */
 import { isMillraceError } from '../base/errors.ts';
 import type { Bundle } from '../bundle/bundle.ts';

@@ -1,6 +1,6 @@
 /**
- * StateService: what the operators of a running pipeline remember. It is in the memory and the store of the active worker,
- * so only that one can say.
+ * StateService: what the operators of a running pipeline remember. It is in the memory and the
+ * store of the workers that have its tasks, which the one that leads asks for it.
  */
 import type { Commands } from '../service/commands.ts';
 import type { Handlers } from './calls.ts';

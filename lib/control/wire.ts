@@ -66,6 +66,7 @@ export interface StatusWire {
   watermarkMs?: number;
   ageMs: number;
   quarantine?: string;
+  workers: string[];
 }
 
 export interface PipelineWire {
@@ -111,6 +112,20 @@ export interface WorkerWire {
   seenAtMs: number;
   pipelines: number;
   tasks: number;
+  zone: string;
+  capacity: number;
+  draining: boolean;
+  cordoned: boolean;
+  follows: number;
+  silent: boolean;
+}
+
+export interface MoveWire {
+  pipeline: string;
+  part: string;
+  from: string;
+  to: string;
+  reason: string;
 }
 
 export interface FollowerWire {
@@ -174,6 +189,7 @@ export interface EventWire {
   pipeline: string;
   message: string;
   fieldsJson: string;
+  worker: string;
 }
 
 export interface AuditWire {
@@ -229,6 +245,9 @@ export interface Methods {
   ListWorkers: [None, { workers: WorkerWire[] }];
   GetWorker: [Named, { worker: WorkerWire | null }];
   WatchWorkers: [{ intervalMs: number }, { workers: WorkerWire[] }];
+  DrainWorker: [Named, { changed: boolean }];
+  UncordonWorker: [Named, { changed: boolean }];
+  PreviewRebalance: [None, { moves: MoveWire[] }];
   ListTasks: [{ pipeline: string }, { tasks: TaskWire[] }];
   GetTask: [{ pipeline: string; stage: string; partition: number }, { task: TaskWire | null }];
   WatchTasks: [{ pipeline: string; intervalMs: number }, { tasks: TaskWire[] }];

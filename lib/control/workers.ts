@@ -1,15 +1,29 @@
 /**
- * WorkerService: which workers there are, which any of them can say, and the tasks that run, which only the active one
- * knows.
+ * WorkerService: which workers there are, which any of them can say, and what runs where and would move, which only the one
+ * that leads knows. That a worker is out of service is in the registry, so any may note it.
  */
 import type { Commands } from '../service/commands.ts';
 import { every, type Handlers } from './calls.ts';
-import { taskToWire, workerToWire } from './messages.ts';
+import { moveToWire, taskToWire, workerToWire } from './messages.ts';
 import type { Caller } from './roles.ts';
+import type { Checks } from './validate.ts';
 
-type Methods = 'ListWorkers' | 'GetWorker' | 'WatchWorkers' | 'ListTasks' | 'GetTask' | 'WatchTasks';
+type Methods =
+  | 'ListWorkers'
+  | 'GetWorker'
+  | 'WatchWorkers'
+  | 'DrainWorker'
+  | 'UncordonWorker'
+  | 'PreviewRebalance'
+  | 'ListTasks'
+  | 'GetTask'
+  | 'WatchTasks';
 
 const PARTITIONS = { min: 0, max: 2 ** 31 - 1 };
+
+function workerNamed(checks: Checks, { name }: { name: string }): void {
+  checks.that(name !== '', 'name', 'is missing; give the name of a worker').nameOrAll(name, 'name');
+}
 
 export function workerHandlers(commands: Commands): Handlers<Methods> {
   const workers = async () => ({ workers: (await commands.workers()).map(workerToWire) });
@@ -25,6 +39,18 @@ export function workerHandlers(commands: Commands): Handlers<Methods> {
     WatchWorkers: {
       check: (checks, { intervalMs }) => void checks.intervalMs(intervalMs),
       answer: ({ intervalMs }, signal) => every(intervalMs, signal, workers),
+    },
+    DrainWorker: {
+      check: workerNamed,
+      answer: async ({ name }) => ({ changed: await commands.drain(name) }),
+    },
+    UncordonWorker: {
+      check: workerNamed,
+      answer: async ({ name }) => ({ changed: await commands.uncordon(name) }),
+    },
+    PreviewRebalance: {
+      active: 'only',
+      answer: async (_, __, caller) => ({ moves: commands.as(caller).moves().map(moveToWire) }),
     },
     ListTasks: {
       active: 'only',

@@ -1,15 +1,20 @@
 /**
- * How a delete that was asked for is carried out, by the worker that leads: what the pipeline keeps is cleared, as long as
- * nothing newer is wanted of its name, and what remains is written into its spec, which then is a tombstone.
+ * How a delete that was asked for is carried out, by the worker that leads: when nobody else runs anything of the pipeline
+ * any more, what it keeps is cleared, as long as nothing newer is wanted of its name, and what remains is written into its
+ * spec, which then is a tombstone.
  */
+import type { Clock } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import type { Owners } from '../cluster/owners.ts';
-import type { PipelineSpec, Remains, Specs } from '../cluster/specs.ts';
+import { isGone, type PipelineSpec, type Remains, type Specs } from '../cluster/specs.ts';
 import type { Observer } from '../observe/events.ts';
 import type { ClearPipeline } from './clear.ts';
+import type { Reports } from './reports.ts';
 
 export interface DeletesOptions {
   readonly clear: ClearPipeline;
+  readonly clock: Clock;
+  readonly reports: Pick<Reports, 'isLeft'>;
   readonly specs: Specs;
   readonly owners: Owners;
   readonly observer: Observer;
@@ -17,9 +22,28 @@ export interface DeletesOptions {
 
 export class Deletes {
   readonly #options: DeletesOptions;
+  /** When each that is not carried out was heard of, monotonic. */
+  readonly #heardAtMs = new Map<string, number>();
 
   constructor(options: DeletesOptions) {
     this.#options = options;
+  }
+
+  /** A spec is heard of. */
+  hear(spec: PipelineSpec): void {
+    const isAsked = spec.desired === 'deleted' && !isGone(spec);
+    if (isAsked) this.#heardAtMs.set(spec.name, this.#options.clock.monotonic());
+    else this.#heardAtMs.delete(spec.name);
+  }
+
+  get isAnyAsked(): boolean {
+    return this.#heardAtMs.size > 0;
+  }
+
+  /** All others have been asked since, and have left the pipeline: nobody writes to what goes. */
+  isDue(name: string): boolean {
+    const sinceMs = this.#heardAtMs.get(name);
+    return sinceMs !== undefined && this.#options.reports.isLeft(name, sinceMs);
   }
 
   /** Throws CONFLICT when something newer is wanted of that name. */

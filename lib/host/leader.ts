@@ -12,9 +12,10 @@ import { Loads } from '../cluster/loads.ts';
 import { applied, nextSteps } from '../cluster/moves.ts';
 import type { MemberView, PartKey, PartLoad, Placement } from '../cluster/placement.ts';
 import type { Member } from '../cluster/roster.ts';
+import type { PipelineSpec } from '../cluster/specs.ts';
 import { previousOf, target } from '../cluster/target.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
-import { type Part, taskOf, taskPart } from '../topology/parts.ts';
+import { type Part, shapeOf, taskOf, taskPart } from '../topology/parts.ts';
 import type { Report, Reports } from './reports.ts';
 
 /** How soon it is looked again while something is under way, and how often when nothing is. */
@@ -185,6 +186,14 @@ export class Leader {
     }
     return isAtRest && [...next].every(([key, { owner }]) => owner === wanted.get(key)?.owner);
   }
+}
+
+/** The pipelines that should run, and their parts as their plans were stored. */
+export function ledOf(specs: Iterable<PipelineSpec>): Led[] {
+  return [...specs].flatMap(({ name, desired, summary }) => {
+    const { parts } = shapeOf(summary);
+    return desired !== 'running' || parts.length === 0 ? [] : [{ name, parts }];
+  });
 }
 
 function whyFrom(worker: string, there: readonly MemberView[]): 'gone' | 'draining' | 'balance' {

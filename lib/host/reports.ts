@@ -3,7 +3,7 @@
  * have. Whoever leads asks all of them again and again; what one has said last counts until he says something else, and goes
  * with him.
  *
- * Questions and answers are JSON between workers of one version; one that is not understood is as good as none.
+ * Any worker may ask: who does not lead does when somebody wants to know of all.
  */
 import type { Clock } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
@@ -13,6 +13,7 @@ import type { Peers } from '../port/peers.ts';
 import { heardError, tellError } from '../seam/errors.ts';
 import { answerState, farState } from '../seam/far-state.ts';
 import type { Question } from '../seam/messages.ts';
+import { decode, encode } from './peer-json.ts';
 
 /** An answer of who is there comes in a few milliseconds. */
 const REPORT_MS = 500;
@@ -46,11 +47,17 @@ export interface ReportsOptions {
   others(): readonly string[];
   /** It is for us to know what all do. */
   isLeading(): boolean;
+  /** All have been asked. */
+  refreshed(): void;
 }
 
 export class Reports {
   readonly #options: ReportsOptions;
   readonly #said = new Map<string, Report>();
+  /** When a question was asked that was answered, the last; by worker. */
+  readonly #answeredAtMs = new Map<string, number>();
+  /** Who has not answered the last one. */
+  readonly #silent = new Set<string>();
   #cancelTimer: (() => void) | null = null;
   #stopped = false;
 
@@ -83,14 +90,38 @@ export class Reports {
   /** Asks all who are there. Resolves when each has answered, or does not. */
   async refresh(): Promise<void> {
     const others = this.#options.others();
-    for (const name of this.#said.keys()) if (!others.includes(name)) this.#said.delete(name);
+    for (const names of [this.#said, this.#answeredAtMs, this.#silent]) {
+      for (const name of names.keys()) if (!others.includes(name)) names.delete(name);
+    }
+    const askedAtMs = this.#options.clock.monotonic();
     await Promise.all(
       others.map(async name => {
         const answer = await this.#ask(name, { ask: 'report' }, REPORT_MS);
         const report = answer === null || !('report' in answer) ? null : readReport(answer.report);
-        if (report !== null) this.#said.set(name, report);
+        if (report === null) {
+          this.#silent.add(name);
+          return;
+        }
+        this.#silent.delete(name);
+        this.#said.set(name, report);
+        this.#answeredAtMs.set(name, askedAtMs);
       }),
     );
+    this.#options.refreshed();
+  }
+
+  /** It is not there, or has not answered when it was asked last. */
+  isSilent(worker: string): boolean {
+    const { me, others } = this.#options;
+    return worker !== me && (this.#silent.has(worker) || !others().includes(worker));
+  }
+
+  /** Each of the others who are there has been asked since then, and has nothing of the pipeline any more. */
+  isLeft(pipeline: string, sinceMs: number): boolean {
+    return this.#options.others().every(name => {
+      const askedAtMs = this.#answeredAtMs.get(name);
+      return askedAtMs !== undefined && askedAtMs >= sinceMs && this.#said.get(name)?.has(pipeline) === false;
+    });
   }
 
   /** The state of a pipeline as one worker has it. */
@@ -143,20 +174,4 @@ function readReport(value: unknown): Report | null {
     report.set(name, said as Said);
   }
   return report;
-}
-
-/** JSON has no big integers, and keys may be or hold some. */
-function encode(value: unknown): Uint8Array {
-  return Buffer.from(JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? { $bigint: `${part}` } : part)));
-}
-
-/** Null: it is nothing of ours. */
-function decode(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(bytes).toString(), (_, part) =>
-      typeof part?.$bigint === 'string' ? BigInt(part.$bigint) : part,
-    );
-  } catch {
-    return null;
-  }
 }

@@ -10,17 +10,16 @@
  */
 import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
-import { VERSION } from '../base/package.ts';
-import { Assignments, shareOf } from '../cluster/assignments.ts';
+import { Assignments, ownersOf, shareOf } from '../cluster/assignments.ts';
 import { Cordons } from '../cluster/cordons.ts';
 import type { Identity } from '../cluster/identity.ts';
 import { Lease } from '../cluster/lease.ts';
 import { Members } from '../cluster/members.ts';
 import { Owners } from '../cluster/owners.ts';
 import { Presence, type PresenceRecord } from '../cluster/presence.ts';
-import type { MemberSays } from '../cluster/says.ts';
+import type { Member } from '../cluster/roster.ts';
 import type { SpecKeys } from '../cluster/spec-keys.ts';
-import { isGone, type PipelineSpec, type Remains, Specs } from '../cluster/specs.ts';
+import { isGone, type PipelineSpec, Specs } from '../cluster/specs.ts';
 import type { StateReader } from '../engine/views.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
@@ -31,11 +30,12 @@ import { type Assignment, shapeOf } from '../topology/parts.ts';
 import type { ClearPipeline } from './clear.ts';
 import { Deletes, newer } from './deletes.ts';
 import { Hosted } from './hosted.ts';
-import { Leader, type Led, type Move } from './leader.ts';
+import { Leader, ledOf, type Move } from './leader.ts';
 import { memberEvent } from './member-events.ts';
 import type { Wanted } from './reconcile.ts';
 import { type Report, Reports, type Said } from './reports.ts';
-import { asOf, Whole } from './whole.ts';
+import { presenceOf, type Self, saysOf } from './self.ts';
+import { asOf, type Figures, Whole } from './whole.ts';
 
 /** The share of the time for a stop that is left for ending what nobody has taken over. */
 const STOP_SHARE = 0.4;
@@ -73,9 +73,9 @@ export class Worker {
   readonly cordons: Cordons;
   /** What all workers run, as far as this one knows. */
   readonly whole: Whole;
+  readonly deletes: Deletes;
   readonly #options: WorkerOptions;
   readonly #specs: Specs;
-  readonly #deletes: Deletes;
   readonly #lease: Lease;
   readonly #presence: Presence;
   readonly #members: Members;
@@ -97,7 +97,6 @@ export class Worker {
     const { registry, peers, clock, observer, me, address, clear } = options;
     this.name = me.name;
     this.#specs = new Specs(registry, options.keys ?? null);
-    this.#deletes = new Deletes({ clear, specs: this.#specs, owners: new Owners(registry), observer });
     let fail: (error: MillraceError) => void = () => {};
     this.fatal = new Promise(resolve => {
       fail = resolve;
@@ -113,7 +112,7 @@ export class Worker {
         this.#presence.refresh();
       },
     });
-    this.#members = new Members({ clock, peers, says: () => this.#says });
+    this.#members = new Members({ clock, peers, says: () => saysOf(this.#self, this.#report) });
     this.#members.onChange(change => {
       observer.emit(memberEvent(change));
       this.#lease.look();
@@ -129,18 +128,26 @@ export class Worker {
       own: () => this.#report,
       state: pipeline => this.#stateHere(pipeline),
       isLeading: () => this.active,
-      others: () => this.#members.alive().flatMap(({ name }) => (name === this.name ? [] : [name])),
+      others: () => this.others,
+      refreshed: () => {
+        if (this.deletes.isAnyAsked) this.#reconcile();
+      },
+    });
+    this.deletes = new Deletes({
+      ...{ clear, clock, observer, specs: this.#specs, owners: new Owners(registry), reports: this.#reports },
     });
     this.whole = new Whole({
+      me: this.name,
       reports: this.#reports,
       isLeading: () => this.active,
       specs: () => this.#desired,
+      owners: name => ownersOf(this.#assignments.of(name)),
       here: (name, revision) => this.statusHere(name, revision),
     });
     this.#leader = new Leader({
       ...{ clock, observer, assignments: this.#assignments, reports: this.#reports },
       isLeading: () => this.active && !this.#isStopping && !this.#members.isolated,
-      pipelines: () => this.#led,
+      pipelines: () => ledOf(this.specs),
       members: () =>
         this.#members
           .all()
@@ -185,6 +192,7 @@ export class Worker {
         const known = this.#desired.get(spec.name);
         if (known !== undefined && known.revision === spec.revision && isGone(known) === isGone(spec)) return;
         this.#desired.set(spec.name, spec);
+        this.deletes.hear(spec);
         this.#leader.stir();
         this.#reconcile();
       },
@@ -210,20 +218,25 @@ export class Worker {
     return this.#lease.holder;
   }
 
-  /** What this worker tells the others of itself, as of now. */
+  /** What this worker tells people of itself, as of now. */
   get presence(): PresenceRecord {
-    const { address, clock, me } = this.#options;
-    const running = [...this.#hosted.values()].map(hosted => hosted.running).filter(pipeline => pipeline !== null);
-    return {
-      instance: me.instance,
-      address,
-      version: VERSION,
-      active: this.active,
-      startedAtMs: this.#startedAtMs,
-      seenAtMs: clock.now(),
-      pipelines: running.length,
-      tasks: running.reduce((sum, pipeline) => sum + pipeline.status().tasks.length, 0),
-    };
+    return presenceOf(this.#self, this.#report);
+  }
+
+  /** The workers as this one hears them; empty while it hears nobody. */
+  get members(): readonly Member[] {
+    return this.#members.isolated ? [] : this.#members.all();
+  }
+
+  /** Names of the others that are there. */
+  get others(): readonly string[] {
+    return this.#members.alive().flatMap(({ name }) => (name === this.name ? [] : [name]));
+  }
+
+  /** By worker, how much each has. Who does not lead asks the others; whoever does not answer is left out. */
+  async figures(): Promise<ReadonlyMap<string, Figures>> {
+    if (!this.active) await this.#reports.refresh();
+    return this.whole.figures();
   }
 
   /** Every spec as this worker last heard of it, those of deleted pipelines included. */
@@ -236,9 +249,9 @@ export class Worker {
     return this.whole.status(name, revision);
   }
 
-  /** It should run something of the pipeline, or leads. */
+  /** It should run something of the pipeline; or it leads, and nobody has been given any of it. */
   has(name: string): boolean {
-    return this.active || this.#shareOf(name) !== null;
+    return this.#shareOf(name) !== null || (this.active && ownersOf(this.#assignments.of(name)).size === 0);
   }
 
   /** What of it is on this worker. */
@@ -263,29 +276,17 @@ export class Worker {
     return report;
   }
 
-  get #says(): MemberSays {
-    const { me, zone = '', capacity = 1 } = this.#options;
-    const statuses = Array.from(this.#report.values(), ({ status }) => status);
+  get #self(): Self {
+    const { address, clock, me, zone = '', capacity = 1 } = this.#options;
     return {
-      ...{ name: me.name, instance: me.instance, version: VERSION, term: this.#lease.claimedAt, zone, capacity },
-      busy: 0,
-      owned: statuses.reduce((sum, { tasks }) => sum + tasks.length, 0),
-      warm: statuses.reduce((sum, { followers }) => sum + followers.filter(({ fresh }) => fresh).length, 0),
-      draining: this.#isDraining,
+      ...{ me, address, zone, capacity, draining: this.#isDraining, active: this.active },
+      ...{ term: this.#lease.claimedAt, startedAtMs: this.#startedAtMs, nowMs: clock.now() },
     };
   }
 
   /** What would move if all stays as it is; this one must lead. */
   previewMoves(): readonly Move[] {
     return this.#leader.preview();
-  }
-
-  /** The pipelines that should run, and their parts as their plans were stored. */
-  get #led(): Led[] {
-    return [...this.#desired.values()].flatMap(({ name, desired, summary }) => {
-      const { parts } = shapeOf(summary);
-      return desired !== 'running' || parts.length === 0 ? [] : [{ name, parts }];
-    });
   }
 
   /** The pipeline as it runs here; null: it does not. */
@@ -326,6 +327,7 @@ export class Worker {
         .some(({ name, capacity, isDraining }) => name !== this.name && capacity > 0 && !isDraining);
     const hasParts = () => [...this.#desired.keys()].some(name => (this.#shareOf(name)?.parts.length ?? 0) > 0);
     this.#isDraining = true;
+    this.#presence.refresh();
     this.#leader.stir();
     while (!isAlone() && hasParts() && clock.monotonic() < untilMs) await sleep(clock, DRAIN_LOOK_MS);
   }
@@ -342,11 +344,11 @@ export class Worker {
     }
   }
 
-  /** Whoever has a part of it runs it; who leads carries out deletes. */
+  /** Whoever has a part of it runs it; who leads carries out deletes, when nobody else runs it any more. */
   #wantedOf(spec: PipelineSpec): Wanted {
     const { name, desired, revision } = spec;
     if (isGone(spec) || desired === 'paused') return null;
-    if (desired === 'deleted') return this.active ? { do: 'clear', revision } : null;
+    if (desired === 'deleted') return this.active && this.deletes.isDue(name) ? { do: 'clear', revision } : null;
     return this.#shareOf(name) === null ? null : { do: 'run', revision };
   }
 
@@ -365,7 +367,7 @@ export class Worker {
       stopMs: stopMs ?? 10_000,
       engine,
       start: revision => this.#start(name, revision),
-      clear: revision => this.#deletes.carryOut(this.#specOf(name, revision)),
+      clear: revision => this.deletes.carryOut(this.#specOf(name, revision)),
       fatal: this.#fail,
     });
     this.#hosted.set(name, hosted);
@@ -383,11 +385,6 @@ export class Worker {
     // It may have changed meanwhile.
     running.assign(this.#shareOf(name) ?? { ...assignment, parts: [], follows: [] });
     return running;
-  }
-
-  /** What deleting the pipeline now would keep and delete. */
-  wouldClear(spec: PipelineSpec, options: { purge: boolean }): Promise<Remains> {
-    return this.#deletes.preview(spec, options);
   }
 
   #specOf(name: string, revision: number): PipelineSpec {

@@ -86,10 +86,24 @@ export const EVENTS = {
   'audit.full': { levels: ['warn'], fields: ['entries'], means: 'so many wait to be kept, and further ones are lost' },
   'audit.lost': { levels: ['warn'], fields: ['entries'], means: 'so many were lost; there is room again' },
   'call.failed': { levels: ['warn'], fields: [...ERROR], means: 'a call to the API met something unexpected' },
-  'lease.taken': { levels: ['info'], fields: ['worker', 'holder', 'term'], means: 'this worker is the active one' },
-  'lease.lost': { levels: ['warn'], fields: ['worker', 'holder', 'term'], means: 'another worker is active now' },
+  'lease.taken': {
+    levels: ['info'],
+    fields: ['worker', 'holder', 'term'],
+    means: 'this worker leads: it says what runs where',
+  },
+  'lease.lost': { levels: ['warn'], fields: ['worker', 'holder', 'term'], means: 'another worker leads now' },
   'lease.unreachable': { levels: ['warn'], fields: [...ERROR], means: 'the lease could not be read or renewed' },
   'lease.unreleased': { levels: ['warn'], fields: [...ERROR], means: 'the next worker must wait for the lease to end' },
+  'events.unreachable': {
+    levels: ['warn'],
+    fields: ['member', 'message'],
+    means: 'another worker does not tell its events to those who look at them now',
+  },
+  'events.missed': {
+    levels: ['warn'],
+    fields: ['member', 'message'],
+    means: 'another worker had forgotten some of its events before those who look at them got them',
+  },
   'presence.unwritten': {
     levels: ['debug'],
     fields: ['worker', ...ERROR],
@@ -389,7 +403,7 @@ export const METRICS = {
   millrace_pipeline_state: {
     type: 'gauge',
     labels: ['pipeline', 'state'],
-    help: '1 for the state that a pipeline is in on this worker, 0 for the others. Only the active worker has any.',
+    help: '1 for the state that a pipeline is in on this worker, 0 for the others. Of pipelines of which it has a part.',
   },
   millrace_pipeline_quarantined: {
     type: 'gauge',
@@ -397,7 +411,11 @@ export const METRICS = {
     help: '1: it has a thread of its own, since its functions did harm to what ran beside it.',
   },
   millrace_events_total: { type: 'counter', labels: ['event', 'level'], help: 'Events, as the log has them.' },
-  millrace_worker_active: { type: 'gauge', labels: [], help: '1: this worker runs the pipelines; 0: it stands by.' },
+  millrace_worker_active: {
+    type: 'gauge',
+    labels: [],
+    help: '1: this worker leads, and says what runs where; 0: another does.',
+  },
   millrace_engine_busy_seconds_total: {
     type: 'counter',
     labels: [],

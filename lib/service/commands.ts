@@ -33,7 +33,7 @@ import {
   planDeploy,
   replacedBy,
 } from './plan.ts';
-import type { TaskView, WorkerView } from './views.ts';
+import type { MoveView, TaskView, WorkerView } from './views.ts';
 
 export interface DeployAnswer {
   readonly name: string;
@@ -46,11 +46,11 @@ export interface DeployAnswer {
 }
 
 export interface DeleteAnswer extends Remains {
-  /** False: desired, and done as soon as a worker is active. */
+  /** False: desired, and done as soon as a worker leads and all others have left it. */
   readonly done: boolean;
 }
 
-/** How long a delete waits for the active worker before it says that it is only desired. */
+/** How long a delete waits for whoever leads before it says that it is only desired. */
 const DELETE_WAIT_MS = 15_000;
 const CAS_TRIES_MAX = 8;
 
@@ -113,6 +113,21 @@ export class Commands {
   /** `name` null: the worker that answers. Throws NOT_FOUND. */
   worker(name: string | null): Promise<WorkerView> {
     return this.#overview.worker(name);
+  }
+
+  /** What the worker has goes to others, and it is given nothing until `uncordon`. False: it was so. Throws NOT_FOUND. */
+  drain(worker: string): Promise<boolean> {
+    return this.#overview.cordon(worker, true);
+  }
+
+  /** False: it was in service. Throws NOT_FOUND: no such worker, and nobody has drained one of that name. */
+  uncordon(worker: string): Promise<boolean> {
+    return this.#overview.cordon(worker, false);
+  }
+
+  /** What would move, of the pipelines that the caller sees; only whoever leads knows. */
+  moves(): readonly MoveView[] {
+    return this.#overview.moves().filter(({ pipeline }) => this.#caller.sees(pipeline));
   }
 
   /** The tasks that run here; `pipeline` null: of all. Throws NOT_FOUND: no such pipeline. */
@@ -268,7 +283,7 @@ export class Commands {
   async #wouldDelete(name: string, options: { purge: boolean }): Promise<DeleteAnswer> {
     const spec = (await this.#specs.get(name))?.spec;
     if (spec === undefined || (isGone(spec) && (spec.purge || !options.purge))) throw await this.#missing(name);
-    return { done: false, ...(await this.#worker.wouldClear(spec, options)) };
+    return { done: false, ...(await this.#worker.deletes.preview(spec, options)) };
   }
 
   async list(): Promise<PipelineView[]> {

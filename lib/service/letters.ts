@@ -20,6 +20,7 @@ import { replayHeaders } from '../record/letter.ts';
 import { placeOf } from '../record/letter-group.ts';
 import { letterSubject, lettersStream, RESERVED_SUBJECT } from '../record/names.ts';
 import { matches, overlaps } from '../record/subject.ts';
+import { streamsOfSummary } from '../topology/summary.ts';
 import { LETTER_KINDS, LetterStream, type LetterStreamOptions, type PlacedLetter } from './letter-stream.ts';
 import { ReplayPlaces, SAY_WHERE, SUBJECT } from './replay-places.ts';
 import type { DiscardProgress, LetterFilter, LetterPage, Letters, LetterView, ReplayProgress } from './views.ts';

@@ -9,7 +9,7 @@ import type { StateReader } from '../engine/views.ts';
 import type { Worker } from '../host/worker.ts';
 import type { PipelineStatus, TaskStatus } from '../observe/status.ts';
 import type { Registry } from '../port/registry.ts';
-import type { FollowerView, TaskView, WorkerView } from './views.ts';
+import type { FollowerView, MoveView, TaskView, WorkerView } from './views.ts';
 
 export class Overview {
   readonly #registry: Registry;
@@ -22,14 +22,23 @@ export class Overview {
     this.#connected = options.connected;
   }
 
-  /** By name, this one included. While the broker is away: this one alone. */
+  /** By name, this one included, with what each says that it has now. While the broker is away: this one alone. */
   async workers(): Promise<readonly WorkerView[]> {
+    const { cordons, holder, members, name: me, presence } = this.#worker;
     const found = this.#connected() ? await presences(this.#registry) : new Map<string, PresenceRecord>();
-    found.set(this.#worker.name, this.#worker.presence);
-    // The instance is between the processes; the rest is for people.
-    return Array.from(found, ([name, { instance: _, ...record }]) => ({ name, ...record })).sort((a, b) =>
-      a.name < b.name ? -1 : 1,
-    );
+    found.set(me, presence);
+    const figures = await this.#worker.figures();
+    const heard = new Map(members.map(member => [member.name, member]));
+    return Array.from(found, ([name, { instance: _, ...record }]) => {
+      const member = heard.get(name);
+      return {
+        ...{ name, ...record, ...figures.get(name) },
+        active: name === me ? record.active : holder?.name === name,
+        draining: record.draining || member?.says.draining === true,
+        cordoned: cordons.has(name),
+        silent: name !== me && member?.verdict === 'gone',
+      };
+    }).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** Null: this one. Throws NOT_FOUND. */
@@ -39,6 +48,21 @@ export class Overview {
     if (found !== undefined) return found;
     const there = workers.map(worker => worker.name).join(', ');
     throw new MillraceError('NOT_FOUND', `no worker is named ${name}; there are: ${there}`);
+  }
+
+  /** Takes a worker out of service, or puts it back: false, it was so already. Throws NOT_FOUND. */
+  async cordon(name: string, isOut: boolean): Promise<boolean> {
+    const { cordons } = this.#worker;
+    if (isOut || !cordons.has(name)) await this.worker(name);
+    if (isOut) return cordons.put(name);
+    const was = cordons.has(name);
+    await cordons.delete(name);
+    return was;
+  }
+
+  /** What would move; this worker must lead. */
+  moves(): readonly MoveView[] {
+    return this.#worker.previewMoves();
   }
 
   /** The tasks that run, by pipeline, stage and partition; `pipeline` null: of all. */

@@ -11,8 +11,8 @@ import { emptyStatus, type PipelineStatus } from '../observe/status.ts';
 export interface PipelineView {
   readonly spec: PipelineSpec;
   readonly status: PipelineStatus;
-  /** The worker that runs it; null: none does, or it is not known here. */
-  readonly worker: string | null;
+  /** Those that have a part of it, by name, as far as is known here. */
+  readonly workers: readonly string[];
   /** Wall clock of the snapshot, ms since 1970. */
   readonly atMs: number;
 }
@@ -44,17 +44,17 @@ export class Pipelines {
   }
 
   view(spec: PipelineSpec): PipelineView {
-    const { active, holder, name } = this.#worker;
+    const { active, holder } = this.#worker;
     const nobody =
       holder === null
-        ? emptyStatus('stopped', 'no worker is active; start one, or wait for a standby to take over')
+        ? emptyStatus('stopped', 'no worker leads; start one, or wait for another to take over')
         : emptyStatus(
             'unknown',
-            `worker ${holder.name} is active but cannot be asked at ${holder.address ?? 'any address'}`,
+            `worker ${holder.name} leads but cannot be asked at ${holder.address ?? 'any address'}`,
           );
     const own = active ? this.#worker.status(spec.name, spec.revision) : nobody;
     const status = spec.desired === 'paused' ? paused(own, spec) : this.#connected() ? own : withoutBroker(own);
-    return { spec, status, worker: active ? name : null, atMs: this.#clock.now() };
+    return { spec, status, workers: this.#worker.whole.workers(spec.name), atMs: this.#clock.now() };
   }
 
   #unreadable(name: string, error: MillraceError): PipelineView {
@@ -66,7 +66,7 @@ export class Pipelines {
     return {
       spec: unreadableSpec(name),
       status: emptyStatus('failed', error.message),
-      worker: null,
+      workers: [],
       atMs: this.#clock.now(),
     };
   }

@@ -4,7 +4,7 @@
  */
 
 import type { Page } from '../engine/views.ts';
-import type { SeenEvent } from '../observe/history.ts';
+import type { ToldEvent } from '../host/cluster-events.ts';
 import type { TaskStatus } from '../observe/status.ts';
 
 export interface WorkerView {
@@ -12,11 +12,25 @@ export interface WorkerView {
   /** `host:port` of its API; null: other workers are not told. */
   readonly address: string | null;
   readonly version: string;
+  /** It leads: it says what runs where. */
   readonly active: boolean;
   readonly startedAtMs: number;
   readonly seenAtMs: number;
+  /** Pipelines of which it has a part. */
   readonly pipelines: number;
   readonly tasks: number;
+  /** Empty: nowhere in particular. */
+  readonly zone: string;
+  /** Its share beside the others; 0: it stands by. */
+  readonly capacity: number;
+  /** It is on its way out. */
+  readonly draining: boolean;
+  /** A person has taken it out of service. */
+  readonly cordoned: boolean;
+  /** Nobody hears it. */
+  readonly silent: boolean;
+  /** Tasks of others that it follows. */
+  readonly follows: number;
 }
 
 /** Who keeps a replica of a task. */
@@ -104,11 +118,15 @@ export interface Letters {
   discard(filter: LetterFilter, options: { dryRun: boolean }): AsyncIterable<DiscardProgress>;
 }
 
+export type { ToldEvent } from '../host/cluster-events.ts';
+export type { Move as MoveView } from '../host/leader.ts';
 export type { SeenEvent } from '../observe/history.ts';
 
-/** The last events of this worker, and each that follows. */
+/** The last events of all workers, and each that follows. */
 export interface EventHistory {
-  past(options: { count: number }): readonly SeenEvent[];
-  /** Calls back with each event from now on, until the returned function is called. */
-  follow(seen: (event: SeenEvent) => void): () => void;
+  /**
+   * Resolves with what all remember, by time; `seen` is called with what happens from the call on, until `stop` is. What
+   * cannot be reached is told as an event.
+   */
+  watch(seen: (event: ToldEvent) => void): Promise<{ readonly past: readonly ToldEvent[]; stop(): void }>;
 }

@@ -24,7 +24,7 @@ function world() {
         startedAtMs,
         seenAtMs: clock.now(),
       },
-      ...{ pipelines: 0, tasks: 0 },
+      ...{ zone: '', capacity: 1, draining: false, pipelines: 0, tasks: 0, follows: 0 },
     });
     const onDisplaced = (error: MillraceError) => void displaced.push(`${me.instance}: ${error.message}`);
     return new Presence({ registry, clock, observer: silent, me, record, onDisplaced });

@@ -55,6 +55,29 @@ describe('the table of settings', () => {
     assert.deepEqual(told, settingRows());
   });
 
+  test('takes a place in the cluster that others can be told of', () => {
+    const settled = (flags: Record<string, string>) => settle(['zone', 'capacity', 'standbys'], { flags });
+    assert.deepEqual(settled({}), { zone: null, capacity: 1, standbys: 0 });
+    const given = { zone: 'rack 2', capacity: '0.5', standbys: '0' };
+    assert.deepEqual(settled(given), { zone: 'rack 2', capacity: 0.5, standbys: 0 });
+    assert.equal(settled({ zone: 'é'.repeat(64) }).zone!.length, 64);
+    for (const zone of ['', 'a\nb', 'x'.repeat(65)])
+      assert.match(
+        wrong(() => settled({ zone })),
+        /at most 64 characters/,
+      );
+    for (const capacity of ['-1', 'much', 'Infinity'])
+      assert.match(
+        wrong(() => settled({ capacity })),
+        /0 or more/,
+      );
+    for (const standbys of ['-1', '1.5'])
+      assert.match(
+        wrong(() => settled({ standbys })),
+        /a whole number, 0 or more/,
+      );
+  });
+
   test('gives each flag of a command, each variable and each place in a file one meaning', () => {
     const all = Object.values<Setting>(SETTINGS);
     const places = all.filter(({ file }) => file !== null).map(({ file, key }) => `${file} ${key}`);

@@ -89,6 +89,7 @@ const pipeline = {
     counts: { in: 0, out: 0, late: 0, dead: 0, dropped: {}, partial: false },
   },
   worker: 'a',
+  workers: ['a'],
   atMs: 9,
 };
 const letter = {
@@ -124,8 +125,10 @@ describe('what is printed for programs', () => {
       seenAtMs: 2,
       pipelines: 1,
       tasks: 2,
+      ...{ zone: 'z', capacity: 1, draining: false, cordoned: false, silent: false, follows: 3 },
     };
     isOf(resources.workers.json(worker), 'Worker');
+    isOf(resources.moves.json({ pipeline: 'p', part: 's/0', from: 'a', to: 'b', why: 'balance' }), 'Move');
     isOf(
       resources.tasks.json({
         pipeline: 'p',
@@ -180,4 +183,33 @@ test('a list says where the reasons of failures are', () => {
   const current = { ...pipeline, status: { ...pipeline.status, state: 'failed' as const, ageMs: 0 } };
   assert.match(resources.pipelines.more?.(current, openTerminal('never')) ?? '', /^failed: why(\n|$)/);
   assert.deepEqual(failedLines([one('sales', 'running')]), []);
+});
+
+describe('a worker is called by', () => {
+  const calm = { active: false, cordoned: false, draining: false, silent: false, pipelines: 2 };
+  const roleOf = (about: object) => resources.roleOf({ ...calm, ...about } as Parameters<typeof resources.roleOf>[0]);
+
+  test('what is most worth knowing of it', () => {
+    assert.equal(roleOf({}), 'worker');
+    assert.equal(roleOf({ active: true }), 'leader');
+    assert.equal(roleOf({ active: true, draining: true }), 'draining');
+    assert.equal(roleOf({ cordoned: true }), 'draining');
+    assert.equal(roleOf({ active: true, cordoned: true, pipelines: 0 }), 'cordoned');
+    assert.equal(roleOf({ active: true, silent: true }), 'silent');
+  });
+});
+
+test('who follows a task is named, with how many commits are not there yet', () => {
+  const followers = [
+    { worker: 'b', behind: 0, fresh: true },
+    { worker: 'c', behind: 1_200, fresh: false },
+  ];
+  assert.equal(resources.followersText({ followers }), 'b, c (−1,200)');
+  assert.equal(resources.followersText({ followers: [] }), '–');
+});
+
+test('the workers of a pipeline are named where they are few', () => {
+  const shown = (workers: readonly string[]) =>
+    resources.pipelines.columns.find(({ head }) => head === 'WORKERS')!.cell({ ...pipeline, workers });
+  assert.deepEqual([[], ['a'], ['a', 'b'], ['a', 'b', 'c']].map(shown), ['–', 'a', 'a, b', '3']);
 });

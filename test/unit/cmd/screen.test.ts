@@ -30,6 +30,7 @@ function pipeline(atMs: number, records: number): PipelineInfo {
     paused: false,
     status: { ...emptyStatus('running', null), sources: [source], watermarkMs: 60_000, counts },
     worker: 'a',
+    workers: ['a'],
     atMs,
   };
 }

@@ -349,7 +349,7 @@ describe('a call that is passed on', () => {
     const root = serving.client(b.address, { token: token('root') });
     await assert.rejects(
       root.tasks(),
-      refused('WORKER_UNAVAILABLE', /active worker, a, does not let this one in .*role peer/),
+      refused('WORKER_UNAVAILABLE', /worker that leads, a, does not let this one in .*role peer/),
     );
   });
 });

@@ -182,7 +182,7 @@ describe('the API', () => {
     assert.equal(end, 'ended');
   });
 
-  test('a standby passes on what only the active worker knows, and answers by itself when that is gone', async () => {
+  test('one that does not lead passes on what only the leader knows, and answers by itself when that is gone', async () => {
     const address = likelyFreeAddress();
     const a = await serving.worker('a', { address, leaseMs: 60_000 });
     const b = await serving.worker('b', { leaseMs: 60_000 });
@@ -199,7 +199,7 @@ describe('the API', () => {
     await a.server.stop({ deadlineMs: 500 });
     const left = await b.client.get('p');
     assert.equal(left.status.state, 'unknown');
-    assert.match(left.status.reason!, /worker a is active but cannot be asked/);
+    assert.match(left.status.reason!, /worker a leads but cannot be asked/);
   });
 
   test('two workers that take each other for the active one do not pass a call on for ever', async () => {

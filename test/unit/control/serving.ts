@@ -17,6 +17,7 @@ import type {
   LetterView,
   ReplayProgress,
   SeenEvent,
+  ToldEvent,
 } from '../../../lib/service/views.ts';
 import { FakeCluster } from '../host/fakes.ts';
 
@@ -24,13 +25,11 @@ export class FakeHistory implements EventHistory {
   readonly seen: SeenEvent[] = [];
   readonly followers = new Set<(event: SeenEvent) => void>();
 
-  past({ count }: { count: number }): readonly SeenEvent[] {
-    return this.seen.slice(-count);
-  }
-
-  follow(seen: (event: SeenEvent) => void): () => void {
-    this.followers.add(seen);
-    return () => this.followers.delete(seen);
+  async watch(seen: (event: ToldEvent) => void) {
+    const told = (event: SeenEvent) => seen({ ...event, worker: 'a' });
+    this.followers.add(told);
+    const past = this.seen.map(one => ({ ...one, worker: 'a' }));
+    return { past, stop: () => void this.followers.delete(told) };
   }
 
   emit(event: Event): void {

@@ -5,11 +5,14 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:http2';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { systemClock } from '../../../lib/base/clock.ts';
 import { type ErrorCode, isMillraceError } from '../../../lib/base/errors.ts';
 import { bundlePipeline, type EventInfo } from '../../../lib/client.ts';
 import { aboutHandlers } from '../../../lib/control/about.ts';
 import { Caller } from '../../../lib/control/roles.ts';
 import { methodSchema } from '../../../lib/control/schema.ts';
+import { ClusterEvents } from '../../../lib/host/cluster-events.ts';
+import { PeerExchange } from '../../../lib/memory/peers.ts';
 import { EventMemory } from '../../../lib/observe/history.ts';
 import { fakeBundle, until } from '../host/fakes.ts';
 import { FakeHistory, likelyFreeAddress, Serving } from './serving.ts';
@@ -24,7 +27,7 @@ function refused(code: ErrorCode, text: RegExp) {
   return (error: unknown) => isMillraceError(error, code) && text.test(error.message);
 }
 
-/** An active worker that runs pipeline `p`. */
+/** A worker that leads and runs pipeline `p`. */
 async function running(options: Parameters<Serving['worker']>[1] = {}) {
   const a = await serving.worker('a', { leaseMs: 60_000, ...options });
   await a.worker.start();
@@ -74,32 +77,37 @@ describe('workers and tasks', () => {
     assert.equal((await client.list()).length, 1);
   });
 
-  test('are asked of the active worker, not answered by a standby that does not know', async () => {
+  test('are asked of the worker that leads, not answered by one that does not know', async () => {
     const address = likelyFreeAddress();
     const a = await running({ address });
     const b = await serving.worker('b', { leaseMs: 60_000 });
     await b.worker.start();
-    await until('it knows who is active', () => b.worker.holder?.name === 'a');
+    await until('it knows who leads', () => b.worker.holder?.name === 'a');
     assert.equal((await b.client.tasks()).length, 1);
     assert.equal((await b.client.worker()).name, 'b');
     assert.equal((await b.client.tables('p'))[0]?.table, 'left');
-    a.events.emit({ event: 'task.restored', level: 'info', pipeline: 'p' });
-    const [event] = await firstOf(b.client.events({ past: 1, pastOnly: true }), 1);
-    assert.equal(event?.event, 'task.restored');
+    assert.deepEqual(await b.client.moves(), []);
+    assert.deepEqual(
+      (await b.client.workers()).map(({ name, active, pipelines }) => [name, active, pipelines]),
+      [
+        ['a', true, 1],
+        ['b', false, 0],
+      ],
+    );
     await a.server.stop({ deadlineMs: 200 });
     await assert.rejects(b.client.tasks(), refused('WORKER_UNAVAILABLE', /no worker answers/));
   });
 });
 
-describe('an active worker that tells nobody its address', () => {
+describe('a leader that tells nobody its address', () => {
   test('is named to those who ask another one for what only it knows', async () => {
     const worker = { name: 'b', active: false, holder: { name: 'a', address: null } };
     const { address } = await serving.server({ ...serving.options(), worker });
     const client = serving.client(address);
-    const known = refused('WORKER_UNAVAILABLE', /only the active worker knows, a: .*--advertise/);
+    const known = refused('WORKER_UNAVAILABLE', /only the worker that leads knows, a: .*--advertise/);
     await assert.rejects(client.tasks(), known);
     await assert.rejects(client.tables('p'), known);
-    await assert.rejects(client.events({ past: 1 }).next(), known);
+    await assert.rejects(client.moves(), known);
     assert.deepEqual(await client.list(), []);
   });
 });
@@ -238,6 +246,7 @@ describe('events', () => {
       pipeline: 'p',
       message: 'm',
       fields: { count: 3, list: ['x'] },
+      worker: 'a',
     };
     assert.deepEqual(first.value, wanted);
     events.emit({ event: 'a.five', level: 'info' });
@@ -264,7 +273,10 @@ describe('events', () => {
 
   test('that cause events when they are sent do not go round for ever', async () => {
     const memory = new EventMemory({ now: () => 5, monotonic: () => 5, setTimeout: () => () => {} } as never);
-    const { address } = await serving.server({ ...serving.options(), events: memory });
+    const clock = systemClock;
+    const peers = new PeerExchange({ clock }).client('a');
+    const events = new ClusterEvents({ clock, peers, me: 'a', memory, others: () => [] });
+    const { address } = await serving.server({ ...serving.options(), events });
     const watch = serving.client(address).events({ past: 5 });
     const next = watch.next();
     await until('it follows', async () => {

@@ -228,3 +228,89 @@ describe('Worker', () => {
     assert.ok(!a.observer.names().includes('pipeline.failed'));
   });
 });
+
+describe('Workers that share', () => {
+  async function two() {
+    const a = cluster.worker('a');
+    const b = cluster.worker('b', { capacity: 1 });
+    await a.worker.start();
+    await b.worker.start();
+    await until('they know each other', () => [a, b].every(({ observer }) => observer.count('member.joined') === 2));
+    await a.commands.deploy(fakeBundle('p'), { dryRun: false });
+    await until('both run it', () => [a, b].every(({ engine }) => engine.running.length === 1));
+    return { a, b };
+  }
+
+  test('have nothing deleted before the last of them has left it', async () => {
+    const { a, b } = await two();
+    let left = () => {};
+    const stop = b.engine.running[0]!.stop.bind(b.engine.running[0]);
+    b.engine.running[0]!.stop = () =>
+      new Promise<void>(resolve => {
+        left = resolve;
+      }).then(stop);
+    const deleted = a.commands.delete('p', { purge: true });
+    await until('a has left it', () => a.engine.running.length === 0);
+    await until('a has asked b again', () => a.worker.status('p', 2).state === 'stopping');
+    await new Promise(resolve => setTimeout(resolve, 1_200));
+    assert.deepEqual(a.clearing.cleared, []);
+    left();
+    assert.equal((await deleted).done, true);
+    assert.equal(a.clearing.cleared.length, 1);
+    assert.deepEqual(b.clearing.cleared, [], 'only whoever leads deletes');
+  });
+
+  test('are all followed before a pipeline is said to run, or to be paused', async () => {
+    const { a, b } = await two();
+    await until('all is known', () => a.worker.status('p').state === 'running');
+    b.engine.running[0]!.stopDelayMs = 1_500;
+    const revision = await a.commands.pause('p');
+    await until('a has stopped', () => a.engine.running.length === 0);
+    const { status } = await a.commands.get('p');
+    assert.equal(status.state, 'stopping');
+    assert.match(status.reason!, /revision 1 makes room for 2 on b/);
+    await until('b has', async () => (await a.commands.get('p')).status.state === 'paused');
+    assert.equal(b.engine.running.length, 0);
+    b.engine.start = () => new Promise(() => {});
+    await a.commands.resume('p');
+    await until('a runs it', () => a.engine.running.length === 1);
+    const { state, reason } = a.worker.status('p', revision + 1);
+    assert.ok(state === 'restoring' || state === 'starting', `${state}: ${reason}`);
+  });
+
+  test('are named while they do not answer, in the status of what they have', async () => {
+    const { a, b } = await two();
+    await until('all is known', () => a.worker.status('p').state === 'running');
+    b.peers.line = 'cut';
+    await until('it is named', () => a.worker.status('p').state === 'waiting');
+    assert.match(a.worker.status('p').reason!, /^worker b, which has 2 parts of it, does not answer/);
+    b.peers.line = 'up';
+    await until('all is well', () => a.worker.status('p').state === 'running');
+    assert.equal(a.worker.status('p').reason, null);
+  });
+
+  test('are taken out of service and put back by name, whoever is asked, and each says what it has', async () => {
+    const { a, b } = await two();
+    assert.deepEqual((await b.commands.get('p')).workers, ['b'], 'what it knows itself');
+    await until('a knows of both', async () => (await a.commands.get('p')).workers.join() === 'a,b');
+    await assert.rejects(a.commands.drain('nobody'), { code: 'NOT_FOUND' });
+    await assert.rejects(a.commands.uncordon('nobody'), { code: 'NOT_FOUND' });
+    assert.equal(await a.commands.drain('b'), true);
+    assert.equal(await a.commands.drain('b'), false);
+    const ofB = async () => (await b.commands.workers()).find(({ name }) => name === 'b')!;
+    await until('b has nothing', async () => (await ofB()).pipelines === 0);
+    assert.equal((await ofB()).cordoned, true);
+    assert.equal((a.engine.running[0]!.assignments.at(-1) as Assignment).parts.length, 4);
+    assert.equal(await b.commands.uncordon('b'), true);
+    await until('b knows', async () => !(await ofB()).cordoned);
+    assert.equal(await b.commands.uncordon('b'), false);
+    await until('something would go back', () => a.commands.moves().length > 0);
+    assert.deepEqual(
+      a.commands.moves().map(({ from, to, why }) => [from, to, why]),
+      [
+        ['a', 'b', 'balance'],
+        ['a', 'b', 'balance'],
+      ],
+    );
+  });
+});

@@ -166,23 +166,25 @@ describe('a worker is ready', () => {
   const facts = { connected: true, stopping: false, holder: 'other', active: false, pipelines: [] };
   const up = { ...facts, holder: 'me', active: true };
 
-  test('as a standby, once it knows who is active', () => {
+  test('with no part of anything, once it knows who leads', () => {
     assert.deepEqual(readinessOf(facts), { ok: true, reasons: [] });
-    assert.deepEqual(readinessOf({ ...facts, holder: null }).reasons, ['no worker is known to be active']);
+    assert.deepEqual(readinessOf({ ...facts, holder: null }).reasons, ['no worker is known to lead']);
   });
 
-  test('as the active one when every pipeline has come up, also those that have failed or wait', () => {
+  test('leading or not, when every pipeline has come up, also those that have failed or wait', () => {
     const pipelines = (['running', 'failed', 'waiting', 'stopping'] as const).map(state => ({ name: state, state }));
-    assert.equal(readinessOf({ ...up, pipelines }).ok, true);
+    for (const one of [facts, up]) assert.equal(readinessOf({ ...one, pipelines }).ok, true);
     const coming = [
       ...pipelines,
       { name: 'a', state: 'restoring' as const },
       { name: 'b', state: 'starting' as const },
     ];
-    assert.deepEqual(readinessOf({ ...up, pipelines: coming }).reasons, [
-      'pipeline a is restoring',
-      'pipeline b is starting',
-    ]);
+    for (const one of [facts, up]) {
+      assert.deepEqual(readinessOf({ ...one, pipelines: coming }).reasons, [
+        'pipeline a is restoring',
+        'pipeline b is starting',
+      ]);
+    }
   });
 
   test('never without NATS, and not while it stops', () => {

@@ -196,12 +196,12 @@ describe('get', () => {
     await assert.rejects(commands.get('not a name!'), refused('NOT_FOUND', /there are: orders/));
   });
 
-  test('says when nobody is active', async () => {
+  test('says when nobody leads', async () => {
     const { commands } = cluster.worker('a');
     await commands.deploy(fakeBundle('p'), { dryRun: false });
     const view = await commands.get('p');
-    assert.equal(view.worker, null);
-    assert.match(view.status.reason!, /no worker is active/);
+    assert.deepEqual(view.workers, []);
+    assert.match(view.status.reason!, /no worker leads/);
   });
 
   test('answers from memory, and says what it waits for, while the broker is away', async () => {

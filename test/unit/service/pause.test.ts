@@ -111,6 +111,7 @@ describe('workers and tasks', () => {
         seenAtMs: 0,
         pipelines: 1,
         tasks: 1,
+        ...{ zone: '', capacity: 1, draining: false, cordoned: false, silent: false, follows: 0 },
       },
     );
     assert.deepEqual([second!.name, second!.active, second!.pipelines], ['b', false, 0]);
@@ -142,7 +143,7 @@ describe('workers and tasks', () => {
     await assert.rejects(commands.tasks('q'), refused('NOT_FOUND', /q/));
     assert.equal((await (await commands.state('p')).tables())[0]?.operator, 'join-1');
     const b = cluster.worker('b');
-    await assert.rejects(b.commands.state('p'), refused('WORKER_UNAVAILABLE', /does not run on worker b/));
+    await assert.rejects(b.commands.state('p'), refused('WORKER_UNAVAILABLE', /nothing of pipeline p runs/));
     await assert.rejects(b.commands.state('q'), refused('NOT_FOUND', /q/));
   });
 });
