@@ -93,7 +93,7 @@ test('what is drawn depends on the random numbers alone, and only cases with a w
   const cases = await readCases();
   const drawn = (seed: number) => {
     const random = new Random(seed);
-    return Array.from({ length: 300 }, () => draw(cases, random).name);
+    return Array.from({ length: 1_000 }, () => draw(cases, random).name);
   };
   assert.deepEqual(drawn(5), drawn(5));
   const weighted = cases.filter(({ weight = 0 }) => weight > 0).map(({ name }) => name);

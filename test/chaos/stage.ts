@@ -55,7 +55,7 @@ export class Stage {
   readonly folder: string;
   readonly broker: NatsServer;
   readonly connection: NatsConnection;
-  readonly load: Load;
+  #load: Load | null = null;
   #posts: readonly Post[];
   readonly #closing: Closing;
   readonly #logFile: string;
@@ -68,8 +68,6 @@ export class Stage {
     connection: NatsConnection;
     posts: readonly Post[];
     closing: Closing;
-    random: Random;
-    ordersPerSecond: number;
     launcher: string | undefined;
   }) {
     this.folder = parts.folder;
@@ -79,8 +77,6 @@ export class Stage {
     this.#launcher = parts.launcher;
     this.#closing = parts.closing;
     this.#logFile = join(parts.folder, 'round.log');
-    this.load = new Load(parts.connection, parts);
-    parts.closing.add(() => this.load.stop());
   }
 
   /** Everything runs, the pipeline too, and load flows. */
@@ -105,10 +101,19 @@ export class Stage {
     for (let i = 0; i < workers; i++) posts.push(await makePost(NAMES[i]!, { folder, broker, closing, launcher }));
     await Promise.all(posts.map(({ worker }) => worker.start()));
     for (const post of posts) post.kept = true;
-    const stage = new Stage({ folder, broker, connection, posts, closing, random, ordersPerSecond, launcher });
+    const stage = new Stage({ folder, broker, connection, posts, closing, launcher });
     await stage.deploy();
     await stage.running();
+    // Only now, or the first silence would be that of the start.
+    const load = new Load(connection, { random, ordersPerSecond });
+    closing.add(() => load.stop());
+    stage.#load = load;
     return stage;
+  }
+
+  get load(): Load {
+    if (this.#load === null) throw new Error('nothing flows yet');
+    return this.#load;
   }
 
   close(): Promise<void> {

@@ -199,6 +199,7 @@ describe('an assignment', () => {
     assert.deepEqual(second.status().followers, []);
     const restored = second.events.filter(({ event }) => event === 'task.restored');
     assert.equal(restored.length, PARTITIONS);
+    assert.ok(restored.every(({ warm }) => warm === true));
     const replayed = restored.map(({ commitsReplayed }) => Number(commitsReplayed));
     assert.ok(
       replayed.every(count => count > 0),
