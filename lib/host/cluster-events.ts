@@ -81,13 +81,8 @@ export class ClusterEvents {
       silent.delete(worker);
       places.set(worker, { of: told.of, total: told.total });
       if (told.missed > 0 && before !== null) {
-        tell(
-          this.#about(
-            'events.missed',
-            worker,
-            `${told.missed} of its events were forgotten before they were asked for`,
-          ),
-        );
+        const message = `${told.missed} of its events were forgotten before they were asked for`;
+        tell(this.#own({ event: 'events.missed', level: 'warn', member: worker, message }));
       }
       for (const one of told.events) if (one.atMs >= sinceMs) tell({ ...one, worker });
     };
