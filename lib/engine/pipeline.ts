@@ -196,7 +196,8 @@ export class Pipeline {
     const { follows = [], awaits = [] } = this.#assignment;
     const isFree = (part: Part) => !this.#slots.has(part);
     const wanted = [...follows.filter(part => !ours.has(part)), ...awaits.filter(part => ours.has(part))];
-    const coming = [...this.#coming].filter(part => ours.has(part));
+    // What is followed and is ours from now on is about to be taken over as it is.
+    const coming = [...this.#coming, ...this.#followers.replicas.keys()].filter(part => ours.has(part));
     this.#followers.want(new Set([...wanted.filter(isFree), ...coming]));
   }
 
