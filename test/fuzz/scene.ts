@@ -28,7 +28,10 @@ export const CHAINS: readonly Chain[] = [
     name: 'joined',
     options: '',
     decoder: auto(),
-    body: `.${KEY}.leftJoin(rows, (row, other) => ({ row, other }), { name: 'joined-join' })`,
+    // A record that is null a join drops, and counts: none of these is.
+    body: `.map(row => [row], { name: 'joined-map' })
+    .keyBy(([row]) => (row as { a?: string })?.a ?? String(row).slice(0, 9), { name: 'NAME-key' })
+    .leftJoin(rows, (row, other) => ({ row, other }), { name: 'joined-join' })`,
   },
   {
     name: 'named',
