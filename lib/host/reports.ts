@@ -96,7 +96,8 @@ export class Reports {
     const askedAtMs = this.#options.clock.monotonic();
     await Promise.all(
       others.map(async name => {
-        const answer = await this.#ask(name, { ask: 'report' }, REPORT_MS);
+        // An answer that is too large, or makes no sense, is as good as none.
+        const answer = await this.#ask(name, { ask: 'report' }, REPORT_MS).catch(() => null);
         const report = answer === null || !('report' in answer) ? null : readReport(answer.report);
         if (report === null) {
           this.#silent.add(name);
