@@ -26,6 +26,10 @@ export const INSTEAD: Readonly<Record<string, { readonly run: string; readonly w
     run: 'npm run chaos -- --help',
     why: 'it takes minutes, and CI runs it as it stands',
   },
+  'npm run chaos -- --workers 3 --rounds 10 --seed 1': {
+    run: 'npm run chaos -- --help',
+    why: 'it takes minutes',
+  },
   'npm run bench -- --shape framed --out framed.json': {
     run: 'npm run bench -- --query q0 --shape framed --events 20000 --live-seconds 0 --out framed.json',
     why: 'it takes minutes',
