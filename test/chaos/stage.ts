@@ -23,7 +23,7 @@ import { Load } from './load.ts';
 /** A machine's init waits a little. */
 const RESTART_MS = 300;
 const API_MS = 40_000;
-/** Of workers, as many as there can be. */
+/** As many workers as there can be. */
 const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
 export const WORKERS_MAX = NAMES.length - 1;
 

@@ -152,10 +152,10 @@ describe('a worker', () => {
   test('is found by the current context, and named by version and get workers', async () => {
     assert.match((await run('config', 'get-contexts')).out, new RegExp(`\\* +test +${natsAt} `));
     assert.match((await run('config', 'view')).out, /server +127\S+ +context test/);
-    assert.match((await run('version')).out, /^Client: [\s\S]*Worker: .*active\nNATS: +2\./);
+    assert.match((await run('version')).out, /^Client: [\s\S]*Worker: .*which leads\nNATS: +2\./);
     const [one] = JSON.parse((await run('get', 'wk', '-o', 'json')).out) as { active: boolean; address: string }[];
     assert.deepEqual([one?.active, one?.address], [true, natsAt]);
-    assert.match((await run('describe', 'worker')).out, /Role: +active: it runs the pipelines/);
+    assert.match((await run('describe', 'worker')).out, /Role: +leader: it says what runs where/);
   });
 
   test('has nothing at first, and says how to begin', async () => {
@@ -241,7 +241,7 @@ describe('a worker', () => {
   });
 
   test('says what happens, and goes on to say it until it is told to stop', async () => {
-    assert.match((await run('events', 'orders')).out, /info +orders +pipeline\.started/);
+    assert.match((await run('events', 'orders')).out, /info +\S+ +orders +pipeline\.started/);
     const following = rig.begin(['events', '--follow', '-o', 'json']);
     const watching = rig.begin(['get', 'orders', '--watch', '--interval', '0.2']);
     await until('the first line', () => /orders +running/.test(watching.said.out));

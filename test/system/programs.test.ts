@@ -73,7 +73,13 @@ test('six deploys under load that change the reader’s code, each after a kill,
   const heard = (text: string) => void (finishing += text.split('"reader.finishing"').length - 1);
   // All of it is where it is until that one dies.
   const workers = ['a', 'b'].map(name => scene.worker(name, ['--capacity', '0'], {}, heard));
-  const [a, b] = workers.map(worker => ({ worker, client: scene.client(worker) })) as [Seat, Seat];
+  const [first, second] = workers as [WorkerProcess, WorkerProcess];
+  await first.start();
+  const a: Seat = { worker: first, client: scene.client(first) };
+  await scene.deploy(a.client, { text: textOf(0) });
+  await running(a.client, 'p');
+  await second.start();
+  const b: Seat = { worker: second, client: scene.client(second) };
   /** The one that runs pipelines, and the other. */
   const seats = async (): Promise<[Seat, Seat]> => {
     let address: string | null = null;
@@ -83,10 +89,6 @@ test('six deploys under load that change the reader’s code, each after a kill,
     });
     return address === a.worker.address ? [a, b] : [b, a];
   };
-  await a.worker.start();
-  await scene.deploy(a.client, { text: textOf(0) });
-  await running(a.client, 'p');
-  await b.worker.start();
   for (let version = 1; version <= DEPLOYS; version++) {
     const [active, standby] = await seats();
     await running(active.client, 'p');
