@@ -104,7 +104,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const { registry, blobs, engine, judge, clear } = wiring;
     const [host, port] = splitAddress(options.listen);
     const address = options.advertise ?? (port === 0 ? null : `${isWildcard(host) ? hostname() : host}:${port}`);
-    const peers = new NatsPeers(wiring.link, { member: name });
+    const peers = new NatsPeers(wiring.link, { cluster: bucket, member: name });
     const worker = new Worker({
       me: { name, ...(await identify(dataDir)) },
       address,

@@ -12,7 +12,7 @@ import { systemClock } from '../base/clock.ts';
 import { invariant, MillraceError } from '../base/errors.ts';
 import { InFlight } from '../base/in-flight.ts';
 import { ANSWER_BYTES_MAX, type Answerer, answerOf, type PeerAnswer, type Peers } from '../port/peers.ts';
-import { PEER_BEATS, peerAnswers, peerQuestions } from '../record/names.ts';
+import { peerAnswers, peerBeats, peerQuestions } from '../record/names.ts';
 import type { NatsLink } from './connection.ts';
 import { statusOf } from './headers.ts';
 import type { Ear } from './wire.ts';
@@ -38,6 +38,7 @@ export class NatsPeers implements Peers {
   strays = 0;
   connections = 1;
   readonly #link: NatsLink;
+  readonly #cluster: string;
   readonly #member: string;
   readonly #answers: string;
   readonly #listeners = new Set<(payload: Uint8Array) => void>();
@@ -49,7 +50,9 @@ export class NatsPeers implements Peers {
   #isDeaf = false;
   #stopped = false;
 
-  constructor(link: NatsLink, { member }: { readonly member: string }) {
+  /** @param options.cluster a subject token that its workers share: there may be several in an account */
+  constructor(link: NatsLink, { cluster, member }: { readonly cluster: string; readonly member: string }) {
+    this.#cluster = cluster;
     this.#link = link;
     this.#member = member;
     this.#answers = `${peerAnswers(nuid.next())}.`;
@@ -64,7 +67,7 @@ export class NatsPeers implements Peers {
   }
 
   beat(payload: Uint8Array): void {
-    if (!this.#stopped) this.#publish(PEER_BEATS, payload);
+    if (!this.#stopped) this.#publish(peerBeats(this.#cluster), payload);
   }
 
   onBeat(listener: (payload: Uint8Array) => void): () => void {
@@ -86,7 +89,7 @@ export class NatsPeers implements Peers {
         resolve(answer);
       };
       const token = this.#asked.add({ answer: 0, parts: [], bytes: 0, end });
-      this.#publish(peerQuestions(member), question, this.#answers + token);
+      this.#publish(peerQuestions(this.#cluster, member), question, this.#answers + token);
     });
     if (answer instanceof MillraceError) throw answer;
     return answer;
@@ -113,10 +116,10 @@ export class NatsPeers implements Peers {
         this.#isDeaf = true;
       });
     this.#ears = [
-      on(PEER_BEATS, ({ data }) => {
+      on(peerBeats(this.#cluster), ({ data }) => {
         for (const listener of [...this.#listeners]) listener(new Uint8Array(data));
       }),
-      on(peerQuestions(this.#member), frame => this.#hear(frame)),
+      on(peerQuestions(this.#cluster, this.#member), frame => this.#hear(frame)),
       on(`${this.#answers}*`, frame => this.#receive(frame)),
     ];
   }

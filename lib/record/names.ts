@@ -203,12 +203,14 @@ export function begunBlob(deployment: Deployment): string {
 /** What workers say to each other. */
 export const PEER_SUBJECTS = '_mr._peer.>';
 
-/** What each worker tells all the others, several times a second. No pipeline's name begins so. */
-export const PEER_BEATS = '_mr._peer.beat';
+/** What each worker of a cluster tells all the others, several times a second. No pipeline's name begins so. */
+export function peerBeats(cluster: string): string {
+  return `_mr._peer.beat.${cluster}`;
+}
 
 /** Where a worker is asked. */
-export function peerQuestions(member: string): string {
-  return `_mr._peer.ask.${member}`;
+export function peerQuestions(cluster: string, member: string): string {
+  return `_mr._peer.ask.${cluster}.${member}`;
 }
 
 /** Where answers to whoever has asked under that id go, each to a token more. */

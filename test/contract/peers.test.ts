@@ -10,7 +10,7 @@ import { PeerExchange } from '../../lib/memory/peers.ts';
 import { connectNats, type NatsLink } from '../../lib/nats/connection.ts';
 import { NatsPeers } from '../../lib/nats/peers.ts';
 import { type NatsServer, startServer } from '../../lib/nats/server.ts';
-import { PEER_BEATS, peerQuestions } from '../../lib/record/names.ts';
+import { peerBeats, peerQuestions } from '../../lib/record/names.ts';
 import { bytes, heardBy, peersContract, text } from './peers.ts';
 import { until } from './registry.ts';
 
@@ -26,7 +26,7 @@ peersContract('NATS', async () => {
     join: async member => {
       const link = await connectNats({ servers: server.url });
       links.push(link);
-      const peers = new NatsPeers(link, { member });
+      const peers = new NatsPeers(link, { cluster: 'c', member });
       // What is published on another connection passes the subscriptions that were sent on this one by then.
       await link.client.flush();
       return peers;
@@ -135,7 +135,7 @@ describe('peers on NATS', () => {
     const { url = server.url, ...login } = options;
     const link = await connectNats({ servers: url, ...login });
     links.push(link);
-    const peers = new NatsPeers(link, { member });
+    const peers = new NatsPeers(link, { cluster: 'c', member });
     await link.client.flush();
     return { link, peers };
   }
@@ -143,7 +143,7 @@ describe('peers on NATS', () => {
   test('what a stranger answers counts for nothing, and is counted', async () => {
     const [a, b] = [(await join('sa')).peers, (await join('sb')).peers];
     const NONSENSE = ['', '+OK', '{"stream":"S","seq":1}', 'MRAn', 'MRAn1234567812345678'];
-    stranger.subscribe(peerQuestions('sb'), {
+    stranger.subscribe(peerQuestions('c', 'sb'), {
       callback: (_, { reply }) => {
         for (const one of NONSENSE) stranger.publish(reply!, one);
       },
@@ -185,8 +185,8 @@ describe('peers on NATS', () => {
     const { peers } = await join('qa');
     const heard = heardBy(peers);
     peers.answer(question => question);
-    stranger.publish(PEER_BEATS, 'what is this');
-    stranger.publish(peerQuestions('qa'), 'x');
+    stranger.publish(peerBeats('c'), 'what is this');
+    stranger.publish(peerQuestions('c', 'qa'), 'x');
     await until(() => heard.includes('what is this'), 'it was heard');
     await until(() => peers.strays === 1, 'it was counted');
   });

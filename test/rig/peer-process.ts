@@ -5,7 +5,7 @@ import { connectNats } from '../../lib/nats/connection.ts';
 import { NatsPeers } from '../../lib/nats/peers.ts';
 
 const [url = '', name = ''] = process.argv.slice(2);
-const peers = new NatsPeers(await connectNats({ servers: url }), { member: name });
+const peers = new NatsPeers(await connectNats({ servers: url }), { cluster: 'c', member: name });
 const instance = String(process.pid);
 const says = {
   name,

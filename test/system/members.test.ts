@@ -24,7 +24,7 @@ const children: ChildProcess[] = [];
 before(async () => {
   server = await startServer();
   link = await connectNats({ servers: server.url });
-  peers = new NatsPeers(link, { member: 'looker' });
+  peers = new NatsPeers(link, { cluster: 'c', member: 'looker' });
   members = new Members({ clock: systemClock, peers, says: () => says('looker') });
   members.onChange(change => told.push({ ...change, atMs: performance.now() }));
   members.start();
