@@ -22,7 +22,7 @@ export interface MemberSays {
 
 export const SAYS_BYTES_MAX = 1_024;
 
-const MEMBER_NAME = /^[\w-]{1,64}$/;
+const MEMBER_NAME = /^[\w-]{1,128}$/;
 
 export function writeSays(says: MemberSays): Uint8Array {
   const bytes = Buffer.from(JSON.stringify(says));

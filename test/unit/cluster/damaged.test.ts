@@ -87,7 +87,7 @@ test('a member’s name is a token of subjects, or nobody has said it', () => {
     ...{ draining: false, version: '1' },
   };
   assert.equal(readSays(writeSays(says))?.name, 'vm-1');
-  for (const name of ['', 'a b', 'a.b', 'a\r\nPUB x 0\r\n\r\n', '*', '>', 'x'.repeat(65)]) {
+  for (const name of ['', 'a b', 'a.b', 'a\r\nPUB x 0\r\n\r\n', '*', '>', 'x'.repeat(129)]) {
     assert.equal(readSays(writeSays({ ...says, name })), null, JSON.stringify(name));
   }
 });
