@@ -339,6 +339,7 @@ export class Pipeline {
   #state(tasks: readonly Task[], readers: readonly Reader[], waiting: boolean): PipelineState {
     if (this.#phase !== 'running') return this.#phase;
     if (waiting) return 'waiting';
+    if (this.#coming.size > 0) return 'restoring';
     const ready = tasks.every(task => task.phase === 'running') && readers.every(reader => reader.phase === 'running');
     return ready ? 'running' : 'restoring';
   }

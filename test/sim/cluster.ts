@@ -101,7 +101,7 @@ export class Cluster extends World {
     const before = this.#owners;
     this.#assignment++;
     this.#owners = new Map(parts.map(part => [part, this.isShared ? random.pick(alive) : all]));
-    const moved = parts.filter(part => before.get(part) !== this.#owners.get(part));
+    const moved = parts.filter(part => before.has(part) && before.get(part) !== this.#owners.get(part));
     this.#awaited = new Set(moved.filter(() => random.chance(0.5)));
     this.#followers = new Map(parts.filter(() => random.chance(0.5)).map(part => [part, random.pick(alive)]));
     for (const one of alive) one.hear(this.#assignmentOf(one), random.int(random.chance(0.2) ? 3_000 : 300));

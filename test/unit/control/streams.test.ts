@@ -87,6 +87,7 @@ describe('workers and tasks', () => {
     assert.equal((await b.client.worker()).name, 'b');
     assert.equal((await b.client.tables('p'))[0]?.table, 'left');
     assert.deepEqual(await b.client.moves(), []);
+    await until('what a runs is known', async () => (await b.client.workers())[0]?.pipelines === 1);
     assert.deepEqual(
       (await b.client.workers()).map(({ name, active, pipelines }) => [name, active, pipelines]),
       [
