@@ -124,10 +124,13 @@ async function follows(cluster: Cluster): Promise<string | null> {
     for (const [name, replica] of host.pipeline?.followed ?? []) {
       const owner = () => tasks().find(task => taskPart(task) === name && task.phase === 'running');
       const isEven = () => owner() !== undefined && replica.commit === owner()!.journal.commit;
-      await cluster.clock.runUntil(() => cluster.failure !== null || isEven(), {
+      /** A task has taken it over meanwhile, or nobody follows any more. */
+      const isTaken = () => host.pipeline?.followed.get(name) !== replica;
+      await cluster.clock.runUntil(() => cluster.failure !== null || isTaken() || isEven(), {
         limitMs: cluster.clock.monotonic() + 30_000,
       });
       if (cluster.failure !== null) return null;
+      if (isTaken()) continue;
       if (!isEven()) return `${name}: its follower is at ${replica.commit}, it is at ${owner()?.journal.commit}`;
       cluster.followed++;
       const [own, followed] = [owner()!.processor.state, replica.state];
