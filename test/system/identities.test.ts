@@ -61,10 +61,10 @@ test('who may what is the same at every worker, and what was changed and refused
   const tokenFile = join(scene.folder, 'worker.token');
   await writeFile(tokenFile, token('worker'));
   let log = '';
-  const worker = (name: string) => {
+  const worker = (name: string, ...more: string[]) => {
     const made = new WorkerProcess({
       ...{ natsUrl: scene.server.url, dataDir: join(scene.folder, name) },
-      flags: ['--access', access, '--token-file', tokenFile],
+      flags: ['--access', access, '--token-file', tokenFile, ...more],
       client: { token: token('root') },
       heard: text => {
         log += text;
@@ -73,7 +73,7 @@ test('who may what is the same at every worker, and what was changed and refused
     scene.closing.add(() => made.kill());
     return made;
   };
-  const [first, second] = [worker('first'), worker('second')];
+  const [first, second] = [worker('first'), worker('second', '--capacity', '0')];
   await first.start();
   await eventually('the first is active', async () => (await client(first, 'root').info()).activeWorker !== null);
   await second.start();
