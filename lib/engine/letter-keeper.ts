@@ -5,11 +5,13 @@
  *
  * It is looked at every few seconds while the pipeline runs, and read only where something is over.
  */
+
 import type { Clock } from '../base/clock.ts';
 import { spanText } from '../base/duration.ts';
-import { isMillraceError, MillraceError } from '../base/errors.ts';
+import { isMillraceError } from '../base/errors.ts';
 import type { Observer } from '../observe/events.ts';
-import type { Log, LogReader, StoredMessage } from '../port/log.ts';
+import type { Log, StoredMessage } from '../port/log.ts';
+import { ready } from '../port/ready.ts';
 import { lettersIn } from '../record/letter-group.ts';
 import { goneSubjects, letterSubject, lettersStream, seqOfGone } from '../record/names.ts';
 import type { LetterLimits } from '../topology/plan.ts';
@@ -113,25 +115,15 @@ export class LetterKeeper {
         if (messages.length > 0) continue;
         if (reader.error !== null) throw reader.error;
         if (reader.caughtUp) return;
-        await this.#ready(reader);
+        await ready(reader, {
+          clock: this.#options.clock,
+          patienceMs: PATIENCE_MS,
+          silent: 'the broker does not send the letters',
+        });
       }
     } finally {
       await reader.stop();
     }
-  }
-
-  #ready(reader: LogReader): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.#options.clock.after(PATIENCE_MS, () => {
-        reader.onReady = null;
-        reject(new MillraceError('BROKER_UNAVAILABLE', 'the broker does not send the letters'));
-      });
-      reader.onReady = () => {
-        reader.onReady = null;
-        cancel();
-        resolve();
-      };
-    });
   }
 }
 

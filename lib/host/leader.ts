@@ -10,7 +10,14 @@ import type { Clock } from '../base/clock.ts';
 import type { Assignments, PartAssignment, Parts } from '../cluster/assignments.ts';
 import { Loads } from '../cluster/loads.ts';
 import { applied, nextSteps } from '../cluster/moves.ts';
-import type { MemberView, PartKey, PartLoad, Placement } from '../cluster/placement.ts';
+import {
+  type MemberView,
+  NOWHERE,
+  type PartKey,
+  type PartLoad,
+  type Placement,
+  partKey,
+} from '../cluster/placement.ts';
 import type { Member } from '../cluster/roster.ts';
 import type { PipelineSpec } from '../cluster/specs.ts';
 import { previousOf, target } from '../cluster/target.ts';
@@ -177,11 +184,11 @@ export class Leader {
     const next = applied(current, steps);
     let isAtRest = steps.length === 0;
     for (const one of led) {
-      const parts = documentOf(one, next, { before: assignments.of(one.name)?.parts ?? new Map(), there, said });
-      if (assignments.isStored(one.name) && isSame(parts, assignments.of(one.name)!.parts)) continue;
+      const before = assignments.of(one.name)?.parts ?? new Map<Part, PartAssignment>();
+      const parts = documentOf(one, next, { before, there, said });
+      if (assignments.isStored(one.name) && isSame(parts, before)) continue;
       isAtRest = false;
       if (!isLeading()) return true;
-      const before = assignments.of(one.name)?.parts ?? new Map<Part, PartAssignment>();
       if (await assignments.put(one.name, parts)) this.#tell(one.name, { before, parts, there });
     }
     return isAtRest && [...next].every(([key, { owner }]) => owner === wanted.get(key)?.owner);
@@ -207,18 +214,14 @@ function namesOf(key: PartKey): [pipeline: string, part: Part] {
   return [key.slice(0, slash), key.slice(slash + 1)];
 }
 
-function keyOf(pipeline: string, part: Part): PartKey {
-  return `${pipeline}/${part}`;
-}
-
 /** As the documents have it. */
 function currentOf(led: readonly Led[], assignments: Assignments): Placement {
   const current = new Map<PartKey, { owner: string | null; followers: readonly string[] }>();
   for (const { name, parts } of led) {
     const held = assignments.of(name)?.parts;
     for (const part of parts) {
-      const { owner, followers } = held?.get(part) ?? { owner: null, followers: [] };
-      current.set(keyOf(name, part), { owner, followers });
+      const { owner, followers } = held?.get(part) ?? NOWHERE;
+      current.set(partKey({ pipeline: name, part }), { owner, followers });
     }
   }
   return current;
@@ -229,8 +232,8 @@ function recordsOf(said: ReadonlyMap<string, Report>): Map<PartKey, number> {
   const records = new Map<PartKey, number>();
   for (const report of said.values()) {
     for (const [pipeline, { status }] of report) {
-      for (const task of status.tasks) records.set(keyOf(pipeline, taskPart(task)), task.recordsIn);
-      for (const source of status.sources) records.set(keyOf(pipeline, source.name), source.recordsIn);
+      for (const task of status.tasks) records.set(partKey({ pipeline, part: taskPart(task) }), task.recordsIn);
+      for (const source of status.sources) records.set(partKey({ pipeline, part: source.name }), source.recordsIn);
     }
   }
   return records;
@@ -241,8 +244,13 @@ function loadsOf(led: readonly Led[], loads: Loads): PartLoad[] {
   return led.flatMap(({ name, parts }) => {
     const kinds = [parts.filter(part => taskOf(part) !== null), parts.filter(part => taskOf(part) === null)];
     return kinds.flatMap(kind => {
-      const known = loads.of(kind.map(part => keyOf(name, part)));
-      return kind.map(part => ({ pipeline: name, part, load: known.get(keyOf(name, part))!, disks: [] }));
+      const known = loads.of(kind.map(part => partKey({ pipeline: name, part })));
+      return kind.map(part => ({
+        pipeline: name,
+        part,
+        load: known.get(partKey({ pipeline: name, part }))!,
+        disks: [],
+      }));
     });
   });
 }
@@ -253,7 +261,7 @@ function progressOf(said: ReadonlyMap<string, Report>): Map<PartKey, Map<string,
   for (const [worker, report] of said) {
     for (const [pipeline, { status }] of report) {
       for (const { stage, partition, fresh } of status.followers) {
-        const key = keyOf(pipeline, taskPart({ stage, partition }));
+        const key = partKey({ pipeline, part: taskPart({ stage, partition }) });
         let workers = progress.get(key);
         if (workers === undefined) progress.set(key, (workers = new Map()));
         workers.set(worker, { warm: fresh });
@@ -274,7 +282,7 @@ function documentOf({ name, parts }: Led, next: Placement, { before, there, said
   const isThere = (worker: string | null) => there.some(member => member.name === worker);
   const made = new Map<Part, PartAssignment>();
   for (const part of parts) {
-    const { owner, followers } = next.get(keyOf(name, part)) ?? { owner: null, followers: [] };
+    const { owner, followers } = next.get(partKey({ pipeline: name, part })) ?? NOWHERE;
     const was = before.get(part);
     const former = was === undefined ? null : was.owner === owner ? was.from : was.owner;
     const isAwaited = former !== null && isThere(former) && !runsAt(said.get(owner ?? ''), name, part);

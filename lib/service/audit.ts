@@ -9,12 +9,14 @@
  * Whoever knocks a thousand times a second must not push out what others did: refusals that are alike are one entry a
  * minute, with their number.
  */
+
 import { randomUUID } from 'node:crypto';
 import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError } from '../base/errors.ts';
 import type { Page } from '../engine/views.ts';
 import { errorFields, type Observer } from '../observe/events.ts';
 import type { Log, NewMessage, StoredMessage } from '../port/log.ts';
+import { ready } from '../port/ready.ts';
 import { AUDIT_STREAM, AUDIT_SUBJECTS, auditSubject } from '../record/names.ts';
 
 export interface AuditEntry {
@@ -219,25 +221,15 @@ export class Audit {
         if (messages.length > 0) continue;
         if (reader.error !== null) throw reader.error;
         if (reader.caughtUp) return;
-        await this.#ready(reader);
+        await ready(reader, {
+          clock: this.#clock,
+          patienceMs: PATIENCE_MS,
+          silent: 'the broker does not send the audit; try again',
+        });
       }
     } finally {
       await reader.stop();
     }
-  }
-
-  #ready(reader: { onReady: (() => void) | null }): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.#clock.after(PATIENCE_MS, () => {
-        reader.onReady = null;
-        reject(new MillraceError('BROKER_UNAVAILABLE', 'the broker does not send the audit; try again'));
-      });
-      reader.onReady = () => {
-        reader.onReady = null;
-        cancel();
-        resolve();
-      };
-    });
   }
 
   /** Writes what waits, so far as that can be done in time. */

@@ -10,9 +10,11 @@
  * own, fenced, so that nobody's deletion is lost to another's; with the last letter goes the message, and then the mark. Each
  * of these steps leaves every letter either there or gone, and a mark of a message that is no more says nothing.
  */
+
 import { type Clock, sleep } from '../base/clock.ts';
 import { MillraceError, messageOf } from '../base/errors.ts';
 import type { Log, StoredMessage } from '../port/log.ts';
+import { ready } from '../port/ready.ts';
 import { type ReadLetter, readLetter } from '../record/letter.ts';
 import { lettersIn, numberOf, placeOf, unpackLetters } from '../record/letter-group.ts';
 import { goneSubject, goneSubjects, letterSubject, lettersStream, seqOfGone } from '../record/names.ts';
@@ -161,26 +163,15 @@ export class LetterStream {
         if (messages.length > 0) continue;
         if (reader.error !== null) throw reader.error;
         if (reader.caughtUp) return;
-        await this.#ready(reader);
+        await ready(reader, {
+          clock: this.#options.clock,
+          patienceMs: PATIENCE_MS,
+          silent: 'the broker does not send the letters; try again',
+        });
       }
     } finally {
       await reader.stop();
     }
-  }
-
-  /** Waits until the reader may have something. Throws BROKER_UNAVAILABLE when it is silent for too long. */
-  #ready(reader: { onReady: (() => void) | null }): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.#options.clock.after(PATIENCE_MS, () => {
-        reader.onReady = null;
-        reject(new MillraceError('BROKER_UNAVAILABLE', 'the broker does not send the letters; try again'));
-      });
-      reader.onReady = () => {
-        reader.onReady = null;
-        cancel();
-        resolve();
-      };
-    });
   }
 
   async #mark(seq: number): Promise<{ readonly seq: number; readonly gone: Gone } | null> {
